@@ -1,0 +1,2 @@
+"""gainstage."""
+__version__ = "0.1.0"

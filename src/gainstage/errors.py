@@ -1,0 +1,51 @@
+"""The errors that gainstage raises.
+
+A message says what is wrong, where, what was received and what to do. Everything a user can cause derives from
+``GainstageError``; anything else that escapes is a defect of gainstage itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "UnknownNameError"]
+
+
+class GainstageError(Exception):
+    """Base of all errors a user can cause; the command line turns it into exit code 2."""
+
+
+class InputError(GainstageError, ValueError):
+    """A batch, label, pattern, file or option that cannot be used."""
+
+
+class LoadError(GainstageError):
+    """A model's name cannot be resolved, imported or built."""
+
+
+class ModelError(GainstageError, RuntimeError):
+    """The model cannot be run; the model's own exception is chained."""
+
+
+class MissingPackageError(GainstageError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, purpose: str, install: str | None = None) -> None:
+        super().__init__(f"{purpose} needs the package '{package}'. Install it with: pip install {install or package}")
+
+
+class UnknownNameError(GainstageError, LookupError):
+    """A name that is not in a table, with the nearest one that is.
+
+    >>> str(UnknownNameError("scheme", "he_norml", ["he_normal", "zeros"], where="'blocks.*'"))
+    "Unknown scheme 'he_norml'. Received for 'blocks.*'. Did you mean 'he_normal'?"
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str | None = None) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(str(name), known, n=1)
+        advice = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}."
+        place = f" Received for {where}." if where else ""
+        super().__init__(f"Unknown {kind} '{name}'.{place} {advice}")
+        self.kind, self.name, self.known = kind, name, known

@@ -1,0 +1,174 @@
+"""SignalGraph: what a model is to gainstage — the operations its signal passes through, and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal
+
+from gainstage.errors import UnknownNameError
+from gainstage.graph.kernel import KernelShape
+from gainstage.graph.operation import Operation, Role
+
+__all__ = ["Layout", "Node", "Parameter", "SignalGraph", "Slot", "Stage", "Use"]
+
+Slot = Literal["weight", "bias", "scale", "shift", "state", "operand"]
+"""What a node does with a parameter; ``operand`` is anything but the usual four and a recurrent ``state`` weight."""
+
+Stage = Literal["model", "loss"]
+
+Layout = Literal["out_in", "in_out"]
+"""Which axis a framework stores first; meaningful to backends only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One parameter taking part in one node.
+
+    Args:
+        parameter: the parameter's path.
+        slot: what the node does with it.
+        derivation: the operations between the parameter and the operand that the node saw, in order: empty when it
+            is used as it is, e.g. ``("t",)`` for a transpose, ``("mul", "div")`` for a normalised weight.
+    """
+
+    parameter: str
+    slot: Slot
+    derivation: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation.
+
+    Args:
+        index: its place in the order of execution, and its name in ``inputs`` of later nodes.
+        operation: what it does, in the closed vocabulary.
+        name: the framework's name of it, e.g. ``addmm``.
+        inputs: the nodes whose outputs it reads.
+        shape: of its (first) output.
+        path: the module that ran it, e.g. ``blocks.3.mlp.0``; empty for the model itself.
+        uses: the parameters that take part.
+        kernel: the geometry of its weight, where it is a weighted operation.
+        function: which activation, normalisation, pooling or loss.
+        settings: numbers the function needs, e.g. ``negative_slope``, ``p``, ``eps``.
+        stage: whether it belongs to the model or to the loss.
+        example_axis: the axis of the output that runs over examples; None where they cannot be told apart.
+        from_input: whether its value depends on the model's input at all.
+    """
+
+    index: int
+    operation: Operation
+    name: str
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...]
+    path: str = ""
+    uses: tuple[Use, ...] = ()
+    kernel: KernelShape | None = None
+    function: str = ""
+    settings: tuple[tuple[str, float], ...] = ()
+    stage: Stage = "model"
+    example_axis: int | None = None
+    from_input: bool = True
+
+    def uses_of(self, slot: Slot) -> tuple[Use, ...]:
+        """The uses that fill one slot."""
+        return tuple(use for use in self.uses if use.slot == slot)
+
+    @property
+    def label(self) -> str:
+        """A name for people: the module path and what happens there."""
+        what = self.function or self.name
+        return f"{self.path} ({what})" if self.path else what
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One trainable (or frozen) array of the model.
+
+    Args:
+        path: its first name in the model.
+        shape: as the framework stores it.
+        dtype: e.g. ``float32``.
+        role: what it is for.
+        kernel: the geometry of ONE block, where it is a weight.
+        blocks: how many equal matrices are stacked along the output axis (3 for packed q, k, v; 4 for an LSTM).
+        layout: which axis is stored first.
+        trainable: whether the optimizer may change it.
+        aliases: its other names (tied weights).
+        nodes: the nodes that use it, in order of execution; empty when the batch does not reach it.
+        magnitude_of: the path of the weight whose norm this parameter holds (weight normalisation).
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: Role = Role.OTHER
+    kernel: KernelShape | None = None
+    blocks: int = 1
+    layout: Layout = "out_in"
+    trainable: bool = True
+    aliases: tuple[str, ...] = ()
+    nodes: tuple[int, ...] = ()
+    magnitude_of: str | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether any operation of this run used it."""
+        return bool(self.nodes)
+
+
+@dataclass(frozen=True)
+class SignalGraph:
+    """A model as the operations its signal passes through, in order of execution.
+
+    Args:
+        nodes: all operations; ``nodes[i].index == i``.
+        parameters: all parameters, in the model's own order.
+        inputs: nodes that bring the model's inputs.
+        outputs: nodes that the model returns; the first one is what the loss sees.
+        loss: the node that is the loss, when one was computed.
+    """
+
+    nodes: tuple[Node, ...]
+    parameters: tuple[Parameter, ...]
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    loss: int | None = None
+
+    @cached_property
+    def consumers(self) -> Mapping[int, tuple[int, ...]]:
+        """For every node, the nodes that read it."""
+        readers: dict[int, list[int]] = {node.index: [] for node in self.nodes}
+        for node in self.nodes:
+            for source in node.inputs:
+                readers[source].append(node.index)
+        return MappingProxyType({index: tuple(dict.fromkeys(who)) for index, who in readers.items()})
+
+    @cached_property
+    def by_path(self) -> Mapping[str, Parameter]:
+        """Parameters by every one of their names."""
+        names = {name: p for p in self.parameters for name in (p.path, *p.aliases)}
+        return MappingProxyType(names)
+
+    def parameter(self, path: str) -> Parameter:
+        """The parameter of that name.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        try:
+            return self.by_path[path]
+        except KeyError:
+            raise UnknownNameError("parameter", path, self.by_path) from None
+
+    def weighted(self, *, from_input: bool = True) -> Iterator[Node]:
+        """The nodes that mix units by a weight, in order of execution."""
+        return (n for n in self.nodes if n.operation.weighted and n.stage == "model" and n.from_input >= from_input)
+
+    @property
+    def unreached(self) -> tuple[Parameter, ...]:
+        """Parameters that no operation of this run used."""
+        return tuple(p for p in self.parameters if not p.reached)

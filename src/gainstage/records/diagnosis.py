@@ -1,0 +1,135 @@
+"""Diagnosis: the verdict, with the evidence it rests on and the remedies it proposes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from gainstage.records.profile import Profile
+from gainstage.records.rendering import Rendered
+
+__all__ = ["Change", "Diagnosis", "Finding", "Fixed", "Remedy", "Severity", "Unjudged"]
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"  # will not train as it is
+    WARNING = "warning"  # will train badly or slowly
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What cures a finding.
+
+    Args:
+        summary: one sentence.
+        code: the lines to write into one's own program.
+        action: ``initialize`` when gainstage can do it (then ``scheme`` and ``patterns`` say how); ``edit`` when it is a
+            change of the user's own code.
+        scheme: the scheme to draw with.
+        patterns: parameter paths or patterns it is limited to; empty for the whole model.
+    """
+
+    summary: str
+    code: str
+    action: Literal["initialize", "edit"] = "edit"
+    scheme: str = "auto"
+    patterns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault.
+
+    Args:
+        code: of the rule, e.g. ``GS101``.
+        title: of the rule, in a few words.
+        severity: how bad.
+        path: the module or parameter where it originates; empty when it is about the whole model.
+        node: the node there, if one.
+        evidence: the measured figure in words, with its unit.
+        measured: the figure itself.
+        bound: the bound it broke.
+        cause: why, in words.
+        remedy: what to do.
+        consequences: findings that follow from this one, folded under it.
+    """
+
+    code: str
+    title: str
+    severity: Severity
+    path: str
+    evidence: str
+    measured: float
+    bound: float
+    cause: str
+    remedy: Remedy
+    node: int | None = None
+    consequences: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A rule that could not speak, and what it would have needed."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Diagnosis(Rendered):
+    """The whole verdict.
+
+    Args:
+        profile: the measurement.
+        findings: the worst and most causal first.
+        passed: codes of the rules that were judged and found nothing.
+        unjudged: rules that lacked what they need.
+    """
+
+    profile: Profile
+    findings: tuple[Finding, ...]
+    passed: tuple[str, ...] = ()
+    unjudged: tuple[Unjudged, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """No error and no warning."""
+        return not any(f.severity is not Severity.NOTE for f in self.findings)
+
+    @property
+    def worst(self) -> Severity | None:
+        """The severity of the worst finding."""
+        return min((f.severity for f in self.findings), key=lambda s: s.rank, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One remedy that was applied, and whether its finding is gone."""
+
+    finding: Finding
+    applied: bool
+    cured: bool
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Fixed(Rendered):
+    """Before and after."""
+
+    before: Diagnosis
+    after: Diagnosis
+    changes: tuple[Change, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the second look finds no error and no warning."""
+        return self.after.ok

@@ -1,0 +1,149 @@
+"""What is known of the task: input, target, loss and optimizer as facts, without a tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["InputFacts", "LossFacts", "LossKind", "OptimizerFacts", "OutputFacts", "TargetFacts", "Task"]
+
+LossKind = Literal[
+    "cross_entropy",  # log-softmax inside: expects logits
+    "nll",  # expects log-probabilities
+    "bce",  # expects probabilities
+    "bce_logits",  # sigmoid inside: expects logits
+    "mse",
+    "l1",
+    "huber",
+    "kl",
+    "probability_nll",  # −log of a probability (Keras's cross-entropy): expects probabilities
+    "surrogate",  # no loss was given: random signs stand in for its gradient
+    "other",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """One input of the model.
+
+    Args:
+        shape: with the batch.
+        kind: ``tokens`` for integers, ``image`` for arrays of three or more axes beside the batch, else ``values``.
+        synthetic: whether gainstage made it up (standard normal values or uniform tokens).
+        mean, spread, minimum, maximum: over all elements (None for tokens).
+        feature_spread: (smallest, median, largest) standard deviation over examples of a feature: of a column of a
+            table, a channel of an image. Constant features are left out.
+        feature_mean: (smallest, largest) mean of a feature.
+        constant_features: features with the same value in every example.
+        features: number of features.
+        nonfinite: how many elements are NaN or infinite.
+        normalised_first: whether a normalisation meets the signal before any weight does.
+    """
+
+    shape: tuple[int, ...]
+    kind: Literal["tokens", "image", "values"]
+    synthetic: bool = False
+    mean: float | None = None
+    spread: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    feature_spread: tuple[float, float, float] | None = None
+    feature_mean: tuple[float, float] | None = None
+    constant_features: int = 0
+    features: int = 0
+    nonfinite: int = 0
+    normalised_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """The labels.
+
+    Args:
+        shape: with the batch.
+        kind: ``classes`` (integers), ``multi_label`` (zeros and ones, several a row), ``one_hot``, ``binary`` (zeros and
+            ones, one a row), ``probabilities`` or ``values``.
+        minimum, maximum, mean, spread: over all elements.
+        classes: how many different classes occur, where they are classes.
+        entropy: of the class frequencies in this batch, in nats.
+    """
+
+    shape: tuple[int, ...]
+    kind: Literal["classes", "multi_label", "one_hot", "binary", "probabilities", "values"]
+    minimum: float
+    maximum: float
+    mean: float
+    spread: float
+    classes: int | None = None
+    entropy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFacts:
+    """What the model returns to the loss.
+
+    Args:
+        node: its node in the graph.
+        shape: with the batch.
+        units: size of the axis that the loss treats as classes or outputs.
+        function: the last activation or softmax on the way out, if any (``softmax``, ``sigmoid``, ``relu``, …).
+        minimum, maximum, mean, spread: over all elements.
+        spread_within: root mean square over examples of the spread between the units of one example: for logits, what
+            softmax sees.
+    """
+
+    node: int
+    shape: tuple[int, ...]
+    units: int
+    function: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    spread: float | None = None
+    spread_within: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LossFacts:
+    """The loss.
+
+    Args:
+        kind: recognised from the operations it runs, not from its name.
+        value: at this batch.
+        node: its node in the graph.
+        inner: an activation that the loss itself applies to the model's output before measuring (``log_softmax``,
+            ``log``, …).
+        chance: the value that a constant best guess reaches on these labels (entropy of the classes, variance of the
+            targets), where it is defined.
+        uniform: the value at equal probabilities for all classes (log C), where it is defined.
+        mean_reduced: whether the loss is a mean over examples, so that chance can be compared with it.
+    """
+
+    kind: LossKind
+    value: float
+    node: int | None = None
+    inner: str = ""
+    chance: float | None = None
+    uniform: float | None = None
+    mean_reduced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerFacts:
+    """The optimizer: its name and the learning rate of every parameter group."""
+
+    name: str
+    learning_rates: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is known of the task; None is unknown, and what hangs on it is listed as not judged."""
+
+    inputs: tuple[InputFacts, ...] = ()
+    target: TargetFacts | None = None
+    output: OutputFacts | None = None
+    loss: LossFacts | None = None
+    optimizer: OptimizerFacts | None = None
+    examples: int = 0
+    training: bool = True
