@@ -1,0 +1,292 @@
+"""One pass through a model, seen as operations.
+
+``Interpreter`` is a dispatch mode: PyTorch hands it every operation below autograd, also those of functional calls, of
+packed attention weights and of plain tensors. It keeps a ``Value`` for every tensor, writes down a ``Draft`` for every
+operation that touches the signal, and shows each output to an *eye*, which measures it (recording), changes it
+(calibration), or does nothing (tracing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gainstage.backends.torch import operations as table
+from gainstage.backends.torch.classify import Draft, classify
+from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, join, remap_axis
+from gainstage.graph import Operation, Stage
+
+__all__ = ["Eye", "Interpreter"]
+
+Eye = Callable[[Draft, torch.Tensor], None]
+"""Sees every node of the graph right after it ran, with its first output."""
+
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+
+
+def tensors_in(tree: Any) -> list[torch.Tensor]:
+    """All tensors in nested arguments, in order."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    if isinstance(tree, (list, tuple)):
+        return [t for item in tree for t in tensors_in(item)]
+    if isinstance(tree, dict):
+        return [t for item in tree.values() for t in tensors_in(item)]
+    return []
+
+
+@dataclass(slots=True)
+class _Sequence:
+    """Which autograd nodes belong to which operation, by autograd's own sequence numbers."""
+
+    owner: dict[int, int | None] = field(default_factory=dict)
+    last: int = 0
+    previous: int | None = None
+    inside_function: bool = False
+
+    def open(self, number: int) -> bool:
+        """Before an operation runs; returns whether autograd made a node for it (or for the function around it)."""
+        fresh = number > self.last
+        for late in range(self.last, number - 1):  # made after the previous operation: it wrote in place
+            self.owner[late] = self.previous
+        if fresh:
+            self.inside_function = not torch.is_grad_enabled()
+        elif torch.is_grad_enabled():
+            self.inside_function = False
+        self.last = number
+        return fresh or self.inside_function
+
+    def close(self, made: bool, node: int | None) -> None:
+        """After it ran: ``node`` is its node, if it has one."""
+        if made:
+            self.owner[self.last - 1] = node
+        self.previous = node
+
+
+class Interpreter(TorchDispatchMode):
+    """Runs a model while writing down its operations.
+
+    Args:
+        parameters: every parameter tensor with its path.
+        examples: how many examples the batch holds.
+        eye: sees every node's output.
+    """
+
+    def __init__(self, parameters: dict[str, torch.Tensor], examples: int, eye: Eye | None = None) -> None:
+        super().__init__()
+        self.drafts: list[Draft] = []
+        self.stage: Stage = "model"
+        self.sequence = _Sequence(last=torch.autograd._get_sequence_nr())
+        self.region_gradients: dict[int, Any] = {}
+        self._values = Values()
+        self._examples = examples
+        self._eye = eye
+        self._modules: list[str] = []
+        self._region: nn.Module | None = None
+        for path, parameter in parameters.items():
+            self._values.set(parameter, Value(derivations=(Derivation(path),)))
+
+    # -- what the caller tells ---------------------------------------------------------------------------------------
+
+    def add_input(self, tensor: torch.Tensor, name: str, example_axis: int = 0) -> None:
+        """Declare an input of the model."""
+        unit = (1 if tensor.dim() in (4, 5) else tensor.dim() - 1) if tensor.dim() > 1 else None
+        axis = example_axis if tensor.dim() else None
+        draft = Draft(Operation.INPUT, "input", shape=tuple(tensor.shape), function=name, example_axis=axis, unit_axis=unit)
+        node = self._append(draft, tensor)
+        discrete = not (tensor.is_floating_point() or tensor.is_complex())
+        value = Value(node=node, discrete=discrete, from_input=True, example_axis=axis, unit_axis=unit)
+        self._values.set(tensor, value, overwrite=True)
+
+    def node_of(self, tensor: torch.Tensor) -> int | None:
+        """The node whose output a tensor is."""
+        return self._values[tensor].node
+
+    def value_of(self, tensor: torch.Tensor) -> Value:
+        """All that is known of a tensor."""
+        return self._values[tensor]
+
+    # -- module paths and regions ------------------------------------------------------------------------------------
+
+    def enter(self, path: str, module: nn.Module) -> None:
+        """A module begins its forward."""
+        self._modules.append(path)
+        if self._region is None and isinstance(module, _RECURRENT):
+            self._region = module
+
+    def leave(self, module: nn.Module, inputs: Any, outputs: Any, parameters: Sequence[tuple[str, torch.Tensor]]) -> None:
+        """A module ends its forward; a recurrent one becomes one node here."""
+        if self._region is module:
+            self._region = None
+            self._close_region(module, tensors_in(inputs), tensors_in(outputs), parameters)
+        self._modules.pop()
+
+    def _close_region(
+        self, module: nn.Module, inputs: list[torch.Tensor], outputs: list[torch.Tensor],
+        parameters: Sequence[tuple[str, torch.Tensor]],
+    ) -> None:  # fmt: skip
+        values = [self._values[t] for t in inputs]
+        sources = tuple(dict.fromkeys(v.node for v in values if v.node is not None))
+        lead = next((v for v in values if v.node is not None), STATIC)
+        out = outputs[0]
+        draft = Draft(
+            Operation.RECURRENT, type(module).__name__.lower(), inputs=sources, shape=tuple(out.shape),
+            function=type(module).__name__.lower().removesuffix("cell"), from_input=lead.from_input,
+            example_axis=lead.example_axis, unit_axis=out.dim() - 1, recurrent=module,
+            operands=tuple((name, self._values[p]) for name, p in parameters),
+        )  # fmt: skip
+        node = self._append(draft, out)
+        for position, tensor in enumerate(outputs):
+            axis = lead.example_axis if position == 0 or isinstance(module, nn.RNNCellBase) else 1
+            value = Value(node=node, from_input=lead.from_input, example_axis=axis, unit_axis=tensor.dim() - 1)
+            self._values.set(tensor, value, overwrite=True)
+        if out.grad_fn is not None:
+            self.region_gradients[node] = out.grad_fn
+        self.sequence.last = torch.autograd._get_sequence_nr()
+        self.sequence.previous = None
+
+    # -- every operation ---------------------------------------------------------------------------------------------
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        made = self.sequence.open(torch.autograd._get_sequence_nr())
+        operands = tensors_in(args) + tensors_in(kwargs)
+        before = [self._values[t] for t in operands]
+        result = func(*args, **kwargs)
+        if self._region is not None:
+            return result
+        node = self._learn(func, args, kwargs, operands, before, result)
+        self.sequence.close(made, node)
+        return result
+
+    def _learn(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[torch.Tensor], before: list[Value],
+        result: Any,
+    ) -> int | None:  # fmt: skip
+        """Find out what an operation did and remember it for its outputs; returns its node, if it has one."""
+        name = table.base_name(func)
+        outputs = tensors_in(result)
+        if not outputs:
+            return None
+        overwrite = func._schema.is_mutable
+        carried = self._carried(name, args, operands, before, outputs[0])
+        if carried is not None:
+            for tensor in outputs:
+                self._values.set(tensor, carried, overwrite=overwrite)
+            return None
+        draft = classify(func, name, args, kwargs, operands, before, outputs[0])
+        if draft is None:  # discrete: masks and indices keep pointing at the node they came from
+            lead = next((v for v in before if v.node is not None), STATIC)
+            for tensor in outputs:
+                axis, unit = self._axes(lead, operands, before, tensor)
+                self._values.set(tensor, replace(lead, discrete=True, example_axis=axis, unit_axis=unit), overwrite=overwrite)
+            return None
+        lead_axes = self._axes_of(draft, operands, before, outputs[0])
+        draft = replace(draft, example_axis=lead_axes[0], unit_axis=lead_axes[1])
+        node = self._append(draft, outputs[0])
+        parts = len(outputs) > 1 and draft.operation is Operation.RESHAPE
+        for position, tensor in enumerate(outputs):
+            if parts and position:  # split and unbind: every part is a node of its own
+                node_of_part = self._append(replace(draft, part=position), tensor)
+            else:
+                node_of_part = node
+            value = Value(
+                node=node_of_part, from_input=draft.from_input, example_axis=lead_axes[0], unit_axis=lead_axes[1],
+                discrete=not (tensor.is_floating_point() or tensor.is_complex()),
+            )  # fmt: skip
+            self._values.set(tensor, value, overwrite=overwrite)
+        return node
+
+    def _carried(
+        self, name: str, args: tuple[Any, ...], operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
+    ) -> Value | None:
+        """The value of an output that needs no node: constants, what derives from parameters, and moved signals."""
+        if name in table.CREATION:
+            return Value(random=name in table.RANDOM)
+        signals = [v for v in before if v.node is not None]
+        if not signals:
+            if _enters(name, before, out, self._examples):
+                return None
+            return Value(derivations=join(before, name), random=any(v.random for v in before) or name in table.RANDOM)
+        if name in table.TRANSPARENT and before and before[0].node is not None:
+            order = _order(name, args, operands[0].dim())
+            shape, source = tuple(operands[0].shape), before[0]
+            after = tuple(out.shape)
+            return replace(
+                source, example_axis=remap_axis(source.example_axis, shape, after, order),
+                unit_axis=remap_axis(source.unit_axis, shape, after, order),
+            )  # fmt: skip
+        return None
+
+    def _axes_of(
+        self, draft: Draft, operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
+    ) -> tuple[int | None, int | None]:
+        lead = next((v for v in before if v.node is not None and not v.discrete), None)
+        lead = lead or next((v for v in before if v.node is not None), STATIC)
+        axis, unit = self._axes(lead, operands, before, out)
+        if draft.operation is Operation.CONVOLUTION:
+            return (0 if axis is not None else None), 1
+        if draft.operation in (Operation.LINEAR, Operation.EMBEDDING, Operation.MATMUL):
+            unit = draft.unit_axis if draft.unit_axis is not None else out.dim() - 1
+        return axis, unit
+
+    def _axes(
+        self, lead: Value, operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
+    ) -> tuple[int | None, int | None]:
+        """Axes of an output that keeps the order of its leading operand's axes."""
+        shapes = [tuple(t.shape) for t, v in zip(operands, before, strict=True) if v is lead]
+        shape = shapes[0] if shapes else ()
+        after = tuple(out.shape)
+
+        def keep(axis: int | None, wanted: int | None) -> int | None:
+            if axis is None or not shape or axis >= len(shape):
+                return None
+            if len(after) > len(shape) and after[-len(shape) :] == shape:
+                axis += len(after) - len(shape)  # broadcast against more axes
+            if axis < len(after) and (after[axis] == shape[axis] or wanted is None):
+                return axis
+            return next((i for i, size in enumerate(after) if wanted and size == wanted), None)
+
+        axis = keep(lead.example_axis, self._examples)
+        if axis is not None and after[axis] % self._examples:
+            axis = None
+        unit = keep(lead.unit_axis, None)
+        return axis, (None if unit == axis else unit)
+
+    def _append(self, draft: Draft, output: torch.Tensor) -> int:
+        node = len(self.drafts)
+        path = self._modules[-1] if self._modules else ""
+        draft = replace(draft, index=node, path=path, stage=self.stage, dtype=str(output.dtype).removeprefix("torch."))
+        self.drafts.append(draft)
+        if self._eye is not None:
+            self._eye(draft, output)
+        return node
+
+
+def _order(name: str, args: tuple[Any, ...], rank: int) -> tuple[int, ...] | None:
+    """The permutation that a transposing operation makes; None for reshapes and copies."""
+    order = list(range(rank))
+    if name in ("t", "numpy_T", "mT", "adjoint") and rank >= 2:
+        order[-1], order[-2] = order[-2], order[-1]
+    elif name in ("transpose", "swapaxes"):
+        first, second = args[1] % rank, args[2] % rank
+        order[first], order[second] = order[second], order[first]
+    elif name == "permute":
+        order = [axis % rank for axis in args[1]]
+    else:
+        return None
+    return tuple(order)
+
+
+def _enters(name: str, before: list[Value], out: torch.Tensor, examples: int) -> bool:
+    """Whether a learned array enters the stream here: looked up by position, or handed to every example."""
+    if not (before and before[0].derivations):
+        return False
+    if name in ("expand", "repeat"):
+        return out.dim() >= 2 and examples > 1 and out.shape[0] == examples
+    return name == "embedding"
