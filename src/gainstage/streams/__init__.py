@@ -1,1 +1,5 @@
-"""."""
+"""Counter-based random numbers: every parameter has a stream of its own, and every element of it an address."""
+
+from gainstage.streams.stream import Stream
+
+__all__ = ["Stream"]
