@@ -11,6 +11,9 @@ from collections.abc import Iterable
 
 __all__ = ["GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "UnknownNameError"]
 
+_SHOWN = 60
+"""So many names of a table fit a message."""
+
 
 class GainstageError(Exception):
     """Base of all errors a user can cause; the command line turns it into exit code 2."""
@@ -45,7 +48,8 @@ class UnknownNameError(GainstageError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str | None = None) -> None:
         known = sorted(known)
         near = difflib.get_close_matches(str(name), known, n=1)
-        advice = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known)}."
+        shown = [*known[:_SHOWN], f"… ({len(known)} in all)"] if len(known) > _SHOWN else known
+        advice = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(shown)}."
         place = f" Received for {where}." if where else ""
         super().__init__(f"Unknown {kind} '{name}'.{place} {advice}")
         self.kind, self.name, self.known = kind, name, known

@@ -1,0 +1,106 @@
+"""From the description of an input to an example batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gainstage.errors import InputError
+
+__all__ = ["Batch", "InputSpec", "example_batch", "parse_input"]
+
+Batch = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+"""What is handed to the model: one input, several in order, or several by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One input of a model, without its batch.
+
+    Args:
+        shape: of one example.
+        kind: standard normal ``values``, or uniform token ``ids``.
+        name: the argument of ``forward`` it is handed to; empty for a positional one.
+        vocabulary: tokens are drawn below this; None asks the model's first embedding.
+    """
+
+    shape: tuple[int, ...]
+    kind: Literal["values", "ids"] = "values"
+    name: str = ""
+    vocabulary: int | None = None
+
+
+def parse_input(text: str) -> InputSpec:
+    """Read ``3,224,224`` (values) or ``ids:128`` (tokens), with ``name=`` before it for a named argument.
+
+    Raises:
+        InputError: it is neither.
+
+    >>> parse_input("3,224,224")
+    InputSpec(shape=(3, 224, 224), kind='values', name='', vocabulary=None)
+    >>> parse_input("input_ids=ids:128").kind
+    'ids'
+    """
+    name, named, rest = text.rpartition("=")
+    kind: Literal["values", "ids"] = "ids" if rest.startswith("ids:") else "values"
+    try:
+        shape = tuple(int(size) for size in rest.removeprefix("ids:").split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1 or (named and not name.isidentifier()):
+        raise InputError(
+            f"Cannot read the input '{text}'. Give the shape of one example without the batch, e.g. 3,224,224, or "
+            "ids:128 for 128 integer tokens; name=3,224,224 for a named argument."
+        )
+    return InputSpec(shape, kind, name)
+
+
+def example_batch(
+    model: nn.Module, specs: Sequence[InputSpec], *, batch: int = 32, seed: int = 0, device: str | torch.device = "cpu"
+) -> Batch:
+    """Standard normal values and uniform tokens, the same for the same seed.
+
+    Args:
+        model: whose first embedding bounds tokens that have no vocabulary of their own.
+        specs: one for every input; either all are named or none is.
+        batch: number of examples.
+        seed: of values and tokens.
+        device: where the batch is put; it is drawn on the CPU, so that its values do not depend on this.
+
+    Raises:
+        InputError: no input, a batch that is not positive, names on some inputs only, or tokens for a model
+            without an embedding.
+
+    >>> example_batch(nn.Linear(4, 2), [InputSpec((4,))], batch=3).shape
+    torch.Size([3, 4])
+    """
+    if batch < 1:
+        raise InputError(f"The batch needs at least one example; received {batch}.")
+    names = [spec.name for spec in specs]
+    if not specs or (any(names) and not all(names)) or len({*names}) < (len(names) if any(names) else 1):
+        raise InputError(f"Inputs must be one or more, and all or none of them named, each once; received {names}.")
+    generator = torch.Generator().manual_seed(seed)
+    tensors = [_draw(model, spec, batch, generator).to(device) for spec in specs]
+    if any(names):
+        return dict(zip(names, tensors, strict=True))
+    return tensors[0] if len(tensors) == 1 else tuple(tensors)
+
+
+def _draw(model: nn.Module, spec: InputSpec, batch: int, generator: torch.Generator) -> Tensor:
+    if spec.kind == "values":
+        return torch.randn(batch, *spec.shape, generator=generator)
+    vocabulary = spec.vocabulary
+    if vocabulary is None:
+        embeddings = (m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag))
+        first = next(embeddings, None)
+        if first is None:
+            raise InputError(
+                f"'{type(model).__name__}' has no embedding to bound the tokens of the input "
+                f"ids:{','.join(map(str, spec.shape))}. Give values, e.g. 3,224,224."
+            )
+        vocabulary = first.num_embeddings
+    return torch.randint(0, vocabulary, (batch, *spec.shape), generator=generator)

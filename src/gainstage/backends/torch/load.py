@@ -1,0 +1,89 @@
+"""One name to one model: the user's own code, a collection of models, or a network built on the spot."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from gainstage.backends.torch.build import mlp, parse_mlp
+from gainstage.backends.torch.inputs import InputSpec
+from gainstage.backends.torch.python_source import from_python
+from gainstage.backends.torch.zoos import Found, from_huggingface, from_timm, from_torchvision
+
+__all__ = ["LoadedModel", "load"]
+
+
+def _from_sizes(text: str) -> Found:
+    spec = parse_mlp(text)
+    model = mlp(spec.sizes, activation=spec.activation, norm=spec.norm, bias=spec.bias)
+    return model, (InputSpec(spec.sizes[:1]),)
+
+
+_SOURCES = {
+    "torchvision": from_torchvision,
+    "timm": from_timm,
+    "hf": from_huggingface,
+    "mlp": _from_sizes,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that was found by name.
+
+    Args:
+        name: as it was asked for.
+        model: the module, on the CPU, with fresh weights.
+        inputs: what it takes, where its source knows; None where the user has to say.
+    """
+
+    name: str
+    model: nn.Module
+    inputs: tuple[InputSpec, ...] | None = None
+
+
+def load(name: str, *, seed: int | None = None) -> LoadedModel:
+    """Find or build a model by name.
+
+    ======================================  =====================================================================
+    ``package.module:attribute``            a module, or a class or function that makes one without arguments
+    ``path/file.py:attribute``              the same in a file
+    ``torchvision:resnet50``                by name, without weights
+    ``timm:resnet50``                       by name, without weights
+    ``hf:gpt2``, ``hf:path/config.json``    by type of model or configuration, without weights; settings may follow:
+                                            ``hf:llama,num_hidden_layers=2,hidden_size=256``
+    ``mlp:784x128x10,act=relu,norm=batch``  built here; options ``act``, ``norm`` (none, batch, layer), ``bias``
+    ======================================  =====================================================================
+
+    The first two import, and so run, the user's code. Nothing is ever downloaded. A source has at least two letters:
+    ``C:`` is a drive.
+
+    Args:
+        name: of the model.
+        seed: of PyTorch's global random state while the model is made; that state is put back. None leaves it alone.
+
+    Raises:
+        LoadError: the name cannot be resolved, or its code raises.
+        UnknownNameError: there is no such model in its source, or no such attribute.
+        MissingPackageError: the source is not installed.
+
+    >>> load("mlp:64x32x10").inputs
+    (InputSpec(shape=(64,), kind='values', name='', vocabulary=None),)
+    """
+    if seed is None:
+        model, inputs = _find(name)
+    else:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model, inputs = _find(name)
+    return LoadedModel(name, model, inputs)
+
+
+def _find(name: str) -> Found:
+    source = re.match(r"([A-Za-z]{2,}):(.*)", name)
+    if source and source[1] in _SOURCES:
+        return _SOURCES[source[1]](source[2])
+    return from_python(name), None
