@@ -1,0 +1,171 @@
+"""Scheme, and the one table that holds all of them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gainstage.errors import InputError, UnknownNameError
+from gainstage.graph import KernelShape
+from gainstage.streams import Stream
+
+__all__ = ["Sampler", "Scheme", "UnitSpread", "get", "names", "register"]
+
+Sampler = Callable[[KernelShape, float, Stream], NDArray[np.floating[Any]]]
+"""Weights of the canonical shape from ``(kernel, gain, stream)``, linear in the gain."""
+
+UnitSpread = Callable[[KernelShape], float | None]
+"""The standard deviation over weights that is aimed at when the gain is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How the weights of one kernel are drawn.
+
+    Args:
+        name: its canonical name.
+        sampler: the pure function that draws.
+        unit_spread: the spread aimed at for a gain of one; None for a kernel that is not random.
+        summary: one line.
+        reference: paper and place, or the program it follows.
+        aliases: other names it answers to.
+
+    >>> he = get("he_normal")
+    >>> kernel = KernelShape(out=64, in_=50)
+    >>> he.draw(kernel, 1.0, Stream(0, "blocks.0.weight")).shape, he.spread(kernel)
+    ((64, 50, 1), 0.2)
+    """
+
+    name: str
+    sampler: Sampler
+    unit_spread: UnitSpread
+    summary: str
+    reference: str
+    aliases: tuple[str, ...] = ()
+
+    def draw(self, kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
+        """Draws one kernel.
+
+        Args:
+            kernel: what is drawn.
+            gain: multiplies every value.
+            stream: where the randomness comes from.
+
+        Returns:
+            float32 of shape ``kernel.shape``, i.e. ``(out, in_ / groups, receptive)``.
+
+        Raises:
+            InputError: the gain is not finite, the scheme cannot serve this kernel, or its sampler misses the shape.
+        """
+        values = np.asarray(self.sampler(kernel, self._finite(gain), stream), dtype=np.float32)
+        if values.shape != kernel.shape:
+            raise InputError(
+                f"Scheme '{self.name}' drew an array of shape {values.shape} for {kernel}. "
+                f"Its sampler must return (out, in_ / groups, receptive) = {kernel.shape}."
+            )
+        return values
+
+    def spread(self, kernel: KernelShape, gain: float = 1.0) -> float | None:
+        """The standard deviation over weights that ``draw`` aims at; None where the kernel is not random.
+
+        Raises:
+            InputError: the gain is not finite.
+        """
+        gain = self._finite(gain)
+        spread = self.unit_spread(kernel)
+        return None if spread is None else abs(gain) * spread
+
+    def _finite(self, gain: float) -> float:
+        if not isinstance(gain, int | float | np.integer | np.floating) or not math.isfinite(gain):
+            raise InputError(f"The gain of scheme '{self.name}' is a finite number; received {gain!r}.")
+        return float(gain)
+
+
+_SCHEMES: dict[str, Scheme] = {}
+
+
+def register(
+    name: str, *, spread: UnitSpread, reference: str, aliases: Sequence[str] = (), summary: str = ""
+) -> Callable[[Sampler], Sampler]:
+    """Enters the decorated sampler in the table.
+
+    Args:
+        name: the canonical name, in lower case with underscores.
+        spread: the standard deviation over weights for a gain of one; None where the kernel is not random.
+        reference: paper and place, or the program it follows.
+        aliases: other names it should answer to.
+        summary: one line; the first line of the sampler's docstring where it is not given.
+
+    Returns:
+        A decorator that gives the sampler back unchanged.
+
+    Raises:
+        InputError: a name that is malformed or taken, or no summary.
+
+    ``gainstage.schemes.get("my_scheme")`` finds this one from now on::
+
+        @register("my_scheme", spread=lambda kernel: kernel.fan_in**-0.5, reference="Someone (2030), eq. 1")
+        def my_scheme(kernel, gain, stream):
+            \"\"\"N(0, gain² / fan_in).\"\"\"
+            return stream.normal(kernel.size).reshape(kernel.shape) * gain / kernel.fan_in**0.5
+    """
+
+    def enter(sampler: Sampler) -> Sampler:
+        line = summary or (inspect.getdoc(sampler) or "").partition("\n")[0]
+        if not line:
+            raise InputError(f"Scheme '{name}' says nothing about itself. Give its sampler a docstring, or a summary.")
+        if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
+            raise InputError(f"A scheme's name is in lower case with underscores; received {name!r}.")
+        taken = _by_key()
+        for spelling in (name, *aliases):
+            owner = taken.get(_key(spelling))
+            if owner:
+                raise InputError(f"'{spelling}' is taken by scheme '{owner.name}'. Choose another name.")
+        _SCHEMES[name] = Scheme(name, sampler, spread, line, reference, tuple(aliases))
+        return sampler
+
+    return enter
+
+
+def get(name: str, *, where: str | None = None) -> Scheme:
+    """The scheme of that name.
+
+    Case and underscores do not matter, so the spellings of Keras (``HeNormal``) and PyTorch (``kaiming_normal_``) work.
+
+    Args:
+        name: a canonical name or an alias.
+        where: what the name was given for, to be said in the error.
+
+    Raises:
+        UnknownNameError: there is none.
+
+    >>> get("kaiming_normal_").name, get("HeNormal").name, get("xavier_uniform").name
+    ('he_normal', 'he_normal', 'glorot_uniform')
+    """
+    try:
+        return _by_key()[_key(name)]
+    except KeyError:
+        spellings = [spelling for scheme in _SCHEMES.values() for spelling in (scheme.name, *scheme.aliases)]
+        close = difflib.get_close_matches(str(name), spellings, n=1)
+        raise UnknownNameError("scheme", name, spellings if close else names(), where) from None
+
+
+def names() -> tuple[str, ...]:
+    """All canonical names, in alphabetical order."""
+    return tuple(sorted(_SCHEMES))
+
+
+def _by_key() -> dict[str, Scheme]:
+    return {_key(spelling): scheme for scheme in _SCHEMES.values() for spelling in (scheme.name, *scheme.aliases)}
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_-]", "", str(name)).lower()
