@@ -1,0 +1,228 @@
+"""Between frozen records and plain JSON values, driven by the records' own type annotations.
+
+Records become objects with every field written out, tuples become arrays, enumerations their values. JSON has no NaN
+and no infinity, so a field of type float holds a number or one of the strings ``"NaN"``, ``"Infinity"``,
+``"-Infinity"``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Callable
+from enum import Enum
+from numbers import Integral, Real
+from typing import Any, Literal, TypeVar, Union
+
+from gainstage.errors import InputError
+
+__all__ = ["decode", "encode"]
+
+T = TypeVar("T")
+Reader = Callable[[Any], Any]
+
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def encode(value: Any) -> Any:
+    """A record, or anything inside one, as plain JSON values.
+
+    Raises:
+        TypeError: something in it is not made of records, tuples, enumerations, numbers, strings and None.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return _encode_float(float(value))
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    raise TypeError(f"A record cannot hold a {type(value).__name__}.")
+
+
+def _encode_float(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+def decode(data: Any, kind: type[T]) -> T:
+    """The record of type ``kind`` that ``encode`` turned into ``data``.
+
+    A missing field takes its default, if it has one; an unknown field is an error.
+
+    Raises:
+        InputError: the data do not fit; the message names the place.
+    """
+    try:
+        record: T = _Readers().of(kind)(data)
+    except _MismatchError as error:
+        raise InputError(f"{''.join(reversed(error.place)).lstrip('.') or 'the record'}: {error.reason}") from None
+    return record
+
+
+class _MismatchError(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.place: list[str] = []  # innermost first, filled in on the way out
+
+
+class _Readers:
+    """One reader for every type met; a table, because types repeat and some contain themselves."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Reader] = {}
+
+    def of(self, hint: Any) -> Reader:
+        if hint not in self._known:
+            # Stands in while a type that contains itself is being built.
+            self._known[hint] = lambda data: self._known[hint](data)
+            self._known[hint] = self._build(hint)
+        return self._known[hint]
+
+    def _build(self, hint: Any) -> Reader:
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin in (Union, types.UnionType):
+            present = [a for a in arguments if a is not types.NoneType]
+            if len(present) == 1:
+                return _optional(self.of(present[0]))
+        if origin is Literal:
+            return _one_of(arguments)
+        if origin is tuple:
+            if arguments[-1] is Ellipsis:
+                return _sequence(self.of(arguments[0]))
+            return _fixed(tuple(self.of(a) for a in arguments))
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return self._record(hint)
+        if isinstance(hint, type) and issubclass(hint, Enum):
+            return _enumeration(hint)
+        if hint in _SCALARS:
+            return _SCALARS[hint]
+        raise TypeError(f"No JSON form is known for the type {hint}.")
+
+    def _record(self, kind: type) -> Reader:
+        hints = typing.get_type_hints(kind)
+        fields = {field.name: self.of(hints[field.name]) for field in dataclasses.fields(kind)}
+        required = [
+            field.name
+            for field in dataclasses.fields(kind)
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        ]
+
+        def read(data: Any) -> Any:
+            if not isinstance(data, dict):
+                raise _MismatchError(f"expected an object ({kind.__name__}), received {_shown(data)}.")
+            values = {}
+            for name, item in data.items():
+                if name not in fields:
+                    raise _MismatchError(f"{kind.__name__} has no field {_shown(name)}.")
+                try:
+                    values[name] = fields[name](item)
+                except _MismatchError as error:
+                    error.place.append(f".{name}")
+                    raise
+            missing = [name for name in required if name not in values]
+            if missing:
+                raise _MismatchError(f"{kind.__name__} lacks {', '.join(missing)}.")
+            try:
+                return kind(**values)
+            except InputError as error:
+                raise _MismatchError(str(error)) from None
+
+        return read
+
+
+def _shown(data: Any) -> str:
+    text = repr(data)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _optional(read: Reader) -> Reader:
+    return lambda data: None if data is None else read(data)
+
+
+def _one_of(choices: tuple[Any, ...]) -> Reader:
+    def read(data: Any) -> Any:
+        if not isinstance(data, str) or data not in choices:
+            raise _MismatchError(f"expected one of {', '.join(map(repr, choices))}; received {_shown(data)}.")
+        return data
+
+    return read
+
+
+def _enumeration(kind: type[Enum]) -> Reader:
+    known = {member.value: member for member in kind}
+
+    def read(data: Any) -> Any:
+        if not isinstance(data, str) or data not in known:
+            raise _MismatchError(f"expected one of {', '.join(map(repr, known))}; received {_shown(data)}.")
+        return known[data]
+
+    return read
+
+
+def _items(readers: typing.Iterable[Reader], data: list[Any]) -> tuple[Any, ...]:
+    items = []
+    for index, (read, item) in enumerate(zip(readers, data, strict=False)):
+        try:
+            items.append(read(item))
+        except _MismatchError as error:
+            error.place.append(f"[{index}]")
+            raise
+    return tuple(items)
+
+
+def _sequence(read_item: Reader) -> Reader:
+    def read(data: Any) -> Any:
+        if not isinstance(data, list):
+            raise _MismatchError(f"expected an array, received {_shown(data)}.")
+        return _items((read_item for _ in data), data)
+
+    return read
+
+
+def _fixed(readers: tuple[Reader, ...]) -> Reader:
+    def read(data: Any) -> Any:
+        if not isinstance(data, list) or len(data) != len(readers):
+            raise _MismatchError(f"expected an array of {len(readers)}, received {_shown(data)}.")
+        return _items(readers, data)
+
+    return read
+
+
+def _float(data: Any) -> float:
+    if isinstance(data, str) and data in _SPECIAL:
+        return _SPECIAL[data]
+    if isinstance(data, bool) or not isinstance(data, (int, float)):
+        raise _MismatchError(f"expected a number, received {_shown(data)}.")
+    try:
+        return float(data)
+    except OverflowError:
+        raise _MismatchError(f"{_shown(data)} is too large for a float.") from None
+
+
+def _exactly(kind: type, words: str) -> Reader:
+    def read(data: Any) -> Any:
+        if type(data) is not kind:
+            raise _MismatchError(f"expected {words}, received {_shown(data)}.")
+        return data
+
+    return read
+
+
+_SCALARS: dict[Any, Reader] = {
+    float: _float,
+    int: _exactly(int, "a whole number"),
+    str: _exactly(str, "a string"),
+    bool: _exactly(bool, "true or false"),
+}

@@ -1,0 +1,190 @@
+"""Records as versioned JSON: the file is the product, every picture is a rendering of it.
+
+A document is ``{"schema_version": 1, "kind": "diagnosis", "record": {...}}``, strict JSON throughout (see ``codec`` for
+floats that are not numbers).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from gainstage.errors import InputError
+from gainstage.records import Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.report.codec import decode, encode
+
+__all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "save"]
+
+SCHEMA_VERSION = 1
+"""Rises with every change that an older reader would refuse."""
+
+Document = Diagnosis | Fixed | Plan | Profile
+"""What stands alone in a file."""
+
+KINDS: dict[str, type[Document]] = {"diagnosis": Diagnosis, "fixed": Fixed, "plan": Plan, "profile": Profile}
+
+D = TypeVar("D", Diagnosis, Fixed, Plan, Profile)
+
+
+def dumps(record: Document, *, indent: int | None = None) -> str:
+    """The record as one JSON document.
+
+    Args:
+        record: a Diagnosis, Fixed, Plan or Profile.
+        indent: spaces a level; None for one line.
+
+    Raises:
+        InputError: the record is of another type.
+
+    >>> from gainstage.records import Plan
+    >>> dumps(Plan(assignments=(), seed=3, scheme="auto"))
+    '{"schema_version": 1, "kind": "plan", "record": {"assignments": [], "seed": 3, "scheme": "auto", "notes": []}}'
+    """
+    names = {kind: name for name, kind in KINDS.items()}
+    if type(record) not in names:
+        raise InputError(f"Only {', '.join(KINDS)} have a JSON document; received a {type(record).__name__}.")
+    document = {"schema_version": SCHEMA_VERSION, "kind": names[type(record)], "record": encode(record)}
+    return json.dumps(document, indent=indent, allow_nan=False)
+
+
+@overload
+def loads(text: str) -> Document: ...
+@overload
+def loads(text: str, kind: type[D]) -> D: ...
+def loads(text: str, kind: type[Any] | None = None) -> Any:
+    """The record in a JSON document.
+
+    Args:
+        text: what ``dumps`` wrote.
+        kind: the type expected; None for any.
+
+    Raises:
+        InputError: the text is not JSON, or not such a document, of a newer schema, of another kind, or damaged.
+
+    >>> from gainstage.records import Plan
+    >>> loads(dumps(Plan(assignments=(), seed=3)), Plan).seed
+    3
+    """
+    return _read(text, kind, "text")
+
+
+def _read(text: str, expected: type[Any] | None, where: str) -> Any:
+    document = _parse(text, where)
+    version, name = document.get("schema_version"), document.get("kind")
+    if type(version) is not int or version < 1 or not isinstance(name, str) or "record" not in document:
+        raise InputError(
+            f"The {where} is JSON, but no gainstage document: it needs schema_version, kind and record. "
+            f"Received the keys {sorted(document)[:8]}."
+        )
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"The {where} has schema_version {version}; this gainstage reads up to {SCHEMA_VERSION}. "
+            "Update it with: pip install --upgrade gainstage"
+        )
+    if name not in KINDS:
+        raise InputError(f"The {where} holds the kind {name!r}; known are {', '.join(KINDS)}.")
+    if expected is not None and KINDS[name] is not expected:
+        raise InputError(f"The {where} holds a {name}; a {expected.__name__.lower()} was expected.")
+    try:
+        record = decode(document["record"], KINDS[name])
+        _check_references(record)
+    except InputError as error:
+        raise InputError(f"The {where} is damaged, or was edited: at {error}") from None
+    return record
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        document = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        end = " It ends too early: was it cut off?" if not text.rstrip().endswith("}") else ""
+        raise InputError(f"The {where} is not valid JSON ({error}).{end}") from None
+    if not isinstance(document, dict):
+        raise InputError(f"The {where} is JSON, but no gainstage document: received a {type(document).__name__}.")
+    return document
+
+
+def _check_references(record: Document) -> None:
+    """A file may be well-formed and still point at nodes that it does not hold."""
+    match record:
+        case Fixed():
+            _check_references(record.before)
+            _check_references(record.after)
+        case Diagnosis():
+            _check_references(record.profile)
+            _check_findings(record.findings, len(record.profile.graph.nodes))
+        case Profile():
+            _check_profile(record)
+        case Plan():
+            pass
+
+
+def _check_findings(findings: tuple[Finding, ...], nodes: int) -> None:
+    for finding in findings:
+        if finding.node is not None and not 0 <= finding.node < nodes:
+            raise InputError(f"finding {finding.code}: there is no node {finding.node}.")
+        _check_findings(finding.consequences, nodes)
+
+
+def _check_profile(profile: Profile) -> None:
+    size = len(profile.graph.nodes)
+    for place, node in enumerate(profile.graph.nodes):
+        if node.index != place or any(not 0 <= i < size for i in node.inputs):
+            raise InputError(
+                f"graph.nodes[{place}]: its index {node.index} or its inputs {node.inputs[:8]} do not fit."
+            )
+    for place, measured in enumerate(profile.nodes):
+        if not 0 <= measured.node < size:
+            raise InputError(f"nodes[{place}]: there is no node {measured.node}.")
+    for place, parameter in enumerate(profile.parameters):
+        if parameter.path not in profile.graph.by_path:
+            raise InputError(f"parameters[{place}]: the graph has no parameter {parameter.path!r}.")
+
+
+def save(path: str | os.PathLike[str], record: Document) -> None:
+    """Write the record to a file; under its final name there is either the old content or all of the new.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        raise InputError(f"Cannot write {str(path)!r}: it is not a regular file. Name a file.")
+    text = dumps(record, indent=1) + "\n"
+    beside = target.with_name(f".gainstage-{secrets.token_hex(6)}.tmp")  # same directory: a rename there is atomic
+    try:
+        try:
+            with beside.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from error
+
+
+@overload
+def load(path: str | os.PathLike[str]) -> Document: ...
+@overload
+def load(path: str | os.PathLike[str], kind: type[D]) -> D: ...
+def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
+    """The record in a file that ``save`` wrote.
+
+    Raises:
+        InputError: the file cannot be read, or ``loads`` refuses its content.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"Cannot read {str(path)!r}: it is not text in UTF-8 ({error.reason}).") from error
+    return _read(text, kind, f"file {str(path)!r}")

@@ -1,0 +1,79 @@
+"""Records as terminal text."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+from rich.console import Console
+
+from gainstage.errors import InputError
+from gainstage.records import Diagnosis, Fixed, Plan, Profile
+from gainstage.report.text.diagnosis import add_diagnosis, add_fixed
+from gainstage.report.text.page import Page
+from gainstage.report.text.plan import add_plan
+from gainstage.report.text.profile import add_profile
+from gainstage.report.text.rule import RulePage, add_rule
+
+__all__ = ["RulePage", "Shown", "print_to", "render"]
+
+Shown = Diagnosis | Fixed | Plan | Profile | RulePage
+"""What can be shown as text."""
+
+
+def render(record: Shown, *, width: int | None = None, color: bool = False, unicode: bool = True) -> str:
+    """The record as text, ending with a newline.
+
+    Args:
+        record: a Diagnosis, Fixed, Plan, Profile, or a rule.
+        width: cells a line, held between 40 and 200; by default the terminal's. Lines to copy are never wrapped.
+        color: whether to add ANSI colours; the environment variable ``NO_COLOR`` overrules it.
+        unicode: whether characters beyond ASCII may be used.
+
+    Raises:
+        InputError: there is no text form of such an object.
+
+    >>> from gainstage.records import Plan
+    >>> print(render(Plan(assignments=(), seed=3, scheme="auto"), width=80).splitlines()[0])
+    PLAN  auto, seed 3: 0 arrays, 0 values. Nothing is written before it is applied.
+    """
+    if width is None:
+        width = shutil.get_terminal_size().columns
+    page = _page(record, width, unicode)
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=page.width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        legacy_windows=False,
+    )
+    page.print_to(console)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip("\n") + "\n"
+
+
+def print_to(console: Console, record: Shown) -> None:
+    """Print the record, in the console's width, colours and encoding.
+
+    Raises:
+        InputError: there is no text form of such an object.
+    """
+    _page(record, console.width, console.encoding.lower().startswith("utf")).print_to(console)
+
+
+def _page(record: Shown, width: int, unicode: bool) -> Page:
+    page = Page(width, unicode=unicode)
+    match record:
+        case Diagnosis():
+            add_diagnosis(page, record)
+        case Fixed():
+            add_fixed(page, record)
+        case Plan():
+            add_plan(page, record)
+        case Profile():
+            add_profile(page, record)
+        case RulePage():
+            add_rule(page, record)
+        case _:
+            raise InputError(f"There is no text form of a {type(record).__name__}.")
+    return page

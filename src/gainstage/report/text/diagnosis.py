@@ -1,0 +1,169 @@
+"""A Diagnosis and a Fixed as one screen of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gainstage.records import Change, Diagnosis, Finding, Fixed, Profile, Severity, Unjudged
+from gainstage.report.text.depth import add_depth, add_depth_before_and_after
+from gainstage.report.text.page import Page, Part
+from gainstage.report.wording import count, elide, figure, folded, shape_text
+
+__all__ = ["add_diagnosis", "add_fixed", "add_measurement", "verdict"]
+
+STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
+OUTLOOK = {Severity.ERROR: "as it is, this model will not train", Severity.WARNING: "it will train badly or slowly"}
+IN_FULL = 6  # findings shown with cause and remedy; more would not be read
+
+
+def verdict(diagnosis: Diagnosis) -> str:
+    """The whole diagnosis in one sentence, without its first word or number."""
+    if not diagnosis.findings:
+        return f"{count(len(diagnosis.passed), 'rule')} passed, {len(diagnosis.unjudged)} could not be judged."
+    tally = ", ".join(
+        count(n, severity.value)
+        for severity in Severity
+        if (n := sum(f.severity is severity for f in diagnosis.findings))
+    )
+    worst = diagnosis.worst
+    return f"{tally}: {OUTLOOK[worst]}." if worst in OUTLOOK else f"{tally}, no error and no warning."
+
+
+def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
+    """Verdict, findings, the picture through depth, what was not judged, how it was measured."""
+    if diagnosis.ok:
+        page.line(("HEALTHY", "bold green"), f"  {verdict(diagnosis)}")
+    else:
+        style = STYLES[diagnosis.worst or Severity.NOTE]
+        page.line((count(len(diagnosis.findings), "finding").upper(), style), f"  {verdict(diagnosis)}")
+    page.blank()
+    _add_findings(page, diagnosis)
+    add_depth(page, diagnosis.profile)
+    page.blank()
+    _add_unjudged(page, diagnosis.unjudged)
+    add_measurement(page, diagnosis.profile)
+
+
+def add_fixed(page: Page, fixed: Fixed) -> None:
+    """What was changed and what came of it, the picture before and after, what is left."""
+    before = count(len(fixed.before.findings), "finding")
+    if fixed.ok:
+        page.line(("FIXED", "bold green"), f"  {before} before; now: {verdict(fixed.after)}")
+    else:
+        page.line(("NOT HEALTHY YET", "bold yellow"), f"  {before} before; now: {verdict(fixed.after)}")
+    page.blank()
+    for change in fixed.changes:
+        _add_change(page, change)
+    if fixed.changes:
+        page.blank()
+    add_depth_before_and_after(page, fixed.before.profile, fixed.after.profile)
+    page.blank()
+    if fixed.after.findings:
+        page.line(("What is left", "bold"))
+        page.blank()
+        _add_findings(page, fixed.after)
+    _add_unjudged(page, fixed.after.unjudged)
+    add_measurement(page, fixed.after.profile)
+
+
+def _add_findings(page: Page, diagnosis: Diagnosis) -> None:
+    for finding in diagnosis.findings[:IN_FULL]:
+        _add_finding(page, finding, diagnosis.profile)
+        page.blank()
+    rest = diagnosis.findings[IN_FULL:]
+    for finding in rest:
+        _add_title(page, finding, finding.path)
+    if rest:
+        page.blank()
+
+
+def _add_finding(page: Page, finding: Finding, profile: Profile) -> None:
+    _add_title(page, finding)
+    page.field("where", *_place(page, finding, profile))
+    page.field("evidence", page.words(finding.evidence))
+    page.field("cause", page.words(finding.cause))
+    page.field("remedy", page.words(finding.remedy.summary))
+    page.code(finding.remedy.code)
+    following = list(_following(finding))
+    if following:
+        groups = folded((f"{f.code} {f.title}", f.path) for f in following)
+        told = "; ".join(f"{title} ×{len(paths)}" if len(paths) > 1 else title for title, paths in groups)
+        page.field("brings", _shortened(page.words(told), page.field_width))
+
+
+def _add_title(page: Page, finding: Finding, path: str = "") -> None:
+    parts: list[Part] = [(finding.severity.value.upper(), STYLES[finding.severity]), f" {finding.code}  "]
+    parts.append((page.words(finding.title), "bold"))
+    if path:
+        parts.append((f"  {page.name(path, page.width // 2)}", "dim"))
+    page.line(*parts)
+
+
+def _place(page: Page, finding: Finding, profile: Profile) -> tuple[Part, ...]:
+    name = page.name(finding.path, page.field_width - 20) if finding.path else "the whole model"
+    if finding.node is None:
+        return (name,)
+    node = profile.graph.nodes[finding.node]
+    what = node.function or node.operation.value
+    return name, (f"  {page.name(what, 18)}", "dim")
+
+
+def _following(finding: Finding) -> Iterator[Finding]:
+    for consequence in finding.consequences:
+        yield consequence
+        yield from _following(consequence)
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def _add_change(page: Page, change: Change) -> None:
+    finding = change.finding
+    if change.cured:
+        page.field("cured", f"{finding.code} ", (page.words(finding.title), "bold"), style="bold green", indent=0)
+    else:
+        label = "not cured" if change.applied else "by hand"
+        page.field(label, f"{finding.code} ", (page.words(finding.title), "bold"), style="bold yellow", indent=0)
+    if finding.path:
+        page.field("", (page.name(finding.path, page.field_width), "dim"), indent=0)
+    if change.explanation:
+        page.field("", page.words(change.explanation), indent=0)
+
+
+def _add_unjudged(page: Page, unjudged: tuple[Unjudged, ...]) -> None:
+    """Two lines at most: which rules, and what they lacked."""
+    if not unjudged:
+        return
+    room = 2 * page.field_width - 24
+    told: list[str] = []
+    left = len(unjudged)
+    for reason, codes in folded((u.reason.rstrip("."), u.code) for u in unjudged):
+        listed = ", ".join(codes) if len(codes) <= 4 else f"{', '.join(codes[:3])} and {len(codes) - 3} more"
+        entry = page.words(f"{listed}: {reason}")
+        if told and sum(map(len, told)) + len(entry) > room:
+            break
+        told.append(_shortened(entry, room))
+        left -= len(codes)
+    page.field("Not judged", "; ".join(told) + (f"; and {count(left, 'other rule')}." if left else "."), indent=0)
+
+
+def add_measurement(page: Page, profile: Profile) -> None:
+    """How the figures came about, in one sentence; doubts about them each on a line."""
+    source, task = profile.source, profile.task
+    batch = shape_text(source.batch) if source.batch else "unknown"
+    parts = [f"{source.framework}, {source.device}, {source.dtype}", f"batch {batch}"]
+    if any(i.synthetic for i in task.inputs):
+        parts.append("made-up inputs")
+    parts.append("forward and backward" if profile.backward else "forward only")
+    if task.loss is not None and task.loss.kind == "surrogate":
+        parts.append("no loss given: random signs as gradient")
+    elif task.loss is not None:
+        chance = f" (chance {figure(task.loss.chance)})" if task.loss.chance is not None else ""
+        parts.append(f"loss {task.loss.kind} {figure(task.loss.value)}{chance}")
+    parts.append(count(len(profile.graph.parameters), "parameter array"))
+    label = "Measured" if source.kind == "measured" else "Predicted"
+    page.field(label, page.words("; ".join(parts) + "."), indent=0)
+    for note in profile.notes:
+        where = f" ({elide(note.path, 40)})" if note.path else ""
+        page.field(note.code, page.words(f"{note.message}{where}"), style="bold cyan", indent=0)

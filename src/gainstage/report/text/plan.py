@@ -1,0 +1,87 @@
+"""A Plan as a table: one row an array, identical blocks collapsed, every reason told once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from gainstage.records import Assignment, Plan
+from gainstage.report.text.page import Column, Page, Part
+from gainstage.report.text.repeats import Run, runs
+from gainstage.report.wording import count, figure, shape_text
+
+__all__ = ["add_plan", "plan_rows", "spread_text"]
+
+SHORT = 12  # a plan this short is shown array by array
+
+
+def plan_rows(plan: Plan) -> list[Run[Assignment]]:
+    """The rows of the table."""
+    if len(plan) <= SHORT:
+        return [Run(a.parameter, (a,)) for a in plan]
+    return runs(plan.assignments, lambda a: a.parameter, _alike)
+
+
+def _alike(assignment: Assignment) -> Hashable:
+    return assignment.role, assignment.shape, assignment.scheme, assignment.bias
+
+
+def add_plan(page: Page, plan: Plan) -> None:
+    """Heading, table, reasons, notes."""
+    weights = sum(_size(a.shape) for a in plan)
+    scheme = page.name(plan.scheme, 24) if plan.scheme else "mixed"
+    page.line(
+        ("PLAN", "bold"), f"  {scheme}, seed {plan.seed}: {count(len(plan), 'array')}, {count(weights, 'value')}. ",
+        "Nothing is written before it is applied.",
+    )  # fmt: skip
+    page.blank()
+    rows = plan_rows(plan)
+    reasons = _numbered(rows)
+    columns = (
+        Column("parameter", flexible=True), Column("role"), Column("shape", "right"), Column("scheme", flexible=True),
+        Column("spread", "right"), Column("why", "right"),
+    )  # fmt: skip
+    page.table(columns, (_cells(row, reasons) for row in rows))
+    page.blank()
+    for reason, number in reasons.items():
+        page.field(f"{number:>3}", page.words(reason), indent=0)
+    for note in plan.notes:
+        page.field("note", page.words(note), style="bold cyan", indent=0)
+
+
+def _numbered(rows: Sequence[Run[Assignment]]) -> dict[str, int]:
+    reasons = dict.fromkeys(row.items[0].reason for row in rows if row.items[0].reason)
+    return {reason: number for number, reason in enumerate(reasons, start=1)}
+
+
+def _cells(row: Run[Assignment], reasons: dict[str, int]) -> tuple[Part, ...]:
+    first = row.items[0]
+    label = f"{row.label}  ×{len(row.items)}" if len(row.items) > 1 else row.label
+    what = (
+        f"{first.bias} bias"
+        if first.bias is not None and first.scheme == "keep" and first.bias != "keep"
+        else first.scheme
+    )
+    return (
+        label,
+        (first.role.value, "cyan"),
+        shape_text(first.shape),
+        what,
+        spread_text(row.items),
+        (str(reasons.get(first.reason, "")), "dim"),
+    )
+
+
+def spread_text(items: Sequence[Assignment]) -> str:
+    """The standard deviation aimed at, as a range where the arrays of a row differ in more than the third digit."""
+    spreads = [a.spread for a in items if a.spread is not None]
+    if not spreads:
+        return "–"
+    low, high = figure(min(spreads)), figure(max(spreads))
+    return low if low == high else f"{low}–{high}"
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size

@@ -1,0 +1,120 @@
+"""Names and figures as people read them. A layer's name is hostile input: it enters a report only through ``clean``."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+
+__all__ = ["clean", "count", "elide", "figure", "folded", "shape_text", "to_ascii"]
+
+# Control, format (bidirectional overrides, zero-width), surrogate, private use, line and paragraph separators.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+
+_ASCII = str.maketrans(
+    {
+        "×": "x", "·": ".", "–": "-", "—": "-", "−": "-", "…": "...", "√": "sqrt ", "‖": "||", "≥": ">=", "≤": "<=",
+        "²": "^2", "³": "^3", "ᵀ": "^T", "→": "->", "±": "+/-", "≈": "~", "∞": "inf", "’": "'", "‘": "'", "“": '"',
+        "”": '"', "σ": "sigma", "χ": "chi", "α": "alpha", "β": "beta", "μ": "mu",
+    }
+)  # fmt: skip
+
+
+def clean(text: str) -> str:
+    r"""The text on one line, with every invisible character written out as an escape.
+
+    Nothing that passes through here can move a cursor, start a colour, break a line or reverse the reading order.
+
+    >>> clean("conv\x1b[31m\n1")
+    'conv\\x1b[31m\\n1'
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(c) if unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def elide(text: str, limit: int) -> str:
+    """At most ``limit`` terminal cells of a text, cut in the middle, since both ends of a path tell layers apart.
+
+    >>> elide("encoder.layers.11.attention.query", 15)
+    'encoder…n.query'
+    """
+    if cell_len(text) <= limit:
+        return text
+    room = max(limit - 1, 2)
+    head, tail = "", ""
+    for character in text:
+        if cell_len(head + character) > room // 2:
+            break
+        head += character
+    for character in reversed(text):
+        if cell_len(character + tail) > room - room // 2:
+            break
+        tail = character + tail
+    return f"{head}…{tail}"
+
+
+def to_ascii(text: str) -> str:
+    """The text for a terminal that has no Unicode.
+
+    >>> to_ascii("σ ≈ 1/√n — 3 × 4")
+    'sigma ~ 1/sqrt n - 3 x 4'
+    """
+    if text.isascii():
+        return text
+    plain = unicodedata.normalize("NFKD", text.translate(_ASCII))
+    return "".join(c if c.isascii() else "?" for c in plain if not unicodedata.combining(c))
+
+
+def figure(value: float | None) -> str:
+    """A number in at most three significant digits, with powers of ten where they are shorter.
+
+    >>> [figure(v) for v in (0.1 + 0.2, 3.2e-9, 1234.5, 0.0, float("nan"), float("-inf"), None)]
+    ['0.3', '3.2e-9', '1234', '0', 'NaN', '-inf', '–']
+    """
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 9999.5:
+        return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun: ``1 layer``, ``12 layers``.
+
+    >>> count(1, "layer"), count(12000, "layer")
+    ('1 layer', '12,000 layers')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as people write it.
+
+    >>> shape_text((64, 3, 7, 7)), shape_text(())
+    ('64×3×7×7', 'scalar')
+    """
+    return "×".join(str(n) for n in shape) if shape else "scalar"
+
+
+def folded(items: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """``(key, item)`` pairs gathered by key, in order of first appearance.
+
+    >>> folded([("no labels", "GS501"), ("no optimizer", "GS701"), ("no labels", "GS502")])
+    [('no labels', ['GS501', 'GS502']), ('no optimizer', ['GS701'])]
+    """
+    groups: dict[str, list[str]] = {}
+    for key, item in items:
+        groups.setdefault(key, []).append(item)
+    return list(groups.items())
