@@ -1,0 +1,68 @@
+"""TrainingCurve: how one training went."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Evaluation", "TrainingCurve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One look at the validation examples.
+
+    Args:
+        step: how many steps had been made.
+        loss: mean over the validation examples.
+        accuracy: share of them whose largest logit is the label's; None for a regression.
+    """
+
+    step: int
+    loss: float
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCurve:
+    """One training.
+
+    Args:
+        label: what was trained, in a few words.
+        losses: on the batch of each step, before that step; the last one is not finite when training diverged.
+        evaluations: on the validation examples, in order; the first one before any step.
+        chance_loss: of the best constant guess (entropy of the training labels in nats; variance of the targets).
+        chance_accuracy: of the best constant guess (share of the most frequent class); None for a regression.
+        optimizer: its name.
+        learning_rate: the same for every parameter.
+        batch: examples in one step.
+        seed: of the order of examples.
+
+    >>> TrainingCurve("net", (2.3, 0.4), (Evaluation(0, 2.3, 0.1), Evaluation(2, 0.5, 0.9))).final.accuracy
+    0.9
+    """
+
+    label: str
+    losses: tuple[float, ...]
+    evaluations: tuple[Evaluation, ...]
+    chance_loss: float | None = None
+    chance_accuracy: float | None = None
+    optimizer: str = ""
+    learning_rate: float = math.nan
+    batch: int = 0
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """How many batches were seen."""
+        return len(self.losses)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a batch gave a loss that is not a number."""
+        return bool(self.losses) and not math.isfinite(self.losses[-1])
+
+    @property
+    def final(self) -> Evaluation:
+        """The last look at the validation examples."""
+        return self.evaluations[-1]
