@@ -1,1 +1,1 @@
-"""."""
+"""PyTorch: the only rooms that import it."""

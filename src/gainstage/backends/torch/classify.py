@@ -33,7 +33,7 @@ class Draft:
     path: str = ""
     stage: Stage = "model"
     dtype: str = "float32"
-    example_axis: int | None = None
+    example_stride: int | None = None
     unit_axis: int | None = None
     from_input: bool = True
     part: int = 0

@@ -8,17 +8,19 @@ operation that touches the signal, and shows each output to an *eye*, which meas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gainstage.backends.torch import operations as table
+from gainstage.backends.torch.axes import axis_of, permuted, remap_axis, stride_at, without
 from gainstage.backends.torch.classify import Draft, classify
-from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, join, remap_axis
+from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, join
 from gainstage.graph import Operation, Stage
 
 __all__ = ["Eye", "Interpreter"]
@@ -33,6 +35,8 @@ def tensors_in(tree: Any) -> list[torch.Tensor]:
     """All tensors in nested arguments, in order."""
     if isinstance(tree, torch.Tensor):
         return [tree]
+    if isinstance(tree, PackedSequence):
+        return [tree.data]
     if isinstance(tree, (list, tuple)):
         return [t for item in tree for t in tensors_in(item)]
     if isinstance(tree, dict):
@@ -96,11 +100,13 @@ class Interpreter(TorchDispatchMode):
     def add_input(self, tensor: torch.Tensor, name: str, example_axis: int = 0) -> None:
         """Declare an input of the model."""
         unit = (1 if tensor.dim() in (4, 5) else tensor.dim() - 1) if tensor.dim() > 1 else None
-        axis = example_axis if tensor.dim() else None
-        draft = Draft(Operation.INPUT, "input", shape=tuple(tensor.shape), function=name, example_axis=axis, unit_axis=unit)
+        shape = tuple(tensor.shape)
+        known = example_axis < len(shape) and shape[example_axis] == self._examples
+        stride = stride_at(shape, example_axis) if known else None
+        draft = Draft(Operation.INPUT, "input", shape=shape, function=name, example_stride=stride, unit_axis=unit)
         node = self._append(draft, tensor)
         discrete = not (tensor.is_floating_point() or tensor.is_complex())
-        value = Value(node=node, discrete=discrete, from_input=True, example_axis=axis, unit_axis=unit)
+        value = Value(node=node, discrete=discrete, from_input=True, example_stride=stride, unit_axis=unit)
         self._values.set(tensor, value, overwrite=True)
 
     def node_of(self, tensor: torch.Tensor) -> int | None:
@@ -119,31 +125,32 @@ class Interpreter(TorchDispatchMode):
         if self._region is None and isinstance(module, _RECURRENT):
             self._region = module
 
-    def leave(self, module: nn.Module, inputs: Any, outputs: Any, parameters: Sequence[tuple[str, torch.Tensor]]) -> None:
+    def leave(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
         """A module ends its forward; a recurrent one becomes one node here."""
         if self._region is module:
             self._region = None
-            self._close_region(module, tensors_in(inputs), tensors_in(outputs), parameters)
+            self._close_region(module, tensors_in(inputs), tensors_in(outputs))
         self._modules.pop()
 
-    def _close_region(
-        self, module: nn.Module, inputs: list[torch.Tensor], outputs: list[torch.Tensor],
-        parameters: Sequence[tuple[str, torch.Tensor]],
-    ) -> None:  # fmt: skip
+    def _close_region(self, module: nn.Module, inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
         values = [self._values[t] for t in inputs]
         sources = tuple(dict.fromkeys(v.node for v in values if v.node is not None))
         lead = next((v for v in values if v.node is not None), STATIC)
         out = outputs[0]
+        lead_shape = next((tuple(t.shape) for t, v in zip(inputs, values, strict=True) if v.node is not None), ())
+        found = axis_of(lead_shape, lead.example_stride, self._examples)
+        example = found[0] if found is not None and found[0] < out.dim() - 1 else None
         draft = Draft(
             Operation.RECURRENT, type(module).__name__.lower(), inputs=sources, shape=tuple(out.shape),
             function=type(module).__name__.lower().removesuffix("cell"), from_input=lead.from_input,
-            example_axis=lead.example_axis, unit_axis=out.dim() - 1, recurrent=module,
-            operands=tuple((name, self._values[p]) for name, p in parameters),
+            example_stride=None if example is None else stride_at(out.shape, example), unit_axis=out.dim() - 1,
+            recurrent=module, operands=tuple((name, self._values[p]) for name, p in module.named_parameters(recurse=False)),
         )  # fmt: skip
         node = self._append(draft, out)
         for position, tensor in enumerate(outputs):
-            axis = lead.example_axis if position == 0 or isinstance(module, nn.RNNCellBase) else 1
-            value = Value(node=node, from_input=lead.from_input, example_axis=axis, unit_axis=tensor.dim() - 1)
+            axis = example if position == 0 or isinstance(module, nn.RNNCellBase) else tensor.dim() - 2
+            stride = None if axis is None or axis < 0 else stride_at(tensor.shape, axis)
+            value = Value(node=node, from_input=lead.from_input, example_stride=stride, unit_axis=tensor.dim() - 1)
             self._values.set(tensor, value, overwrite=True)
         if out.grad_fn is not None:
             self.region_gradients[node] = out.grad_fn
@@ -183,11 +190,11 @@ class Interpreter(TorchDispatchMode):
         if draft is None:  # discrete: masks and indices keep pointing at the node they came from
             lead = next((v for v in before if v.node is not None), STATIC)
             for tensor in outputs:
-                axis, unit = self._axes(lead, operands, before, tensor)
-                self._values.set(tensor, replace(lead, discrete=True, example_axis=axis, unit_axis=unit), overwrite=overwrite)
+                stride, unit = self._axes(name, args, lead, operands, before, tensor)
+                self._values.set(tensor, replace(lead, discrete=True, example_stride=stride, unit_axis=unit), overwrite=overwrite)
             return None
-        lead_axes = self._axes_of(draft, operands, before, outputs[0])
-        draft = replace(draft, example_axis=lead_axes[0], unit_axis=lead_axes[1])
+        stride, unit = self._axes_of(draft, args, operands, before, outputs[0])
+        draft = replace(draft, example_stride=stride, unit_axis=unit)
         node = self._append(draft, outputs[0])
         parts = len(outputs) > 1 and draft.operation is Operation.RESHAPE
         for position, tensor in enumerate(outputs):
@@ -196,7 +203,7 @@ class Interpreter(TorchDispatchMode):
             else:
                 node_of_part = node
             value = Value(
-                node=node_of_part, from_input=draft.from_input, example_axis=lead_axes[0], unit_axis=lead_axes[1],
+                node=node_of_part, from_input=draft.from_input, example_stride=stride, unit_axis=unit,
                 discrete=not (tensor.is_floating_point() or tensor.is_complex()),
             )  # fmt: skip
             self._values.set(tensor, value, overwrite=overwrite)
@@ -217,46 +224,49 @@ class Interpreter(TorchDispatchMode):
             order = _order(name, args, operands[0].dim())
             shape, source = tuple(operands[0].shape), before[0]
             after = tuple(out.shape)
-            return replace(
-                source, example_axis=remap_axis(source.example_axis, shape, after, order),
-                unit_axis=remap_axis(source.unit_axis, shape, after, order),
-            )  # fmt: skip
+            stride = source.example_stride
+            if order is not None:
+                stride = permuted(shape, stride, self._examples, order)
+            elif out.numel() != operands[0].numel():  # expand
+                stride, _ = self._axes(name, args, source, operands, before, out)
+            return replace(source, example_stride=stride, unit_axis=remap_axis(source.unit_axis, shape, after, order))
         return None
 
     def _axes_of(
-        self, draft: Draft, operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
+        self, draft: Draft, args: tuple[Any, ...], operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
     ) -> tuple[int | None, int | None]:
+        """Example stride and unit axis of a node's output."""
         lead = next((v for v in before if v.node is not None and not v.discrete), None)
         lead = lead or next((v for v in before if v.node is not None), STATIC)
-        axis, unit = self._axes(lead, operands, before, out)
+        stride, unit = self._axes(draft.name, args, lead, operands, before, out)
         if draft.operation is Operation.CONVOLUTION:
-            return (0 if axis is not None else None), 1
+            return stride, 1
         if draft.operation in (Operation.LINEAR, Operation.EMBEDDING, Operation.MATMUL):
             unit = draft.unit_axis if draft.unit_axis is not None else out.dim() - 1
-        return axis, unit
+        return stride, unit
 
     def _axes(
-        self, lead: Value, operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
-    ) -> tuple[int | None, int | None]:
-        """Axes of an output that keeps the order of its leading operand's axes."""
-        shapes = [tuple(t.shape) for t, v in zip(operands, before, strict=True) if v is lead]
-        shape = shapes[0] if shapes else ()
-        after = tuple(out.shape)
+        self, name: str, args: tuple[Any, ...], lead: Value, operands: list[torch.Tensor], before: list[Value],
+        out: torch.Tensor,
+    ) -> tuple[int | None, int | None]:  # fmt: skip
+        """Example stride and unit axis of an output that keeps the order of its leading operand's axes."""
+        shape = next((tuple(t.shape) for t, v in zip(operands, before, strict=True) if v is lead), ())
+        removed = _removed(name, args, len(shape), out.dim())
 
-        def keep(axis: int | None, wanted: int | None) -> int | None:
-            if axis is None or not shape or axis >= len(shape):
-                return None
-            if len(after) > len(shape) and after[-len(shape) :] == shape:
-                axis += len(after) - len(shape)  # broadcast against more axes
-            if axis < len(after) and (after[axis] == shape[axis] or wanted is None):
-                return axis
-            return next((i for i, size in enumerate(after) if wanted and size == wanted), None)
+        def keep(axis: int) -> int | None:
+            if removed is not None:
+                return without(axis, removed)
+            axis += max(out.dim() - len(shape), 0)  # broadcast against more axes
+            return axis if axis < out.dim() else None
 
-        axis = keep(lead.example_axis, self._examples)
-        if axis is not None and after[axis] % self._examples:
-            axis = None
-        unit = keep(lead.unit_axis, None)
-        return axis, (None if unit == axis else unit)
+        stride = None
+        found = axis_of(shape, lead.example_stride, self._examples)
+        if found is not None:
+            axis, inner = keep(found[0]), found[1]
+            if axis is not None and out.shape[axis] % (inner * self._examples) == 0:
+                stride = stride_at(out.shape, axis, inner)
+        unit = keep(lead.unit_axis) if lead.unit_axis is not None else None
+        return stride, unit
 
     def _append(self, draft: Draft, output: torch.Tensor) -> int:
         node = len(self.drafts)
@@ -281,6 +291,21 @@ def _order(name: str, args: tuple[Any, ...], rank: int) -> tuple[int, ...] | Non
     else:
         return None
     return tuple(order)
+
+
+_REDUCING = {"select": 1, "unbind": 1, "mean": 1, "sum": 1, "amax": 1, "amin": 1, "var": 1, "std": 1, "logsumexp": 1,
+             "max": 1, "min": 1, "argmax": 1, "argmin": 1, "linalg_vector_norm": 2, "prod": 1, "median": 1}  # fmt: skip
+
+
+def _removed(name: str, args: tuple[Any, ...], rank: int, rank_after: int) -> list[int] | None:
+    """The axes that an operation takes away; None where it keeps the rank or says nothing."""
+    if rank_after >= rank or name not in _REDUCING:
+        return None
+    position = _REDUCING[name]
+    axes = args[position] if len(args) > position else (0 if name == "unbind" else None)
+    if isinstance(axes, int):
+        return [axes % rank]
+    return [axis % rank for axis in axes] if isinstance(axes, (list, tuple)) else list(range(rank))
 
 
 def _enters(name: str, before: list[Value], out: torch.Tensor, examples: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-__all__ = ["Derivation", "Value", "Values", "remap_axis"]
+__all__ = ["STATIC", "Derivation", "Value", "Values", "join"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Value:
         discrete: it depends on the input, but no gradient can pass (indices, masks).
         random: it holds random numbers drawn during the run.
         from_input: it depends on the model's input.
-        example_axis: the axis that runs over examples.
+        example_stride: where the examples are, see ``axes``.
         unit_axis: the axis that runs over units (features, channels).
     """
 
@@ -42,7 +42,7 @@ class Value:
     discrete: bool = False
     random: bool = False
     from_input: bool = False
-    example_axis: int | None = None
+    example_stride: int | None = None
     unit_axis: int | None = None
 
     @property
@@ -103,28 +103,3 @@ def join(values: Iterable[Value], operation: str) -> tuple[Derivation, ...]:
             merged.setdefault(derivation.parameter, replace(derivation, chain=(*derivation.chain, operation)))
     return tuple(merged.values())
 
-
-def remap_axis(axis: int | None, before: tuple[int, ...], after: tuple[int, ...], order: tuple[int, ...] | None) -> int | None:
-    """Where an axis is after a permutation (``order``) or a reshape.
-
-    A reshape keeps an axis that stays, or that is merged as the slowest part of a new one ((B, T, D) to (B·T, D)), and finds
-    it again when that is taken apart.
-
-    >>> remap_axis(0, (8, 5, 3), (40, 3), None), remap_axis(0, (40, 3), (8, 5, 3), None), remap_axis(2, (8, 5, 3), (40, 3), None)
-    (0, 0, 1)
-    >>> remap_axis(0, (8, 5, 3), (5, 8, 3), (1, 0, 2))
-    1
-    """
-    if axis is None or axis >= len(before):
-        return None
-    if order is not None:
-        return order.index(axis) if axis in order else None
-    slower = 1
-    for size in before[:axis]:
-        slower *= size
-    reached = 1
-    for position, size in enumerate(after):
-        if reached == slower and (size > 1 or before[axis] == 1):
-            return position
-        reached *= size
-    return None

@@ -1,0 +1,158 @@
+"""How a batch goes into a model and what comes out of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gainstage.errors import InputError, ModelError
+
+__all__ = ["Batch", "first_output", "own_loss", "prepare"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """The arguments of one call of the model.
+
+    Args:
+        args, kwargs: as the model gets them.
+        tensors: all tensors among them with a name, in order.
+        examples: how many examples there are.
+        example_axis: along which axis of the inputs.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tensors: tuple[tuple[str, torch.Tensor], ...]
+    examples: int
+    example_axis: int = 0
+
+    def call(self, model: nn.Module) -> Any:
+        """Run the model.
+
+        Raises:
+            ModelError: the model's own code raised; its exception is chained.
+        """
+        return model(*self.args, **self.kwargs)
+
+    def map(self, change: Any) -> Batch:
+        """The same batch with every tensor changed."""
+        args = _map(self.args, change)
+        kwargs = _map(self.kwargs, change)
+        return dataclasses.replace(self, args=args, kwargs=kwargs, tensors=tuple(_named(args, kwargs)))
+
+
+def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
+    """Arguments from a tensor or array, a tuple or list of positional ones, or a mapping of keyword ones.
+
+    Inputs go to the device of the model; the batch is the first axis, unless the labels fit the second one only.
+
+    Raises:
+        InputError: no tensor, an empty one, or non-finite values.
+    """
+    device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+    def place(value: Any) -> Any:
+        tensor = torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
+        if tensor.numel() == 0:
+            raise InputError(f"The batch is empty: received an input of shape {tuple(tensor.shape)}. Pass at least one example.")
+        return tensor.to(device) if tensor.device != device else tensor
+
+    if isinstance(inputs, Mapping):
+        args, kwargs = (), _map(dict(inputs), place)
+    elif isinstance(inputs, (tuple, list)):
+        args, kwargs = _map(tuple(inputs), place), {}
+    else:
+        args, kwargs = (place(inputs),), {}
+    tensors = tuple(_named(args, kwargs))
+    if not tensors:
+        raise InputError(
+            f"The batch holds no tensor: received {type(inputs).__name__}. Pass a tensor, an array, a tuple of them for "
+            "positional arguments, or a dict of them for keyword arguments."
+        )
+    first = tensors[0][1]
+    axis = 0
+    labels = getattr(target, "shape", None)
+    if labels and first.dim() > 1 and first.shape[0] != labels[0] and first.shape[1] == labels[0]:
+        axis = 1
+    examples = first.shape[axis] if first.dim() else 1
+    return Batch(args, kwargs, tensors, examples, axis)
+
+
+def _map(tree: Any, change: Any) -> Any:
+    if isinstance(tree, (torch.Tensor, np.ndarray)):
+        return change(tree)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(_map(item, change) for item in tree))
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(_map(item, change) for item in tree)
+    if isinstance(tree, dict):
+        return {key: _map(item, change) for key, item in tree.items()}
+    return tree
+
+
+def _named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, torch.Tensor]]:
+    found: list[tuple[str, torch.Tensor]] = []
+
+    def visit(name: str, tree: Any) -> None:
+        if isinstance(tree, torch.Tensor):
+            found.append((name, tree))
+        elif isinstance(tree, (tuple, list)):
+            for position, item in enumerate(tree):
+                visit(f"{name}.{position}" if name else str(position), item)
+        elif isinstance(tree, dict):
+            for key, item in tree.items():
+                visit(f"{name}.{key}" if name else str(key), item)
+
+    visit("", args)
+    visit("", kwargs)
+    return found
+
+
+def own_loss(output: Any) -> torch.Tensor | None:
+    """The loss that a model returns itself (``output.loss`` or ``output["loss"]``), if it does."""
+    loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+    return loss if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.is_floating_point() else None
+
+
+def first_output(output: Any) -> torch.Tensor:
+    """What the loss would see: ``logits`` if there are any, else the first floating tensor.
+
+    Raises:
+        ModelError: the model returned no floating tensor.
+    """
+    found = _first(output)
+    if found is None:
+        raise ModelError(
+            f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, or a tuple, dict or "
+            "dataclass that holds one."
+        )
+    return found
+
+
+def _first(output: Any) -> torch.Tensor | None:
+    if isinstance(output, torch.Tensor):
+        return output if output.is_floating_point() or output.is_complex() else None
+    if isinstance(output, Mapping):
+        items = [output[k] for k in ("logits", "out", "output") if k in output] + [v for k, v in output.items() if k != "loss"]
+    elif dataclasses.is_dataclass(output):
+        names = [f.name for f in dataclasses.fields(output)]
+        items = [getattr(output, n) for n in ("logits", *names) if n != "loss" and n in names]
+    elif isinstance(output, (tuple, list)):
+        items = list(output)
+    elif hasattr(output, "data") and isinstance(output.data, torch.Tensor):  # PackedSequence
+        items = [output.data]
+    else:
+        items = [v for v in vars(output).values()] if hasattr(output, "__dict__") else []
+    for item in items:
+        found = _first(item)
+        if found is not None:
+            return found
+    return None

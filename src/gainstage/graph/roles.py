@@ -1,0 +1,150 @@
+"""What every parameter is for, read off the graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+from gainstage.graph.operation import Operation, Role
+from gainstage.graph.residual import residuals
+from gainstage.graph.signal import Node, SignalGraph
+from gainstage.graph.walk import nearest_after, nearest_before
+
+__all__ = ["assign_roles"]
+
+# A parameter with several uses takes the strictest: a head must start at chance whatever else its weight does.
+_STRICTEST = (
+    Role.HEAD, Role.RECURRENT, Role.PACKED_ATTENTION, Role.QUERY, Role.KEY, Role.BRANCH_END, Role.VALUE, Role.GATE,
+    Role.BEFORE_NORM, Role.DEPTHWISE, Role.HIDDEN, Role.EMBEDDING, Role.RECURRENT_INPUT, Role.RECURRENT_BIAS,
+    Role.NORM_SCALE, Role.NORM_SHIFT, Role.BIAS, Role.MAGNITUDE, Role.OTHER,
+)  # fmt: skip
+_QUIET = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.DROPOUT, Operation.MASK})
+_SHAPING = _QUIET | {Operation.POOLING, Operation.RESAMPLE, Operation.REDUCTION}
+_TO_OUTPUT = _SHAPING | {Operation.SOFTMAX, Operation.ACTIVATION}
+_PROJECTED = _QUIET | {Operation.NORMALIZATION, Operation.ADD, Operation.MULTIPLY, Operation.CONCATENATION}
+
+
+def assign_roles(graph: SignalGraph) -> SignalGraph:
+    """The same graph with the role of every parameter that takes part."""
+    kernels = _kernel_roles(graph)
+    candidates: dict[str, set[Role]] = defaultdict(set)
+    for node in graph.nodes:
+        for use in node.uses:
+            role = kernels[node.index] if use.slot == "weight" and node.operation.weighted else _slot_role(graph, node, use.slot)
+            candidates[use.parameter].add(role)
+    parameters = []
+    for parameter in graph.parameters:
+        roles = candidates.get(parameter.path, set())
+        role = min(roles, key=_STRICTEST.index, default=parameter.role)
+        if parameter.magnitude_of is not None:
+            role = Role.MAGNITUDE
+        elif role.is_kernel and parameter.kernel is None:
+            role = Role.OTHER
+        parameters.append(replace(parameter, role=role))
+    return replace(graph, parameters=tuple(parameters))
+
+
+def _slot_role(graph: SignalGraph, node: Node, slot: str) -> Role:
+    recurrent = node.operation is Operation.RECURRENT
+    if slot == "bias":
+        return Role.RECURRENT_BIAS if recurrent else Role.BIAS
+    if slot == "state":
+        return Role.RECURRENT
+    if slot == "shift":
+        return Role.NORM_SHIFT
+    if slot == "scale":
+        if node.operation is Operation.NORMALIZATION:
+            return Role.NORM_SCALE
+        back = nearest_before(graph, node.inputs[0], lambda n: n.operation is Operation.NORMALIZATION, through={Operation.RESHAPE})
+        return Role.NORM_SCALE if node.inputs and back else Role.OTHER
+    return Role.OTHER
+
+
+def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
+    """The role of the weight of every weighted node, later rules overriding earlier ones."""
+    roles: dict[int, Role] = {}
+    for node in graph.nodes:
+        if node.operation is Operation.EMBEDDING:
+            roles[node.index] = Role.EMBEDDING
+        elif node.operation is Operation.RECURRENT:
+            roles[node.index] = Role.RECURRENT_INPUT
+        elif node.operation.weighted:
+            depthwise = node.kernel is not None and node.kernel.groups == node.kernel.in_ > 1
+            roles[node.index] = Role.DEPTHWISE if depthwise else Role.HIDDEN
+    mixing = {i for i, role in roles.items() if role in (Role.HIDDEN, Role.DEPTHWISE)}
+    for node in graph.nodes:
+        if node.index in mixing:
+            if _is_gate(graph, node):
+                roles[node.index] = Role.GATE
+            if _before_norm(graph, node):
+                roles[node.index] = Role.BEFORE_NORM
+    for add in residuals(graph):
+        for end in add.ends:
+            if end in mixing and roles[end] is not Role.BEFORE_NORM:
+                roles[end] = Role.BRANCH_END
+    for index, role in _attention_roles(graph).items():
+        if index in mixing:
+            roles[index] = role
+    for index in _heads(graph):
+        if index in mixing:
+            roles[index] = Role.HEAD
+    return roles
+
+
+def _before_norm(graph: SignalGraph, node: Node) -> bool:
+    """Whether every way on from here meets a normalisation before anything that depends on the scale."""
+    readers = graph.consumers[node.index]
+    if not readers:
+        return False
+    for reader in readers:
+        here = graph.nodes[reader]
+        if here.operation is Operation.NORMALIZATION:
+            continue
+        if here.operation not in _SHAPING or not _before_norm(graph, here):
+            return False
+    return True
+
+
+def _is_gate(graph: SignalGraph, node: Node) -> bool:
+    """Whether the output, through an activation, multiplies another signal."""
+    activations = nearest_after(graph, node.index, lambda n: n.operation is Operation.ACTIVATION, through=_QUIET)
+    return any(
+        nearest_after(graph, a, lambda n: n.operation is Operation.MULTIPLY, through={Operation.RESHAPE, Operation.DROPOUT})
+        for a in activations
+    )
+
+
+def _attention_roles(graph: SignalGraph) -> dict[int, Role]:
+    roles: dict[int, Role] = {}
+    for node in graph.nodes:
+        if node.operation is Operation.ATTENTION and len(node.inputs) >= 1:
+            _name_projections(graph, roles, node.inputs[:3] if len(node.inputs) >= 3 else node.inputs * 3)
+        elif node.operation is Operation.MATMUL and len(node.inputs) == 2:
+            softmaxes = nearest_before(
+                graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX, through=_QUIET | {Operation.ADD}
+            )
+            scores = [
+                m for s in softmaxes
+                for m in nearest_before(
+                    graph, graph.nodes[s].inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET | {Operation.ADD}
+                )
+            ]  # fmt: skip
+            for score in scores:
+                query, key = graph.nodes[score].inputs[0], graph.nodes[score].inputs[-1]
+                _name_projections(graph, roles, (query, key, node.inputs[1]))
+    return roles
+
+
+def _name_projections(graph: SignalGraph, roles: dict[int, Role], operands: tuple[int, ...]) -> None:
+    found = [nearest_before(graph, o, lambda n: n.operation.weighted, through=_PROJECTED) for o in operands]
+    for ways, role in zip(found, (Role.QUERY, Role.KEY, Role.VALUE), strict=True):
+        for index in ways:
+            shared = sum(index in other for other in found) > 1
+            roles[index] = Role.PACKED_ATTENTION if shared else role
+
+
+def _heads(graph: SignalGraph) -> tuple[int, ...]:
+    """The weighted nodes from which nothing but shaping and a last activation leads to what the loss sees."""
+    if not graph.outputs:
+        return ()
+    return nearest_before(graph, graph.outputs[0], lambda n: n.operation.weighted, through=_TO_OUTPUT)
