@@ -9,7 +9,8 @@ from gainstage.records.task import InputFacts, LossFacts, LossKind, OptimizerFac
 from gainstage.records.training import Evaluation, TrainingCurve
 
 __all__ = [
-    "Assignment", "BiasRule", "Change", "Diagnosis", "Evaluation", "Finding", "Fixed", "InputFacts", "LossFacts", "LossKind", "Moments",
-    "NodeProfile", "Note", "OptimizerFacts", "OutputFacts", "ParameterProfile", "Plan", "Profile", "Remedy", "Rendered",
-    "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "UnitStats", "Unjudged", "register_renderer",
+    "Assignment", "BiasRule", "Change", "Diagnosis", "Evaluation", "Finding", "Fixed", "InputFacts", "LossFacts",
+    "LossKind", "Moments", "NodeProfile", "Note", "OptimizerFacts", "OutputFacts", "ParameterProfile", "Plan", "Profile",
+    "Remedy", "Rendered", "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "UnitStats", "Unjudged",
+    "register_renderer",
 ]  # fmt: skip
