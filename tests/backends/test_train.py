@@ -14,7 +14,7 @@ from gainstage import data
 from gainstage.backends.torch.build import mlp
 from gainstage.backends.torch.objectives import LOSSES, OPTIMIZERS, loss_function, optimizer
 from gainstage.backends.torch.train import train
-from gainstage.errors import InputError, UnknownNameError
+from gainstage.errors import InputError, ModelError, UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_outputs_other_than_tensors(clouds):
     plain = train(net(), clouds, steps=3).losses
     assert train(Wrapped(lambda y: (y, None)), clouds, steps=3).losses == plain
     assert train(Wrapped(Output), clouds, steps=3).losses == plain
-    with pytest.raises(InputError, match="returned a str"):
+    with pytest.raises(ModelError, match="received str"):
         train(Wrapped(str), clouds, steps=3)
 
 

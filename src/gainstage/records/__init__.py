@@ -10,7 +10,7 @@ from gainstage.records.training import Evaluation, TrainingCurve
 
 __all__ = [
     "Assignment", "BiasRule", "Change", "Diagnosis", "Evaluation", "Finding", "Fixed", "InputFacts", "LossFacts",
-    "LossKind", "Moments", "NodeProfile", "Note", "OptimizerFacts", "OutputFacts", "ParameterProfile", "Plan", "Profile",
-    "Remedy", "Rendered", "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "UnitStats", "Unjudged",
-    "register_renderer",
+    "LossKind", "Moments", "NodeProfile", "Note", "OptimizerFacts", "OutputFacts", "ParameterProfile", "Plan",
+    "Profile", "Remedy", "Rendered", "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "UnitStats",
+    "Unjudged", "register_renderer",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gainstage.backends.torch.batch import first_output
 from gainstage.backends.torch.objectives import Loss, loss_function
 from gainstage.backends.torch.objectives import optimizer as make_optimizer
 from gainstage.data import IGNORED, Dataset
@@ -43,8 +44,8 @@ def train(
     and the model's training mode are put back. A loss that is not finite ends the training.
 
     Args:
-        model: from ``(batch, *example)`` to logits ``(batch, classes)`` or values; a tuple's first entry or ``.logits``
-            is taken where it returns more.
+        model: from ``(batch, *example)`` to logits ``(batch, classes)`` or values; ``.logits`` or the first
+            tensor of floats is taken where it returns more.
         dataset: to train and validate on.
         steps: number of batches.
         batch: examples in one, at most as many as there are.
@@ -58,6 +59,7 @@ def train(
 
     Raises:
         InputError: a count is not positive.
+        ModelError: the model returns no tensor of floats.
         UnknownNameError: no such optimizer or loss.
 
     >>> from gainstage.data import gaussian
@@ -80,7 +82,7 @@ def train(
         try:
             for step, chosen in enumerate(_batches(len(x), batch, steps, seed), 1):
                 model.train()
-                value = criterion(_output(model(x[chosen])), y[chosen])
+                value = criterion(first_output(model(x[chosen])), y[chosen])
                 losses.append(value.item())
                 if not math.isfinite(losses[-1]):
                     break
@@ -113,17 +115,6 @@ def _batches(examples: int, batch: int, steps: int, seed: int) -> Iterator[Tenso
                 return
 
 
-def _output(output: object) -> Tensor:
-    while not isinstance(output, Tensor):
-        if isinstance(output, tuple | list) and output:
-            output = output[0]
-        elif hasattr(output, "logits"):
-            output = output.logits
-        else:
-            raise InputError(f"The model returned a {type(output).__name__}; logits or values are needed to train.")
-    return output
-
-
 @torch.no_grad()
 def _evaluate(model: nn.Module, dataset: Dataset, criterion: Loss, device: torch.device, step: int) -> Evaluation:
     was_training = model.training
@@ -136,7 +127,7 @@ def _evaluate(model: nn.Module, dataset: Dataset, criterion: Loss, device: torch
                 x[start : start + _EVALUATION_BATCH].to(device),
                 y[start : start + _EVALUATION_BATCH].to(device),
             )
-            output = _output(model(part))
+            output = first_output(model(part))
             total += criterion(output, target).item() * len(part)
             if dataset.classes:
                 valid = target != IGNORED
