@@ -259,7 +259,10 @@ def _named(call: _Call) -> Draft | None:
 
 def _loss(call: _Call) -> Draft | None:
     function = table.LOSSES.get(call.name)
-    return _draft(call, Operation.LOSS, function=function) if function else None
+    if function is None:
+        return None
+    # ATen's numbers: 0 keeps every example, 1 takes the mean, 2 the sum.
+    return _draft(call, Operation.LOSS, function=function, settings=(("reduction", call.number("reduction", 1.0)),))
 
 
 def _structural(call: _Call) -> Draft | None:

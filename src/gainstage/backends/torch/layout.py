@@ -12,7 +12,7 @@ from torch import Tensor
 from gainstage.errors import InputError
 from gainstage.graph import KernelShape, Layout
 
-__all__ = ["canonical", "native"]
+__all__ = ["canonical", "native", "require_fit"]
 
 _Array = TypeVar("_Array", Tensor, NDArray[np.float32])
 
@@ -25,7 +25,8 @@ def native(
     Args:
         values: ``(blocks · out, in_ / groups, receptive)``.
         shape: of the parameter: ``(out, in_ / groups, *taps)`` for ``out_in`` (linear layers, convolutions), and
-            ``(in_, out / groups, *taps)`` for ``in_out`` (transposed convolutions, ``Conv1D`` of GPT-2, embeddings, ``x @ w``).
+            ``(in_, out / groups, *taps)`` for ``in_out`` (transposed convolutions, GPT-2's
+            ``Conv1D``, embeddings, ``x @ w``).
         kernel: of one block.
         blocks: matrices stacked along the output axis.
         layout: which axis is stored first.
@@ -37,7 +38,7 @@ def native(
     >>> native(values, (3, 2), KernelShape(2, 3), layout="in_out").tolist()
     [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]
     """
-    _require_size(shape, kernel, blocks, layout)
+    require_fit(shape, kernel, blocks, layout)
     if layout == "out_in":
         return values.reshape(shape)
     groups, inputs = kernel.groups, kernel.in_ // kernel.groups
@@ -55,7 +56,7 @@ def canonical(values: _Array, kernel: KernelShape, blocks: int = 1, layout: Layo
     >>> canonical(weight, KernelShape(6, 4, 3, groups=2), layout="in_out").shape
     torch.Size([6, 2, 3])
     """
-    _require_size(tuple(values.shape), kernel, blocks, layout)
+    require_fit(tuple(values.shape), kernel, blocks, layout)
     groups, inputs = kernel.groups, kernel.in_ // kernel.groups
     shape = (blocks * kernel.out, inputs, kernel.receptive)
     if layout == "out_in":
@@ -68,10 +69,13 @@ def _swap(values: _Array) -> _Array:
     return values.swapaxes(1, 2)
 
 
-def _require_size(shape: tuple[int, ...], kernel: KernelShape, blocks: int, layout: Layout) -> None:
+def require_fit(shape: tuple[int, ...], kernel: KernelShape, blocks: int = 1, layout: Layout = "out_in") -> None:
+    """Refuse a geometry that a parameter of this shape cannot have.
+
+    Raises:
+        InputError: the shape does not hold that many weights, or blocks and groups meet in one ``in_out`` weight.
+    """
     if math.prod(shape) != kernel.size * blocks:
-        raise InputError(
-            f"A parameter of shape {shape} cannot hold {blocks} × {kernel}: {kernel.size * blocks} weights."
-        )
+        raise InputError(f"Shape {shape} cannot hold the {kernel.size * blocks} weights of {blocks} × {kernel}.")
     if layout == "in_out" and blocks > 1 and kernel.groups > 1:
         raise InputError(f"{blocks} blocks of a grouped kernel {kernel} have no order along the output axis.")

@@ -17,7 +17,7 @@ from gainstage.backends.torch.interpreter import Eye, Interpreter
 from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
 
-__all__ = ["LossFunction", "Observation", "observe"]
+__all__ = ["LossFunction", "Observation", "observe", "takes_whole"]
 
 LossFunction = Callable[[Any, Any], torch.Tensor]
 
@@ -99,7 +99,7 @@ def observe(
         owned = value is not None and loss is None
         if loss is not None:
             interpreter.stage = "loss"
-            value = _guarded(interpreter, "loss", lambda: loss(output if _takes_whole(output) else seen, target))
+            value = _guarded(interpreter, "loss", lambda: loss(output if takes_whole(output) else seen, target))
             value = _scalar(value)
     outputs = [interpreter.node_of(seen)]
     loss_node = interpreter.node_of(value) if value is not None else None
@@ -110,7 +110,7 @@ def observe(
     return Observation(graph, seen, value, owned, interpreter.sequence.owner, interpreter.region_gradients)
 
 
-def _takes_whole(output: Any) -> bool:
+def takes_whole(output: Any) -> bool:
     """Plain tuples, lists and dicts go to the loss as they are; dataclasses and tensors by what they hold."""
     return isinstance(output, (tuple, list)) or type(output) is dict
 

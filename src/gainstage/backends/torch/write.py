@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from gainstage import schemes
-from gainstage.backends.torch.layout import canonical, native
+from gainstage.backends.torch.layout import canonical, native, require_fit
+from gainstage.backends.torch.trace import unwrap
 from gainstage.errors import GainstageError, InputError, ModelError, UnknownNameError
+from gainstage.graph import KernelShape
 from gainstage.records import Assignment, Plan
 from gainstage.streams import Stream
 
@@ -25,8 +27,8 @@ _FORGET, _GATES = 1, 4  # PyTorch stacks an LSTM's gates as input, forget, cell,
 def apply(model: nn.Module, plan: Plan) -> None:
     """Write a plan into a model, in place.
 
-    The parameters stay the same objects, with their dtype, device and ``requires_grad``; values are drawn in float32 and then
-    cast. The whole plan is checked before the first write, so that one that cannot be carried out changes nothing.
+    The parameters stay the same objects, with their dtype, device and ``requires_grad``; values are drawn in float32
+    and then cast. The whole plan is checked before the first write: one that cannot be carried out changes nothing.
 
     Args:
         model: the model the plan was made for.
@@ -44,6 +46,7 @@ def apply(model: nn.Module, plan: Plan) -> None:
     >>> model.weight.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
+    model = unwrap(model)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     by_path = {a.parameter: a for a in plan}
     if len(by_path) != len(plan):
@@ -70,7 +73,8 @@ def draw(assignment: Assignment, seed: int) -> NDArray[np.float32]:
         seed: of the plan.
 
     Returns:
-        Shape ``(blocks · out, in_ / groups, receptive)``. Every block has a stream of its own, keyed by seed, path and block.
+        Shape ``(blocks · out, in_ / groups, receptive)``. Every block has a stream of its own, keyed by seed, path and
+        block.
 
     Raises:
         InputError: the assignment has no kernel, or its gain is not finite.
@@ -81,9 +85,7 @@ def draw(assignment: Assignment, seed: int) -> NDArray[np.float32]:
     >>> draw(packed, seed=0).shape
     (12, 4, 1)
     """
-    kernel = assignment.kernel
-    if kernel is None:
-        raise InputError(f"'{assignment.parameter}' has no kernel, so the scheme '{assignment.scheme}' cannot draw it.")
+    kernel = _kernel(assignment)
     scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
     gain = assignment.gain * assignment.scale
     streams = (Stream(seed, assignment.parameter, block) for block in range(assignment.blocks))
@@ -98,8 +100,8 @@ def _check(assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan:
     parameter = _usable(assignment.parameter, parameters, "the plan")
     if tuple(parameter.shape) != assignment.shape:
         raise InputError(
-            f"'{assignment.parameter}' has shape {tuple(parameter.shape)} in the model and {assignment.shape} in the plan. "
-            "Make the plan from this model."
+            f"'{assignment.parameter}' has shape {tuple(parameter.shape)} in the model and {assignment.shape} in the "
+            "plan. Make the plan from this model."
         )
     if not all(map(math.isfinite, (assignment.gain, assignment.scale, assignment.value))):
         raise InputError(f"The plan for '{assignment.parameter}' has a gain, scale or value that is not finite.")
@@ -109,14 +111,13 @@ def _check(assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan:
         raise InputError(f"'{assignment.parameter}' of shape {assignment.shape} is not an LSTM's bias of four gates.")
     elif assignment.bias is None:
         schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
-        if assignment.kernel is None:
-            raise InputError(
-                f"'{assignment.parameter}' has no kernel, so the scheme '{assignment.scheme}' cannot draw it."
-            )
-        empty = np.broadcast_to(
-            np.float32(0), (assignment.blocks * assignment.kernel.out, *assignment.kernel.shape[1:])
-        )
-        native(empty, assignment.shape, assignment.kernel, assignment.blocks, assignment.layout)
+        require_fit(assignment.shape, _kernel(assignment), assignment.blocks, assignment.layout)
+
+
+def _kernel(assignment: Assignment) -> KernelShape:
+    if assignment.kernel is None:
+        raise InputError(f"'{assignment.parameter}' has no kernel, so the scheme '{assignment.scheme}' cannot draw it.")
+    return assignment.kernel
 
 
 def _usable(path: str, parameters: Mapping[str, nn.Parameter], where: str) -> nn.Parameter:
@@ -127,7 +128,8 @@ def _usable(path: str, parameters: Mapping[str, nn.Parameter], where: str) -> nn
         raise ModelError(f"'{path}' has no shape yet. Run one batch through the model first, then plan again.")
     if parameter.is_meta:
         raise ModelError(
-            f"'{path}' is on the meta device and has no memory. Call model.to_empty(device='cpu') first, then apply the plan."
+            f"'{path}' is on the meta device and has no memory. Call model.to_empty(device='cpu') first, then apply "
+            "the plan."
         )
     if not parameter.is_floating_point():
         raise InputError(f"'{path}' holds {parameter.dtype} values, which are not drawn. Set its scheme to 'keep'.")
@@ -147,14 +149,14 @@ def _check_weight(
         kept = [w for a, w in zip(assignment.shape, weight.shape, strict=False) if a != 1]
         if axes != kept or len(assignment.shape) not in (0, weight.dim()):
             raise InputError(
-                f"'{assignment.parameter}' of shape {assignment.shape} cannot hold norms of '{assignment.weight}' of shape "
-                f"{tuple(weight.shape)}."
+                f"'{assignment.parameter}' of shape {assignment.shape} cannot hold norms of '{assignment.weight}' of "
+                f"shape {tuple(weight.shape)}."
             )
         return
     source = plan.get(assignment.weight)
     if source is None or source.kernel is None:
         raise InputError(
-            f"The rule '{rule}' for '{assignment.parameter}' needs the kernel of '{assignment.weight}' in the plan."
+            f"'{rule}' for '{assignment.parameter}' needs the kernel of '{assignment.weight}' in the plan."
         )
     if assignment.bias == "centre" and math.prod(assignment.shape) != source.kernel.out * source.blocks:
         raise InputError(
@@ -193,9 +195,7 @@ def _values(
         return _bias(assignment, parameters, plan, seed).reshape(shape)
     if assignment.scheme == "match_norm":
         return _norms(parameters[assignment.weight or ""], shape)
-    if assignment.kernel is None:
-        raise InputError(f"'{assignment.parameter}' has no kernel.")
-    values = native(draw(assignment, seed), shape, assignment.kernel, assignment.blocks, assignment.layout)
+    values = native(draw(assignment, seed), shape, _kernel(assignment), assignment.blocks, assignment.layout)
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
@@ -218,9 +218,7 @@ def _bias(
         case "centre" if source is not None and source.kernel is not None:
             weight = parameters[source.parameter].detach().to(torch.float64)
             sums = canonical(weight, source.kernel, source.blocks, source.layout).sum((1, 2))
-            met = source.kernel.fan_in / (
-                weight.numel() / len(sums)
-            )  # a strided transposed kernel meets a part of its taps
+            met = source.kernel.fan_in * len(sums) / weight.numel()  # below 1 where a stride spreads the taps
             values = -assignment.value * met * sums
     return values
 
@@ -230,7 +228,8 @@ def _norms(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
     axes = tuple(range(weight.dim())) if not shape else tuple(i for i, size in enumerate(shape) if size == 1)
     if not axes:
         return weight.float().abs()
-    return torch.linalg.vector_norm(weight.float(), dim=axes).reshape(shape)
+    norms: Tensor = torch.linalg.vector_norm(weight.float(), dim=axes)
+    return norms.reshape(shape)
 
 
 def _padding_rows(model: nn.Module) -> dict[int, set[int]]:
