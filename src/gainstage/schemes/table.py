@@ -65,7 +65,7 @@ class Scheme:
         Raises:
             InputError: the gain is not finite, the scheme cannot serve this kernel, or its sampler misses the shape.
         """
-        values = np.asarray(self.sampler(kernel, self._finite(gain), stream), dtype=np.float32)
+        values = np.ascontiguousarray(self.sampler(kernel, self._finite(gain), stream), dtype=np.float32)
         if values.shape != kernel.shape:
             raise InputError(
                 f"Scheme '{self.name}' drew an array of shape {values.shape} for {kernel}. "
