@@ -1,2 +1,58 @@
-"""gainstage."""
+"""gainstage sets the level of every layer before step one.
+
+>>> import torch
+>>> import gainstage as gs
+>>> model = torch.nn.Sequential(torch.nn.Linear(64, 128), torch.nn.Tanh(), torch.nn.Linear(128, 10))
+>>> plan = gs.initialize(model, batch=torch.randn(32, 64), seed=0)
+>>> gs.check(model, torch.randn(32, 64)).ok
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gainstage.errors import GainstageError
+    from gainstage.graph import SignalGraph
+    from gainstage.planning import Override
+    from gainstage.records import Diagnosis, Finding, Plan, Profile, Severity
+    from gainstage.report.json import dumps, load, loads, save
+    from gainstage.rules import get as rule
+    from gainstage.theory import gain
+    from gainstage.workflows import apply, check, fix, initialize, plan, trace
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "GainstageError": "errors",
+    "SignalGraph": "graph",
+    "Override": "planning",
+    **dict.fromkeys(("Diagnosis", "Finding", "Plan", "Profile", "Severity"), "records"),
+    **dict.fromkeys(("dumps", "load", "loads", "save"), "report.json"),
+    "rule": "rules",
+    "gain": "theory",
+    **dict.fromkeys(("apply", "check", "fix", "initialize", "plan", "trace"), "workflows"),
+}
+_RENAMED = {"rule": "get"}
+
+__all__ = [
+    "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply", "check",
+    "dumps", "fix", "gain", "initialize", "load", "loads", "plan", "rule", "save", "trace",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that ``import gainstage`` costs next to nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gainstage' has no attribute {name!r}")
+    if _HOMES[name] == "workflows" or _HOMES[name] == "records":
+        importlib.import_module("gainstage.report")  # registers how records are shown
+    found = getattr(importlib.import_module(f"gainstage.{_HOMES[name]}"), _RENAMED.get(name, name))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -9,9 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gainstage.data import Dataset
 from gainstage.errors import InputError
 
-__all__ = ["Batch", "InputSpec", "example_batch", "parse_input"]
+__all__ = ["Batch", "InputSpec", "example_batch", "labelled_batch", "on_device", "parse_input"]
 
 Batch = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 """What is handed to the model: one input, several in order, or several by name."""
@@ -104,3 +105,54 @@ def _draw(model: nn.Module, spec: InputSpec, batch: int, generator: torch.Genera
             )
         vocabulary = first.num_embeddings
     return torch.randint(0, vocabulary, (batch, *spec.shape), generator=generator)
+
+
+def labelled_batch(
+    dataset: Dataset,
+    specs: Sequence[InputSpec] | None = None,
+    *,
+    batch: int = 32,
+    device: str | torch.device = "cpu",
+) -> tuple[Batch, Tensor]:
+    """The first training examples of a dataset (it comes shuffled) and their labels.
+
+    Args:
+        dataset: where they come from.
+        specs: what the model takes; a single input gives the examples its shape and its name. None leaves them as stored.
+        batch: number of examples, or all there are.
+        device: where they are put.
+
+    Raises:
+        InputError: the model takes several inputs, or one of another size.
+
+    >>> from gainstage.data import load
+    >>> labelled_batch(load("digits"), [InputSpec((1, 8, 8))], batch=4)[0].shape
+    torch.Size([4, 1, 8, 8])
+    """
+    if batch < 1:
+        raise InputError(f"The batch needs at least one example; received {batch}.")
+    if specs is not None and len(specs) != 1:
+        raise InputError(f"The data '{dataset.name}' fills one input, and the model takes {len(specs)}.")
+    name = specs[0].name if specs else ""
+    if specs and not dataset.is_tokens:
+        dataset = dataset.reshape(*specs[0].shape)
+    x = torch.from_numpy(dataset.x_train[:batch]).to(device)
+    return ({name: x} if name else x), torch.from_numpy(dataset.y_train[:batch]).to(device)
+
+
+def on_device(model: nn.Module, device: str) -> nn.Module:
+    """The model, moved.
+
+    Raises:
+        InputError: there is no such device here.
+
+    >>> on_device(nn.Linear(1, 1), "cpu").weight.device.type
+    'cpu'
+    """
+    try:
+        target = torch.device(device)
+        torch.empty(1, device=target).cpu()
+        return model.to(target)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"The device '{device}' cannot be used: {reason}.") from error

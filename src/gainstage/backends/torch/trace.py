@@ -15,11 +15,11 @@ from torch.nn.utils.stateless import _reparametrize_module
 
 from gainstage.backends.torch.batch import Batch, prepare
 from gainstage.backends.torch.observe import LossFunction, observe
-from gainstage.backends.torch.preserve import preserved
-from gainstage.errors import InputError
+from gainstage.backends.torch.preserve import preserved, random_state
+from gainstage.errors import InputError, ModelError
 from gainstage.graph import SignalGraph
 
-__all__ = ["materialised", "trace", "unwrap"]
+__all__ = ["materialise", "materialised", "trace", "unwrap"]
 
 
 def trace(model: nn.Module, inputs: Any, target: Any = None, *, loss: LossFunction | None = None) -> SignalGraph:
@@ -83,10 +83,25 @@ def materialised(model: nn.Module, inputs: Any) -> nn.Module:
     if not any(isinstance(p, UninitializedParameter) for p in model.parameters()):
         return model
     model = copy.deepcopy(model)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        prepare(inputs, model).call(model)
+    materialise(model, inputs)
     return model
+
+
+def materialise(model: nn.Module, inputs: Any) -> None:
+    """Let lazy layers find their sizes by one pass of a batch; a model without any is not run.
+
+    Raises:
+        ModelError: the model's own forward raised.
+    """
+    model = unwrap(model)
+    if not any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        return
+    with torch.no_grad(), random_state(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lazy modules announce that they are new
+        try:
+            prepare(inputs, model).call(model)
+        except Exception as error:
+            raise ModelError(f"The model raised {type(error).__name__} while its lazy layers took their sizes: {error}") from error
 
 
 def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from gainstage.graph import KernelShape
 from gainstage.records import Assignment, Plan
 from gainstage.streams import Stream
 
-__all__ = ["apply", "draw"]
+__all__ = ["apply", "draw", "snapshot"]
 
 _FORGET, _GATES = 1, 4  # PyTorch stacks an LSTM's gates as input, forget, cell, output
 
@@ -90,6 +90,19 @@ def draw(assignment: Assignment, seed: int) -> NDArray[np.float32]:
     gain = assignment.gain * assignment.scale
     streams = (Stream(seed, assignment.parameter, block) for block in range(assignment.blocks))
     return np.concatenate([scheme.draw(kernel, gain, stream) for stream in streams])
+
+
+def snapshot(model: nn.Module) -> Callable[[], None]:
+    """Copy the weights; the function returned puts them back, in place."""
+    model = unwrap(model)
+    kept = [(p, p.detach().clone()) for p in model.parameters()]
+
+    def restore() -> None:
+        with torch.no_grad():
+            for parameter, values in kept:
+                parameter.copy_(values)
+
+    return restore
 
 
 # -- before the first write ------------------------------------------------------------------------------------------

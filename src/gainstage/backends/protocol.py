@@ -1,0 +1,66 @@
+"""What a framework must offer, and how the framework of a model is found without importing the others."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, cast
+
+from gainstage.errors import InputError
+from gainstage.graph import SignalGraph
+from gainstage.records import Plan, Profile
+
+__all__ = ["Backend", "Detail", "backend_of"]
+
+Detail = Literal["lean", "standard"]
+Loss = Callable[[Any, Any], Any]
+
+
+class Backend(Protocol):
+    """The functions that know one framework; ``gainstage.backends.<framework>`` is a module with these names."""
+
+    def trace(self, model: Any, inputs: Any, target: Any = None, *, loss: Loss | None = None) -> SignalGraph:
+        """The operations a batch passes through."""
+        ...
+
+    def structure(self, model: Any) -> SignalGraph:
+        """What can be told of the weights without running the model."""
+        ...
+
+    def record(
+        self, model: Any, inputs: Any, target: Any = None, *, loss: Loss | None = None, optimizer: Any = None,
+        detail: Detail = "standard", seed: int = 0, synthetic: bool = False,
+    ) -> Profile:  # fmt: skip
+        """Measure one forward and one backward pass."""
+        ...
+
+    def materialise(self, model: Any, inputs: Any) -> None:
+        """Let lazy layers find their sizes."""
+        ...
+
+    def apply(self, model: Any, plan: Plan) -> None:
+        """Write a plan into a model."""
+        ...
+
+    def snapshot(self, model: Any) -> Callable[[], None]:
+        """Copy the weights; the function returned puts them back."""
+        ...
+
+
+_ROOTS = {"torch": ("torch.nn", "Module")}
+
+
+def backend_of(model: Any) -> Backend:
+    """The backend of a model's framework; only a framework that is imported already can have made the model.
+
+    Raises:
+        InputError: the object is no model of a known framework.
+    """
+    for framework, (module, name) in _ROOTS.items():
+        root = sys.modules.get(module)
+        inner = getattr(model, "_orig_mod", model)
+        if root is not None and isinstance(inner, getattr(root, name)):
+            return cast(Backend, importlib.import_module(f"gainstage.backends.{framework}"))
+    received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
+    raise InputError(f"Expected a model (a torch.nn.Module object), received {received}. Build the model and pass the object.")

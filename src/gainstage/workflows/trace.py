@@ -1,0 +1,33 @@
+"""Look at what a model does, without measuring anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gainstage.backends import backend_of
+from gainstage.graph import SignalGraph
+
+__all__ = ["trace"]
+
+
+def trace(model: Any, x: Any, y: Any = None, *, loss: Callable[[Any, Any], Any] | None = None) -> SignalGraph:
+    """The operations that a batch passes through, with every parameter tied to those that use it.
+
+    Runs without memory where the model's own code allows it; the model is left as it was found.
+
+    Args:
+        model: a module of a supported framework, also on the meta device.
+        x: a batch: a tensor, a tuple of positional arguments or a dict of keyword ones.
+        y, loss: labels and loss; the graph then runs through the loss.
+
+    Raises:
+        InputError, ModelError: the batch cannot be used, or the model's own code raised.
+
+    >>> import torch
+    >>> import gainstage as gs
+    >>> graph = gs.trace(torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU()), torch.ones(2, 4))
+    >>> [str(node.operation) for node in graph.nodes]
+    ['input', 'linear', 'activation']
+    """
+    return backend_of(model).trace(model, x, y, loss=loss)
