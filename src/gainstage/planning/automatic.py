@@ -1,0 +1,131 @@
+"""The automatic recipe: an operating point for every plain run, and a target for every role.
+
+Nothing is measured here: the level that arrives at a weight is predicted from what stands before it. The input and
+every normalisation are taken to hand on unit level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals, stream_lengths
+from gainstage.planning.assign import constant, drawn, neutral
+from gainstage.planning.context import bias_owner, survey, weight_nodes
+from gainstage.planning.embeddings import embedding_spread
+from gainstage.planning.levels import Levels
+from gainstage.records import Assignment
+
+__all__ = ["LOGIT_SPREAD", "Automatic"]
+
+LOGIT_SPREAD = 0.3
+"""Of the output at the start. Logits this small leave the loss within spread²/2 = 0.045 nats of chance."""
+
+_QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.SCALE, Operation.OFFSET})
+
+
+@dataclass(frozen=True, slots=True)
+class Automatic:
+    """The recipe that reads every weight's target off the graph.
+
+    Args:
+        graph: the model.
+        levels: the level at every place.
+        branches: for the last weights (and normalisations) of residual branches, how many branches share their stream.
+    """
+
+    graph: SignalGraph
+    levels: Levels
+    branches: Mapping[int, int]
+
+    @classmethod
+    def of(cls, graph: SignalGraph) -> Automatic:
+        """Survey a graph."""
+        return cls(graph, Levels.of(survey(graph)), _branch_ends(graph))
+
+    def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
+        """What one parameter that may be changed gets; ``gain`` multiplies a weight's spread."""
+        match parameter.role:
+            case Role.NORM_SCALE if (share := self._share(parameter)) > 1:
+                reason = f"1/√{share}: it ends one of {share} residual branches that share their stream's budget"
+                return constant(parameter, "constant", reason, value=1 / math.sqrt(share))
+            case Role.BIAS if (centred := self._centring(parameter)) is not None:
+                return centred
+            case Role.EMBEDDING:
+                spread, reason = embedding_spread(self.graph, parameter, lambda head: self._weight(head, 1.0).spread)
+                return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
+            case Role.RECURRENT:
+                reason = "orthogonal: what is remembered keeps its length from step to step"
+                return drawn(parameter, "orthogonal", reason, gain=gain)
+        return neutral(self.graph, parameter) or self._weight(parameter, gain)
+
+    def _weight(self, parameter: Parameter, gain: float) -> Assignment:
+        """The smallest spread that any of its uses asks for."""
+        kernel = parameter.kernel
+        uses = [self._target(parameter, node) for node in weight_nodes(self.graph, parameter)]
+        if kernel is None or not uses:
+            reason = "unit level to unit level: this batch does not reach it as a weight"
+            return drawn(parameter, "normal", reason, gain=gain)
+        target = min(uses, key=lambda use: use.gain)
+        is_matrix = kernel.receptive == kernel.groups == 1
+        scheme = "orthogonal" if target.orthogonal and is_matrix else "normal"
+        reason = target.reason if len(uses) == 1 else f"the strictest of {len(uses)} uses: {target.reason}"
+        return drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
+
+    def _target(self, parameter: Parameter, node: Node) -> _Target:
+        arrival = self.levels.arriving(node.index)
+        share = self.branches.get(node.index, 1)
+        orthogonal = False
+        match parameter.role:
+            case Role.HEAD:
+                level, why = LOGIT_SPREAD**2, f"outputs of spread {LOGIT_SPREAD:g}, so that the loss starts at chance"
+            case Role.BRANCH_END:
+                level, why = 1 / share, f"level 1/{share}: one of {share} residual branches of its stream"
+            case Role.BEFORE_NORM:
+                level, why = 1.0, "level 1; a normalisation divides the scale out again"
+            case Role.QUERY | Role.KEY | Role.PACKED_ATTENTION:
+                level, why = 1.0, "level 1, so that attention scores have a spread of about one"
+            case Role.RECURRENT_INPUT:
+                level, why = 1.0, "level 1 at every gate"
+            case _:
+                level, why = self.levels.target(node.index), self.levels.reason(node.index)
+                orthogonal = self.levels.saturating(node.index)
+        gain = math.sqrt(level / arrival.power)
+        return _Target(gain, orthogonal, f"{why}; {arrival.reason}")
+
+    def _share(self, scale: Parameter) -> int:
+        return max((self.branches.get(index, 1) for index in scale.nodes), default=1)
+
+    def _centring(self, bias: Parameter) -> Assignment | None:
+        owner = bias_owner(self.graph, bias)
+        if owner is None:
+            return None
+        node, weight = owner
+        arrival = self.levels.arriving(node.index)
+        if not arrival.centred:
+            return None
+        reason = (
+            f"takes the mean of {arrival.function}, {arrival.mean:.4g}, times the sum of its unit's weights off again"
+        )
+        return constant(bias, "centre", reason, value=arrival.mean, weight=weight)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What one use asks of a weight: a gain on 1/√fan_in, whether isometry helps, and why."""
+
+    gain: float
+    orthogonal: bool
+    reason: str
+
+
+def _branch_ends(graph: SignalGraph) -> dict[int, int]:
+    adds = residuals(graph)
+    lengths = stream_lengths(adds)
+    ends: dict[int, int] = {}
+    for add in adds:
+        last = nearest_before(graph, add.branch, lambda n: n.operation is Operation.NORMALIZATION, through=_QUIET)
+        for index in (*add.ends, *last):
+            ends[index] = max(ends.get(index, 1), lengths[add.stream])
+    return ends

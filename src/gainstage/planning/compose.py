@@ -1,0 +1,136 @@
+"""From a graph to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from gainstage.errors import InputError, ModelError
+from gainstage.graph import Parameter, SignalGraph
+from gainstage.planning.assign import FROZEN, constant, kept, must_keep
+from gainstage.planning.automatic import Automatic
+from gainstage.planning.named import Named
+from gainstage.planning.overrides import LITERAL, Override, Overrides, canonical_name, resolve
+from gainstage.planning.patterns import matching
+from gainstage.records import Assignment, Plan
+
+__all__ = ["plan"]
+
+_SEEDS = 1 << 64
+
+
+class Recipe(Protocol):
+    """Turns a parameter that may be changed into an assignment."""
+
+    def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
+        """The assignment, its spread multiplied by ``gain``."""
+        ...
+
+
+def plan(
+    graph: SignalGraph,
+    scheme: str = "auto",
+    *,
+    seed: int = 0,
+    overrides: Overrides | None = None,
+    only: Sequence[str] = (),
+) -> Plan:
+    """Decide what every parameter gets. Nothing is written.
+
+    Args:
+        graph: the model, with the role of every parameter.
+        scheme: ``auto``, ``keep``, or a name in the table of schemes. A named one draws the weights; scales of
+            normalisations, shifts, biases and embeddings get the neutral value that goes with it.
+        seed: fixes every byte, 0 <= seed < 2**64.
+        overrides: other schemes or gains for some parameters, by pattern; where several match, the last one counts.
+            ``keep``, ``zeros``, ``ones`` and ``constant`` mean all parameters of the pattern, whatever their role.
+        only: patterns of the parameters to touch; empty for all.
+
+    Returns:
+        One assignment for every parameter, in the model's order, each with its reason.
+
+    Raises:
+        InputError: a pattern matches nothing, or an argument is of the wrong kind.
+        UnknownNameError: there is no such scheme.
+        ModelError: the model has no parameters.
+
+    >>> from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, Use
+    >>> nodes = (
+    ...     Node(0, Operation.INPUT, "input", (), (32, 784)),
+    ...     Node(1, Operation.LINEAR, "addmm", (0,), (32, 128), uses=(Use("weight", "weight"), Use("bias", "bias"))),
+    ... )
+    >>> weight = Parameter("weight", (128, 784), "float32", Role.HIDDEN, KernelShape(128, 784), nodes=(1,))
+    >>> bias = Parameter("bias", (128,), "float32", Role.BIAS, nodes=(1,))
+    >>> for assignment in plan(SignalGraph(nodes, (weight, bias), inputs=(0,)), "he_normal"):
+    ...     print(assignment.parameter, assignment.scheme, assignment.reason)
+    weight he_normal he_normal (fan_in 784, fan_out 128)
+    bias zero zero: the weights alone set the level
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < _SEEDS:
+        raise InputError(f"The seed must be a whole number from 0 to 2**64 - 1; received {seed!r}.")
+    if isinstance(only, str):
+        raise InputError(f"only takes a sequence of patterns; received the string {only!r}. Write only=({only!r},).")
+    if not graph.parameters:
+        raise ModelError("The model has no parameters, so there is nothing to initialize.")
+    scheme = canonical_name(scheme)
+    chosen = _chosen(graph, only)
+    asked = resolve(overrides or {}, graph.parameters)
+    names = {scheme, *(override.scheme or scheme for override in asked.values())}
+    recipes = {name: _recipe(graph, name) for name in names}
+    assignments = []
+    for parameter in graph.parameters:
+        override = asked.get(parameter.path)
+        if parameter.path not in chosen:
+            assignments.append(kept(parameter, "not among the parameters that were chosen"))
+        elif override is not None and override.scheme is not None and override.scheme in LITERAL:
+            assignments.append(_literal(parameter, override.scheme, override.gain))
+        else:
+            name, gain = (override.scheme or scheme, override.gain) if override else (scheme, 1.0)
+            assignments.append(_assignment(recipes[name], parameter, gain))
+    return Plan(tuple(assignments), seed, scheme, _notes(graph, asked))
+
+
+def _chosen(graph: SignalGraph, only: Sequence[str]) -> frozenset[str]:
+    if not only:
+        return frozenset(p.path for p in graph.parameters)
+    return frozenset[str]().union(*(matching(pattern, graph.parameters, where="only") for pattern in only))
+
+
+def _recipe(graph: SignalGraph, scheme: str) -> Recipe | None:
+    if scheme == "keep":
+        return None
+    return Automatic.of(graph) if scheme == "auto" else Named(graph, scheme)
+
+
+def _assignment(recipe: Recipe | None, parameter: Parameter, gain: float) -> Assignment:
+    if recipe is None:
+        return kept(parameter, "as asked")
+    reason = must_keep(parameter)
+    return kept(parameter, reason) if reason else recipe.assign(parameter, gain)
+
+
+def _literal(parameter: Parameter, scheme: str, gain: float) -> Assignment:
+    """A constant that an override asks for goes to whatever its pattern means, biases and scales too."""
+    if not parameter.trainable:
+        return kept(parameter, FROZEN)
+    rule = LITERAL[scheme]
+    if rule == "keep":
+        return kept(parameter, "as asked")
+    return constant(parameter, rule, f"{scheme}, as asked", value=gain)
+
+
+def _notes(graph: SignalGraph, asked: Mapping[str, Override]) -> tuple[str, ...]:
+    """What a reader of the plan should know beyond its lines."""
+    notes = []
+    unreached = [p.path for p in graph.unreached]
+    if unreached:
+        notes.append(f"This batch does not reach {_some(unreached)}.")
+    frozen = [p.path for p in graph.parameters if p.path in asked and not p.trainable]
+    if frozen:
+        notes.append(f"Frozen, and kept although an override names them: {_some(frozen)}.")
+    return tuple(notes)
+
+
+def _some(paths: Sequence[str]) -> str:
+    shown = ", ".join(paths[:3])
+    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"

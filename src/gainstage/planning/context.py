@@ -1,0 +1,193 @@
+"""What stands around a weight: what it reads, what reads it, and how long the plain run is that it belongs to.
+
+A *plain run* is a chain of weights joined by activations alone. Normalisations, skips and the input set the level
+afresh, so a run begins and ends there; only inside it do factors multiply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_after
+
+__all__ = ["Incoming", "Origin", "Surroundings", "bias_owner", "embedding_sums", "survey", "weight_nodes"]
+
+Origin = Literal["input", "normalization", "weight", "embedding", "stream", "other"]
+"""What sets the level of the signal before the last activation."""
+
+_CARRIERS = frozenset(
+    {
+        Operation.RESHAPE, Operation.POOLING, Operation.RESAMPLE, Operation.MASK, Operation.OFFSET, Operation.SCALE,
+        Operation.REDUCTION, Operation.CONCATENATION, Operation.DROPOUT,
+    }
+)  # fmt: skip
+"""Operations that hand a signal on at about its own level."""
+
+_ORIGINS: Mapping[Operation, Origin] = MappingProxyType(
+    {
+        Operation.INPUT: "input",
+        Operation.NORMALIZATION: "normalization",
+        Operation.LINEAR: "weight",
+        Operation.CONVOLUTION: "weight",
+        Operation.EMBEDDING: "embedding",
+        Operation.ADD: "stream",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """The signal that a weight reads.
+
+    Args:
+        origin: what set the level of the pre-activation (or of the signal itself, when there is no activation).
+        node: the node that did.
+        function: the activation in between; empty when there is none.
+        settings: of that activation.
+        keep: the share that dropout lets through on the way (1 without dropout).
+        gated: whether the activation multiplies another signal instead of passing on its own.
+    """
+
+    origin: Origin
+    node: int
+    function: str = ""
+    settings: tuple[tuple[str, float], ...] = ()
+    keep: float = 1.0
+    gated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """One weighted node in its place.
+
+    Args:
+        incoming: the signal it reads.
+        outgoing: the nodes that its output meets first, carriers left out.
+        depth: how many weights its plain run holds.
+        biased: whether a bias that can be set is added to its output.
+    """
+
+    incoming: Incoming
+    outgoing: tuple[Node, ...]
+    depth: int
+    biased: bool
+
+
+def survey(graph: SignalGraph) -> Mapping[int, Surroundings]:
+    """The surroundings of every weighted node, by index.
+
+    >>> from gainstage.graph import KernelShape, Node, Operation, SignalGraph
+    >>> nodes = (
+    ...     Node(0, Operation.INPUT, "input", (), (8, 4)),
+    ...     Node(1, Operation.LINEAR, "addmm", (0,), (8, 4)),
+    ...     Node(2, Operation.ACTIVATION, "tanh", (1,), (8, 4), function="tanh"),
+    ...     Node(3, Operation.LINEAR, "addmm", (2,), (8, 4)),
+    ... )
+    >>> around = survey(SignalGraph(nodes, ()))
+    >>> around[3].incoming.function, around[3].incoming.origin, around[3].depth
+    ('tanh', 'weight', 2)
+    """
+    incoming = {node.index: _incoming(graph, node) for node in graph.nodes if node.operation.weighted}
+    position: dict[int, int] = {}
+    for index, signal in incoming.items():
+        position[index] = position[signal.node] + 1 if signal.origin == "weight" else 1
+    depth = dict(position)
+    for index in reversed(incoming):
+        signal = incoming[index]
+        if signal.origin == "weight":
+            depth[signal.node] = max(depth[signal.node], depth[index])
+    owners = (bias_owner(graph, p) for p in graph.parameters if p.role is Role.BIAS and p.trainable)
+    biased = {owner[0].index for owner in owners if owner is not None}
+    return MappingProxyType(
+        {
+            index: Surroundings(signal, _outgoing(graph, index), depth[index], index in biased)
+            for index, signal in incoming.items()
+        }
+    )
+
+
+def weight_nodes(graph: SignalGraph, parameter: Parameter) -> tuple[Node, ...]:
+    """The weighted nodes in which a parameter is the weight."""
+    names = {parameter.path, *parameter.aliases}
+    return tuple(
+        node
+        for node in (graph.nodes[index] for index in parameter.nodes)
+        if node.operation.weighted and any(use.parameter in names and use.slot != "bias" for use in node.uses)
+    )
+
+
+def bias_owner(graph: SignalGraph, parameter: Parameter) -> tuple[Node, str] | None:
+    """The weighted node a bias belongs to, and the path of its weight; None where there is no single one."""
+    for index in parameter.nodes:
+        node: Node | None = graph.nodes[index]
+        while node is not None and not node.operation.weighted:
+            node = graph.nodes[node.inputs[0]] if node.operation in _CARRIERS and node.inputs else None
+        if node is None:
+            continue
+        weights = [p for p in (graph.parameter(use.parameter) for use in node.uses_of("weight")) if p.role.is_kernel]
+        if len(weights) == 1:
+            return node, weights[0].path
+    return None
+
+
+def embedding_sums(graph: SignalGraph) -> tuple[frozenset[int], ...]:
+    """Embedding nodes whose rows are added before anything else happens to them (tokens, positions, segments)."""
+    tables: list[frozenset[int] | None] = []
+    for node in graph.nodes:
+        if node.operation is Operation.EMBEDDING:
+            tables.append(frozenset({node.index}))
+        elif node.operation in {Operation.ADD, Operation.OFFSET}:
+            operands = [tables[index] for index in node.inputs]
+            known = [operand for operand in operands if operand is not None]
+            tables.append(frozenset().union(*known) if known and len(known) == len(operands) else None)
+        elif node.operation in {Operation.RESHAPE, Operation.SCALE, Operation.DROPOUT, Operation.MASK} and node.inputs:
+            tables.append(tables[node.inputs[0]])
+        else:
+            tables.append(None)
+    sums = {table for table in tables if table}
+    return tuple(table for table in sums if not any(table < other for other in sums))
+
+
+def _incoming(graph: SignalGraph, node: Node) -> Incoming:
+    signal = Incoming("other", node.index)
+    here = _main_input(graph, node)
+    while here is not None:
+        signal = replace(signal, origin=_ORIGINS.get(here.operation, "other"), node=here.index)
+        if here.operation is Operation.ACTIVATION and not signal.function:
+            signal = replace(signal, function=here.function or here.name, settings=here.settings)
+        elif here.operation is Operation.MULTIPLY and not signal.function:
+            gate = next((g for g in _operands(graph, here) if g.operation is Operation.ACTIVATION), None)
+            if gate is None:
+                return signal
+            return replace(signal, function=gate.function, settings=gate.settings, gated=True)
+        elif here.operation is Operation.DROPOUT:
+            signal = replace(signal, keep=signal.keep * (1 - dict(here.settings).get("p", 0.0)))
+        elif here.operation not in _CARRIERS:
+            return signal
+        here = _main_input(graph, here)
+    return signal
+
+
+def _main_input(graph: SignalGraph, node: Node) -> Node | None:
+    """The operand that carries the signal."""
+    operands = [graph.nodes[index] for index in node.inputs]
+    return next((operand for operand in operands if operand.from_input), operands[0] if operands else None)
+
+
+def _operands(graph: SignalGraph, node: Node) -> list[Node]:
+    """What a node reads, seen through carriers."""
+    found = []
+    for index in node.inputs:
+        operand = graph.nodes[index]
+        while operand.operation in _CARRIERS and operand.inputs:
+            operand = graph.nodes[operand.inputs[0]]
+        found.append(operand)
+    return found
+
+
+def _outgoing(graph: SignalGraph, index: int) -> tuple[Node, ...]:
+    met = nearest_after(graph, index, lambda node: node.operation not in _CARRIERS, through=_CARRIERS)
+    return tuple(graph.nodes[i] for i in met)
