@@ -65,7 +65,8 @@ def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
     roles: dict[int, Role] = {}
     for node in graph.nodes:
         if node.operation is Operation.EMBEDDING:
-            roles[node.index] = Role.EMBEDDING
+            # A table that no input picks from holds positions: it stays as the model made it.
+            roles[node.index] = Role.EMBEDDING if node.from_input else Role.OTHER
         elif node.operation is Operation.RECURRENT:
             roles[node.index] = Role.RECURRENT_INPUT
         elif node.operation.weighted:
