@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from gainstage.backends.torch.preserve import random_state
 from gainstage.errors import InputError, UnknownNameError
 
 __all__ = ["ACTIVATIONS", "Norm", "Perceptron", "mlp", "parse_mlp"]
@@ -46,7 +48,9 @@ class Perceptron:
     bias: bool = True
 
 
-def mlp(sizes: Sequence[int], *, activation: str = "relu", norm: Norm = "none", bias: bool = True) -> nn.Sequential:
+def mlp(
+    sizes: Sequence[int], *, activation: str = "relu", norm: Norm = "none", bias: bool = True, seed: int | None = None
+) -> nn.Sequential:
     """A multi-layer perceptron at PyTorch's default initialization.
 
     Its paths are ``hidden.0.linear``, ``hidden.0.norm``, ``hidden.0.act``, ``hidden.1.linear``, … and ``head``.
@@ -56,6 +60,7 @@ def mlp(sizes: Sequence[int], *, activation: str = "relu", norm: Norm = "none", 
         activation: after every layer but the head; a key of ``ACTIVATIONS``.
         norm: a normalisation between each hidden layer and its activation.
         bias: whether layers have biases.
+        seed: of the weights; None takes them from PyTorch's global random state.
 
     Returns:
         A module from ``(batch, sizes[0])`` to ``(batch, sizes[-1])``.
@@ -73,6 +78,11 @@ def mlp(sizes: Sequence[int], *, activation: str = "relu", norm: Norm = "none", 
         raise UnknownNameError("activation", activation, ACTIVATIONS)
     if norm not in get_args(Norm):
         raise UnknownNameError("normalisation", norm, get_args(Norm))
+    with random_state(seed) if seed is not None else contextlib.nullcontext():
+        return _assembled(sizes, activation, norm, bias)
+
+
+def _assembled(sizes: Sequence[int], activation: str, norm: Norm, bias: bool) -> nn.Sequential:
     hidden = [_layer(a, b, activation, norm, bias) for a, b in pairwise(sizes[:-1])]
     head = nn.Linear(sizes[-2], sizes[-1], bias=bias)
     if not hidden:

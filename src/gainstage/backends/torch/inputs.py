@@ -118,7 +118,7 @@ def labelled_batch(
 
     Args:
         dataset: where they come from.
-        specs: what the model takes; a single input gives the examples its shape and its name. None leaves them as stored.
+        specs: what the model takes; its one input gives the examples shape and name; None leaves them as stored.
         batch: number of examples, or all there are.
         device: where they are put.
 

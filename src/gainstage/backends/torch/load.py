@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from gainstage.backends.torch.build import mlp, parse_mlp
 from gainstage.backends.torch.inputs import InputSpec
+from gainstage.backends.torch.preserve import random_state
 from gainstage.backends.torch.python_source import from_python
 from gainstage.backends.torch.zoos import Found, from_huggingface, from_timm, from_torchvision
 
@@ -63,7 +64,7 @@ def load(name: str, *, seed: int | None = None) -> LoadedModel:
 
     Args:
         name: of the model.
-        seed: of PyTorch's global random state while the model is made; that state is put back. None leaves it alone.
+        seed: of all random states while the model is made; they are put back. None leaves them alone.
 
     Raises:
         LoadError: the name cannot be resolved, or its code raises.
@@ -73,12 +74,8 @@ def load(name: str, *, seed: int | None = None) -> LoadedModel:
     >>> load("mlp:64x32x10").inputs
     (InputSpec(shape=(64,), kind='values', name='', vocabulary=None),)
     """
-    if seed is None:
+    with random_state(seed) if seed is not None else contextlib.nullcontext():
         model, inputs = _find(name)
-    else:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model, inputs = _find(name)
     return LoadedModel(name, model, inputs)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gainstage.backends.torch.batch import first_output
 from gainstage.backends.torch.objectives import Loss, loss_function
 from gainstage.backends.torch.objectives import optimizer as make_optimizer
+from gainstage.backends.torch.preserve import random_state
 from gainstage.data import IGNORED, Dataset
 from gainstage.errors import InputError
 from gainstage.records.training import Evaluation, TrainingCurve
@@ -40,8 +41,8 @@ def train(
 ) -> TrainingCurve:
     """Train a model in place, with batches drawn without replacement epoch after epoch.
 
-    The order of examples and the model's own randomness (dropout) follow from ``seed``; PyTorch's global random state
-    and the model's training mode are put back. A loss that is not finite ends the training.
+    The order of examples and the model's own randomness (dropout) follow from ``seed``; random states and the model's
+    training mode are put back. A loss that is not finite ends the training.
 
     Args:
         model: from ``(batch, *example)`` to logits ``(batch, classes)`` or values; ``.logits`` or the first
@@ -77,8 +78,7 @@ def train(
     losses: list[float] = []
     seen = [_evaluate(model, dataset, criterion, device, 0)]
     was_training = model.training
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with random_state(seed):
         try:
             for step, chosen in enumerate(_batches(len(x), batch, steps, seed), 1):
                 model.train()

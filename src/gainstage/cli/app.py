@@ -1,0 +1,112 @@
+"""The group of all commands: each is loaded when it is asked for; a failure is one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import rich_click as click
+from click.exceptions import Exit
+
+from gainstage import __version__
+from gainstage.cli.configuration import configured, defaults
+from gainstage.errors import GainstageError
+
+__all__ = ["COMMANDS", "gainstage"]
+
+COMMANDS = {name: f"gainstage.cli.commands.{name}" for name in ("demo", "check", "fix", "plan", "init", "rule", "gain")}
+"""Every command is the object ``command`` in a module of its own."""
+
+
+def _import(name: str) -> click.Command:
+    command: click.Command = importlib.import_module(COMMANDS[name]).command
+    return command
+
+
+class Commands(click.RichGroup):
+    """Commands that are imported when they are used, with gainstage's exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command's module."""
+        return _import(cmd_name) if cmd_name in COMMANDS else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; show the traceback of what it raises where that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except Exit:
+            raise
+        except Exception as error:
+            if not (ctx.obj or {}).get("traceback"):
+                raise
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+            raise Exit(2) from error
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **settings: Any
+    ) -> NoReturn:
+        """Run, and exit with 0, 1, 2 or 130."""
+        settings["standalone_mode"] = False
+        try:
+            code = super().main(args, prog_name, **settings)
+            sys.stdout.flush()
+        except click.Abort:
+            click.echo("gainstage: interrupted", err=True)
+            code = 130
+        except BrokenPipeError:
+            # The reader went away (`| head`); a stdout that leads nowhere keeps the interpreter quiet when it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        except Exception as error:
+            for line in _explain(error):
+                click.echo(line, err=True)
+            code = 2
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception) -> Iterator[str]:
+    match error:
+        case click.UsageError():
+            yield f"gainstage: {error.format_message()}"
+            if error.ctx:
+                yield f"See '{error.ctx.command_path} --help'."
+        case click.ClickException():
+            yield f"gainstage: {error.format_message()}"
+        case GainstageError():
+            yield f"gainstage: {error}"
+        case _:
+            yield f"gainstage: {type(error).__name__}: {error}"
+            yield "This was not expected. Please report it, with what --traceback prints."
+
+
+@click.rich_config(help_config=click.RichHelpConfiguration(text_paragraph_linebreaks="\n\n"))
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="gainstage %(version)s")
+@click.pass_context
+def gainstage(ctx: click.Context) -> None:
+    """Sets the level of every layer before step one.
+
+    Checks a deep network's signal and gradient at the start of training, names what is wrong, mends it and looks again.
+
+    Options can also be set in the environment (GAINSTAGE_BATCH=64) or in pyproject.toml under [tool.gainstage]
+    (batch = 64); the command line wins, then the environment.
+
+    Exit codes: 0 healthy, 1 findings at or above --fail-on, 2 could not run, 130 interrupted.
+
+    \b
+        gainstage demo
+        gainstage check mlp:64x128x128x10,act=sigmoid --data digits
+        gainstage check mypackage.nets:build --input 3,32,32
+        gainstage fix mypackage.nets:build --input 3,32,32 --out mended.safetensors
+    """  # noqa: D301 (click's mark for a paragraph that is not re-wrapped)
+    table = configured()
+    if table is not None:
+        ctx.default_map = defaults(table, {name: _import(name) for name in COMMANDS})

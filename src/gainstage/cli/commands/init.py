@@ -1,0 +1,55 @@
+"""``gainstage init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from gainstage.cli.options import Request, json_option, overrides_option, request_options, scheme_option
+from gainstage.cli.output import console, status
+from gainstage.errors import InputError
+
+__all__ = ["command"]
+
+
+@click.command("init")
+@request_options
+@scheme_option
+@overrides_option
+@click.option("--out", type=click.Path(path_type=Path), help="Write the weights here: .safetensors, .pt or .pth.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@json_option
+def command(
+    request: Request, scheme: str, overrides: tuple[str, ...], out: Path | None, dry_run: bool, as_json: bool
+) -> None:
+    """Initialize a model, write its weights, print the plan they follow.
+
+    The bytes follow from the plan and the seed alone: not from the order, thread count or machine.
+
+    MODEL is named as in 'gainstage check'; package.module:attribute and path/file.py:attribute RUN that code.
+
+    \b
+        gainstage init mlp:784x128x10 --scheme he_normal --out weights.safetensors
+        gainstage init mypackage.nets:build --input 3,32,32 --override 'head.*=zeros' --out net.pt
+    """  # noqa: D301
+    if out is None and not dry_run:
+        raise InputError("Where to? Give --out weights.safetensors, or --dry-run to see the plan only.")
+    from gainstage.backends.torch.save import save_weights, usable_path
+    from gainstage.cli.subject import parse_overrides, prepare
+    from gainstage.report import json, text
+    from gainstage.workflows import initialize, plan
+
+    if out is not None:
+        usable_path(out)
+    chosen = parse_overrides(overrides)
+    with status(f"Initializing {request.model}"):
+        subject = prepare(request)
+        carry_out = plan if dry_run else initialize
+        planned = carry_out(subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen)
+    if as_json:
+        click.echo(json.dumps(planned, indent=2))
+    else:
+        text.print_to(console(), planned)
+    if out is not None and not dry_run:
+        click.echo(f"Wrote the weights to {save_weights(subject.model, out)}.", err=True)

@@ -1,0 +1,143 @@
+"""Options that several commands share, and what they say together about the model under test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import Any
+
+import rich_click as click
+
+__all__ = [
+    "Request",
+    "fail_options",
+    "json_option",
+    "overrides_option",
+    "request_options",
+    "scheme_option",
+    "seed_option",
+    "traceback_option",
+]
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A model and what to feed it, in the words of the command line.
+
+    Args:
+        model: a name that ``load`` understands.
+        inputs: shapes, as in ``--input``.
+        batch: number of examples.
+        data: a dataset or file to take them from instead.
+        loss: name of the loss; None leaves it to the labels.
+        optimizer: name, judged together with the rate.
+        learning_rate: for it.
+        seed: of weights and synthetic inputs.
+        device: where to run.
+    """
+
+    model: str
+    inputs: tuple[str, ...]
+    batch: int
+    data: str | None
+    loss: str | None
+    optimizer: str | None
+    learning_rate: float | None
+    seed: int
+    device: str
+
+
+def _show_traceback(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:  # noqa: ARG001
+    if given:
+        ctx.find_root().ensure_object(dict)["traceback"] = True
+
+
+traceback_option = click.option(
+    "--traceback", is_flag=True, expose_value=False, callback=_show_traceback, envvar="GAINSTAGE_TRACEBACK",
+    help="Show the whole Python traceback when something fails.",
+)  # fmt: skip
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, envvar="GAINSTAGE_SEED",
+    help="Fixes every random number.",
+)  # fmt: skip
+
+device_option = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    envvar="GAINSTAGE_DEVICE",
+    help="Where to run: cpu, cuda, cuda:1, mps.",
+)
+
+scheme_option = click.option(
+    "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
+    help="auto (roles, and the signal that arrives), or a named one such as he_normal, glorot_uniform, orthogonal.",
+)  # fmt: skip
+
+overrides_option = click.option(
+    "--override", "overrides", multiple=True, metavar="PATTERN=SCHEME", envvar="GAINSTAGE_OVERRIDE",
+    help="Another scheme for some parameters, e.g. 'head.*=zeros'. Repeatable; later ones win.",
+)  # fmt: skip
+
+
+def fail_options(function: Command) -> Command:
+    """Which findings make the exit code 1."""
+    function = click.option(
+        "--exit-zero", is_flag=True, envvar="GAINSTAGE_EXIT_ZERO", help="Exit with 0 whatever is found."
+    )(function)
+    return click.option(
+        "--fail-on", type=click.Choice(["error", "warning", "note"]), default="error", show_default=True,
+        envvar="GAINSTAGE_FAIL_ON", help="Exit with 1 on findings at least this bad.",
+    )(function)  # fmt: skip
+
+
+_REQUEST = (
+    click.argument("model"),
+    click.option(
+        "--input", "inputs", multiple=True, metavar="SHAPE", envvar="GAINSTAGE_INPUT",
+        help="Shape of one example without the batch: 3,224,224, or ids:128 for integer tokens. Repeatable; name=SHAPE "
+        "for a named argument. Known by itself for mlp:, timm:, torchvision: and most hf: models.",
+    ),
+    click.option(
+        "--batch", type=click.IntRange(1), default=32, show_default=True, envvar="GAINSTAGE_BATCH",
+        help="Number of examples; a batch of one blinds half of the rules.",
+    ),
+    click.option(
+        "--data", metavar="NAME|FILE", envvar="GAINSTAGE_DATA",
+        help="Real examples and labels instead of random inputs: digits, mnist, or a .npz file with arrays x and y "
+        "(taken as it is, so that unscaled inputs are seen).",
+    ),
+    click.option(
+        "--loss", metavar="NAME", envvar="GAINSTAGE_LOSS",
+        help="cross_entropy, nll, bce, bce_logits, mse, l1 or huber; needs --data. By default cross_entropy for class "
+        "labels and mse for values. Without labels no loss is invented, and what hangs on it is listed as not judged.",
+    ),
+    click.option(
+        "--optimizer", metavar="NAME", envvar="GAINSTAGE_OPTIMIZER",
+        help="sgd, momentum, adam or adamw, to judge the size of the first step; needs --lr.",
+    ),
+    click.option("--lr", "learning_rate", type=float, envvar="GAINSTAGE_LR", help="Learning rate of --optimizer."),
+    seed_option,
+    device_option,
+    traceback_option,
+)  # fmt: skip
+
+
+def request_options(function: Command) -> Command:
+    """Give a command MODEL and the options that say what to feed it; it receives them as one ``Request``."""
+    names = [field.name for field in fields(Request)]
+
+    @wraps(function)
+    def command(**given: Any) -> Any:
+        request = Request(*(given.pop(name) for name in names))
+        return function(request, **given)
+
+    for option in reversed(_REQUEST):
+        command = option(command)
+    return command

@@ -1,0 +1,69 @@
+"""Results to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gainstage.records import Diagnosis
+
+__all__ = ["FAIL_ON", "console", "exit_code", "progress", "status"]
+
+FAIL_ON = ("error", "warning", "note")
+
+
+def console() -> Console:
+    """Standard output, with colours only on a terminal and without ``NO_COLOR``."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
+    """1 if a finding is at least as bad as ``fail_on``, else 0."""
+    return int(any(FAIL_ON.index(finding.severity) <= FAIL_ON.index(fail_on) for finding in diagnosis.findings))
+
+
+def _lively() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("CI")
+
+
+@contextmanager
+def status(message: str) -> Iterator[None]:
+    """Say on stderr what is going on, where someone is watching."""
+    if not _lively():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(message):
+        yield
+
+
+def _unseen(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr, where someone is watching; it is moved by calling it with (stage, done, total)."""
+    if not _lively():
+        yield _unseen
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<40}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1)
+
+        def move(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        yield move
