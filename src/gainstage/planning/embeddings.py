@@ -38,7 +38,8 @@ def embedding_spread(
 
 
 def _added_tables(graph: SignalGraph, parameter: Parameter) -> tuple[Parameter, ...]:
-    """The tables whose rows are added to those of this one, itself included."""
+    """The tables that are drawn and whose rows are added to those of this one, itself included."""
     mine = {index for index in parameter.nodes if graph.nodes[index].operation is Operation.EMBEDDING}
     together = {index for group in embedding_sums(graph) if group & mine for index in group} | mine
-    return tuple(p for p in graph.parameters if together & set(p.nodes)) or (parameter,)
+    drawn = (p for p in graph.parameters if p.role in {Role.EMBEDDING, Role.HEAD} and p.trainable)
+    return tuple(p for p in drawn if together & set(p.nodes)) or (parameter,)

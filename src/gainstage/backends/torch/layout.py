@@ -52,6 +52,7 @@ def canonical(values: _Array, kernel: KernelShape, blocks: int = 1, layout: Layo
     Raises:
         InputError: as there.
 
+    >>> import torch
     >>> weight = torch.nn.ConvTranspose1d(4, 6, kernel_size=3, groups=2).weight     # stored as (4, 3, 3)
     >>> canonical(weight, KernelShape(6, 4, 3, groups=2), layout="in_out").shape
     torch.Size([6, 2, 3])

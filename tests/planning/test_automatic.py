@@ -1,0 +1,174 @@
+"""The automatic recipe: levels, centring, branches, heads — each against theory's own figures."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gainstage.graph import KernelShape, Operation, Role, Use
+from gainstage.planning import plan
+from gainstage.planning.automatic import LOGIT_SPREAD
+from gainstage.planning.context import embedding_sums, survey
+from gainstage.records import Assignment, Plan
+from gainstage.theory import activation, gaussian_moments, operating_point
+
+RECTIFIERS = {"relu": 0.5, "leaky_relu": (1 + 0.01**2) / 2}  # E f² at level 1
+WIDTH = 64
+
+
+def by_path(planned: Plan) -> dict[str, Assignment]:
+    return {a.parameter: a for a in planned}
+
+
+def level_after(assignment: Assignment, power: float) -> float:
+    """What the weight makes of a signal of that second moment (or variance)."""
+    return assignment.spread**2 * assignment.kernel.fan_in * power
+
+
+@pytest.mark.parametrize("depth", [1, 4, 30])
+@pytest.mark.parametrize("function", ["relu", "leaky_relu", "tanh", "gelu", "sigmoid"])
+def test_a_plain_run_holds_its_operating_point_at_every_layer(function, depth, sketch) -> None:
+    """Follow the level through the run, layer by layer, with nothing but theory's moments."""
+    planned = by_path(plan(sketch().plain(depth, function).graph))
+    act = activation(function)
+    # The head ends the run: it reads the last activation.
+    point = operating_point(act, depth + 1)
+    moments = gaussian_moments(act, point.level)
+    power = 1.0
+    for index in range(depth):
+        weight = planned[f"layers.{index}.weight"]
+        assert level_after(weight, power) == pytest.approx(point.level, rel=1e-6)
+        assert point.reason in weight.reason
+        power = moments.variance if point.centred else moments.second_moment
+    assert level_after(planned["head.weight"], power) == pytest.approx(LOGIT_SPREAD**2, rel=1e-6)
+
+
+@pytest.mark.parametrize("function", ["sigmoid", "tanh", "relu"])
+def test_biases_centre_exactly_where_the_operating_point_says_so(function, sketch) -> None:
+    planned = by_path(plan(sketch().plain(3, function).graph))
+    point = operating_point(activation(function), 4)
+    mean = gaussian_moments(activation(function), point.level).mean
+    assert planned["layers.0.bias"].bias == "zero", "the input has no mean to take off"
+    for path in ("layers.1", "layers.2", "head"):
+        bias = planned[f"{path}.bias"]
+        assert bias.bias == ("centre" if point.centred else "zero")
+        if point.centred:
+            assert (bias.weight, bias.value) == (f"{path}.weight", pytest.approx(mean))
+
+
+def test_without_a_bias_nothing_is_centred_and_the_second_moment_counts(sketch) -> None:
+    planned = by_path(plan(sketch().plain(3, "sigmoid", bias=False).graph))
+    point = operating_point(activation("sigmoid"), 4)
+    second = gaussian_moments(activation("sigmoid"), point.level).second_moment
+    assert level_after(planned["layers.1.weight"], second) == pytest.approx(point.level)
+    assert "layers.1.bias" not in planned
+
+
+def test_orthogonal_between_bounded_functions_only(sketch) -> None:
+    tanh, relu = (by_path(plan(sketch().plain(3, f).graph)) for f in ("tanh", "relu"))
+    assert [tanh[f"layers.{i}.weight"].scheme for i in range(3)] == ["normal", "orthogonal", "orthogonal"]
+    assert [relu[f"layers.{i}.weight"].scheme for i in range(3)] == ["normal"] * 3
+    assert tanh["head.weight"].scheme == "normal"
+
+
+def test_dropout_is_paid_for(sketch) -> None:
+    s = sketch()
+    hidden = s.activation(s.linear(s.input, "first"), "relu")
+    thinned = s.add(Operation.DROPOUT, "dropout", hidden, settings=(("p", 0.2),))
+    s.linear(s.activation(s.linear(thinned, "second"), "relu"), "head")
+    second = by_path(plan(s.graph))["second.weight"]
+    assert level_after(second, 0.5 / 0.8) == pytest.approx(1.0)
+    assert "keeps 0.8" in second.reason
+
+
+def test_a_normalisation_ends_a_run(sketch) -> None:
+    s = sketch()
+    here = s.input
+    for index in range(6):
+        here = s.activation(s.norm(s.linear(here, f"layers.{index}"), f"norms.{index}"), "tanh")
+    s.linear(here, "head")
+    graph = s.graph
+    assert {place.depth for place in survey(graph).values()} == {1}
+    weight = by_path(plan(graph))["layers.3.weight"]
+    assert weight.role is Role.BEFORE_NORM
+    assert level_after(weight, gaussian_moments(activation("tanh"), 1.0).second_moment) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 9])
+def test_residual_branches_share_one_budget(blocks, sketch) -> None:
+    s = sketch()
+    stream = s.linear(s.input, "stem")
+    for index in range(blocks):
+        branch = s.activation(s.linear(s.norm(stream, f"norms.{index}"), f"up.{index}"), "relu")
+        stream = s.add(Operation.ADD, "add", stream, s.linear(branch, f"down.{index}"))
+    s.linear(s.norm(stream, "norm"), "head")
+    planned = by_path(plan(s.graph))
+    added = [level_after(planned[f"down.{i}.weight"], RECTIFIERS["relu"]) for i in range(blocks)]
+    assert sum(added) == pytest.approx(1.0)
+    assert {planned[f"down.{i}.weight"].role for i in range(blocks)} == {Role.BRANCH_END}
+    assert all(planned[f"norms.{i}.weight"].bias == "one" for i in range(blocks))
+
+
+def test_a_branch_that_ends_in_a_normalisation_shares_through_its_scale(sketch) -> None:
+    s = sketch()
+    stream = s.norm(s.linear(s.input, "stem"), "first")
+    for index in range(4):
+        branch = s.norm(s.linear(s.activation(stream, "relu"), f"conv.{index}"), f"bn.{index}", "batch_norm")
+        stream = s.add(Operation.ADD, "add", stream, branch)
+    s.linear(stream, "head")
+    planned = by_path(plan(s.graph))
+    assert sum(planned[f"bn.{i}.weight"].value ** 2 for i in range(4)) == pytest.approx(1.0)
+    assert planned["first.weight"].bias == "one"
+
+
+def test_a_gate_hands_on_the_second_moment_of_its_activation(sketch) -> None:
+    s = sketch()
+    normal = s.norm(s.input, "norm")
+    gate = s.activation(s.linear(normal, "gate"), "gelu")
+    product = s.add(Operation.MULTIPLY, "mul", gate, s.linear(normal, "up"))
+    s.linear(s.linear(product, "down"), "head")
+    down = by_path(plan(s.graph))["down.weight"]
+    assert level_after(down, gaussian_moments(activation("gelu"), 1.0).second_moment) == pytest.approx(1.0)
+
+
+def test_an_unknown_activation_is_said_to_be_unknown(sketch) -> None:
+    planned = by_path(plan(sketch().plain(2, "composite").graph))
+    assert "'composite', taken to keep the level" in planned["layers.1.weight"].reason
+
+
+def test_a_reused_weight_takes_its_strictest_use(sketch) -> None:
+    s = sketch()
+    kernel, uses = KernelShape(WIDTH, WIDTH), (Use("shared", "weight"),)
+    once = s.add(Operation.LINEAR, "mm", s.input, uses=uses, kernel=kernel)
+    s.parameter("shared", (WIDTH, WIDTH), once, kernel=kernel)
+    twice = s.add(Operation.LINEAR, "mm", s.activation(once, "relu"), uses=uses, kernel=kernel)
+    s.parameter("shared", (WIDTH, WIDTH), twice, kernel=kernel)
+    s.linear(s.activation(twice, "relu"), "head")
+    shared = by_path(plan(s.graph))["shared"]
+    assert shared.reason.startswith("the strictest of 2 uses")
+    assert level_after(shared, 1.0) == pytest.approx(1.0), "He's gain for the second use would be twice as much"
+
+
+def test_recurrent_weights_are_orthogonal_and_gates_read_unit_level(lstm) -> None:
+    planned = by_path(plan(lstm))
+    assert planned["weight_hh_l0"].scheme == "orthogonal"
+    assert planned["weight_ih_l0"].spread == pytest.approx(1 / math.sqrt(16))
+
+
+def test_a_layers_spread_follows_its_own_fan(sketch) -> None:
+    for width in (16, 256):
+        planned = by_path(plan(sketch(width).plain(2, "relu").graph))
+        assert planned["layers.1.weight"].spread == pytest.approx(math.sqrt(2 / width))
+
+
+def test_depth_of_a_run_counts_its_weights(sketch) -> None:
+    places = survey(sketch().plain(5, "tanh").graph)
+    assert [place.depth for place in places.values()] == [6] * 6
+
+
+def test_only_rows_that_are_added_at_once_form_a_sum(sketch) -> None:
+    s = sketch()
+    first, second, third = (s.embedding(s.input, name) for name in ("a", "b", "c"))
+    s.linear(s.add(Operation.ADD, "add", s.add(Operation.ADD, "add", first, second), s.linear(third, "mix")), "head")
+    assert set(embedding_sums(s.graph)) == {frozenset({first, second}), frozenset({third})}
