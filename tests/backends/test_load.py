@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import sys
 import textwrap
@@ -190,16 +189,17 @@ def test_calling_the_builder_with_wrong_names():
     [("torchvision:resnet18", "torchvision"), ("timm:resnet18", "timm"), ("hf:gpt2", "transformers")],
 )
 def test_a_source_that_is_not_installed_is_named(monkeypatch, name, package):
-    real = builtins.__import__
-
-    def refuse(target, *args, **kwargs):
-        if target.split(".")[0] == package:
-            raise ModuleNotFoundError(f"No module named '{target}'")
-        return real(target, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, package, None)  # importing it now raises ModuleNotFoundError
     with pytest.raises(MissingPackageError, match=f"pip install {package}"):
         load(name)
+
+
+def test_a_source_that_does_not_fit_torch_says_so(project):
+    project("timm.py", "raise RuntimeError('operator timm::nms does not exist')")
+    sys.path.insert(0, "")
+    sys.modules.pop("timm", None)
+    with pytest.raises(LoadError, match=r"'timm' is installed but cannot be imported: .*nms.*belongs to torch"):
+        load("timm:resnet18")
 
 
 def test_torchvision_never_fetches_weights(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -20,12 +21,21 @@ Found = tuple[nn.Module, tuple[InputSpec, ...] | None]
 """A model, and its inputs where they are known."""
 
 
+def _imported(package: str, name: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as missing:
+        raise MissingPackageError(missing.name or package, f"The model '{name}'") from missing
+    except Exception as broken:  # compiled parts that do not fit the installed torch fail in many ways
+        raise LoadError(
+            f"'{package}' is installed but cannot be imported: {type(broken).__name__}: {broken}. Install the version "
+            f"that belongs to torch {torch.__version__}."
+        ) from broken
+
+
 def from_torchvision(name: str) -> Found:
     """``torchvision:resnet50``, without weights."""
-    try:
-        from torchvision import models
-    except ImportError as missing:
-        raise MissingPackageError("torchvision", f"The model 'torchvision:{name}'") from missing
+    models = _imported("torchvision", f"torchvision:{name}").models
     if name not in models.list_models():
         raise UnknownNameError("torchvision model", name, models.list_models())
     build = models.get_model_builder(name)
@@ -37,10 +47,7 @@ def from_torchvision(name: str) -> Found:
 
 def from_timm(name: str) -> Found:
     """``timm:resnet50``, without weights."""
-    try:
-        import timm
-    except ImportError as missing:
-        raise MissingPackageError("timm", f"The model 'timm:{name}'") from missing
+    timm = _imported("timm", f"timm:{name}")
     if not timm.is_model(name):
         raise UnknownNameError("timm model", name, timm.list_models())
     model: nn.Module = timm.create_model(name, pretrained=False)
@@ -50,10 +57,7 @@ def from_timm(name: str) -> Found:
 
 def from_huggingface(text: str) -> Found:
     """``hf:gpt2``, ``hf:llama,num_hidden_layers=2,hidden_size=256`` or ``hf:path/config.json``: configuration only."""
-    try:
-        import transformers
-    except ImportError as missing:
-        raise MissingPackageError("transformers", f"The model 'hf:{text}'") from missing
+    transformers = _imported("transformers", f"hf:{text}")
     config = _config(text, transformers)
     build = _builder(config, transformers)
     _refuse_if_too_large(build, config, text)
