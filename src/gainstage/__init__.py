@@ -38,8 +38,8 @@ _HOMES = {
 _RENAMED = {"rule": "get"}
 
 __all__ = [
-    "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply", "check",
-    "dumps", "fix", "gain", "initialize", "load", "loads", "plan", "rule", "save", "trace",
+    "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply",
+    "check",    "dumps", "fix", "gain", "initialize", "load", "loads", "plan", "rule", "save", "trace",
 ]  # fmt: skip
 
 

@@ -29,9 +29,17 @@ class Backend(Protocol):
         ...
 
     def record(
-        self, model: Any, inputs: Any, target: Any = None, *, loss: Loss | None = None, optimizer: Any = None,
-        detail: Detail = "standard", seed: int = 0, synthetic: bool = False,
-    ) -> Profile:  # fmt: skip
+        self,
+        model: Any,
+        inputs: Any,
+        target: Any = None,
+        *,
+        loss: Loss | None = None,
+        optimizer: Any = None,
+        detail: Detail = "standard",
+        seed: int = 0,
+        synthetic: bool = False,
+    ) -> Profile:
         """Measure one forward and one backward pass."""
         ...
 
@@ -63,4 +71,6 @@ def backend_of(model: Any) -> Backend:
         if root is not None and isinstance(inner, getattr(root, name)):
             return cast(Backend, importlib.import_module(f"gainstage.backends.{framework}"))
     received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
-    raise InputError(f"Expected a model (a torch.nn.Module object), received {received}. Build the model and pass the object.")
+    raise InputError(
+        f"Expected a model (a torch.nn.Module object), received {received}. Build the model and pass the object."
+    )

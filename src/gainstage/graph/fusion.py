@@ -11,18 +11,26 @@ from gainstage.graph.walk import ancestors, nearest_common_ancestor
 __all__ = ["fuse"]
 
 _ELEMENTWISE = frozenset(
-    {Operation.ACTIVATION, Operation.OFFSET, Operation.SCALE, Operation.MULTIPLY, Operation.ADD, Operation.RESHAPE,
-     Operation.REDUCTION, Operation.NORMALIZATION}
-)  # fmt: skip
+    {
+        Operation.ACTIVATION,
+        Operation.OFFSET,
+        Operation.SCALE,
+        Operation.MULTIPLY,
+        Operation.ADD,
+        Operation.RESHAPE,
+        Operation.REDUCTION,
+        Operation.NORMALIZATION,
+    }
+)
 _LONGEST = 16  # nodes; no normalisation or activation in use is written in more
 
 
 def fuse(graph: SignalGraph) -> SignalGraph:
     """The same graph with hand-written normalisations, softmaxes and activations named as what they are.
 
-    The factors of a product that are both functions of one node alone, without a weight, form one function of that node: a
-    normalisation if a mean, sum or norm over units takes part, a softmax if that is a sum of exponentials, and otherwise
-    an activation.
+    The factors of a product that are both functions of one node alone, without a weight, form one function of that
+    node: a normalisation if a mean, sum or norm over units takes part, a softmax if that is a sum of exponentials, and
+    otherwise an activation.
     """
     sets = ancestors(graph)
     nodes = list(graph.nodes)

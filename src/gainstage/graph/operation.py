@@ -80,7 +80,17 @@ class Role(StrEnum):
 
 _KERNELS = frozenset(
     {
-        Role.HIDDEN, Role.BEFORE_NORM, Role.BRANCH_END, Role.HEAD, Role.QUERY, Role.KEY, Role.VALUE,
-        Role.PACKED_ATTENTION, Role.GATE, Role.RECURRENT, Role.RECURRENT_INPUT, Role.DEPTHWISE,
+        Role.HIDDEN,
+        Role.BEFORE_NORM,
+        Role.BRANCH_END,
+        Role.HEAD,
+        Role.QUERY,
+        Role.KEY,
+        Role.VALUE,
+        Role.PACKED_ATTENTION,
+        Role.GATE,
+        Role.RECURRENT,
+        Role.RECURRENT_INPUT,
+        Role.DEPTHWISE,
     }
-)  # fmt: skip
+)

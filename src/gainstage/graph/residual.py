@@ -1,8 +1,8 @@
 """Residual streams, by the shape of the graph alone.
 
-A residual add joins two operands that share an ancestor and differ in how many weights lie on the way from it. That finds
-projected skips, in-place adds and pre- and post-norm blocks, and leaves out adds inside an activation, rotary embeddings,
-position adds and masks, whose operands share an ancestor through equally many weights, or none.
+A residual add joins two operands that share an ancestor and differ in how many weights lie on the way from it. That
+finds projected skips, in-place adds and pre- and post-norm blocks, and leaves out adds inside an activation, rotary
+embeddings, position adds and masks, whose operands share an ancestor through equally many weights, or none.
 """
 
 from __future__ import annotations
@@ -39,9 +39,16 @@ class Residual:
 
 _BACK = frozenset(Operation) - {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING}
 _CARRY = frozenset(
-    {Operation.RESHAPE, Operation.DROPOUT, Operation.POOLING, Operation.ACTIVATION, Operation.NORMALIZATION,
-     Operation.SCALE, Operation.OFFSET}
-)  # fmt: skip
+    {
+        Operation.RESHAPE,
+        Operation.DROPOUT,
+        Operation.POOLING,
+        Operation.ACTIVATION,
+        Operation.NORMALIZATION,
+        Operation.SCALE,
+        Operation.OFFSET,
+    }
+)
 
 
 def residuals(graph: SignalGraph) -> tuple[Residual, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 
 from gainstage.graph.operation import Operation, Role
@@ -14,10 +15,26 @@ __all__ = ["assign_roles"]
 
 # A parameter with several uses takes the strictest: a head must start at chance whatever else its weight does.
 _STRICTEST = (
-    Role.HEAD, Role.RECURRENT, Role.PACKED_ATTENTION, Role.QUERY, Role.KEY, Role.BRANCH_END, Role.VALUE, Role.GATE,
-    Role.BEFORE_NORM, Role.DEPTHWISE, Role.HIDDEN, Role.EMBEDDING, Role.RECURRENT_INPUT, Role.RECURRENT_BIAS,
-    Role.NORM_SCALE, Role.NORM_SHIFT, Role.BIAS, Role.MAGNITUDE, Role.OTHER,
-)  # fmt: skip
+    Role.HEAD,
+    Role.RECURRENT,
+    Role.PACKED_ATTENTION,
+    Role.QUERY,
+    Role.KEY,
+    Role.BRANCH_END,
+    Role.VALUE,
+    Role.GATE,
+    Role.BEFORE_NORM,
+    Role.DEPTHWISE,
+    Role.HIDDEN,
+    Role.EMBEDDING,
+    Role.RECURRENT_INPUT,
+    Role.RECURRENT_BIAS,
+    Role.NORM_SCALE,
+    Role.NORM_SHIFT,
+    Role.BIAS,
+    Role.MAGNITUDE,
+    Role.OTHER,
+)
 _QUIET = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.DROPOUT, Operation.MASK})
 _SHAPING = _QUIET | {Operation.POOLING, Operation.RESAMPLE, Operation.REDUCTION}
 _TO_OUTPUT = _SHAPING | {Operation.SOFTMAX, Operation.ACTIVATION}
@@ -30,7 +47,11 @@ def assign_roles(graph: SignalGraph) -> SignalGraph:
     candidates: dict[str, set[Role]] = defaultdict(set)
     for node in graph.nodes:
         for use in node.uses:
-            role = kernels[node.index] if use.slot == "weight" and node.operation.weighted else _slot_role(graph, node, use.slot)
+            role = (
+                kernels[node.index]
+                if use.slot == "weight" and node.operation.weighted
+                else _slot_role(graph, node, use.slot)
+            )
             candidates[use.parameter].add(role)
     parameters = []
     for parameter in graph.parameters:
@@ -55,7 +76,9 @@ def _slot_role(graph: SignalGraph, node: Node, slot: str) -> Role:
     if slot == "scale":
         if node.operation is Operation.NORMALIZATION:
             return Role.NORM_SCALE
-        back = nearest_before(graph, node.inputs[0], lambda n: n.operation is Operation.NORMALIZATION, through={Operation.RESHAPE})
+        back = nearest_before(
+            graph, node.inputs[0], lambda n: n.operation is Operation.NORMALIZATION, through={Operation.RESHAPE}
+        )
         return Role.NORM_SCALE if node.inputs and back else Role.OTHER
     return Role.OTHER
 
@@ -83,13 +106,8 @@ def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
         for end in add.ends:
             if end in mixing and roles[end] is not Role.BEFORE_NORM:
                 roles[end] = Role.BRANCH_END
-    for index, role in _attention_roles(graph).items():
-        if index in mixing:
-            roles[index] = role
-    for index in _heads(graph):
-        if index in mixing:
-            roles[index] = Role.HEAD
-    return roles
+    found = _attention_roles(graph) | dict.fromkeys(_heads(graph), Role.HEAD)
+    return roles | {index: role for index, role in found.items() if index in mixing}
 
 
 def _before_norm(graph: SignalGraph, node: Node) -> bool:
@@ -110,30 +128,31 @@ def _is_gate(graph: SignalGraph, node: Node) -> bool:
     """Whether the output, through an activation, multiplies another signal."""
     activations = nearest_after(graph, node.index, lambda n: n.operation is Operation.ACTIVATION, through=_QUIET)
     return any(
-        nearest_after(graph, a, lambda n: n.operation is Operation.MULTIPLY, through={Operation.RESHAPE, Operation.DROPOUT})
+        nearest_after(
+            graph, a, lambda n: n.operation is Operation.MULTIPLY, through={Operation.RESHAPE, Operation.DROPOUT}
+        )
         for a in activations
     )
 
 
 def _attention_roles(graph: SignalGraph) -> dict[int, Role]:
+    """Roles of the projections around fused attention, and around softmax(q kᵀ) v written out."""
     roles: dict[int, Role] = {}
+    between = _QUIET | {Operation.ADD}
     for node in graph.nodes:
-        if node.operation is Operation.ATTENTION and len(node.inputs) >= 1:
-            _name_projections(graph, roles, node.inputs[:3] if len(node.inputs) >= 3 else node.inputs * 3)
+        if node.operation is Operation.ATTENTION and node.inputs:
+            _name_projections(graph, roles, node.inputs[:3] if len(node.inputs) >= 3 else node.inputs[:1] * 3)
         elif node.operation is Operation.MATMUL and len(node.inputs) == 2:
-            softmaxes = nearest_before(
-                graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX, through=_QUIET | {Operation.ADD}
-            )
-            scores = [
-                m for s in softmaxes
-                for m in nearest_before(
-                    graph, graph.nodes[s].inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET | {Operation.ADD}
-                )
-            ]  # fmt: skip
-            for score in scores:
-                query, key = graph.nodes[score].inputs[0], graph.nodes[score].inputs[-1]
-                _name_projections(graph, roles, (query, key, node.inputs[1]))
+            for weights in nearest_before(graph, node.inputs[0], _is(Operation.SOFTMAX), through=between):
+                scored = graph.nodes[weights].inputs[0]
+                for score in nearest_before(graph, scored, _is(Operation.MATMUL), through=between):
+                    query, key = graph.nodes[score].inputs[0], graph.nodes[score].inputs[-1]
+                    _name_projections(graph, roles, (query, key, node.inputs[1]))
     return roles
+
+
+def _is(operation: Operation) -> Callable[[Node], bool]:
+    return lambda node: node.operation is operation
 
 
 def _name_projections(graph: SignalGraph, roles: dict[int, Role], operands: tuple[int, ...]) -> None:

@@ -46,7 +46,9 @@ def fewest_weights(graph: SignalGraph, start: int, end: int) -> int:
     return count.get(end, 0)
 
 
-def nearest_before(graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Iterable[Operation]) -> tuple[int, ...]:
+def nearest_before(
+    graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Iterable[Operation]
+) -> tuple[int, ...]:
     """The first wanted nodes met on every way back from ``start`` (itself included) through the given operations."""
     passable = frozenset(through)
     found: dict[int, None] = {}
@@ -65,7 +67,9 @@ def nearest_before(graph: SignalGraph, start: int, wanted: Callable[[Node], bool
     return tuple(sorted(found))
 
 
-def nearest_after(graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Iterable[Operation]) -> tuple[int, ...]:
+def nearest_after(
+    graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Iterable[Operation]
+) -> tuple[int, ...]:
     """The first wanted nodes met on every way forward from ``start`` (itself excluded) through the given operations."""
     passable = frozenset(through)
     found: dict[int, None] = {}

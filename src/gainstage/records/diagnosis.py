@@ -32,8 +32,8 @@ class Remedy:
     Args:
         summary: one sentence.
         code: the lines to write into one's own program.
-        action: ``initialize`` when gainstage can do it (then ``scheme`` and ``patterns`` say how); ``edit`` when it is a
-            change of the user's own code.
+        action: ``initialize`` when gainstage can do it (then ``scheme`` and ``patterns`` say how); ``edit`` when it
+            is a change of the user's own code.
         scheme: the scheme to draw with.
         patterns: parameter paths or patterns it is limited to; empty for the whole model.
     """

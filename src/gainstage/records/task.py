@@ -61,8 +61,8 @@ class TargetFacts:
 
     Args:
         shape: with the batch.
-        kind: ``classes`` (integers), ``multi_label`` (zeros and ones, several a row), ``one_hot``, ``binary`` (zeros and
-            ones, one a row), ``probabilities`` or ``values``.
+        kind: ``classes`` (integers), ``multi_label`` (zeros and ones, several a row), ``one_hot``, ``binary`` (zeros
+            and ones, one a row), ``probabilities`` or ``values``.
         minimum, maximum, mean, spread: over all elements.
         classes: how many different classes occur, where they are classes.
         entropy: of the class frequencies in this batch, in nats.

@@ -13,8 +13,17 @@ from torch.nn.parameter import UninitializedParameter
 from gainstage.backends.torch.axes import axis_of
 from gainstage.backends.torch.classify import Draft
 from gainstage.graph import (
-    KernelShape, Layout, Node, Operation, Parameter, SignalGraph, Slot, Use, assign_roles, fuse,
-)  # fmt: skip
+    KernelShape,
+    Layout,
+    Node,
+    Operation,
+    Parameter,
+    SignalGraph,
+    Slot,
+    Use,
+    assign_roles,
+    fuse,
+)
 
 __all__ = ["assemble", "named_parameters"]
 
@@ -45,9 +54,15 @@ class _Geometry:
 
 
 def assemble(
-    drafts: Sequence[Draft], parameters: Mapping[str, torch.Tensor], aliases: Mapping[str, tuple[str, ...]],
-    *, examples: int, inputs: Sequence[int], outputs: Sequence[int], loss: int | None,
-) -> SignalGraph:  # fmt: skip
+    drafts: Sequence[Draft],
+    parameters: Mapping[str, torch.Tensor],
+    aliases: Mapping[str, tuple[str, ...]],
+    *,
+    examples: int,
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    loss: int | None,
+) -> SignalGraph:
     """The graph, with hand-written functions recognised and every parameter's role found."""
     nodes = tuple(_node(draft, examples) for draft in drafts)
     users: dict[str, list[tuple[Draft, Use]]] = defaultdict(list)
@@ -56,7 +71,8 @@ def assemble(
             users[use.parameter].append((draft, use))
     magnitudes = _magnitudes(nodes, parameters)
     described = tuple(
-        _parameter(path, tensor, aliases.get(path, ()), users[path], magnitudes.get(path)) for path, tensor in parameters.items()
+        _parameter(path, tensor, aliases.get(path, ()), users[path], magnitudes.get(path))
+        for path, tensor in parameters.items()
     )
     graph = SignalGraph(nodes, described, tuple(inputs), tuple(outputs), loss)
     return assign_roles(fuse(graph))
@@ -65,10 +81,20 @@ def assemble(
 def _node(draft: Draft, examples: int) -> Node:
     axis = axis_of(draft.shape, draft.example_stride, examples)
     return Node(
-        draft.index, draft.operation, draft.name, draft.inputs, draft.shape, draft.path,
-        _recurrent_uses(draft) if draft.recurrent is not None else draft.uses, draft.kernel, draft.function, draft.settings,
-        draft.stage, None if axis is None else axis[0], draft.from_input,
-    )  # fmt: skip
+        draft.index,
+        draft.operation,
+        draft.name,
+        draft.inputs,
+        draft.shape,
+        draft.path,
+        _recurrent_uses(draft) if draft.recurrent is not None else draft.uses,
+        draft.kernel,
+        draft.function,
+        draft.settings,
+        draft.stage,
+        None if axis is None else axis[0],
+        draft.from_input,
+    )
 
 
 def _recurrent_uses(draft: Draft) -> tuple[Use, ...]:
@@ -82,7 +108,11 @@ def _recurrent_uses(draft: Draft) -> tuple[Use, ...]:
 
 
 def _parameter(
-    path: str, tensor: torch.Tensor, aliases: tuple[str, ...], users: Iterable[tuple[Draft, Use]], magnitude_of: str | None
+    path: str,
+    tensor: torch.Tensor,
+    aliases: tuple[str, ...],
+    users: Iterable[tuple[Draft, Use]],
+    magnitude_of: str | None,
 ) -> Parameter:
     users = list(users)
     geometry = _Geometry()
@@ -93,10 +123,17 @@ def _parameter(
             break
     shape = () if isinstance(tensor, UninitializedParameter) else tuple(tensor.shape)
     return Parameter(
-        path, shape, str(tensor.dtype).removeprefix("torch."), kernel=None if magnitude_of else geometry.kernel,
-        blocks=geometry.blocks, layout=geometry.layout, trainable=bool(tensor.requires_grad), aliases=aliases,
-        nodes=tuple(dict.fromkeys(draft.index for draft, _ in users)), magnitude_of=magnitude_of,
-    )  # fmt: skip
+        path,
+        shape,
+        str(tensor.dtype).removeprefix("torch."),
+        kernel=None if magnitude_of else geometry.kernel,
+        blocks=geometry.blocks,
+        layout=geometry.layout,
+        trainable=bool(tensor.requires_grad),
+        aliases=aliases,
+        nodes=tuple(dict.fromkeys(draft.index for draft, _ in users)),
+        magnitude_of=magnitude_of,
+    )
 
 
 def _geometry(draft: Draft, use: Use, tensor: torch.Tensor) -> _Geometry:
@@ -105,7 +142,7 @@ def _geometry(draft: Draft, use: Use, tensor: torch.Tensor) -> _Geometry:
         if tensor.dim() != 2:
             return _Geometry()
         blocks = _GATES.get(draft.function, 1)
-        blocks = blocks if tensor.shape[0] % blocks == 0 and not _is_projection(use, tensor, draft) else 1
+        blocks = blocks if tensor.shape[0] % blocks == 0 and not _is_projection(use) else 1
         return _Geometry(KernelShape(tensor.shape[0] // blocks, tensor.shape[1]), blocks)
     kernel = draft.kernel
     if use.slot != "weight" or kernel is None or tensor.dim() < 2:
@@ -124,7 +161,7 @@ def _geometry(draft: Draft, use: Use, tensor: torch.Tensor) -> _Geometry:
     return _Geometry()
 
 
-def _is_projection(use: Use, tensor: torch.Tensor, draft: Draft) -> bool:
+def _is_projection(use: Use) -> bool:
     """An LSTM's output projection (``weight_hr``) has no gates."""
     return use.parameter.rsplit(".", 1)[-1].startswith("weight_hr")
 

@@ -1,7 +1,7 @@
 """Where the examples are in a tensor that has been reshaped and permuted.
 
-The place of the examples is told by one number, the *example stride*: how many elements, in row-major order of the logical
-shape, lie between an example and the next. No reshape changes it, whatever is merged or taken apart, so that
+The place of the examples is told by one number, the *example stride*: how many elements, in row-major order of the
+logical shape, lie between an example and the next. No reshape changes it, whatever is merged or taken apart, so that
 ``x.reshape(-1, examples, stride)`` always has the examples in the middle.
 """
 
@@ -61,8 +61,8 @@ def without(axis: int, removed: Sequence[int]) -> int | None:
 def remap_axis(axis: int | None, before: Shape, after: Shape, order: Sequence[int] | None) -> int | None:
     """Where an axis (of units) is after a permutation (``order``) or a reshape.
 
-    A reshape keeps an axis that stays, or that is merged as the slowest part of a new one, and finds it again when that is
-    taken apart.
+    A reshape keeps an axis that stays, or that is merged as the slowest part of a new one, and finds it again when
+    that is taken apart.
 
     >>> remap_axis(2, (8, 5, 3), (40, 3), None), remap_axis(1, (8, 6, 2, 2), (8, 24), None)
     (1, 1)

@@ -62,9 +62,12 @@ def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
         if not isinstance(tensor, torch.Tensor):
             return tensor
         if tensor.numel() == 0:
-            raise InputError(f"The batch is empty: received an input of shape {tuple(tensor.shape)}. Pass at least one example.")
+            raise InputError(
+                f"The batch is empty: received an input of shape {tuple(tensor.shape)}. Pass at least one example."
+            )
         return tensor.to(device) if tensor.device != device else tensor
 
+    args: tuple[Any, ...]
     if isinstance(inputs, Mapping):
         args, kwargs = (), _map(dict(inputs), place)
     elif isinstance(inputs, (tuple, list)):
@@ -74,8 +77,8 @@ def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
     tensors = tuple(_named(args, kwargs))
     if not tensors:
         raise InputError(
-            f"The batch holds no tensor: received {type(inputs).__name__}. Pass a tensor, an array, a tuple of them for "
-            "positional arguments, or a dict of them for keyword arguments."
+            f"The batch holds no tensor: received {type(inputs).__name__}. Pass a tensor, an array, a tuple of them "
+            "for positional arguments, or a dict of them for keyword arguments."
         )
     first = tensors[0][1]
     axis = 0
@@ -131,8 +134,8 @@ def first_output(output: Any) -> torch.Tensor:
     found = _first(output)
     if found is None:
         raise ModelError(
-            f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, or a tuple, dict or "
-            "dataclass that holds one."
+            f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, or a tuple, dict "
+            "or dataclass that holds one."
         )
     return found
 
@@ -141,7 +144,9 @@ def _first(output: Any) -> torch.Tensor | None:
     if isinstance(output, torch.Tensor):
         return output if output.is_floating_point() or output.is_complex() else None
     if isinstance(output, Mapping):
-        items = [output[k] for k in ("logits", "out", "output") if k in output] + [v for k, v in output.items() if k != "loss"]
+        items = [output[k] for k in ("logits", "out", "output") if k in output] + [
+            v for k, v in output.items() if k != "loss"
+        ]
     elif dataclasses.is_dataclass(output):
         names = [f.name for f in dataclasses.fields(output)]
         items = [getattr(output, n) for n in ("logits", *names) if n != "loss" and n in names]
@@ -150,7 +155,7 @@ def _first(output: Any) -> torch.Tensor | None:
     elif hasattr(output, "data") and isinstance(output.data, torch.Tensor):  # PackedSequence
         items = [output.data]
     else:
-        items = [v for v in vars(output).values()] if hasattr(output, "__dict__") else []
+        items = list(vars(output).values()) if hasattr(output, "__dict__") else []
     for item in items:
         found = _first(item)
         if found is not None:

@@ -68,9 +68,14 @@ class _Call:
 
 
 def classify(
-    func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: Sequence[torch.Tensor],
-    values: Sequence[Value], output: torch.Tensor,
-) -> Draft | None:  # fmt: skip
+    func: Any,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tensors: Sequence[torch.Tensor],
+    values: Sequence[Value],
+    output: torch.Tensor,
+) -> Draft | None:
     """The draft of a node, or None where the result is discrete (an index or a mask) and passes no gradient."""
     call = _Call(func, name, args, kwargs, tensors, values, output)
     for rule in (_learned, _embedding, _linear, _convolution, _normalization, _named, _loss, _structural):
@@ -101,10 +106,14 @@ def _draft(call: _Call, operation: Operation, *, uses: tuple[Use, ...] | None = 
     if uses is None:
         uses = tuple(use for v in call.values if v.node is None for use in _uses(v, "operand"))
     return Draft(
-        operation, call.name, shape=tuple(call.output.shape), uses=uses,
+        operation,
+        call.name,
+        shape=tuple(call.output.shape),
+        uses=uses,
         inputs=tuple(dict.fromkeys(v.node for v in signals if v.node is not None)),
-        from_input=any(v.from_input for v in signals), **fields,
-    )  # fmt: skip
+        from_input=any(v.from_input for v in signals),
+        **fields,
+    )
 
 
 # -- rules, in order -------------------------------------------------------------------------------------------------
@@ -119,9 +128,9 @@ def _learned(call: _Call) -> Draft | None:
 
 def _embedding(call: _Call) -> Draft | None:
     """Rows of a weight picked by indices."""
-    if call.name in ("embedding", "_embedding_bag", "_embedding_bag_forward_only"):
-        weight, value = call.tensors[0], call.values[0]
-    elif call.name in ("index", "index_select") and call.values[0].node is None and call.values[0].derivations:
+    if call.name in ("embedding", "_embedding_bag", "_embedding_bag_forward_only") or (
+        call.name in ("index", "index_select") and call.values[0].node is None and call.values[0].derivations
+    ):
         weight, value = call.tensors[0], call.values[0]
     else:
         return None
@@ -131,8 +140,11 @@ def _embedding(call: _Call) -> Draft | None:
     return _draft(call, Operation.EMBEDDING, uses=_uses(value, "weight"), kernel=kernel, layout="in_out")
 
 
-_MATRIX = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "addbmm": (1, 2), "mv": (0, 1), "addmv": (1, 2),
-           "linear": (0, 1), "dot": (0, 1), "matmul": (0, 1), "_addmm_activation": (1, 2)}  # fmt: skip
+_MATRIX = {
+    **dict.fromkeys(("mm", "bmm", "mv", "linear", "dot", "matmul"), (0, 1)),
+    **dict.fromkeys(("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation"), (1, 2)),
+}
+"""Matrix products, with the positions of their two factors."""
 
 
 def _linear(call: _Call) -> Draft | None:
@@ -160,9 +172,12 @@ def _linear(call: _Call) -> Draft | None:
         if other is not value and other.node is None:
             uses += _uses(other, "bias")
     draft = _draft(
-        call, Operation.LINEAR, uses=tuple(uses), kernel=KernelShape(fan_out, fan_in),
+        call,
+        Operation.LINEAR,
+        uses=tuple(uses),
+        kernel=KernelShape(fan_out, fan_in),
         layout="out_in" if out_first else "in_out",
-    )  # fmt: skip
+    )
     unit = call.output.dim() - 1 if weight_is_right else call.output.dim() - 2
     return replace(draft, unit_axis=max(unit, 0))
 
@@ -192,9 +207,13 @@ def _convolution(call: _Call) -> Draft | None:
     uses = _uses(value, "weight") + (_uses(by_id[id(bias)], "bias") if bias is not None else ())
     layout: Layout = "in_out" if transposed else "out_in"
     return _draft(
-        call, Operation.CONVOLUTION, uses=uses, kernel=kernel, layout=layout,
+        call,
+        Operation.CONVOLUTION,
+        uses=uses,
+        kernel=kernel,
+        layout=layout,
         function="transposed" if transposed else "",
-    )  # fmt: skip
+    )
 
 
 def _normalization(call: _Call) -> Draft | None:
@@ -286,11 +305,14 @@ def _structural(call: _Call) -> Draft | None:
         sources = call.values[1:] if whole else call.values
         nodes = tuple(dict.fromkeys(v.node for v in sources if v.node is not None))
         return Draft(
-            operation, call.name, shape=tuple(call.output.shape), inputs=nodes,
+            operation,
+            call.name,
+            shape=tuple(call.output.shape),
+            inputs=nodes,
             from_input=any(v.from_input for v in sources),
             uses=tuple(use for v in sources if v.node is None for use in _uses(v, "operand")),
-        )  # fmt: skip
-    settings = ()
+        )
+    settings: tuple[tuple[str, float], ...] = ()
     if operation in (Operation.CONCATENATION, Operation.SOFTMAX):
         axis = call.number("dim", 0.0)
         settings = (("axis", axis % max(call.output.dim(), 1)),)
@@ -354,4 +376,3 @@ def _scalar(call: _Call, name: str) -> tuple[tuple[str, float], ...]:
         return ()
     number = float(value)
     return (("other", 1.0 / number if call.name in ("div", "true_divide") and number else number),)
-

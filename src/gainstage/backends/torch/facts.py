@@ -20,9 +20,15 @@ _INWARD = frozenset(Operation) - {Operation.LINEAR, Operation.CONVOLUTION, Opera
 
 
 def task_of(
-    batch: Batch, seen: Observation, target: Any, loss_value: float | None, optimizer: torch.optim.Optimizer | None,
-    *, training: bool, synthetic: bool,
-) -> Task:  # fmt: skip
+    batch: Batch,
+    seen: Observation,
+    target: Any,
+    loss_value: float | None,
+    optimizer: torch.optim.Optimizer | None,
+    *,
+    training: bool,
+    synthetic: bool,
+) -> Task:
     """All facts about one observation."""
     graph = seen.graph
     inputs = tuple(
@@ -34,9 +40,11 @@ def task_of(
     loss = None
     if loss_value is not None:
         loss = _loss(graph, loss_value, output, labels, described)
-    rates = OptimizerFacts(
-        type(optimizer).__name__, tuple(float(g.get("lr", math.nan)) for g in optimizer.param_groups)
-    ) if optimizer is not None else None  # fmt: skip
+    rates = (
+        OptimizerFacts(type(optimizer).__name__, tuple(float(g.get("lr", math.nan)) for g in optimizer.param_groups))
+        if optimizer is not None
+        else None
+    )
     return Task(inputs, described, output, loss, rates, batch.examples, training)
 
 
@@ -68,13 +76,25 @@ def _input(tensor: torch.Tensor, node: int, graph: SignalGraph, synthetic: bool)
     means = features.mean(1)
     varying = spreads[spreads > 1e-7 * (means.abs() + 1e-30)]
     feature_spread = (
-        (float(varying.min()), float(varying.median()), float(varying.max())) if varying.numel() and moments.finite else None
+        (float(varying.min()), float(varying.median()), float(varying.max()))
+        if varying.numel() and moments.finite
+        else None
     )
     return InputFacts(
-        shape, kind, synthetic, moments.mean, moments.spread, moments.minimum, moments.maximum, feature_spread,
-        (float(means.min()), float(means.max())), int(len(features) - varying.numel()), len(features), moments.nonfinite,
+        shape,
+        kind,
+        synthetic,
+        moments.mean,
+        moments.spread,
+        moments.minimum,
+        moments.maximum,
+        feature_spread,
+        (float(means.min()), float(means.max())),
+        int(len(features) - varying.numel()),
+        len(features),
+        moments.nonfinite,
         normalised,
-    )  # fmt: skip
+    )
 
 
 def _by_feature(values: torch.Tensor, kind: str) -> torch.Tensor:
@@ -99,9 +119,9 @@ def _target(labels: torch.Tensor) -> TargetFacts:
         return TargetFacts(shape, "classes", low, high, moments.mean, moments.spread, int((counts > 0).sum()), entropy)
     moments = moments_of(labels, extremes=True)
     kind = _float_kind(labels)
-    entropy = _binary_entropy(moments.mean) if kind in ("binary", "multi_label") else None
-    low, high = moments.minimum or 0.0, moments.maximum or 0.0
-    return TargetFacts(shape, kind, low, high, moments.mean, moments.spread, None, entropy)
+    prior = _binary_entropy(moments.mean) if kind in ("binary", "multi_label") else None
+    smallest, largest = moments.minimum or 0.0, moments.maximum or 0.0
+    return TargetFacts(shape, kind, smallest, largest, moments.mean, moments.spread, None, prior)
 
 
 def _float_kind(labels: torch.Tensor) -> Literal["multi_label", "one_hot", "binary", "probabilities", "values"]:
@@ -133,21 +153,33 @@ def _output(seen: Observation, labels: torch.Tensor | None) -> OutputFacts | Non
     units = tensor.shape[axis] if tensor.dim() else 1
     within = float(values.var(axis, unbiased=False).mean().sqrt()) if units > 1 else None
     return OutputFacts(
-        node, tuple(tensor.shape), units, graph.nodes[last[0]].function if len(last) == 1 else "", moments.minimum,
-        moments.maximum, moments.mean, moments.spread, within,
-    )  # fmt: skip
+        node,
+        tuple(tensor.shape),
+        units,
+        graph.nodes[last[0]].function if len(last) == 1 else "",
+        moments.minimum,
+        moments.maximum,
+        moments.mean,
+        moments.spread,
+        within,
+    )
 
 
 def _class_axis(output: torch.Tensor, labels: torch.Tensor | None) -> int:
     """The axis of classes: the second one where the labels have the other axes (dense prediction), else the last."""
-    if labels is not None and output.dim() > 2 and labels.dim() == output.dim() - 1:
-        if tuple(labels.shape) == (output.shape[0], *output.shape[2:]) and labels.shape != output.shape[:-1]:
-            return 1
+    if labels is None or output.dim() <= 2 or labels.dim() != output.dim() - 1:
+        return max(output.dim() - 1, 0)
+    if labels.shape == (output.shape[0], *output.shape[2:]) and labels.shape != output.shape[:-1]:
+        return 1
     return max(output.dim() - 1, 0)
 
 
 def _loss(
-    graph: SignalGraph, value: float, output: OutputFacts | None, labels: torch.Tensor | None, target: TargetFacts | None
+    graph: SignalGraph,
+    value: float,
+    output: OutputFacts | None,
+    labels: torch.Tensor | None,
+    target: TargetFacts | None,
 ) -> LossFacts:
     kind, inner, mean_reduced = _recognise(graph, output)
     units = output.units if output is not None else 1
@@ -162,7 +194,9 @@ def _recognise(graph: SignalGraph, output: OutputFacts | None) -> tuple[LossKind
     if graph.loss is None or output is None:
         return "other", "", True
     after = [n for n in graph.nodes if n.index > output.node and (n.stage == "loss" or n.operation is Operation.LOSS)]
-    own = [n for n in graph.nodes if n.index > output.node] if not any(n.stage == "loss" for n in graph.nodes) else after
+    own = (
+        [n for n in graph.nodes if n.index > output.node] if not any(n.stage == "loss" for n in graph.nodes) else after
+    )
     functions = [n.function for n in own if n.operation in (Operation.SOFTMAX, Operation.ACTIVATION)]
     inner = next((f for f in functions if f), "")
     losses = [n for n in own if n.operation is Operation.LOSS]

@@ -28,6 +28,12 @@ __all__ = ["Eye", "Interpreter"]
 Eye = Callable[[Draft, torch.Tensor], None]
 """Sees every node of the graph right after it ran, with its first output."""
 
+
+def _sequence_number() -> int:
+    """The number that the next autograd node will get."""
+    return int(torch.autograd._get_sequence_nr())  # type: ignore[attr-defined]
+
+
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
@@ -72,7 +78,7 @@ class _Sequence:
         self.previous = node
 
 
-class Interpreter(TorchDispatchMode):
+class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Runs a model while writing down its operations.
 
     Args:
@@ -82,10 +88,10 @@ class Interpreter(TorchDispatchMode):
     """
 
     def __init__(self, parameters: dict[str, torch.Tensor], examples: int, eye: Eye | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.drafts: list[Draft] = []
         self.stage: Stage = "model"
-        self.sequence = _Sequence(last=torch.autograd._get_sequence_nr())
+        self.sequence = _Sequence(last=_sequence_number())
         self.region_gradients: dict[int, Any] = {}
         self._values = Values()
         self._examples = examples
@@ -141,11 +147,17 @@ class Interpreter(TorchDispatchMode):
         found = axis_of(lead_shape, lead.example_stride, self._examples)
         example = found[0] if found is not None and found[0] < out.dim() - 1 else None
         draft = Draft(
-            Operation.RECURRENT, type(module).__name__.lower(), inputs=sources, shape=tuple(out.shape),
-            function=type(module).__name__.lower().removesuffix("cell"), from_input=lead.from_input,
-            example_stride=None if example is None else stride_at(out.shape, example), unit_axis=out.dim() - 1,
-            recurrent=module, operands=tuple((name, self._values[p]) for name, p in module.named_parameters(recurse=False)),
-        )  # fmt: skip
+            Operation.RECURRENT,
+            type(module).__name__.lower(),
+            inputs=sources,
+            shape=tuple(out.shape),
+            function=type(module).__name__.lower().removesuffix("cell"),
+            from_input=lead.from_input,
+            example_stride=None if example is None else stride_at(out.shape, example),
+            unit_axis=out.dim() - 1,
+            recurrent=module,
+            operands=tuple((name, self._values[p]) for name, p in module.named_parameters(recurse=False)),
+        )
         node = self._append(draft, out)
         for position, tensor in enumerate(outputs):
             axis = example if position == 0 or isinstance(module, nn.RNNCellBase) else tensor.dim() - 2
@@ -154,14 +166,16 @@ class Interpreter(TorchDispatchMode):
             self._values.set(tensor, value, overwrite=True)
         if out.grad_fn is not None:
             self.region_gradients[node] = out.grad_fn
-        self.sequence.last = torch.autograd._get_sequence_nr()
+        self.sequence.last = _sequence_number()
         self.sequence.previous = None
 
     # -- every operation ---------------------------------------------------------------------------------------------
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
-        made = self.sequence.open(torch.autograd._get_sequence_nr())
+        made = self.sequence.open(_sequence_number())
         operands = tensors_in(args) + tensors_in(kwargs)
         before = [self._values[t] for t in operands]
         result = func(*args, **kwargs)
@@ -172,9 +186,14 @@ class Interpreter(TorchDispatchMode):
         return result
 
     def _learn(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[torch.Tensor], before: list[Value],
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        operands: list[torch.Tensor],
+        before: list[Value],
         result: Any,
-    ) -> int | None:  # fmt: skip
+    ) -> int | None:
         """Find out what an operation did and remember it for its outputs; returns its node, if it has one."""
         name = table.base_name(func)
         outputs = tensors_in(result)
@@ -191,21 +210,24 @@ class Interpreter(TorchDispatchMode):
             lead = next((v for v in before if v.node is not None), STATIC)
             for tensor in outputs:
                 stride, unit = self._axes(name, args, lead, operands, before, tensor)
-                self._values.set(tensor, replace(lead, discrete=True, example_stride=stride, unit_axis=unit), overwrite=overwrite)
+                self._values.set(
+                    tensor, replace(lead, discrete=True, example_stride=stride, unit_axis=unit), overwrite=overwrite
+                )
             return None
         stride, unit = self._axes_of(draft, args, operands, before, outputs[0])
         draft = replace(draft, example_stride=stride, unit_axis=unit)
         node = self._append(draft, outputs[0])
         parts = len(outputs) > 1 and draft.operation is Operation.RESHAPE
         for position, tensor in enumerate(outputs):
-            if parts and position:  # split and unbind: every part is a node of its own
-                node_of_part = self._append(replace(draft, part=position), tensor)
-            else:
-                node_of_part = node
+            # Split and unbind: every part is a node of its own.
+            of_part = self._append(replace(draft, part=position), tensor) if parts and position else node
             value = Value(
-                node=node_of_part, from_input=draft.from_input, example_stride=stride, unit_axis=unit,
+                node=of_part,
+                from_input=draft.from_input,
+                example_stride=stride,
+                unit_axis=unit,
                 discrete=not (tensor.is_floating_point() or tensor.is_complex()),
-            )  # fmt: skip
+            )
             self._values.set(tensor, value, overwrite=overwrite)
         return node
 
@@ -246,9 +268,14 @@ class Interpreter(TorchDispatchMode):
         return stride, unit
 
     def _axes(
-        self, name: str, args: tuple[Any, ...], lead: Value, operands: list[torch.Tensor], before: list[Value],
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        lead: Value,
+        operands: list[torch.Tensor],
+        before: list[Value],
         out: torch.Tensor,
-    ) -> tuple[int | None, int | None]:  # fmt: skip
+    ) -> tuple[int | None, int | None]:
         """Example stride and unit axis of an output that keeps the order of its leading operand's axes."""
         shape = next((tuple(t.shape) for t, v in zip(operands, before, strict=True) if v is lead), ())
         removed = _removed(name, args, len(shape), out.dim())

@@ -8,7 +8,7 @@ precision would over- or underflow, or cancel, the reduction is repeated in doub
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,9 +27,7 @@ class Look:
     Args:
         values: float32 or float64, contiguous, three axes.
         moments: of all elements.
-        example_mean: mean over examples, ``(outer, inner)``.
-        example_second: second moment over examples and all positions.
-        never: places that are zero for every example, ``(outer, inner)``; None where examples are unknown.
+        example_mean: mean over examples, ``(outer, inner)``; None where examples cannot be told apart.
     """
 
     values: torch.Tensor
@@ -59,11 +57,11 @@ def moments_of(tensor: torch.Tensor, *, extremes: bool = False) -> Moments:
     return _moments(_prepared(tensor).reshape(-1), extremes=extremes)
 
 
-def _moments(flat: torch.Tensor, *, extremes: bool, share: float | None = None) -> Moments:
+def _moments(flat: torch.Tensor, *, extremes: bool, mean: float | None = None) -> Moments:
     count = flat.numel()
     if count == 0:
         return Moments(0, 0.0, 0.0, 0.0)
-    mean = float(flat.mean())
+    mean = float(flat.mean()) if mean is None else mean
     second = _square_sum(flat) / count
     nonfinite = 0
     if not math.isfinite(mean):
@@ -77,7 +75,7 @@ def _moments(flat: torch.Tensor, *, extremes: bool, share: float | None = None) 
     low = high = None
     if extremes:
         low, high = (float(v) for v in torch.aminmax(flat))
-    return Moments(count, mean, variance, second, nonfinite, low, high, share)
+    return Moments(count, mean, variance, second, nonfinite, low, high)
 
 
 def look_at(tensor: torch.Tensor, examples: int, stride: int | None, *, extremes: bool = True) -> Look:
@@ -95,7 +93,7 @@ def look_at(tensor: torch.Tensor, examples: int, stride: int | None, *, extremes
         return Look(values.reshape(1, 1, -1), moments, None)
     values = values.reshape(-1, examples, stride)
     mean = values.mean(1)
-    moments = _moments(values.reshape(-1), extremes=extremes)
+    moments = _moments(values.reshape(-1), extremes=extremes, mean=float(mean.mean()))
     share = None
     if moments.finite and moments.variance > 0:
         within = moments.second_moment - float(mean.double().square().mean())
@@ -106,11 +104,7 @@ def look_at(tensor: torch.Tensor, examples: int, stride: int | None, *, extremes
         share = min(within / moments.variance, 1.0) if math.isfinite(within) else None
     elif moments.finite and moments.count:
         share = 0.0 if examples > 1 else None
-    return Look(values, _with_share(moments, share), mean)
-
-
-def _with_share(m: Moments, share: float | None) -> Moments:
-    return Moments(m.count, m.mean, m.variance, m.second_moment, m.nonfinite, m.minimum, m.maximum, share)
+    return Look(values, replace(moments, example_share=share), mean)
 
 
 def unit_stats(
@@ -138,16 +132,14 @@ def unit_stats(
     if rectified:
         zero_share = 1.0 - float(torch.count_nonzero(look.values)) / moments.count
         if zero_share > 0:
-            zero = _units_all(_never_nonzero(look), shape, unit_axis, examples)
+            zero = _units_all(_never_nonzero(look), shape, unit_axis)
     if bounds is not None:
         low, high = bounds
         margin = 0.01 * (high - low)
         outside = (look.values < low + margin) | (look.values > high - margin)
         saturated = float(outside.sum()) / moments.count
-        stuck = _units_all(outside.all(1), shape, unit_axis, examples) if saturated > 0 else 0
-    return UnitStats(
-        units, moments.count // max(units, 1), examples, zero, zero_share, saturated, stuck, correlation
-    )  # fmt: skip
+        stuck = _units_all(outside.all(1), shape, unit_axis) if saturated > 0 else 0
+    return UnitStats(units, moments.count // max(units, 1), examples, zero, zero_share, saturated, stuck, correlation)
 
 
 def _never_nonzero(look: Look) -> torch.Tensor:
@@ -157,7 +149,7 @@ def _never_nonzero(look: Look) -> torch.Tensor:
     return candidates & (look.values == 0).all(1) if bool(candidates.any()) else candidates
 
 
-def _units_all(places: torch.Tensor, shape: tuple[int, ...], unit_axis: int | None, examples: int) -> int:
+def _units_all(places: torch.Tensor, shape: tuple[int, ...], unit_axis: int | None) -> int:
     """How many units have the property at every place; ``places`` is ``(outer, inner)``."""
     if unit_axis is None:
         return int(places.sum())

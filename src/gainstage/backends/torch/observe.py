@@ -93,7 +93,7 @@ def observe(
         for name, tensor in batch.tensors:
             interpreter.add_input(tensor, name, batch.example_axis)
         inputs = tuple(range(len(interpreter.drafts)))
-        output = _guarded(interpreter, "forward", lambda: batch.call(model))
+        output = _guarded(interpreter, "model", lambda: batch.call(model))
         seen = first_output(output)
         value = own_loss(output)
         owned = value is not None and loss is None
@@ -104,9 +104,14 @@ def observe(
     outputs = [interpreter.node_of(seen)]
     loss_node = interpreter.node_of(value) if value is not None else None
     graph = assemble(
-        interpreter.drafts, parameters, aliases, examples=batch.examples, inputs=inputs,
-        outputs=[o for o in outputs if o is not None], loss=loss_node,
-    )  # fmt: skip
+        interpreter.drafts,
+        parameters,
+        aliases,
+        examples=batch.examples,
+        inputs=inputs,
+        outputs=[o for o in outputs if o is not None],
+        loss=loss_node,
+    )
     return Observation(graph, seen, value, owned, interpreter.sequence.owner, interpreter.region_gradients)
 
 
@@ -119,7 +124,9 @@ def _scalar(value: Any) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
         raise InputError(f"The loss returned {type(value).__name__}. It must return a tensor with one element.")
     if value.numel() != 1:
-        raise InputError(f"The loss returned a tensor of shape {tuple(value.shape)}. Reduce it to one number, e.g. with .mean().")
+        raise InputError(
+            f"The loss returned a tensor of shape {tuple(value.shape)}. Reduce it to one number, e.g. with .mean()."
+        )
     return value.reshape(())
 
 
@@ -134,6 +141,6 @@ def _guarded(interpreter: Interpreter, what: str, run: Callable[[], Any]) -> Any
         reached = f" after {last.name}{f' in {last.path!r}' if last.path else ''}" if last is not None else ""
         shapes = ", ".join(str(d.shape) for d in interpreter.drafts if d.name == "input")
         raise ModelError(
-            f"The {'model' if what == 'forward' else 'loss'} raised {type(error).__name__}{reached}: {error} "
-            f"(inputs of shape {shapes}). Check the input's shape and type against what the {'model' if what == 'forward' else 'loss'} expects."
+            f"The {what} raised {type(error).__name__}{reached}: {error} (inputs of shape {shapes}). "
+            f"Check the input's shape and type against what the {what} expects."
         ) from error

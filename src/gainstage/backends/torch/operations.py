@@ -1,7 +1,7 @@
 """Which of PyTorch's own operations is which of ours.
 
-Names are those of the ATen schema without overload and without the trailing underscore of in-place variants. What is in no
-table is classified by PyTorch's own tags (``pointwise``) and aliasing, or becomes ``UNKNOWN`` and is named.
+Names are those of the ATen schema without overload and without the trailing underscore of in-place variants. What is
+in no table is classified by PyTorch's own tags (``pointwise``) and aliasing, or becomes ``UNKNOWN`` and is named.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, Final
 from gainstage.graph import Operation
 
 __all__ = [
-    "ACTIVATIONS", "CREATION", "LOSSES", "NORMALIZATIONS", "RANDOM", "STRUCTURAL", "TRANSPARENT", "base_name", "is_pointwise",
+    "ACTIVATIONS", "CREATION", "LOSSES", "NORMALIZATIONS", "RANDOM", "STRUCTURAL", "TRANSPARENT", "base_name",
+    "is_pointwise",
 ]  # fmt: skip
 
 ACTIVATIONS: Final = {
@@ -35,8 +36,8 @@ NORMALIZATIONS: Final = {
 
 LOSSES: Final = {
     "nll_loss_forward": "nll", "nll_loss2d_forward": "nll", "nll_loss_nd": "nll", "binary_cross_entropy": "bce",
-    "binary_cross_entropy_with_logits": "bce_logits", "mse_loss": "mse", "smooth_l1_loss": "huber", "huber_loss": "huber",
-    "l1_loss": "l1", "kl_div": "kl", "soft_margin_loss": "other", "multi_margin_loss": "other", "_ctc_loss": "other",
+    "binary_cross_entropy_with_logits": "bce_logits", "mse_loss": "mse", "smooth_l1_loss": "huber", 
+    "huber_loss": "huber",     "l1_loss": "l1", "kl_div": "kl", "soft_margin_loss": "other", "multi_margin_loss": "other", "_ctc_loss": "other",
     "multilabel_margin_loss_forward": "other",
 }  # fmt: skip
 
@@ -65,7 +66,8 @@ STRUCTURAL: Final = {
         Operation.ATTENTION,
     ),
     **dict.fromkeys(
-        ("upsample_nearest2d", "upsample_nearest1d", "upsample_nearest3d", "_upsample_nearest_exact2d", "upsample_linear1d",
+        ("upsample_nearest2d", "upsample_nearest1d", "upsample_nearest3d", "_upsample_nearest_exact2d",
+        "upsample_linear1d",
          "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa",
          "upsample_trilinear3d", "grid_sampler_2d", "grid_sampler_3d"),
         Operation.RESAMPLE,
@@ -73,9 +75,9 @@ STRUCTURAL: Final = {
     **dict.fromkeys(
         ("constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d",
          "replication_pad2d", "replication_pad3d", "roll", "flip", "index", "index_select", "gather", "scatter",
-         "slice_scatter", "select_scatter", "index_put", "index_add", "scatter_add", "copy", "im2col", "col2im", "repeat",
-         "repeat_interleave", "sort", "topk", "slice", "select", "split", "split_with_sizes", "chunk", "unbind", "narrow",
-         "unfold", "diagonal", "as_strided", "masked_select", "_fft_r2c", "_fft_c2r", "_fft_c2c", "view_as_real",
+         "slice_scatter", "select_scatter", "index_put", "index_add", "scatter_add", "copy", "im2col", "col2im",
+         "repeat",         "repeat_interleave", "sort", "topk", "slice", "select", "split", "split_with_sizes", "chunk", "unbind",
+         "narrow",         "unfold", "diagonal", "as_strided", "masked_select", "_fft_r2c", "_fft_c2r", "_fft_c2c", "view_as_real",
          "view_as_complex", "real", "imag", "complex", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "rot90",
          "take_along_dim", "nonzero", "index_copy", "_unsafe_index", "split_copy", "slice_copy", "tensor_split",
          "_pack_padded_sequence", "_pad_packed_sequence"),

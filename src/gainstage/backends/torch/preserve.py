@@ -39,9 +39,14 @@ def preserved(model: nn.Module, seed: int | None = None) -> Iterator[None]:
     """
     modules = list(model.modules())
     attributes = [(m, dict(m.__dict__)) for m in modules]
-    held = [(c, c.copy()) for _, saved in attributes for c in saved.values() if isinstance(c, (list, dict, set))]
+    held: list[tuple[Any, Any]] = [
+        (c, c.copy()) for _, saved in attributes for c in saved.values() if isinstance(c, (list, dict, set))
+    ]
     contents = [
-        (b, b._version, b.detach().clone()) for m in modules for b in m._buffers.values() if b is not None and not b.is_meta
+        (b, b._version, b.detach().clone())
+        for m in modules
+        for b in m._buffers.values()
+        if b is not None and not b.is_meta
     ]
     gradients = [(p, p.grad, None if p.grad is None else (p.grad._version, p.grad.clone())) for p in model.parameters()]
     try:
@@ -52,10 +57,10 @@ def preserved(model: nn.Module, seed: int | None = None) -> Iterator[None]:
             for name in [n for n in module.__dict__ if n not in before]:
                 del module.__dict__[name]
             module.__dict__.update(before)
-        for container, content in held:
-            if not _same(container, content):
+        for container, original in held:
+            if not _same(container, original):
                 container.clear()
-                container.extend(content) if isinstance(container, list) else container.update(content)
+                container.extend(original) if isinstance(container, list) else container.update(original)
         with torch.no_grad():
             for buffer, version, content in contents:
                 if buffer._version != version:

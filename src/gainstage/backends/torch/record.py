@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from gainstage.backends.torch.assemble import named_parameters
 from gainstage.backends.torch.batch import Batch, prepare
 from gainstage.backends.torch.classify import Draft
-from gainstage.backends.torch.assemble import named_parameters
 from gainstage.backends.torch.facts import task_of
 from gainstage.backends.torch.moments import look_at, moments_of, token_correlation, unit_stats
 from gainstage.backends.torch.observe import LossFunction, Observation, observe
@@ -28,7 +28,9 @@ __all__ = ["Detail", "record"]
 
 Detail = Literal["lean", "standard"]
 
-_MEASURED = frozenset({Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION})
+_MEASURED = frozenset(
+    {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION}
+)
 _ALSO = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX})
 _STREAM = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION})
 _RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardshrink", "softshrink"})
@@ -37,20 +39,27 @@ _ARITHMETIC = frozenset({"pow", "rsqrt", "sqrt", "reciprocal", "clamp", "abs", "
 
 
 def record(
-    model: nn.Module, inputs: Any, target: Any = None, *, loss: LossFunction | None = None,
-    optimizer: torch.optim.Optimizer | None = None, detail: Detail = "standard", seed: int = 0, synthetic: bool = False,
-) -> Profile:  # fmt: skip
+    model: nn.Module,
+    inputs: Any,
+    target: Any = None,
+    *,
+    loss: LossFunction | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    detail: Detail = "standard",
+    seed: int = 0,
+    synthetic: bool = False,
+) -> Profile:
     """Measure the signal and the gradient at every stage of a model.
 
-    Every reduction stays on the model's device, in single precision or better. The model is left exactly as it was found,
-    also when its own code raises.
+    Every reduction stays on the model's device, in single precision or better. The model is left exactly as it was
+    found, also when its own code raises.
 
     Args:
         model: any module, in the mode it is to be judged in.
         inputs: the batch: a tensor, a tuple of positional arguments or a dict of keyword arguments.
         target: labels, handed to ``loss``.
-        loss: called as ``loss(output, target)``; a model that returns its own loss needs none. Without any loss, random signs
-            stand in for the gradient at the output.
+        loss: called as ``loss(output, target)``; a model that returns its own loss needs none. Without any loss,
+            random signs stand in for the gradient at the output.
         optimizer: its first step is measured with one more forward pass, and taken back.
         detail: ``lean`` leaves out normalisations, sums and extremes.
         seed: of the random state during the pass (dropout).
@@ -70,8 +79,8 @@ def record(
         raise InputError(f"Unknown detail {detail!r}. Choose 'lean' or 'standard'.")
     model = materialised(unwrap(model), inputs)
     if any(p.is_meta for p in model.parameters()):
-        raise ModelError("The model's weights are on the meta device and hold no values, so there is nothing to measure. "
-                         "Call model.to_empty(device='cpu') and initialize it, or trace it instead.")  # fmt: skip
+        raise ModelError("The model's weights are on the meta device and hold no values, so nothing can be measured. "
+            "Call model.to_empty(device='cpu') and initialize it, or trace it instead.")  # fmt: skip
     target = _as_tensor(target, model)
     batch = prepare(inputs, model, target)
     _validate(batch, target, loss)
@@ -103,7 +112,8 @@ def _validate(batch: Batch, target: Any, loss: LossFunction | None) -> None:
     for name, tensor in batch.tensors:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InputError(
-                f"Input {name!r} of shape {tuple(tensor.shape)} holds NaN or infinite values. Clean the batch before measuring."
+                f"Input {name!r} of shape {tuple(tensor.shape)} holds NaN or infinite values. "
+                "Clean the batch before measuring."
             )
     if isinstance(target, torch.Tensor) and target.is_floating_point() and not bool(torch.isfinite(target).all()):
         raise InputError(f"The labels of shape {tuple(target.shape)} hold NaN or infinite values.")
@@ -115,9 +125,16 @@ class _Recording:
     """The state of one measurement; its only product is the profile."""
 
     def __init__(
-        self, model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None,
-        optimizer: torch.optim.Optimizer | None, detail: Detail, seed: int, synthetic: bool,
-    ) -> None:  # fmt: skip
+        self,
+        model: nn.Module,
+        batch: Batch,
+        target: Any,
+        loss: LossFunction | None,
+        optimizer: torch.optim.Optimizer | None,
+        detail: Detail,
+        seed: int,
+        synthetic: bool,
+    ) -> None:
         self.model, self.batch, self.target, self.loss = model, batch, target, loss
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
         self.forward: dict[int, NodeProfile] = {}
@@ -139,7 +156,7 @@ class _Recording:
         task = task_of(
             self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
         )
-        bad = value is not None and not np.isfinite(value) or any(not n.forward.finite for n in self.forward.values())
+        bad = (value is not None and not np.isfinite(value)) or any(not n.forward.finite for n in self.forward.values())
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
             for p in seen.graph.parameters
@@ -147,16 +164,28 @@ class _Recording:
         )
         nodes = tuple(replace(n, backward=self.backward.get(i)) for i, n in sorted(self.forward.items()))
         return Profile(
-            seen.graph, nodes, weights, task, self._source(seen), step, self._first_nonfinite() if bad else None,
-            bool(gradients), tuple(self.notes),
-        )  # fmt: skip
+            seen.graph,
+            nodes,
+            weights,
+            task,
+            self._source(seen),
+            step,
+            self._first_nonfinite() if bad else None,
+            bool(gradients),
+            tuple(self.notes),
+        )
 
     def _source(self, seen: Observation) -> Source:
         first = self.batch.tensors[0][1]
         return Source(
-            "measured", f"torch {torch.__version__}", str(first.device), str(seen.output.dtype).removeprefix("torch."),
-            tuple(first.shape), self.seed, self.detail,
-        )  # fmt: skip
+            "measured",
+            f"torch {torch.__version__}",
+            str(first.device),
+            str(seen.output.dtype).removeprefix("torch."),
+            tuple(first.shape),
+            self.seed,
+            self.detail,
+        )
 
     # -- forward -----------------------------------------------------------------------------------------------------
 
@@ -184,7 +213,9 @@ class _Recording:
         parameters, _ = named_parameters(self.model)
         wanted = {path: p for path, p in parameters.items() if p.requires_grad}
         if not scalar.requires_grad or not wanted:
-            self.notes.append(Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged."))
+            self.notes.append(
+                Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
+            )
             return {}
         hooks = [node.register_prehook(self._see(index)) for index, node in self._autograd_nodes(seen, scalar)]
         try:

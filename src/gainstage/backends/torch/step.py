@@ -35,9 +35,16 @@ def validate_optimizer(optimizer: Any, model: nn.Module) -> None:
 
 
 def try_step(
-    model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None, optimizer: torch.optim.Optimizer,
-    gradients: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.Tensor], value: float, seed: int,
-) -> tuple[Step | None, dict[str, float]]:  # fmt: skip
+    model: nn.Module,
+    batch: Batch,
+    target: Any,
+    loss: LossFunction | None,
+    optimizer: torch.optim.Optimizer,
+    gradients: Mapping[str, torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
+    value: float,
+    seed: int,
+) -> tuple[Step | None, dict[str, float]]:
     """Take the step, measure it, run forward once more, and take it back.
 
     Returns:

@@ -1,7 +1,7 @@
 """What can be told of a model's weights without running it: named schemes need no batch.
 
-Only modules of PyTorch's own kinds are understood. A weight that a module uses in a way of its own stays ``OTHER``, so that no
-scheme touches it; tracing with a batch tells more.
+Only modules of PyTorch's own kinds are understood. A weight that a module uses in a way of its own stays ``OTHER``,
+so that no scheme touches it; tracing with a batch tells more.
 """
 
 from __future__ import annotations
@@ -68,9 +68,16 @@ def structure(model: nn.Module) -> SignalGraph:
             found.setdefault(path, (fact, len(nodes)))
         nodes.append(
             Node(
-                len(nodes), layer.operation, layer.function or str(layer.operation), (), (), name, tuple(uses), layer.kernel,
+                len(nodes),
+                layer.operation,
+                layer.function or str(layer.operation),
+                (),
+                (),
+                name,
+                tuple(uses),
+                layer.kernel,
                 layer.function,
-            )  # fmt: skip
+            )
         )
     parameters = []
     for path, tensor in tensors.items():
@@ -78,9 +85,17 @@ def structure(model: nn.Module) -> SignalGraph:
         fact = known or _Found(Role.OTHER, "operand")
         parameters.append(
             Parameter(
-                path, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), fact.role, fact.kernel, fact.blocks,
-                fact.layout, bool(tensor.requires_grad), aliases.get(path, ()), (node,) if known else (),
-            )  # fmt: skip
+                path,
+                tuple(tensor.shape),
+                str(tensor.dtype).removeprefix("torch."),
+                fact.role,
+                fact.kernel,
+                fact.blocks,
+                fact.layout,
+                bool(tensor.requires_grad),
+                aliases.get(path, ()),
+                (node,) if known else (),
+            )
         )
     return SignalGraph(tuple(nodes), tuple(parameters))
 
@@ -100,14 +115,18 @@ def _layer(module: nn.Module) -> _Layer | None:
         return _mixing(Operation.CONVOLUTION, kernel, own, "out_in")
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
         kernel = KernelShape(module.embedding_dim, module.num_embeddings)
-        return _Layer(Operation.EMBEDDING, "", kernel, {"weight": _Found(Role.EMBEDDING, "weight", kernel, 1, "in_out")})
+        return _Layer(
+            Operation.EMBEDDING, "", kernel, {"weight": _Found(Role.EMBEDDING, "weight", kernel, 1, "in_out")}
+        )
     if isinstance(module, nn.MultiheadAttention):
         return _attention(module, own)
     if type(module) in _GATES:
         return _recurrent(module, own)
     if isinstance(module, _NORMS):
         facts = {"weight": _Found(Role.NORM_SCALE, "scale"), "bias": _Found(Role.NORM_SHIFT, "shift")}
-        return _Layer(Operation.NORMALIZATION, type(module).__name__.lower(), None, {k: v for k, v in facts.items() if k in own})
+        return _Layer(
+            Operation.NORMALIZATION, type(module).__name__.lower(), None, {k: v for k, v in facts.items() if k in own}
+        )
     return None
 
 
@@ -145,5 +164,7 @@ def _recurrent(module: nn.Module, own: set[str]) -> _Layer:
         blocks = 1 if "_hr" in name else gates  # an LSTM's output projection has no gates
         state = "_hh" in name
         kernel = KernelShape(tensor.shape[0] // blocks, tensor.shape[1])
-        facts[name] = _Found(Role.RECURRENT if state else Role.RECURRENT_INPUT, "state" if state else "weight", kernel, blocks)
+        facts[name] = _Found(
+            Role.RECURRENT if state else Role.RECURRENT_INPUT, "state" if state else "weight", kernel, blocks
+        )
     return _Layer(Operation.RECURRENT, type(module).__name__.lower().removesuffix("cell"), None, facts)

@@ -25,8 +25,8 @@ __all__ = ["materialise", "materialised", "trace", "unwrap"]
 def trace(model: nn.Module, inputs: Any, target: Any = None, *, loss: LossFunction | None = None) -> SignalGraph:
     """The operations that the signal of ``inputs`` passes through in ``model``, and in ``loss`` if there is one.
 
-    The model runs once on tensors that have a shape but no memory; where its own code asks for values (``.item()``), on meta
-    tensors and then on real ones. It is left as it was found.
+    The model runs once on tensors that have a shape but no memory; where its own code asks for values (``.item()``),
+    on meta tensors and then on real ones. It is left as it was found.
 
     Args:
         model: any module; weights may be on the meta device.
@@ -101,7 +101,9 @@ def materialise(model: nn.Module, inputs: Any) -> None:
         try:
             prepare(inputs, model).call(model)
         except Exception as error:
-            raise ModelError(f"The model raised {type(error).__name__} while its lazy layers took their sizes: {error}") from error
+            raise ModelError(
+                f"The model raised {type(error).__name__} while its lazy layers took their sizes: {error}"
+            ) from error
 
 
 def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:

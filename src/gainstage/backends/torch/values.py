@@ -1,7 +1,7 @@
 """What is known of every tensor while a model runs: which node made it, or from which parameters it derives.
 
-A tensor is recognised by its storage and its place in it, not by its Python object, because PyTorch hands out new objects
-for views. Storages are held weakly, which keeps their addresses unique without keeping their memory.
+A tensor is recognised by its storage and its place in it, not by its Python object, because PyTorch hands out new
+objects for views. Storages are held weakly, which keeps their addresses unique without keeping their memory.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Values:
         storage = tensor.untyped_storage()
         held = self._held.get(storage._cdata)
         if held is None or overwrite:
-            held = self._held[storage._cdata] = _Held(StorageWeakRef(storage), value)
+            held = self._held[storage._cdata] = _Held(StorageWeakRef(storage), value)  # type: ignore[no-untyped-call]
         if tensor.numel() * tensor.element_size() >= storage.nbytes():
             held.latest = value
         held.views[self._place(tensor)] = value
@@ -102,4 +102,3 @@ def join(values: Iterable[Value], operation: str) -> tuple[Derivation, ...]:
         for derivation in value.derivations:
             merged.setdefault(derivation.parameter, replace(derivation, chain=(*derivation.chain, operation)))
     return tuple(merged.values())
-

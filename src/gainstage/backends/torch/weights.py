@@ -12,9 +12,12 @@ __all__ = ["profile_parameter"]
 
 
 def profile_parameter(
-    graph: SignalGraph, parameter: Parameter, tensors: dict[str, torch.Tensor], gradient: torch.Tensor | None,
+    graph: SignalGraph,
+    parameter: Parameter,
+    tensors: dict[str, torch.Tensor],
+    gradient: torch.Tensor | None,
     update: float | None = None,
-) -> ParameterProfile:  # fmt: skip
+) -> ParameterProfile:
     """One parameter's values, and its gradient where there is one."""
     tensor = tensors[parameter.path].detach()
     weight = moments_of(tensor, extremes=True)
@@ -44,7 +47,9 @@ def _units(tensor: torch.Tensor, parameter: Parameter) -> torch.Tensor:
     return tensor.reshape(tensor.shape[0], -1)
 
 
-def _bias_of(graph: SignalGraph, parameter: Parameter, tensors: dict[str, torch.Tensor], units: int) -> torch.Tensor | None:
+def _bias_of(
+    graph: SignalGraph, parameter: Parameter, tensors: dict[str, torch.Tensor], units: int
+) -> torch.Tensor | None:
     for index in parameter.nodes:
         for use in graph.nodes[index].uses_of("bias"):
             bias = tensors[use.parameter].detach()

@@ -13,13 +13,19 @@ __all__ = ["fix"]
 
 
 def fix(
-    model: Any, diagnosis: Diagnosis, x: Any, y: Any = None, *, loss: Callable[[Any, Any], Any] | None = None,
-    optimizer: Any = None, seed: int = 0,
-) -> Fixed:  # fmt: skip
+    model: Any,
+    diagnosis: Diagnosis,
+    x: Any,
+    y: Any = None,
+    *,
+    loss: Callable[[Any, Any], Any] | None = None,
+    optimizer: Any = None,
+    seed: int = 0,
+) -> Fixed:
     """Apply what a diagnosis proposes, in place, and look a second time.
 
-    A remedy that re-draws weights is applied; one that is a change of the user's own code is left to the user. Should the
-    second look find more errors than the first, the weights are put back.
+    A remedy that re-draws weights is applied; one that is a change of the user's own code is left to the user. Should
+    the second look find more errors than the first, the weights are put back.
 
     Args:
         model: the model that was diagnosed.
@@ -43,7 +49,9 @@ def fix(
     profile = backend.record(model, x, y, loss=loss, optimizer=optimizer, seed=diagnosis.profile.source.seed or 0)
     after = rules.judge(profile)
     worse = bool(wanted) and _errors(after) > _errors(diagnosis)
-    changes = tuple(_change(f, f in wanted, after, worse) for f in diagnosis.findings if f.severity is not Severity.NOTE)
+    changes = tuple(
+        _change(f, f in wanted, after, worse) for f in diagnosis.findings if f.severity is not Severity.NOTE
+    )
     if worse:
         restore()
         after = diagnosis
@@ -72,7 +80,9 @@ def _change(finding: Finding, applied: bool, after: Diagnosis, worse: bool) -> C
     left = [f for f in _flatten(after.findings) if f.code == finding.code and f.severity is not Severity.NOTE]
     same = [f for f in left if f.path == finding.path] or left
     if worse:
-        return Change(finding, applied, False, "The weights were put back: the second look found more errors than the first.")
+        return Change(
+            finding, applied, False, "The weights were put back: the second look found more errors than the first."
+        )
     if not same:
         how = "The remedy was applied, and the finding is gone." if applied else "Gone after the other remedies."
         return Change(finding, applied, True, how)

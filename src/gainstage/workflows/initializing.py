@@ -15,16 +15,22 @@ __all__ = ["apply", "initialize", "plan"]
 
 
 def plan(
-    model: Any, scheme: str = "auto", *, batch: Any = None, target: Any = None, loss: Callable[[Any, Any], Any] | None = None,
-    seed: int = 0, overrides: Overrides | None = None,
-) -> Plan:  # fmt: skip
+    model: Any,
+    scheme: str = "auto",
+    *,
+    batch: Any = None,
+    target: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
+    seed: int = 0,
+    overrides: Overrides | None = None,
+) -> Plan:
     """Decide what every parameter of a model gets, without writing anything.
 
     Args:
         model: a module of a supported framework.
         scheme: ``auto``, or a name in the table of schemes.
-        batch: an example input: a tensor, a tuple of positional arguments or a dict of keyword ones. With it, roles are read
-            off what the model really does; without it, named schemes go by the kinds of its layers.
+        batch: an example input: a tensor, a tuple of positional arguments or a dict of keyword ones. With it, roles
+            are read off what the model really does; without it, named schemes go by the kinds of its layers.
         target, loss: labels and loss, where the model's own forward does not end at the output.
         seed: fixes every byte.
         overrides: other schemes or gains by pattern of parameter paths, e.g. ``{"head.*": "zeros"}``.
@@ -66,9 +72,15 @@ def apply(model: Any, plan: Plan) -> None:
 
 
 def initialize(
-    model: Any, scheme: str = "auto", *, batch: Any = None, target: Any = None,
-    loss: Callable[[Any, Any], Any] | None = None, seed: int = 0, overrides: Overrides | None = None,
-) -> Plan:  # fmt: skip
+    model: Any,
+    scheme: str = "auto",
+    *,
+    batch: Any = None,
+    target: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
+    seed: int = 0,
+    overrides: Overrides | None = None,
+) -> Plan:
     """Initialize a model in place.
 
     Takes what :func:`plan` takes, and raises what it raises. Lazy layers take their sizes from the batch.

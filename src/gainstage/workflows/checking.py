@@ -13,21 +13,28 @@ __all__ = ["check"]
 
 
 def check(
-    model: Any, x: Any, y: Any = None, *, loss: Callable[[Any, Any], Any] | None = None, optimizer: Any = None,
-    detail: Literal["lean", "standard"] = "standard", seed: int = 0, synthetic: bool = False,
-) -> Diagnosis:  # fmt: skip
+    model: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    loss: Callable[[Any, Any], Any] | None = None,
+    optimizer: Any = None,
+    detail: Literal["lean", "standard"] = "standard",
+    seed: int = 0,
+    synthetic: bool = False,
+) -> Diagnosis:
     """Say whether a model's signal and gradient survive, and if not, where, why, and what cures it.
 
-    One forward and one backward pass (one more forward with ``optimizer``); the model is left exactly as it was found. It is
-    judged in the mode it is in: call ``model.train()`` first to judge it as it will train.
+    One forward and one backward pass (one more forward with ``optimizer``); the model is left exactly as it was
+    found. It is judged in the mode it is in: call ``model.train()`` first to judge it as it will train.
 
     Args:
         model: a module of a supported framework.
-        x: a batch: a tensor, a tuple of positional arguments or a dict of keyword ones. A batch of one blinds half of the
-            rules.
+        x: a batch: a tensor, a tuple of positional arguments or a dict of keyword ones. A batch of one blinds half of
+            the rules.
         y: labels, handed to ``loss``.
-        loss: called as ``loss(output, y)``. Models that return their own loss need none; without any, random signs stand
-            in for the gradient at the output and the rules about losses are listed as not judged.
+        loss: called as ``loss(output, y)``. Models that return their own loss need none; without any, random signs
+            stand in for the gradient at the output and the rules about losses are listed as not judged.
         optimizer: its first step is measured and taken back.
         detail: ``lean`` is faster and leaves out normalisations, sums and extremes.
         seed: random state of the pass (dropout).
