@@ -65,6 +65,15 @@ def test_without_a_bias_nothing_is_centred_and_the_second_moment_counts(sketch) 
     assert "layers.1.bias" not in planned
 
 
+@pytest.mark.parametrize("options", [{"only": ["*.weight"]}, {"overrides": {"*.bias": "keep"}}])
+def test_a_bias_that_is_left_alone_centres_nothing(options, sketch) -> None:
+    planned = by_path(plan(sketch().plain(3, "sigmoid").graph, **options))
+    point = operating_point(activation("sigmoid"), 4)
+    second = gaussian_moments(activation("sigmoid"), point.level).second_moment
+    assert level_after(planned["layers.1.weight"], second) == pytest.approx(point.level)
+    assert planned["layers.1.bias"].scheme == "keep"
+
+
 def test_orthogonal_between_bounded_functions_only(sketch) -> None:
     tanh, relu = (by_path(plan(sketch().plain(3, f).graph)) for f in ("tanh", "relu"))
     assert [tanh[f"layers.{i}.weight"].scheme for i in range(3)] == ["normal", "orthogonal", "orthogonal"]
@@ -89,7 +98,7 @@ def test_a_normalisation_ends_a_run(sketch) -> None:
         here = s.activation(s.norm(s.linear(here, f"layers.{index}"), f"norms.{index}"), "tanh")
     s.linear(here, "head")
     graph = s.graph
-    assert {place.depth for place in survey(graph).values()} == {1}
+    assert {place.depth for place in survey(graph, ()).values()} == {1}
     weight = by_path(plan(graph))["layers.3.weight"]
     assert weight.role is Role.BEFORE_NORM
     assert level_after(weight, gaussian_moments(activation("tanh"), 1.0).second_moment) == pytest.approx(1.0)
@@ -163,7 +172,7 @@ def test_a_layers_spread_follows_its_own_fan(sketch) -> None:
 
 
 def test_depth_of_a_run_counts_its_weights(sketch) -> None:
-    places = survey(sketch().plain(5, "tanh").graph)
+    places = survey(sketch().plain(5, "tanh").graph, ())
     assert [place.depth for place in places.values()] == [6] * 6
 
 

@@ -68,7 +68,7 @@ def test_frozen_parameters_are_kept_whatever_is_asked(sketch) -> None:
     ("parameter", "reason"),
     [
         (Parameter("token", (1, 64), "float32", Role.OTHER, nodes=(0,)), "left as the model made it"),
-        (Parameter("spare", (64,), "float32", Role.OTHER), "does not reach it"),
+        (Parameter("spare", (64,), "float32", Role.OTHER), "no operation that was seen"),
         (Parameter("spectrum", (4, 4), "complex64", Role.HIDDEN, KernelShape(4, 4)), "complex64"),
         (Parameter("odd", (4, 5), "float32", Role.HIDDEN, KernelShape(4, 4), nodes=(1,)), "geometry"),
         (Parameter("bare", (4, 4), "float32", Role.HIDDEN, nodes=(1,)), "geometry"),
@@ -86,8 +86,8 @@ def test_a_kernel_that_the_batch_does_not_reach_is_drawn_and_noted(sketch) -> No
     spare = Parameter("spare.weight", (4, 4), "float32", Role.HIDDEN, KernelShape(4, 4))
     planned = plan(sketch().plain(1, "relu").with_parameter(spare), "he_normal")
     assert planned.assignments[-1].scheme == "he_normal"
-    assert "does not reach" in planned.assignments[-1].reason
-    assert planned.notes == ("This batch does not reach spare.weight.",)
+    assert "no operation that was seen" in planned.assignments[-1].reason
+    assert planned.notes == ("No operation that was seen uses spare.weight.",)
 
 
 def test_a_magnitude_follows_its_weight(sketch) -> None:

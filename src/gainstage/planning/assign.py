@@ -59,7 +59,7 @@ def must_keep(parameter: Parameter) -> str | None:
     if not parameter.dtype.startswith(_REAL):
         return f"{parameter.dtype} values are not drawn"
     if parameter.role is Role.OTHER and not parameter.reached:
-        return "this batch does not reach it, so what it is for cannot be told"
+        return "no operation that was seen uses it, so what it is for cannot be told"
     if parameter.role is Role.OTHER:
         return "left as the model made it: a token, a table or a scale that has a meaning of its own"
     if parameter.role.is_kernel or parameter.role is Role.EMBEDDING:

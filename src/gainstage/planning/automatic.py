@@ -7,7 +7,7 @@ every normalisation are taken to hand on unit level.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals, stream_lengths
@@ -40,9 +40,14 @@ class Automatic:
     branches: Mapping[int, int]
 
     @classmethod
-    def of(cls, graph: SignalGraph) -> Automatic:
-        """Survey a graph."""
-        return cls(graph, Levels.of(survey(graph)), _branch_ends(graph))
+    def of(cls, graph: SignalGraph, settable: Container[str]) -> Automatic:
+        """Survey a graph.
+
+        Args:
+            graph: the model.
+            settable: paths of the parameters that the recipe decides; a bias among them may centre its unit.
+        """
+        return cls(graph, Levels.of(survey(graph, settable)), _branch_ends(graph))
 
     def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
         """What one parameter that may be changed gets; ``gain`` multiplies a weight's spread."""
@@ -65,7 +70,7 @@ class Automatic:
         kernel = parameter.kernel
         uses = [self._target(parameter, node) for node in weight_nodes(self.graph, parameter)]
         if kernel is None or not uses:
-            reason = "unit level to unit level: this batch does not reach it as a weight"
+            reason = "unit level to unit level: no operation that was seen uses it as a weight"
             return drawn(parameter, "normal", reason, gain=gain)
         target = min(uses, key=lambda use: use.gain)
         is_matrix = kernel.receptive == kernel.groups == 1

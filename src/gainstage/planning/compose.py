@@ -75,8 +75,9 @@ def plan(
     scheme = canonical_name(scheme)
     chosen = _chosen(graph, only)
     asked = resolve(overrides or {}, graph.parameters)
-    names = {scheme, *(override.scheme or scheme for override in asked.values())}
-    recipes = {name: _recipe(graph, name) for name in names}
+    schemes = {p.path: _scheme(asked.get(p.path), scheme) if p.path in chosen else "keep" for p in graph.parameters}
+    automatic = frozenset(path for path, name in schemes.items() if name == "auto")
+    recipes = {name: _recipe(graph, name, automatic) for name in {*schemes.values()}}
     assignments = []
     for parameter in graph.parameters:
         override = asked.get(parameter.path)
@@ -85,8 +86,8 @@ def plan(
         elif override is not None and override.scheme is not None and override.scheme in LITERAL:
             assignments.append(_literal(parameter, override.scheme, override.gain))
         else:
-            name, gain = (override.scheme or scheme, override.gain) if override else (scheme, 1.0)
-            assignments.append(_assignment(recipes[name], parameter, gain))
+            gain = override.gain if override is not None else 1.0
+            assignments.append(_assignment(recipes[schemes[parameter.path]], parameter, gain))
     return Plan(tuple(assignments), seed, scheme, _notes(graph, asked))
 
 
@@ -96,10 +97,14 @@ def _chosen(graph: SignalGraph, only: Sequence[str]) -> frozenset[str]:
     return frozenset[str]().union(*(matching(pattern, graph.parameters, where="only") for pattern in only))
 
 
-def _recipe(graph: SignalGraph, scheme: str) -> Recipe | None:
+def _scheme(override: Override | None, whole: str) -> str:
+    return whole if override is None or override.scheme is None else override.scheme
+
+
+def _recipe(graph: SignalGraph, scheme: str, automatic: frozenset[str]) -> Recipe | None:
     if scheme == "keep":
         return None
-    return Automatic.of(graph) if scheme == "auto" else Named(graph, scheme)
+    return Automatic.of(graph, automatic) if scheme == "auto" else Named(graph, scheme)
 
 
 def _assignment(recipe: Recipe | None, parameter: Parameter, gain: float) -> Assignment:
@@ -124,7 +129,7 @@ def _notes(graph: SignalGraph, asked: Mapping[str, Override]) -> tuple[str, ...]
     notes = []
     unreached = [p.path for p in graph.unreached]
     if unreached:
-        notes.append(f"This batch does not reach {_some(unreached)}.")
+        notes.append(f"No operation that was seen uses {_some(unreached)}.")
     frozen = [p.path for p in graph.parameters if p.path in asked and not p.trainable]
     if frozen:
         notes.append(f"Frozen, and kept although an override names them: {_some(frozen)}.")

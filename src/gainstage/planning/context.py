@@ -6,7 +6,7 @@ afresh, so a run begins and ends there; only inside it do factors multiply.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -76,8 +76,12 @@ class Surroundings:
     biased: bool
 
 
-def survey(graph: SignalGraph) -> Mapping[int, Surroundings]:
+def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroundings]:
     """The surroundings of every weighted node, by index.
+
+    Args:
+        graph: the model.
+        settable: paths of the parameters that may be changed; only a bias among them counts.
 
     >>> from gainstage.graph import KernelShape, Node, Operation, SignalGraph
     >>> nodes = (
@@ -86,7 +90,7 @@ def survey(graph: SignalGraph) -> Mapping[int, Surroundings]:
     ...     Node(2, Operation.ACTIVATION, "tanh", (1,), (8, 4), function="tanh"),
     ...     Node(3, Operation.LINEAR, "addmm", (2,), (8, 4)),
     ... )
-    >>> around = survey(SignalGraph(nodes, ()))
+    >>> around = survey(SignalGraph(nodes, ()), settable=())
     >>> around[3].incoming.function, around[3].incoming.origin, around[3].depth
     ('tanh', 'weight', 2)
     """
@@ -99,7 +103,9 @@ def survey(graph: SignalGraph) -> Mapping[int, Surroundings]:
         signal = incoming[index]
         if signal.origin == "weight":
             depth[signal.node] = max(depth[signal.node], depth[index])
-    owners = (bias_owner(graph, p) for p in graph.parameters if p.role is Role.BIAS and p.trainable)
+    owners = (
+        bias_owner(graph, p) for p in graph.parameters if p.role is Role.BIAS and p.trainable and p.path in settable
+    )
     biased = {owner[0].index for owner in owners if owner is not None}
     return MappingProxyType(
         {

@@ -53,7 +53,7 @@ def _reason(parameter: Parameter, scheme: str, gain: float) -> str:
         return f"{scheme}{times}"
     fans = f"fan_in {parameter.kernel.fan_in:g}, fan_out {parameter.kernel.fan_out:g}"
     blocks = f", {parameter.blocks} blocks each with its own fans" if parameter.blocks > 1 else ""
-    unreached = "; this batch does not reach it" if not parameter.reached else ""
+    unreached = "; no operation that was seen uses it" if not parameter.reached else ""
     return f"{scheme}{times} ({fans}{blocks}){unreached}"
 
 
