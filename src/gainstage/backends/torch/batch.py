@@ -134,8 +134,8 @@ def first_output(output: Any) -> torch.Tensor:
     found = _first(output)
     if found is None:
         raise ModelError(
-            f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, or a tuple, dict "
-            "or dataclass that holds one."
+            f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, "
+            "or a tuple, dict or dataclass that holds one."
         )
     return found
 
