@@ -4,7 +4,6 @@
 #   make test    the tests and every example in the docstrings
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
-#   make zoo     the long tables: every architecture, every fault
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -14,12 +13,12 @@ TESTS  ?=
 ARGS   ?=
 
 BIN     := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq --constraint constraints.txt --editable
 SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check format bench zoo clean
+.PHONY: help demo test check format bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,15 +31,18 @@ $(BIN)/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/.installed-demo: $(SOURCES) | $(BIN)/python
-	$(INSTALL) '.[demo]'
+	@echo "Installing into $(VENV): PyTorch is large, so this takes a minute or more."
+	@$(INSTALL) '.[demo]'
 	@touch $@
 
 $(VENV)/.installed-test: $(SOURCES) | $(BIN)/python
-	$(INSTALL) '.[test]'
+	@echo "Installing into $(VENV): PyTorch is large, so this takes a minute or more."
+	@$(INSTALL) '.[test]'
 	@touch $@ $(VENV)/.installed-demo
 
 $(VENV)/.installed-dev: $(SOURCES) | $(BIN)/python
-	$(INSTALL) '.[dev]'
+	@echo "Installing into $(VENV): PyTorch is large, so this takes a minute or more."
+	@$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.installed-demo $(VENV)/.installed-test
 
 demo: $(VENV)/.installed-demo
@@ -60,10 +62,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format
 
 bench: $(VENV)/.installed-test
-	@for file in benchmarks/*.py; do echo "== $$file"; OMP_NUM_THREADS=$(JOBS) $(BIN)/python "$$file" $(ARGS) || exit 1; done
-
-zoo: $(VENV)/.installed-test
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --override-ini testpaths=zoo zoo $(ARGS)
+	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; OMP_NUM_THREADS=$(JOBS) $(BIN)/python "$$file" $(ARGS) || exit 1; done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out
