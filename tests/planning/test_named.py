@@ -246,3 +246,4 @@ def test_tables_added_to_one_that_is_tied_to_the_output_follow_it(scheme, sketch
     assert planned["tokens.weight"].role is Role.HEAD
     assert planned["segments.weight"].spread == pytest.approx(planned["tokens.weight"].spread)
     assert "tied to the output" in planned["segments.weight"].reason
+    assert "reads the input" not in planned["tokens.weight"].reason

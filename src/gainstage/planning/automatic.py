@@ -68,7 +68,9 @@ class Automatic:
     def _weight(self, parameter: Parameter, gain: float) -> Assignment:
         """The smallest spread that any of its uses asks for."""
         kernel = parameter.kernel
-        uses = [self._target(parameter, node) for node in weight_nodes(self.graph, parameter)]
+        # A table that is tied to a layer is drawn for the layer, which sums; reading rows does not.
+        nodes = [n for n in weight_nodes(self.graph, parameter) if n.operation is not Operation.EMBEDDING]
+        uses = [self._target(parameter, node) for node in nodes]
         if kernel is None or not uses:
             reason = "unit level to unit level: no operation that was seen uses it as a weight"
             return drawn(parameter, "normal", reason, gain=gain)
