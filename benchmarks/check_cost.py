@@ -34,15 +34,24 @@ def plain(model: nn.Module, inputs: dict[str, torch.Tensor]) -> None:
     model.zero_grad()
 
 
+def report(name: str, model: nn.Module, inputs: dict[str, torch.Tensor]) -> None:
+    """Every way to look at one model, against its plain pass."""
+
+    def once() -> None:
+        plain(model, inputs)
+
+    seconds, standard = paired(once, lambda: record(model, inputs))
+    _, lean = paired(once, lambda: record(model, inputs, detail="lean"))
+    _, naive = paired(once, lambda: naive_hooks(model, inputs))
+    row(f"{name}: one plain pass", f"{seconds * 1e3:.1f} ms", "")
+    row(f"{name}: check, standard moments", f"{standard:.2f} x", "at most 3 x")
+    row(f"{name}: check, lean", f"{lean:.2f} x", "at most 2 x")
+    row(f"{name}: hooks that fetch four scalars a module", f"{naive:.2f} x", "for comparison")
+
+
 def main() -> None:
-    for name, (model, inputs) in {"small ResNet": torchmodels.resnet(), "small transformer": torchmodels.gpt()}.items():
-        seconds, standard = paired(lambda: plain(model, inputs), lambda: record(model, inputs))
-        _, lean = paired(lambda: plain(model, inputs), lambda: record(model, inputs, detail="lean"))
-        _, naive = paired(lambda: plain(model, inputs), lambda: naive_hooks(model, inputs))
-        row(f"{name}: one plain pass", f"{seconds * 1e3:.1f} ms", "")
-        row(f"{name}: check, standard moments", f"{standard:.2f} x", "at most 3 x")
-        row(f"{name}: check, lean", f"{lean:.2f} x", "at most 2 x")
-        row(f"{name}: hooks that fetch four scalars a module", f"{naive:.2f} x", "for comparison")
+    report("small ResNet", *torchmodels.resnet())
+    report("small transformer", *torchmodels.gpt())
 
 
 if __name__ == "__main__":
