@@ -247,3 +247,23 @@ def test_tables_added_to_one_that_is_tied_to_the_output_follow_it(scheme, sketch
     assert planned["segments.weight"].spread == pytest.approx(planned["tokens.weight"].spread)
     assert "tied to the output" in planned["segments.weight"].reason
     assert "reads the input" not in planned["tokens.weight"].reason
+
+
+@pytest.mark.parametrize("scheme", ["he_normal", "auto"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_last_weight_of_an_adapter_is_zero_beside_frozen_weights_only(frozen, scheme, sketch) -> None:
+    s = sketch()
+    base = s.linear(s.input, "base", bias=False, trainable=not frozen)
+    low = s.linear(s.linear(s.input, "down", bias=False), "up", bias=False)
+    s.linear(s.activation(s.add(Operation.ADD, "add", base, low), "relu"), "head")
+    planned = by_path(plan(s.graph, scheme))
+    assert (planned["up.weight"].scheme == "zeros") == frozen
+    assert planned["down.weight"].scheme != "zeros"
+
+
+def test_a_residual_block_on_a_frozen_stem_is_no_adapter(sketch) -> None:
+    s = sketch()
+    stem = s.linear(s.input, "stem", trainable=False)
+    branch = s.linear(s.activation(s.linear(stem, "up"), "relu"), "down")
+    s.linear(s.norm(s.add(Operation.ADD, "add", stem, branch), "norm"), "head")
+    assert by_path(plan(s.graph, "he_normal"))["down.weight"].scheme == "he_normal"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 
 from gainstage import schemes
 from gainstage.graph import Parameter, Role, SignalGraph
@@ -14,6 +15,7 @@ __all__ = ["FROZEN", "constant", "drawn", "kept", "must_keep", "neutral", "recur
 FROZEN = "frozen: the optimizer will not change it, so it holds what it was given"
 
 _REAL = ("float", "bfloat")
+_ADAPTER = "zero: it ends an adapter beside frozen weights, so that the model starts as it was"
 _ZERO_BIAS = "zero: the weights alone set the level"
 
 
@@ -69,9 +71,17 @@ def must_keep(parameter: Parameter) -> str | None:
     return None
 
 
-def neutral(graph: SignalGraph, parameter: Parameter) -> Assignment | None:
-    """What a parameter gets that no scheme draws; None for a weight."""
+def neutral(graph: SignalGraph, parameter: Parameter, adapters: Container[str] = ()) -> Assignment | None:
+    """What a parameter gets that no scheme draws; None for a weight.
+
+    Args:
+        graph: the model.
+        parameter: one that may be changed.
+        adapters: paths of the weights that end an adapter.
+    """
     role = parameter.role
+    if parameter.path in adapters:
+        return drawn(parameter, "zeros", _ADAPTER)
     if role in {Role.NORM_SCALE, Role.NORM_SHIFT} and _shifted(graph, parameter):
         return kept(parameter, "the model adds to it before use, so one is not its neutral value")
     if role is Role.NORM_SCALE:

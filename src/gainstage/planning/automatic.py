@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals, stream_lengths
 from gainstage.planning.assign import constant, drawn, neutral
-from gainstage.planning.context import bias_owner, survey, weight_nodes
+from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.planning.levels import Levels
 from gainstage.records import Assignment
@@ -33,11 +33,13 @@ class Automatic:
         graph: the model.
         levels: the level at every place.
         branches: for the last weights (and normalisations) of residual branches, how many branches share their stream.
+        adapters: paths of the weights that end an adapter.
     """
 
     graph: SignalGraph
     levels: Levels
     branches: Mapping[int, int]
+    adapters: frozenset[str]
 
     @classmethod
     def of(cls, graph: SignalGraph, settable: Container[str]) -> Automatic:
@@ -47,7 +49,7 @@ class Automatic:
             graph: the model.
             settable: paths of the parameters that the recipe decides; a bias among them may centre its unit.
         """
-        return cls(graph, Levels.of(survey(graph, settable)), _branch_ends(graph))
+        return cls(graph, Levels.of(survey(graph, settable)), _branch_ends(graph), adapter_ends(graph))
 
     def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
         """What one parameter that may be changed gets; ``gain`` multiplies a weight's spread."""
@@ -63,7 +65,7 @@ class Automatic:
             case Role.RECURRENT:
                 reason = "orthogonal: what is remembered keeps its length from step to step"
                 return drawn(parameter, "orthogonal", reason, gain=gain)
-        return neutral(self.graph, parameter) or self._weight(parameter, gain)
+        return neutral(self.graph, parameter, self.adapters) or self._weight(parameter, gain)
 
     def _weight(self, parameter: Parameter, gain: float) -> Assignment:
         """The smallest spread that any of its uses asks for."""

@@ -104,7 +104,7 @@ def _scheme(override: Override | None, whole: str) -> str:
 def _recipe(graph: SignalGraph, scheme: str, automatic: frozenset[str]) -> Recipe | None:
     if scheme == "keep":
         return None
-    return Automatic.of(graph, automatic) if scheme == "auto" else Named(graph, scheme)
+    return Automatic.of(graph, automatic) if scheme == "auto" else Named.of(graph, scheme)
 
 
 def _assignment(recipe: Recipe | None, parameter: Parameter, gain: float) -> Assignment:

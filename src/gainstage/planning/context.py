@@ -11,9 +11,18 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_after
+from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_after, nearest_before, residuals
 
-__all__ = ["Incoming", "Origin", "Surroundings", "bias_owner", "embedding_sums", "survey", "weight_nodes"]
+__all__ = [
+    "Incoming",
+    "Origin",
+    "Surroundings",
+    "adapter_ends",
+    "bias_owner",
+    "embedding_sums",
+    "survey",
+    "weight_nodes",
+]
 
 Origin = Literal["input", "normalization", "weight", "embedding", "stream", "other"]
 """What sets the level of the signal before the last activation."""
@@ -137,6 +146,18 @@ def bias_owner(graph: SignalGraph, parameter: Parameter) -> tuple[Node, str] | N
         if len(weights) == 1:
             return node, weights[0].path
     return None
+
+
+def adapter_ends(graph: SignalGraph) -> frozenset[str]:
+    """Weights that end a trainable branch beside frozen weights (LoRA's B): at zero they leave the model as it was."""
+    frozen = {index for p in graph.parameters if not p.trainable for index in p.nodes}
+    ends = set()
+    for add in residuals(graph):
+        beside = nearest_before(graph, add.skip, lambda n: n.operation.weighted, through=_CARRIERS)
+        if beside and min(beside) > add.fork and frozen.issuperset(beside):
+            ends |= set(add.ends) - frozen
+    weights = (p for p in graph.parameters if p.role.is_kernel and p.trainable)
+    return frozenset(p.path for p in weights if ends & {node.index for node in weight_nodes(graph, p)})
 
 
 def embedding_sums(graph: SignalGraph) -> tuple[frozenset[int], ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gainstage.graph import Parameter, Role, SignalGraph
 from gainstage.planning.assign import constant, drawn, neutral, recurrent_weights
-from gainstage.planning.context import bias_owner
+from gainstage.planning.context import adapter_ends, bias_owner
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.records import Assignment
 
@@ -21,16 +21,23 @@ class Named:
     Args:
         graph: the model.
         scheme: a canonical name in the table of schemes.
+        adapters: paths of the weights that end an adapter.
     """
 
     graph: SignalGraph
     scheme: str
+    adapters: frozenset[str]
+
+    @classmethod
+    def of(cls, graph: SignalGraph, scheme: str) -> Named:
+        """Survey a graph."""
+        return cls(graph, scheme, adapter_ends(graph))
 
     def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
         """What the scheme means for one parameter that may be changed; ``gain`` multiplies a weight's spread."""
         own = _FRAMEWORK_RULES.get(self.scheme)
         special = own(self.graph, parameter) if own else None
-        assignment = special or neutral(self.graph, parameter)
+        assignment = special or neutral(self.graph, parameter, self.adapters)
         if assignment is not None:
             return assignment if assignment.bias else _louder(assignment, gain)
         if parameter.role is Role.EMBEDDING:
