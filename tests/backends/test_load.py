@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from gainstage import data
 from gainstage.backends.torch.build import ACTIVATIONS, mlp, parse_mlp
-from gainstage.backends.torch.inputs import InputSpec, example_batch, parse_input
+from gainstage.backends.torch.inputs import InputSpec, example_batch, labelled_batch, on_device, parse_input
 from gainstage.backends.torch.load import load
 from gainstage.errors import InputError, LoadError, MissingPackageError, UnknownNameError
 
@@ -340,3 +341,28 @@ def test_example_batches_are_seeded_and_bounded():
 def test_inputs_that_cannot_be_made(specs, batch, message):
     with pytest.raises(InputError, match=message):
         example_batch(nn.Linear(2, 2), specs, batch=batch)
+
+
+def test_labelled_batches_take_the_shape_and_name_of_the_input():
+    digits, tokens = data.load("digits"), data.load("copy")
+    plain, labels = labelled_batch(digits, batch=5)
+    assert torch.equal(plain, torch.from_numpy(digits.x_train[:5]))
+    assert torch.equal(labels, torch.from_numpy(digits.y_train[:5]))
+    assert labelled_batch(digits, [InputSpec((1, 8, 8))], batch=5)[0].shape == (5, 1, 8, 8)
+    assert set(labelled_batch(digits, [InputSpec((64,), name="x")], batch=5)[0]) == {"x"}
+    assert labelled_batch(tokens, [InputSpec((128,), "ids", "input_ids")], batch=5)[0]["input_ids"].shape == (5, 16)
+    assert len(labelled_batch(digits, batch=10**6)[0]) == len(digits.x_train)
+    for specs, batch, message in (
+        ([InputSpec((63,))], 4, "64 values"),
+        ([InputSpec((64,))] * 2, 4, "takes 2"),
+        (None, 0, "at least one"),
+    ):
+        with pytest.raises(InputError, match=message):
+            labelled_batch(digits, specs, batch=batch)
+
+
+def test_devices_that_are_not_there():
+    assert on_device(nn.Linear(1, 1), "cpu").weight.device.type == "cpu"
+    for device in ("gpu", "cuda:99", "meta"):
+        with pytest.raises(InputError, match=f"device '{device}' cannot be used"):
+            on_device(nn.Linear(1, 1), device)

@@ -105,7 +105,7 @@ def gainstage(ctx: click.Context) -> None:
         gainstage demo
         gainstage check mlp:64x128x128x10,act=sigmoid --data digits
         gainstage check mypackage.nets:build --input 3,32,32
-        gainstage fix mypackage.nets:build --input 3,32,32 --out mended.safetensors
+        gainstage fix src/net.py:Net --input 3,32,32 --out mended.safetensors
     """  # noqa: D301 (click's mark for a paragraph that is not re-wrapped)
     table = configured()
     if table is not None:

@@ -34,8 +34,8 @@ def command(request: Request, out: Path | None, dry_run: bool, as_json: bool, fa
     MODEL is named as in 'gainstage check'; package.module:attribute and path/file.py:attribute RUN that code.
 
     \b
-        gainstage fix mlp:64x128x128x10,act=sigmoid --data digits --out mended.safetensors
-        gainstage fix mypackage.nets:build --input 3,32,32 --dry-run
+        gainstage fix mlp:64x128x128x10,act=sigmoid --data digits
+        gainstage fix src/net.py:Net --input 3,32,32 --out mended.safetensors
     """  # noqa: D301
     if out is not None:
         from gainstage.backends.torch.save import usable_path
