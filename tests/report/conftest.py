@@ -1,5 +1,6 @@
 """Records made by hand: a deep network that vanishes, its mended self, and names nobody should trust."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -116,6 +117,38 @@ def make_finding(code: str = "GS201", path: str = "layers.0", **changes: object)
         "node": 1,
     }
     return Finding(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
+def hostile(request: pytest.FixtureRequest) -> str:
+    """A name nobody should trust."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def profile_of() -> Callable[..., Profile]:
+    """A profile with given spreads and gradients."""
+    return make_profile
+
+
+@pytest.fixture(scope="session")
+def distrusted() -> Callable[[str], tuple[Fixed, Plan]]:
+    """Records with one string in every place that holds free text."""
+
+    def build(name: str) -> tuple[Fixed, Plan]:
+        profile = make_profile([1.0, 0.5], [1e-3, 1e-4], [name, f"{name}.1"])
+        profile = dataclasses.replace(profile, notes=(Note("GS901", name, name),))
+        remedy = Remedy(name, name)
+        finding = make_finding(path=name, title=name, evidence=name, cause=name, remedy=remedy)
+        finding = dataclasses.replace(finding, consequences=(finding, make_finding("GS102", name, title=name)))
+        diagnosis = Diagnosis(profile, (finding,) * 8, ("GS103",), (Unjudged("GS104", name),))
+        changes = tuple(
+            Change(finding, applied, cured, name) for applied, cured in ((True, True), (True, False), (False, False))
+        )
+        assignment = Assignment(name, Role.OTHER, (2, 3), name, spread=0.1, reason=name)
+        return Fixed(diagnosis, diagnosis, changes), Plan((assignment,) * 14, 0, name, (name,))
+
+    return build
 
 
 @pytest.fixture(scope="session")

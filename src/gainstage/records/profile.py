@@ -10,6 +10,7 @@ from typing import Literal
 
 from gainstage.graph import Node, Parameter, SignalGraph
 from gainstage.records.moments import Moments, UnitStats
+from gainstage.records.rendering import Rendered
 from gainstage.records.task import Task
 
 __all__ = ["NodeProfile", "Note", "ParameterProfile", "Profile", "Source", "Step"]
@@ -110,7 +111,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Rendered):
     """The whole measurement; one type, whether measured or predicted.
 
     Args:

@@ -43,7 +43,7 @@ def add_plan(page: Page, plan: Plan) -> None:
     page.table(columns, (_cells(row, reasons) for row in rows))
     page.blank()
     for reason, number in reasons.items():
-        page.field(f"{number:>3}", page.words(reason), indent=0)
+        page.field(f"[{number}]", page.words(reason), indent=0)
     for note in plan.notes:
         page.field("note", page.words(note), style="bold cyan", indent=0)
 
@@ -67,7 +67,7 @@ def _cells(row: Run[Assignment], reasons: dict[str, int]) -> tuple[Part, ...]:
         shape_text(first.shape),
         what,
         spread_text(row.items),
-        (str(reasons.get(first.reason, "")), "dim"),
+        (f"[{reasons[first.reason]}]" if first.reason else "", "dim"),
     )
 
 

@@ -9,7 +9,7 @@ from gainstage.report.depth import through_depth
 from gainstage.report.text.depth import add_depth
 from gainstage.report.text.diagnosis import add_measurement
 from gainstage.report.text.page import Column, Page, Part
-from gainstage.report.wording import figure, shape_text
+from gainstage.report.wording import figure
 
 __all__ = ["add_profile"]
 
@@ -21,7 +21,7 @@ def add_profile(page: Page, profile: Profile) -> None:
     add_depth(page, profile)
     page.blank()
     columns = (
-        Column("layer", flexible=True), Column("output", "right", flexible=True), Column("spread", "right"),
+        Column("layer", flexible=True), Column("spread", "right"),
         Column("example share", "right"), Column("gradient norm", "right"),
     )  # fmt: skip
     rows = _rows(profile)
@@ -34,9 +34,9 @@ def add_profile(page: Page, profile: Profile) -> None:
 def _rows(profile: Profile) -> list[tuple[Part, ...]]:
     depth = through_depth(profile)
     return [
-        (label, shape_text(profile.graph.nodes[node].shape), figure(spread), figure(share), figure(gradient))
-        for node, label, spread, share, gradient in zip(
-            depth.nodes, depth.labels, depth.spread, depth.example_share, depth.gradient, strict=True
+        (label, figure(spread), figure(share), figure(gradient))
+        for label, spread, share, gradient in zip(
+            depth.labels, depth.spread, depth.example_share, depth.gradient, strict=True
         )
     ]
 
@@ -45,4 +45,4 @@ def _middle_cut(rows: list[tuple[Part, ...]]) -> Sequence[tuple[Part, ...]]:
     if len(rows) <= MOST_ROWS:
         return rows
     half = MOST_ROWS // 2
-    return [*rows[:half], (f"… {len(rows) - 2 * half} more layers", "", "", "", ""), *rows[-half:]]
+    return [*rows[:half], (f"… {len(rows) - 2 * half} more layers", "", "", ""), *rows[-half:]]

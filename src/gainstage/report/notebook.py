@@ -1,0 +1,111 @@
+"""Records as fragments of HTML for notebooks: tables and a chart, no script, every name escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gainstage.records import Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.report.charts.depth_profile import depth_profile
+from gainstage.report.charts.svg import escaped
+from gainstage.report.text.diagnosis import verdict
+from gainstage.report.text.plan import plan_rows, spread_text
+from gainstage.report.wording import count, elide, shape_text
+
+__all__ = ["diagnosis_html", "fixed_html", "plan_html", "profile_html"]
+
+LONGEST_NAME = 80
+
+
+def diagnosis_html(diagnosis: Diagnosis) -> str:
+    """Verdict, findings, chart, what was not judged."""
+    word = "Healthy" if diagnosis.ok else count(len(diagnosis.findings), "finding")
+    missing = ", ".join(f"{u.code} ({u.reason.rstrip('.')})" for u in diagnosis.unjudged)
+    return _block(
+        _heading(word, verdict(diagnosis)),
+        _findings(diagnosis.findings),
+        depth_profile(diagnosis.profile),
+        f"<p>Not judged: {escaped(missing)}.</p>" if missing else "",
+    )
+
+
+def fixed_html(fixed: Fixed) -> str:
+    """Verdict after, what was changed, the chart before and after, what is left."""
+    changes = [
+        (
+            c.finding.code,
+            c.finding.title,
+            "cured" if c.cured else ("not cured" if c.applied else "by hand"),
+            c.explanation,
+        )
+        for c in fixed.changes
+    ]
+    return _block(
+        _heading("Fixed" if fixed.ok else "Not healthy yet", f"now: {verdict(fixed.after)}"),
+        _table(("code", "finding", "outcome", "what was done"), changes) if changes else "",
+        depth_profile(fixed.before.profile, fixed.after.profile),
+        _findings(fixed.after.findings),
+    )
+
+
+def plan_html(plan: Plan) -> str:
+    """One row an array, identical blocks collapsed."""
+    rows = [
+        (
+            f"{elide(row.label, LONGEST_NAME)}{f' ×{len(row.items)}' if len(row.items) > 1 else ''}",
+            row.items[0].role.value,
+            shape_text(row.items[0].shape),
+            row.items[0].scheme,
+            spread_text(row.items),
+            row.items[0].reason,
+        )
+        for row in plan_rows(plan)
+    ]
+    return _block(
+        _heading("Plan", f"{plan.scheme or 'mixed'}, seed {plan.seed}, {count(len(plan), 'array')}."),
+        _table(("parameter", "role", "shape", "scheme", "spread", "reason"), rows),
+        *(f"<p>{escaped(note)}</p>" for note in plan.notes),
+    )
+
+
+def profile_html(profile: Profile) -> str:
+    """The chart alone."""
+    return _block(depth_profile(profile))
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    head = _row(("severity", "finding", "where", "evidence and cause", "remedy"), "th")
+    return f"<table><thead>{head}</thead><tbody>{''.join(map(_finding, findings))}</tbody></table>"
+
+
+def _finding(finding: Finding) -> str:
+    code = "\n".join(escaped(line) for line in finding.remedy.code.splitlines())
+    cells = (
+        f"<b>{escaped(finding.severity.value)}</b>",
+        escaped(f"{finding.code} {finding.title}"),
+        escaped(elide(finding.path, LONGEST_NAME) or "the whole model"),
+        f"{escaped(finding.evidence)}<br>{escaped(finding.cause)}",
+        f"{escaped(finding.remedy.summary)}<pre>{code}</pre>",
+    )
+    return f"<tr>{''.join(f'<td {LEFT}>{cell}</td>' for cell in cells)}</tr>"
+
+
+LEFT = 'style="text-align:left;vertical-align:top"'
+
+
+def _heading(word: str, sentence: str) -> str:
+    return f"<p><b>{escaped(word)}.</b> {escaped(sentence)}</p>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    body = "".join(_row(row, "td") for row in rows)
+    return f"<table><thead>{_row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _row(cells: Sequence[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag} {LEFT}>{escaped(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _block(*parts: str) -> str:
+    return f'<div class="gainstage">{"".join(parts)}</div>'
