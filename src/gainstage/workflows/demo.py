@@ -14,9 +14,9 @@ from gainstage.backends.torch.objectives import loss_function
 from gainstage.backends.torch.train import train
 from gainstage.data import Dataset, load
 from gainstage.records import Diagnosis, Fixed, Plan, TrainingCurve
-from gainstage.workflows.check import check
-from gainstage.workflows.fix import fix
-from gainstage.workflows.initialize import initialize
+from gainstage.workflows.checking import check
+from gainstage.workflows.fixing import fix
+from gainstage.workflows.initializing import initialize
 
 __all__ = ["ClassicDemo", "DeepDemo", "Progress", "WeightFigure", "classic", "deep"]
 
@@ -69,9 +69,9 @@ class WeightFigure:
     tolerance: float
 
     @property
-    def deviation(self) -> float:
-        """How many standard errors the measured variance is off."""
-        return (self.variance - self.target) / self.tolerance
+    def as_drawn(self) -> bool:
+        """Whether the variance is within three standard errors of what the scheme aims at."""
+        return abs(self.variance - self.target) < 3 * self.tolerance
 
 
 @dataclass(frozen=True, slots=True)
