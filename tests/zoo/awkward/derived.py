@@ -127,28 +127,24 @@ DERIVED = (
         normal(6, 8),
         expects={"0.a": "linear.weight", "0.b": "linear.weight", **PLAIN},
     ),
-,
     Case(
         "merged adapter",
         MergedAdapter,
         normal(6, 8),
         expects={"base": "linear.weight", "a": "linear.weight", "b": "linear.weight"},
     ),
-,
     Case(
         "parametrized weight",
         parametrized,
         normal(6, 8),
         expects={"*.original": Expected("linear.weight", Role.HIDDEN, KernelShape(8, 8)), **PLAIN},
     ),
-,
     Case(
         "orthogonal parametrization",
         orthogonally_parametrized,
         normal(6, 8),
         expects={"*.original": "linear.weight", **PLAIN},
     ),
-,
     Case(
         "weight norm",
         lambda: mlp(parametrizations.weight_norm),
@@ -159,7 +155,6 @@ DERIVED = (
             **PLAIN,
         },
     ),
-,
     Case(
         "old weight norm",
         lambda: mlp(old_weight_norm),
@@ -170,7 +165,6 @@ DERIVED = (
             **PLAIN,
         },
     ),
-,
     Case(
         "weight norm of a convolution",
         lambda: nn.Sequential(parametrizations.weight_norm(nn.Conv1d(3, 8, 3)), nn.ReLU(), nn.Conv1d(8, 2, 3)),
@@ -182,21 +176,18 @@ DERIVED = (
             "*.bias": "convolution.bias",
         },
     ),
-,
     Case(
         "spectral norm",
         lambda: mlp(parametrizations.spectral_norm),
         normal(6, 8),
         expects={"*.original": Expected("linear.weight", Role.HIDDEN, KernelShape(12, 8)), **PLAIN},
     ),
-,
     Case(
         "old spectral norm",
         lambda: mlp(spectral_norm),
         normal(6, 8),
         expects={"*.weight_orig": Expected("linear.weight", Role.HIDDEN, KernelShape(12, 8)), **PLAIN},
     ),
-,
     Case(
         "weight-standardised convolution",
         lambda: nn.Sequential(StandardisedConvolution(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)),
@@ -208,14 +199,12 @@ DERIVED = (
             "*.bias": "convolution.bias",
         },
     ),
-,
     Case(
         "equalised weights",
         lambda: nn.Sequential(EqualisedLinear(8, 12), nn.ReLU(), EqualisedLinear(12, 3)),
         normal(6, 8),
         expects={"0.weight": Expected("linear.weight", Role.HIDDEN, KernelShape(12, 8)), **PLAIN},
     ),
-,
     Case(
         "concatenated projections",
         ConcatenatedProjections,
@@ -226,7 +215,6 @@ DERIVED = (
             "out.bias": "linear.bias",
         },
     ),
-,
     Case(
         "sliced weight",
         Sliced,
@@ -236,5 +224,4 @@ DERIVED = (
             "positions": Expected("offset.*", Role.OTHER),
         },
     ),
-,
 )

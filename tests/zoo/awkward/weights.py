@@ -152,7 +152,6 @@ WEIGHTS = (
             "body.bias": "linear.bias",
         },
     ),
-,
     Case(
         "tied autoencoder",
         TiedAutoencoder,
@@ -165,7 +164,6 @@ WEIGHTS = (
             "shift": "offset.bias",
         },
     ),
-,
     Case(
         "reused layer",
         Reused,
@@ -177,7 +175,6 @@ WEIGHTS = (
             "head.bias": "linear.bias",
         },
     ),
-,
     Case(
         "functional weights",
         Functional,
@@ -189,7 +186,6 @@ WEIGHTS = (
             "v": "scale.scale",
         },
     ),
-,
     Case(
         "stacked experts",
         Stacked,
@@ -201,7 +197,6 @@ WEIGHTS = (
             "router.bias": "linear.bias",
         },
     ),
-,
     Case(
         "packed attention",
         PackedAttention,
@@ -213,7 +208,6 @@ WEIGHTS = (
             "*.out_proj.bias": "linear.bias",
         },
     ),
-,
     Case(
         "packed attention with learned keys",
         lambda: PackedAttention(add_bias_kv=True),
@@ -226,7 +220,6 @@ WEIGHTS = (
             "*.out_proj.bias": "linear.bias",
         },
     ),
-,
     Case(
         "cross attention",
         CrossAttention,
@@ -240,14 +233,12 @@ WEIGHTS = (
             "*.out_proj.bias": "linear.bias",
         },
     ),
-,
     Case(
         "lazy layer",
         lambda: nn.Sequential(nn.LazyLinear(12), nn.ReLU(), nn.LazyLinear(3)),
         normal(6, 8),
         expects=PLAIN,
     ),
-,
     Case(
         "lazy convolution",
         lambda: nn.Sequential(nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3)),
@@ -260,7 +251,6 @@ WEIGHTS = (
             **PLAIN,
         },
     ),
-,
     Case(
         "unused parameters",
         Partial,
@@ -269,7 +259,6 @@ WEIGHTS = (
         unreached=("spare.*",),
         nondifferentiable=("discarded.*",),
     ),
-,
     Case(
         "class token, positions and layer scale",
         TokensAndPositions,
@@ -283,5 +272,4 @@ WEIGHTS = (
             **PLAIN,
         },
     ),
-,
 )
