@@ -39,6 +39,7 @@ def parsed(svg: str) -> ElementTree.Element:
                 assert 0 <= x <= width
                 assert 0 <= y <= height
     assert not overlapping(root)
+    assert all(left >= 0 and right <= width for _, left, _, right, _ in boxes(root))
     return root
 
 

@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gainstage.report.wording import figure
-
 __all__ = ["Scale", "Tick", "scale_for"]
 
 LARGEST = 1e300  # figures beyond are drawn here, so that no difference of two overflows
-FLATTEST = 1e-9  # a range this small against its values is noise of rounding
+FLATTEST = 1e-4  # a range this small against its values is drawn as a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Scale:
         decimals = max(-math.floor(math.log10(step) + 1e-9), 0)
         plain = decimals <= 4 and largest < 1e6
         values = [i * step for i in range(first, last + 1)]
-        return tuple(Tick(v, f"{v:.{decimals}f}" if plain else figure(v)) for v in values)
+        return tuple(Tick(v, f"{v:.{decimals}f}" if plain else _scientific(v, step)) for v in values)
 
 
 def scale_for(values: Iterable[float], *, log: bool = False, whole: bool = False) -> Scale:
@@ -80,7 +78,7 @@ def scale_for(values: Iterable[float], *, log: bool = False, whole: bool = False
     """
     placed = [_bounded(v) for v in values if math.isfinite(v) and (v > 0 or not log)]
     if log:
-        return _log_scale(placed)
+        return _log_scale([max(v, 1 / LARGEST) for v in placed])
     low, high = min(placed, default=0.0), max(placed, default=1.0)
     if whole:
         return Scale(low - 0.5, high + 0.5, whole=True) if low == high else Scale(low, high, whole=True)
@@ -96,7 +94,7 @@ def _log_scale(placed: list[float]) -> Scale:
     high = math.ceil(math.log10(max(placed, default=1.0)) - 1e-9)
     if low == high:
         low, high = low - 1, high + 1
-    return Scale(10.0 ** max(low, -320), 10.0**high, log=True)
+    return Scale(10.0**low, 10.0**high, log=True)
 
 
 def _bounded(value: float) -> float:
@@ -107,6 +105,15 @@ def _round_step(step: float) -> float:
     """The next of 1, 2, 5 × 10ᵏ."""
     power = 10.0 ** math.floor(math.log10(step))
     return power * next(m for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9))
+
+
+def _scientific(value: float, step: float) -> str:
+    """As many digits as tell neighbours apart."""
+    if value == 0:
+        return "0"
+    digits = max(math.floor(math.log10(abs(value)) + 1e-9) - math.floor(math.log10(step) + 1e-9), 0)
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def _power(exponent: int) -> str:

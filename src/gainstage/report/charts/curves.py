@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gainstage.errors import InputError
-from gainstage.report.charts.panel import CHARACTER, Panel, label_width
+from gainstage.report.charts.panel import CHARACTER, Panel, axis_width, label_width
 from gainstage.report.charts.svg import document, text
 from gainstage.report.scale import scale_for
 from gainstage.report.series import Series
@@ -59,17 +59,17 @@ def curves(
         raise InputError(f"A chart of curves holds one to {MOST_LINES} lines; received {len(lines)}.")
     xs = [v for line in lines for v in line.x]
     ys = [v for line in lines for v in (*line.y, *line.low, *line.high)]
-    top, left, right = (66.0 if y_label else 46.0), 56.0, min(label_width(lines), width * 0.45)
-    panel = Panel(
-        left, top, width - left - right, height - top - (44 if x_label else 30),
-        scale_for(xs, whole=all(v.is_integer() for v in xs)), scale_for(ys, log=log_y),
-    )  # fmt: skip
+    x, y = scale_for(xs, whole=all(v.is_integer() for v in xs)), scale_for(ys, log=log_y)
+    top = 66.0 if y_label else 46.0
+    inner = height - top - (44 if x_label else 30)
+    left, right = axis_width(y, inner), label_width(lines, width)
+    panel = Panel(left, top, width - left - right, inner, x, y)
     body = [text(16, 26, elide(clean(title), int((width - 32) / (CHARACTER + 1.5))), "title", full=clean(title))]
     if y_label:
         body.append(text(16, 46, elide(clean(y_label), int((width - 32) / CHARACTER)), full=clean(y_label)))
     body.extend(panel.axes(x_label))
     for place, line in enumerate(lines):
         body.extend(panel.line(line, place, f"d{place % 6}" if place >= 2 else ""))
-    body.extend(panel.names(lines, range(len(lines))))
+    body.extend(panel.names(lines, range(len(lines)), right))
     told = "; ".join(f"{line.label} from {figure(line.y[0])} to {figure(line.y[-1])}" for line in lines)
     return document(width, height, f"{title}. {y_label or 'Curves'}: {told}.", body)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gainstage.records import Profile
 from gainstage.report.charts.curves import check_size
-from gainstage.report.charts.panel import Panel, label_width
+from gainstage.report.charts.panel import Panel, axis_width, label_width
 from gainstage.report.charts.svg import document, text
 from gainstage.report.depth import Depth, through_depth
 from gainstage.report.scale import scale_for
@@ -60,16 +60,17 @@ def depth_profile(before: Profile, after: Profile | None = None, *, width: float
 
 
 def _panel(heading: str, lines: Sequence[Series], width: float, top: float, height: float, x_label: str) -> list[str]:
-    left, right = 56.0, label_width(lines)
-    xs, ys = [v for line in lines for v in line.x], [v for line in lines for v in line.y]
-    panel = Panel(left, top + 12, width - left - right, height - 12, scale_for(xs, whole=True), scale_for(ys, log=True))
+    x = scale_for((v for line in lines for v in line.x), whole=True)
+    y = scale_for((v for line in lines for v in line.y), log=True)
+    left, right = axis_width(y, height - 12), label_width(lines, width)
+    panel = Panel(left, top + 12, width - left - right, height - 12, x, y)
     body = [text(16, top - 4, f"{heading}: {MEANING[heading]}" if width >= 480 else heading)]
     body.extend(panel.axes(x_label))
     # Blue is what holds: the only line, or the one after the fix, which is drawn last, on top.
     colours = [1, 0] if len(lines) == 2 else [0]
     for line, colour in zip(lines, colours, strict=True):
         body.extend(panel.line(line, colour, "d2" if colour == 1 else ""))
-    body.extend(panel.names(lines, colours))
+    body.extend(panel.names(lines, colours, right))
     return body
 
 

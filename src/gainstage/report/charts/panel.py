@@ -9,14 +9,15 @@ from typing import TypeVar
 
 from gainstage.report.charts.svg import COLOURS, element, escaped, path, text
 from gainstage.report.placement import spread_apart
-from gainstage.report.scale import Scale
+from gainstage.report.scale import Scale, Tick
 from gainstage.report.series import Series
 from gainstage.report.wording import clean, elide, figure
 
-__all__ = ["CHARACTER", "Panel", "label_width"]
+__all__ = ["CHARACTER", "Panel", "axis_width", "label_width"]
 
 CHARACTER = 7.2  # pixels of a wide character at the size of labels: room is reserved for the worst case
 LINE_HEIGHT = 15.0
+LABEL_GAP = 20.0  # pixels on both sides of a direct label together
 LONGEST_LABEL = 22  # characters of a direct label
 MOST_TOUCHED = 240  # points of a line that answer to the pointer
 MOST_DOTS = 40  # points of a line that are drawn as dots
@@ -26,11 +27,21 @@ Pixel = tuple[float, float]
 T = TypeVar("T")
 
 
-def label_width(lines: Sequence[Series]) -> float:
-    """Pixels that direct labels need at the right; none for a single line, which the title names."""
+def label_width(lines: Sequence[Series], width: float) -> float:
+    """Pixels for direct labels at the right of a picture; hardly any for a single line, which the title names."""
     if len(lines) < 2:
         return 20.0
-    return 18 + CHARACTER * max(len(elide(clean(line.label), LONGEST_LABEL)) for line in lines)
+    longest = max(len(elide(clean(line.label), LONGEST_LABEL)) for line in lines)
+    return min(LABEL_GAP + CHARACTER * longest, 0.4 * width)
+
+
+def axis_width(y: Scale, height: float) -> float:
+    """Pixels that the figures of a y axis of that height need at the left; the usual ones align from chart to chart."""
+    return max(56.0, 16 + CHARACTER * max(len(_power(tick.label)) for tick in _y_ticks(y, height)))
+
+
+def _y_ticks(y: Scale, height: float) -> tuple[Tick, ...]:
+    return y.ticks(max(int(height // 36), 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,7 @@ class Panel:
     def axes(self, x_label: str = "") -> Iterator[str]:
         """Grid, ticks and their figures; the name of x stands at the right end, below."""
         bottom, right = self.top + self.height, self.left + self.width
-        for tick in self.y.ticks(max(int(self.height // 36), 2)):
+        for tick in _y_ticks(self.y, self.height):
             y = bottom - (self.y.fraction(tick.value) or 0.0) * self.height
             yield path([(self.left, y), (right, y)], "grid")
             yield text(self.left - 8, y + 4, _power(tick.label), anchor="end")
@@ -117,15 +128,27 @@ class Panel:
         told = line.notes[i] if line.notes else f"{line.label} at {figure(line.x[i])}"
         return f"{told}: {figure(line.y[i])}"
 
-    def names(self, lines: Sequence[Series], colours: Sequence[int]) -> Iterator[str]:
-        """Each line's name beside its end, in its colour, none over another; a single line needs none."""
+    def names(self, lines: Sequence[Series], colours: Sequence[int], room: float) -> Iterator[str]:
+        """Each line's name beside its end, in its colour, none over another; a single line needs none.
+
+        Args:
+            lines: what is named.
+            colours: of each.
+            room: pixels at the right, as ``label_width`` gave them.
+        """
         if len(lines) < 2:
             return
         ends = [self._end(line) for line in lines]
         places = spread_apart([y for _, y in ends], LINE_HEIGHT, self.top + 4, self.top + self.height)
         for line, colour, y in zip(lines, colours, places, strict=True):
-            shown = elide(clean(line.label), LONGEST_LABEL)
-            yield text(self.left + self.width + 10, y + 4, shown, f"name f{colour % COLOURS}", full=clean(line.label))
+            shown = elide(clean(line.label), min(int((room - LABEL_GAP) / CHARACTER), LONGEST_LABEL))
+            yield text(
+                self.left + self.width + LABEL_GAP / 2,
+                y + 4,
+                shown,
+                f"name f{colour % COLOURS}",
+                full=clean(line.label),
+            )
 
     def _end(self, line: Series) -> Pixel:
         placed = [p for x, y in zip(line.x, line.y, strict=True) if (p := self.pixel(x, y))]
