@@ -173,6 +173,12 @@ def test_twelve_lines_keep_their_names_apart() -> None:
     assert sum(e.get("class", "").startswith("name") for e in root.iter(f"{SVG}text")) == 12
 
 
+@pytest.mark.parametrize("names", [("a", "b"), ("he_normal", "auto"), ("x" * 22, "y")])
+def test_names_that_fit_are_shown_whole(names: tuple[str, ...]) -> None:
+    root = parsed(curves([series(name, [1.0, 2.0]) for name in names], title="Loss"))
+    assert {e.text for e in root.iter(f"{SVG}text")} >= set(names)
+
+
 def test_light_and_dark_and_no_request(sick: Diagnosis) -> None:
     svg = depth_profile(sick.profile)
     assert "@media (prefers-color-scheme:dark)" in svg

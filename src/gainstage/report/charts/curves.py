@@ -64,7 +64,7 @@ def curves(
     inner = height - top - (44 if x_label else 30)
     left, right = axis_width(y, inner), label_width(lines, width)
     panel = Panel(left, top, width - left - right, inner, x, y)
-    body = [text(16, 26, elide(clean(title), int((width - 32) / (CHARACTER + 1.5))), "title", full=clean(title))]
+    body = [text(16, 26, elide(clean(title), int((width - 32) / (1.4 * CHARACTER))), "title", full=clean(title))]
     if y_label:
         body.append(text(16, 46, elide(clean(y_label), int((width - 32) / CHARACTER)), full=clean(y_label)))
     body.extend(panel.axes(x_label))

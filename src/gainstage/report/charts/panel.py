@@ -141,7 +141,7 @@ class Panel:
         ends = [self._end(line) for line in lines]
         places = spread_apart([y for _, y in ends], LINE_HEIGHT, self.top + 4, self.top + self.height)
         for line, colour, y in zip(lines, colours, places, strict=True):
-            shown = elide(clean(line.label), min(int((room - LABEL_GAP) / CHARACTER), LONGEST_LABEL))
+            shown = elide(clean(line.label), min(round((room - LABEL_GAP) / CHARACTER), LONGEST_LABEL))
             yield text(
                 self.left + self.width + LABEL_GAP / 2,
                 y + 4,
