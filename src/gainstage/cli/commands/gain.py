@@ -2,24 +2,88 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import rich_click as click
 
 from gainstage.cli.options import json_option, traceback_option
+from gainstage.errors import InputError
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from gainstage.theory import Activation, Convention
+
+__all__ = ["CONVENTIONS", "command"]
+
+CONVENTIONS: Mapping[Convention, str] = {
+    "second_moment": "keeps E[x²] of the signal",
+    "centred": "keeps the variance, where the mean is taken off",
+    "backward": "keeps E[x²] of the gradient",
+    "pytorch": "torch.nn.init.calculate_gain",
+}
+"""What a gain keeps; the first is gainstage's own."""
 
 
 @click.command("gain")
 @click.argument("name")
+@click.option(
+    "--convention", type=click.Choice([*CONVENTIONS]), envvar="GAINSTAGE_CONVENTION",
+    help="Print this one figure alone, for use in scripts.",
+)  # fmt: skip
+@click.option("--level", type=float, default=1.0, show_default=True, help="E[x²] before the activation.")
 @json_option
 @traceback_option
-def command(name: str, as_json: bool) -> None:
+def command(name: str, convention: Convention | None, level: float, as_json: bool) -> None:
     """Print the factor on 1/√fan_in that keeps the level of a signal through an activation.
+
+    It belongs to the layer that FOLLOWS the activation: spread of its weights = gain / √fan_in.
 
     \b
         gainstage gain gelu
+        gainstage gain leaky_relu,negative_slope=0.2
+        gainstage gain tanh --convention pytorch
     """  # noqa: D301
-    from gainstage import theory
+    if not (math.isfinite(level) and level > 0):
+        raise InputError(f"The level is a positive number; received {level}.")
+    from gainstage.theory import gain
 
-    value = theory.gain(name)
-    click.echo(f"{value:.6f}")
+    act = _activation(name)
+    if convention is not None and not as_json:
+        click.echo(f"{gain(act, convention, level):.6f}")
+        return
+    chosen = [convention] if convention else [*CONVENTIONS]
+    gains: dict[Convention, float | None] = {}
+    reasons: dict[Convention, str] = {}
+    for each in chosen:
+        try:
+            gains[each] = gain(act, each, level)
+        except InputError as none:
+            if convention:
+                raise
+            gains[each], reasons[each] = None, str(none)
+    if as_json:
+        document = {"activation": act.name, "settings": dict(act.settings), "level": level, "gains": gains}
+        click.echo(json.dumps({"schema_version": 1, "kind": "gain", **document}, indent=2, allow_nan=False))
+        return
+    click.echo(f"{act.label} at level {level:g}: spread of the next layer's weights = gain / √fan_in")
+    for each, value in gains.items():
+        figure = "       –" if value is None else f"{value:8.6f}"
+        click.echo(f"  {each:<14} {figure}  {CONVENTIONS[each] if value is not None else reasons[each]}")
+
+
+def _activation(text: str) -> Activation:
+    from gainstage.theory import activation
+
+    name, *options = text.split(",")
+    settings = {}
+    for option in options:
+        key, given, value = option.partition("=")
+        try:
+            settings[key] = float(value)
+        except ValueError:
+            given = ""
+        if not given or not key:
+            raise InputError(f"Cannot read '{option}' in '{text}'; settings are written like negative_slope=0.2.")
+    return activation(name, settings)
