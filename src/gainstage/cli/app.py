@@ -87,8 +87,10 @@ def _explain(error: Exception) -> Iterator[str]:
             yield "This was not expected. Please report it, with what --traceback prints."
 
 
-@click.rich_config(help_config=click.RichHelpConfiguration(text_paragraph_linebreaks="\n\n"))
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+_SETTINGS = {"help_option_names": ["-h", "--help"], "rich_help_config": {"text_paragraph_linebreaks": "\n\n"}}
+
+
+@click.group(cls=Commands, context_settings=_SETTINGS)
 @click.version_option(__version__, message="gainstage %(version)s")
 @click.pass_context
 def gainstage(ctx: click.Context) -> None:
