@@ -11,9 +11,10 @@ from gainstage.records.rendering import Rendered
 
 __all__ = ["Assignment", "BiasRule", "Plan"]
 
-BiasRule = Literal["keep", "zero", "one", "constant", "centre", "forget_one", "uniform_fan_in"]
-"""What happens to a bias: ``centre`` subtracts what the mean of the incoming activation would add to each unit;
-``forget_one`` is zero but for an LSTM's forget gate; ``uniform_fan_in`` is U(±1/√fan_in), PyTorch's own default."""
+BiasRule = Literal["keep", "zero", "one", "constant", "centre", "forget_one", "uniform_fan_in", "measured"]
+"""What happens to a bias. ``centre`` subtracts what the mean of the incoming activation would add to each unit;
+``forget_one`` is zero but for an LSTM's forget gate; ``uniform_fan_in`` is U(±1/√fan_in), PyTorch's own default;
+``measured`` holds the values that calibration found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class Assignment:
         bias: the rule, where the parameter is a bias.
         value: the constant, the mean of the incoming activation (``centre``), or unused.
         weight: the weight a bias belongs to (``centre`` and ``uniform_fan_in`` need it).
+        level: the second moment that the node's output is to have, its bias taken off; None where none is aimed at.
         scale: a factor measured by calibration, applied after drawing.
+        values: of a bias, unit by unit, where calibration measured them (``bias="measured"``).
         reason: in words.
     """
 
@@ -49,7 +52,9 @@ class Assignment:
     bias: BiasRule | None = None
     value: float = 0.0
     weight: str | None = None
+    level: float | None = None
     scale: float = 1.0
+    values: tuple[float, ...] = ()
     reason: str = ""
 
 
