@@ -89,7 +89,9 @@ class Levels:
     def reason(self, index: int) -> str:
         """Why that level."""
         point = self.points.get(index)
-        return point.reason if point else "level 1"
+        if point is None or self.around[index].depth == 1:
+            return f"level {self.target(index):.3g}"
+        return point.reason
 
     def saturating(self, index: int) -> bool:
         """Whether a node stands between bounded activations, where an isometry keeps the gradient together."""
