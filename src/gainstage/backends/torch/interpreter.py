@@ -9,7 +9,7 @@ operation that touches the signal, and shows each output to an *eye*, which meas
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,20 +18,17 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gainstage.backends.torch import operations as table
-from gainstage.backends.torch.axes import axis_of, permuted, remap_axis, stride_at, without
+from gainstage.backends.torch.axes import axis_of, permuted, remap_axis, stride_at
 from gainstage.backends.torch.classify import Draft, classify
-from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, join
+from gainstage.backends.torch.follow import follow, order_of
+from gainstage.backends.torch.sequence import Sequence, sequence_number
+from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, join, merged
 from gainstage.graph import Operation, Stage
 
 __all__ = ["Eye", "Interpreter"]
 
 Eye = Callable[[Draft, torch.Tensor], None]
 """Sees every node of the graph right after it ran, with its first output."""
-
-
-def _sequence_number() -> int:
-    """The number that the next autograd node will get."""
-    return int(torch.autograd._get_sequence_nr())  # type: ignore[attr-defined]
 
 
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
@@ -50,34 +47,6 @@ def tensors_in(tree: Any) -> list[torch.Tensor]:
     return []
 
 
-@dataclass(slots=True)
-class _Sequence:
-    """Which autograd nodes belong to which operation, by autograd's own sequence numbers."""
-
-    owner: dict[int, int | None] = field(default_factory=dict)
-    last: int = 0
-    previous: int | None = None
-    inside_function: bool = False
-
-    def open(self, number: int) -> bool:
-        """Before an operation runs; returns whether autograd made a node for it (or for the function around it)."""
-        fresh = number > self.last
-        for late in range(self.last, number - 1):  # made after the previous operation: it wrote in place
-            self.owner[late] = self.previous
-        if fresh:
-            self.inside_function = not torch.is_grad_enabled()
-        elif torch.is_grad_enabled():
-            self.inside_function = False
-        self.last = number
-        return fresh or self.inside_function
-
-    def close(self, made: bool, node: int | None) -> None:
-        """After it ran: ``node`` is its node, if it has one."""
-        if made:
-            self.owner[self.last - 1] = node
-        self.previous = node
-
-
 class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Runs a model while writing down its operations.
 
@@ -91,9 +60,9 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.drafts: list[Draft] = []
         self.stage: Stage = "model"
-        self.sequence = _Sequence(last=_sequence_number())
+        self.sequence = Sequence(last=sequence_number())
         self.region_gradients: dict[int, Any] = {}
-        self._values = Values()
+        self._values = Values(examples)
         self._examples = examples
         self._eye = eye
         self._modules: list[str] = []
@@ -113,7 +82,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node = self._append(draft, tensor)
         discrete = not (tensor.is_floating_point() or tensor.is_complex())
         value = Value(node=node, discrete=discrete, from_input=True, example_stride=stride, unit_axis=unit)
-        self._values.set(tensor, value, overwrite=True)
+        self._values.overwrite(tensor, value)
 
     def node_of(self, tensor: torch.Tensor) -> int | None:
         """The node whose output a tensor is."""
@@ -163,10 +132,10 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             axis = example if position == 0 or isinstance(module, nn.RNNCellBase) else tensor.dim() - 2
             stride = None if axis is None or axis < 0 else stride_at(tensor.shape, axis)
             value = Value(node=node, from_input=lead.from_input, example_stride=stride, unit_axis=tensor.dim() - 1)
-            self._values.set(tensor, value, overwrite=True)
+            self._values.overwrite(tensor, value)
         if out.grad_fn is not None:
             self.region_gradients[node] = out.grad_fn
-        self.sequence.last = _sequence_number()
+        self.sequence.last = sequence_number()
         self.sequence.previous = None
 
     # -- every operation ---------------------------------------------------------------------------------------------
@@ -175,7 +144,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        made = self.sequence.open(_sequence_number())
+        made = self.sequence.open(sequence_number())
         operands = tensors_in(args) + tensors_in(kwargs)
         before = [self._values[t] for t in operands]
         result = func(*args, **kwargs)
@@ -203,33 +172,54 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         carried = self._carried(name, args, operands, before, outputs[0])
         if carried is not None:
             for tensor in outputs:
-                self._values.set(tensor, carried, overwrite=overwrite)
+                self._remember(tensor, carried, overwrite)
             return None
         draft = classify(func, name, args, kwargs, operands, before, outputs[0])
-        if draft is None:  # discrete: masks and indices keep pointing at the node they came from
+
+        def axes(tensor: torch.Tensor) -> tuple[int | None, int | None]:
+            return _axes_of(draft, tensor, *follow(name, args, operands, before, tensor, self._examples))
+
+        if draft is None:  # masks and indices keep pointing at the node they came from
             lead = next((v for v in before if v.node is not None), STATIC)
             for tensor in outputs:
-                stride, unit = self._axes(name, args, lead, operands, before, tensor)
-                self._values.set(
-                    tensor, replace(lead, discrete=True, example_stride=stride, unit_axis=unit), overwrite=overwrite
-                )
+                stride, unit = axes(tensor)
+                value = replace(lead, discrete=True, example_stride=stride, unit_axis=unit)
+                self._remember(tensor, value, overwrite)
             return None
-        stride, unit = self._axes_of(draft, args, operands, before, outputs[0])
-        draft = replace(draft, example_stride=stride, unit_axis=unit)
-        node = self._append(draft, outputs[0])
-        parts = len(outputs) > 1 and draft.operation is Operation.RESHAPE
+        sources = [v for v in before if v.node is not None]
+        fixed = bool(sources) and all(v.discrete for v in sources) and not draft.uses
+        parts = draft.operation is Operation.RESHAPE
+        first = node = len(self.drafts)
         for position, tensor in enumerate(outputs):
-            # Split and unbind: every part is a node of its own.
-            of_part = self._append(replace(draft, part=position), tensor) if parts and position else node
-            value = Value(
-                node=of_part,
-                from_input=draft.from_input,
-                example_stride=stride,
-                unit_axis=unit,
-                discrete=not (tensor.is_floating_point() or tensor.is_complex()),
-            )
-            self._values.set(tensor, value, overwrite=overwrite)
-        return node
+            if not position or tensor.shape != outputs[position - 1].shape:
+                stride, unit = axes(tensor)
+            if not position or parts:  # split and unbind: every part is a node of its own
+                shaped = replace(draft, shape=tuple(tensor.shape), example_stride=stride, unit_axis=unit, part=position)
+                node = self._append(shaped, tensor)
+            discrete = fixed or not (tensor.is_floating_point() or tensor.is_complex())
+            value = Value(node, (), discrete, False, draft.from_input, stride, unit)
+            self._remember(tensor, value, overwrite)
+        return first
+
+    def _remember(self, tensor: torch.Tensor, value: Value, overwrite: bool) -> None:
+        """Note what an output is; one written into a part of another tensor makes a new node of the whole."""
+        if not overwrite:
+            self._values.set(tensor, value)
+            return
+        around = self._values.around(tensor)
+        if around is None:
+            self._values.overwrite(tensor, value)
+        elif value.node is None:
+            rest = around if around.signal else replace(value, derivations=merged(around, value))
+            self._values.overwrite(tensor, value, rest)
+        elif around.node in (None, value.node) or around.discrete or value.discrete:
+            self._values.overwrite(tensor, value)
+        else:
+            nodes = (around.node, value.node)
+            live = value.from_input or around.from_input
+            whole = Draft(Operation.RESHAPE, "slice_scatter", tuple(tensor.shape), nodes, from_input=live)
+            rest = replace(around, node=self._append(whole, tensor), from_input=live)
+            self._values.overwrite(tensor, value, rest)
 
     def _carried(
         self, name: str, args: tuple[Any, ...], operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
@@ -243,57 +233,16 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return None
             return Value(derivations=join(before, name), random=any(v.random for v in before) or name in table.RANDOM)
         if name in table.TRANSPARENT and before and before[0].node is not None:
-            order = _order(name, args, operands[0].dim())
+            order = order_of(name, args, operands[0].dim())
             shape, source = tuple(operands[0].shape), before[0]
             after = tuple(out.shape)
             stride = source.example_stride
             if order is not None:
                 stride = permuted(shape, stride, self._examples, order)
             elif out.numel() != operands[0].numel():  # expand
-                stride, _ = self._axes(name, args, source, operands, before, out)
+                stride, _ = follow(name, args, operands, before, out, self._examples)
             return replace(source, example_stride=stride, unit_axis=remap_axis(source.unit_axis, shape, after, order))
         return None
-
-    def _axes_of(
-        self, draft: Draft, args: tuple[Any, ...], operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
-    ) -> tuple[int | None, int | None]:
-        """Example stride and unit axis of a node's output."""
-        lead = next((v for v in before if v.node is not None and not v.discrete), None)
-        lead = lead or next((v for v in before if v.node is not None), STATIC)
-        stride, unit = self._axes(draft.name, args, lead, operands, before, out)
-        if draft.operation is Operation.CONVOLUTION:
-            return stride, 1
-        if draft.operation in (Operation.LINEAR, Operation.EMBEDDING, Operation.MATMUL):
-            unit = draft.unit_axis if draft.unit_axis is not None else out.dim() - 1
-        return stride, unit
-
-    def _axes(
-        self,
-        name: str,
-        args: tuple[Any, ...],
-        lead: Value,
-        operands: list[torch.Tensor],
-        before: list[Value],
-        out: torch.Tensor,
-    ) -> tuple[int | None, int | None]:
-        """Example stride and unit axis of an output that keeps the order of its leading operand's axes."""
-        shape = next((tuple(t.shape) for t, v in zip(operands, before, strict=True) if v is lead), ())
-        removed = _removed(name, args, len(shape), out.dim())
-
-        def keep(axis: int) -> int | None:
-            if removed is not None:
-                return without(axis, removed)
-            axis += max(out.dim() - len(shape), 0)  # broadcast against more axes
-            return axis if axis < out.dim() else None
-
-        stride = None
-        found = axis_of(shape, lead.example_stride, self._examples)
-        if found is not None:
-            axis, inner = keep(found[0]), found[1]
-            if axis is not None and out.shape[axis] % (inner * self._examples) == 0:
-                stride = stride_at(out.shape, axis, inner)
-        unit = keep(lead.unit_axis) if lead.unit_axis is not None else None
-        return stride, unit
 
     def _append(self, draft: Draft, output: torch.Tensor) -> int:
         node = len(self.drafts)
@@ -305,34 +254,19 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return node
 
 
-def _order(name: str, args: tuple[Any, ...], rank: int) -> tuple[int, ...] | None:
-    """The permutation that a transposing operation makes; None for reshapes and copies."""
-    order = list(range(rank))
-    if name in ("t", "numpy_T", "mT", "adjoint") and rank >= 2:
-        order[-1], order[-2] = order[-2], order[-1]
-    elif name in ("transpose", "swapaxes"):
-        first, second = args[1] % rank, args[2] % rank
-        order[first], order[second] = order[second], order[first]
-    elif name == "permute":
-        order = [axis % rank for axis in args[1]]
-    else:
-        return None
-    return tuple(order)
-
-
-_REDUCING = {"select": 1, "unbind": 1, "mean": 1, "sum": 1, "amax": 1, "amin": 1, "var": 1, "std": 1, "logsumexp": 1,
-             "max": 1, "min": 1, "argmax": 1, "argmin": 1, "linalg_vector_norm": 2, "prod": 1, "median": 1}  # fmt: skip
-
-
-def _removed(name: str, args: tuple[Any, ...], rank: int, rank_after: int) -> list[int] | None:
-    """The axes that an operation takes away; None where it keeps the rank or says nothing."""
-    if rank_after >= rank or name not in _REDUCING:
-        return None
-    position = _REDUCING[name]
-    axes = args[position] if len(args) > position else (0 if name == "unbind" else None)
-    if isinstance(axes, int):
-        return [axes % rank]
-    return [axis % rank for axis in axes] if isinstance(axes, (list, tuple)) else list(range(rank))
+def _axes_of(
+    draft: Draft | None, out: torch.Tensor, stride: int | None, unit: int | None
+) -> tuple[int | None, int | None]:
+    """Example stride and unit axis where the kind of node says more than its operands do."""
+    if draft is None:
+        return stride, unit
+    if draft.operation is Operation.CONVOLUTION:
+        return stride, 1
+    if draft.operation in (Operation.LINEAR, Operation.EMBEDDING, Operation.MATMUL):
+        return stride, draft.unit_axis if draft.unit_axis is not None else out.dim() - 1
+    if draft.operation is Operation.INPUT:  # learned, and the same for every example
+        return stride_at(out.shape, 0), out.dim() - 1
+    return stride, unit
 
 
 def _enters(name: str, before: list[Value], out: torch.Tensor, examples: int) -> bool:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-__all__ = ["STATIC", "Derivation", "Value", "Values", "join"]
+from gainstage.backends.torch.axes import axis_of, stride_at
+
+__all__ = ["STATIC", "Derivation", "Value", "Values", "join", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Value:
     Args:
         node: the node it is the output of; None when it does not depend on the input and no node made it.
         derivations: the parameters it is made from, when it is not a signal.
-        discrete: it depends on the input, but no gradient can pass (indices, masks).
+        discrete: it depends on the input, but carries nothing that a gradient could pass (indices, masks).
         random: it holds random numbers drawn during the run.
         from_input: it depends on the model's input.
         example_stride: where the examples are, see ``axes``.
@@ -54,24 +56,30 @@ class Value:
 STATIC = Value()
 
 
+_Place = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""Offset, shape and strides of a tensor in its storage."""
+
+
 @dataclass(slots=True)
 class _Held:
-    """All that is known about one storage."""
+    """All that is known about one storage: of the whole of it, and of every view that was seen."""
 
     alive: StorageWeakRef
-    latest: Value
-    views: dict[tuple[object, ...], Value] = field(default_factory=dict)
+    whole: _Place
+    value: Value
+    views: dict[_Place, Value] = field(default_factory=dict)
 
 
 class Values:
-    """The values of all tensors seen so far, by storage and place."""
+    """The values of all tensors seen so far, by storage and place.
 
-    def __init__(self) -> None:
+    Args:
+        examples: how many examples the batch holds.
+    """
+
+    def __init__(self, examples: int = 1) -> None:
         self._held: dict[int, _Held] = {}
-
-    @staticmethod
-    def _place(tensor: torch.Tensor) -> tuple[object, ...]:
-        return tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+        self._examples = examples
 
     def __getitem__(self, tensor: torch.Tensor) -> Value:
         """What is known of the tensor; unknown ones are constants."""
@@ -80,25 +88,93 @@ class Values:
         held = self._held.get(tensor.untyped_storage()._cdata)
         if held is None:
             return STATIC
-        return held.views.get(self._place(tensor), held.latest)
+        place = _place(tensor)
+        found = held.views.get(place)
+        if found is not None:
+            return found
+        return held.value if place == held.whole else _placed(held.value, None)
 
-    def set(self, tensor: torch.Tensor, value: Value, *, overwrite: bool = False) -> None:
-        """Learn what a tensor is; ``overwrite`` when it was written in place, so that every view of it changed."""
+    def set(self, tensor: torch.Tensor, value: Value) -> None:
+        """Learn what a new tensor is, or a new view of one."""
         if tensor.layout is not torch.strided:
             return
         storage = tensor.untyped_storage()
         held = self._held.get(storage._cdata)
-        if held is None or overwrite:
-            held = self._held[storage._cdata] = _Held(StorageWeakRef(storage), value)  # type: ignore[no-untyped-call]
-        if tensor.numel() * tensor.element_size() >= storage.nbytes():
-            held.latest = value
-        held.views[self._place(tensor)] = value
+        place = _place(tensor)
+        if held is None:
+            self._held[storage._cdata] = held = _Held(StorageWeakRef(storage), place, value)  # type: ignore[no-untyped-call]
+        held.views[place] = value
+
+    def around(self, tensor: torch.Tensor) -> Value | None:
+        """What is known of the storage that a tensor is only a part of; None where it is all of it."""
+        if tensor.layout is not torch.strided:
+            return None
+        storage = tensor.untyped_storage()
+        held = self._held.get(storage._cdata)
+        if held is None or tensor.numel() * tensor.element_size() >= storage.nbytes():
+            return None
+        return held.views.get(held.whole, held.value)
+
+    def overwrite(self, tensor: torch.Tensor, value: Value, rest: Value | None = None) -> None:
+        """The tensor was written in place, and with it every view of its storage.
+
+        Args:
+            tensor: what was written.
+            value: what it is now.
+            rest: what the storage around it is now; ``value`` too if there is nothing around it.
+        """
+        if tensor.layout is not torch.strided:
+            return
+        held = self._held.get(tensor.untyped_storage()._cdata)
+        if held is None:
+            self.set(tensor, value)
+            return
+        here, around = _place(tensor), value if rest is None else rest
+        known = {held.whole: held.value, **held.views}
+        held.views = {place: _placed(around, self._axes(old, place, value, here)) for place, old in known.items()}
+        held.views[here] = value
+        held.value = held.views[held.whole]
+
+    def _axes(self, old: Value, place: _Place, written: Value, here: _Place) -> tuple[int | None, int | None]:
+        """Axes of a view are where they were; where they were unknown, they are those of the part that was written."""
+        if old.example_stride is not None:
+            return old.example_stride, old.unit_axis
+        if place == here:
+            return written.example_stride, written.unit_axis
+        found = axis_of(here[1], written.example_stride, self._examples)
+        stride = None
+        if found is not None:
+            axis, inner = found
+            same = [i for i, size in enumerate(place[1]) if size == here[1][axis] and place[2][i] == here[2][axis]]
+            stride = stride_at(place[1], same[0], inner) if len(same) == 1 else None
+        return stride, old.unit_axis if old.unit_axis is not None else _like(written.unit_axis, here, place)
+
+
+def _place(tensor: torch.Tensor) -> _Place:
+    return int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
+
+
+def _placed(value: Value, axes: tuple[int | None, int | None] | None) -> Value:
+    stride, unit = axes or (None, None)
+    return replace(value, example_stride=stride, unit_axis=unit)
+
+
+def _like(axis: int | None, here: _Place, place: _Place) -> int | None:
+    """The same axis in another view of the same storage: the one with the same stride in memory."""
+    if axis is None or axis >= len(here[2]) or here[2][axis] not in place[2]:
+        return None
+    return place[2].index(here[2][axis])
 
 
 def join(values: Iterable[Value], operation: str) -> tuple[Derivation, ...]:
     """The derivations of a tensor computed by ``operation`` from ``values``."""
-    merged: dict[str, Derivation] = {}
+    return tuple(replace(d, chain=(*d.chain, operation)) for d in merged(*values))
+
+
+def merged(*values: Value) -> tuple[Derivation, ...]:
+    """The derivations of all values, each parameter once."""
+    found: dict[str, Derivation] = {}
     for value in values:
         for derivation in value.derivations:
-            merged.setdefault(derivation.parameter, replace(derivation, chain=(*derivation.chain, operation)))
-    return tuple(merged.values())
+            found.setdefault(derivation.parameter, derivation)
+    return tuple(found.values())
