@@ -49,6 +49,7 @@ class Case:
         unreached: patterns of parameters that this batch does not reach.
         nondifferentiable: patterns of parameters that are used and get no gradient by the model's own doing.
         unknown: names of operations that have no place in the closed vocabulary.
+        chance: the loss at equal probabilities, where that is where it should start.
         memoryless: whether the weights are on the meta device, so that there is nothing to measure.
     """
 
@@ -62,6 +63,7 @@ class Case:
     unreached: tuple[str, ...] = ()
     nondifferentiable: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    chance: float | None = None
     memoryless: bool = False
 
     def __str__(self) -> str:
