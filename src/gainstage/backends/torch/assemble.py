@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from gainstage.backends.torch.axes import axis_of
-from gainstage.backends.torch.classify import Draft
+from gainstage.backends.torch.call import Draft
 from gainstage.graph import (
     KernelShape,
     Layout,

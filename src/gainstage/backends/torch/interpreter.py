@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gainstage.backends.torch import operations as table
 from gainstage.backends.torch.axes import axis_of, permuted, remap_axis, stride_at
-from gainstage.backends.torch.classify import Draft, classify
+from gainstage.backends.torch.call import Draft
+from gainstage.backends.torch.classify import classify
 from gainstage.backends.torch.follow import follow, order_of
 from gainstage.backends.torch.sequence import Sequence, sequence_number
 from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, join, merged

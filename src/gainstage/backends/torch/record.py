@@ -12,7 +12,7 @@ from torch import nn
 
 from gainstage.backends.torch.assemble import named_parameters
 from gainstage.backends.torch.batch import Batch, prepare
-from gainstage.backends.torch.classify import Draft
+from gainstage.backends.torch.call import Draft
 from gainstage.backends.torch.facts import task_of
 from gainstage.backends.torch.moments import look_at, moments_of, token_correlation, unit_stats
 from gainstage.backends.torch.observe import LossFunction, Observation, observe
