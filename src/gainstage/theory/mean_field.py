@@ -1,0 +1,210 @@
+"""Mean field theory of a wide plain net h' = W f(h) + b, Var W = σ_w²/fan_in, Var b = σ_b².
+
+Levels are second moments over weights at a fixed input, correlations those of two inputs over weights.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from gainstage.errors import InputError
+from gainstage.theory.activations import Activation, Elementwise, activation
+from gainstage.theory.bivariate import correlated_moments
+from gainstage.theory.moments import gaussian_moments
+from gainstage.theory.roots import bracket, root
+
+__all__ = ["MeanField", "Regime", "correlation_map", "meanfield", "variance_map"]
+
+Regime = Literal["ordered", "critical", "chaotic", "divergent"]
+
+_LOWEST, _HIGHEST = 1e-12, 1e12
+_CRITICAL = 1e-6  # a depth scale above a million layers is critical for every net there is
+
+
+@dataclass(frozen=True, slots=True)
+class MeanField:
+    """Where the signal of a deep plain net settles, and how fast.
+
+    Args:
+        activation: its label.
+        sigma_w: spread of the weights times √fan_in.
+        sigma_b: spread of the biases.
+        regime: ``ordered``: inputs become alike and gradients vanish; ``chaotic``: alike inputs part and gradients
+            explode; ``critical``: between them; ``divergent``: the level has no fixed point and grows for ever.
+        q_star: the level it settles at, from level 1; 0 when the signal dies out, infinite when divergent.
+        c_star: the correlation that two different inputs settle at; None when divergent.
+        chi_1: growth of the gradient's second moment per layer; None when divergent (but for homogeneous functions).
+        chi_q: the factor on an error of the level per layer; None when divergent.
+        xi_q: layers in which an error of the level falls e-fold; None when divergent.
+        xi_c: layers in which the correlation comes e-fold nearer to ``c_star``; infinite at criticality, None when
+            divergent.
+        reason: the regime in words.
+    """
+
+    activation: str
+    sigma_w: float
+    sigma_b: float
+    regime: Regime
+    q_star: float
+    c_star: float | None
+    chi_1: float | None
+    chi_q: float | None
+    xi_q: float | None
+    xi_c: float | None
+    reason: str
+
+    @property
+    def depth_scale(self) -> float | None:
+        """How many layers deep two inputs can still be told apart by their correlation, e-fold: ``xi_c``."""
+        return self.xi_c
+
+
+def variance_map(kind: str | Activation | Elementwise, q: float, sigma_w: float, sigma_b: float = 0.0) -> float:
+    """The level one layer on: σ_w² E f(√q z)² + σ_b² (Poole et al. 2016, eq. 3).
+
+    Raises:
+        InputError: a spread or level out of range, or infinite moments.
+
+    >>> from gainstage.theory import variance_map
+    >>> round(variance_map("relu", 3.0, sigma_w=2**0.5, sigma_b=0.1), 12)
+    3.01
+    """
+    _check(sigma_w, sigma_b)
+    return sigma_w**2 * gaussian_moments(kind, q).second_moment + sigma_b**2
+
+
+def correlation_map(
+    kind: str | Activation | Elementwise, q: float, c: float, sigma_w: float, sigma_b: float = 0.0
+) -> float:
+    """The correlation one layer on, of two inputs of the same level: (σ_w² E f(u) f(v) + σ_b²) / level one layer on.
+
+    Args:
+        kind: a name, a function of a float64 array, or an ``Activation``.
+        q: the level of both.
+        c: their correlation (uncentred cosine) over weights.
+        sigma_w: spread of the weights times √fan_in.
+        sigma_b: spread of the biases.
+
+    Raises:
+        InputError: a spread, level or correlation out of range; infinite moments; or the level one layer on is zero.
+
+    Source: Poole et al. 2016, eq. 5.
+
+    >>> from gainstage.theory import correlation_map
+    >>> round(correlation_map("relu", 1.0, 0.0, sigma_w=2**0.5), 6)      # 1/π
+    0.31831
+    """
+    after = variance_map(kind, q, sigma_w, sigma_b)
+    if after == 0:
+        raise InputError(f"A correlation needs a signal; the level after '{activation(kind).label}' is 0 at q = {q:g}.")
+    return (sigma_w**2 * correlated_moments(kind, q, c)[0] + sigma_b**2) / after
+
+
+def meanfield(kind: str | Activation | Elementwise, sigma_w: float, sigma_b: float = 0.0) -> MeanField:
+    """The fixed point of a deep plain net of infinite width, and its depth scales.
+
+    A net without a fixed point is not an error: its regime is ``divergent``.
+
+    Args:
+        kind: a name, a function of a float64 array, or an ``Activation``.
+        sigma_w: spread of the weights times √fan_in, above 0.
+        sigma_b: spread of the biases, at least 0.
+
+    Raises:
+        UnknownNameError: no such activation.
+        InputError: a spread out of range, or an activation of infinite moments at level 1.
+
+    Source: Schoenholz et al. 2017, eq. 5 to 11.
+
+    >>> from gainstage.theory import meanfield
+    >>> found = meanfield("tanh", sigma_w=1.0, sigma_b=0.05**0.5)
+    >>> found.regime, round(found.q_star, 6), round(found.depth_scale, 3)
+    ('ordered', 0.193593, 3.627)
+    >>> meanfield("relu", sigma_w=2.0).regime
+    'divergent'
+    """
+    _check(sigma_w, sigma_b)
+    act = activation(kind)
+    gaussian_moments(act, 1.0)  # an activation that has none is the user's error, not a divergent net
+    level = _fixed_level(act, sigma_w, sigma_b)
+    if math.isinf(level):
+        chi = sigma_w**2 * gaussian_moments(act, 1.0).derivative_second_moment if act.homogeneous else None
+        reason = f"divergent: no level is kept, the signal of {act.label} grows from layer to layer"
+        return MeanField(act.label, sigma_w, sigma_b, "divergent", math.inf, None, chi, None, None, None, reason)
+    moments = gaussian_moments(act, level)
+    chi_1 = sigma_w**2 * moments.derivative_second_moment
+    chi_q = sigma_w**2 * moments.z_f_fprime / math.sqrt(moments.level)
+    regime: Regime = "critical" if abs(chi_1 - 1) < _CRITICAL else "ordered" if chi_1 < 1 else "chaotic"
+    c_star, chi_c = _fixed_correlation(act, moments.level, sigma_w, sigma_b) if regime == "chaotic" else (1.0, chi_1)
+    return MeanField(
+        act.label, sigma_w, sigma_b, regime, level, c_star, chi_1, chi_q, _layers(chi_q), _layers(chi_c),
+        _words(regime, level, chi_1),
+    )  # fmt: skip
+
+
+def _check(sigma_w: float, sigma_b: float) -> None:
+    if not (sigma_w > 0 and math.isfinite(sigma_w)):
+        raise InputError(f"sigma_w is the spread of weights times √fan_in, finite and above 0; received {sigma_w!r}.")
+    if not (sigma_b >= 0 and math.isfinite(sigma_b)):
+        raise InputError(f"sigma_b is the spread of biases, finite and at least 0; received {sigma_b!r}.")
+
+
+def _fixed_level(act: Activation, sigma_w: float, sigma_b: float) -> float:
+    """The level that is reached from level 1: in the limit of many layers the nearest stable one that way."""
+    if act.homogeneous:  # V(q) is a straight line
+        slope = sigma_w**2 * gaussian_moments(act, 1.0).second_moment
+        if abs(slope - 1) < _CRITICAL:
+            return 1.0 if sigma_b == 0 else math.inf
+        return sigma_b**2 / (1 - slope) if slope < 1 else math.inf
+
+    def surplus(q: float) -> float:
+        try:
+            return variance_map(act, q, sigma_w, sigma_b) / q - 1
+        except InputError:  # moments beyond float64
+            return math.inf
+
+    if abs(surplus(1.0)) < 1e-12:
+        return 1.0
+    rising = surplus(1.0) > 0
+    found = bracket(surplus, 1.0, 1.3, _HIGHEST) if rising else bracket(surplus, 1.0, 1 / 1.3, _LOWEST)
+    if found is None:
+        return math.inf if rising else 0.0
+    return root(surplus, *found)
+
+
+def _fixed_correlation(act: Activation, q: float, sigma_w: float, sigma_b: float) -> tuple[float, float]:
+    """The correlation below 1 that different inputs settle at in the chaotic phase, and the slope of the map there."""
+    own = sigma_w**2 * gaussian_moments(act, q).second_moment + sigma_b**2
+
+    def surplus(c: float) -> float:
+        return (sigma_w**2 * correlated_moments(act, q, c)[0] + sigma_b**2) / own - c
+
+    def slope(c: float) -> float:
+        return sigma_w**2 * correlated_moments(act, q, c)[1]
+
+    # The map is convex on [0, 1] and starts at or above 0, so there is one crossing before the one at 1.
+    if surplus(0.0) <= 1e-12:
+        return 0.0, slope(0.0)
+    inside = bracket(lambda gap: surplus(1 - gap), 1e-9, 10.0, 1.0)
+    if inside is None:
+        return 1.0, slope(1.0)
+    c = 1 - root(lambda gap: surplus(1 - gap), *inside, tolerance=1e-10)
+    return c, slope(c)
+
+
+def _layers(factor: float) -> float:
+    """Layers in which a difference changes e-fold: -1/log of the factor (negative where it grows)."""
+    if abs(factor - 1) < _CRITICAL:
+        return math.inf
+    return -1 / math.log(factor) if factor > 0 else 0.0
+
+
+def _words(regime: Regime, level: float, chi: float) -> str:
+    where = "the signal dies out" if level == 0 else f"level {level:.4g}"
+    gradient = {
+        "ordered": "inputs become alike and gradients vanish",
+        "chaotic": "alike inputs part and gradients explode",
+    }.get(regime, "gradients keep their size")
+    return f"{regime}: {where}; {gradient} (factor {chi:.4g} per layer on their second moment)"

@@ -1,0 +1,133 @@
+"""Operating points: at which level an activation should be run in a net of a given depth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gainstage.errors import InputError
+from gainstage.theory.activations import Activation, Elementwise, activation
+from gainstage.theory.gains import MARGIN, carrying
+from gainstage.theory.moments import GaussianMoments
+from gainstage.theory.roots import bracket, root
+
+__all__ = ["OperatingPoint", "operating_point"]
+
+_LOWEST = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """The level to run an activation at, and what keeps it there.
+
+    Args:
+        level: second moment of the pre-activations.
+        gain: the factor on 1/√fan_in of the next layer's weights that gives its pre-activations the same level.
+        centred: whether the next layer's bias takes off the activation's mean: -mean · Σ w for every unit. ``gain`` and
+            ``chi`` are then those of the centred function.
+        mean: E f at that level: what a centring bias takes off.
+        chi: growth of the gradient's second moment per layer.
+        slope: the factor on an error of the level per layer; above 1 the net leaves the level.
+        reason: in words.
+    """
+
+    level: float
+    gain: float
+    centred: bool
+    mean: float
+    chi: float
+    slope: float
+    reason: str
+
+    @property
+    def stable(self) -> bool:
+        """Whether a net left to itself stays at that level."""
+        return self.slope <= 1 + MARGIN
+
+
+def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth: float = math.log(2)) -> OperatingPoint:
+    """Choose level, gain and centring for a plain run of layers with one activation.
+
+    - A positively homogeneous function (relu, leaky relu, linear) keeps any level with a gradient factor of 1: level 1.
+    - A function whose mean is so large that keeping E f² makes gradients and differences between examples shrink
+      (chi < 1, only for its mean: sigmoid, softplus) is centred.
+    - Of a function that keeps its level by itself (tanh, selu, the centred sigmoid) the level is the largest one, at
+      most 1, at which the gradient's second moment grows by at most ``exp(growth)`` over the whole depth.
+    - A function that does not keep its level (gelu, silu, mish: see ``stability``), or that no level tames, stays at
+      level 1; its growth is reported. It needs calibration or a normalisation.
+
+    Args:
+        kind: a name, a function of a float64 array, or an ``Activation``.
+        depth: layers in the run, at least 1.
+        growth: log of the growth that is allowed over the run.
+
+    Raises:
+        UnknownNameError: no such activation.
+        InputError: a depth or growth out of range, or a function that carries nothing at level 1.
+
+    >>> from gainstage.theory import operating_point
+    >>> point = operating_point("tanh", 50)
+    >>> round(point.level, 3), round(point.gain, 3), point.centred
+    (0.138, 1.12, False)
+    >>> point.reason
+    'tanh, 50 layers: level 0.138, so that gradients grow by no more than 2'
+    """
+    act = activation(kind)
+    if isinstance(depth, bool) or depth != int(depth) or depth < 1:
+        raise InputError(f"A depth is a whole number of layers, at least 1; received {depth!r} for '{act.label}'.")
+    if not (growth > 0 and math.isfinite(growth)):
+        raise InputError(f"The growth allowed is the log of a factor, finite and above 0; received {growth!r}.")
+    unit = carrying(act, 1.0)
+    run = f"{act.label}, {depth} {'layer' if depth == 1 else 'layers'}"
+    if act.homogeneous:
+        return _point(unit, False, f"{run}: level 1, since any level is kept and gradients with it")
+    # Poincaré's inequality puts the centred chi at 1 or above; where f jumps it may not be, and centring mends nothing.
+    centred = unit.chi < 1 - MARGIN and unit.chi_centred >= 1 - MARGIN
+    if centred:
+        run += f": centred, since its mean {unit.mean:.3g} would drown the differences between examples"
+    if _slope(unit, centred) > 1 + MARGIN:
+        return _point(unit, centred, f"{run}: level 1, {_report(unit, centred)}")
+
+    def excess(level: float) -> float:
+        return depth * math.log(_chi(carrying(act, level), centred)) - growth
+
+    if excess(1.0) <= 0:
+        total = math.exp(excess(1.0) + growth)
+        return _point(unit, centred, f"{run}: level 1, gradients grow by no more than {total:.3g}")
+    found = bracket(excess, 1.0, 1 / 1.3, _LOWEST)
+    if found is None:
+        return _point(unit, centred, f"{run}: level 1, no lower one is better; {_report(unit, centred)}")
+    chosen = carrying(act, root(excess, *found))
+    return _point(
+        chosen,
+        centred,
+        f"{run}: level {chosen.level:.3g}, so that gradients grow by no more than {math.exp(growth):.3g}",
+    )
+
+
+def _chi(moments: GaussianMoments, centred: bool) -> float:
+    return moments.chi_centred if centred else moments.chi
+
+
+def _slope(moments: GaussianMoments, centred: bool) -> float:
+    return moments.slope_centred if centred else moments.slope
+
+
+def _report(moments: GaussianMoments, centred: bool) -> str:
+    """What happens in a net that is left to itself at this level."""
+    chi, slope = _chi(moments, centred), _slope(moments, centred)
+    drift = f"an error in it grows by {slope:.4g} a layer" if slope > 1 + MARGIN else "it is kept"
+    return f"{drift}, gradients by {chi:.4g}: wants calibration or a normalisation"
+
+
+def _point(moments: GaussianMoments, centred: bool, reason: str) -> OperatingPoint:
+    power = moments.variance if centred else moments.second_moment
+    return OperatingPoint(
+        level=moments.level,
+        gain=math.sqrt(moments.level / power),
+        centred=centred,
+        mean=moments.mean,
+        chi=_chi(moments, centred),
+        slope=_slope(moments, centred),
+        reason=reason,
+    )
