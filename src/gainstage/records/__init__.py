@@ -1,6 +1,19 @@
 """Frozen records: everything that flows between the rooms of gainstage, with no framework object inside."""
 
 from gainstage.records.diagnosis import Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
+from gainstage.records.lesson import (
+    Answer,
+    Answers,
+    Bound,
+    Check,
+    Claim,
+    Evidence,
+    Figure,
+    Line,
+    Outcome,
+    Picture,
+    Verdict,
+)
 from gainstage.records.moments import Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
@@ -9,8 +22,9 @@ from gainstage.records.task import InputFacts, LossFacts, LossKind, OptimizerFac
 from gainstage.records.training import Evaluation, TrainingCurve
 
 __all__ = [
-    "Assignment", "BiasRule", "Change", "Diagnosis", "Evaluation", "Finding", "Fixed", "InputFacts", "LossFacts",
-    "LossKind", "Moments", "NodeProfile", "Note", "OptimizerFacts", "OutputFacts", "ParameterProfile", "Plan",
-    "Profile", "Remedy", "Rendered", "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "UnitStats",
-    "Unjudged", "register_renderer",
+    "Answer", "Answers", "Assignment", "BiasRule", "Bound", "Change", "Check", "Claim", "Diagnosis", "Evaluation",
+    "Evidence", "Figure", "Finding", "Fixed", "InputFacts", "Line", "LossFacts", "LossKind", "Moments",
+    "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan",
+    "Profile", "Remedy", "Rendered", "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve",
+    "UnitStats", "Unjudged", "Verdict", "register_renderer",
 ]  # fmt: skip

@@ -1,0 +1,121 @@
+"""Plain networks and their starts: what most experiments run on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gainstage.backends.torch import record
+from gainstage.backends.torch.build import Norm, mlp
+from gainstage.backends.torch.inputs import labelled_batch
+from gainstage.backends.torch.objectives import loss_function
+from gainstage.data import Dataset
+from gainstage.graph import Operation
+from gainstage.planning import Override
+from gainstage.records import NodeProfile, Profile
+from gainstage.workflows import initialize
+
+__all__ = ["Depth", "Net", "depth_of", "measured", "spread_over_examples"]
+
+BATCH = 256
+"""Examples in one measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """A plain network and how it starts.
+
+    Args:
+        activation: after every hidden layer.
+        depth: hidden layers.
+        scheme: ``auto`` or a name in the table of schemes.
+        gain: a factor on the spread of the hidden weights.
+        width: units of a hidden layer.
+        norm: before every activation.
+        head: scheme of the output layer, where it differs.
+    """
+
+    activation: str
+    depth: int
+    scheme: str = "pytorch_default"
+    gain: float = 1.0
+    width: int = 64
+    norm: Norm = "none"
+    head: str | None = None
+
+    def sizes(self, dataset: Dataset) -> tuple[int, ...]:
+        """Widths from the input to the output."""
+        return (dataset.features, *[self.width] * self.depth, dataset.classes)
+
+    def start(self, dataset: Dataset, seed: int) -> Any:
+        """The network with its weights drawn."""
+        model = mlp(self.sizes(dataset), activation=self.activation, norm=self.norm, seed=seed)
+        overrides: dict[str, str | Override] = {}
+        if self.gain != 1:
+            overrides["hidden.*.linear.weight"] = Override(gain=self.gain)
+        if self.head is not None:
+            overrides["head.weight"] = self.head
+        batch = labelled_batch(dataset, batch=BATCH)[0] if self.scheme == "auto" else None
+        initialize(model, self.scheme, batch=batch, seed=seed, overrides=overrides)
+        return model
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Figures at the outputs of the hidden linear layers, from the first to the last.
+
+    Args:
+        spread: standard deviation of a unit over examples (root mean square over units).
+        gradient: root mean square of the loss's gradient.
+        saturated: share of the activations within 1 % of their range from a bound; empty where there is none.
+    """
+
+    spread: tuple[float, ...]
+    gradient: tuple[float, ...]
+    saturated: tuple[float, ...] = ()
+
+    @property
+    def gradient_ratio(self) -> float:
+        """The first layer's gradient over the last one's: below 1 it vanishes towards the input, above it explodes."""
+        return self.gradient[0] / self.gradient[-1]
+
+    @property
+    def gradient_factor(self) -> float:
+        """The factor on the gradient from a layer to the one before it (geometric mean)."""
+        return self.gradient_ratio ** (1 / (len(self.gradient) - 1))
+
+    @property
+    def spread_factor(self) -> float:
+        """The factor on the spread over examples from a layer to the next one (geometric mean)."""
+        return (self.spread[-1] / self.spread[0]) ** (1 / (len(self.spread) - 1))
+
+
+def measured(model: Any, dataset: Dataset) -> Profile:
+    """One forward and one backward pass of cross-entropy on the first training examples."""
+    x, y = labelled_batch(dataset, batch=BATCH)
+    return record(model, x, y, loss=loss_function("cross_entropy"))
+
+
+def depth_of(profile: Profile) -> Depth:
+    """Signal and gradient through the hidden layers of a network that ``Net`` started."""
+    layers = list(_hidden(profile, Operation.LINEAR))
+    saturated = [n.units.saturated_share for n in _hidden(profile, Operation.ACTIVATION) if n.units is not None]
+    return Depth(
+        tuple(spread_over_examples(n) for n in layers),
+        tuple(n.backward.rms if n.backward is not None else math.nan for n in layers),
+        tuple(s for s in saturated if s is not None),
+    )
+
+
+def spread_over_examples(node: NodeProfile) -> float:
+    """The standard deviation over examples, without the differences between the units' means."""
+    share = node.forward.example_share
+    return math.sqrt(node.forward.variance * share) if share is not None else math.nan
+
+
+def _hidden(profile: Profile, operation: Operation) -> Iterator[NodeProfile]:
+    for node in profile.nodes:
+        if profile.node(node).operation is operation and profile.node(node).label.startswith("hidden."):
+            yield node

@@ -1,0 +1,93 @@
+"""Figures with 95 % confidence intervals from a handful of independent draws or trainings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from gainstage.errors import InputError
+from gainstage.records import Figure
+
+__all__ = ["exact", "factor", "mean", "share"]
+
+CONFIDENCE = 0.95
+
+
+def exact(name: str, value: float, unit: str = "") -> Figure:
+    """A figure in which nothing is random.
+
+    >>> exact("slope of sigmoid at 0", 0.25).n
+    0
+    """
+    return Figure(name, value, value, value, unit)
+
+
+def mean(name: str, values: Sequence[float], unit: str = "") -> Figure:
+    """The mean with Student's interval; one value alone has no finite interval.
+
+    Raises:
+        InputError: there are no values.
+
+    >>> figure = mean("accuracy", [0.9, 0.92, 0.94])
+    >>> round(figure.value, 3), round(figure.low, 3), figure.n
+    (0.92, 0.87, 3)
+    """
+    if not len(values):
+        raise InputError(f"The figure '{name}' needs at least one value.")
+    array = np.asarray(values, np.float64)
+    middle, half = float(array.mean()), _half_width(array)
+    return Figure(name, middle, middle - half, middle + half, unit, len(array))
+
+
+def factor(name: str, values: Sequence[float], unit: str = "") -> Figure:
+    """The geometric mean of positive values with Student's interval of their logarithms.
+
+    Raises:
+        InputError: there are no values, or one is not positive.
+
+    >>> figure = factor("growth", [1.0, 10.0, 100.0])
+    >>> round(figure.value, 6)
+    10.0
+    """
+    if not len(values) or not min(values) > 0:
+        raise InputError(f"The figure '{name}' needs positive values; received {[*values][:5]}.")
+    logs = np.log(np.asarray(values, np.float64))
+    middle, half = float(logs.mean()), _half_width(logs)
+    return Figure(name, _exp(middle), _exp(middle - half), _exp(middle + half), unit, len(logs))
+
+
+def share(name: str, hits: int, n: int) -> Figure:
+    """A share with Wilson's interval, which stays between 0 and 1 and does not vanish at either end.
+
+    Source: Wilson 1927.
+
+    Raises:
+        InputError: there are no trials, or more hits than trials.
+
+    >>> figure = share("diverged", 5, 5)
+    >>> figure.value, round(figure.low, 3), figure.high
+    (1.0, 0.566, 1.0)
+    """
+    if not 0 <= hits <= n or n < 1:
+        raise InputError(f"The share '{name}' needs 0 ≤ hits ≤ n and n ≥ 1; received {hits} of {n}.")
+    z = 1.959963984540054  # the 97.5 % point of the normal distribution
+    p, weight = hits / n, 1 + z * z / n
+    centre = (p + z * z / (2 * n)) / weight
+    half = z / weight * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (0.0 if hits == 0 else centre - half), (1.0 if hits == n else centre + half)
+    return Figure(name, p, low, high, "", n)
+
+
+def _half_width(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    from scipy.special import stdtrit
+
+    n = len(values)
+    if n == 1:
+        return math.inf
+    return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * values.std(ddof=1) / math.sqrt(n))
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, 700.0))  # beyond lies only infinity
