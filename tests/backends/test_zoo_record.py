@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import nn
 
 import gainstage as gs
 from gainstage.backends.torch import record
+from gainstage.backends.torch.preserve import random_state
 from gainstage.errors import ModelError
 from zoo.awkward import AWKWARD, RAISES
 from zoo.untouched import untouched
@@ -50,10 +50,7 @@ def plain_gradients(case) -> tuple[float, dict[str, torch.Tensor | None]]:
     model = case.model()
     inputs, target = case.batch()
     inputs = torch.from_numpy(inputs) if isinstance(inputs, np.ndarray) else inputs
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        random.seed(0)
-        np.random.seed(0)
+    with random_state(0):
         args, keywords = (
             ((), inputs) if isinstance(inputs, dict) else (inputs if isinstance(inputs, tuple) else (inputs,), {})
         )

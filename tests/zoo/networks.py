@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -21,7 +22,7 @@ def MLP(  # noqa: N802
 ) -> nn.Sequential:  # fmt: skip
     """Linear layers with an activation between them, drawn by ``rule`` (biases then zero), the last one by ``head``."""
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out, bias=bias), activation()]
     layers.pop()
     network = nn.Sequential(*layers)
@@ -69,7 +70,7 @@ class _Block(nn.Module):
 
 
 class ResidualNet(nn.Module):
-    """A small ResNet: batch norm, batch norm with branches that start at zero, or none with branches that do (Fixup)."""
+    """A small ResNet with batch norm or without; its branches start at zero on request (without norms: Fixup)."""
 
     def __init__(self, blocks: int = 4, width: int = 16, *, norm: bool = True, zero_branches: bool = False) -> None:
         super().__init__()
