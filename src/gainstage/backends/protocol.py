@@ -51,6 +51,10 @@ class Backend(Protocol):
         """Write a plan into a model."""
         ...
 
+    def calibrate(self, model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
+        """Bring every output of a batch to the plan's level, in one forward pass."""
+        ...
+
     def snapshot(self, model: Any) -> Callable[[], None]:
         """Copy the weights; the function returned puts them back."""
         ...

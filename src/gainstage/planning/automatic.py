@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals, stream_lengths
 from gainstage.planning.assign import constant, drawn, neutral
@@ -80,7 +80,8 @@ class Automatic:
         is_matrix = kernel.receptive == kernel.groups == 1
         scheme = "orthogonal" if target.orthogonal and is_matrix else "normal"
         reason = target.reason if len(uses) == 1 else f"the strictest of {len(uses)} uses: {target.reason}"
-        return drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
+        assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
+        return replace(assignment, level=target.level * gain**2)
 
     def _target(self, parameter: Parameter, node: Node) -> _Target:
         arrival = self.levels.arriving(node.index)
@@ -101,7 +102,7 @@ class Automatic:
                 level, why = self.levels.target(node.index), self.levels.reason(node.index)
                 orthogonal = self.levels.saturating(node.index)
         gain = math.sqrt(level / arrival.power)
-        return _Target(gain, orthogonal, f"{why}; {arrival.reason}")
+        return _Target(level, gain, orthogonal, f"{why}; {arrival.reason}")
 
     def _share(self, scale: Parameter) -> int:
         return max((self.branches.get(index, 1) for index in scale.nodes), default=1)
@@ -122,8 +123,10 @@ class Automatic:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What one use asks of a weight: a gain on 1/√fan_in, whether isometry helps, and why."""
+    """What one use asks of a weight: the level of its output, the gain on 1/√fan_in that reaches it, whether isometry
+    helps, and why."""
 
+    level: float
     gain: float
     orthogonal: bool
     reason: str

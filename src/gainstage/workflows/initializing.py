@@ -100,4 +100,4 @@ def initialize(
         backend.materialise(model, batch)
     decided = plan(model, scheme, batch=batch, target=target, loss=loss, seed=seed, overrides=overrides)
     backend.apply(model, decided)
-    return decided
+    return backend.calibrate(model, decided, batch) if scheme == "auto" and batch is not None else decided

@@ -1,9 +1,10 @@
 """Calibration: one forward pass in which every weight is rescaled as the pass reaches it.
 
-When the pass arrives at a weight, the output it has just produced is measured with its bias taken off; weight and output are
-multiplied by the same factor, and the pass goes on with the corrected signal. So every weight is measured on the signal
-that really arrives, in one pass, where the layer-sequential method needs one for every layer. That holds only where the
-output is homogeneous of degree one in the weight; elsewhere the predicted value stays, and the plan says so.
+When the pass arrives at a weight, the output it has just produced is measured with its bias taken off; weight and
+output are multiplied by the same factor, and the pass goes on with the corrected signal. So every weight is measured
+on the signal that really arrives, in one pass, where the layer-sequential method needs one for every layer. That
+holds only where the output is homogeneous of degree one in the weight; elsewhere the predicted value stays, and the
+plan says so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import nn
 from gainstage.backends.torch import operations as table
 from gainstage.backends.torch.assemble import named_parameters
 from gainstage.backends.torch.batch import prepare
-from gainstage.backends.torch.classify import Draft
+from gainstage.backends.torch.call import Draft
 from gainstage.backends.torch.moments import moments_of
 from gainstage.backends.torch.observe import observe
 from gainstage.backends.torch.preserve import preserved
@@ -43,8 +44,8 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
         seed: random state of the pass (dropout).
 
     Returns:
-        the plan with the measured scales and biases; applying it to the same model draws the same weights again. What was
-        left to its predicted value says why.
+        the plan with the measured scales and biases; applying it to the same model draws the same weights again. What
+        was left to its predicted value says why.
 
     Raises:
         ModelError: the model's own forward raised; the weights are then partly rescaled.

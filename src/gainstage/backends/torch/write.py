@@ -120,6 +120,10 @@ def _check(assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan:
         raise InputError(f"The plan for '{assignment.parameter}' has a gain, scale or value that is not finite.")
     if assignment.bias in {"centre", "uniform_fan_in"} or assignment.scheme == "match_norm":
         _check_weight(assignment, parameters, plan)
+    elif assignment.bias == "measured" and len(assignment.values) != math.prod(assignment.shape):
+        raise InputError(
+            f"'{assignment.parameter}' of shape {assignment.shape} cannot hold the {len(assignment.values)} values in the plan."
+        )
     elif assignment.bias == "forget_one" and (parameter.dim() != 1 or parameter.numel() % _GATES):
         raise InputError(f"'{assignment.parameter}' of shape {assignment.shape} is not an LSTM's bias of four gates.")
     elif assignment.bias is None:
@@ -225,6 +229,8 @@ def _bias(
         case "forget_one":
             gate = len(values) // _GATES
             values[_FORGET * gate : (_FORGET + 1) * gate] = 1.0
+        case "measured":
+            values = torch.tensor(assignment.values, dtype=torch.float64)
         case "uniform_fan_in" if source is not None and source.kernel is not None:
             uniform = Stream(seed, assignment.parameter).uniform(len(values))
             values = torch.from_numpy((2 * uniform - 1) / math.sqrt(source.kernel.fan_in))
