@@ -4,6 +4,7 @@
 #   make test    the tests and every example in the docstrings
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
+#   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -18,7 +19,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench zoo clean
 .DEFAULT_GOAL := help
 
 help:
@@ -65,6 +66,9 @@ bench: $(VENV)/.installed-test
 	@for file in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "== $$file"; OMP_NUM_THREADS=$(JOBS) $(BIN)/python "$$file" $(ARGS) || exit 1; \
 	done
+
+zoo: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/zoo/long_tables.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out
