@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -19,7 +20,14 @@ from zoo.untouched import untouched
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
 
+EXACT = 200 * torch.finfo(torch.float32).eps
+"""One rounding of single precision for each of the few hundred terms of a sum."""
+
+PLAIN_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Embedding)
+
 MEASURABLE = tuple(case for case in AWKWARD if not case.memoryless)
+DRAWN = tuple(case for case in MEASURABLE if not case.name.startswith("lazy"))
+"""Those whose weights are there before the pass, so that two passes can be compared."""
 
 
 def squares(output, _target=None) -> torch.Tensor:
@@ -45,36 +53,83 @@ def loss_of(case):
     return None if case.name == "its own loss" else case.loss or squares
 
 
-def plain_gradients(case) -> tuple[float, dict[str, torch.Tensor | None]]:
-    """Loss and gradients by an ordinary pass, from the random state that ``record`` starts from."""
-    model = case.model()
-    inputs, target = case.batch()
+def loss_of_pass(case, model, inputs, target) -> torch.Tensor:
+    """The loss of an ordinary forward pass, from the random state that ``record`` starts from."""
     inputs = torch.from_numpy(inputs) if isinstance(inputs, np.ndarray) else inputs
+    args, keywords = (
+        ((), inputs) if isinstance(inputs, dict) else (inputs if isinstance(inputs, tuple) else (inputs,), {})
+    )
     with random_state(0):
-        args, keywords = (
-            ((), inputs) if isinstance(inputs, dict) else (inputs if isinstance(inputs, tuple) else (inputs,), {})
-        )
         output = model(*args, **keywords)
         loss = loss_of(case)
-        loss = output["loss"] if loss is None else loss(getattr(output, "logits", output), target)
-        loss.backward()
+        return output["loss"] if loss is None else loss(getattr(output, "logits", output), target)
+
+
+def plain_gradients(case) -> tuple[float, dict[str, torch.Tensor | None]]:
+    """Loss and gradients by an ordinary pass."""
+    model = case.model()
+    loss = loss_of_pass(case, model, *case.batch())
+    loss.backward()
     return loss.item(), {name: p.grad for name, p in model.named_parameters()}
 
 
-@named(MEASURABLE)
+@named(DRAWN)
 def test_loss_and_gradients_are_those_of_a_plain_pass(case):
     profile = record(case.model(), *case.batch(), loss=loss_of(case), seed=0)
     loss, gradients = plain_gradients(case)
-    # One rounding of the working precision for each of the few hundred terms of a sum.
-    exact = 200 * torch.finfo(torch.float32).eps
     assert profile.task.loss is not None
-    assert profile.task.loss.value == pytest.approx(loss, rel=exact)
+    assert profile.task.loss.value == pytest.approx(loss, rel=EXACT)
     for path, gradient in gradients.items():
         measured = profile.by_path.get(path)
         assert (measured is None or measured.gradient is None) == (gradient is None), path
         if gradient is not None:
             norm = float(torch.linalg.vector_norm(gradient.to(torch.promote_types(gradient.dtype, torch.float32))))
-            assert measured.gradient.norm == pytest.approx(norm, rel=exact, abs=1e-12), path
+            assert measured.gradient.norm == pytest.approx(norm, rel=EXACT, abs=1e-12), path
+
+
+def seen_by_hooks(case) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Second moments at the outputs of plain layers, forward and backward, by call, through PyTorch's own hooks."""
+    forward, backward = defaultdict(list), defaultdict(dict)
+
+    def watch(path):
+        def hook(module, args, output):
+            forward[path].append(second_moment(output))
+            call = len(forward[path]) - 1
+            if output.requires_grad:
+                output.register_hook(lambda g: backward[path].__setitem__(call, second_moment(g)))
+
+        return hook
+
+    model = case.model()
+    for path, module in model.named_modules():
+        if type(module) in PLAIN_LAYERS and not module._forward_hooks:
+            module.register_forward_hook(watch(path))
+    inputs, target = case.batch()
+    loss_of_pass(case, model, inputs, target).backward()
+    return dict(forward), {path: [found[i] for i in sorted(found)] for path, found in backward.items()}
+
+
+def second_moment(tensor: torch.Tensor) -> float:
+    return float(tensor.detach().double().square().mean())
+
+
+@named(DRAWN)
+def test_figures_are_those_that_hooks_on_the_layers_see(case):
+    profile = record(case.model(), *case.batch(), loss=loss_of(case), seed=0)
+    forward, backward = seen_by_hooks(case)
+    measured = defaultdict(list)
+    for found in profile.nodes:
+        node = profile.node(found)
+        if node.path in forward and node.operation.weighted:
+            measured[node.path].append(found)
+    recomputed = "checkpoint" in case.name
+    for path, levels in forward.items():
+        found = [m.forward.second_moment for m in measured[path]]
+        if recomputed:
+            levels = levels[: len(found)]
+        assert found == pytest.approx(levels, rel=EXACT), path
+        gradients = [m.backward.second_moment for m in measured[path] if m.backward is not None]
+        assert gradients == pytest.approx(backward.get(path, []), rel=EXACT), path
 
 
 @named(MEASURABLE)
