@@ -1,0 +1,96 @@
+"""One fault, one finding: what follows from another finding is folded under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from gainstage.records import Finding, Severity
+
+__all__ = ["EXPLAINS", "fold"]
+
+_TRENDS = frozenset({"GS101", "GS102", "GS201", "GS202"})
+_SCALE = frozenset({"GS103", "GS104"})
+_LOST = frozenset({"GS105", "GS106", "GS109", "GS110", "GS203"})
+_START = frozenset({"GS501", "GS502", "GS503"})
+_STEP = frozenset({"GS701", "GS702", "GS703"})
+_HALF = frozenset({"GS802", "GS803", "GS804"})
+
+EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "GS301": _TRENDS | _SCALE | _LOST | _START | _STEP | {"GS302", "GS303", "GS402"},
+        "GS403": _TRENDS | _LOST | {"GS402"},
+        "GS602": _START | _STEP | {"GS103", "GS105", "GS106", "GS109", "GS201", "GS601", "GS802"},
+        "GS601": _START | _STEP | {"GS109"},
+        "GS604": _STEP | {"GS501", "GS507"},
+        "GS102": _SCALE | _START | _STEP | _LOST | _HALF | {"GS201", "GS202", "GS801"},
+        "GS108": _TRENDS | _START | _STEP | _LOST | _HALF | {"GS801"},
+        "GS801": _TRENDS | _SCALE | _LOST | _START | _STEP | _HALF | {"GS402"},
+        "GS101": _SCALE | _LOST | _HALF | {"GS201", "GS402", "GS702"},
+        "GS107": _LOST | {"GS101", "GS201", "GS702"},
+        "GS202": _SCALE | _STEP | _HALF | {"GS105", "GS106", "GS109", "GS501"},
+        "GS104": _START | _STEP | _LOST | {"GS103", "GS402"},
+        "GS103": _START | _STEP | _LOST | _TRENDS | {"GS402"},
+        "GS106": _LOST | {"GS201", "GS501", "GS702"},
+        "GS105": _LOST | {"GS101", "GS201", "GS501", "GS702"},
+        "GS201": _SCALE | _LOST | _HALF | {"GS702"},
+        "GS109": {"GS110", "GS203"} | _HALF,
+        "GS110": {"GS109", "GS203"} | _HALF,
+        "GS803": {"GS203", "GS702"},
+        "GS505": _START | {"GS203", "GS504", "GS702"},
+        "GS512": _START,
+        "GS504": _START,
+        "GS506": _START | {"GS203"},
+        "GS507": _START,
+        "GS508": _START,
+        "GS509": _START | {"GS801"},
+        "GS510": _START,
+        "GS511": _START | {"GS504"},
+        "GS502": {"GS501", "GS503", "GS703", "GS513"},
+        "GS503": {"GS501", "GS513"},
+        "GS501": {"GS513"},
+        "GS703": {"GS701"},
+        "GS701": {"GS804"},
+    }
+)
+"""What each rule's finding can bring about, the deepest causes first."""
+
+_ORDER = {code: position for position, code in enumerate(EXPLAINS)}
+
+
+def fold(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The causes, each with what follows from it; the worst first, and among equals the deepest cause.
+
+    A finding is folded only under one that is at least as severe, so that nothing serious hides under a note.
+    """
+    pending = sorted(findings, key=lambda f: (_depth(f), f.severity.rank))
+    roots: list[Finding] = []
+    while pending:
+        root, pending = _gather(pending[0], pending[1:])
+        roots.append(root)
+    return tuple(sorted(roots, key=lambda f: (f.severity.rank, _depth(f), f.code)))
+
+
+def _gather(root: Finding, others: list[Finding]) -> tuple[Finding, list[Finding]]:
+    """A finding with all that follows from it, and what is left."""
+    direct = [f for f in others if _follows(f, root)]
+    left = [f for f in others if not _follows(f, root)]
+    consequences = []
+    for finding in direct:
+        gathered, left = _gather(finding, left)
+        consequences.append(gathered)
+    return replace(root, consequences=(*root.consequences, *consequences)), left
+
+
+def _depth(finding: Finding) -> int:
+    return _ORDER.get(finding.code, len(_ORDER))
+
+
+def _follows(finding: Finding, root: Finding) -> bool:
+    """Notes stand apart: they neither explain a fault nor hide one."""
+    if root.severity.rank > finding.severity.rank:
+        return False
+    if finding.code == root.code:
+        return finding.severity is not Severity.NOTE
+    return finding.code in EXPLAINS.get(root.code, frozenset())

@@ -1,0 +1,269 @@
+"""GS101 to GS104: the scale of the signal on its way forward."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from gainstage.graph import Operation, Role, nearest_before
+from gainstage.records import Profile, Severity
+from gainstage.rules.cause import drift_in_words
+from gainstage.rules.flow import CARRIERS
+from gainstage.rules.layers import Layer, layers, weights_in_words
+from gainstage.rules.remedies import initialize
+from gainstage.rules.table import Fault, rule
+from gainstage.rules.trend import BADLY, HOPELESS, Trend, trend
+from gainstage.rules.words import figure, listed, place
+
+__all__: list[str] = []
+
+OUT_OF_SCALE = 10.0  # times 1/√fan_in: no activation in use asks for a gain beyond 5 (sigmoid about its centre)
+SAME = 1.1  # largest over smallest spread that counts as one and the same
+_FREE = frozenset({Role.HEAD, Role.QUERY, Role.KEY, Role.BRANCH_END, Role.GATE, Role.MAGNITUDE, Role.OTHER})
+
+
+@rule("GS101", "The signal vanishes with depth")
+def vanishing_signal(profile: Profile) -> Iterator[Fault]:
+    """The level of the signal shrinks from layer to layer until hardly anything arrives at the output.
+
+    What it does:
+    Takes the root mean square of the output of every weighted layer, by depth. Left out are layers whose output is
+    normalised before anything nonlinear sees it, the output layer and embeddings. Compares the median over the first
+    quarter of the depths with that over the last quarter.
+
+    Why it matters:
+    The output, and with it every gradient, is proportional to what arrives. A network that starts near zero sits on a
+    plateau: all its gradients are small together, and a learning rate that leaves the plateau is too large behind it.
+
+    Null hypothesis:
+    A healthy layer keeps the level up to a factor that scatters around a constant near 1, so over L layers the level
+    stays within a factor that does not grow like a power of L. PyTorch's own default loses a factor 2.4 a layer with
+    relu, which a network of up to seven layers survives.
+
+    Bound and where it comes from:
+    A fall of three decades is a warning, of four an error. A relative step of a weight is useful between 1e-5 and 1e-1,
+    a window of four decades; a signal four decades down leaves no learning rate that suits both before and after.
+
+    Example:
+    Thirty relu layers with weights drawn from N(0, 0.01²): each keeps 0.08 of the level at width 128, and 1e-32 of the
+    input arrives.
+
+    Remedy:
+    Draw the weights with the spread that the activation asks for, √2/√fan_in with relu:
+
+        import gainstage as gs
+
+        gs.initialize(model, batch=x)
+
+    Reference:
+    He et al. 2015, Delving Deep into Rectifiers, section 2.2; Glorot and Bengio 2010.
+    """
+    chain = [layer for layer in layers(profile) if not layer.forgiven and layer.role is not Role.HEAD]
+    found = _levels(chain)
+    if found is not None and found.decades <= -BADLY:
+        yield _drift(profile, chain, found, "falls")
+
+
+@rule("GS102", "The signal explodes with depth")
+def exploding_signal(profile: Profile) -> Iterator[Fault]:
+    """The level of the signal grows from layer to layer.
+
+    What it does:
+    Takes the root mean square of the output of every weighted layer, by depth, as GS101 does, and looks for growth.
+
+    Why it matters:
+    Outputs of huge size make a loss far above chance, gradients that grow with them, and in the end infinities. Bounded
+    activations saturate instead, and pass no gradient on.
+
+    Null hypothesis:
+    A healthy layer keeps the level up to a factor that scatters around a constant near 1. A residual stream without
+    normalisation may grow by √2 a block if its branches are not scaled, which few blocks survive.
+
+    Bound and where it comes from:
+    Growth by three decades is a warning, by four an error: the window of useful relative steps, 1e-5 to 1e-1.
+
+    Example:
+    Ten relu layers of width 128 with weights drawn from N(0, 1): each multiplies the level by 8.
+
+    Remedy:
+    Draw the weights with the spread that the activation asks for; scale residual branches by 1/√branches or normalise:
+
+        import gainstage as gs
+
+        gs.initialize(model, batch=x)
+
+    Reference:
+    He et al. 2015, section 2.2; Zhang, Dauphin and Ma 2019 (Fixup) for residual branches.
+    """
+    chain = [layer for layer in layers(profile) if not layer.forgiven and layer.role is not Role.HEAD]
+    found = _levels(chain)
+    if found is not None and found.decades >= BADLY:
+        yield _drift(profile, chain, found, "grows")
+
+
+def _levels(chain: Sequence[Layer]) -> Trend | None:
+    return trend((layer.depth, layer.node.index, layer.measured.forward.rms) for layer in chain)
+
+
+def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) -> Fault:
+    first, last = found.ends
+    nodes = profile.graph.nodes
+    origin = found.first_beyond(BADLY)
+    evidence = (
+        f"The level of the signal (root mean square) {verb} from {figure(first.value)} at '{place(nodes[first.node])}' to "
+        f"{figure(last.value)} at '{place(nodes[last.node])}': a factor of {figure(found.factor)} a layer over "
+        f"{len(found.points)} layers."
+    )
+    return Fault(
+        Severity.ERROR if abs(found.decades) >= HOPELESS else Severity.WARNING,
+        place(nodes[origin.node]),
+        evidence,
+        10**found.decades,
+        10.0 ** math.copysign(BADLY, found.decades),
+        drift_in_words(profile, chain, "forward"),
+        initialize("Draw the weights with the spread that holds the level of the signal that really arrives."),
+        origin.node,
+    )
+
+
+@rule("GS103", "A layer is out of scale")
+def out_of_scale(profile: Profile) -> Iterator[Fault]:
+    """The weights of a layer are more than ten times too large or too small for their number of inputs.
+
+    What it does:
+    Compares the root mean square of every weight with 1/√fan_in. Left out are weights whose output is normalised or
+    rescaled before anything nonlinear sees it, output layers, queries, keys and gates, the ends of residual
+    branches, and weights that are not used as they are stored.
+
+    Why it matters:
+    One such layer changes the level of everything behind it by its factor: activations saturate or die, or what tells
+    the examples apart drowns in the biases.
+
+    Null hypothesis:
+    Weights are drawn at a gain between 0.3 and 5 times 1/√fan_in. PyTorch's default has gain 0.58, He 1.41, and the
+    largest gain that a common activation asks for is 4, a sigmoid's about its centre.
+
+    Bound and where it comes from:
+    A gain above 10 or below 0.1: a decade off a gain of 1, and twice what any activation asks for.
+
+    Example:
+    A layer with 784 inputs and weights from N(0, 1) has a gain of 28.
+
+    Remedy:
+    Draw that layer anew:
+
+        import gainstage as gs
+
+        gs.initialize(model, "keep", batch=x, overrides={"that.layer": "auto"})
+
+    Reference:
+    LeCun et al. 1998, Efficient BackProp, section 4.6.
+    """
+    chain = [layer for layer in layers(profile) if _scale_counts(profile, layer)]
+    off = [layer for layer in chain if not 1 / OUT_OF_SCALE <= (layer.gain or 0.0) <= OUT_OF_SCALE]
+    if not off:
+        return
+    worst = max(off, key=lambda layer: abs(math.log(layer.gain or 1.0)))
+    gain = worst.gain or 0.0
+    names = [layer.name for layer in off]
+    paths = tuple(layer.parameter.path for layer in off if layer.parameter is not None)
+    words = weights_in_words(worst)
+    too = "large" if gain > 1 else "small"
+    yield Fault(
+        Severity.WARNING,
+        worst.name,
+        f"{words[0].upper()}{words[1:]}; out of scale: {listed(names)}.",
+        gain,
+        OUT_OF_SCALE if gain > 1 else 1 / OUT_OF_SCALE,
+        f"The spread of the weights is too {too} for {worst.kernel.fan_in if worst.kernel else 0:.6g} summed inputs: "
+        "whatever arrives leaves at another level.",
+        initialize("Draw these layers with a spread that goes with their number of inputs.", paths),
+        worst.node.index,
+    )
+
+
+def _scale_counts(profile: Profile, layer: Layer) -> bool:
+    """Whether a layer's own scale reaches something nonlinear as it is."""
+    if layer.forgiven or not layer.first or not layer.gain or layer.role in _FREE:
+        return False
+    after = [profile.graph.nodes[i] for i in profile.graph.consumers[layer.node.index]]
+    return not any(n.operation in (Operation.SCALE, Operation.MULTIPLY) for n in after)
+
+
+@rule("GS104", "One spread for all weights, whatever their number of inputs")
+def one_spread(profile: Profile) -> Iterator[Fault]:
+    """All weights have the same spread although their layers sum different numbers of inputs, and it does not fit.
+
+    What it does:
+    Looks at runs of layers joined by activations alone, without a normalisation or a skip between them. Where their
+    weights have one spread (within 10 %) and their fan_in differs at least twofold, multiplies their gains, each times
+    √(1/2) as a relu would.
+
+    Why it matters:
+    The spread that holds a level is proportional to 1/√fan_in. One number for all layers makes wide layers loud and
+    narrow ones silent, and the error multiplies over depth.
+
+    Null hypothesis:
+    Every scheme in use scales its spread with the fans. Models with normalisation at every block use one spread (0.02)
+    with impunity: there no two factors multiply.
+
+    Bound and where it comes from:
+    A product off by more than 30 (one and a half decades, half of what GS101 calls bad) is a note, by three decades a
+    warning.
+
+    Example:
+    Layers 784 → 256 → 128 → 64 with weights from N(0, 0.01²): gains 0.28, 0.16 and 0.11.
+
+    Remedy:
+    Let the spread follow the number of inputs:
+
+        import gainstage as gs
+
+        gs.initialize(model, batch=x)
+
+    Reference:
+    Glorot and Bengio 2010, section 4.2.
+    """
+    runs = [run for run in _plain_runs(profile) if _one_spread_many_fans(run)]
+    run = max(runs, key=lambda run: abs(_decades(run)), default=())
+    decades = _decades(run)
+    if abs(decades) <= BADLY / 2:
+        return
+    fans = [layer.kernel.fan_in for layer in run if layer.kernel is not None]
+    spread = run[0].weight.weight.rms if run[0].weight is not None else math.nan
+    product = 10**decades
+    yield Fault(
+        Severity.WARNING if abs(decades) >= BADLY else Severity.NOTE,
+        "",
+        f"{len(run)} layers in a row have weights of spread {figure(spread)}, with {figure(min(fans))} to "
+        f"{figure(max(fans))} inputs; together they multiply the signal by {figure(product)}.",
+        product,
+        10 ** math.copysign(BADLY / 2, decades),
+        f"A spread of 1/√fan_in would be {figure(1 / math.sqrt(max(fans)))} at {figure(max(fans))} inputs and "
+        f"{figure(1 / math.sqrt(min(fans)))} at {figure(min(fans))}; one number cannot fit both.",
+        initialize("Let the spread of every weight follow its number of inputs."),
+    )
+
+
+def _plain_runs(profile: Profile) -> list[tuple[Layer, ...]]:
+    """For every layer, the layers that lead to it through activations alone, itself last."""
+    graph = profile.graph
+    runs: dict[int, tuple[Layer, ...]] = {}
+    for layer in layers(profile):
+        counts = _scale_counts(profile, layer) or (layer.role is Role.HEAD and not layer.forgiven)
+        if not counts or not layer.gain or not layer.node.inputs:
+            continue
+        through = CARRIERS | {Operation.ACTIVATION}
+        before = nearest_before(graph, layer.node.inputs[0], lambda n: n.operation not in through, through=through)
+        runs[layer.node.index] = (*runs.get(before[0] if before else -1, ()), layer)
+    return list(runs.values())
+
+
+def _one_spread_many_fans(run: Sequence[Layer]) -> bool:
+    fans = [layer.kernel.fan_in for layer in run if layer.kernel is not None]
+    spreads = [layer.weight.weight.rms for layer in run if layer.weight is not None]
+    return max(fans) >= 2 * min(fans) and max(spreads) <= SAME * min(spreads)
+
+
+def _decades(run: Sequence[Layer]) -> float:
+    return sum(math.log10((layer.gain or 1.0) * math.sqrt(0.5)) for layer in run)

@@ -1,0 +1,38 @@
+"""Run every rule over one profile."""
+
+from __future__ import annotations
+
+from gainstage.records import Diagnosis, Finding, Profile, Unjudged
+from gainstage.rules.folding import fold
+from gainstage.rules.table import Lacking, all_rules
+
+__all__ = ["judge"]
+
+
+def judge(profile: Profile) -> Diagnosis:
+    """The verdict of all rules on a measurement, one finding a fault.
+
+    A rule that lacks what it needs (labels, a loss, an optimizer, a backward pass) is listed as not judged.
+
+    Args:
+        profile: measured or predicted.
+
+    >>> from gainstage.graph import Node, Operation, SignalGraph
+    >>> from gainstage.records import Profile, Source, Task
+    >>> graph = SignalGraph((Node(0, Operation.INPUT, "input", (), (8, 4)),), ())
+    >>> judge(Profile(graph, (), (), Task(), Source("measured", "torch"), backward=False)).ok
+    True
+    """
+    findings: list[Finding] = []
+    passed: list[str] = []
+    unjudged: list[Unjudged] = []
+    for rule in all_rules():
+        try:
+            found = rule.judge(profile)
+        except Lacking as lack:
+            unjudged.append(Unjudged(rule.code, str(lack)))
+            continue
+        findings += found
+        if not found:
+            passed.append(rule.code)
+    return Diagnosis(profile, fold(findings), tuple(passed), tuple(unjudged))

@@ -1,0 +1,190 @@
+"""GS4xx: normalisations and what goes around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gainstage.graph import Node, Operation
+from gainstage.records import ParameterProfile, Profile, Severity
+from gainstage.rules.flow import ends_in, zero_nodes
+from gainstage.rules.remedies import edit, initialize
+from gainstage.rules.table import Fault, Lacking, rule
+from gainstage.rules.words import figure, listed, place
+
+__all__: list[str] = []
+
+STARVED = 0.5  # of the level that a normalisation gives to anything but its eps
+
+
+@rule("GS401", "A batch of one under batch normalisation")
+def batch_of_one(profile: Profile) -> Iterator[Fault]:
+    """Batch normalisation in training mode sees one example.
+
+    What it does:
+    Looks for a batch normalisation in training mode when the batch holds a single example.
+
+    Why it matters:
+    It subtracts from the example its own mean: over positions all that is left is their differences, and without
+    positions it is zero, for every input. Running statistics take that in, too.
+
+    Null hypothesis:
+    With n values a channel the statistics are uncertain by 1/√n; with one example nothing can be compared over the batch.
+
+    Bound and where it comes from:
+    One example. From two on it is noisy, not wrong.
+
+    Example:
+    loader = DataLoader(data, batch_size=1) with an nn.BatchNorm2d in the model.
+
+    Remedy:
+    A larger batch, or a normalisation within the example:
+
+        nn.GroupNorm(32, channels)   # instead of nn.BatchNorm2d(channels)
+
+    Reference:
+    Ioffe and Szegedy 2015; Wu and He 2018, Group Normalization.
+    """
+    if profile.task.examples != 1:
+        return
+    nodes = [
+        n for n in _normalizations(profile) if n.function == "batch_norm" and dict(n.settings).get("training") == 1
+    ]
+    if nodes:
+        yield Fault(
+            Severity.WARNING,
+            place(nodes[0]),
+            f"{len(nodes)} batch normalisations compare one example with itself.",
+            1.0,
+            2.0,
+            "The batch holds one example.",
+            edit("Use a larger batch, or a normalisation within the example.", "nn.GroupNorm(32, channels)"),
+            nodes[0].index,
+        )
+
+
+@rule("GS402", "A normalisation gets next to nothing")
+def starved_normalization(profile: Profile) -> Iterator[Fault]:
+    """What a normalisation divides by is its eps, not the spread of the signal.
+
+    What it does:
+    Compares the spread of a normalisation's output with the root mean square of its scale. They agree unless eps
+    outweighs the variance that arrives.
+
+    Why it matters:
+    The signal is multiplied by up to 1/√eps, 316 at the usual 1e-5, and still does not have the level that the layers
+    behind were drawn for; what arrives is constant or nearly so, and what is amplified is rounding.
+
+    Null hypothesis:
+    A normalisation gives every channel (or every example) variance 1, times its scale; sampling does not matter, since
+    it divides by the very statistics it measured.
+
+    Bound and where it comes from:
+    Less than half of the expected spread: variance below a third of eps, in most channels.
+
+    Example:
+    Convolutions with weights from N(0, 1e-5²) in front of a batch normalisation; a constant input.
+
+    Remedy:
+    Draw the weights before it larger; give the input some variation:
+
+        import gainstage as gs
+
+        gs.initialize(model, batch=x)
+
+    Reference:
+    Ioffe and Szegedy 2015, eq. 1 to 4.
+    """
+    starved: list[tuple[Node, float]] = []
+    judged = False
+    for node in _normalizations(profile):
+        at = profile.by_node.get(node.index)
+        in_evaluation = node.function == "batch_norm" and dict(node.settings).get("training") != 1
+        if at is None or in_evaluation or not at.forward.finite or 0 in node.shape:
+            continue
+        scale = _scale(profile, node)
+        if scale is None or scale.weight.rms == 0:
+            continue
+        judged = True
+        share = at.forward.spread / scale.weight.rms
+        if share < STARVED and node.function != "rms_norm":
+            starved.append((node, share))
+    if not judged and any(True for _ in _normalizations(profile)):
+        raise Lacking("no normalisation with a scale was measured")
+    # A batch of one is a fault of its own; it leaves every normalisation without variance.
+    if starved and profile.task.examples > 1:
+        node, share = starved[0]
+        yield Fault(
+            Severity.WARNING,
+            place(node),
+            f"The output has {figure(share)} of the spread that its scale asks for; so have {len(starved)} "
+            f"normalisations: {listed([place(n) for n, _ in starved])}.",
+            share,
+            STARVED,
+            f"The variance that arrives is below eps ({dict(node.settings).get('eps', 1e-5):g}).",
+            initialize("Draw the weights before it larger."),
+            node.index,
+        )
+
+
+@rule("GS403", "A scale of zero with no way around it")
+def zero_scale(profile: Profile) -> Iterator[Fault]:
+    """A normalisation (or a layer scale) starts at zero and everything has to pass it.
+
+    What it does:
+    Looks for scales that are zero in every element. On a branch beside a skip that is a good start, and is left out: the
+    input must still reach the loss when nothing passes any of the zeros.
+
+    Why it matters:
+    The output is the same for every input, everything before gets no gradient, and behind a relu the scale itself
+    gets none either.
+
+    Null hypothesis:
+    Scales start at one; at zero only where a skip carries the signal.
+
+    Bound and where it comes from:
+    Exactly zero, and structure. An error if the gradient of the scale is zero as well, else a warning.
+
+    Example:
+    nn.init.zeros_(norm.weight) for every norm, where only the last of each residual branch was meant.
+
+    Remedy:
+    Start it at one:
+
+        nn.init.ones_(norm.weight)
+
+    Reference:
+    Goyal et al. 2017, section 5.1, for the zero that is meant; Zhang, Dauphin and Ma 2019.
+    """
+    graph = profile.graph
+    zeros = zero_nodes(profile)
+    scaled = frozenset(i for i in zeros if graph.nodes[i].operation in (Operation.NORMALIZATION, Operation.SCALE))
+    if not scaled or ends_in(graph, graph.inputs, scaled):
+        return
+    # The blocking ones: those without which the input would get through.
+    blocking = [i for i in sorted(scaled) if ends_in(graph, graph.inputs, scaled - {i})] or sorted(scaled)
+    node = graph.nodes[blocking[0]]
+    scale = _scale(profile, node)
+    stuck = scale is not None and (scale.gradient is None or scale.gradient.second_moment == 0)
+    paths = [_scale_path(graph.nodes[i]) for i in blocking]
+    yield Fault(
+        Severity.ERROR if stuck and profile.backward else Severity.WARNING,
+        place(node),
+        f"{len(blocking)} scales are zero in every element, and the input has no way around: {listed(paths)}.",
+        0.0,
+        1.0,
+        "What is multiplied by zero is the same for every input; no skip carries the signal past it.",
+        edit("Start these scales at one.", "torch.nn.init.ones_(norm.weight)"),
+        node.index,
+    )
+
+
+def _normalizations(profile: Profile) -> Iterator[Node]:
+    return (n for n in profile.graph.nodes if n.operation is Operation.NORMALIZATION and n.stage == "model")
+
+
+def _scale(profile: Profile, node: Node) -> ParameterProfile | None:
+    return profile.by_path.get(_scale_path(node))
+
+
+def _scale_path(node: Node) -> str:
+    return next((u.parameter for u in node.uses if u.slot in ("scale", "operand")), "")

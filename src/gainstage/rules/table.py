@@ -1,0 +1,144 @@
+"""The table of rules: one record a rule, entered by a decorator, explained by its own docstring."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gainstage.errors import UnknownNameError
+from gainstage.records import Finding, Profile, Remedy, Severity
+
+__all__ = ["SECTIONS", "Fault", "Lacking", "Rule", "all_rules", "get", "rule"]
+
+SECTIONS = (
+    "What it does",
+    "Why it matters",
+    "Null hypothesis",
+    "Bound and where it comes from",
+    "Example",
+    "Remedy",
+    "Reference",
+)
+"""The sections of every rule's docstring, in this order."""
+
+_FAMILIES = {
+    "1": "forward",
+    "2": "gradient",
+    "3": "weights",
+    "4": "structure",
+    "5": "output",
+    "6": "inputs",
+    "7": "optimisation",
+    "8": "numerics",
+    "9": "doubts",
+}
+_CODE = re.compile(r"GS([1-9])\d\d")
+
+
+class Lacking(Exception):  # noqa: N818 — it is no error: the rule is listed as not judged
+    """Raised by a rule that cannot speak; the message is what it would have needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a rule found; the table adds code and title to make it a ``Finding``.
+
+    Args:
+        severity: how bad.
+        path: where it originates; empty when it is about the whole model.
+        evidence: the measured figure in words, with its unit.
+        measured: the figure itself.
+        bound: the bound it broke.
+        cause: why, in words.
+        remedy: what to do.
+        node: the node there, if one.
+    """
+
+    severity: Severity
+    path: str
+    evidence: str
+    measured: float
+    bound: float
+    cause: str
+    remedy: Remedy
+    node: int | None = None
+
+
+Examine = Callable[[Profile], Iterator[Fault]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Args:
+        code: stable, e.g. ``GS201``; the first digit is the family.
+        title: in a few words.
+        summary: the first sentence of its docstring.
+        family: e.g. ``gradient``.
+        text: the rest of its docstring, in the sections of ``SECTIONS``.
+        examine: the pure function behind it.
+    """
+
+    code: str
+    title: str
+    summary: str
+    family: str
+    text: str
+    examine: Examine
+
+    def judge(self, profile: Profile) -> tuple[Finding, ...]:
+        """What this rule finds in a profile.
+
+        Raises:
+            Lacking: the profile does not hold what the rule needs.
+        """
+        return tuple(
+            Finding(
+                self.code, self.title, f.severity, f.path, f.evidence, f.measured, f.bound, f.cause, f.remedy, f.node
+            )
+            for f in self.examine(profile)
+        )
+
+
+_rules: dict[str, Rule] = {}
+
+
+def rule(code: str, title: str) -> Callable[[Examine], Examine]:
+    """Enter a function into the table; its docstring becomes its page.
+
+    Raises:
+        ValueError: the code is malformed or taken, or the function has no docstring.
+    """
+
+    def enter(examine: Examine) -> Examine:
+        form = _CODE.fullmatch(code)
+        summary, _, text = inspect.cleandoc(examine.__doc__ or "").partition("\n")
+        if form is None or code in _rules or not summary:
+            raise ValueError(f"The rule {code!r} needs a new code such as 'GS199' and a docstring.")
+        _rules[code] = Rule(code, title, summary, _FAMILIES[form[1]], text.strip(), examine)
+        return examine
+
+    return enter
+
+
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule, by code."""
+    return tuple(_rules[code] for code in sorted(_rules))
+
+
+def get(code: str) -> Rule:
+    """The rule of that code.
+
+    Raises:
+        UnknownNameError: there is none.
+
+    >>> get("GS201").title
+    'The gradient vanishes towards the input'
+    """
+    try:
+        return _rules[code]
+    except KeyError:
+        raise UnknownNameError("rule", code, _rules) from None

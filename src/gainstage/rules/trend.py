@@ -1,0 +1,93 @@
+"""A positive quantity through depth, and whether it drifts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+__all__ = ["BADLY", "HOPELESS", "Point", "Trend", "trend"]
+
+BADLY = 3.0
+HOPELESS = 4.0
+"""Decades. A relative step of a weight is useful between about 1e-5 (a hundred thousand steps to change it) and 1e-1 (ten):
+a window of four decades. Layers whose gradients lie four decades apart leave no learning rate that serves them all;
+three leave a window of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A value at one depth.
+
+    Args:
+        depth: weighted operations from the input.
+        node: the node it stands for (the first one measured at that depth).
+        value: the geometric median over the nodes at that depth.
+    """
+
+    depth: int
+    node: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The points by depth, at least three, and the drift between both ends.
+
+    Each end is the median of a quarter of the depths, so that one layer of unusual scale makes no trend.
+
+    >>> found = trend((depth, depth, 0.5**depth) for depth in range(12))
+    >>> round(found.factor, 9), round(found.decades, 2)
+    (0.5, -2.71)
+    """
+
+    points: tuple[Point, ...]
+
+    @property
+    def _quarter(self) -> int:
+        return max(1, len(self.points) // 4)
+
+    @property
+    def start(self) -> float:
+        """Median over the first quarter."""
+        return _middle(self.points[: self._quarter])
+
+    @property
+    def end(self) -> float:
+        """Median over the last quarter."""
+        return _middle(self.points[-self._quarter :])
+
+    @property
+    def decades(self) -> float:
+        """log10(end / start): negative where the quantity shrinks with depth."""
+        return math.log10(self.end / self.start)
+
+    @property
+    def factor(self) -> float:
+        """The mean factor from one depth to the next."""
+        return float(10 ** (self.decades / max(len(self.points) - self._quarter, 1)))
+
+    @property
+    def ends(self) -> tuple[Point, Point]:
+        """The first and the last point."""
+        return self.points[0], self.points[-1]
+
+    def first_beyond(self, decades: float) -> Point:
+        """The first point that is this many decades away from the start, or else the last."""
+        moved = (p for p in self.points if abs(math.log10(p.value / self.start)) >= decades)
+        return next(moved, self.points[-1])
+
+
+def trend(values: Iterable[tuple[int, int, float]]) -> Trend | None:
+    """The drift of ``(depth, node, value)``; None with fewer than three depths that have a positive, finite value."""
+    by_depth: dict[int, list[Point]] = {}
+    for depth, node, value in values:
+        if math.isfinite(value) and value > 0:
+            by_depth.setdefault(depth, []).append(Point(depth, node, value))
+    points = tuple(Point(d, at[0].node, _middle(at)) for d, at in sorted(by_depth.items()))
+    return Trend(points) if len(points) >= 3 else None
+
+
+def _middle(points: Iterable[Point]) -> float:
+    return math.exp(median(math.log(p.value) for p in points))
