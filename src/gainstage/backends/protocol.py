@@ -60,7 +60,8 @@ class Backend(Protocol):
         ...
 
 
-_ROOTS = {"torch": ("torch.nn", "Module")}
+_ROOTS = {"keras": ("keras", "layers.Layer"), "torch": ("torch.nn", "Module")}
+"""On PyTorch a Keras layer is a module too, so Keras comes first."""
 
 
 def backend_of(model: Any) -> Backend:
@@ -69,12 +70,27 @@ def backend_of(model: Any) -> Backend:
     Raises:
         InputError: the object is no model of a known framework.
     """
+    _refuse_legacy(model)
+    inner = getattr(model, "_orig_mod", model)
     for framework, (module, name) in _ROOTS.items():
-        root = sys.modules.get(module)
-        inner = getattr(model, "_orig_mod", model)
-        if root is not None and isinstance(inner, getattr(root, name)):
+        root: Any = sys.modules.get(module)
+        for part in name.split("."):
+            root = getattr(root, part, None)
+        if root is not None and isinstance(inner, root):
             return cast(Backend, importlib.import_module(f"gainstage.backends.{framework}"))
     received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
     raise InputError(
-        f"Expected a model (a torch.nn.Module object), received {received}. Build the model and pass the object."
+        f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the object."
     )
+
+
+def _refuse_legacy(model: Any) -> None:
+    """Keras 2, as the package ``tf_keras`` or as TensorFlow's own up to 2.15, is another framework."""
+    origins = {kind.__module__ for kind in type(model).__mro__}
+    keras = sys.modules.get("keras")
+    old = keras is not None and str(getattr(keras, "__version__", "3")).startswith("2.")
+    if any(o.split(".")[0] == "tf_keras" for o in origins) or (old and any(o.startswith("keras.") for o in origins)):
+        raise InputError(
+            f"'{type(model).__name__}' is a model of Keras 2 (tf_keras), and gainstage reads Keras 3. Build it with "
+            "`import keras` of version 3 (pip install -U keras; unset TF_USE_LEGACY_KERAS)."
+        )

@@ -1,0 +1,97 @@
+"""How a batch goes into a Keras model and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from gainstage.errors import InputError, ModelError
+
+__all__ = ["Batch", "as_array", "first_output", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The first argument of the model, as Keras's own ``fit`` hands it over.
+
+    Args:
+        structure: an array, or lists, tuples or dicts of arrays.
+        names: of the arrays in it.
+        arrays: NumPy arrays, in the order of ``keras.tree.flatten``.
+        examples: how many there are; the first axis of every input runs over them.
+    """
+
+    structure: Any
+    names: tuple[str, ...]
+    arrays: tuple[np.ndarray[Any, Any], ...]
+    examples: int
+
+    def packed(self, values: Any) -> Any:
+        """Other values in the same structure."""
+        return keras.tree.pack_sequence_as(self.structure, list(values))
+
+
+def prepare(inputs: Any) -> Batch:
+    """The arrays of a batch.
+
+    Raises:
+        InputError: no array, an empty one, or inputs that differ in their number of examples.
+
+    >>> prepare({"words": np.zeros((8, 5), int), "meta": np.zeros((8, 3))}).names
+    ('meta', 'words')
+    """
+    structure = keras.tree.map_structure(as_array, inputs) if inputs is not None else None
+    arrays = tuple(keras.tree.flatten(structure)) if structure is not None else ()
+    if not arrays or any(a.ndim == 0 or a.dtype.kind not in "fiub" for a in arrays):
+        raise InputError(
+            f"The batch holds no usable array: received {type(inputs).__name__}. Pass an array or tensor with the batch "
+            "as its first axis, or the list or dict of them that the model takes."
+        )
+    for array in arrays:
+        if array.size == 0:
+            raise InputError(
+                f"The batch is empty: received an input of shape {array.shape}. Pass at least one example."
+            )
+    counts = {a.shape[0] for a in arrays}
+    if len(counts) > 1:
+        raise InputError(f"The inputs disagree about the number of examples: {sorted(counts)}. Pass equally many.")
+    return Batch(structure, _names(structure), arrays, counts.pop())
+
+
+def _names(structure: Any, prefix: str = "") -> tuple[str, ...]:
+    if isinstance(structure, Mapping):
+        items: Any = sorted(structure.items())
+    elif isinstance(structure, (list, tuple)):
+        items = enumerate(structure)
+    else:
+        return (prefix or "0",)
+    return tuple(name for key, item in items for name in _names(item, f"{prefix}.{key}" if prefix else str(key)))
+
+
+def as_array(value: Any) -> np.ndarray[Any, Any]:
+    """A NumPy array of a tensor of any of Keras's backends; floats in Keras's own precision."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    array = np.asarray(value)
+    if array.dtype.kind == "V":  # bfloat16, which NumPy itself does not know
+        return array.astype(np.float32)
+    return array.astype(keras.config.floatx(), copy=False) if array.dtype.kind == "f" else array
+
+
+def first_output(output: Any) -> Any:
+    """What the loss sees of a model with several outputs: the first floating one.
+
+    Raises:
+        ModelError: the model returned no floating tensor.
+    """
+    for leaf in keras.tree.flatten(output):
+        if "float" in str(getattr(leaf, "dtype", "")):
+            return leaf
+    raise ModelError(
+        f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, or a list or dict "
+        "that holds one."
+    )

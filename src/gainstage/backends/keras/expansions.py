@@ -1,0 +1,90 @@
+"""What some of Keras's layers and operations do, said in smaller operations than their own code uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+__all__ = ["EXPANSIONS", "OPERATION_EXPANSIONS", "REPLAYS"]
+
+
+def _time_distributed(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    """Every step of time is an example of its own."""
+    batch, time, *rest = inputs.shape
+    arguments = {"training": training} if layer.layer._call_has_training_arg else {}
+    if mask is not None and layer.layer._call_has_mask_arg:
+        arguments["mask"] = ops.reshape(mask, (batch * time, *mask.shape[2:]))
+    inner = layer.layer(ops.reshape(inputs, (batch * time, *rest)), **arguments)
+    return ops.reshape(inner, (batch, time, *inner.shape[1:]))
+
+
+_MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
+    "concat": lambda ahead, back: ops.concatenate([ahead, back], axis=-1),
+    "sum": lambda ahead, back: ops.add(ahead, back),
+    "ave": lambda ahead, back: ops.divide(ops.add(ahead, back), 2),
+    "mul": lambda ahead, back: ops.multiply(ahead, back),
+}
+
+
+def _bidirectional(
+    layer: Any, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None
+) -> Any:
+    """One recurrent layer a way, whatever fused kernel the backend has for both."""
+    half = len(initial_state) // 2 if initial_state is not None else 0
+    states = (initial_state[:half], initial_state[half:]) if initial_state is not None else (None, None)
+    ways = []
+    for inner, state in zip((layer.forward_layer, layer.backward_layer), states, strict=True):
+        arguments = {"training": training} if inner._call_has_training_arg else {}
+        if inner._call_has_mask_arg:
+            arguments["mask"] = mask
+        out = inner(sequences, initial_state=state, **arguments)
+        ways.append(list(out) if layer.return_state else [out])
+    (ahead, *states_ahead), (back, *states_back) = ways
+    if layer.return_sequences:
+        back = ops.flip(back, axis=1)
+    outputs = (ahead, back) if layer.merge_mode is None else (_MERGES[layer.merge_mode](ahead, back),)
+    if layer.return_state:
+        return (*outputs, *states_ahead, *states_back)
+    return outputs if layer.merge_mode is None else outputs[0]
+
+
+EXPANSIONS: tuple[tuple[type, Callable[..., Any]], ...] = (
+    (layers.TimeDistributed, _time_distributed),
+    (layers.Bidirectional, _bidirectional),
+)
+"""Instead of the layer's own ``call``."""
+
+
+def _separable(operation: Any, inputs: Any, depthwise_kernel: Any, pointwise_kernel: Any) -> Any:
+    depthwise = ops.depthwise_conv(
+        inputs,
+        depthwise_kernel,
+        strides=operation.strides,
+        padding=operation.padding,
+        data_format=operation.data_format,
+        dilation_rate=operation.dilation_rate,
+    )
+    return ops.conv(depthwise, pointwise_kernel, strides=1, padding="valid", data_format=operation.data_format)
+
+
+OPERATION_EXPANSIONS: Mapping[str, Callable[..., keras.KerasTensor]] = {"SeparableConv": _separable}
+"""Instead of the operation itself."""
+
+
+def _transposed(operation: Any, inputs: Any, kernel: Any) -> Any:
+    return ops.conv_transpose(
+        inputs,
+        kernel,
+        strides=operation.strides,
+        padding=operation.padding,
+        output_padding=operation.output_padding,
+        data_format=operation.data_format,
+        dilation_rate=operation.dilation_rate,
+    )
+
+
+REPLAYS: Mapping[str, Callable[..., Any]] = {"ConvTranspose": _transposed}
+"""Operations whose own ``call`` hands padding and output padding over in the wrong order (Keras 3.15)."""

@@ -1,0 +1,142 @@
+"""Which of Keras's operations and layers is which of ours.
+
+Operations go by the name of their class in ``keras.ops``. What is in no table becomes ``UNKNOWN`` and is named.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from keras import layers
+
+from gainstage.graph import Operation
+
+__all__ = [
+    "ACTIVATIONS", "ADDITIVE", "LOSSES", "MULTIPLICATIVE", "NORMALIZATIONS", "POINTWISE", "STRUCTURAL", "TRANSPARENT",
+    "WholeLayer", "base_name", "whole_layer",
+]  # fmt: skip
+
+ACTIVATIONS: Final = {
+    "Relu": "relu", "ReLU": "relu", "Relu6": "relu6", "LeakyRelu": "leaky_relu", "Elu": "elu", "Celu": "celu",
+    "Selu": "selu", "Gelu": "gelu", "Silu": "silu", "Mish": "mish", "Sigmoid": "sigmoid", "Tanh": "tanh",
+    "Softplus": "softplus", "Softsign": "softsign", "HardSigmoid": "hardsigmoid", "HardSilu": "hardswish",
+    "HardTanh": "hardtanh", "LogSigmoid": "logsigmoid", "SoftShrink": "softshrink", "HardShrink": "hardshrink",
+    "TanhShrink": "tanhshrink", "Threshold": "threshold", "Glu": "glu", "Squareplus": "squareplus",
+    "SparsePlus": "sparse_plus", "SparseSigmoid": "sparse_sigmoid", "Erf": "erf", "Sin": "sin", "Exp": "exp",
+    "Square": "square", "Power": "pow",
+}  # fmt: skip
+"""Elementwise (and ``glu``): class of the operation to the name in gainstage's table of activations."""
+
+NORMALIZATIONS: Final = {"BatchNorm": "batch_norm", "LayerNorm": "layer_norm", "RMSNorm": "rms_norm",
+                         "Normalize": "unit_norm"}  # fmt: skip
+
+LOSSES: Final = {
+    "CategoricalCrossentropy": ("cross_entropy", "probability_nll"),
+    "SparseCategoricalCrossentropy": ("cross_entropy", "probability_nll"),
+    "BinaryCrossentropy": ("bce_logits", "bce"),
+    "CTCLoss": ("other", "other"),
+}
+"""The kind of loss from logits, and from probabilities."""
+
+_STRUCTURAL: Final = {
+    Operation.CONCATENATION: "Concatenate Stack Hstack Vstack Dstack Append",
+    Operation.POOLING: "MaxPool AveragePool AdaptiveMaxPool AdaptiveAveragePool",
+    Operation.REDUCTION: """
+        Mean Sum Max Min Amax Amin Var Std Prod Median Logsumexp Norm Moments Cumsum Cumprod Average Nanmean Nansum
+    """,
+    Operation.SOFTMAX: "Softmax LogSoftmax Sparsemax",
+    Operation.MASK: "Where Tril Triu",
+    Operation.ATTENTION: "DotProductAttention",
+    Operation.RESAMPLE: "Resize ScaleAndTranslate AffineTransform MapCoordinates",
+    Operation.RESHAPE: """
+        Pad Roll Flip Fliplr Flipud GetItem Take TakeAlongAxis Repeat Tile Split ArraySplit Unstack Slice SliceUpdate
+        Scatter ScatterUpdate Sort TopK Diagonal Diag Rot90 Real Imag Unfold Fold DepthToSpace SpaceToDepth
+        ExtractPatches ExtractSequences CropImages PadImages RFFT IRFFT FFT FFT2 Hsplit Vsplit
+    """,
+}
+STRUCTURAL: Final = {name: operation for operation, names in _STRUCTURAL.items() for name in names.split()}
+"""Operations that are neither weighted nor elementwise."""
+
+TRANSPARENT: Final = frozenset(
+    """
+    Reshape Transpose Cast SaturateCast ConvertToTensor ExpandDims Squeeze Moveaxis Swapaxes Ravel Copy BroadcastTo
+    StopGradient View Array Identity NanToNum Rearrange Nan_to_num
+    """.split()
+)
+"""Every element survives as it is: no node of its own, the symbol goes on being its producer's output."""
+
+ADDITIVE: Final = {"Add": "add", "Subtract": "sub"}
+MULTIPLICATIVE: Final = {"Multiply": "mul", "Divide": "div", "TrueDivide": "div", "DivideNoNan": "div"}
+
+POINTWISE: Final = frozenset(
+    """
+    Abs Absolute Fabs Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Clip Cos Cosh Exp2 Expm1 Log Log10 Log1p Log2
+    Reciprocal Rsqrt Sign Sinc Sinh Sqrt Tan Erfc Erfinv Round Floor Ceil Trunc Maximum Minimum Angle
+    """.split()
+)
+"""Elementwise and nonlinear, without an entry in gainstage's table of activations."""
+
+_SPELLED: Final = ADDITIVE | MULTIPLICATIVE | ACTIVATIONS
+
+
+def base_name(operation: Any) -> str:
+    """A short name for people: ``DotProductAttention`` to ``dot_product_attention``.
+
+    >>> import keras
+    >>> base_name(keras.layers.LayerNormalization())
+    'layer_normalization'
+    """
+    name = type(operation).__name__
+    return _SPELLED.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+@dataclass(frozen=True, slots=True)
+class WholeLayer:
+    """A layer that is one operation.
+
+    Args:
+        kind: the operation.
+        function: of it.
+    """
+
+    kind: Operation
+    function: str = ""
+
+
+_CELLS = (layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell, layers.StackedRNNCells)
+_DROPOUTS = (layers.Dropout, layers.AlphaDropout, layers.SpatialDropout1D, layers.SpatialDropout2D,
+             layers.SpatialDropout3D, layers.GaussianDropout, layers.GaussianNoise)  # fmt: skip
+
+_WHOLE: tuple[tuple[Any, Operation, str], ...] = (
+    (layers.BatchNormalization, Operation.NORMALIZATION, "batch_norm"),
+    (layers.LayerNormalization, Operation.NORMALIZATION, "layer_norm"),
+    (layers.GroupNormalization, Operation.NORMALIZATION, "group_norm"),
+    (layers.RMSNormalization, Operation.NORMALIZATION, "rms_norm"),
+    (layers.UnitNormalization, Operation.NORMALIZATION, "unit_norm"),
+    (layers.Normalization, Operation.NORMALIZATION, "standardization"),
+    (layers.Rescaling, Operation.SCALE, ""),
+    ((layers.LSTM, layers.LSTMCell, layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D), Operation.RECURRENT,
+     "lstm"),
+    ((layers.GRU, layers.GRUCell), Operation.RECURRENT, "gru"),
+    ((layers.RNN, *_CELLS), Operation.RECURRENT, "rnn"),
+    (_DROPOUTS, Operation.DROPOUT, ""),
+    (layers.PReLU, Operation.ACTIVATION, "prelu"),
+    (layers.Masking, Operation.MASK, ""),
+    ((layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing), Operation.RESAMPLE, ""),
+)  # fmt: skip
+
+
+def whole_layer(layer: Any) -> WholeLayer | None:
+    """What a layer is that gainstage does not look into; None for all others.
+
+    >>> whole_layer(layers.Dropout(0.5)).kind.value, whole_layer(layers.Dense(2))
+    ('dropout', None)
+    """
+    for kinds, operation, function in _WHOLE:
+        if isinstance(layer, kinds):
+            return WholeLayer(operation, function)
+    if type(layer).__module__.startswith("keras.src.layers.preprocessing.image_preprocessing"):
+        return WholeLayer(Operation.RESHAPE)  # augmentation: pictures are moved, cut or coloured
+    return None

@@ -1,0 +1,29 @@
+"""Leave a model as it was found, also when its own code raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gainstage.backends.keras.names import named_layers
+
+__all__ = ["preserved"]
+
+
+@contextmanager
+def preserved(model: Any) -> Iterator[None]:
+    """Keep what Keras notes on layers when they run on symbols: which calls they took part in."""
+    layers = {id(layer): layer for _, layer in named_layers(model)}
+    operations = list(layers.values())
+    for layer in layers.values():
+        operations += [op for op in getattr(layer, "_operations", ()) if id(op) not in layers]
+    before = [(op, list(op._inbound_nodes), list(op._outbound_nodes)) for op in operations]
+    called = [(layer, layer._called) for layer in layers.values()]
+    try:
+        yield
+    finally:
+        for op, inbound, outbound in before:
+            op._inbound_nodes[:], op._outbound_nodes[:] = inbound, outbound
+        for layer, was_called in called:
+            layer._called = was_called

@@ -1,0 +1,84 @@
+"""Do again, on arrays, what a tape has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from gainstage.backends.keras.expansions import REPLAYS
+from gainstage.backends.keras.tape import is_symbol, symbols_in
+from gainstage.backends.keras.trace import Program
+from gainstage.errors import GainstageError, ModelError
+
+__all__ = ["Tap", "replay"]
+
+Tap = Callable[[int, Any], Any]
+"""Given a node and its output, returns what goes on in its place."""
+
+
+def replay(
+    program: Program,
+    inputs: Sequence[Any],
+    weights: Mapping[str, Any],
+    *,
+    seed: int,
+    tap: Tap | None = None,
+) -> Any:
+    """Run a program as a pure function of inputs and weights: nothing of the model is changed.
+
+    Args:
+        program: what to do.
+        inputs: tensors of the backend, in the program's order.
+        weights: by path; those left out have the model's own values.
+        seed: of dropout and the like.
+        tap: sees the outputs of nodes.
+
+    Returns:
+        What the model returns, in its own structure.
+
+    Raises:
+        ModelError: the model's own code raised.
+    """
+    watched = {draft.symbol: draft.index for draft in program.drafts}
+    known: dict[int, Any] = {}
+    with keras.StatelessScope(_state(program, weights, seed)):
+        for symbol, array in zip(program.inputs, inputs, strict=True):
+            known[id(symbol)] = array
+        for symbol in program.standin_symbols:
+            known[id(symbol)] = ops.cast(program.standins[id(symbol)], symbol.dtype)
+        for step in program.steps:
+            if step.stage == "loss":
+                break
+            args, kwargs = _resolved(step.args, known), _resolved(dict(step.kwargs), known)
+            try:
+                own = REPLAYS.get(type(step.operation).__name__)
+                result = own(step.operation, *args, **kwargs) if own else step.operation(*args, **kwargs)
+            except GainstageError:
+                raise
+            except Exception as error:
+                raise ModelError(
+                    f"The model raised {type(error).__name__} in '{step.path}' ({type(step.operation).__name__}): {error}"
+                ) from error
+            for symbol, array in zip(symbols_in(step.outputs), keras.tree.flatten(result), strict=True):
+                if tap is not None and id(symbol) in watched:
+                    array = tap(watched[id(symbol)], array)
+                known[id(symbol)] = array
+        return _resolved(program.output, known)
+
+
+def _state(program: Program, weights: Mapping[str, Any], seed: int) -> list[tuple[Any, Any]]:
+    state = [(program.parameters[path], value) for path, value in weights.items()]
+    for position, variable in enumerate(program.random_states):
+        state.append((variable, ops.convert_to_tensor([seed % 2**31, position], dtype=variable.dtype)))
+    return state
+
+
+def _resolved(tree: Any, known: Mapping[int, Any]) -> Any:
+    if is_symbol(tree):
+        return known[id(tree)]
+    if isinstance(tree, (list, tuple, dict)):
+        return keras.tree.map_structure(lambda leaf: known[id(leaf)] if is_symbol(leaf) else leaf, tree)
+    return tree
