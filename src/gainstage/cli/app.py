@@ -18,7 +18,8 @@ from gainstage.errors import GainstageError
 
 __all__ = ["COMMANDS", "gainstage"]
 
-COMMANDS = {name: f"gainstage.cli.commands.{name}" for name in ("demo", "check", "fix", "plan", "init", "rule", "gain")}
+_NAMES = ("demo", "check", "fix", "plan", "init", "rule", "gain", "ask")
+COMMANDS = {name: f"gainstage.cli.commands.{name}" for name in _NAMES}
 """Every command is the object ``command`` in a module of its own."""
 
 

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gainstage.records import Check, Claim, Evidence, Figure, Outcome, Picture, Verdict
+from gainstage.records import Bound, Check, Claim, Evidence, Figure, Outcome, Picture, Verdict
 
-__all__ = ["judge"]
+__all__ = ["for_each", "judge"]
+
+
+def for_each(
+    cases: Iterable[str], figure: str, *, above: float | None = None, below: float | None = None
+) -> tuple[Bound, ...]:
+    """The same bound on a figure in every case.
+
+    >>> [bound.case for bound in for_each(["tanh", "relu"], "growth", below=1.0)]
+    ['tanh', 'relu']
+    """
+    return tuple(Bound(figure, above, below, case) for case in cases)
 
 
 def judge(
     claim: Claim,
-    figures: Mapping[str, Figure],
+    figures: Iterable[Figure],
     *,
     absent: Mapping[str, str] | None = None,
     picture: Picture | None = None,
@@ -20,7 +31,7 @@ def judge(
 
     Args:
         claim: whose criterion it is.
-        figures: by name.
+        figures: all that were measured, in any order.
         absent: cases that could not be measured here, and why.
         picture: what to show with it.
 
@@ -29,19 +40,21 @@ def judge(
 
     >>> from gainstage.records import Bound
     >>> claim = Claim("0.1", "it shrinks", (Bound("a", below=1, case="tanh"), Bound("b", below=1, case="relu")), "")
-    >>> evidence = judge(claim, {"a": Figure("a", 0.5, 0.4, 0.6), "b": Figure("b", 1.0, 0.9, 1.1)})
+    >>> evidence = judge(claim, [Figure("a", 0.5, 0.4, 0.6, case="tanh"), Figure("b", 1.0, 0.9, 1.1, case="relu")])
     >>> evidence.verdict, evidence.conditions
     ('holds under conditions', 'Holds for: tanh. Not shown for: relu.')
     """
     absent = absent or {}
+    found = {(figure.name, figure.case): figure for figure in figures}
     checks = tuple(
-        Check(b, "not measured" if b.case in absent else b.outcome(figures[b.figure])) for b in claim.criterion
+        Check(b, "not measured" if b.case in absent else b.outcome(found[b.figure, b.case])) for b in claim.criterion
     )
     cases: dict[str, Outcome] = {}
     for check in checks:
         cases[check.bound.case] = _worse(cases.get(check.bound.case, "met"), check.outcome)
-    wanted = dict.fromkeys((*(b.figure for b in claim.criterion), *claim.shows))
-    shown = tuple(figures[name] for name in wanted if name in figures)
+    wanted = [(b.figure, b.case) for b in claim.criterion]
+    wanted += [key for name in claim.shows for key in found if key[0] == name]
+    shown = tuple(found[key] for key in dict.fromkeys(wanted) if key in found)
     return Evidence(claim, shown, checks, _verdict(cases.values()), _conditions(cases, absent), picture)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from gainstage.backends.torch import record
 from gainstage.backends.torch.build import Norm, mlp
@@ -14,10 +16,10 @@ from gainstage.backends.torch.objectives import loss_function
 from gainstage.data import Dataset
 from gainstage.graph import Operation
 from gainstage.planning import Override
-from gainstage.records import NodeProfile, Profile
+from gainstage.records import Line, NodeProfile, Profile
 from gainstage.workflows import initialize
 
-__all__ = ["Depth", "Net", "depth_of", "measured", "spread_over_examples"]
+__all__ = ["Depth", "Net", "depth_of", "depths", "measured", "over_layers", "scaled", "spread_over_examples"]
 
 BATCH = 256
 """Examples in one measurement."""
@@ -119,3 +121,22 @@ def _hidden(profile: Profile, operation: Operation) -> Iterator[NodeProfile]:
     for node in profile.nodes:
         if profile.node(node).operation is operation and profile.node(node).label.startswith("hidden."):
             yield node
+
+
+def depths(net: Net, dataset: Dataset, seeds: Iterable[int]) -> list[Depth]:
+    """Signal and gradient through depth at the start, for one draw of the weights a seed."""
+    return [depth_of(measured(net.start(dataset, seed), dataset)) for seed in seeds]
+
+
+def scaled(dataset: Dataset, factor: float) -> Dataset:
+    """The same examples, louder or quieter."""
+    return replace(
+        dataset,
+        x_train=(dataset.x_train * factor).astype(np.float32),
+        x_validation=(dataset.x_validation * factor).astype(np.float32),
+    )
+
+
+def over_layers(label: str, values: Sequence[float]) -> Line:
+    """A line over layers 1, 2, …"""
+    return Line(label, tuple(float(i) for i in range(1, len(values) + 1)), tuple(values))

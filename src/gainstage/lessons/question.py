@@ -59,7 +59,7 @@ class Measured:
     """What an experiment returns.
 
     Args:
-        figures: with unique names.
+        figures: name and case together unique.
         pictures: by the id of the claim they belong to.
         absent: cases that could not be measured here, and why.
     """
@@ -111,9 +111,8 @@ def answer(question: Question, setting: Setting) -> Answer:
     for place, study in enumerate(question.studies):
         setting.progress(f"{question.number}. {study.title}", place, len(question.studies))
         measured = study.experiment(setting)
-        figures = {figure.name: figure for figure in measured.figures}
         evidence += [
-            judge(claim, figures, absent=measured.absent, picture=measured.pictures.get(claim.id))
+            judge(claim, measured.figures, absent=measured.absent, picture=measured.pictures.get(claim.id))
             for claim in study.claims
         ]
     setting.progress(f"{question.number}. done", 1, 1)

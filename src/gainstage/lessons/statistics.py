@@ -15,16 +15,16 @@ __all__ = ["exact", "factor", "mean", "share"]
 CONFIDENCE = 0.95
 
 
-def exact(name: str, value: float, unit: str = "") -> Figure:
+def exact(name: str, value: float, case: str = "", unit: str = "") -> Figure:
     """A figure in which nothing is random.
 
     >>> exact("slope of sigmoid at 0", 0.25).n
     0
     """
-    return Figure(name, value, value, value, unit)
+    return Figure(name, value, value, value, unit, 0, case)
 
 
-def mean(name: str, values: Sequence[float], unit: str = "") -> Figure:
+def mean(name: str, values: Sequence[float], case: str = "", unit: str = "") -> Figure:
     """The mean with Student's interval; one value alone has no finite interval.
 
     Raises:
@@ -38,10 +38,10 @@ def mean(name: str, values: Sequence[float], unit: str = "") -> Figure:
         raise InputError(f"The figure '{name}' needs at least one value.")
     array = np.asarray(values, np.float64)
     middle, half = float(array.mean()), _half_width(array)
-    return Figure(name, middle, middle - half, middle + half, unit, len(array))
+    return Figure(name, middle, middle - half, middle + half, unit, len(array), case)
 
 
-def factor(name: str, values: Sequence[float], unit: str = "") -> Figure:
+def factor(name: str, values: Sequence[float], case: str = "", unit: str = "") -> Figure:
     """The geometric mean of positive values with Student's interval of their logarithms.
 
     Raises:
@@ -55,10 +55,10 @@ def factor(name: str, values: Sequence[float], unit: str = "") -> Figure:
         raise InputError(f"The figure '{name}' needs positive values; received {[*values][:5]}.")
     logs = np.log(np.asarray(values, np.float64))
     middle, half = float(logs.mean()), _half_width(logs)
-    return Figure(name, _exp(middle), _exp(middle - half), _exp(middle + half), unit, len(logs))
+    return Figure(name, _exp(middle), _exp(middle - half), _exp(middle + half), unit, len(logs), case)
 
 
-def share(name: str, hits: int, n: int) -> Figure:
+def share(name: str, hits: int, n: int, case: str = "") -> Figure:
     """A share with Wilson's interval, which stays between 0 and 1 and does not vanish at either end.
 
     Source: Wilson 1927.
@@ -77,7 +77,7 @@ def share(name: str, hits: int, n: int) -> Figure:
     centre = (p + z * z / (2 * n)) / weight
     half = z / weight * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = (0.0 if hits == 0 else centre - half), (1.0 if hits == n else centre + half)
-    return Figure(name, p, low, high, "", n)
+    return Figure(name, p, low, high, "", n, case)
 
 
 def _half_width(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:

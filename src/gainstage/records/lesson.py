@@ -21,12 +21,13 @@ class Figure:
     """One measured figure with its uncertainty.
 
     Args:
-        name: what was measured, unique within its answer.
+        name: what was measured.
         value: the estimate.
         low: lower end of the 95 % confidence interval; equal to ``value`` where nothing is random.
         high: its upper end.
         unit: of all three; empty for a pure number.
         n: how many independent draws or trainings are behind it; 0 where nothing is random.
+        case: under which condition; name and case together are unique within an answer.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Figure:
     high: float
     unit: str = ""
     n: int = 0
+    case: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Bound:
         case: the condition under which the figure was taken; a claim may hold in one case and not in another.
 
     >>> Bound("loss", below=2.0).words
-    'loss below 2'
+    'below 2'
     """
 
     figure: str
@@ -58,9 +60,9 @@ class Bound:
 
     @property
     def words(self) -> str:
-        """The bound as a sentence without its case."""
-        parts = [f"{word} {value:.4g}" for word, value in (("above", self.above), ("below", self.below)) if value is not None]
-        return f"{self.figure} {' and '.join(parts)}"
+        """What the figure is asked to be."""
+        limits = (("above", self.above), ("below", self.below))
+        return ", ".join(f"{word} {value:.4g}" for word, value in limits if value is not None)
 
     def outcome(self, figure: Figure) -> Outcome:
         """How a figure meets the bound.
@@ -84,7 +86,7 @@ class Claim:
         statement: what is claimed.
         criterion: what has to be measured for it to hold; all bounds of a case together make the case.
         source: who said so.
-        shows: names of further figures to print beside those of the criterion.
+        shows: names of further figures to print beside those of the criterion, in all their cases.
     """
 
     id: str

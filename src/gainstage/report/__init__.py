@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from gainstage.records import Diagnosis, Fixed, Plan, Profile, register_renderer
+from gainstage.records import Answer, Answers, Diagnosis, Fixed, Plan, Profile, register_renderer
 from gainstage.report.json import dumps, load, loads, save
 from gainstage.report.notebook import diagnosis_html, fixed_html, plan_html, profile_html
 from gainstage.report.text import Shown, print_to, render
@@ -21,7 +21,7 @@ def _plain(record: Shown) -> str:
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
 
-for _kind in (Diagnosis, Fixed, Plan, Profile):
+for _kind in (Answer, Answers, Diagnosis, Fixed, Plan, Profile):
     register_renderer(_kind, "text/plain", _plain)
 register_renderer(Diagnosis, "text/html", diagnosis_html)
 register_renderer(Fixed, "text/html", fixed_html)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from gainstage.errors import InputError
-from gainstage.records import Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.records import Answer, Answers, Diagnosis, Finding, Fixed, Plan, Profile
 from gainstage.report.codec import decode, encode
 
 __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "save"]
@@ -21,19 +21,21 @@ __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "sav
 SCHEMA_VERSION = 1
 """Rises with every change that an older reader would refuse."""
 
-Document = Diagnosis | Fixed | Plan | Profile
+Document = Answer | Answers | Diagnosis | Fixed | Plan | Profile
 """What stands alone in a file."""
 
-KINDS: dict[str, type[Document]] = {"diagnosis": Diagnosis, "fixed": Fixed, "plan": Plan, "profile": Profile}
+KINDS: dict[str, type[Document]] = {
+    "answer": Answer, "answers": Answers, "diagnosis": Diagnosis, "fixed": Fixed, "plan": Plan, "profile": Profile,
+}  # fmt: skip
 
-D = TypeVar("D", Diagnosis, Fixed, Plan, Profile)
+D = TypeVar("D", Answer, Answers, Diagnosis, Fixed, Plan, Profile)
 
 
 def dumps(record: Document, *, indent: int | None = None) -> str:
     """The record as one JSON document.
 
     Args:
-        record: a Diagnosis, Fixed, Plan or Profile.
+        record: one of ``KINDS``.
         indent: spaces a level; None for one line.
 
     Raises:
@@ -121,7 +123,7 @@ def _check_references(record: Document) -> None:
             _check_findings(record.findings, len(record.profile.graph.nodes))
         case Profile():
             _check_profile(record)
-        case Plan():
+        case Answer() | Answers() | Plan():
             pass
 
 

@@ -34,6 +34,7 @@ def train(
     learning_rate: float = 1e-3,
     optimizer: str = "adam",
     loss: str | None = None,
+    clip: float | None = None,
     seed: int = 0,
     evaluations: int = 20,
     label: str = "",
@@ -53,13 +54,14 @@ def train(
         learning_rate: constant.
         optimizer: a key of ``OPTIMIZERS``.
         loss: a key of ``LOSSES``; by default cross-entropy for classes and the mean square for values.
+        clip: the largest norm of the whole gradient; longer ones are shortened to it. None leaves them as they are.
         seed: of the order of examples.
         evaluations: looks at the validation examples, evenly over the steps, besides the one before the first step.
         label: for charts.
         on_step: called after every step.
 
     Raises:
-        InputError: a count is not positive.
+        InputError: a count or ``clip`` is not positive.
         ModelError: the model returns no tensor of floats.
         UnknownNameError: no such optimizer or loss.
 
@@ -70,6 +72,8 @@ def train(
     """
     if min(steps, batch, evaluations) < 1:
         raise InputError(f"Counts must be positive; received steps={steps}, batch={batch}, evaluations={evaluations}.")
+    if clip is not None and not clip > 0:
+        raise InputError(f"The norm to clip gradients to must be positive; received clip={clip}.")
     criterion = loss_function(loss or ("cross_entropy" if dataset.classes else "mse"))
     stepper = make_optimizer(optimizer, model, learning_rate)
     device = next(model.parameters()).device
@@ -88,6 +92,8 @@ def train(
                     break
                 stepper.zero_grad(set_to_none=True)
                 value.backward()  # type: ignore[no-untyped-call]
+                if clip is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), clip)
                 stepper.step()
                 if step in looks:
                     seen.append(_evaluate(model, dataset, criterion, device, step))

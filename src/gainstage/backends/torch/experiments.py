@@ -1,0 +1,244 @@
+"""Measuring loops that need a framework's tensors; what they return does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gainstage.backends.torch.inputs import labelled_batch
+from gainstage.backends.torch.objectives import loss_function
+from gainstage.backends.torch.objectives import optimizer as make_optimizer
+from gainstage.backends.torch.preserve import preserved, random_state
+from gainstage.data import Dataset
+from gainstage.errors import InputError
+
+__all__ = [
+    "FirstSteps", "SoftmaxUse", "classic_weights", "first_steps", "gradient_agreement", "normalised_units",
+    "refuses_one_example", "softmax_gradient",
+]  # fmt: skip
+
+SoftmaxUse = Literal["cross_entropy", "mse", "hidden"]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSteps:
+    """What the first steps of a training do to every weight (biases and norms left out), in order of flow.
+
+    Args:
+        paths: of the weights.
+        first: ‖change‖ / ‖weight‖ of the first step.
+        moved: ‖change since the start‖ / ‖weight at the start‖ after the last step.
+        grown: ‖weight after the last step‖ / ‖weight at the start‖.
+        losses: before every step, on its batch; the last one is not finite when training diverged.
+    """
+
+    paths: tuple[str, ...]
+    first: tuple[float, ...]
+    moved: tuple[float, ...]
+    grown: tuple[float, ...]
+    losses: tuple[float, ...]
+
+
+def first_steps(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    steps: int = 50,
+    learning_rate: float = 0.05,
+    optimizer: str = "momentum",
+    batch: int = 64,
+    seed: int = 0,
+) -> FirstSteps:
+    """Train a model in place for a few steps of cross-entropy and watch how far each weight moves.
+
+    Args:
+        model: from ``(batch, features)`` to logits.
+        dataset: its training examples are used.
+        steps: at most so many; a loss that is not finite ends them.
+        learning_rate: constant.
+        optimizer: a key of ``OPTIMIZERS``.
+        batch: examples in one step, drawn with replacement.
+        seed: of the batches.
+
+    Raises:
+        InputError: steps or batch are not positive.
+
+    >>> from gainstage.data import gaussian
+    >>> first_steps(nn.Linear(2, 3), gaussian(classes=3, features=2, examples=300), steps=2).paths
+    ('weight',)
+    """
+    if min(steps, batch) < 1:
+        raise InputError(f"Counts must be positive; received steps={steps}, batch={batch}.")
+    weights = {path: p for path, p in model.named_parameters() if p.ndim > 1}
+    before = {path: p.detach().clone() for path, p in weights.items()}
+    stepper, loss = make_optimizer(optimizer, model, learning_rate), loss_function("cross_entropy")
+    x, y = torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.y_train)
+    generator = torch.Generator().manual_seed(seed)
+    first: tuple[float, ...] = ()
+    losses: list[float] = []
+    with random_state(seed):
+        for _ in range(steps):
+            chosen = torch.randint(0, len(x), (batch,), generator=generator)
+            value = loss(model(x[chosen]), y[chosen])
+            losses.append(value.item())
+            if not math.isfinite(losses[-1]):
+                break
+            stepper.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            stepper.step()
+            first = first or _moved(weights, before)
+    stepper.zero_grad(set_to_none=True)
+    grown = tuple(_norm(p) / _norm(before[path]) for path, p in weights.items())
+    return FirstSteps(tuple(weights), first, _moved(weights, before), grown, tuple(losses))
+
+
+def _moved(weights: dict[str, nn.Parameter], before: dict[str, Tensor]) -> tuple[float, ...]:
+    return tuple(_norm(p.detach() - before[path]) / _norm(before[path]) for path, p in weights.items())
+
+
+def _norm(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor.detach().double()))
+
+
+def gradient_agreement(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    steps: int = 50,
+    learning_rate: float = 0.05,
+    batch: int = 256,
+) -> float:
+    """How well a gradient still points the right way after a step along it: the mean cosine of successive gradients.
+
+    Plain gradient descent in place, in training mode, on one fixed batch, so that nothing but the step changes the
+    gradient. 1: the surface is straight on the scale of a step; 0 or below: every step overshoots.
+
+    Returns:
+        the mean over the steps; NaN when training diverged.
+
+    Source: gradient predictiveness of Santurkar et al. 2018, with the cosine in place of the distance.
+
+    >>> from gainstage.data import gaussian
+    >>> data = gaussian(classes=3, features=2, examples=300)
+    >>> gradient_agreement(nn.Linear(2, 3), data, steps=3, learning_rate=1e-4) > 0.999
+    True
+    """
+    x, y = labelled_batch(dataset, batch=batch)
+    loss, parameters = loss_function("cross_entropy"), list(model.parameters())
+    model.train()
+    cosines: list[float] = []
+    last: Tensor | None = None
+    for _ in range(steps + 1):
+        gradients = torch.autograd.grad(loss(model(x), y), parameters)
+        flat = torch.cat([g.flatten() for g in gradients]).double()
+        if not bool(torch.isfinite(flat).all()):
+            return math.nan
+        if last is not None:
+            cosines.append(float(functional.cosine_similarity(flat, last, dim=0)))
+        last = flat
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter -= learning_rate * gradient
+    return float(np.mean(cosines))
+
+
+def softmax_gradient(logits: tuple[float, ...], target: int, use: SoftmaxUse) -> tuple[float, ...]:
+    """The gradient by the logits of a softmax, for one example.
+
+    Args:
+        logits: z, with probabilities p = softmax(z).
+        target: the true class.
+        use: the loss on top: ``cross_entropy`` −log p[target]; ``mse`` the sum of (p − y)² over classes, y being
+            one-hot; ``hidden`` the softmax as a layer whose unit ``target`` alone is asked for (one row of its
+            Jacobian).
+
+    Raises:
+        InputError: the target is no class.
+
+    >>> [round(g, 3) for g in softmax_gradient((0.0, 0.0), 0, "cross_entropy")]
+    [-0.5, 0.5]
+    """
+    if not 0 <= target < len(logits):
+        raise InputError(f"The target is a class from 0 to {len(logits) - 1}; received {target}.")
+    z = torch.tensor([logits], dtype=torch.float64, requires_grad=True)
+    label = torch.tensor([target])
+    losses: dict[SoftmaxUse, Callable[[], Tensor]] = {
+        "cross_entropy": lambda: functional.cross_entropy(z, label),
+        "mse": lambda: (z.softmax(1) - functional.one_hot(label, len(logits))).square().sum(),
+        "hidden": lambda: z.softmax(1)[0, target],
+    }
+    (gradient,) = torch.autograd.grad(losses[use](), z)
+    return tuple(gradient[0].tolist())
+
+
+def normalised_units(model: nn.Module, dataset: Dataset, *, batch: int = 256) -> tuple[float, float, float]:
+    """What leaves the batch normalisations of a model in training mode, unit by unit over the batch.
+
+    Returns:
+        the largest |mean|, the smallest and the largest standard deviation (divided by the number of examples) of any
+        unit.
+
+    Raises:
+        InputError: the model has no batch normalisation.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
+    if not layers:
+        raise InputError(f"'{type(model).__name__}' has no BatchNorm1d layer to look at.")
+    seen: list[Tensor] = []
+    with preserved(model):
+        handles = [layer.register_forward_hook(lambda _m, _i, out: seen.append(out.detach())) for layer in layers]
+        try:
+            model.train()
+            with torch.no_grad():
+                model(labelled_batch(dataset, batch=batch)[0])
+        finally:
+            for handle in handles:
+                handle.remove()
+    means = torch.cat([out.mean(0) for out in seen])
+    spreads = torch.cat([out.std(0, correction=0) for out in seen])
+    return float(means.abs().max()), float(spreads.min()), float(spreads.max())
+
+
+def refuses_one_example(model: nn.Module, dataset: Dataset) -> bool:
+    """Whether a forward pass of a single example in training mode raises.
+
+    >>> from gainstage.data import gaussian
+    >>> data = gaussian(classes=3, features=2, examples=300)
+    >>> refuses_one_example(nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4)), data)
+    True
+    """
+    with preserved(model), torch.no_grad():
+        model.train()
+        try:
+            model(labelled_batch(dataset, batch=1)[0])
+        except ValueError:
+            return True
+    return False
+
+
+def classic_weights(
+    sizes: tuple[int, ...], rule: Literal["kaiming_normal_", "default"], seed: int = 0
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], ...]:
+    """The weights of ``nn.Linear`` layers as PyTorch itself draws them, each of shape (out, in).
+
+    Args:
+        sizes: widths from the input to the output.
+        rule: ``torch.nn.init.kaiming_normal_`` with ``nonlinearity='relu'``, or the layer's own default.
+        seed: of PyTorch's random numbers.
+
+    >>> [w.shape for w in classic_weights((784, 128, 10), "default")]
+    [(128, 784), (10, 128)]
+    """
+    with random_state(seed):
+        layers = [nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+        if rule == "kaiming_normal_":
+            for layer in layers:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return tuple(layer.weight.detach().numpy().copy() for layer in layers)

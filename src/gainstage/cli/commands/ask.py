@@ -1,0 +1,72 @@
+"""``gainstage ask``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from gainstage.cli.options import json_option, seed_option, traceback_option
+from gainstage.cli.output import console, progress
+from gainstage.errors import InputError
+
+if TYPE_CHECKING:
+    from gainstage.lessons import Entry
+    from gainstage.records import Answer
+
+__all__ = ["command"]
+
+
+@click.command("ask")
+@click.argument("question", required=False)
+@click.option("--all", "everything", is_flag=True, help="Answer all questions, one after the other.")
+@click.option("--quick", is_flag=True, help="A first look in seconds: fewer and shorter trainings.")
+@seed_option
+@json_option
+@traceback_option
+def command(question: str | None, everything: bool, quick: bool, seed: int, as_json: bool) -> None:
+    """List seven classic questions on initialization, or answer them with experiments that run here and now.
+
+    QUESTION is a number or a short name from the list. Every claim of an answer comes with measured figures, their
+    confidence intervals, and the verdict that follows from them.
+
+    \b
+        gainstage ask
+        gainstage ask 1 --quick
+        gainstage ask --all
+    """  # noqa: D301
+    from gainstage.lessons import QUESTIONS, find
+
+    if question and everything:
+        raise InputError(f"Received both the question '{question}' and --all. Give one of them.")
+    if everything:
+        _show([_answer(entry, seed, quick) for entry in QUESTIONS], as_json, several=True)
+    elif question:
+        _show([_answer(find(question), seed, quick)], as_json, several=False)
+    elif as_json:
+        entries = [asdict(entry) for entry in QUESTIONS]
+        click.echo(json.dumps({"schema_version": 1, "kind": "questions", "questions": entries}, indent=2))
+    else:
+        for entry in QUESTIONS:
+            click.echo(f"{entry.number}  {entry.slug:<14}  {entry.question}")
+        click.echo("\nAnswer one with 'gainstage ask 1', a first look with 'gainstage ask 1 --quick'.")
+
+
+def _answer(entry: Entry, seed: int, quick: bool) -> Answer:
+    from gainstage.lessons import Setting, answer, open_question
+
+    with progress() as report:
+        return answer(open_question(entry), Setting(seed, quick, report))
+
+
+def _show(answers: list[Answer], as_json: bool, *, several: bool) -> None:
+    from gainstage.records import Answers
+    from gainstage.report import dumps, text
+
+    record = Answers(tuple(answers)) if several else answers[0]
+    if as_json:
+        click.echo(dumps(record))
+    else:
+        text.print_to(console(), record)

@@ -1,0 +1,177 @@
+"""Question 1: vanishing gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gainstage.backends.torch.experiments import first_steps
+from gainstage.data import load
+from gainstage.lessons.criterion import for_each
+from gainstage.lessons.networks import Net, depth_of, measured
+from gainstage.lessons.question import Measured, Question, Setting, Study
+from gainstage.lessons.statistics import factor, mean
+from gainstage.lessons.trainings import Budget, accuracy_line, at_best_rate
+from gainstage.records import Claim, Line, Picture
+
+__all__ = ["QUESTION", "STARTS", "first_moves", "gradients_at_start", "learning"]
+
+STARTS = {
+    "sigmoid, default": ("sigmoid", "pytorch_default"),
+    "tanh, default": ("tanh", "pytorch_default"),
+    "sigmoid, Xavier": ("sigmoid", "glorot_normal"),
+    "tanh, Xavier": ("tanh", "glorot_normal"),
+}
+"""The cases: by the words of the report, an activation and a scheme."""
+
+DEPTHS = (4, 8, 12, 16)
+LOST = 0.1
+"""A gradient that is left with less than a tenth is called vanishing: one power of ten, a convention."""
+
+
+def gradients_at_start(setting: Setting, starts: dict[str, tuple[str, str]] = STARTS) -> Measured:
+    """The gradient at the first hidden layer against that at the last one, before any step, for several depths."""
+    dataset = load("digits", seed=setting.seed)
+    seeds = setting.seeds(6, 4)
+    figures, by_depth, by_layer = [], [], []
+    for case, (activation, scheme) in starts.items():
+        ratios = np.empty((len(seeds), len(DEPTHS)))
+        for row, seed in enumerate(seeds):
+            for column, depth in enumerate(DEPTHS):
+                found = depth_of(measured(Net(activation, depth, scheme).start(dataset, seed), dataset))
+                ratios[row, column] = found.gradient_ratio
+                if seed == seeds[0] and depth == DEPTHS[-1]:
+                    layers = tuple(float(i) for i in range(1, depth + 1))
+                    by_layer.append(Line(case, layers, tuple(g / found.gradient[-1] for g in found.gradient)))
+        slopes = [float(np.polyfit(DEPTHS, np.log10(row), 1)[0]) for row in ratios]
+        figures += [
+            factor(f"gradient at layer 1 over layer {DEPTHS[-1]}", ratios[:, -1].tolist(), case),
+            mean("powers of ten per further layer", slopes, case),
+        ]
+        by_depth.append(Line(case, tuple(map(float, DEPTHS)), tuple(np.exp(np.log(ratios).mean(axis=0)).tolist())))
+    pictures = {
+        "1.1": Picture("Gradient, as a share of that at the last hidden layer", "hidden layer", "gradient (rms)",
+                       tuple(by_layer), log_y=True),
+        "1.2": Picture("What is left of the gradient at the first layer", "hidden layers", "first / last",
+                       tuple(by_depth), log_y=True),
+    }  # fmt: skip
+    return Measured(tuple(figures), pictures)
+
+
+MOVES = {
+    "sigmoid, momentum": ("sigmoid", "pytorch_default", "momentum", 0.05),
+    "tanh, momentum": ("tanh", "pytorch_default", "momentum", 0.05),
+    "sigmoid, Adam": ("sigmoid", "pytorch_default", "adam", 1e-3),
+    "tanh, Adam": ("tanh", "pytorch_default", "adam", 1e-3),
+}
+MOVING_DEPTH, MOVING_STEPS = 10, 50
+
+
+def first_moves(setting: Setting, moves: dict[str, tuple[str, str, str, float]] = MOVES) -> Measured:
+    """How far every weight has moved after the first steps, against the last hidden layer."""
+    dataset = load("digits", seed=setting.seed)
+    figures, lines = [], []
+    for case, (activation, scheme, optimizer, rate) in moves.items():
+        ratios, itself = [], []
+        for seed in setting.seeds(5, 3):
+            model = Net(activation, MOVING_DEPTH, scheme).start(dataset, seed)
+            steps = first_steps(
+                model, dataset, steps=MOVING_STEPS, learning_rate=rate, optimizer=optimizer, seed=seed
+            )
+            ratios.append(steps.moved[0] / steps.moved[-2])
+            itself.append(steps.moved[0])
+        figures.append(mean("change of layer 1 itself", itself, case))
+        figures.append(factor(f"change of layer 1 over change of layer {MOVING_DEPTH}", ratios, case))
+        lines.append(Line(case, tuple(float(i) for i in range(1, MOVING_DEPTH + 1)), steps.moved[:-1]))
+    title = f"How far a weight has moved after {MOVING_STEPS} steps, as a share of itself"
+    picture = Picture(title, "hidden layer", "‖change‖ / ‖weight‖", tuple(lines), log_y=True)
+    return Measured(tuple(figures), {"1.3": picture})
+
+
+LOSS_BY_DEPTH = "accuracy lost by going from 2 to 10 layers (mean over training)"
+NOTICEABLE = 0.05
+"""Five points of accuracy: below that nobody would speak of a failure."""
+
+
+def learning(setting: Setting, starts: dict[str, tuple[str, str]] = STARTS) -> Measured:
+    """Training of ten hidden layers against two, each at the best of four learning rates."""
+    dataset = load("digits", seed=setting.seed)
+    seeds = setting.seeds(4, 3)
+    rates = (0.1,) if setting.quick else (0.3, 0.1, 0.03, 0.01)
+    budget = Budget(steps=setting.of(300, 150), rates=rates)
+    figures, lines = [], []
+    for case, (activation, scheme) in starts.items():
+        deep, shallow = (
+            at_best_rate(Net(activation, depth, scheme), dataset, budget, seeds, setting, f"1. training: {case}")
+            for depth in (10, 2)
+        )
+        lost = [s - d for s, d in zip(shallow.mean, deep.mean, strict=True)]
+        figures += [
+            mean(LOSS_BY_DEPTH, lost, case),
+            mean("final accuracy of 10 layers", deep.final, case),
+        ]
+        lines.append(accuracy_line(case, deep))
+    picture = Picture("Training ten hidden layers", "step", "validation accuracy", tuple(lines))
+    return Measured(tuple(figures), {"1.4": picture})
+
+
+QUESTION = Question(
+    number=1,
+    slug="vanishing",
+    question="Vanishing gradients: what are they, and how do they hurt training?",
+    text=(
+        "Backpropagation multiplies the gradient by one factor for every layer it crosses on the way to the input: "
+        "the weights of that layer times the slope of its activation. If the factor is typically below one, the "
+        "product shrinks exponentially with depth. A sigmoid's slope is at most 1/4, so with usual weights three "
+        "quarters or more of the gradient are lost in every layer; tanh has slope 1 at zero and loses gradient when its "
+        "weights are too small or its units saturate.",
+        "The layers near the input then receive almost no gradient. Under plain gradient descent they stay as they "
+        "were drawn, and everything above them has to learn from their random features, or from features that no longer "
+        "tell examples apart. Training becomes slow, or stays at the level of guessing. What a weight feels is the "
+        "gradient behind it times the signal before it: in the tanh network with small weights the one shrinks "
+        "towards the input and the other towards the output, so that all layers move equally little. Adam divides "
+        "the size of the gradient out, so that early layers move, if not always in a useful direction.",
+        "Depth alone is not the cause: the factor per layer is. With a start that brings it close to one, the same "
+        "network trains.",
+    ),
+    studies=(
+        Study("gradients before the first step", gradients_at_start, (
+            Claim(
+                "1.1", "In deep sigmoid and tanh networks gradients shrink layer by layer towards the input.",
+                for_each(STARTS, f"gradient at layer 1 over layer {DEPTHS[-1]}", below=LOST),
+                "Hochreiter 1991; Bengio et al. 1994; Glorot and Bengio 2010",
+            ),
+            Claim(
+                "1.2", "The more layers, the worse.",
+                for_each(STARTS, "powers of ten per further layer", below=0.0),
+                "Hochreiter 1991; Pascanu et al. 2013",
+            ),
+        )),
+        Study("the first steps", first_moves, (
+            Claim(
+                "1.3", "The early layers hardly move.",
+                for_each(MOVES, f"change of layer 1 over change of layer {MOVING_DEPTH}", below=LOST),
+                "Glorot and Bengio 2010", shows=("change of layer 1 itself",),
+            ),
+        )),
+        Study("training", learning, (
+            Claim(
+                "1.4", "Training a deep sigmoid or tanh network is slow or fails.",
+                for_each(STARTS, LOSS_BY_DEPTH, above=NOTICEABLE),
+                "Glorot and Bengio 2010",
+                shows=("final accuracy of 10 layers",),
+            ),
+        )),
+    ),
+    try_it=(
+        "gainstage check mlp:64x64x64x64x64x64x64x64x64x10,act=sigmoid --data digits",
+        "gainstage demo",
+    ),
+    references=(
+        "Hochreiter 1991, Untersuchungen zu dynamischen neuronalen Netzen (diploma thesis)",
+        "Bengio, Simard, Frasconi 1994, Learning long-term dependencies with gradient descent is difficult",
+        "Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward neural networks",
+        "Pascanu, Mikolov, Bengio 2013, On the difficulty of training recurrent neural networks",
+        "Schoenholz et al. 2017, Deep information propagation",
+    ),
+    setting="the 8×8 digits, hidden layers of 64 units, cross-entropy; 'default' is PyTorch's own start",
+)  # fmt: skip

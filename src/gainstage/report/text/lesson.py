@@ -1,0 +1,133 @@
+"""An answer as a page: its text, then claim after claim with figures, verdict and picture."""
+
+from __future__ import annotations
+
+import math
+
+from rich.text import Text
+
+from gainstage.errors import InputError
+from gainstage.records import Answer, Answers, Evidence, Figure, Outcome, Picture, Verdict
+from gainstage.report.series import Series
+from gainstage.report.text.page import Column, Page, Part
+from gainstage.report.text.plot import line_plot
+
+__all__ = ["add_answer", "add_answers", "interval", "summary_line"]
+
+MOST_LINES = 4  # of a text plot
+PLOT_WIDTH, PLOT_HEIGHT = 96, 10
+
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "holds": ("✓", "bold green"),
+    "holds under conditions": ("◐", "bold yellow"),
+    "does not hold": ("✗", "bold red"),
+}
+OUTCOMES: dict[Outcome, tuple[str, str]] = {
+    "met": ("yes", "green"), "broken": ("no", "red"), "open": ("open", "yellow"), "not measured": ("–", "dim"),
+}  # fmt: skip
+
+
+def add_answers(page: Page, answers: Answers) -> None:
+    """One answer after the other."""
+    for place, answer in enumerate(answers.answers):
+        if place:
+            page.blank()
+            page.blank()
+        add_answer(page, answer)
+
+
+def add_answer(page: Page, answer: Answer) -> None:
+    """Question, text, claims, and where to go on."""
+    page.line((f"{answer.number}  {page.words(answer.question)}", "bold cyan"))
+    for paragraph in answer.text:
+        page.blank()
+        page.line(page.words(paragraph))
+    for evidence in answer.evidence:
+        page.blank()
+        _add_evidence(page, evidence)
+    page.blank()
+    page.line(("Try it yourself", "bold"))
+    for line in answer.try_it:
+        page.code(line, indent=2)
+    page.blank()
+    page.line(("References", "bold"))
+    for reference in answer.references:
+        page.line("  ", page.words(reference))
+    page.blank()
+    page.line((page.words(summary_line(answer)), "dim"))
+
+
+def summary_line(answer: Answer) -> str:
+    """What the figures are of."""
+    look = "a quick look (fewer and shorter trainings; leave out --quick for figures worth quoting)"
+    took = f", {answer.seconds:.0f} s" if math.isfinite(answer.seconds) else ""
+    return (
+        f"Measured on {answer.setting}; seed {answer.seed}{took}{'; ' + look if answer.quick else ''}. "
+        "Brackets: 95 % confidence intervals over fresh draws of the weights."
+    )
+
+
+def _add_evidence(page: Page, evidence: Evidence) -> None:
+    sign, style = VERDICTS[evidence.verdict]
+    sign = sign if page.unicode else {"✓": "+", "◐": "~", "✗": "-"}[sign]
+    claim = evidence.claim
+    page.line((f"{sign} {claim.id}  {page.words(claim.statement)}", "bold"), ("  " + evidence.verdict.upper(), style))
+    if evidence.conditions:
+        page.field("", page.words(evidence.conditions))
+    _add_figures(page, evidence)
+    if claim.source:
+        page.field("claimed", page.words(claim.source))
+    if evidence.picture is not None:
+        _add_picture(page, evidence.picture)
+
+
+def _add_figures(page: Page, evidence: Evidence) -> None:
+    """Figure by figure, a row for every case: what was asked and whether it was kept."""
+    checks = {(check.bound.figure, check.bound.case): check for check in evidence.checks}
+    for name in dict.fromkeys(figure.name for figure in evidence.figures):
+        asked = dict.fromkeys(check.bound.words for check in evidence.checks if check.bound.figure == name)
+        page.line("  ", page.words(name), (f"   asked: {page.words(' or '.join(asked))}" if asked else "", "dim"))
+        title = "case" if any(figure.case for figure in evidence.figures if figure.name == name) else ""
+        rows: list[tuple[Part, ...]] = []
+        for figure in evidence.figures:
+            if figure.name == name:
+                check = checks.get((name, figure.case))
+                word: Part = OUTCOMES[check.outcome] if check else ""
+                rows.append(("    " + page.words(figure.case or "value"), (interval(figure), "bold"), word))
+        page.table((Column(f"    {title}", flexible=True), Column("measured"), Column("kept")), rows)
+
+
+def interval(figure: Figure) -> str:
+    """The figure with its interval, as many digits as the interval leaves meaning to.
+
+    >>> interval(Figure("x", 0.51234, 0.4911, 0.5322, n=5))
+    '0.512 [0.491, 0.532] (n=5)'
+    >>> interval(Figure("x", 0.25, 0.25, 0.25))
+    '0.25'
+    """
+    unit = f" {figure.unit}" if figure.unit else ""
+    if figure.n == 0:
+        return f"{_number(figure.value)}{unit}"
+    if not math.isfinite(figure.low) or not math.isfinite(figure.high):
+        return f"{_number(figure.value)}{unit} (n={figure.n}, no interval)"
+    return f"{_number(figure.value)} [{_number(figure.low)}, {_number(figure.high)}]{unit} (n={figure.n})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _add_picture(page: Page, picture: Picture) -> None:
+    lines = [Series(line.label, line.x, line.y) for line in picture.lines[:MOST_LINES]]
+    width = min(page.width - 4, PLOT_WIDTH)
+    page.blank()
+    page.line("  ", (page.words(picture.title), "italic"))
+    try:
+        plot = line_plot(
+            lines, width=width, height=PLOT_HEIGHT, x_label=picture.x_label, y_label=picture.y_label,
+            log_y=picture.log_y, unicode=page.unicode,
+        )  # fmt: skip
+    except InputError:
+        return  # the terminal is too narrow to draw in; the figures say the same
+    for row in plot.split("\n"):
+        page.verbatim(Text("  ").append_text(row))
