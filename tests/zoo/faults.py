@@ -201,8 +201,8 @@ GRADIENT = (
 UNITS = (
     fault("dead relu layer", "GS1", "2*|3*",
           lambda: altered(he(64, 64, 64, 10), lambda n: constant_(n[2].bias, -30.0)), also="GS2"),
-    fault("half of the relu units dead", "GS1", "0*|1*",
-          lambda: altered(he(64, 64, 64, 10), lambda n: constant_(n[0].bias[:32], -5.0))),
+    fault("two thirds of the relu units dead", "GS1", "0*|1*",
+          lambda: altered(he(64, 64, 64, 10), lambda n: constant_(n[0].bias[:43], -5.0))),
     fault("saturated sigmoid units", "GS1", "0*|1*|2*|3*",
           lambda: MLP(64, 64, 64, 10, activation=nn.Sigmoid, rule=spread(4.0)), also="GS2 GS5"),
     fault("softmax between layers", "GS1", "2*|3*|4*",
