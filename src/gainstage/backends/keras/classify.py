@@ -145,7 +145,8 @@ def _draft(call: Call, operation: Operation, *, uses: tuple[Use, ...] | None = N
 # -- layers that stay whole ------------------------------------------------------------------------------------------
 
 _SLOTS: Mapping[str, Slot] = {
-    "gamma": "scale", "scale": "scale", "beta": "shift", "kernel": "weight", "recurrent_kernel": "state", "bias": "bias",
+    "gamma": "scale", "scale": "scale", "beta": "shift", "kernel": "weight", "recurrent_kernel": "state",
+    "bias": "bias",
 }  # fmt: skip
 
 
@@ -365,11 +366,8 @@ def _pointwise(call: Call) -> Draft | None:
     if call.name in table.MULTIPLICATIVE:
         if len(signals) >= 2:
             return _draft(call, Operation.MULTIPLY)
-        if (
-            call.name != "Multiply"
-            and call.values[0].node is None
-            or call.number(0) is not None
-            and (call.name != "Multiply")
+        if (call.name != "Multiply" and call.values[0].node is None) or (
+            call.number(0) is not None and (call.name != "Multiply")
         ):  # a constant over the signal
             return _draft(call, Operation.ACTIVATION, function="reciprocal")
         return _draft(call, Operation.SCALE, uses=_static_uses(call, "scale"), settings=_scalar(call))

@@ -9,7 +9,7 @@ import keras
 
 from gainstage.backends.keras.replay import Tap
 
-__all__ = ["Differentiated", "differentiate"]
+__all__ = ["Differentiated", "compiled", "differentiate"]
 
 Tensors = dict[str, Any]
 Function = Callable[[Tensors, Tap], tuple[Any, Any]]
@@ -30,6 +30,21 @@ def differentiate(
         shapes: shape and dtype of every output that is tapped, by node.
     """
     return _BACKENDS[keras.config.backend()](function, weights, shapes)
+
+
+def compiled(function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+    """The function, without gradients: compiled on JAX, where one operation at a time is slow."""
+    match keras.config.backend():
+        case "jax":
+            import jax
+
+            jitted: Callable[[list[Any]], Any] = jax.jit(function)
+            return jitted
+        case "torch":
+            import torch
+
+            return torch.no_grad()(function)
+    return function
 
 
 def _tensorflow(function: Function, weights: Tensors, shapes: Mapping[int, Any]) -> Differentiated:

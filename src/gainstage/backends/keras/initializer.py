@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 from keras.src.backend.common import global_state  # the only way to learn which layer asks for values
+from keras.src.backend.common.name_scope import current_path
 
 from gainstage import schemes
 from gainstage.backends.keras.geometry import Geometry, convolution, layer_kernel, matrix
@@ -54,6 +55,7 @@ class Initializer(keras.initializers.Initializer):
         Stream(seed, "")  # and a seed that is none
         self.gain, self.seed = float(gain), int(seed)
         self._asked: Counter[str] = Counter()
+        self._geometries: dict[str, Geometry] = {}
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Values of that shape.
@@ -62,23 +64,39 @@ class Initializer(keras.initializers.Initializer):
             InputError: the scheme cannot serve the shape.
         """
         shape = tuple(int(size) for size in shape)
-        scopes = list(global_state.get_global_attribute("name_scope_stack") or ())
-        layer = next((s.caller for s in reversed(scopes) if isinstance(s.caller, keras.layers.Layer)), None)
-        geometry = _geometry(layer, shape)
-        place = f"{'/'.join(s.name for s in scopes)}:{'x'.join(map(str, shape))}"
-        if not scopes:
-            place = f"{next(_unplaced)}{place}"
-        place, self._asked[place] = f"{place}:{self._asked[place]}", self._asked[place] + 1
+        dtype = dtype or keras.config.floatx()
+        where, layer = _asking()
+        place = f"{where}:{'x'.join(map(str, shape))}"
+        if layer is not None or place not in self._geometries:
+            self._geometries[place] = _geometry(layer, shape)
+        if global_state.get_global_attribute("stateless_scope") is not None:
+            return ops.zeros(shape, dtype)  # Keras works out shapes; it asks for the values again afterwards
+        geometry, asked = self._geometries[place], self._asked[place]
+        self._asked[place] += 1
         scheme = schemes.get(self.scheme)
-        blocks = [
-            scheme.draw(geometry.kernel, self.gain, Stream(self.seed, place, block)) for block in range(geometry.blocks)
-        ]
+        streams = (Stream(self.seed, f"{place}:{asked}", block) for block in range(geometry.blocks))
+        blocks = [scheme.draw(geometry.kernel, self.gain, stream) for stream in streams]
         values = native(np.concatenate(blocks), shape, geometry.kernel, geometry.blocks, geometry.layout)
-        return ops.cast(ops.convert_to_tensor(values), dtype or keras.config.floatx())
+        return ops.cast(ops.convert_to_tensor(values), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """What ``from_config`` needs to make it again."""
         return {"scheme": self.scheme, "gain": self.gain, "seed": self.seed}
+
+
+def _asking() -> tuple[str, Any]:
+    """The names of the layers around the weight that is made now, and the innermost of them if it is at work.
+
+    A model that is built by its first call makes its weights afterwards, one by one and outside of their layers.
+    """
+    waiting = global_state.get_global_attribute("uninitialized_variables") or ()
+    working_out_shapes = global_state.get_global_attribute("stateless_scope") is not None
+    late = next((v for v in waiting if v._value is None), None) if not working_out_shapes else None
+    if late is not None:
+        return late.path.rpartition("/")[0], None
+    scopes = list(global_state.get_global_attribute("name_scope_stack") or ())
+    layer = next((s.caller for s in reversed(scopes) if isinstance(s.caller, keras.layers.Layer)), None)
+    return (current_path() if scopes else str(next(_unplaced))), layer
 
 
 def _geometry(layer: Any, shape: tuple[int, ...]) -> Geometry:

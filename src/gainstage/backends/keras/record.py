@@ -13,7 +13,7 @@ from keras import ops
 from gainstage.backends.keras.batch import Batch, as_array, first_output, prepare
 from gainstage.backends.keras.classify import Draft
 from gainstage.backends.keras.facts import task_of
-from gainstage.backends.keras.gradients import differentiate
+from gainstage.backends.keras.gradients import compiled, differentiate
 from gainstage.backends.keras.losses import Criterion, criterion_of
 from gainstage.backends.keras.moments import look_at, moments_of, token_correlation, unit_stats
 from gainstage.backends.keras.replay import Tap, replay
@@ -195,8 +195,11 @@ class _Recording:
             return None, {}
 
         def loss_at(weights: Mapping[str, Any]) -> float:
-            output = replay(self.program, self.inputs, weights, seed=self.seed)
-            return float(ops.convert_to_numpy(self._loss_of(output, first_output(output))))
+            def loss_of(arrays: list[Any]) -> Any:
+                output = replay(self.program, arrays, weights, seed=self.seed)
+                return self._loss_of(output, first_output(output))
+
+            return float(ops.convert_to_numpy(compiled(loss_of)(self.inputs)))
 
         return try_step(self.optimizer, trainable, gradients, value, loss_at)
 

@@ -131,13 +131,12 @@ class Tape:
             except Exception as error:  # code that expects numbers may reject symbols in any way it likes
                 failure = error
             del self.steps[start:], self.notes[notes:]
-        reason = f": {_first_line(failure)}" if failure is not None else "."
         path = self._paths.get(id(layer), "")
+        what = path or type(layer).__name__
+        reason = f": {_first_line(failure)}" if failure is not None else "."
         outputs = self._whole(layer, args, kwargs)
-        self.notes.append(
-            Note("GS902", f"'{path or type(layer).__name__}' cannot run on symbols, so it counts as one operation{reason}",
-                 path)
-        )  # fmt: skip
+        message = f"'{what}' cannot run on symbols, so it counts as one operation{reason}"
+        self.notes.append(Note("GS902", message, path))
         return outputs
 
     def _whole(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

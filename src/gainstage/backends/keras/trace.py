@@ -187,6 +187,6 @@ def _guarded(batch: Batch, what: str, run: Any) -> Any:
     except Exception as error:
         shapes = ", ".join(str(a.shape) for a in batch.arrays)
         raise ModelError(
-            f"The {what} raised {type(error).__name__}: {error} (inputs of shape {shapes}). Check the input's shape and "
-            f"type against what the {what} expects."
+            f"The {what} raised {type(error).__name__}: {error} (inputs of shape {shapes}). Check the input's "
+            f"shape and type against what the {what} expects."
         ) from error

@@ -131,12 +131,15 @@ def _check(assignment: Assignment, variables: Mapping[str, Any], plan: Mapping[s
     path, shape = assignment.parameter, tuple(_usable(assignment.parameter, variables, "the plan").shape)
     if shape != assignment.shape:
         raise InputError(
-            f"'{path}' has shape {shape} in the model and {assignment.shape} in the plan. Make the plan from this model."
+            f"'{path}' has shape {shape} in the model and {assignment.shape} in the plan. Make the plan from this "
+            "model."
         )
     if not all(map(math.isfinite, (assignment.gain, assignment.scale, assignment.value))):
         raise InputError(f"The plan for '{path}' has a gain, scale or value that is not finite.")
     if assignment.bias in {"centre", "uniform_fan_in"}:
         _check_weight(assignment, variables, plan)
+    elif assignment.bias == "measured" and len(assignment.values) != math.prod(shape):
+        raise InputError(f"'{path}' of shape {shape} cannot hold the {len(assignment.values)} values in the plan.")
     elif assignment.bias == "forget_one" and (len(shape) != 1 or shape[0] % _GATES):
         raise InputError(f"'{path}' of shape {shape} is not an LSTM's bias of four gates.")
     elif assignment.bias is None:
@@ -220,6 +223,8 @@ def _bias(
         case "forget_one":
             gate = len(values) // _GATES
             values[_FORGET * gate : (_FORGET + 1) * gate] = 1.0
+        case "measured":
+            values = np.asarray(assignment.values, dtype=np.float64)
         case "uniform_fan_in" if source is not None and source.kernel is not None:
             values = (2 * stream.uniform(len(values)) - 1) / math.sqrt(source.kernel.fan_in)
         case "centre" if source is not None and source.kernel is not None:
