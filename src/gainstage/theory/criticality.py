@@ -105,5 +105,6 @@ def _at(act: Activation, q: float) -> tuple[CriticalPoint, float]:
 
 def _sloped(act: Activation, q: float) -> bool:
     """Whether a gradient comes through at that level at all."""
-    unit = gaussian_moments(act, 1.0).derivative_second_moment
-    return gaussian_moments(act, q).derivative_second_moment > 1e-15 * unit
+    unit = gaussian_moments(act, 1.0)
+    size = max(unit.derivative_second_moment, unit.second_moment)
+    return gaussian_moments(act, q).derivative_second_moment > 1e-15 * size

@@ -86,7 +86,7 @@ def gain(kind: str | Activation | Elementwise, convention: Convention = "second_
         case "centred":
             return math.sqrt(q / moments.variance)
         case "backward":
-            if moments.derivative_second_moment == 0:
+            if q * moments.derivative_second_moment <= 1e-18 * moments.second_moment:
                 raise InputError(f"'{act.label}' has no backward gain: its derivative is zero at level {q:g}.")
             return 1 / math.sqrt(moments.derivative_second_moment)
 

@@ -20,6 +20,7 @@ __all__ = ["MeanField", "Regime", "correlation_map", "meanfield", "variance_map"
 Regime = Literal["ordered", "critical", "chaotic", "divergent"]
 
 _LOWEST, _HIGHEST = 1e-12, 1e12
+_NEAR = 1e-6
 _CRITICAL = 1e-6  # a depth scale above a million layers is critical for every net there is
 
 
@@ -31,8 +32,8 @@ class MeanField:
         activation: its label.
         sigma_w: spread of the weights times √fan_in.
         sigma_b: spread of the biases.
-        regime: ``ordered``: inputs become alike and gradients vanish; ``chaotic``: alike inputs part and gradients
-            explode; ``critical``: between them; ``divergent``: the level has no fixed point and grows for ever.
+        regime: by ``chi_1``. ``ordered``: gradients vanish and inputs become alike; ``chaotic``: gradients explode and
+            alike inputs part; ``critical``: between them; ``divergent``: no fixed point, the level grows for ever.
         q_star: the level it settles at, from level 1; 0 when the signal dies out, infinite when divergent.
         c_star: the correlation that two different inputs settle at; None when divergent.
         chi_1: growth of the gradient's second moment per layer; None when divergent (but for homogeneous functions).
@@ -137,10 +138,12 @@ def meanfield(kind: str | Activation | Elementwise, sigma_w: float, sigma_b: flo
     chi_1 = sigma_w**2 * moments.derivative_second_moment
     chi_q = sigma_w**2 * moments.z_f_fprime / math.sqrt(moments.level)
     regime: Regime = "critical" if abs(chi_1 - 1) < _CRITICAL else "ordered" if chi_1 < 1 else "chaotic"
-    c_star, chi_c = _fixed_correlation(act, moments.level, sigma_w, sigma_b) if regime == "chaotic" else (1.0, chi_1)
+    c_star, chi_c = 1.0, chi_1
+    if regime != "critical":
+        c_star, chi_c = _fixed_correlation(act, moments.level, sigma_w, sigma_b) or (1.0, chi_1)
     return MeanField(
         act.label, sigma_w, sigma_b, regime, level, c_star, chi_1, chi_q, _layers(chi_q), _layers(chi_c),
-        _words(regime, level, chi_1),
+        _words(regime, level, chi_1, c_star),
     )  # fmt: skip
 
 
@@ -174,24 +177,26 @@ def _fixed_level(act: Activation, sigma_w: float, sigma_b: float) -> float:
     return root(surplus, *found)
 
 
-def _fixed_correlation(act: Activation, q: float, sigma_w: float, sigma_b: float) -> tuple[float, float]:
-    """The correlation below 1 that different inputs settle at in the chaotic phase, and the slope of the map there."""
+def _fixed_correlation(act: Activation, q: float, sigma_w: float, sigma_b: float) -> tuple[float, float] | None:
+    """The correlation below 1 that different inputs settle at, and the slope of the map there; None if they become one.
+
+    There is one in the chaotic phase, and for functions that jump: alike inputs on either side of a jump always part.
+    """
     own = sigma_w**2 * gaussian_moments(act, q).second_moment + sigma_b**2
 
-    def surplus(c: float) -> float:
-        return (sigma_w**2 * correlated_moments(act, q, c)[0] + sigma_b**2) / own - c
+    def after(c: float) -> float:
+        return (sigma_w**2 * correlated_moments(act, q, c)[0] + sigma_b**2) / own
 
-    def slope(c: float) -> float:
-        return sigma_w**2 * correlated_moments(act, q, c)[1]
+    def surplus(gap: float) -> float:
+        return after(1 - gap) - (1 - gap)
 
-    # The map is convex on [0, 1] and starts at or above 0, so there is one crossing before the one at 1.
-    if surplus(0.0) <= 1e-12:
-        return 0.0, slope(0.0)
-    inside = bracket(lambda gap: surplus(1 - gap), 1e-9, 10.0, 1.0)
-    if inside is None:
-        return 1.0, slope(1.0)
-    c = 1 - root(lambda gap: surplus(1 - gap), *inside, tolerance=1e-10)
-    return c, slope(c)
+    # The map is convex on [0, 1] and starts at or above 0, so there is at most one crossing before the one at 1.
+    if surplus(_NEAR) >= 0:
+        return None
+    inside = None if surplus(1.0) <= 1e-12 else bracket(surplus, _NEAR, 10.0, 1.0)
+    c = 1 - root(surplus, *inside, tolerance=1e-10) if inside else 0.0
+    h = min(0.01, (1 - c) / 10)
+    return c, (8 * (after(c + h) - after(c - h)) - (after(c + 2 * h) - after(c - 2 * h))) / (12 * h)
 
 
 def _layers(factor: float) -> float:
@@ -201,10 +206,11 @@ def _layers(factor: float) -> float:
     return -1 / math.log(factor) if factor > 0 else 0.0
 
 
-def _words(regime: Regime, level: float, chi: float) -> str:
+def _words(regime: Regime, level: float, chi: float, c_star: float) -> str:
     where = "the signal dies out" if level == 0 else f"level {level:.4g}"
+    inputs = "inputs become alike" if c_star == 1 else "alike inputs part"
     gradient = {
-        "ordered": "inputs become alike and gradients vanish",
-        "chaotic": "alike inputs part and gradients explode",
+        "ordered": f"{inputs} and gradients vanish",
+        "chaotic": f"{inputs} and gradients explode",
     }.get(regime, "gradients keep their size")
     return f"{regime}: {where}; {gradient} (factor {chi:.4g} per layer on their second moment)"

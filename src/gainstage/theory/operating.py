@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from gainstage.errors import InputError
 from gainstage.theory.activations import Activation, Elementwise, activation
 from gainstage.theory.gains import MARGIN, carrying
@@ -73,7 +75,7 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     'tanh, 50 layers: level 0.138, so that gradients grow by no more than 2'
     """
     act = activation(kind)
-    if isinstance(depth, bool) or depth != int(depth) or depth < 1:
+    if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
         raise InputError(f"A depth is a whole number of layers, at least 1; received {depth!r} for '{act.label}'.")
     if not (growth > 0 and math.isfinite(growth)):
         raise InputError(f"The growth allowed is the log of a factor, finite and above 0; received {growth!r}.")

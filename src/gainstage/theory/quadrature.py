@@ -62,13 +62,14 @@ def _integrate(integrand: Callable[[Array], Array], edges: Array) -> Array:
     left, right = edges[:-1], edges[1:]
     coarse = _panel_sums(integrand, left, right)
     total, scale = np.zeros(coarse.shape[0]), np.zeros(coarse.shape[0])
-    error = np.empty_like(coarse)
+    error, lost = np.empty_like(coarse), ~np.isfinite(coarse).all(-1)
     for _ in range(_MOST_CUTS):
         middle = (left + right) / 2
         lower, upper = _panel_sums(integrand, left, middle), _panel_sums(integrand, middle, right)
         fine = lower + upper
-        with np.errstate(all="ignore"):
-            error = np.abs(fine - coarse)
+        lost |= ~np.isfinite(fine).all(-1)  # beyond float64: cutting finds nothing
+        fine[lost] = coarse[lost] = 0.0
+        error = np.abs(fine - coarse)
         scale = np.maximum(scale, np.abs(total) + np.abs(fine).sum(-1))
         rough = ~(error <= _TOLERANCE * scale[:, None]).all(0)
         total += fine[:, ~rough].sum(-1)
@@ -81,9 +82,8 @@ def _integrate(integrand: Callable[[Array], Array], edges: Array) -> Array:
             np.concatenate((middle[rough], right[rough])),
         )
     # Panels that stay rough hold a jump or rounding noise, of no weight, unless there is no integral.
-    with np.errstate(all="ignore"):
-        settled = error.sum(-1) <= _SETTLED * scale
-        return np.where(settled & np.isfinite(total), total + coarse.sum(-1), np.inf)
+    settled = error.sum(-1) <= _SETTLED * scale
+    return np.where(settled & ~lost, total + coarse.sum(-1), np.inf)
 
 
 def _panel_sums(integrand: Callable[[Array], Array], left: Array, right: Array) -> Array:

@@ -131,10 +131,8 @@ def _bounds(function: Elementwise) -> tuple[float, float]:
     low, high = float(near.min()), float(near.max())
     far = function(np.outer(_FAR[1:], (-1.0, 1.0)).ravel())
     slack = 0.02 * max(high - low, 1e-300)
-    return (
-        low if np.isfinite(far).all() and far.min() >= low - slack else -math.inf,
-        high if np.isfinite(far).all() and far.max() <= high + slack else math.inf,
-    )
+    # A NaN out there compares as false and leaves both sides unbounded.
+    return low if far.min() >= low - slack else -math.inf, high if far.max() <= high + slack else math.inf
 
 
 def _homogeneous(function: Elementwise) -> bool:

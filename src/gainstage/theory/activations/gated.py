@@ -17,7 +17,7 @@ def _gelu() -> Activation:
     return Activation(
         function=lambda x: x * normal_cdf(x),
         derivative=lambda x: normal_cdf(x) + x * normal_pdf(x),
-        bounds=(-0.1699712074799, math.inf),
+        bounds=(-0.16997120747990363, math.inf),
     )
 
 
@@ -33,7 +33,7 @@ def _gelu_tanh() -> Activation:
     return Activation(
         function=lambda x: 0.5 * x * (1 + np.tanh(scale * (x + cubic * x**3))),
         derivative=derivative,
-        bounds=(-0.1700406, math.inf),
+        bounds=(-0.1700407505712541, math.inf),
     )
 
 
@@ -65,7 +65,7 @@ def _mish() -> Activation:
         t = np.tanh(softplus(x))
         return np.asarray(t + x * (1 - t * t) * sigmoid(x))
 
-    return Activation(lambda x: x * np.tanh(softplus(x)), derivative, bounds=(-0.3088404, math.inf))
+    return Activation(lambda x: x * np.tanh(softplus(x)), derivative, bounds=(-0.30884341301725043, math.inf))
 
 
 @register("hardswish", "hard_silu")
