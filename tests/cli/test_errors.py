@@ -23,7 +23,7 @@ CASES = {
     "unknown data": (["check", "mlp:4x2", "--data", "mnst"], "Did you mean 'mnist'"),
     "no such file": (["check", "mlp:4x2", "--data", "absent.npz"], "no data file 'absent.npz'"),
     "data does not fit": (["check", "mlp:4x2", "--data", "digits"], "64 values"),
-    "labels out of range": (["check", "mlp:64x2", "--data", "digits"], "label"),
+    "labels out of range": (["check", "mlp:64x2", "--data", "digits"], "Labels go from 0 to 9"),
     "loss without labels": (["check", "mlp:4x2", "--loss", "mse"], "needs labels"),
     "unknown loss": (["check", "mlp:64x10", "--data", "digits", "--loss", "cross_entrpy"], "'cross_entropy'"),
     "optimizer without rate": (["check", "mlp:4x2", "--optimizer", "adam"], "without --lr"),

@@ -6,16 +6,17 @@ import math
 
 from rich.console import Console
 
-from gainstage.records import Diagnosis, TrainingCurve
+from gainstage.records import Diagnosis, Evaluation, TrainingCurve
 from gainstage.report import text
 from gainstage.report.charts import Series, curves
-from gainstage.report.text.page import Page
+from gainstage.report.text.page import Column, Page, Part
 from gainstage.report.text.plot import line_plot
 from gainstage.workflows.demo import CHECK_BATCH, ClassicDemo, DeepDemo, WeightFigure
 
 __all__ = ["picture", "tell"]
 
 PLOT_WIDTH = 100
+ACCURACY, LOSS = "validation accuracy", "validation loss"
 
 
 def tell(console: Console, demo: DeepDemo | ClassicDemo, saved_as: str) -> None:
@@ -34,7 +35,9 @@ def tell(console: Console, demo: DeepDemo | ClassicDemo, saved_as: str) -> None:
 def picture(demo: DeepDemo | ClassicDemo) -> str:
     """Both training curves as SVG."""
     title = f"The same network, two starts ({_optimizer(demo.before)})"
-    return curves(_lines(demo.before, demo.after), title=title, x_label="step", y_label="validation accuracy")
+    if isinstance(demo, DeepDemo):
+        return curves(_accuracies(demo), title=title, x_label="step", y_label=ACCURACY)
+    return curves(_losses_of(demo), title=title, x_label="step", y_label=LOSS)
 
 
 def _tell_deep(console: Console, demo: DeepDemo) -> None:
@@ -54,7 +57,7 @@ def _tell_deep(console: Console, demo: DeepDemo) -> None:
     page = _chapter(console, 4, "Train again", "same network, same data, same optimizer")
     _trained(page, demo.before, demo.after)
     page.print_to(console)
-    _plot(console, demo.before, demo.after)
+    _plot(console, _accuracies(demo), ACCURACY)
 
 
 def _tell_classic(console: Console, demo: ClassicDemo) -> None:
@@ -65,14 +68,19 @@ def _tell_classic(console: Console, demo: ClassicDemo) -> None:
     page.print_to(console)
 
     page = _chapter(console, 2, "Check", f"one forward and one backward pass on {CHECK_BATCH} examples")
-    for weight in demo.weights:
-        _drawn(page, weight)
+    columns = [
+        Column("weight", flexible=True),
+        Column("variance"),
+        Column("2 / fan_in"),
+        Column("sampling"),
+        Column(""),
+    ]
+    page.table(columns, [_drawn(weight) for weight in demo.weights])
+    page.blank()
     page.field(
-        "right", "A relu zeroes half of a centred signal, and He's factor of 2 makes up for that: right before one."
+        "right", "A relu zeroes half of a centred signal, and He's factor of 2 makes up for it: right before one."
     )
-    page.field(
-        "questionable", "No relu follows the head, so there its factor of 2 makes up for nothing.", style="yellow"
-    )
+    page.field("doubtful", "No relu follows the head, so there its factor of 2 makes up for nothing.", style="yellow")
     _start(page, demo.diagnosis)
     page.blank()
     page.print_to(console)
@@ -87,8 +95,9 @@ def _tell_classic(console: Console, demo: ClassicDemo) -> None:
 
     page = _chapter(console, 4, "Train both", "same data, same optimizer")
     _trained(page, demo.before, demo.after)
+    _compared(page, demo.before, demo.after, demo.examples[1])
     page.print_to(console)
-    _plot(console, demo.before, demo.after)
+    _plot(console, _losses_of(demo), LOSS)
 
 
 def _page(console: Console) -> Page:
@@ -111,13 +120,14 @@ def _about(page: Page, data: str, examples: tuple[int, int]) -> None:
     page.field("data", page.words(f"{data}: {examples[0]:,} to train on, {examples[1]:,} held back"))
 
 
-def _drawn(page: Page, weight: WeightFigure) -> None:
-    page.field(
-        "as drawn" if weight.as_drawn else "off", page.words(weight.path), (
-            f"  variance {weight.variance:.6f}; He: 2/{weight.fan_in} = {weight.target:.6f}, "
-            f"sampling error {weight.tolerance:.6f}"
-        ), style="green" if weight.as_drawn else "red",
-    )  # fmt: skip
+def _drawn(weight: WeightFigure) -> tuple[Part, ...]:
+    return (
+        weight.path,
+        f"{weight.variance:.6f}",
+        f"2/{weight.fan_in} = {weight.target:.6f}",
+        f"± {weight.tolerance:.6f}",
+        ("as drawn", "green") if weight.as_drawn else ("off", "red"),
+    )
 
 
 def _start(page: Page, diagnosis: Diagnosis) -> None:
@@ -142,21 +152,42 @@ def _trained(page: Page, *curves: TrainingCurve) -> None:
         page.field("guessing", f"{curves[0].chance_accuracy:.1%} right")
 
 
-def _plot(console: Console, *trainings: TrainingCurve) -> None:
+def _compared(page: Page, before: TrainingCurve, after: TrainingCurve, held: int) -> None:
+    """What the other start is worth, at the start, early, and at the end against the sampling error."""
+    page.field("start", _losses(before.evaluations[0], after.evaluations[0]))
+    if before.steps > before.evaluations[1].step:
+        page.field("early on", _losses(before.evaluations[1], after.evaluations[1]))
+    if before.final.accuracy is None or after.final.accuracy is None:
+        return
+    gained = after.final.accuracy - before.final.accuracy
+    error = math.sqrt(sum(a * (1 - a) for a in (before.final.accuracy, after.final.accuracy)) / held)
+    if abs(gained) < 2 * error:
+        verdict = "No lasting harm in a net this small: at the end both are right equally often"
+    else:
+        verdict = f"At the end the mended head is right {'more' if gained > 0 else 'less'} often"
+    page.field("verdict", f"{verdict} ({100 * gained:+.1f} points, sampling error {100 * error:.1f}).")
+
+
+def _losses(before: Evaluation, after: Evaluation) -> str:
+    return f"loss {before.loss:.3f} before and {after.loss:.3f} after mending, at step {before.step}"
+
+
+def _plot(console: Console, lines: list[Series], measure: str) -> None:
     console.print()
     width = min(console.width, PLOT_WIDTH)
-    lines = _lines(*trainings)
-    console.print(
-        line_plot(lines, width=width, x_label="step", y_label="validation accuracy", unicode=_unicode(console))
-    )
+    console.print(line_plot(lines, width=width, x_label="step", y_label=measure, unicode=_unicode(console)))
 
 
-def _lines(*trainings: TrainingCurve) -> list[Series]:
+def _accuracies(demo: DeepDemo) -> list[Series]:
     return [
-        Series(
-            curve.label,
-            tuple(float(e.step) for e in curve.evaluations),
-            tuple(math.nan if e.accuracy is None else e.accuracy for e in curve.evaluations),
-        )
-        for curve in trainings
+        _series(curve, [math.nan if e.accuracy is None else e.accuracy for e in curve.evaluations])
+        for curve in (demo.before, demo.after)
     ]
+
+
+def _losses_of(demo: ClassicDemo) -> list[Series]:
+    return [_series(curve, [e.loss for e in curve.evaluations]) for curve in (demo.before, demo.after)]
+
+
+def _series(curve: TrainingCurve, values: list[float]) -> Series:
+    return Series(curve.label, tuple(float(e.step) for e in curve.evaluations), tuple(values))

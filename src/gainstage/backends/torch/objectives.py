@@ -20,7 +20,13 @@ def _cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     # A language model keeps its classes last: (batch, positions, classes) against (batch, positions).
     if output.ndim == 3 and output.shape[:2] == target.shape and output.shape[2:] != target.shape[1:]:
         output, target = output.flatten(0, 1), target.flatten()
-    return functional.cross_entropy(output, target)
+    try:
+        return functional.cross_entropy(output, target)
+    except IndexError as error:
+        raise InputError(
+            f"Labels go from {int(target.min())} to {int(target.max())}, and the model's output has {output.shape[1]} "
+            "classes. Labels count from 0 and stay below the number of outputs."
+        ) from error
 
 
 def _shaped_like(loss: Loss) -> Loss:
