@@ -79,7 +79,7 @@ def test_a_foreign_object_in_a_record_is_a_defect_not_a_file() -> None:
         ({"schema_version": "1"}, "no gainstage document"),
         ({"schema_version": True}, "no gainstage document"),
         ({"schema_version": 0}, "no gainstage document"),
-        ({"kind": "recipe"}, "the kind 'recipe'; known are diagnosis"),
+        ({"kind": "recipe"}, "the kind 'recipe'; known are answer"),
         ({"kind": ["plan"]}, "no gainstage document"),
         ({"record": []}, r"expected an object \(Plan\), received \[\]"),
         ({"record": {}}, "Plan lacks assignments"),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from gainstage.errors import InputError
 from gainstage.records import Answer, Answers, Diagnosis, Finding, Fixed, Plan, Profile
 from gainstage.report.codec import decode, encode
+from gainstage.report.files import write_whole
 
 __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "save"]
 
@@ -155,22 +155,7 @@ def save(path: str | os.PathLike[str], record: Document) -> None:
     Raises:
         InputError: the path cannot be written.
     """
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
-        raise InputError(f"Cannot write {str(path)!r}: it is not a regular file. Name a file.")
-    text = dumps(record, indent=1) + "\n"
-    beside = target.with_name(f".gainstage-{secrets.token_hex(6)}.tmp")  # same directory: a rename there is atomic
-    try:
-        try:
-            with beside.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from error
+    write_whole(path, dumps(record, indent=1) + "\n")
 
 
 @overload

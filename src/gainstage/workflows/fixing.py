@@ -45,7 +45,10 @@ def fix(
     for scheme, patterns in _treatments(wanted):
         # The batch alone is traced: a loss would add nothing that a plan needs, and may need real labels.
         graph = backend.trace(model, x, y, loss=loss)
-        backend.apply(model, planning.plan(graph, scheme, seed=seed, only=patterns))
+        plan = planning.plan(graph, scheme, seed=seed, only=patterns)
+        backend.apply(model, plan)
+        if scheme == "auto":
+            backend.calibrate(model, plan, x)
     profile = backend.record(model, x, y, loss=loss, optimizer=optimizer, seed=diagnosis.profile.source.seed or 0)
     after = rules.judge(profile)
     worse = bool(wanted) and _errors(after) > _errors(diagnosis)

@@ -1,0 +1,124 @@
+"""Laws of the page: one file, no request, nothing that a name could break out of, readable without a script."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from gainstage.errors import InputError
+from gainstage.records import Answers, Fixed
+from gainstage.report.html import html_page, save_html
+from gainstage.report.json import loads
+
+VOID = {"meta", "input", "br", "link", "img"}
+
+
+class Reader(HTMLParser):
+    """Every element, the text that a reader sees, and whether tags are balanced."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.contents: dict[str, list[str]] = {}
+        self.balanced = True
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        self.balanced &= bool(self.open) and self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.contents.setdefault(self.open[-1] if self.open else "", []).append(data)
+
+
+@pytest.fixture(params=["sick", "healthy", "fixed", "plan"])
+def record(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_the_page_is_balanced_and_makes_no_request(record):
+    page = html_page(record)
+    reader = Reader(page)
+    assert reader.balanced
+    assert reader.open == []
+    for tag, attributes in reader.elements:
+        assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form"}
+        assert not {"src", "href", "srcset", "action", "style"} & set(attributes), (tag, attributes)
+        assert not any(name.startswith("on") for name in attributes)
+
+
+def test_the_policy_allows_exactly_what_is_there(record):
+    page = html_page(record)
+    reader = Reader(page)
+    policy = next(a["content"] for t, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    for kind, tag in (("style-src", "style"), ("script-src", "script")):
+        allowed = set(re.search(rf"{kind} ([^;]*)", policy)[1].replace("'", "").split())
+        runs = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        hashes = {"sha256-" + base64.b64encode(hashlib.sha256(r.encode()).digest()).decode() for r in runs}
+        assert hashes == allowed
+
+
+def test_the_record_travels_along(record):
+    page = html_page(record)
+    carried = re.search(r'<script type="application/json" id="record">(.*?)</script>', page, re.DOTALL)[1]
+    assert not set("<>&\u2028\u2029") & set(carried)
+    assert type(loads(carried)) is type(record)
+
+
+def test_hostile_names_stay_text(hostile, distrusted):
+    plain, plain_plan = distrusted("harmless")
+    bad, bad_plan = distrusted(hostile)
+    for ours, theirs in ((plain, bad), (plain_plan, bad_plan), (plain.before, bad.before)):
+        count = [tag for tag, _ in Reader(html_page(ours)).elements]
+        page = html_page(theirs)
+        page.encode("utf-8")
+        assert [tag for tag, _ in Reader(page).elements] == count
+
+
+def test_every_finding_is_told_whole(sick):
+    seen = " ".join(text for texts in Reader(html_page(sick)).contents.values() for text in texts)
+    for finding in sick.findings:
+        for words in (finding.code, finding.title, finding.evidence, finding.cause, finding.remedy.summary):
+            assert words in seen
+        assert all(line in seen for line in finding.remedy.code.splitlines())
+    for measured in sick.profile.nodes:
+        assert sick.profile.node(measured).path in seen
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path, plan):
+    save_html(tmp_path / "plan.html", plan)
+    assert (tmp_path / "plan.html").read_text(encoding="utf-8") == html_page(plan)
+    with pytest.raises(InputError, match="Cannot write"):
+        save_html(tmp_path / "missing" / "plan.html", plan)
+    assert [p.name for p in tmp_path.iterdir()] == ["plan.html"]
+
+
+def test_bad_input():
+    with pytest.raises(InputError, match="no page for a str"):
+        html_page("a string")
+
+
+def test_five_hundred_layers_stay_small(profile_of):
+    from gainstage.records import Diagnosis
+
+    layers = 500
+    diagnosis = Diagnosis(profile_of([1.0] * layers, [1e-3] * layers), ())
+    page = html_page(Fixed(diagnosis, diagnosis, ()))
+    body = re.sub(r'<script type="application/json".*?</script>', "", page, flags=re.DOTALL)
+    assert len(body.encode()) < 500_000
+
+
+def test_no_answers_is_a_page():
+    assert Reader(html_page(Answers(()))).balanced
