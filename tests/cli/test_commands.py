@@ -144,6 +144,14 @@ def test_fix_without_a_dry_run_says_what_it_would_do(run, tmp_path):
     assert "Nothing to apply" in healthy.out
 
 
+def test_the_second_look_measures_as_the_first_did(run):
+    fixed = loads(run("fix", "mlp:8x16x4", "--json").out, Fixed)
+    before, after = fixed.before, fixed.after
+    assert after.profile.source == before.profile.source
+    assert after.profile.task.inputs == before.profile.task.inputs
+    assert after.passed == before.passed
+
+
 def test_init_writes_the_planned_weights(run, tmp_path):
     words = ("init", "mlp:64x128x10", "--scheme", "he_normal", "--override", "head.weight=zeros", "--json")
     result = run(*words, "--out", "first.safetensors")

@@ -49,7 +49,17 @@ def fix(
         backend.apply(model, plan)
         if scheme == "auto":
             backend.calibrate(model, plan, x)
-    profile = backend.record(model, x, y, loss=loss, optimizer=optimizer, seed=diagnosis.profile.source.seed or 0)
+    first = diagnosis.profile
+    profile = backend.record(
+        model,
+        x,
+        y,
+        loss=loss,
+        optimizer=optimizer,
+        detail=first.source.detail,
+        seed=first.source.seed or 0,
+        synthetic=any(facts.synthetic for facts in first.task.inputs),
+    )
     after = rules.judge(profile)
     worse = bool(wanted) and _errors(after) > _errors(diagnosis)
     changes = tuple(
