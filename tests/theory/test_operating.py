@@ -100,7 +100,9 @@ def test_which_functions_are_centred_and_which_are_unstable() -> None:
     assert {name for name, point in points.items() if point.centred} == CENTRED
     assert {name for name, point in points.items() if not point.stable} == UNSTABLE
     for name in UNSTABLE:
-        assert f"grows by {points[name].slope:.4g} a layer" in points[name].reason
+        assert (
+            f"an error in it by {points[name].slope:.4g} and gradients by {points[name].chi:.4g}" in points[name].reason
+        )
         assert "calibration" in points[name].reason
     assert all("centred" in points[name].reason for name in CENTRED)
     # Where nothing is centred, stability at level 1 is the gain's own.

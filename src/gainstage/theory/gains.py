@@ -11,8 +11,8 @@ from gainstage.theory.activations import Activation, Elementwise, activation
 from gainstage.theory.moments import GaussianMoments, gaussian_moments
 
 __all__ = [
-    "MARGIN", "Convention", "Stability", "batch_norm_growth", "gain", "gated_chi", "gated_gain", "layer_norm_growth",
-    "stability",
+    "MARGIN", "Convention", "Stability", "batch_norm_growth", "carrying", "gain", "gated_chi", "gated_gain",
+    "layer_norm_growth", "stability",
 ]  # fmt: skip
 
 Convention = Literal["second_moment", "centred", "backward", "pytorch"]
@@ -113,7 +113,7 @@ def _pytorch(act: Activation, q: float) -> float:
         "linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4,
         "leaky_relu": math.sqrt(2 / (1 + slope**2)),
     }  # fmt: skip
-    if act.name not in table or not act.summary:
+    if act.name not in table or not act.summary:  # a user's function may bear a name, but has no summary
         raise InputError(f"PyTorch's calculate_gain has no '{act.label}'; it knows {', '.join(sorted(table))}.")
     return table[act.name]
 

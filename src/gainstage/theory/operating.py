@@ -96,15 +96,12 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     if excess(1.0) <= 0:
         total = math.exp(excess(1.0) + growth)
         return _point(unit, centred, f"{run}: level 1, gradients grow by no more than {total:.3g}")
-    found = bracket(excess, 1.0, 1 / 1.3, _LOWEST)
+    found = bracket(excess, 1.0, 0.5, _LOWEST)
     if found is None:
-        return _point(unit, centred, f"{run}: level 1, no lower one is better; {_report(unit, centred)}")
-    chosen = carrying(act, root(excess, *found))
-    return _point(
-        chosen,
-        centred,
-        f"{run}: level {chosen.level:.3g}, so that gradients grow by no more than {math.exp(growth):.3g}",
-    )
+        return _point(unit, centred, f"{run}: level 1, as no lower one is better, {_report(unit, centred)}")
+    chosen = carrying(act, root(excess, *found, tolerance=1e-10))
+    promise = f"so that gradients grow by no more than {math.exp(growth):.3g}"
+    return _point(chosen, centred, f"{run}: level {chosen.level:.3g}, {promise}")
 
 
 def _chi(moments: GaussianMoments, centred: bool) -> float:
@@ -116,10 +113,9 @@ def _slope(moments: GaussianMoments, centred: bool) -> float:
 
 
 def _report(moments: GaussianMoments, centred: bool) -> str:
-    """What happens in a net that is left to itself at this level."""
-    chi, slope = _chi(moments, centred), _slope(moments, centred)
-    drift = f"an error in it grows by {slope:.4g} a layer" if slope > 1 + MARGIN else "it is kept"
-    return f"{drift}, gradients by {chi:.4g}: wants calibration or a normalisation"
+    """What happens at this level in a net that is left to itself."""
+    factors = f"an error in it by {_slope(moments, centred):.4g} and gradients by {_chi(moments, centred):.4g}"
+    return f"where a layer multiplies {factors}: wants calibration or a normalisation"
 
 
 def _point(moments: GaussianMoments, centred: bool, reason: str) -> OperatingPoint:

@@ -41,11 +41,11 @@ def from_callable(
         found = tuple(sorted(float(kink) for kink in kinks))
         if not all(map(math.isfinite, found)):
             raise InputError(f"Kinks of the activation '{name}' are finite numbers; received {tuple(kinks)}.")
+    slope = _differences(quiet, found)
     if derivative is not None:
         _check(derivative, f"The derivative of the activation '{name}'")
-    slope = _quiet(derivative) if derivative is not None else _differences(quiet, found)
-    if derivative is not None:
-        _compare(slope, _differences(quiet, found), found, name)
+        _compare(_quiet(derivative), slope, found, name)
+        slope = _quiet(derivative)
     return Activation(quiet, slope, found, _bounds(quiet), _homogeneous(quiet), name, label=name)
 
 
