@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from gainstage.graph.operation import Operation
-from gainstage.graph.signal import Node, SignalGraph
+from gainstage.graph.signal import Node, SignalGraph, Slot
 from gainstage.graph.walk import ancestors, nearest_common_ancestor
 
 __all__ = ["fuse"]
@@ -22,6 +23,11 @@ _ELEMENTWISE = frozenset(
         Operation.NORMALIZATION,
     }
 )
+_CENTRING = frozenset({"sub", "var", "std", "var_mean", "std_mean"})
+_AFFINE: tuple[tuple[Operation, Slot, Slot], ...] = (
+    (Operation.SCALE, "scale", "scale"),
+    (Operation.OFFSET, "bias", "shift"),
+)
 _LONGEST = 16  # nodes; no normalisation or activation in use is written in more
 
 
@@ -30,35 +36,104 @@ def fuse(graph: SignalGraph) -> SignalGraph:
 
     The factors of a product that are both functions of one node alone, without a weight, form one function of that
     node: a normalisation if a mean, sum or norm over units takes part, a softmax if that is a sum of exponentials, and
-    otherwise an activation.
+    otherwise an activation. Its steps stay in the graph, marked as parts of it.
     """
     sets = ancestors(graph)
     nodes = list(graph.nodes)
     for node in graph.nodes:
+        found = _log_softmax(graph, node)
         if node.operation is Operation.MULTIPLY and node.stage == "model" and not node.uses:
-            nodes[node.index] = _fused(graph, sets, node)
+            found = _product(graph, sets, node)
+        if found is None:
+            continue
+        whole, steps = found
+        nodes[node.index] = whole
+        for index in _inner(graph, steps, node.index):
+            if nodes[index].part_of is None:
+                nodes[index] = replace(nodes[index], part_of=node.index)
+        if whole.operation is Operation.NORMALIZATION:
+            _affine(graph, nodes, whole)
     return replace(graph, nodes=tuple(nodes))
 
 
-def _fused(graph: SignalGraph, sets: tuple[int, ...], node: Node) -> Node:
+def _affine(graph: SignalGraph, nodes: list[Node], norm: Node) -> None:
+    """Scale and shift right behind a normalisation are parts of it, as they are in a layer of the framework."""
+    for operation, slot, renamed in _AFFINE:
+        readers = graph.consumers[norm.index]
+        after = nodes[readers[0]] if len(readers) == 1 and norm.index not in graph.outputs else norm
+        if after.operation is not operation or {u.slot for u in after.uses} != {slot}:
+            continue
+        uses = (*norm.uses, *(replace(use, slot=renamed) for use in after.uses))
+        whole = replace(after, operation=norm.operation, function=norm.function, inputs=norm.inputs, uses=uses)
+        nodes[norm.index] = replace(norm, part_of=whole.index, uses=())
+        nodes[whole.index] = norm = whole
+
+
+def _product(graph: SignalGraph, sets: tuple[int, ...], node: Node) -> tuple[Node, set[int]] | None:
+    """The function that a product is, with its steps."""
     first, second = node.inputs[0], node.inputs[-1]
     base = nearest_common_ancestor(sets, first, second)
     if base is None:
-        return node
+        return None
     between = _members((sets[first] | sets[second]) & ~sets[base])
     if between is None:
-        return node
+        return None
     steps = [graph.nodes[i] for i in between]
     inside = {base, *between}
     if any(s.operation not in _ELEMENTWISE or s.uses or not inside.issuperset(s.inputs) for s in steps):
-        return node
-    if any(s.operation is Operation.REDUCTION for s in steps):
-        if graph.nodes[base].function == "exp":
-            return replace(node, operation=Operation.SOFTMAX, function="softmax", inputs=(base,))
-        centred = any(s.name in ("sub", "var", "std", "var_mean") for s in steps)
-        function = "layer_norm" if centred or graph.nodes[base].name == "sub" else "rms_norm"
-        return replace(node, operation=Operation.NORMALIZATION, function=function)
-    return replace(node, operation=Operation.ACTIVATION, function="composite" if steps else "square")
+        return None
+    if not any(s.operation is Operation.REDUCTION for s in steps):
+        function = _name(steps, base)
+        return replace(node, operation=Operation.ACTIVATION, function=function, inputs=(base,)), set(between)
+    if graph.nodes[base].function == "exp":
+        start, shift = _uncentred(graph, graph.nodes[base].inputs[0])
+        whole = replace(node, operation=Operation.SOFTMAX, function="softmax", inputs=(start,))
+        return whole, {base, *between, *shift}
+    start, shift = _uncentred(graph, base)
+    centred = bool(shift) or any(s.name in _CENTRING for s in steps)
+    function = "layer_norm" if centred else "rms_norm"
+    whole = replace(node, operation=Operation.NORMALIZATION, function=function, inputs=(start,))
+    return whole, {*between, *shift}
+
+
+def _name(steps: list[Node], base: int) -> str:
+    """A composite function's own name, where it has one."""
+    if not steps:
+        return "square"
+    gated = len(steps) == 1 and steps[0].function == "sigmoid" and steps[0].inputs == (base,)
+    return "silu" if gated else "composite"
+
+
+def _log_softmax(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None:
+    """Log-softmax written as x − logsumexp(x)."""
+    if node.name != "sub" or len(node.inputs) != 2:
+        return None
+    first, second = node.inputs
+    total = graph.nodes[second]
+    if total.name != "logsumexp" or total.inputs != (first,):
+        return None
+    return replace(node, operation=Operation.SOFTMAX, function="log_softmax", inputs=(first,)), {second}
+
+
+def _uncentred(graph: SignalGraph, index: int) -> tuple[int, set[int]]:
+    """Where x − mean(x) or x − max(x) starts from, and the steps to it; the node itself where it is no such thing."""
+    node = graph.nodes[index]
+    if node.name == "sub" and len(node.inputs) == 2:
+        first, second = node.inputs
+        taken = graph.nodes[second]
+        if taken.operation is Operation.REDUCTION and taken.inputs == (first,):
+            return first, {index, second}
+    return index, set()
+
+
+def _inner(graph: SignalGraph, steps: Iterable[int], whole: int) -> set[int]:
+    """The steps that nothing outside of the function reads."""
+    inner = set(steps) - set(graph.outputs)
+    while True:
+        outside = {i for i in inner if not {*inner, whole}.issuperset(graph.consumers[i])}
+        if not outside:
+            return inner
+        inner -= outside
 
 
 def _members(bits: int) -> list[int] | None:

@@ -8,10 +8,11 @@ embeddings, position adds and masks, whose operands share an ancestor through eq
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from gainstage.graph.operation import Operation
-from gainstage.graph.signal import SignalGraph
-from gainstage.graph.walk import ancestors, fewest_weights, nearest_before, nearest_common_ancestor
+from gainstage.graph.signal import Node, SignalGraph
+from gainstage.graph.walk import ancestors, fewest_weights, nearest_before
 
 __all__ = ["Residual", "residuals", "stream_lengths"]
 
@@ -51,26 +52,51 @@ _CARRY = frozenset(
 )
 
 
+_GATED = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.SCALE})
+_TRIES = 8  # common ancestors looked at behind a gate: the gate's own few operations, and then where it forks
+
+
 def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
     """All residual adds, in order of execution."""
     sets = ancestors(graph)
     found: dict[int, Residual] = {}
     for node in graph.nodes:
-        if node.operation is not Operation.ADD or node.stage != "model" or len(node.inputs) != 2:
+        if node.operation is not Operation.ADD or node.stage != "model":
             continue
-        first, second = node.inputs
-        fork = nearest_common_ancestor(sets, first, second)
-        if fork is None or not graph.nodes[fork].from_input:
+        parted = _parted(graph, sets, node)
+        if parted is None:
             continue
-        weights = fewest_weights(graph, fork, first), fewest_weights(graph, fork, second)
-        if weights[0] == weights[1]:
-            continue
-        skip, branch = (first, second) if weights[0] < weights[1] else (second, first)
+        fork, skip, branch = parted
+        if prod(graph.nodes[skip].shape) < prod(node.shape):
+            continue  # what is broadcast (a mask, a position, a context) is not a stream
         ends = nearest_before(graph, branch, lambda n: n.operation.weighted, through=_BACK)
         before = nearest_before(graph, skip, lambda n: n.index in found, through=_CARRY)
         stream = found[before[-1]].stream if before else fork
         found[node.index] = Residual(node.index, fork, skip, branch, ends, stream)
     return tuple(found.values())
+
+
+def _parted(graph: SignalGraph, sets: tuple[int, ...], add: Node) -> tuple[int, int, int] | None:
+    """Fork, skip and branch of a sum; None where both operands are equally far from where they part."""
+    operands = add.inputs[:2] if add.name == "lerp" else add.inputs
+    if len(operands) != 2:
+        return None
+    first, second = operands
+    common = sets[first] & sets[second]
+    gated = any(nearest_before(graph, o, _multiplies, through=_GATED) for o in operands)
+    for _ in range(_TRIES if gated else 1):
+        if not common:
+            return None
+        fork = common.bit_length() - 1
+        weights = fewest_weights(graph, fork, first), fewest_weights(graph, fork, second)
+        if graph.nodes[fork].from_input and weights[0] != weights[1]:
+            return (fork, first, second) if weights[0] < weights[1] else (fork, second, first)
+        common ^= 1 << fork
+    return None
+
+
+def _multiplies(node: Node) -> bool:
+    return node.operation is Operation.MULTIPLY
 
 
 def stream_lengths(adds: tuple[Residual, ...]) -> dict[int, int]:

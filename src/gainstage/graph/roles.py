@@ -104,7 +104,7 @@ def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
                 roles[node.index] = Role.BEFORE_NORM
     for add in residuals(graph):
         for end in add.ends:
-            if end in mixing and roles[end] is not Role.BEFORE_NORM:
+            if end in mixing and roles[end] not in (Role.BEFORE_NORM, Role.GATE):
                 roles[end] = Role.BRANCH_END
     found = _attention_roles(graph) | dict.fromkeys(_heads(graph), Role.HEAD)
     return roles | {index: role for index, role in found.items() if index in mixing}

@@ -57,6 +57,7 @@ class Node:
         stage: whether it belongs to the model or to the loss.
         example_axis: the axis of the output that runs over examples; None where they cannot be told apart.
         from_input: whether its value depends on the model's input at all.
+        part_of: the later node that it is a step of, where a function written out by hand was recognised.
     """
 
     index: int
@@ -72,6 +73,7 @@ class Node:
     stage: Stage = "model"
     example_axis: int | None = None
     from_input: bool = True
+    part_of: int | None = None
 
     def uses_of(self, slot: Slot) -> tuple[Use, ...]:
         """The uses that fill one slot."""
@@ -140,10 +142,10 @@ class SignalGraph:
 
     @cached_property
     def consumers(self) -> Mapping[int, tuple[int, ...]]:
-        """For every node, the nodes that read it."""
+        """For every node, the nodes that read it; steps of a function that was recognised as a whole are left out."""
         readers: dict[int, list[int]] = {node.index: [] for node in self.nodes}
         for node in self.nodes:
-            for source in node.inputs:
+            for source in node.inputs if node.part_of is None else ():
                 readers[source].append(node.index)
         return MappingProxyType({index: tuple(dict.fromkeys(who)) for index, who in readers.items()})
 

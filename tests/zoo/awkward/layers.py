@@ -179,7 +179,7 @@ LAYERS = (
         normal(6, 8),
         expects={
             "0.weight": Expected("linear.weight", Role.BEFORE_NORM),
-            "1.weight": Expected("scale.scale", Role.NORM_SCALE),
+            "1.weight": Expected("normalization.scale", Role.NORM_SCALE),
             **HEAD,
         },
     ),

@@ -24,6 +24,7 @@ class Batch:
         tensors: all tensors among them with a name, in order.
         examples: how many examples there are.
         example_axis: along which axis of the inputs.
+        masks: names of the tensors that hold nothing but zeros and −inf, as attention masks do.
     """
 
     args: tuple[Any, ...]
@@ -31,6 +32,7 @@ class Batch:
     tensors: tuple[tuple[str, torch.Tensor], ...]
     examples: int
     example_axis: int = 0
+    masks: frozenset[str] = frozenset()
 
     def call(self, model: nn.Module) -> Any:
         """Run the model.
@@ -86,7 +88,14 @@ def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
     if labels and first.dim() > 1 and first.shape[0] != labels[0] and first.shape[1] == labels[0]:
         axis = 1
     examples = first.shape[axis] if first.dim() else 1
-    return Batch(args, kwargs, tensors, examples, axis)
+    return Batch(args, kwargs, tensors, examples, axis, frozenset(name for name, t in tensors if _is_mask(t)))
+
+
+def _is_mask(tensor: torch.Tensor) -> bool:
+    if not tensor.is_floating_point() or tensor.is_meta:
+        return False
+    low, high = torch.aminmax(tensor)
+    return bool(low == -torch.inf) and bool(high <= 0) and bool(((tensor == 0) | (tensor == -torch.inf)).all())
 
 
 def _map(tree: Any, change: Any) -> Any:

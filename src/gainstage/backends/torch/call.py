@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gainstage.backends.torch.values import Value
+from gainstage.backends.torch.values import Value, dense
 from gainstage.graph import KernelShape, Layout, Operation, Slot, Stage, Use
 
 __all__ = ["Call", "Draft", "draft_of", "signals_of", "uses_of"]
@@ -55,6 +55,11 @@ class Call:
     def pairs(self) -> list[tuple[torch.Tensor, Value]]:
         """Every tensor with what is known of it."""
         return list(zip(self.tensors, self.values, strict=True))
+
+    def of(self, argument: torch.Tensor) -> Value:
+        """What is known of one of the arguments."""
+        tensor = dense(argument)
+        return next(value for known, value in self.pairs() if known is tensor)
 
     def argument(self, name: str, default: Any = None) -> Any:
         """The argument of that name in the operation's schema."""

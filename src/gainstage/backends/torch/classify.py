@@ -53,14 +53,14 @@ def _embedding(call: Call) -> Draft | None:
         weight, value = call.tensors[0], call.values[0]
     else:
         return None
-    if value.node is not None:
-        return None
+    if value.node is not None:  # rows of a signal
+        return draft_of(call, Operation.RESHAPE)
     kernel = KernelShape(weight.shape[-1], weight.shape[0]) if weight.dim() == 2 else None
     return draft_of(call, Operation.EMBEDDING, uses=uses_of(value, "weight"), kernel=kernel, layout="in_out")
 
 
 _MATRIX = {
-    **dict.fromkeys(("mm", "bmm", "mv", "linear", "dot", "matmul"), (0, 1)),
+    **dict.fromkeys(("mm", "bmm", "mv", "linear", "dot", "matmul", "_grouped_mm"), (0, 1)),
     **dict.fromkeys(("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation"), (1, 2)),
 }
 """Matrix products, with the positions of their two factors."""
@@ -71,8 +71,7 @@ def _linear(call: Call) -> Draft | None:
     if call.name not in _MATRIX:
         return None
     first, second = (call.args[i] for i in _MATRIX[call.name])
-    by_id = {id(t): v for t, v in call.pairs()}
-    left, right = by_id[id(first)], by_id[id(second)]
+    left, right = call.of(first), call.of(second)
     if left.node is not None and right.node is not None and not (left.discrete or right.discrete):
         return draft_of(call, Operation.MATMUL)
     weight_is_right = right.node is None
@@ -119,8 +118,7 @@ def _convolution(call: Call) -> Draft | None:
         return None
     weight, transposed = call.argument("weight"), bool(call.argument("transposed", False))
     groups = int(call.argument("groups", 1))
-    by_id = {id(t): v for t, v in call.pairs()}
-    value = by_id[id(weight)]
+    value = call.of(weight)
     if value.node is not None:
         return draft_of(call, Operation.MATMUL, function="dynamic_convolution")
     if not value.derivations:
@@ -132,7 +130,7 @@ def _convolution(call: Call) -> Draft | None:
     else:
         kernel = KernelShape(weight.shape[0], weight.shape[1] * groups, taps, groups)
     bias = call.argument("bias")
-    uses = uses_of(value, "weight") + (uses_of(by_id[id(bias)], "bias") if bias is not None else ())
+    uses = uses_of(value, "weight") + (uses_of(call.of(bias), "bias") if bias is not None else ())
     layout: Layout = "in_out" if transposed else "out_in"
     return draft_of(
         call,
@@ -148,13 +146,12 @@ def _normalization(call: Call) -> Draft | None:
     function = table.NORMALIZATIONS.get(call.name)
     if function is None:
         return None
-    by_id = {id(t): v for t, v in call.pairs()}
     uses: tuple[Use, ...] = ()
     slots: tuple[tuple[str, Slot], ...] = (("weight", "scale"), ("bias", "shift"))
     for formal, slot in slots:
         tensor = call.argument(formal)
         if tensor is not None:
-            uses += uses_of(by_id[id(tensor)], slot)
+            uses += uses_of(call.of(tensor), slot)
     training = call.argument("training", call.argument("train", call.name != "_native_batch_norm_legit_no_training"))
     settings: tuple[tuple[str, float], ...] = (("eps", call.number("eps", 1e-5)),)
     if function == "batch_norm":
@@ -166,8 +163,9 @@ def _loss(call: Call) -> Draft | None:
     function = table.LOSSES.get(call.name)
     if function is None:
         return None
-    # ATen's numbers: 0 keeps every example, 1 takes the mean, 2 the sum.
-    return draft_of(call, Operation.LOSS, function=function, settings=(("reduction", call.number("reduction", 1.0)),))
+    # ATen's numbers: 0 keeps every example, 1 takes the mean, 2 the sum. Operands arrive broadcast to each other.
+    settings = (("reduction", call.number("reduction", 1.0)), ("terms", float(call.tensors[0].numel())))
+    return draft_of(call, Operation.LOSS, function=function, settings=settings)
 
 
 def _structural(call: Call) -> Draft | None:

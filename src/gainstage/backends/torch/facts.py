@@ -32,7 +32,9 @@ def task_of(
     """All facts about one observation."""
     graph = seen.graph
     inputs = tuple(
-        _input(tensor, node, graph, synthetic) for (_, tensor), node in zip(batch.tensors, graph.inputs, strict=True)
+        _input(tensor, node, graph, synthetic)
+        for (name, tensor), node in zip(batch.tensors, graph.inputs, strict=True)
+        if name not in batch.masks
     )
     labels = labels_of(batch, target, seen.own_loss)
     output = _output(seen, labels)

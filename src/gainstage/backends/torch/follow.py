@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from gainstage.backends.torch.axes import axis_of, stride_at, without
-from gainstage.backends.torch.values import Value
+from gainstage.backends.torch.values import Value, dense
 
 __all__ = ["follow", "order_of"]
 
@@ -23,12 +23,17 @@ _REDUCING = {"select": 1, "unbind": 1, "mean": 1, "sum": 1, "amax": 1, "amin": 1
              "nanmedian": 1, "count_nonzero": 1}  # fmt: skip
 """Operations that take axes away, with the position of the argument that names them."""
 
-_FACTORS = {**dict.fromkeys(("mm", "bmm", "mv", "dot", "linear", "matmul"), 0),
+_FACTORS = {**dict.fromkeys(("mm", "bmm", "mv", "dot", "linear", "matmul", "_grouped_mm"), 0),
             **dict.fromkeys(("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation"), 1)}  # fmt: skip
 """Matrix products, with the position of their first factor."""
 
 _FIRST_AXES = frozenset({"embedding", "view_as_real", "unfold"})  # what is new stands behind what was there
-_REORDERED = frozenset({"as_strided", "masked_select", "nonzero", "_pack_padded_sequence", "unique_consecutive"})
+_REORDERED = frozenset(
+    """
+    as_strided masked_select nonzero histc _pack_padded_sequence
+    to_padded_tensor _jagged_to_padded_dense_forward _padded_dense_to_jagged_forward
+    """.split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,8 @@ def _through_product(name: str, args: tuple[Any, ...], operand: _Operand, out: t
     rank = operand.tensor.dim()
     if name == "linear":
         return lambda axis: axis if axis < rank - 1 else None
-    first = operand.tensor is args[_FACTORS[name]]
-    if not first and operand.tensor is not args[_FACTORS[name] + 1]:  # what is added to the product
+    first = operand.tensor is dense(args[_FACTORS[name]])
+    if not first and operand.tensor is not dense(args[_FACTORS[name] + 1]):  # what is added to the product
         return lambda axis: axis + out.dim() - rank
     summed = rank - 1 if first or rank == 1 else rank - 2
 

@@ -23,7 +23,7 @@ from gainstage.backends.torch.call import Draft
 from gainstage.backends.torch.classify import classify
 from gainstage.backends.torch.follow import follow, order_of
 from gainstage.backends.torch.sequence import Sequence, sequence_number
-from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, join, merged
+from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, dense, join, merged
 from gainstage.graph import Operation, Stage
 
 __all__ = ["Eye", "Interpreter"]
@@ -38,7 +38,7 @@ _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 def tensors_in(tree: Any) -> list[torch.Tensor]:
     """All tensors in nested arguments, in order."""
     if isinstance(tree, torch.Tensor):
-        return [tree]
+        return [dense(tree)]
     if isinstance(tree, PackedSequence):
         return [tree.data]
     if isinstance(tree, (list, tuple)):
@@ -62,7 +62,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.drafts: list[Draft] = []
         self.stage: Stage = "model"
         self.sequence = Sequence(last=sequence_number())
-        self.region_gradients: dict[int, Any] = {}
+        self.region_gradients: dict[int, tuple[Any, ...]] = {}
         self._values = Values(examples)
         self._examples = examples
         self._eye = eye
@@ -73,15 +73,15 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     # -- what the caller tells ---------------------------------------------------------------------------------------
 
-    def add_input(self, tensor: torch.Tensor, name: str, example_axis: int = 0) -> None:
-        """Declare an input of the model."""
+    def add_input(self, tensor: torch.Tensor, name: str, example_axis: int = 0, *, mask: bool = False) -> None:
+        """Declare an input of the model; a mask carries no signal, whatever its type."""
         unit = (1 if tensor.dim() in (4, 5) else tensor.dim() - 1) if tensor.dim() > 1 else None
         shape = tuple(tensor.shape)
         known = example_axis < len(shape) and shape[example_axis] == self._examples
         stride = stride_at(shape, example_axis) if known else None
         draft = Draft(Operation.INPUT, "input", shape=shape, function=name, example_stride=stride, unit_axis=unit)
         node = self._append(draft, tensor)
-        discrete = not (tensor.is_floating_point() or tensor.is_complex())
+        discrete = mask or not (tensor.is_floating_point() or tensor.is_complex())
         value = Value(node=node, discrete=discrete, from_input=True, example_stride=stride, unit_axis=unit)
         self._values.overwrite(tensor, value)
 
@@ -105,7 +105,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """A module ends its forward; a recurrent one becomes one node here."""
         if self._region is module:
             self._region = None
-            self._close_region(module, tensors_in(inputs), tensors_in(outputs))
+            if outputs is not None:  # it did not raise
+                self._close_region(module, tensors_in(inputs), tensors_in(outputs))
         self._modules.pop()
 
     def _close_region(self, module: nn.Module, inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
@@ -134,8 +135,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             stride = None if axis is None or axis < 0 else stride_at(tensor.shape, axis)
             value = Value(node=node, from_input=lead.from_input, example_stride=stride, unit_axis=tensor.dim() - 1)
             self._values.overwrite(tensor, value)
-        if out.grad_fn is not None:
-            self.region_gradients[node] = out.grad_fn
+        self.region_gradients[node] = tuple(t.grad_fn for t in outputs if t.grad_fn is not None)
         self.sequence.last = sequence_number()
         self.sequence.previous = None
 

@@ -13,6 +13,7 @@ from torch.nn.modules import module as module_hooks
 
 from gainstage.backends.torch.assemble import assemble, named_parameters
 from gainstage.backends.torch.batch import Batch, first_output, own_loss
+from gainstage.backends.torch.checkpoints import transparent_checkpoints
 from gainstage.backends.torch.interpreter import Eye, Interpreter
 from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
@@ -32,7 +33,7 @@ class Observation:
         loss: the loss, or None where there was none to compute.
         own_loss: whether the model computed it itself.
         owners: node by autograd sequence number.
-        region_gradients: autograd nodes of recurrent layers, by node.
+        region_gradients: autograd nodes of the outputs of recurrent layers, by node.
     """
 
     graph: SignalGraph
@@ -40,7 +41,7 @@ class Observation:
     loss: torch.Tensor | None
     own_loss: bool
     owners: dict[int, int | None]
-    region_gradients: dict[int, Any]
+    region_gradients: dict[int, tuple[Any, ...]]
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def _module_paths(model: nn.Module, interpreter: Interpreter) -> Iterator[None]:
 
     handles = [
         module_hooks.register_module_forward_pre_hook(enter),
-        module_hooks.register_module_forward_hook(leave),
+        module_hooks.register_module_forward_hook(leave, always_call=True),
     ]
     try:
         yield
@@ -89,9 +90,9 @@ def observe(
     """
     parameters, aliases = named_parameters(model)
     interpreter = Interpreter(parameters, batch.examples, eye)
-    with _unfused_attention(), _module_paths(model, interpreter), interpreter:
+    with _unfused_attention(), transparent_checkpoints(), _module_paths(model, interpreter), interpreter:
         for name, tensor in batch.tensors:
-            interpreter.add_input(tensor, name, batch.example_axis)
+            interpreter.add_input(tensor, name, batch.example_axis, mask=name in batch.masks)
         inputs = tuple(range(len(interpreter.drafts)))
         output = _guarded(interpreter, "model", lambda: batch.call(model))
         seen = first_output(output)

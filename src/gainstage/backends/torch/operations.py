@@ -61,7 +61,7 @@ _STRUCTURAL: Final = {
     """,
     Operation.REDUCTION: """
         mean sum amax amin max min var std var_mean std_mean norm logsumexp prod linalg_vector_norm median
-        nansum cumsum cumprod logcumsumexp
+        nansum cumsum cumprod logcumsumexp histc
     """,
     Operation.SOFTMAX: """
         _softmax softmax _safe_softmax _log_softmax log_softmax
@@ -91,6 +91,7 @@ _STRUCTURAL: Final = {
         _fft_r2c _fft_c2r _fft_c2c view_as_real view_as_complex real imag complex pixel_shuffle
         pixel_unshuffle channel_shuffle rot90 take_along_dim nonzero index_copy _unsafe_index split_copy
         slice_copy tensor_split _pack_padded_sequence _pad_packed_sequence
+        to_padded_tensor _jagged_to_padded_dense_forward _padded_dense_to_jagged_forward
     """,
 }
 STRUCTURAL: Final = {name: operation for operation, names in _STRUCTURAL.items() for name in names.split()}
@@ -98,7 +99,8 @@ STRUCTURAL: Final = {name: operation for operation, names in _STRUCTURAL.items()
 
 TRANSPARENT: Final = frozenset(
     """
-    _autocast_to_full_precision _conj _neg_view _nested_view_from_buffer _reshape_alias _reshape_copy _to_copy
+    _autocast_to_full_precision _conj _neg_view _nested_get_values _nested_view_from_buffer _nested_view_from_jagged
+    _reshape_alias _reshape_copy _to_copy
     _unsafe_view adjoint alias clone contiguous detach expand expand_as flatten lift lift_fresh lift_fresh_copy
     mT movedim nan_to_num numpy_T permute positive reshape resolve_conj squeeze swapaxes t to transpose
     unflatten unsqueeze view view_as

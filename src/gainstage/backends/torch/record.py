@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,15 +14,16 @@ from gainstage.backends.torch.assemble import named_parameters
 from gainstage.backends.torch.batch import Batch, prepare
 from gainstage.backends.torch.call import Draft
 from gainstage.backends.torch.facts import task_of
-from gainstage.backends.torch.moments import look_at, moments_of, token_correlation, unit_stats
+from gainstage.backends.torch.gradients import gradients_of
+from gainstage.backends.torch.moments import look_at, token_correlation, unit_stats
 from gainstage.backends.torch.observe import LossFunction, Observation, observe
 from gainstage.backends.torch.preserve import preserved, random_state
 from gainstage.backends.torch.step import try_step, validate_optimizer
 from gainstage.backends.torch.trace import materialised, unwrap
 from gainstage.backends.torch.weights import profile_parameter
 from gainstage.errors import InputError, ModelError
-from gainstage.graph import Operation
-from gainstage.records import Moments, NodeProfile, Note, Profile, Source, Step
+from gainstage.graph import Node, Operation
+from gainstage.records import NodeProfile, Note, Profile, Source, Step
 
 __all__ = ["Detail", "record"]
 
@@ -32,7 +33,9 @@ _MEASURED = frozenset(
     {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION}
 )
 _ALSO = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX})
+_BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be one of the above
 _STREAM = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION})
+_MASKING = frozenset({Operation.MASK, Operation.OFFSET, Operation.ADD})
 _RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardshrink", "softshrink"})
 _BOUNDS = {"sigmoid": (0.0, 1.0), "hardsigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0)}
 _ARITHMETIC = frozenset({"pow", "rsqrt", "sqrt", "reciprocal", "clamp", "abs", "log", "square"})
@@ -87,16 +90,7 @@ def record(
     if optimizer is not None:
         validate_optimizer(optimizer, model)
     with preserved(model, seed):
-        try:
-            return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile(accumulate=False)
-        except RuntimeError as error:
-            if "checkpoint" not in str(error).lower():
-                raise
-        # Reentrant checkpoints refuse torch.autograd.grad, so their gradients are accumulated and taken away again.
-        for parameter in model.parameters():
-            parameter.grad = None
-        with random_state(seed):
-            return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile(accumulate=True)
+        return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
 
 
 def _as_tensor(target: Any, model: nn.Module) -> Any:
@@ -110,7 +104,7 @@ def _as_tensor(target: Any, model: nn.Module) -> Any:
 
 def _validate(batch: Batch, target: Any, loss: LossFunction | None) -> None:
     for name, tensor in batch.tensors:
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if name not in batch.masks and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InputError(
                 f"Input {name!r} of shape {tuple(tensor.shape)} holds NaN or infinite values. "
                 "Clean the batch before measuring."
@@ -138,15 +132,19 @@ class _Recording:
         self.model, self.batch, self.target, self.loss = model, batch, target, loss
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
         self.forward: dict[int, NodeProfile] = {}
-        self.backward: dict[int, Moments] = {}
         self.notes: list[Note] = []
 
-    def profile(self, *, accumulate: bool) -> Profile:
+    def profile(self) -> Profile:
         with torch.enable_grad():
             seen = observe(self.model, self.batch, target=self.target, loss=self.loss, eye=self._look)
         value = None if seen.loss is None else float(seen.loss.detach())
-        gradients = self._gradients(seen, accumulate=accumulate)
         parameters, _ = named_parameters(self.model)
+        found = gradients_of(seen, parameters, self.forward, self.batch.examples)
+        gradients, backward = found or ({}, {})
+        if found is None:
+            self.notes.append(
+                Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
+            )
         step: Step | None = None
         updates: Mapping[str, float] = {}
         if self.optimizer is not None and gradients and value is not None:
@@ -162,7 +160,12 @@ class _Recording:
             for p in seen.graph.parameters
             if p.reached
         )
-        nodes = tuple(replace(n, backward=self.backward.get(i)) for i, n in sorted(self.forward.items()))
+        measured = _MEASURED if self.detail == "lean" else _MEASURED | _ALSO
+        nodes = tuple(
+            replace(n, backward=backward.get(i))
+            for i, n in sorted(self.forward.items())
+            if _is_measured(seen.graph.nodes[i], measured)
+        )
         return Profile(
             seen.graph,
             nodes,
@@ -191,8 +194,7 @@ class _Recording:
 
     def _look(self, draft: Draft, output: torch.Tensor) -> None:
         """Measure one node's output right after it was computed."""
-        wanted = draft.operation in _MEASURED or (self.detail == "standard" and draft.operation in _ALSO)
-        if not wanted or draft.stage != "model" or draft.function in _ARITHMETIC or not output.numel():
+        if not self._wanted(draft) or draft.stage != "model" or draft.function in _ARITHMETIC or not output.numel():
             return
         if not (output.is_floating_point() or output.is_complex()):
             return
@@ -201,57 +203,18 @@ class _Recording:
         units = unit_stats(
             look, draft.shape, draft.unit_axis, rectified=draft.function in _RECTIFIERS, bounds=_bounds(draft)
         )
-        if standard and draft.operation in _STREAM and output.dim() == 3 and draft.unit_axis == 2:
-            units = replace(units, token_correlation=token_correlation(output, look.moments.second_moment))
+        tokens = _tokens(draft, output) if standard else None
+        if tokens is not None:
+            units = replace(units, token_correlation=token_correlation(tokens, look.moments.second_moment))
         self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units)
 
-    # -- backward ----------------------------------------------------------------------------------------------------
-
-    def _gradients(self, seen: Observation, *, accumulate: bool) -> dict[str, torch.Tensor]:
-        """The gradient of every parameter; on the way, moments of the gradient at every measured node."""
-        scalar = seen.loss if seen.loss is not None else _surrogate(seen.output, self.batch.examples)
-        parameters, _ = named_parameters(self.model)
-        wanted = {path: p for path, p in parameters.items() if p.requires_grad}
-        if not scalar.requires_grad or not wanted:
-            self.notes.append(
-                Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
-            )
-            return {}
-        hooks = [node.register_prehook(self._see(index)) for index, node in self._autograd_nodes(seen, scalar)]
-        try:
-            if accumulate:
-                scalar.backward()  # type: ignore[no-untyped-call]
-                return {path: p.grad.detach() for path, p in wanted.items() if p.grad is not None}
-            found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return {path: g.detach() for path, g in zip(wanted, found, strict=True) if g is not None}
-
-    def _autograd_nodes(self, seen: Observation, scalar: torch.Tensor) -> Iterator[tuple[int, Any]]:
-        """The autograd node whose incoming gradient is that of a measured node's output."""
-        latest: dict[int, Any] = {index: node for index, node in seen.region_gradients.items() if index in self.forward}
-        sequence: dict[int, int] = {}
-        pending, known = [scalar.grad_fn], set()
-        while pending:
-            node = pending.pop()
-            if node is None or node in known:
-                continue
-            known.add(node)
-            pending += [successor for successor, _ in node.next_functions]
-            number = node._sequence_nr()
-            owner = seen.owners.get(number)
-            if owner in self.forward and owner not in seen.region_gradients and number > sequence.get(owner, -1):
-                latest[owner], sequence[owner] = node, number
-        yield from latest.items()
-
-    def _see(self, index: int) -> Any:
-        def hook(gradients: tuple[torch.Tensor | None, ...]) -> None:
-            gradient = next((g for g in gradients if g is not None), None)
-            if gradient is not None and gradient.layout is torch.strided:
-                self.backward[index] = moments_of(gradient)
-
-        return hook
+    def _wanted(self, draft: Draft) -> bool:
+        if draft.operation in _MEASURED:
+            return True
+        if self.detail == "lean":
+            return False
+        affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
+        return draft.operation in _ALSO or (draft.operation in _BY_HAND and affine)
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
@@ -260,14 +223,27 @@ class _Recording:
         found: list[int] = []
 
         def eye(draft: Draft, output: torch.Tensor) -> None:
-            if not found and output.is_floating_point() and not bool(torch.isfinite(output).all()):
-                masked = draft.operation in (Operation.MASK, Operation.OFFSET) and not bool(torch.isnan(output).any())
-                if not masked:  # −inf marks what attention must not see
-                    found.append(draft.index)
+            if found or not output.is_floating_point() or bool(torch.isfinite(output).all()):
+                return
+            if draft.operation in _MASKING and bool((output < torch.inf).all()):
+                return  # −inf marks what attention must not see
+            if draft.operation is not Operation.INPUT:
+                found.append(draft.index)
 
         with torch.no_grad(), random_state(self.seed):
             observe(self.model, self.batch, target=self.target, loss=self.loss, eye=eye)
         return found[0] if found else None
+
+
+def _is_measured(node: Node, operations: frozenset[Operation]) -> bool:
+    return node.part_of is None and node.operation in operations and node.function not in _ARITHMETIC
+
+
+def _tokens(draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
+    """The output as (batch, positions, units) where it is a stream of tokens; attention's heads are put together."""
+    if draft.operation is Operation.ATTENTION and output.dim() == 4:
+        return output.transpose(1, 2).flatten(2)
+    return output if draft.operation in _STREAM and output.dim() == 3 and draft.unit_axis == 2 else None
 
 
 def _bounds(draft: Draft) -> tuple[float, float] | None:
@@ -275,11 +251,3 @@ def _bounds(draft: Draft) -> tuple[float, float] | None:
         settings = dict(draft.settings)
         return settings.get("min_val", -1.0), settings.get("max_val", 1.0)
     return _BOUNDS.get(draft.function)
-
-
-def _surrogate(output: torch.Tensor, examples: int) -> torch.Tensor:
-    """A loss whose gradient at the output is a random sign everywhere."""
-    generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, tuple(output.shape), generator=generator).to(output.device) * 2 - 1
-    values = torch.view_as_real(output).sum(-1) if output.is_complex() else output
-    return (values.float() * signs).sum() / max(examples, 1)

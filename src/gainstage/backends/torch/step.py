@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +12,8 @@ import torch
 from torch import nn
 
 from gainstage.backends.torch.batch import Batch, first_output, own_loss
+from gainstage.backends.torch.checkpoints import transparent_checkpoints
+from gainstage.backends.torch.moments import moments_of
 from gainstage.backends.torch.observe import LossFunction, takes_whole
 from gainstage.backends.torch.preserve import random_state
 from gainstage.errors import InputError
@@ -52,37 +56,65 @@ def try_step(
         parameter that moved.
     """
     before = {path: p.detach().clone() for path, p in parameters.items() if path in gradients}
-    held = {path: parameters[path].grad for path in before}
-    scratch = copy.copy(optimizer)
-    scratch.state = copy.deepcopy(optimizer.state)
+    held = [(p, p.grad) for p in (*parameters.values(), *_held_by(optimizer))]
     try:
+        for parameter, _ in held:
+            parameter.grad = None  # gradients that were there before, also of other models, must not be stepped along
         for path in before:
             parameters[path].grad = gradients[path].clone()
+        scratch = _scratch(optimizer)
         try:
-            scratch.step()
-        except (TypeError, RuntimeError):  # L-BFGS and its like evaluate the loss themselves
+            type(optimizer).step(scratch)
+        except Exception:  # L-BFGS and its like evaluate the loss themselves
             return None, {}
         moves = {path: parameters[path].detach() - old for path, old in before.items()}
-        slope = sum(float((gradients[p].float() * m.float()).sum()) for p, m in moves.items())
+        slope = sum(_dot(gradients[path], move) for path, move in moves.items())
         after = _loss_at(model, batch, target, loss, seed)
     finally:
         with torch.no_grad():
             for path, old in before.items():
                 parameters[path].copy_(old)
-                parameters[path].grad = held[path]
+            for parameter, gradient in held:
+                parameter.grad = gradient
     relative = {}
     for path, move in moves.items():
-        size = float(torch.linalg.vector_norm(before[path].float()))
+        size = moments_of(before[path]).norm
         if size > 0:
-            relative[path] = float(torch.linalg.vector_norm(move.float())) / size
+            relative[path] = moments_of(move).norm / size
     # L(1) = L(0) + slope + curvature / 2
     return Step(slope, 2 * (after - value - slope), after), relative
 
 
+def _held_by(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _scratch(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """An optimizer at the same point that shares nothing but the parameters, and calls none of the user's hooks."""
+    scratch = copy.copy(optimizer)
+    scratch.state = defaultdict(dict, {parameter: copy.deepcopy(s) for parameter, s in optimizer.state.items()})
+    scratch.param_groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
+    scratch._optimizer_step_pre_hooks = OrderedDict()
+    scratch._optimizer_step_post_hooks = OrderedDict()
+    return scratch
+
+
+def _dot(gradient: torch.Tensor, move: torch.Tensor) -> float:
+    if gradient.is_sparse:
+        gradient = gradient.to_dense()
+    if gradient.is_complex():
+        gradient, move = torch.view_as_real(gradient), torch.view_as_real(move)
+    return float((gradient.double() * move.double()).sum())
+
+
 def _loss_at(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None, seed: int) -> float:
-    with torch.no_grad(), random_state(seed):
-        output = batch.call(model)
-        if loss is None:
-            own = own_loss(output)
-            return float(own) if own is not None else float("nan")
-        return float(loss(output if takes_whole(output) else first_output(output), target))
+    """The loss at the stepped weights; NaN where they are so far off that the user's own code rejects them."""
+    with torch.no_grad(), random_state(seed), transparent_checkpoints():
+        try:
+            output = batch.call(model)
+            if loss is None:
+                own = own_loss(output)
+                return float(own) if own is not None else math.nan
+            return float(loss(output if takes_whole(output) else first_output(output), target))
+        except (ValueError, ArithmeticError, RuntimeError):
+            return math.nan

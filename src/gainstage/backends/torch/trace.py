@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.utils.stateless import _reparametrize_module
 
 from gainstage.backends.torch.batch import Batch, prepare
@@ -82,7 +82,10 @@ def materialised(model: nn.Module, inputs: Any) -> nn.Module:
     """The model itself, or a copy whose lazy layers know their sizes, so that the original stays lazy."""
     if not any(isinstance(p, UninitializedParameter) for p in model.parameters()):
         return model
-    model = copy.deepcopy(model)
+    # Buffers without a size refuse to be copied.
+    lazy = [b for b in model.buffers() if isinstance(b, UninitializedBuffer)]
+    made = {id(b): UninitializedBuffer(device=b.device, dtype=b.dtype) for b in lazy}  # type: ignore[call-arg]
+    model = copy.deepcopy(model, made)
     materialise(model, inputs)
     return model
 

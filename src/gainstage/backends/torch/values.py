@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from gainstage.backends.torch.axes import axis_of, stride_at
 
-__all__ = ["STATIC", "Derivation", "Value", "Values", "join", "merged"]
+__all__ = ["STATIC", "Derivation", "Value", "Values", "dense", "join", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,14 @@ def _like(axis: int | None, here: _Place, place: _Place) -> int | None:
     if axis is None or axis >= len(here[2]) or here[2][axis] not in place[2]:
         return None
     return place[2].index(here[2][axis])
+
+
+def dense(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor itself, or the one that holds the elements of a nested tensor."""
+    if not (tensor.is_nested and tensor.layout is torch.jagged):
+        return tensor
+    held: torch.Tensor = tensor._values  # type: ignore[assignment]
+    return held
 
 
 def join(values: Iterable[Value], operation: str) -> tuple[Derivation, ...]:
