@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import pytest
 import torch
 
 import gainstage as gs
-from gainstage.backends.torch import record, trace
+from gainstage.backends.torch import trace
 from gainstage.backends.torch.preserve import random_state
 from gainstage.graph import Operation
 from zoo.hf import HUGGING_FACE
@@ -25,10 +26,20 @@ def plain_pass(case, model=None):
     return loss.item(), {name: p.grad for name, p in model.named_parameters()}
 
 
+@cache
+def traced(case):
+    with random_state(0):  # some mask at random
+        return trace(case.model(), *case.batch())
+
+
+@cache
+def checked(case):
+    return gs.check(case.model(), *case.batch(), seed=0)
+
+
 @architectures
 def test_every_parameter_that_learns_is_tied_to_an_operation(case):
-    with random_state(0):  # some mask at random
-        graph = trace(case.model(), *case.batch())
+    graph = traced(case)
     _, gradients = plain_pass(case)
     assert {p.path for p in graph.parameters} == set(gradients)
     reached = {p.path for p in graph.parameters if p.reached}
@@ -42,7 +53,7 @@ def test_every_parameter_that_learns_is_tied_to_an_operation(case):
 @architectures
 def test_every_matrix_has_its_geometry(case):
     model = case.model()
-    graph = trace(model, *case.batch())
+    graph = traced(case)
     for name, module in model.named_modules():
         if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)) and f"{name}.weight" in graph.by_path:
             parameter = graph.parameter(f"{name}.weight")
@@ -54,7 +65,7 @@ def test_every_matrix_has_its_geometry(case):
 
 @architectures
 def test_loss_and_gradients_are_those_of_a_plain_pass(case):
-    profile = record(case.model(), *case.batch(), seed=0)
+    profile = checked(case).profile
     loss, gradients = plain_pass(case)
     # One rounding of single precision for each of the few hundred terms of a sum.
     exact = 200 * torch.finfo(torch.float32).eps
@@ -73,7 +84,7 @@ def test_loss_and_gradients_are_those_of_a_plain_pass(case):
 
 @architectures
 def test_a_check_gives_a_diagnosis_that_can_be_shown(case):
-    diagnosis = gs.check(case.model(), *case.batch())
+    diagnosis = checked(case)
     assert str(diagnosis)
     assert gs.loads(gs.dumps(diagnosis)) == diagnosis
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from fnmatch import fnmatchcase
+from functools import cache
 
 import numpy as np
 import pytest
@@ -53,6 +54,11 @@ def loss_of(case):
     return None if case.name == "its own loss" else case.loss or squares
 
 
+@cache
+def recorded(case):
+    return record(case.model(), *case.batch(), loss=loss_of(case), seed=0)
+
+
 def loss_of_pass(case, model, inputs, target) -> torch.Tensor:
     """The loss of an ordinary forward pass, from the random state that ``record`` starts from."""
     inputs = torch.from_numpy(inputs) if isinstance(inputs, np.ndarray) else inputs
@@ -75,7 +81,7 @@ def plain_gradients(case) -> tuple[float, dict[str, torch.Tensor | None]]:
 
 @named(DRAWN)
 def test_loss_and_gradients_are_those_of_a_plain_pass(case):
-    profile = record(case.model(), *case.batch(), loss=loss_of(case), seed=0)
+    profile = recorded(case)
     loss, gradients = plain_gradients(case)
     assert profile.task.loss is not None
     assert profile.task.loss.value == pytest.approx(loss, rel=EXACT)
@@ -115,7 +121,7 @@ def second_moment(tensor: torch.Tensor) -> float:
 
 @named(DRAWN)
 def test_figures_are_those_that_hooks_on_the_layers_see(case):
-    profile = record(case.model(), *case.batch(), loss=loss_of(case), seed=0)
+    profile = recorded(case)
     forward, backward = seen_by_hooks(case)
     measured = defaultdict(list)
     for found in profile.nodes:
@@ -134,7 +140,7 @@ def test_figures_are_those_that_hooks_on_the_layers_see(case):
 
 @named(MEASURABLE)
 def test_everything_that_is_used_has_figures(case):
-    profile = record(case.model(), *case.batch(), loss=case.loss)
+    profile = recorded(case)
     assert profile.backward
     assert profile.first_nonfinite is None
     assert profile.nodes or case.unknown
@@ -155,7 +161,7 @@ def test_everything_that_is_used_has_figures(case):
 
 @named(MEASURABLE)
 def test_every_weight_that_gets_a_gradient_has_it_measured_at_its_output_too(case):
-    profile = record(case.model(), *case.batch(), loss=case.loss)
+    profile = recorded(case)
     for measured in profile.parameters:
         if measured.gradient is None:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fnmatch import fnmatchcase
+from functools import cache
 
 import pytest
 
@@ -15,9 +16,10 @@ from zoo.healthy import HEALTHY
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
 
 
-def verdict(case, seed: int = 0):
-    model = case.model(seed)
-    inputs, target = case.batch(seed)
+@cache
+def verdict(case):
+    model = case.model()
+    inputs, target = case.batch()
     optimizer = case.optimizer(model) if case.optimizer else None
     return gs.check(model, inputs, target, loss=case.loss, optimizer=optimizer)
 

@@ -33,7 +33,7 @@ class Expected:
     blocks: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One model with a batch.
 
