@@ -32,7 +32,7 @@ def moments_at(profile: Profile, node: Node) -> GaussianMoments | None:
     if not (math.isfinite(level) and level > 0):
         return None
     try:
-        return gaussian_moments(activation(node.function, **dict(node.settings)), level)
+        return gaussian_moments(activation(node.function, settings=dict(node.settings)), level)
     except GainstageError:
         return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
-from gainstage.graph import Node, Operation, Role, SignalGraph, Use, nearest_after, nearest_before
+from gainstage.graph import Node, Operation, SignalGraph, Use, nearest_after, nearest_before
 from gainstage.records import Profile
 
-__all__ = ["CARRIERS", "activation_after", "ends_in", "forgiven", "goes_around", "is_head", "reads", "zero_nodes"]
+__all__ = ["CARRIERS", "closed_nodes", "ends_in", "forgiven", "leads_on", "reads", "scores", "zero_nodes"]
 
 CARRIERS = frozenset(
     {
@@ -23,6 +23,7 @@ CARRIERS = frozenset(
 )
 """Operations that hand a signal on as it is, up to a factor."""
 
+CLOSED = 1e-2  # a branch that starts below a hundredth of its level is meant to start closed
 _TO_NORM = CARRIERS | {Operation.ADD, Operation.CONCATENATION}
 # A function of a parameter that is zero where the parameter is.
 _KEEPS_ZERO = frozenset(
@@ -46,7 +47,18 @@ def forgiven(graph: SignalGraph) -> frozenset[int]:
 
 def zero_nodes(profile: Profile) -> frozenset[int]:
     """Nodes whose output, but for a bias, is zero because their weight or scale is."""
-    zeros = {p.path for p in profile.parameters if p.weight.count and p.weight.second_moment == 0}
+    return _multiplied_by(profile, 0.0)
+
+
+def closed_nodes(profile: Profile) -> frozenset[int]:
+    """Zero nodes, and those whose scale is so small that they pass next to nothing (a layer scale of 1e-6)."""
+    scaling = frozenset({Operation.NORMALIZATION, Operation.SCALE, Operation.MULTIPLY})
+    small = _multiplied_by(profile, CLOSED)
+    return zero_nodes(profile) | frozenset(i for i in small if profile.graph.nodes[i].operation in scaling)
+
+
+def _multiplied_by(profile: Profile, most: float) -> frozenset[int]:
+    zeros = {p.path for p in profile.parameters if p.weight.count and p.weight.rms <= most}
     graph = profile.graph
 
     def is_zero(use: Use) -> bool:
@@ -61,24 +73,31 @@ def zero_nodes(profile: Profile) -> frozenset[int]:
     )
 
 
-def goes_around(graph: SignalGraph, zeros: Container[int]) -> bool:
-    """Whether the input still reaches the output when nothing passes the given nodes."""
-    return bool(ends_in(graph, graph.inputs, zeros))
-
-
-def ends_in(graph: SignalGraph, starts: tuple[int, ...], avoiding: Container[int] = ()) -> bool:
+def ends_in(graph: SignalGraph, starts: Iterable[int], avoiding: Container[int] = ()) -> bool:
     """Whether a way leads from any of the nodes to the loss (to an output, where there is none) past the avoided."""
+    open_ = leads_on(graph, avoiding)
+    return any(start in open_ for start in starts)
+
+
+def leads_on(graph: SignalGraph, avoiding: Container[int] = ()) -> frozenset[int]:
+    """The nodes from which a way leads to the loss (to an output, where there is none), the avoided ones not crossed."""
     goals = {graph.loss} if graph.loss is not None else set(graph.outputs)
-    pending, seen = list(starts), set(starts)
-    while pending:
-        index = pending.pop()
-        if index in goals:
-            return True
-        for reader in graph.consumers[index]:
-            if reader not in seen and reader not in avoiding:
-                seen.add(reader)
-                pending.append(reader)
-    return False
+    found: set[int] = set()
+    for node in reversed(graph.nodes):
+        if node.index in goals or any(r in found and r not in avoiding for r in graph.consumers[node.index]):
+            found.add(node.index)
+    return frozenset(found)
+
+
+def scores(graph: SignalGraph) -> frozenset[int]:
+    """Softmaxes and attentions that weight another signal: what they read only counts up to a common shift."""
+    mixing = (Operation.MATMUL, Operation.MULTIPLY)
+    return frozenset(
+        node.index
+        for node in graph.nodes
+        if node.operation is Operation.SOFTMAX
+        and nearest_after(graph, node.index, lambda n: n.operation in mixing, through=CARRIERS)
+    )
 
 
 def reads(graph: SignalGraph, node: Node) -> Node | None:
@@ -87,15 +106,3 @@ def reads(graph: SignalGraph, node: Node) -> Node | None:
         graph, node.inputs[0], lambda n: n.operation not in CARRIERS, through=CARRIERS
     ) if node.inputs else ()  # fmt: skip
     return graph.nodes[found[0]] if found else None
-
-
-def activation_after(graph: SignalGraph, node: Node) -> Node | None:
-    """The activation that reads a node's output first."""
-    through = CARRIERS | {Operation.NORMALIZATION}
-    found = nearest_after(graph, node.index, lambda n: n.operation is Operation.ACTIVATION, through=through)
-    return graph.nodes[found[0]] if found else None
-
-
-def is_head(graph: SignalGraph, node: Node) -> bool:
-    """Whether a node's weight makes the model's output."""
-    return any(graph.parameter(use.parameter).role is Role.HEAD for use in node.uses_of("weight"))

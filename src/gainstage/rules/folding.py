@@ -21,12 +21,14 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "GS301": _TRENDS | _SCALE | _LOST | _START | _STEP | {"GS302", "GS303", "GS402"},
         "GS403": _TRENDS | _LOST | {"GS402"},
-        "GS602": _START | _STEP | {"GS103", "GS105", "GS106", "GS109", "GS201", "GS601", "GS802"},
-        "GS601": _START | _STEP | {"GS109"},
+        "GS601": _START | _STEP | {"GS109", "GS602"},
+        "GS602": _START | _STEP | {"GS105", "GS106", "GS109", "GS802"},
         "GS604": _STEP | {"GS501", "GS507"},
-        "GS102": _SCALE | _START | _STEP | _LOST | _HALF | {"GS201", "GS202", "GS801"},
-        "GS108": _TRENDS | _START | _STEP | _LOST | _HALF | {"GS801"},
-        "GS801": _TRENDS | _SCALE | _LOST | _START | _STEP | _HALF | {"GS402"},
+        "GS102": _SCALE | _START | _STEP | _LOST | _HALF | {"GS201", "GS202", "GS801", "GS805"},
+        "GS509": _START | {"GS203", "GS801", "GS805"},
+        "GS108": _TRENDS | _START | _STEP | _LOST | _HALF | {"GS801", "GS805"},
+        "GS805": _STEP | {"GS203"},
+        "GS801": _TRENDS | _SCALE | _LOST | _START | _STEP | _HALF | {"GS402", "GS805"},
         "GS101": _SCALE | _LOST | _HALF | {"GS201", "GS402", "GS702"},
         "GS107": _LOST | {"GS101", "GS201", "GS702"},
         "GS202": _SCALE | _STEP | _HALF | {"GS105", "GS106", "GS109", "GS501"},
@@ -35,23 +37,22 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS106": _LOST | {"GS201", "GS501", "GS702"},
         "GS105": _LOST | {"GS101", "GS201", "GS501", "GS702"},
         "GS201": _SCALE | _LOST | _HALF | {"GS702"},
-        "GS109": {"GS110", "GS203"} | _HALF,
-        "GS110": {"GS109", "GS203"} | _HALF,
-        "GS803": {"GS203", "GS702"},
+        "GS109": _HALF | {"GS110", "GS203"},
+        "GS110": _HALF | {"GS109", "GS203"},
+        "GS803": frozenset({"GS203", "GS702"}),
         "GS505": _START | {"GS203", "GS504", "GS702"},
         "GS512": _START,
         "GS504": _START,
         "GS506": _START | {"GS203"},
         "GS507": _START,
         "GS508": _START,
-        "GS509": _START | {"GS801"},
         "GS510": _START,
         "GS511": _START | {"GS504"},
-        "GS502": {"GS501", "GS503", "GS703", "GS513"},
-        "GS503": {"GS501", "GS513"},
-        "GS501": {"GS513"},
-        "GS703": {"GS701"},
-        "GS701": {"GS804"},
+        "GS502": frozenset({"GS501", "GS503", "GS703", "GS513"}),
+        "GS503": frozenset({"GS501", "GS513"}),
+        "GS501": frozenset({"GS513"}),
+        "GS703": frozenset({"GS701"}),
+        "GS701": frozenset({"GS804"}),
     }
 )
 """What each rule's finding can bring about, the deepest causes first."""
@@ -62,7 +63,8 @@ _ORDER = {code: position for position, code in enumerate(EXPLAINS)}
 def fold(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The causes, each with what follows from it; the worst first, and among equals the deepest cause.
 
-    A finding is folded only under one that is at least as severe, so that nothing serious hides under a note.
+    A cause takes over the severity of what follows from it. Trends over depth are folded only under a finding that is as
+    severe by itself: a cause of another kind would leave their remedy untried.
     """
     pending = sorted(findings, key=lambda f: (_depth(f), f.severity.rank))
     roots: list[Finding] = []
@@ -80,7 +82,8 @@ def _gather(root: Finding, others: list[Finding]) -> tuple[Finding, list[Finding
     for finding in direct:
         gathered, left = _gather(finding, left)
         consequences.append(gathered)
-    return replace(root, consequences=(*root.consequences, *consequences)), left
+    worst = min((root, *consequences), key=lambda f: f.severity.rank).severity
+    return replace(root, severity=worst, consequences=(*root.consequences, *consequences)), left
 
 
 def _depth(finding: Finding) -> int:
@@ -88,9 +91,9 @@ def _depth(finding: Finding) -> int:
 
 
 def _follows(finding: Finding, root: Finding) -> bool:
-    """Notes stand apart: they neither explain a fault nor hide one."""
-    if root.severity.rank > finding.severity.rank:
-        return False
     if finding.code == root.code:
         return finding.severity is not Severity.NOTE
-    return finding.code in EXPLAINS.get(root.code, frozenset())
+    if finding.code not in EXPLAINS.get(root.code, frozenset()):
+        return False
+    milder = root.severity.rank > finding.severity.rank
+    return not milder or (root.severity is not Severity.NOTE and finding.code not in _TRENDS)

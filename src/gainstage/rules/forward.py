@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from gainstage.graph import Operation, Role, nearest_before
+from gainstage.graph import Operation, Role, SignalGraph, nearest_before
 from gainstage.records import Profile, Severity
 from gainstage.rules.cause import drift_in_words
-from gainstage.rules.flow import CARRIERS
+from gainstage.rules.flow import CARRIERS, ends_in
 from gainstage.rules.layers import Layer, layers, weights_in_words
 from gainstage.rules.remedies import initialize
 from gainstage.rules.table import Fault, rule
@@ -17,9 +17,9 @@ from gainstage.rules.words import figure, listed, place
 
 __all__: list[str] = []
 
-OUT_OF_SCALE = 10.0  # times 1/√fan_in: no activation in use asks for a gain beyond 5 (sigmoid about its centre)
+TOO_LARGE, TOO_SMALL = 10.0, 10.0**-1.5  # times 1/√fan_in
 SAME = 1.1  # largest over smallest spread that counts as one and the same
-_FREE = frozenset({Role.HEAD, Role.QUERY, Role.KEY, Role.BRANCH_END, Role.GATE, Role.MAGNITUDE, Role.OTHER})
+_FREE = frozenset({Role.QUERY, Role.KEY, Role.BRANCH_END, Role.GATE, Role.MAGNITUDE, Role.OTHER})
 
 
 @rule("GS101", "The signal vanishes with depth")
@@ -58,7 +58,7 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
     Reference:
     He et al. 2015, Delving Deep into Rectifiers, section 2.2; Glorot and Bengio 2010.
     """
-    chain = [layer for layer in layers(profile) if not layer.forgiven and layer.role is not Role.HEAD]
+    chain = [layer for layer in layers(profile) if not layer.forgiven and not layer.last]
     found = _levels(chain)
     if found is not None and found.decades <= -BADLY:
         yield _drift(profile, chain, found, "falls")
@@ -95,7 +95,7 @@ def exploding_signal(profile: Profile) -> Iterator[Fault]:
     Reference:
     He et al. 2015, section 2.2; Zhang, Dauphin and Ma 2019 (Fixup) for residual branches.
     """
-    chain = [layer for layer in layers(profile) if not layer.forgiven and layer.role is not Role.HEAD]
+    chain = [layer for layer in layers(profile) if not layer.forgiven and not layer.last]
     found = _levels(chain)
     if found is not None and found.decades >= BADLY:
         yield _drift(profile, chain, found, "grows")
@@ -128,12 +128,12 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
 
 @rule("GS103", "A layer is out of scale")
 def out_of_scale(profile: Profile) -> Iterator[Fault]:
-    """The weights of a layer are more than ten times too large or too small for their number of inputs.
+    """The weights of a layer are far too large or far too small for their number of inputs.
 
     What it does:
-    Compares the root mean square of every weight with 1/√fan_in. Left out are weights whose output is normalised or
-    rescaled before anything nonlinear sees it, output layers, queries, keys and gates, the ends of residual
-    branches, and weights that are not used as they are stored.
+    Compares the root mean square of every weight with 1/√fan_in. Left out are weights behind which every way to the output
+    passes a normalisation or a rescaling, output layers, queries, keys and gates, the ends of residual branches, small
+    weights beside a skip, and weights that are not used as they are stored.
 
     Why it matters:
     One such layer changes the level of everything behind it by its factor: activations saturate or die, or what tells
@@ -144,7 +144,8 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
     largest gain that a common activation asks for is 4, a sigmoid's about its centre.
 
     Bound and where it comes from:
-    A gain above 10 or below 0.1: a decade off a gain of 1, and twice what any activation asks for.
+    A gain above 10, a decade off 1 and twice what any activation asks for; or below 0.03, a decade and a half, since one
+    quiet layer costs less than a loud one.
 
     Example:
     A layer with 784 inputs and weights from N(0, 1) has a gain of 28.
@@ -159,8 +160,14 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
     Reference:
     LeCun et al. 1998, Efficient BackProp, section 4.6.
     """
-    chain = [layer for layer in layers(profile) if _scale_counts(profile, layer)]
-    off = [layer for layer in chain if not 1 / OUT_OF_SCALE <= (layer.gain or 0.0) <= OUT_OF_SCALE]
+    off = [
+        layer
+        for layer in layers(profile)
+        if layer.gain
+        and not TOO_SMALL <= layer.gain <= TOO_LARGE
+        and not (layer.last or layer.role is Role.HEAD)
+        and _scale_counts(profile.graph, layer)
+    ]
     if not off:
         return
     worst = max(off, key=lambda layer: abs(math.log(layer.gain or 1.0)))
@@ -174,7 +181,7 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
         worst.name,
         f"{words[0].upper()}{words[1:]}; out of scale: {listed(names)}.",
         gain,
-        OUT_OF_SCALE if gain > 1 else 1 / OUT_OF_SCALE,
+        TOO_LARGE if gain > 1 else TOO_SMALL,
         f"The spread of the weights is too {too} for {worst.kernel.fan_in if worst.kernel else 0:.6g} summed inputs: "
         "whatever arrives leaves at another level.",
         initialize("Draw these layers with a spread that goes with their number of inputs.", paths),
@@ -182,12 +189,17 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
     )
 
 
-def _scale_counts(profile: Profile, layer: Layer) -> bool:
-    """Whether a layer's own scale reaches something nonlinear as it is."""
+def _scale_counts(graph: SignalGraph, layer: Layer) -> bool:
+    """Whether a layer's own scale reaches the output: not divided out on the way, not rescaled, not small beside a skip."""
     if layer.forgiven or not layer.first or not layer.gain or layer.role in _FREE:
         return False
-    after = [profile.graph.nodes[i] for i in profile.graph.consumers[layer.node.index]]
-    return not any(n.operation in (Operation.SCALE, Operation.MULTIPLY) for n in after)
+    after = (graph.nodes[i].operation for i in graph.consumers[layer.node.index])
+    if any(operation in (Operation.SCALE, Operation.MULTIPLY) for operation in after):
+        return False
+    norms = frozenset(n.index for n in graph.nodes if n.operation is Operation.NORMALIZATION)
+    if not ends_in(graph, (layer.node.index,), norms):
+        return False
+    return layer.gain > 1 or not ends_in(graph, graph.inputs, {layer.node.index})
 
 
 @rule("GS104", "One spread for all weights, whatever their number of inputs")
@@ -208,8 +220,8 @@ def one_spread(profile: Profile) -> Iterator[Fault]:
     with impunity: there no two factors multiply.
 
     Bound and where it comes from:
-    A product off by more than 30 (one and a half decades, half of what GS101 calls bad) is a note, by three decades a
-    warning.
+    A product above 30 is a warning, since logits of that size are frozen (GS502); below 1/30 it is a note, and below a
+    thousandth, where GS101 begins, a warning.
 
     Example:
     Layers 784 → 256 → 128 → 64 with weights from N(0, 0.01²): gains 0.28, 0.16 and 0.11.
@@ -233,7 +245,7 @@ def one_spread(profile: Profile) -> Iterator[Fault]:
     spread = run[0].weight.weight.rms if run[0].weight is not None else math.nan
     product = 10**decades
     yield Fault(
-        Severity.WARNING if abs(decades) >= BADLY else Severity.NOTE,
+        Severity.WARNING if decades > 0 or decades <= -BADLY else Severity.NOTE,
         "",
         f"{len(run)} layers in a row have weights of spread {figure(spread)}, with {figure(min(fans))} to "
         f"{figure(max(fans))} inputs; together they multiply the signal by {figure(product)}.",
@@ -250,8 +262,7 @@ def _plain_runs(profile: Profile) -> list[tuple[Layer, ...]]:
     graph = profile.graph
     runs: dict[int, tuple[Layer, ...]] = {}
     for layer in layers(profile):
-        counts = _scale_counts(profile, layer) or (layer.role is Role.HEAD and not layer.forgiven)
-        if not counts or not layer.gain or not layer.node.inputs:
+        if not layer.node.inputs or not _scale_counts(graph, layer):
             continue
         through = CARRIERS | {Operation.ACTIVATION}
         before = nearest_before(graph, layer.node.inputs[0], lambda n: n.operation not in through, through=through)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from gainstage.graph import Parameter, Role, SignalGraph
+from gainstage.graph import Parameter, Role
 from gainstage.records import ParameterProfile, Profile, Severity
 from gainstage.rules.cause import drift_in_words
-from gainstage.rules.flow import ends_in, zero_nodes
+from gainstage.rules.flow import closed_nodes, leads_on, scores, zero_nodes
 from gainstage.rules.layers import Layer, layers
 from gainstage.rules.need import need_backward
 from gainstage.rules.remedies import edit, initialize
@@ -19,7 +19,7 @@ from gainstage.rules.words import figure, listed, place
 __all__: list[str] = []
 
 # Their gradients are small by nature: scores change attention little while it is nearly uniform.
-_SIDEWAYS = frozenset({Role.HEAD, Role.QUERY, Role.KEY})
+_SIDEWAYS = frozenset({Role.QUERY, Role.KEY})
 
 
 @rule("GS201", "The gradient vanishes towards the input")
@@ -38,8 +38,8 @@ def vanishing_gradient(profile: Profile) -> Iterator[Fault]:
     Null hypothesis:
     With Var W = g²/fan_in the norm of the gradient is multiplied by g √E f'² a layer, whatever the widths, strides and
     sizes on the way: elements become more as each becomes smaller. In a healthy network that factor scatters around 1.
-    Where a normalisation follows, both norms are taken times the scale that it divides out. Zeros by design, queries,
-    keys and output layers do not count.
+    Where a normalisation follows, both norms are taken times the scale that it divides out. Output layers, queries and
+    keys do not count, nor do layers in branches that start closed (a scale of zero, or a layer scale of 1e-6).
 
     Bound and where it comes from:
     Three decades are a warning, four an error. A relative step is useful between 1e-5 and 1e-1: layers four decades
@@ -103,7 +103,12 @@ def exploding_gradient(profile: Profile) -> Iterator[Fault]:
 def _gradient_drift(profile: Profile) -> tuple[Sequence[Layer], Trend] | None:
     """The layers that count and the weaker of both trends; None where there is none or they disagree."""
     need_backward(profile)
-    chain = [layer for layer in layers(profile) if layer.role not in _SIDEWAYS]
+    open_ = leads_on(profile.graph, closed_nodes(profile))
+    chain = [
+        layer
+        for layer in layers(profile)
+        if layer.node.index in open_ and not layer.last and layer.role not in _SIDEWAYS
+    ]
     signal = trend((layer.depth, layer.node.index, _signal(layer)) for layer in chain)
     weights = trend((layer.depth, layer.node.index, _weight(layer)) for layer in chain if layer.first)
     if signal is None or weights is None or signal.decades * weights.decades <= 0:
@@ -160,7 +165,8 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
     What it does:
     Looks for trainable weights whose gradient is zero in every element. Explained zeros are left out: behind the
     weight, every way to the loss passes a weight or a scale that starts at zero while the input still reaches the loss
-    around it (residual branches, LoRA, a zero output layer), recurrent weights, queries and keys, and what got no data.
+    around it (residual branches, LoRA, a zero output layer); recurrent weights and what moves attention scores alone; and
+    weights that got no data.
 
     Why it matters:
     Such a weight does not move, in this step or the next, unless something else revives it.
@@ -189,7 +195,7 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
     graph, zeros = profile.graph, zero_nodes(profile)
     weights = [(profile.parameter(p), p) for p in profile.parameters]
     weights = [(q, p) for q, p in weights if q.trainable and q.role.is_kernel and p.gradient is not None]
-    silent = [(q, p) for q, p in weights if _is_zero(p) and not _by_design(graph, q, zeros)]
+    silent = [(q, p) for q, p in weights if _is_zero(p) and not _by_design(profile, q, zeros)]
     if not silent:
         return
     names = [q.path for q, _ in silent]
@@ -212,14 +218,25 @@ def _is_zero(measured: ParameterProfile) -> bool:
     return gradient is not None and gradient.count > 0 and gradient.second_moment == 0 and gradient.finite
 
 
-def _by_design(graph: SignalGraph, parameter: Parameter, zeros: frozenset[int]) -> bool:
+def _by_design(profile: Profile, parameter: Parameter, zeros: frozenset[int]) -> bool:
+    graph = profile.graph
     if parameter.role in (Role.QUERY, Role.KEY, Role.RECURRENT) or not parameter.nodes:
         return True
-    if all(0 in graph.nodes[i].shape for i in parameter.nodes):
+    if all(0 in graph.nodes[i].shape or _silent(profile, i) for i in parameter.nodes):
         return True
+    open_ = leads_on(graph, scores(graph))
+    if not any(i in open_ for i in parameter.nodes):
+        return True  # it moves attention scores alone, which may all move together
     heads = {i for p in graph.parameters if p.role is Role.HEAD for i in p.nodes}
-    around = ends_in(graph, graph.inputs, zeros - heads)
-    return around and not any(ends_in(graph, (i,), zeros) for i in parameter.nodes)
+    around = leads_on(graph, zeros - heads)
+    open_ = leads_on(graph, zeros)
+    return any(i in around for i in graph.inputs) and not any(i in open_ for i in parameter.nodes)
+
+
+def _silent(profile: Profile, index: int) -> bool:
+    """Whether a node gave nothing but zeros."""
+    at = profile.by_node.get(index)
+    return at is not None and at.forward.second_moment == 0
 
 
 @rule("GS204", "A parameter gets no gradient")
@@ -254,7 +271,8 @@ def detached(profile: Profile) -> Iterator[Fault]:
     need_backward(profile)
     graph = profile.graph
     waiting = [q for p in profile.parameters if p.gradient is None and (q := profile.parameter(p)).trainable]
-    cut = [q for q in waiting if ends_in(graph, q.nodes)]
+    open_ = leads_on(graph)
+    cut = [q for q in waiting if any(i in open_ for i in q.nodes)]
     if cut:
         names = [q.path for q in cut]
         yield Fault(

@@ -88,8 +88,8 @@ def raw_inputs(profile: Profile) -> Iterator[Fault]:
     """The inputs are so large (pixels from 0 to 255) or so small that the first layer is out of scale.
 
     What it does:
-    Takes the root mean square of the input and of what the first layers make of it. An input that is normalised first is
-    excused.
+    Takes the root mean square of the input and of what the first layers make of it. A normalisation right before or
+    right behind those excuses the input.
 
     Why it matters:
     Every scheme of initialization takes inputs of unit level for granted. A factor at the input is a factor on all
@@ -115,8 +115,10 @@ def raw_inputs(profile: Profile) -> Iterator[Fault]:
     Reference:
     LeCun et al. 1998, Efficient BackProp, section 4.3.
     """
-    first = [layer.measured.forward.rms for layer in layers(profile) if layer.depth == 1]
-    made = max((rms for rms in first if math.isfinite(rms)), default=math.inf)
+    first = [layer for layer in layers(profile) if layer.depth == 1]
+    if first and all(layer.forgiven for layer in first):
+        return
+    made = max((layer.measured.forward.rms for layer in first if layer.measured.forward.finite), default=math.inf)
     for facts in _real_values(profile):
         if facts.mean is None or facts.spread is None:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, depths
+from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, depths
 from gainstage.records import NodeProfile, ParameterProfile, Profile
 from gainstage.rules.flow import forgiven
 from gainstage.rules.words import place
@@ -26,7 +26,8 @@ class Layer:
         node: in the graph.
         depth: weighted operations from the input up to here.
         measured: at its output.
-        forgiven: whether a normalisation divides its scale out again.
+        forgiven: whether a normalisation divides its scale out again, before anything nonlinear sees it.
+        last: whether no other weight reads what it makes.
         parameter: its weight; None where it has none of its own or several.
         weight: what was measured of that.
         first: whether this is the first node that uses the weight.
@@ -36,6 +37,7 @@ class Layer:
     depth: int
     measured: NodeProfile
     forgiven: bool
+    last: bool
     parameter: Parameter | None
     weight: ParameterProfile | None
     first: bool
@@ -70,7 +72,7 @@ class Layer:
 def layers(profile: Profile) -> tuple[Layer, ...]:
     """The measured weighted nodes that depend on the input, tables of embeddings left out, in order of flow."""
     graph = profile.graph
-    depth, scale_free = depths(graph), forgiven(graph)
+    depth, scale_free, read_again = depths(graph), forgiven(graph), _read_by_a_weight(graph)
     seen: set[str] = set()
     found = []
     for node in graph.weighted():
@@ -86,6 +88,7 @@ def layers(profile: Profile) -> tuple[Layer, ...]:
                 depth[node.index],
                 measured,
                 node.index in scale_free,
+                node.index not in read_again,
                 parameter,
                 profile.by_path.get(path),
                 path not in seen,
@@ -93,6 +96,16 @@ def layers(profile: Profile) -> tuple[Layer, ...]:
         )
         seen.add(path)
     return tuple(found)
+
+
+def _read_by_a_weight(graph: SignalGraph) -> frozenset[int]:
+    """Nodes from which a way leads to another weighted node."""
+    found: set[int] = set()
+    for node in reversed(graph.nodes):
+        readers = graph.consumers[node.index]
+        if any(r in found or graph.nodes[r].operation.weighted for r in readers):
+            found.add(node.index)
+    return frozenset(found)
 
 
 def weights_in_words(layer: Layer) -> str:

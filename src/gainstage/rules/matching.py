@@ -41,18 +41,24 @@ _ON_LOGITS = frozenset({"relu", "relu6", "tanh", "hardtanh", "softplus", "softsi
 _REGRESSION = frozenset({"mse", "l1", "huber"})
 
 
-def _last(profile: Profile, output: OutputFacts) -> tuple[Node | None, bool]:
-    """The last activation or softmax on the way out, and whether a pooling or mean lies behind it."""
-    graph = profile.graph
-    wanted = (Operation.ACTIVATION, Operation.SOFTMAX)
-    found = nearest_before(graph, output.node, lambda n: n.operation in wanted, through=CARRIERS)
-    through = CARRIERS - {Operation.POOLING, Operation.REDUCTION}
-    direct = nearest_before(graph, output.node, lambda n: n.operation in wanted, through=through)
-    return (graph.nodes[found[0]] if len(found) == 1 else None), found != direct
+def _last(profile: Profile, output: OutputFacts) -> Node | None:
+    """The last activation or softmax on the way out."""
+    found = nearest_before(profile.graph, output.node, _shapes, through=CARRIERS)
+    return profile.graph.nodes[found[0]] if len(found) == 1 else None
+
+
+def _shapes(node: Node) -> bool:
+    return node.operation in (Operation.ACTIVATION, Operation.SOFTMAX)
+
+
+def _direct(profile: Profile, output: OutputFacts, *also: Operation) -> bool:
+    """Whether nothing but shaping (and what is named) lies behind the last activation."""
+    through = frozenset({Operation.RESHAPE, Operation.DROPOUT, *also})
+    return bool(nearest_before(profile.graph, output.node, _shapes, through=through))
 
 
 def _where(profile: Profile, output: OutputFacts) -> tuple[str, int]:
-    node, _ = _last(profile, output)
+    node = _last(profile, output)
     return (node.path, node.index) if node is not None else ("", output.node)
 
 
@@ -141,7 +147,7 @@ def softmax_of_one(profile: Profile) -> Iterator[Fault]:
     """
     output = need_output(profile)
     loss = profile.task.loss
-    node, _ = _last(profile, output)
+    node = _last(profile, output)
     alone = False
     if node is not None and node.operation is Operation.SOFTMAX:
         axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
@@ -174,7 +180,7 @@ def activation_on_logits(profile: Profile) -> Iterator[Fault]:
 
     Null hypothesis:
     Logits are the plain output of the last layer. Where a mean over positions lies between, a relu only shifts them: a
-    note.
+    note. A tanh that is scaled up again caps them softly, which is meant.
 
     Bound and where it comes from:
     None: it is a question of structure.
@@ -193,8 +199,10 @@ def activation_on_logits(profile: Profile) -> Iterator[Fault]:
     loss, output = need_loss(profile), need_output(profile)
     if loss.kind not in ("cross_entropy", "bce_logits") or output.function not in _ON_LOGITS:
         return
+    averaged = not _direct(profile, output)
+    if averaged and not _direct(profile, output, Operation.POOLING, Operation.REDUCTION):
+        return  # scaled up again: a soft cap
     path, node = _where(profile, output)
-    _, averaged = _last(profile, output)
     low, high = _RANGES.get(output.function, (-math.inf, math.inf))
     yield Fault(
         Severity.NOTE if averaged else Severity.WARNING,
@@ -238,7 +246,7 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     Goodfellow, Bengio and Courville 2016, Deep Learning, section 6.2.2.1.
     """
     loss, output, target = need_loss(profile), need_output(profile), need_target(profile)
-    if loss.kind not in _REGRESSION or output.function not in _RANGES:
+    if loss.kind not in _REGRESSION or output.function not in _RANGES or not _direct(profile, output):
         return
     low, high = _RANGES[output.function]
     slack = 0.01 * (high - low) if math.isfinite(high - low) else 0.01 * max(target.spread, 1e-12)
@@ -293,7 +301,7 @@ def sigmoid_with_classes(profile: Profile) -> Iterator[Fault]:
     """
     loss, output = need_loss(profile), need_output(profile)
     classes = loss.kind in ("cross_entropy", "nll", "probability_nll") and output.units > 1
-    if not classes or output.function not in ("sigmoid", "hardsigmoid"):
+    if not classes or output.function not in ("sigmoid", "hardsigmoid") or not _direct(profile, output):
         return
     path, node = _where(profile, output)
     floor = math.log(1 + (output.units - 1) / math.e)
@@ -407,7 +415,7 @@ def double_sigmoid(profile: Profile) -> Iterator[Fault]:
     PyTorch, nn.BCEWithLogitsLoss.
     """
     loss, output = need_loss(profile), need_output(profile)
-    if loss.kind != "bce_logits" or output.function not in _PROBABILITIES:
+    if loss.kind != "bce_logits" or output.function not in _PROBABILITIES or not _direct(profile, output):
         return
     path, node = _where(profile, output)
     yield Fault(

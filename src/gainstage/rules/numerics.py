@@ -254,3 +254,66 @@ def lost_step(profile: Profile) -> Iterator[Fault]:
                     "Keep the weights in single precision and compute in half.", "model.float()  # and torch.autocast"
                 ),
             )
+
+
+@rule("GS805", "The gradient is NaN or infinite")
+def gradient_not_finite(profile: Profile) -> Iterator[Fault]:
+    """The forward pass is finite and the way back is not.
+
+    What it does:
+    When the loss and every measured output are finite, looks for the place nearest to the loss whose gradient is not.
+
+    Why it matters:
+    One step with it and every weight before that place is NaN, while the loss of the first batch looked right.
+
+    Null hypothesis:
+    Gradients are sums of finite products, and finite where the slopes are.
+
+    Bound and where it comes from:
+    A single element. An error.
+
+    Example:
+    torch.sqrt(torch.relu(x)): at zero the slope of the root is infinite, that of the relu zero, and their product NaN.
+    torch.where does not help, since both of its branches are differentiated.
+
+    Remedy:
+    Keep the argument away from the edge before the operation:
+
+        torch.sqrt(torch.relu(x) + 1e-12)
+
+    Reference:
+    JAX documentation, FAQ, Gradients contain NaN where using where.
+    """
+    need_backward(profile)
+    loss = profile.task.loss
+    if (loss is not None and not math.isfinite(loss.value)) or any(not at.forward.finite for at in profile.nodes):
+        return
+    bad = [at for at in profile.nodes if at.backward is not None and not at.backward.finite]
+    weights = [p for p in profile.parameters if p.gradient is not None and not p.gradient.finite]
+    if not bad and not weights:
+        return
+    graph = profile.graph
+    index = max((at.node for at in bad), default=-1)
+    index = max([index, *(i for p in weights for i in profile.parameter(p).nodes[-1:])])
+    culprit = next((n for n in graph.nodes[index + 1 :] if _edge(n)), None)
+    count = sum(p.gradient.nonfinite for p in weights if p.gradient is not None)
+    node = graph.nodes[index]
+    behind = (
+        f"'{place(culprit)}' ({culprit.function or culprit.name})" if culprit is not None else "what lies behind it"
+    )
+    yield Fault(
+        Severity.ERROR,
+        place(culprit if culprit is not None else node),
+        f"The gradient at '{place(node)}' and of {len(weights)} parameters before it is not finite ({count} elements).",
+        float(max(count, 1)),
+        0.0,
+        f"Forward everything is finite, so a slope is not: that of {behind}.",
+        edit("Keep the argument away from where the slope is infinite.", _guard(culprit)),
+        culprit.index if culprit is not None else index,
+    )
+
+
+def _edge(node: Node) -> bool:
+    """Whether an operation has an infinite slope somewhere."""
+    return {node.function, node.name} & {"sqrt", "rsqrt", "log", "pow", "div", "reciprocal", "norm", "linalg_vector_norm",
+                                         "acos", "asin", "std", "composite"} != set()  # fmt: skip

@@ -21,9 +21,9 @@ def _relative_steps(profile: Profile) -> list[float]:
     """‖step‖ / ‖weight‖ of every weight that moves."""
     need_optimizer(profile)
     kernels = [p for p in profile.parameters if profile.parameter(p).role.is_kernel and not p.constant]
-    steps = [p.update for p in kernels if p.update is not None and math.isfinite(p.update)]
+    steps = [p.update for p in kernels if p.update is not None and math.isfinite(p.update) and p.update > 0]
     if not steps:
-        raise Lacking("the optimizer's step could not be measured")
+        raise Lacking("the optimizer moved no weight")
     return steps
 
 
@@ -109,7 +109,6 @@ def small_step(profile: Profile) -> Iterator[Fault]:
     if typical >= TINY:
         return
     optimizer = need_optimizer(profile)
-    lift = f"{_rate(optimizer, 1e-3 / typical)}" if typical > 0 else "# find out first why the gradient is zero"
     yield Fault(
         Severity.WARNING,
         "",
@@ -117,7 +116,7 @@ def small_step(profile: Profile) -> Iterator[Fault]:
         typical,
         TINY,
         "The learning rate, or the gradient, is too small for weights of this size.",
-        edit("Raise the learning rate.", lift),
+        edit("Raise the learning rate.", _rate(optimizer, 1e-3 / typical)),
     )
 
 

@@ -17,7 +17,7 @@ __all__: list[str] = []
 
 CLASSES = frozenset({"cross_entropy", "nll", "probability_nll"})
 BINARY = frozenset({"bce", "bce_logits"})
-ABOVE, FAR = 1.25, 2.0  # of the loss that equal probabilities give
+ABOVE, FAR = 1.25, 4.0  # of the loss that equal probabilities give
 OFF, FAR_OFF = 2.0, 10.0  # of the variance of the targets
 
 
@@ -38,8 +38,8 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
     small adds next to nothing; PyTorch's default about 0.1.
 
     Bound and where it comes from:
-    A quarter above chance, and three standard errors, is a note; twice chance is a warning: the model then gives the
-    right class on average no more than 1/C². For a regression twice the variance is a note, ten times a warning: nine
+    A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives the
+    right class on average no more than 1/C⁴. For a regression twice the variance is a note, ten times a warning: nine
     tenths of the loss are then offset and scale, which no feature explains.
 
     Example:
@@ -117,8 +117,10 @@ def large_head(profile: Profile) -> Iterator[Fault]:
     A head that starts small (spread at most 0.3) leaves the loss at log C. Spread s adds about s²/2 nats.
 
     Bound and where it comes from:
-    s²/2 above a quarter of log C is a note. Beyond √(2 log C) it is a warning: there the softmax of independent normal
-    logits freezes onto the largest few (the transition of the random energy model): 2.1 for 10 classes, 3.7 for 1000.
+    s²/2 above a quarter of log C is a note. At √(2 log C), 2.1 for 10 classes and 3.7 for 1000, the softmax of independent
+    normal logits freezes onto the largest one (the transition of the random energy model) and the loss is twice log C. A
+    single draw of a small head can come that far by chance; twice that spread, where the loss is four times log C,
+    is a warning. Where no output layer makes the logits (a product of two signals, as in CLIP) it stays a note.
 
     Example:
     A He-initialized output layer behind signals of level 1 gives logits of spread 1.4 to 2 and a loss one to two nats above
@@ -142,10 +144,10 @@ def large_head(profile: Profile) -> Iterator[Fault]:
     spread, uniform = output.spread_within, math.log(output.units)
     if spread**2 / 2 <= (ABOVE - 1) * uniform:
         return
-    frozen = math.sqrt(2 * uniform)
+    frozen = 2 * math.sqrt(2 * uniform)
     head = _head(profile)
     yield Fault(
-        Severity.WARNING if spread > frozen else Severity.NOTE,
+        Severity.WARNING if spread > frozen and head is not None else Severity.NOTE,
         head.name if head is not None else "",
         f"The logits of one example have spread {figure(spread)} over the {output.units} classes, which adds about "
         f"{figure(spread**2 / 2)} nats to log C = {figure(uniform)}; the loss is {figure(loss.value)}.",
@@ -199,7 +201,7 @@ def confident(profile: Profile) -> Iterator[Fault]:
     At the start all probabilities are near 1/C, or 1/2 for single units, and the loss is at chance.
 
     Bound and where it comes from:
-    Probabilities beyond 0.1 % and 99.9 % both occur and the loss is above twice chance: 0.001 is what a logit of 7 gives,
+    Probabilities beyond 0.1 % and 99.9 % both occur and the loss is above four times chance: 0.001 is what a logit of 7 gives,
     and logits start at most at about 1.
 
     Example:
@@ -266,7 +268,8 @@ def prior(profile: Profile) -> Iterator[Fault]:
     Lin et al. 2017, Focal Loss, section 4.1; Karpathy 2019.
     """
     loss, target = need_loss(profile), need_target(profile)
-    if loss.uniform is None or target.entropy is None:
+    fits = (loss.kind in CLASSES) == (target.kind == "classes")
+    if loss.uniform is None or target.entropy is None or not fits:
         raise Lacking("the loss has no chance level")
     classes = round(math.exp(loss.uniform))
     labels = math.prod(target.shape)

@@ -13,7 +13,7 @@ from gainstage.rules.words import figure, listed, place
 
 __all__: list[str] = []
 
-STARVED = 0.5  # of the level that a normalisation gives to anything but its eps
+STARVED = 0.1  # of the level that a normalisation gives to anything but its eps
 
 
 @rule("GS401", "A batch of one under batch normalisation")
@@ -79,7 +79,7 @@ def starved_normalization(profile: Profile) -> Iterator[Fault]:
     it divides by the very statistics it measured.
 
     Bound and where it comes from:
-    Less than half of the expected spread: variance below a third of eps, in most channels.
+    A tenth of the expected spread, a decade: then the variance that arrives is below a hundredth of eps.
 
     Example:
     Convolutions with weights from N(0, 1e-5²) in front of a batch normalisation; a constant input.
@@ -120,7 +120,7 @@ def starved_normalization(profile: Profile) -> Iterator[Fault]:
             f"normalisations: {listed([place(n) for n, _ in starved])}.",
             share,
             STARVED,
-            f"The variance that arrives is below eps ({dict(node.settings).get('eps', 1e-5):g}).",
+            f"The variance that arrives is far below eps ({dict(node.settings).get('eps', 1e-5):g}).",
             initialize("Draw the weights before it larger."),
             node.index,
         )

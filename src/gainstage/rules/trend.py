@@ -39,7 +39,7 @@ class Trend:
 
     >>> found = trend((depth, depth, 0.5**depth) for depth in range(12))
     >>> round(found.factor, 9), round(found.decades, 2)
-    (0.5, -2.71)
+    (0.5, -3.31)
     """
 
     points: tuple[Point, ...]
@@ -59,14 +59,14 @@ class Trend:
         return _middle(self.points[-self._quarter :])
 
     @property
-    def decades(self) -> float:
-        """log10(end / start): negative where the quantity shrinks with depth."""
-        return math.log10(self.end / self.start)
+    def factor(self) -> float:
+        """The mean factor from one depth to the next, between the middles of both quarters."""
+        return float((self.end / self.start) ** (1 / (len(self.points) - self._quarter)))
 
     @property
-    def factor(self) -> float:
-        """The mean factor from one depth to the next."""
-        return float(10 ** (self.decades / max(len(self.points) - self._quarter, 1)))
+    def decades(self) -> float:
+        """log10 of that factor over all depths: negative where the quantity shrinks with depth."""
+        return (len(self.points) - 1) * math.log10(self.factor)
 
     @property
     def ends(self) -> tuple[Point, Point]:
@@ -74,9 +74,10 @@ class Trend:
         return self.points[0], self.points[-1]
 
     def first_beyond(self, decades: float) -> Point:
-        """The first point that is this many decades away from the start, or else the last."""
-        moved = (p for p in self.points if abs(math.log10(p.value / self.start)) >= decades)
-        return next(moved, self.points[-1])
+        """The first point that has drifted this many decades from the start, or else the last."""
+        way = math.copysign(1.0, self.decades)
+        drifted = (p for p in self.points if way * math.log10(p.value / self.start) >= decades)
+        return next(drifted, self.points[-1])
 
 
 def trend(values: Iterable[tuple[int, int, float]]) -> Trend | None:

@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after
 from gainstage.records import NodeProfile, Profile, Severity, UnitStats
 from gainstage.rules.cause import drift_in_words
-from gainstage.rules.flow import CARRIERS, ends_in
+from gainstage.rules.flow import CARRIERS, leads_on, zero_nodes
 from gainstage.rules.layers import layers
 from gainstage.rules.need import need_examples
 from gainstage.rules.remedies import edit, initialize
 from gainstage.rules.table import Fault, Lacking, rule
-from gainstage.rules.trend import trend
+from gainstage.rules.trend import BADLY, HOPELESS, trend
 from gainstage.rules.words import figure, place
 
 __all__ = ["silent_probability"]
 
 MANY, NEARLY_ALL = 0.1, 0.9  # of a layer's units
-DIM, DARK = 1e-2, 2.0**-10  # of the size that differences had at the start; half precision resolves 2^-10
+DIM, DARK = 10.0**-BADLY, 10.0**-HOPELESS  # of the share that differences had at the start
+ALIKE, EQUAL = 1e-2, 1e-3  # of √(1 − r) at the start
 _GATED = CARRIERS | {Operation.NORMALIZATION}
 
 
@@ -217,7 +218,7 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
     for node in profile.graph.nodes:
         axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
         wide = 0 <= axis < len(node.shape) and node.shape[axis] > 1
-        if node.operation is not Operation.SOFTMAX or node.stage != "model" or not wide:
+        if node.operation is not Operation.SOFTMAX or node.stage != "model" or node.part_of is not None or not wide:
             continue
         if not node.from_input or not _feeds_weight(profile.graph, node):
             continue
@@ -267,7 +268,12 @@ def hidden_exponential(profile: Profile) -> Iterator[Fault]:
     """
     for node in profile.graph.nodes:
         exponential = node.operation is Operation.ACTIVATION and node.function in ("exp", "expm1", "exp2")
-        if not exponential or node.stage != "model" or not _feeds_weight(profile.graph, node):
+        if (
+            not exponential
+            or node.stage != "model"
+            or node.part_of is not None
+            or not _feeds_weight(profile.graph, node)
+        ):
             continue
         at = profile.by_node.get(node.index)
         level = at.forward.rms if at is not None else math.nan
@@ -301,8 +307,8 @@ def collapse(profile: Profile) -> Iterator[Fault]:
     on counts: inputs that resemble each other are no fault of the network.
 
     Bound and where it comes from:
-    1 % of the first layer's share is a warning: five times smaller than the depth at which plain networks were found to
-    stop training (six correlation lengths, e^-3 or 5 %). 2^-10 is an error: less than half precision resolves.
+    A thousandth of the first layer's share is a warning, a ten-thousandth an error: the window of useful relative steps,
+    1e-5 to 1e-1. A step that moves what the examples share by its own size then moves their differences by nothing.
 
     Example:
     Twelve sigmoid layers at PyTorch's default: each passes on 0.14 of a difference and all of the mean.
@@ -318,7 +324,8 @@ def collapse(profile: Profile) -> Iterator[Fault]:
     Schoenholz et al. 2017, Deep Information Propagation; Poole et al. 2016.
     """
     need_examples(profile)
-    chain = layers(profile)
+    zeros = zero_nodes(profile)
+    chain = [layer for layer in layers(profile) if layer.node.index not in zeros]
     shares = [
         (layer.depth, layer.node.index, math.sqrt(share))
         for layer in chain
@@ -363,7 +370,8 @@ def token_collapse(profile: Profile) -> Iterator[Fault]:
     positions at the start of training, which is no fault where a skip goes around it.
 
     Bound and where it comes from:
-    As for GS109: 1 % of the difference at the start is a warning, 2^-10 an error.
+    1 % of the difference at the start is a warning: beyond that √(1 − r) comes near what single precision resolves in r
+    (2^-12). A thousandth is an error.
 
     Example:
     Twelve attention layers without skip connections: r is 1 to seven digits after three of them.
@@ -376,25 +384,26 @@ def token_collapse(profile: Profile) -> Iterator[Fault]:
     Reference:
     Dong, Cordonnier and Loukas 2021, Attention Is Not All You Need; Noci et al. 2022.
     """
+    open_ = leads_on(profile.graph)
     seen = [
         (profile.node(at), at.units.token_correlation)
         for at in profile.nodes
-        if at.units is not None and at.units.token_correlation is not None and ends_in(profile.graph, (at.node,))
+        if at.units is not None and at.units.token_correlation is not None and at.node in open_
     ]
     if not seen:
         raise Lacking("no stream of tokens was measured")
     stream = [(node, r) for node, r in seen if node.operation is not Operation.ATTENTION] or seen
     (first, before), (last, after) = stream[0], stream[-1]
     start, end = math.sqrt(max(1 - before, 0.0)), math.sqrt(max(1 - after, 0.0))
-    if len(stream) < 2 or not start > 0 or end / start > DIM:
+    if len(stream) < 2 or not start > 0 or end / start > ALIKE:
         return
     yield Fault(
-        Severity.ERROR if end / start < DARK else Severity.WARNING,
+        Severity.ERROR if end / start < EQUAL else Severity.WARNING,
         place(last),
         f"The correlation between two positions rises from {before:.6g} at '{place(first)}' to {after:.6g} at "
         f"'{place(last)}'.",
         end / start,
-        DIM,
+        ALIKE,
         "Attention averages over positions, and nothing on the way brings their differences back: no skip goes around it, "
         "or the skip is far smaller than the branch.",
         edit("Let a skip go around every attention.", "x = x + self.attention(self.norm(x))"),
