@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,9 +19,10 @@ from torch import nn
 
 from gainstage.backends.torch import operations as table
 from gainstage.backends.torch.assemble import named_parameters
+from gainstage.backends.torch.axes import stride_at
 from gainstage.backends.torch.batch import prepare
 from gainstage.backends.torch.call import Draft
-from gainstage.backends.torch.moments import moments_of
+from gainstage.backends.torch.moments import look_at, moments_of
 from gainstage.backends.torch.observe import observe
 from gainstage.backends.torch.preserve import preserved
 from gainstage.backends.torch.trace import unwrap
@@ -32,10 +33,16 @@ __all__ = ["calibrate"]
 
 _HOMOGENEOUS = table.TRANSPARENT | {"split", "split_with_sizes", "chunk", "slice", "select", "unbind", "narrow"}
 _TOO_FAR = 1e6  # a factor beyond this says that the signal was lost before, not that the weight was drawn badly
+_ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
+_UNSEEN = "no operation of this batch uses it as a weight"
 
 
 def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
     """Bring every calibrated output of a batch to its level, in place, in one forward pass.
+
+    The pass keeps nothing but the signal itself, so its memory is that of inference; modes, buffers and random state
+    are left as they were found. A weight that was read before in the same pass (a tied embedding, a layer that is used
+    again) is not touched: what was calibrated since would no longer hold.
 
     Args:
         model: with the plan's weights already written.
@@ -52,26 +59,21 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
     """
     model = unwrap(model)
     batch = prepare(inputs, model)
-    pass_ = _Pass(model, plan)
+    pass_ = _Pass(model, plan, batch.examples)
     with preserved(model, seed), torch.no_grad():
         observe(model, batch, eye=pass_.correct)
     return replace(plan, assignments=tuple(pass_.result(a) for a in plan))
 
 
-@dataclass(frozen=True, slots=True)
-class _Weight:
-    """The weight that one node may rescale."""
-
-    assignment: Assignment
-    tensor: torch.Tensor
-
-
 class _Pass:
     """What one calibrating pass has done so far."""
 
-    def __init__(self, model: nn.Module, plan: Plan) -> None:
+    def __init__(self, model: nn.Module, plan: Plan, examples: int) -> None:
         self.parameters, _ = named_parameters(model)
         self.plan: Mapping[str, Assignment] = {a.parameter: a for a in plan}
+        self.centred = frozenset(a.weight for a in plan if a.bias == "centre")
+        self.examples = examples
+        self.read: dict[str, str] = {}
         self.scales: dict[str, float] = {}
         self.biases: dict[str, tuple[float, ...]] = {}
         self.left: dict[str, str] = {}
@@ -94,39 +96,84 @@ class _Pass:
 
     def correct(self, draft: Draft, output: torch.Tensor) -> None:
         """Rescale the weight of one node together with the output it has just produced."""
-        if draft.stage != "model" or draft.operation not in (Operation.LINEAR, Operation.CONVOLUTION):
+        if draft.stage != "model":
             return
-        weight = self._weight(draft)
-        if weight is None:
+        if draft.operation in (Operation.LINEAR, Operation.CONVOLUTION):
+            self._calibrate(draft, output)
+        elif draft.operation is Operation.OFFSET:
+            self._centre(draft, output)
+        elif draft.operation is Operation.RECURRENT:
+            for derivation in (d for _, value in draft.operands for d in value.derivations):
+                self.left.setdefault(derivation.parameter, f"inside a fused operation ({draft.function})")
+        for use in draft.uses:
+            if use.slot == "weight":
+                self.read.setdefault(use.parameter, f"{draft.path or 'the model'} ({draft.function or draft.name})")
+
+    def _calibrate(self, draft: Draft, output: torch.Tensor) -> None:
+        assignment = self._adjustable(draft)
+        if assignment is None or assignment.level is None:
             return
-        path, level = weight.assignment.parameter, weight.assignment.level
+        path = assignment.parameter
         bias = self._bias(draft, output)
         if bias is not None:
             output.sub_(bias)
-        mean = self._unit_means(draft, output) if self._centres(draft) else None
+        mean = _unit_means(draft, output) if path in self.centred else None
         if mean is not None:
             output.sub_(mean)
-        measured = moments_of(output).second_moment
-        factor = math.sqrt(level / measured) if level is not None and 0 < measured < math.inf else math.nan
-        if not 1 / _TOO_FAR < factor < _TOO_FAR:
-            self.left[path] = f"the signal arrived with a level of {measured:.3g}"
-            if mean is not None:
-                output.add_(mean)
+        fault, factor = self._judge(draft, output, assignment.level)
+        if fault:
+            self.left[path] = fault
         else:
-            weight.tensor.mul_(factor)
+            self.parameters[path].mul_(factor)
             output.mul_(factor)
             self.scales[path] = factor
-        if mean is not None and path in self.scales:
-            self._set_bias(draft, mean * -factor)
-        elif bias is not None:
-            output.add_(bias)
+        if mean is None:
+            if bias is not None:
+                output.add_(bias)
+        elif fault or not self._set_bias(draft, mean * -factor):
+            # Whoever adds the bias later takes the mean off then.
+            output.add_(mean if fault else mean * factor)
+            if bias is not None:
+                output.add_(bias)
+
+    def _centre(self, draft: Draft, output: torch.Tensor) -> None:
+        """A bias that is added on its own takes off the mean of what it is added to."""
+        bias = self._bias(draft, output)
+        here = [a for a in self._centring(draft) if a.weight in self.scales]
+        if not here:
+            return
+        if bias is not None:
+            output.sub_(bias)
+        mean = _unit_means(draft, output)
+        output.sub_(mean)
+        self._set_bias(draft, -mean)
+
+    def _judge(self, draft: Draft, output: torch.Tensor, level: float) -> tuple[str, float]:
+        """What keeps a signal from being divided by, or else the factor that brings it to its level."""
+        moments = moments_of(output)
+        measured = moments.second_moment
+        if not 0 < measured < math.inf:
+            return f"the signal arrived with a level of {measured:.3g}", 1.0
+        factor = math.sqrt(level / measured)
+        if not 1 / _TOO_FAR < factor < _TOO_FAR:
+            return f"the signal arrived with a level of {measured:.3g}", 1.0
+        if draft.from_input and self._same_for_all(draft, output):
+            return "the signal that arrives is the same for all examples", 1.0
+        return "", factor
+
+    def _same_for_all(self, draft: Draft, output: torch.Tensor) -> bool:
+        stride = draft.example_stride
+        if stride is None and output.shape[0] == self.examples:  # what was made equal has lost its example axis too
+            stride = stride_at(output.shape, 0)
+        share = look_at(output, self.examples, stride, extremes=False).moments.example_share
+        return self.examples > 1 and share is not None and share < _ROUNDING
 
     # -- which weight, which bias ------------------------------------------------------------------------------------
 
-    def _weight(self, draft: Draft) -> _Weight | None:
+    def _adjustable(self, draft: Draft) -> Assignment | None:
         """The weight to rescale; None, with the reason noted, where there is none."""
         uses = [u for u in draft.uses if u.slot == "weight"]
-        found: _Weight | None = None
+        found: Assignment | None = None
         for use in uses:
             assignment = self.plan.get(use.parameter)
             if assignment is None or assignment.level is None:
@@ -135,12 +182,14 @@ class _Pass:
             if reason:
                 self.left.setdefault(use.parameter, reason)
             else:
-                found = _Weight(assignment, self.parameters[use.parameter])
+                found = assignment
         return found
 
     def _obstacle(self, use: Use, uses: list[Use]) -> str:
         if use.parameter in self.scales:
             return "used again later in the pass, and left as its first use set it"
+        if use.parameter in self.read:
+            return f"read earlier in the pass by {self.read[use.parameter]}, which a new scale would undo"
         if len(uses) > 1:
             return "the weight is made of several parameters"
         if not set(use.derivation) <= _HOMOGENEOUS:
@@ -152,33 +201,31 @@ class _Pass:
         total: torch.Tensor | None = None
         for use in draft.uses:
             if use.slot == "bias" and set(use.derivation) <= _HOMOGENEOUS:
-                bias = self.parameters[use.parameter].detach()
+                bias = self.parameters[use.parameter].detach().reshape(-1)
                 total = bias if total is None else total + bias
         if total is None or not bool(total.any()):
             return None
-        return self._along_units(draft, total.to(output.dtype), output)
+        axis = _unit_axis(draft, output)
+        return total.to(output.dtype).reshape([-1 if i == axis else 1 for i in range(output.dim())])
 
-    def _along_units(self, draft: Draft, vector: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        axis = draft.unit_axis if draft.unit_axis is not None else output.dim() - 1
-        return vector.reshape([-1 if i == axis else 1 for i in range(output.dim())])
+    def _centring(self, draft: Draft) -> list[Assignment]:
+        found = (self.plan.get(u.parameter) for u in draft.uses if u.slot == "bias" and not u.derivation)
+        return [a for a in found if a is not None and a.bias == "centre"]
 
-    def _centres(self, draft: Draft) -> bool:
-        return any(a is not None and a.bias == "centre" for a in self._bias_assignments(draft))
-
-    def _bias_assignments(self, draft: Draft) -> list[Assignment | None]:
-        return [self.plan.get(u.parameter) for u in draft.uses if u.slot == "bias"]
-
-    def _unit_means(self, draft: Draft, output: torch.Tensor) -> torch.Tensor:
-        axis = draft.unit_axis if draft.unit_axis is not None else output.dim() - 1
-        others = [i for i in range(output.dim()) if i != axis]
-        return output.float().mean(others, keepdim=True).to(output.dtype)
-
-    def _set_bias(self, draft: Draft, values: torch.Tensor) -> None:
-        for use in draft.uses:
-            if use.slot == "bias" and (a := self.plan.get(use.parameter)) is not None and a.bias == "centre":
-                parameter = self.parameters[use.parameter]
-                parameter.copy_(values.reshape(parameter.shape))
-                self.biases[use.parameter] = tuple(float(v) for v in parameter.detach().float().reshape(-1))
+    def _set_bias(self, draft: Draft, values: torch.Tensor) -> bool:
+        """Write the bias that takes the mean off; whether there is one here."""
+        for assignment in self._centring(draft):
+            parameter = self.parameters[assignment.parameter]
+            parameter.copy_(values.reshape(parameter.shape))
+            self.biases[assignment.parameter] = tuple(parameter.detach().double().reshape(-1).tolist())
+        return bool(self._centring(draft))
 
 
-_UNSEEN = "no operation of this batch uses it as a plain weight"
+def _unit_axis(draft: Draft, output: torch.Tensor) -> int:
+    return draft.unit_axis if draft.unit_axis is not None else output.dim() - 1
+
+
+def _unit_means(draft: Draft, output: torch.Tensor) -> torch.Tensor:
+    axis = _unit_axis(draft, output)
+    others = [i for i in range(output.dim()) if i != axis]
+    return output.float().mean(others, keepdim=True).to(output.dtype)

@@ -61,12 +61,14 @@ def apply(model: nn.Module, plan: Plan) -> None:
         for assignment in sorted(to_write, key=_depends_on_weights):
             parameter = parameters[assignment.parameter]
             parameter.copy_(_values(assignment, parameters, by_path, plan.seed))
+            if assignment.scale != 1.0:  # after the cast, as calibration did it: the same bytes in every dtype
+                parameter.mul_(assignment.scale)
             for row in padding.get(id(parameter), ()):
                 parameter[row].zero_()
 
 
 def draw(assignment: Assignment, seed: int) -> NDArray[np.float32]:
-    """The values a scheme gives to one parameter, in the canonical layout.
+    """The values a scheme gives to one parameter, in the canonical layout, before any measured scale.
 
     Args:
         assignment: of a weight; its scheme is a name in the table of schemes.
@@ -87,9 +89,8 @@ def draw(assignment: Assignment, seed: int) -> NDArray[np.float32]:
     """
     kernel = _kernel(assignment)
     scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
-    gain = assignment.gain * assignment.scale
     streams = (Stream(seed, assignment.parameter, block) for block in range(assignment.blocks))
-    return np.concatenate([scheme.draw(kernel, gain, stream) for stream in streams])
+    return np.concatenate([scheme.draw(kernel, assignment.gain, stream) for stream in streams])
 
 
 def snapshot(model: nn.Module) -> Callable[[], None]:
