@@ -268,3 +268,10 @@ def test_the_classic_demonstration(run, tmp_path):
     assert after < before / 2
     assert run("demo", "--network", "classic", "--data", "digits", "--steps", "5").code == 0
     assert (tmp_path / "gainstage-demo.svg").exists()
+
+
+def test_a_page_is_written_beside_the_text(run, tmp_path):
+    page = tmp_path / "report.html"
+    outcome = run("check", "mlp:16x16x4", "--html", str(page))
+    assert outcome.code == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -12,6 +13,7 @@ import rich_click as click
 __all__ = [
     "Request",
     "fail_options",
+    "html_option",
     "json_option",
     "overrides_option",
     "request_options",
@@ -60,6 +62,9 @@ traceback_option = click.option(
     help="Show the whole Python traceback when something fails.",
 )  # fmt: skip
 
+html_option = click.option(
+    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Also write one self-contained page here."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 seed_option = click.option(

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from gainstage.records import Diagnosis
+    from gainstage.report.html.page import Document
 
-__all__ = ["FAIL_ON", "console", "exit_code", "progress", "status"]
+__all__ = ["FAIL_ON", "console", "exit_code", "progress", "status", "write_page"]
 
 FAIL_ON = ("error", "warning", "note")
 
@@ -32,6 +35,16 @@ def exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
 
 def _lively() -> bool:
     return sys.stderr.isatty() and not os.environ.get("CI")
+
+
+def write_page(path: Path | None, record: Document) -> None:
+    """Write the record's page where one was asked for, and say so."""
+    if path is None:
+        return
+    from gainstage.report.html import save_html
+
+    save_html(path, record)
+    sys.stderr.write(f"Wrote {path}.\n")
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import Request, fail_options, json_option, request_options
-from gainstage.cli.output import console, exit_code, status
+from gainstage.cli.options import Request, fail_options, html_option, json_option, request_options
+from gainstage.cli.output import console, exit_code, status, write_page
 
 if TYPE_CHECKING:
     from gainstage.records import Diagnosis
@@ -24,8 +25,9 @@ FORMATS = ("text", "json", "github", "junit", "sarif")
     help="github: annotations of a workflow run; junit and sarif: for CI servers and code scanning.",
 )  # fmt: skip
 @json_option
+@html_option
 @fail_options
-def command(request: Request, style: str, as_json: bool, fail_on: str, exit_zero: bool) -> int:
+def command(request: Request, style: str, as_json: bool, page: Path | None, fail_on: str, exit_zero: bool) -> int:
     """Check signal and gradient of a network at its start, and name what is wrong.
 
     Runs one forward and one backward pass, and writes nothing into the model.
@@ -38,13 +40,14 @@ def command(request: Request, style: str, as_json: bool, fail_on: str, exit_zero
         gainstage check mlp:64x128x128x10,act=sigmoid --data digits
         gainstage check mypackage.nets:build --input 3,32,32
         gainstage check src/net.py:Net --data mine.npz --loss mse --optimizer adam --lr 1e-3
-        gainstage check hf:gpt2,n_layer=2 --json
+        gainstage check hf:gpt2,n_layer=2 --json --html report.html
     """  # noqa: D301
     from gainstage.cli.subject import examine, prepare
 
     with status(f"Checking {request.model}"):
         diagnosis = examine(prepare(request))
     _show(diagnosis, "json" if as_json else style)
+    write_page(page, diagnosis)
     return 0 if exit_zero else exit_code(diagnosis, fail_on)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import Request, fail_options, json_option, request_options
-from gainstage.cli.output import console, exit_code, status
+from gainstage.cli.options import Request, fail_options, html_option, json_option, request_options
+from gainstage.cli.output import console, exit_code, status, write_page
 
 if TYPE_CHECKING:
     from gainstage.records import Diagnosis
@@ -23,8 +23,17 @@ __all__ = ["command"]
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @json_option
+@html_option
 @fail_options
-def command(request: Request, out: Path | None, dry_run: bool, as_json: bool, fail_on: str, exit_zero: bool) -> int:
+def command(
+    request: Request,
+    out: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    page: Path | None,
+    fail_on: str,
+    exit_zero: bool,
+) -> int:
     """Apply the remedies that a check proposes, and check again: before and after.
 
     Applied is what is a matter of weights.
@@ -49,6 +58,7 @@ def command(request: Request, out: Path | None, dry_run: bool, as_json: bool, fa
         subject = prepare(request)
         diagnosis = examine(subject)
     if dry_run:
+        write_page(page, diagnosis)
         if as_json:
             click.echo(json.dumps(diagnosis, indent=2))
         else:
@@ -64,6 +74,7 @@ def command(request: Request, out: Path | None, dry_run: bool, as_json: bool, fa
         click.echo(json.dumps(fixed, indent=2))
     else:
         text.print_to(console(), fixed)
+    write_page(page, fixed)
     if out is not None:
         from gainstage.backends.torch.save import save_weights
 
