@@ -69,6 +69,22 @@ def test_every_finding_says_what_to_do(fault):
         assert gs.rule(finding.code).title == finding.title
 
 
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_remedy_that_draws_weights_cures(fault):
+    case = fault.case
+    model = case.model()
+    optimizer = case.optimizer(model) if case.optimizer else None
+    inputs, target = case.batch()
+    fixed = gs.fix(model, verdict(case), inputs, target, loss=case.loss, optimizer=optimizer)
+    for change in fixed.changes:
+        if change.finding.remedy.action == "initialize":
+            assert change.applied, change
+            assert change.cured, change
+        else:
+            assert not change.applied, change
+            assert change.finding.remedy.code, change
+
+
 def test_the_tables_cover_every_family():
     families = {code[:3] for fault in FAULTS for code in fault.codes}
     assert families == {f"GS{i}" for i in range(1, 9)}

@@ -23,7 +23,7 @@ class Fault:
 
     Args:
         case: model, batch, loss.
-        codes: beginnings of the codes that name the fault.
+        codes: of the rules that name the fault; the first one is the best name for it.
         place: pattern of the path where it is found; several with ``|``.
         also: beginnings of further codes that are true of this network too.
     """
@@ -173,133 +173,134 @@ def with_norms(depth: int, width: int = 64) -> nn.Module:
 
 
 FORWARD = (
-    fault("default relu network of twenty layers", "GS1 GS2", "*", lambda: MLP(64, *[64] * 19, 10), also="GS5"),
-    fault("weights four times too large, twelve layers", "GS1", "*",
+    fault("default relu network of twenty layers", "GS201", "0", lambda: MLP(64, *[64] * 19, 10), also="GS5"),
+    fault("weights four times too large, twelve layers", "GS102", "*",
           lambda: MLP(64, *[128] * 11, 10, rule=scaled(4.0)), also="GS2 GS5"),
-    fault("a constant spread of .01 whatever the width", "GS1 GS2 GS3", "*",
+    fault("a constant spread of .01 whatever the width", "GS101 GS104", "*",
           lambda: MLP(64, *[128] * 5, 10, activation=nn.Tanh, rule=spread(0.01)), also="GS2"),
-    fault("a constant spread of one whatever the width", "GS1", "*",
+    fault("a constant spread of one whatever the width", "GS104", "",
           lambda: MLP(64, *[128] * 5, 10, activation=nn.Tanh, rule=spread(1.0)), also="GS2 GS5"),
-    fault("one layer fifty times too large", "GS1 GS3", "4*|5*",
+    fault("one layer fifty times too large", "GS103", "4",
           lambda: altered(he(64, *[128] * 5, 10), lambda n: n[4].weight.mul_(50)), also="GS5 GS2"),
-    fault("one layer a hundred times too small", "GS1 GS3", "6*|7*",
+    fault("one layer a hundred times too small", "GS103", "6",
           lambda: altered(he(64, *[128] * 5, 10), lambda n: n[6].weight.mul_(0.01)), also="GS2"),
-    fault("residual stream of thirty branches without a norm", "GS1 GS4", "*",
+    fault("residual stream of thirty branches without a norm", "GS102", "blocks*",
           lambda: altered(ResidualMLP(30, norm=False), lambda n: [
               kaiming_normal_(layer.weight) for block in n.blocks for layer in (block[1], block[3])]), also="GS2 GS5"),
 )  # fmt: skip
 
 GRADIENT = (
-    fault("default sigmoid network of twelve layers", "GS2 GS1", "*",
+    fault("default sigmoid network of twelve layers", "GS201", "0",
           lambda: MLP(64, *[128] * 11, 10, activation=nn.Sigmoid)),
-    fault("chaotic tanh network of forty layers", "GS2 GS1", "*",
+    fault("chaotic tanh network of forty layers", "GS202", "0",
           lambda: MLP(64, *[128] * 39, 10, activation=nn.Tanh, rule=scaled(3.0)), also="GS5"),
-    fault("batch norm and relu sixty times without a skip", "GS2 GS4", "*", lambda: with_norms(60)),
-    fault("body cut off from the loss", "GS2", "body*|", Detached),
+    fault("batch norm and relu sixty times without a skip", "GS202", "0", lambda: with_norms(60)),
+    fault("body cut off from the loss", "GS204", "body.0", Detached),
 )  # fmt: skip
 
 UNITS = (
-    fault("dead relu layer", "GS1", "2*|3*",
+    fault("dead relu layer", "GS105", "3",
           lambda: altered(he(64, 64, 64, 10), lambda n: constant_(n[2].bias, -30.0)), also="GS2"),
-    fault("two thirds of the relu units dead", "GS1", "0*|1*",
+    fault("two thirds of the relu units dead", "GS105", "1",
           lambda: altered(he(64, 64, 64, 10), lambda n: constant_(n[0].bias[:43], -5.0))),
-    fault("saturated sigmoid units", "GS1", "0*|1*|2*|3*",
+    fault("saturated sigmoid units", "GS103 GS106", "0|1",
           lambda: MLP(64, 64, 64, 10, activation=nn.Sigmoid, rule=spread(4.0)), also="GS2 GS5"),
-    fault("softmax between layers", "GS1", "2*|3*|4*",
+    fault("softmax between layers", "GS107", "2",
           lambda: nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Softmax(1), nn.Linear(128, 64), nn.ReLU(),
           nn.Linear(64, 10)),
           also="GS2"),
-    fault("exponential activation", "GS1 GS8", "*",
+    fault("exponential activation", "GS108", "1",
           lambda: MLP(64, 64, 64, 64, 10, activation=lambda: Lambda(torch.exp), rule=scaled(1.5)), also="GS2 GS5 GS8"),
 )  # fmt: skip
 
 SYMMETRY = (
-    fault("all weights equal", "GS3", "*", lambda: MLP(64, 64, 64, 10, rule=partial(constant_, val=0.05)), also="GS1"),
-    fault("all weights zero", "GS3", "*", lambda: MLP(64, 64, 64, 10, rule=nn.init.zeros_), also="GS1 GS2"),
-    fault("half of the units copied from the other half", "GS3", "0*",
+    fault("all weights equal", "GS301", "0",
+          lambda: MLP(64, 64, 64, 10, rule=partial(constant_, val=0.05)), also="GS1"),
+    fault("all weights zero", "GS301", "0", lambda: MLP(64, 64, 64, 10, rule=nn.init.zeros_), also="GS1 GS2"),
+    fault("half of the units copied from the other half", "GS302", "0",
           lambda: altered(he(64, 64, 64, 10), lambda n: (n[0].weight[32:].copy_(n[0].weight[:32]), n[0].bias.zero_()))),
-    fault("one weight equal within a layer", "GS3", "2*",
+    fault("one weight equal within a layer", "GS301", "2",
           lambda: altered(he(64, 64, 64, 10), lambda n: constant_(n[2].weight, 0.1)), also="GS1 GS5"),
 )  # fmt: skip
 
 COLLAPSE = (
-    fault("sigmoid network at unit spread, not centred", "GS1 GS2", "*",
+    fault("sigmoid network at unit spread, not centred", "GS201 GS109", "*",
           lambda: MLP(64, *[128] * 11, 10, activation=nn.Sigmoid, rule=scaled(1.85))),
-    fault("ten layers of attention alone", "GS1 GS4", "blocks*|", RowsThroughAttention, data.rows, also="GS2"),
+    fault("ten layers of attention alone", "GS110", "blocks*", RowsThroughAttention, data.rows, also="GS2"),
 )  # fmt: skip
 
 START = (
-    fault("head thirty times too large", "GS5", "4*|", lambda: altered(he(64, 128, 128, 10),
+    fault("head thirty times too large", "GS502", "4", lambda: altered(he(64, 128, 128, 10),
           lambda n: n[4].weight.mul_(30))),
-    fault("he's gain times five on the head of a wide net", "GS5", "2*|",
+    fault("he's gain times five on the head of a wide net", "GS502", "2",
           lambda: altered(he(64, 512, 10), lambda n: n[2].weight.mul_(5))),
-    fault("tied embedding at a spread of one", "GS5", "embed*|head*|", TiedTokens,
+    fault("tied embedding at a spread of one", "GS502", "head", TiedTokens,
           data.sequences(128), lambda: torch.randint(0, 128, (32 * 16,))),
-    fault("head bias sure of one class", "GS5", "2*|", lambda: altered(he(64, 64, 10),
+    fault("head bias sure of one class", "GS502 GS503", "2", lambda: altered(he(64, 64, 10),
           lambda n: constant_(n[2].bias[3], 20.0))),
 )  # fmt: skip
 
 OUTPUT = (
-    fault("softmax before cross-entropy", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 10), nn.Softmax(1))),
-    fault("sigmoid before cross-entropy", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 10), nn.Sigmoid())),
-    fault("relu on logits", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 10), nn.ReLU())),
-    fault("softmax over one unit", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 1), nn.Softmax(1)),
+    fault("softmax before cross-entropy", "GS504", "3", lambda: nn.Sequential(*MLP(64, 64, 10), nn.Softmax(1))),
+    fault("sigmoid before cross-entropy", "GS508", "3", lambda: nn.Sequential(*MLP(64, 64, 10), nn.Sigmoid())),
+    fault("relu on logits", "GS506", "3", lambda: nn.Sequential(*MLP(64, 64, 10), nn.ReLU())),
+    fault("softmax over one unit", "GS505", "3", lambda: nn.Sequential(*MLP(64, 64, 1), nn.Softmax(1)),
           targets=data.parity, loss=functional.binary_cross_entropy, also="GS2"),
-    fault("sigmoid before a loss with a sigmoid", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 1), nn.Sigmoid()),
+    fault("sigmoid before a loss with a sigmoid", "GS510", "3", lambda: nn.Sequential(*MLP(64, 64, 1), nn.Sigmoid()),
           targets=data.parity, loss=functional.binary_cross_entropy_with_logits),
-    fault("relu output for targets below zero", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 1), nn.ReLU()),
+    fault("relu output for targets below zero", "GS507", "3", lambda: nn.Sequential(*MLP(64, 64, 1), nn.ReLU()),
           targets=data.scores, loss=functional.mse_loss),
-    fault("sigmoid output for targets outside its range", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 1),
+    fault("sigmoid output for targets outside its range", "GS507", "3", lambda: nn.Sequential(*MLP(64, 64, 1),
           nn.Sigmoid()),
           targets=times(3.0, data.scores), loss=functional.mse_loss, also="GS6"),
-    fault("tanh output for targets outside its range", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 1), nn.Tanh()),
+    fault("tanh output for targets outside its range", "GS507", "3", lambda: nn.Sequential(*MLP(64, 64, 1), nn.Tanh()),
           targets=times(5.0, data.scores), loss=functional.mse_loss, also="GS6"),
-    fault("negative log-likelihood of raw logits", "GS5", "*", lambda: MLP(64, 64, 10), loss=functional.nll_loss),
-    fault("logarithm of an unbounded output", "GS5 GS8", "*", lambda: MLP(64, 64, 10), loss=nll_of_log, also="GS8 GS2"),
-    fault("several labels through a softmax", "GS5", "*", lambda: nn.Sequential(*MLP(64, 64, 5), nn.Softmax(1)),
+    fault("negative log-likelihood of raw logits", "GS509", "", lambda: MLP(64, 64, 10), loss=functional.nll_loss),
+    fault("logarithm of an unbounded output", "GS509", "", lambda: MLP(64, 64, 10), loss=nll_of_log, also="GS8 GS2"),
+    fault("several labels through a softmax", "GS511", "3", lambda: nn.Sequential(*MLP(64, 64, 5), nn.Softmax(1)),
           targets=several, loss=functional.binary_cross_entropy),
-    fault("output and target broadcast against each other", "GS5", "*", lambda: MLP(64, 64, 1),
+    fault("output and target broadcast against each other", "GS512", "", lambda: MLP(64, 64, 1),
           targets=lambda: data.scores().squeeze(1), loss=unchecked_mse),
 )  # fmt: skip
 
 INPUT = (
-    fault("one feature in other units", "GS6", "*", lambda: MLP(64, 64, 10), uneven, also="GS1 GS5"),
-    fault("raw pixels into a net without norms", "GS6", "*", lambda: altered(VGG(norm=False), lambda n: [
+    fault("one feature in other units", "GS601", "", lambda: MLP(64, 64, 10), uneven, also="GS1 GS5"),
+    fault("raw pixels into a net without norms", "GS602", "", lambda: altered(VGG(norm=False), lambda n: [
         kaiming_normal_(m.weight) for m in n.modules() if isinstance(m, nn.Conv2d)]), raw_pixels, also="GS1 GS5"),
-    fault("inputs a hundred times too large for tanh", "GS6", "*", lambda: MLP(64, 64, 64, 10, activation=nn.Tanh),
+    fault("inputs a hundred times too large for tanh", "GS602", "", lambda: MLP(64, 64, 64, 10, activation=nn.Tanh),
           times(100.0, data.digits), also="GS1"),
-    fault("regression targets in the thousands", "GS6 GS5", "*", lambda: MLP(64, 64, 1), targets=times(3000.0,
+    fault("regression targets in the thousands", "GS604", "", lambda: MLP(64, 64, 1), targets=times(3000.0,
           data.scores),
           loss=functional.mse_loss),
 )  # fmt: skip
 
 NORMALISATION = (
-    fault("batch norm with a batch of one", "GS4", "*", VGG, lambda: data.images()[:1], lambda: data.labels()[:1],
-          also="GS9"),
-    fault("constant features into batch norm", "GS4 GS3", "features*",
+    fault("batch norm with a batch of one", "GS401", "features.1", VGG,
+          lambda: data.images()[:1], lambda: data.labels()[:1], also="GS9"),
+    fault("constant features into batch norm", "GS301 GS402", "features.0|features.1",
           lambda: altered(VGG(), lambda n: n.features[0].weight.zero_()), data.images, also="GS1 GS2 GS3"),
-    fault("norm scale at zero where there is no skip", "GS4", "features.4*|features.5*",
+    fault("norm scale at zero where there is no skip", "GS403", "features.4",
           lambda: altered(VGG(), lambda n: n.features[4].weight.zero_()), data.images, also="GS1 GS2"),
 )  # fmt: skip
 
 OPTIMISATION = (
-    fault("learning rate of a hundred", "GS7", "*", lambda: he(64, 64, 64, 10), optimizer=sgd(100.0)),
-    fault("learning rate of one with adam", "GS7", "*", lambda: he(64, 64, 64, 10), optimizer=adam(1.0)),
-    fault("learning rate of a billionth", "GS7", "*", lambda: he(64, 64, 64, 10), optimizer=sgd(1e-9)),
+    fault("learning rate of a hundred", "GS703 GS701", "", lambda: he(64, 64, 64, 10), optimizer=sgd(100.0)),
+    fault("learning rate of one with adam", "GS703 GS701", "", lambda: he(64, 64, 64, 10), optimizer=adam(1.0)),
+    fault("learning rate of a billionth", "GS702", "", lambda: he(64, 64, 64, 10), optimizer=sgd(1e-9)),
 )  # fmt: skip
 
 NUMERICS = (
-    fault("logarithm of a relu", "GS8", "2*",
+    fault("logarithm of a relu", "GS801", "2",
           lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), Lambda(torch.log), nn.Linear(64, 10)), also="GS5"),
-    fault("square root of a masked signal", "GS8", "*",
+    fault("square root of a masked signal", "GS801 GS805", "1",
           lambda: nn.Sequential(nn.Linear(64, 64), Lambda(lambda x: (x * (x > 0)).sqrt()), nn.Linear(64, 10)),
           also="GS2"),
-    fault("half precision that overflows", "GS8", "*",
+    fault("half precision that overflows", "GS801 GS802", "*",
           lambda: MLP(64, *[64] * 5, 10, rule=scaled(30.0)).half(), lambda: data.digits().half(), also="GS1 GS5"),
-    fault("half precision whose gradient underflows", "GS8 GS2 GS1", "*",
+    fault("half precision whose gradient underflows", "GS101 GS803", "*",
           lambda: MLP(64, *[64] * 5, 10, activation=nn.Tanh, rule=scaled(0.02)).half(), lambda: data.digits().half(),
           also="GS1"),
-    fault("exponential that overflows", "GS8 GS1", "*",
+    fault("exponential that overflows", "GS108 GS801", "1",
           lambda: nn.Sequential(nn.Linear(64, 64), Lambda(lambda x: torch.exp(40 * x)), nn.Linear(64, 10)),
           times(3.0, data.digits), also="GS5 GS6 GS1"),
 )  # fmt: skip
