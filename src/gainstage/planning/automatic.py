@@ -49,7 +49,7 @@ class Automatic:
             graph: the model.
             settable: paths of the parameters that the recipe decides; a bias among them may centre its unit.
         """
-        return cls(graph, Levels.of(survey(graph, settable)), _branch_ends(graph), adapter_ends(graph))
+        return cls(graph, Levels.of(graph, survey(graph, settable)), _branch_ends(graph), adapter_ends(graph))
 
     def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
         """What one parameter that may be changed gets; ``gain`` multiplies a weight's spread."""
@@ -124,7 +124,8 @@ class Automatic:
 @dataclass(frozen=True, slots=True)
 class _Target:
     """What one use asks of a weight: the level of its output, the gain on 1/√fan_in that reaches it, whether isometry
-    helps, and why."""
+    helps, and why.
+    """
 
     level: float
     gain: float

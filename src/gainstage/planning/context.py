@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_after, nearest_before, residuals
+from gainstage.planning.functions import is_scalar
 
 __all__ = [
     "Incoming",
@@ -58,6 +59,7 @@ class Incoming:
         settings: of that activation.
         keep: the share that dropout lets through on the way (1 without dropout).
         gated: whether the activation multiplies another signal instead of passing on its own.
+        through: the activations and the scalings by one number on the way, in the order of flow.
     """
 
     origin: Origin
@@ -66,6 +68,7 @@ class Incoming:
     settings: tuple[tuple[str, float], ...] = ()
     keep: float = 1.0
     gated: bool = False
+    through: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +186,16 @@ def _incoming(graph: SignalGraph, node: Node) -> Incoming:
     here = _main_input(graph, node)
     while here is not None:
         signal = replace(signal, origin=_ORIGINS.get(here.operation, "other"), node=here.index)
-        if here.operation is Operation.ACTIVATION and not signal.function:
-            signal = replace(signal, function=here.function or here.name, settings=here.settings)
+        if here.operation is Operation.ACTIVATION or is_scalar(here):
+            signal = replace(signal, through=(here.index, *signal.through))
+            if here.operation is Operation.ACTIVATION and not signal.function:
+                signal = replace(signal, function=here.function or here.name, settings=here.settings)
         elif here.operation is Operation.MULTIPLY and not signal.function:
             gate = next((g for g in _operands(graph, here) if g.operation is Operation.ACTIVATION), None)
             if gate is None:
                 return signal
-            return replace(signal, function=gate.function, settings=gate.settings, gated=True)
+            through = (gate.index, *signal.through)
+            return replace(signal, function=gate.function, settings=gate.settings, gated=True, through=through)
         elif here.operation is Operation.DROPOUT:
             signal = replace(signal, keep=signal.keep * (1 - dict(here.settings).get("p", 0.0)))
         elif here.operation not in _CARRIERS:

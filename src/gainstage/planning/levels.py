@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gainstage.errors import GainstageError
-from gainstage.graph import Node, Operation
+from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.planning.context import Surroundings
+from gainstage.planning.functions import Functions
 from gainstage.theory import (
     Activation,
     GaussianMoments,
@@ -18,8 +19,6 @@ from gainstage.theory import (
 )
 
 __all__ = ["Arrival", "Levels"]
-
-Settings = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +49,44 @@ class Levels:
         around: their surroundings, by index.
         points: the operating point that each one's output should have, where an activation reads it.
         centred: the nodes whose bias is to take off the mean of what they read.
+        functions: what each one reads, as a function of the signal whose level was set before.
     """
 
     around: Mapping[int, Surroundings]
     points: Mapping[int, OperatingPoint]
     centred: frozenset[int]
+    functions: Mapping[int, Activation]
 
     @classmethod
-    def of(cls, around: Mapping[int, Surroundings]) -> Levels:
+    def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings]) -> Levels:
         """Choose the operating points: the lowest level that any reader asks for."""
-        seen: dict[tuple[str, Settings, int], OperatingPoint | None] = {}
+        functions = Functions(graph)
+        seen: dict[tuple[Activation, int], OperatingPoint | None] = {}
 
-        def point(function: str, settings: Settings, depth: int) -> OperatingPoint | None:
-            key = function, settings, depth
-            if key not in seen:
-                seen[key] = _point(function, settings, depth)
-            return seen[key]
+        def point(function: Activation | None, depth: int) -> OperatingPoint | None:
+            if function is None:
+                return None
+            if (function, depth) not in seen:
+                seen[function, depth] = _point(function, depth)
+            return seen[function, depth]
 
         points: dict[int, OperatingPoint] = {}
         centred: set[int] = set()
+        read: dict[int, Activation] = {}
         for index, place in around.items():
-            asked = [point(n.function, n.settings, place.depth) for n in place.outgoing if _is_activation(n)]
+            asked = [point(functions.of(node), place.depth) for node in place.outgoing if _is_activation(node)]
             known = [answer for answer in asked if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
-            signal = place.incoming
-            if place.biased and not signal.gated:
-                read = point(signal.function, signal.settings, place.depth)
-                if read is not None and read.centred:
+            function = functions.of(*(graph.nodes[i] for i in place.incoming.through))
+            if function is None or not place.incoming.through:
+                continue
+            read[index] = function
+            if place.biased and not place.incoming.gated and place.incoming.function:
+                chosen = point(function, place.depth)
+                if chosen is not None and chosen.centred:
                     centred.add(index)
-        return cls(around, points, frozenset(centred))
+        return cls(around, points, frozenset(centred), read)
 
     def target(self, index: int) -> float:
         """The level that a node's output should have."""
@@ -95,17 +102,16 @@ class Levels:
 
     def saturating(self, index: int) -> bool:
         """Whether a node stands between bounded activations, where an isometry keeps the gradient together."""
-        place = self.around[index]
-        before = _find(place.incoming.function, place.incoming.settings)
-        after = [_find(node.function, node.settings) for node in place.outgoing if _is_activation(node)]
-        return before is not None and before.bounded and any(f is not None and f.bounded for f in after)
+        before = self.functions.get(index)
+        after = [node.function for node in self.around[index].outgoing if _is_activation(node)]
+        return before is not None and before.bounded and any(_bounded(name) for name in after)
 
     def arriving(self, index: int) -> Arrival:
         """What a weighted node reads."""
         signal = self.around[index].incoming
         level = self.target(signal.node) if signal.origin == "weight" else 1.0
         thinned = "" if signal.keep == 1.0 else f" after dropout that keeps {signal.keep:.3g}"
-        function = _find(signal.function, signal.settings)
+        function = self.functions.get(index)
         moments = _moments(function, level) if function is not None else None
         if function is None or moments is None:
             source = f"'{signal.function}', taken to keep the level" if signal.function else _SOURCES[signal.origin]
@@ -132,21 +138,18 @@ def _is_activation(node: Node) -> bool:
     return node.operation is Operation.ACTIVATION
 
 
-def _find(function: str, settings: Settings) -> Activation | None:
-    """The activation of that name; None where theory does not know it."""
-    if not function:
-        return None
+def _bounded(name: str) -> bool:
+    """Whether an activation of that name saturates on both sides."""
     try:
-        return activation(function, dict(settings))
+        return activation(name).bounded
     except GainstageError:
-        return None
+        return False
 
 
-def _point(function: str, settings: Settings, depth: int) -> OperatingPoint | None:
+def _point(function: Activation, depth: int) -> OperatingPoint | None:
     """The operating point of an activation; None where theory has none (a function that carries nothing)."""
-    found = _find(function, settings)
     try:
-        return None if found is None else operating_point(found, depth)
+        return operating_point(function, depth)
     except GainstageError:
         return None
 
