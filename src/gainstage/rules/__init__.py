@@ -1,15 +1,19 @@
 """Profile → Findings → Diagnosis: what a measurement means, rule by rule."""
 
 from gainstage.rules import (
+    collapse,
     doubts,
     forward,
     gradient,
+    hidden,
     inputs,
     matching,
     numerics,
     optimisation,
     output,
+    precision,
     structure,
+    targets,
     units,
     weights,
 )
@@ -20,5 +24,6 @@ __all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (
-    forward, units, gradient, weights, structure, output, matching, inputs, optimisation, numerics, doubts,
+    forward, units, hidden, collapse, gradient, weights, structure, output, matching, targets, inputs, optimisation,
+    numerics, precision, doubts,
 )  # fmt: skip

@@ -60,7 +60,7 @@ def drift_in_words(profile: Profile, chain: Sequence[Layer], direction: Directio
         f"{source.function} before them passes on {figure(passed)} of {what}, so that holding it takes "
         f"{figure(needed)} times 1/√fan_in, a spread of {spread}"
     )
-    return f"{sentence}; {holds}.{_off_centre(source, moments)}"
+    return f"{sentence}; {holds}.{_off_centre(moments)}"
 
 
 def _activation_read(graph: SignalGraph, layer: Layer) -> Node | None:
@@ -68,7 +68,7 @@ def _activation_read(graph: SignalGraph, layer: Layer) -> Node | None:
     return source if source is not None and source.operation is Operation.ACTIVATION and source.function else None
 
 
-def _off_centre(source: Node, moments: GaussianMoments) -> str:
+def _off_centre(moments: GaussianMoments) -> str:
     """What a mean far from zero does: every layer adds it to all examples alike."""
     if moments.mean**2 <= 4 * moments.variance:
         return ""

@@ -7,7 +7,17 @@ from collections.abc import Container, Iterable
 from gainstage.graph import Node, Operation, SignalGraph, Use, nearest_after, nearest_before
 from gainstage.records import Profile
 
-__all__ = ["CARRIERS", "closed_nodes", "ends_in", "forgiven", "leads_on", "reads", "scores", "zero_nodes"]
+__all__ = [
+    "CARRIERS",
+    "closed_nodes",
+    "ends_in",
+    "feeds_weights",
+    "forgiven",
+    "leads_on",
+    "reads",
+    "scores",
+    "zero_nodes",
+]
 
 CARRIERS = frozenset(
     {
@@ -106,3 +116,15 @@ def reads(graph: SignalGraph, node: Node) -> Node | None:
         graph, node.inputs[0], lambda n: n.operation not in CARRIERS, through=CARRIERS
     ) if node.inputs else ()  # fmt: skip
     return graph.nodes[found[0]] if found else None
+
+
+def feeds_weights(graph: SignalGraph, node: Node) -> bool:
+    """Whether a weight reads a node's output, up to a factor or a normalisation."""
+    stop = (Operation.MULTIPLY, Operation.MATMUL, Operation.ATTENTION)
+    found = nearest_after(
+        graph,
+        node.index,
+        lambda n: n.operation.weighted or n.operation in stop,
+        through=CARRIERS | {Operation.NORMALIZATION},
+    )
+    return bool(found) and all(graph.nodes[i].operation.weighted for i in found)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from gainstage.graph import Operation, Role, SignalGraph, nearest_before
 from gainstage.records import Profile, Severity
 from gainstage.rules.cause import drift_in_words
-from gainstage.rules.flow import CARRIERS, ends_in
+from gainstage.rules.flow import CARRIERS, ends_in, leads_on
 from gainstage.rules.layers import Layer, layers, weights_in_words
 from gainstage.rules.remedies import initialize
 from gainstage.rules.table import Fault, rule
@@ -20,6 +20,7 @@ __all__: list[str] = []
 TOO_LARGE, TOO_SMALL = 10.0, 10.0**-1.5  # times 1/√fan_in
 SAME = 1.1  # largest over smallest spread that counts as one and the same
 _FREE = frozenset({Role.QUERY, Role.KEY, Role.BRANCH_END, Role.GATE, Role.MAGNITUDE, Role.OTHER})
+_PLAIN = CARRIERS | {Operation.ACTIVATION}
 
 
 @rule("GS101", "The signal vanishes with depth")
@@ -162,11 +163,8 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
     """
     off = [
         layer
-        for layer in layers(profile)
-        if layer.gain
-        and not TOO_SMALL <= layer.gain <= TOO_LARGE
-        and not (layer.last or layer.role is Role.HEAD)
-        and _scale_counts(profile.graph, layer)
+        for layer in _unsheltered(profile)
+        if not TOO_SMALL <= (layer.gain or 0.0) <= TOO_LARGE and not (layer.last or layer.role is Role.HEAD)
     ]
     if not off:
         return
@@ -189,17 +187,24 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
     )
 
 
-def _scale_counts(graph: SignalGraph, layer: Layer) -> bool:
-    """Whether a layer's own scale reaches the output: not divided out on the way, not rescaled, not small beside a skip."""
-    if layer.forgiven or not layer.first or not layer.gain or layer.role in _FREE:
-        return False
+def _unsheltered(profile: Profile) -> tuple[Layer, ...]:
+    """The layers whose own scale reaches the output: not divided out on the way, not rescaled, not small beside a skip."""
+    graph = profile.graph
+    past_norms = leads_on(graph, {n.index for n in graph.nodes if n.operation is Operation.NORMALIZATION})
+    return tuple(
+        layer
+        for layer in layers(profile)
+        if layer.gain
+        and layer.first
+        and layer.node.index in past_norms
+        and not (layer.forgiven or layer.role in _FREE or _rescaled(graph, layer))
+        and (layer.gain > 1 or not ends_in(graph, graph.inputs, {layer.node.index}))
+    )
+
+
+def _rescaled(graph: SignalGraph, layer: Layer) -> bool:
     after = (graph.nodes[i].operation for i in graph.consumers[layer.node.index])
-    if any(operation in (Operation.SCALE, Operation.MULTIPLY) for operation in after):
-        return False
-    norms = frozenset(n.index for n in graph.nodes if n.operation is Operation.NORMALIZATION)
-    if not ends_in(graph, (layer.node.index,), norms):
-        return False
-    return layer.gain > 1 or not ends_in(graph, graph.inputs, {layer.node.index})
+    return any(operation in (Operation.SCALE, Operation.MULTIPLY) for operation in after)
 
 
 @rule("GS104", "One spread for all weights, whatever their number of inputs")
@@ -261,11 +266,10 @@ def _plain_runs(profile: Profile) -> list[tuple[Layer, ...]]:
     """For every layer, the layers that lead to it through activations alone, itself last."""
     graph = profile.graph
     runs: dict[int, tuple[Layer, ...]] = {}
-    for layer in layers(profile):
-        if not layer.node.inputs or not _scale_counts(graph, layer):
+    for layer in _unsheltered(profile):
+        if not layer.node.inputs:
             continue
-        through = CARRIERS | {Operation.ACTIVATION}
-        before = nearest_before(graph, layer.node.inputs[0], lambda n: n.operation not in through, through=through)
+        before = nearest_before(graph, layer.node.inputs[0], lambda n: n.operation not in _PLAIN, through=_PLAIN)
         runs[layer.node.index] = (*runs.get(before[0] if before else -1, ()), layer)
     return list(runs.values())
 

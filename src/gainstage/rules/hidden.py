@@ -1,0 +1,119 @@
+"""GS107 and GS108: output functions on hidden layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from gainstage.graph import Operation
+from gainstage.records import Profile, Severity
+from gainstage.rules.flow import feeds_weights
+from gainstage.rules.remedies import edit
+from gainstage.rules.table import Fault, rule
+from gainstage.rules.words import figure, place
+
+__all__: list[str] = []
+
+
+@rule("GS107", "A softmax on a hidden layer")
+def hidden_softmax(profile: Profile) -> Iterator[Fault]:
+    """A softmax stands between two layers, where an activation is meant.
+
+    What it does:
+    Looks for a softmax (or log-softmax) of more than one unit whose output a weight reads. Attention, where it weights
+    other signals, is left out.
+
+    Why it matters:
+    Its outputs sum to one: n units share a level of 1/n, their differences are of that size too, and so is the
+    gradient. What tells examples apart shrinks by about n, once for every such layer.
+
+    Null hypothesis:
+    Healthy networks use softmax at the output and as the weights of attention, mixtures and gates, all of which
+    multiply another signal.
+
+    Bound and where it comes from:
+    None: it is a question of structure. The measured level is given as evidence.
+
+    Example:
+    nn.Sequential(nn.Linear(64, 128), nn.Softmax(dim=1), nn.Linear(128, 10)).
+
+    Remedy:
+    Use an activation that works element by element:
+
+        nn.ReLU()            # instead of nn.Softmax(dim=1)
+
+    Reference:
+    Goodfellow, Bengio and Courville 2016, Deep Learning, section 6.2.2.3.
+    """
+    for node in profile.graph.nodes:
+        axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
+        wide = 0 <= axis < len(node.shape) and node.shape[axis] > 1
+        if node.operation is not Operation.SOFTMAX or node.stage != "model" or node.part_of is not None or not wide:
+            continue
+        if not node.from_input or not feeds_weights(profile.graph, node):
+            continue
+        at, size = profile.by_node.get(node.index), node.shape[axis]
+        spread = f" They vary by {figure(at.forward.spread)} (spread over all elements)." if at is not None else ""
+        yield Fault(
+            Severity.WARNING,
+            place(node),
+            f"{node.function or 'softmax'} over {size} units feeds another layer; its outputs are {figure(1 / size)} on "
+            f"average.{spread}",
+            1 / size,
+            1.0,
+            "A softmax makes its units share a sum of one, so the signal and its gradient shrink with their number.",
+            edit("Replace the hidden softmax by an elementwise activation.", "nn.ReLU()  # instead of nn.Softmax(...)"),
+            node.index,
+        )
+
+
+@rule("GS108", "An exponential on a hidden layer")
+def hidden_exponential(profile: Profile) -> Iterator[Fault]:
+    """An exponential stands between two layers, where an activation is meant.
+
+    What it does:
+    Looks for exp whose output a weight reads. Exponentials inside a softmax or a loss, and those that multiply another
+    signal (a learned variance, a temperature), are left out.
+
+    Why it matters:
+    Its output and its slope grow without bound: at level q the second moment is e^(2q), so a level of 5 becomes 22,000,
+    and the next exponential overflows.
+
+    Null hypothesis:
+    Healthy networks use activations that grow no faster than their input.
+
+    Bound and where it comes from:
+    None: it is a question of structure. The measured level is given as evidence.
+
+    Example:
+    torch.exp(self.hidden(x)) as the input of another layer.
+
+    Remedy:
+    Use an activation of linear growth; softplus where the output must be positive:
+
+        torch.nn.functional.softplus(h)   # instead of torch.exp(h)
+
+    Reference:
+    Poole et al. 2016, the variance map of an activation.
+    """
+    for node in profile.graph.nodes:
+        exponential = node.operation is Operation.ACTIVATION and node.function in ("exp", "expm1", "exp2")
+        if (
+            not exponential
+            or node.stage != "model"
+            or node.part_of is not None
+            or not feeds_weights(profile.graph, node)
+        ):
+            continue
+        at = profile.by_node.get(node.index)
+        level = at.forward.rms if at is not None else math.nan
+        yield Fault(
+            Severity.WARNING,
+            place(node),
+            f"{node.function} feeds another layer; its output has root mean square {figure(level)}.",
+            level if math.isfinite(level) else 0.0,
+            1.0,
+            "An exponential multiplies differences instead of passing them on; its output grows faster than any power.",
+            edit("Replace the hidden exponential.", "torch.nn.functional.softplus(h)  # instead of torch.exp(h)"),
+            node.index,
+        )

@@ -1,0 +1,64 @@
+"""What a model ends with: the last activation on the way to the loss, and where its values lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gainstage.graph import Node, Operation, nearest_before
+from gainstage.records import OutputFacts, Profile
+from gainstage.rules.flow import CARRIERS
+
+__all__ = ["PROBABILITIES", "RANGES", "REGRESSION", "is_direct", "is_plain", "last_function", "where"]
+
+RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "sigmoid": (0.0, 1.0),
+        "hardsigmoid": (0.0, 1.0),
+        "softmax": (0.0, 1.0),
+        "tanh": (-1.0, 1.0),
+        "hardtanh": (-1.0, 1.0),
+        "erf": (-1.0, 1.0),
+        "softsign": (-1.0, 1.0),
+        "relu": (0.0, math.inf),
+        "relu6": (0.0, 6.0),
+        "softplus": (0.0, math.inf),
+        "exp": (0.0, math.inf),
+        "square": (0.0, math.inf),
+        "log_softmax": (-math.inf, 0.0),
+        "logsigmoid": (-math.inf, 0.0),
+    }
+)
+"""Where the values of an output activation lie."""
+PROBABILITIES = frozenset({"softmax", "sigmoid", "hardsigmoid"})
+REGRESSION = frozenset({"mse", "l1", "huber"})
+
+
+def last_function(profile: Profile, output: OutputFacts) -> Node | None:
+    """The last activation or softmax on the way out."""
+    found = nearest_before(profile.graph, output.node, _shapes, through=CARRIERS)
+    return profile.graph.nodes[found[0]] if len(found) == 1 else None
+
+
+def _shapes(node: Node) -> bool:
+    return node.operation in (Operation.ACTIVATION, Operation.SOFTMAX)
+
+
+def is_direct(profile: Profile, output: OutputFacts, *also: Operation) -> bool:
+    """Whether nothing but shaping (and what is named) lies behind the last activation."""
+    through = frozenset({Operation.RESHAPE, Operation.DROPOUT, *also})
+    return bool(nearest_before(profile.graph, output.node, _shapes, through=through))
+
+
+def is_plain(profile: Profile, output: OutputFacts) -> bool:
+    """Whether the output is that of a weighted layer, up to shape."""
+    graph = profile.graph
+    found = nearest_before(graph, output.node, lambda n: n.operation not in CARRIERS, through=CARRIERS)
+    return bool(found) and all(graph.nodes[i].operation.weighted for i in found)
+
+
+def where(profile: Profile, output: OutputFacts) -> tuple[str, int]:
+    """Path and node of the last activation; of the output, where there is none."""
+    node = last_function(profile, output)
+    return (node.path, node.index) if node is not None else ("", output.node)
