@@ -80,7 +80,8 @@ def backend_of(model: Any) -> Backend:
             return cast(Backend, importlib.import_module(f"gainstage.backends.{framework}"))
     received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
     raise InputError(
-        f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the object."
+        f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the "
+        "object."
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from gainstage.errors import InputError, ModelError
 
-__all__ = ["Batch", "as_array", "first_output", "prepare"]
+__all__ = ["Batch", "as_array", "first_output", "prepare", "values_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,22 @@ def _names(structure: Any, prefix: str = "") -> tuple[str, ...]:
 
 def as_array(value: Any) -> np.ndarray[Any, Any]:
     """A NumPy array of a tensor of any of Keras's backends; floats in Keras's own precision."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-    array = np.asarray(value)
+    array = _numpy(value)
     if array.dtype.kind == "V":  # bfloat16, which NumPy itself does not know
         return array.astype(np.float32)
     return array.astype(keras.config.floatx(), copy=False) if array.dtype.kind == "f" else array
+
+
+def _numpy(value: Any) -> np.ndarray[Any, Any]:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+
+def values_of(variable: Any) -> np.ndarray[Any, Any]:
+    """A copy of what a variable holds."""
+    return _numpy(variable.value).copy()
 
 
 def first_output(output: Any) -> Any:

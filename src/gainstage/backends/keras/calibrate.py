@@ -14,7 +14,7 @@ from typing import Any
 
 from keras import ops
 
-from gainstage.backends.keras.batch import as_array, prepare
+from gainstage.backends.keras.batch import as_array, prepare, values_of
 from gainstage.backends.keras.classify import Draft
 from gainstage.backends.keras.gradients import compiled
 from gainstage.backends.keras.replay import replay
@@ -68,9 +68,9 @@ def calibrate(model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
     biases: dict[str, tuple[float, ...]] = {}
     for node, (level, factor, mean) in measured.items():
         site = by_node[node]
-        path, scale = site.assignment.parameter, float(as_array(ops.convert_to_numpy(factor)))
+        path, scale = site.assignment.parameter, float(as_array(factor))
         if not 1 / _TOO_FAR < scale < _TOO_FAR:
-            left[path] = f"the signal arrived with a level of {float(ops.convert_to_numpy(level)):.3g}"
+            left[path] = f"the signal arrived with a level of {float(as_array(level)):.3g}"
             continue
         scales[path] = scale
         weight = program.parameters[path]
@@ -78,7 +78,7 @@ def calibrate(model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
         if site.centred is not None:
             bias = program.parameters[site.centred]
             bias.assign(ops.reshape(-scale * mean, bias.shape))
-            biases[site.centred] = tuple(float(v) for v in as_array(ops.convert_to_numpy(bias)).reshape(-1))
+            biases[site.centred] = tuple(float(v) for v in values_of(bias).reshape(-1))
     return replace(plan, assignments=tuple(_result(a, scales, biases, left) for a in plan))
 
 

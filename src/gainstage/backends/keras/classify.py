@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from gainstage.backends.keras import operations as table
+from gainstage.backends.keras.expansions import Elementwise
 from gainstage.backends.keras.geometry import (
     Geometry,
     convolution,
@@ -290,6 +291,9 @@ def _normalization(call: Call) -> Draft | None:
 def _named(call: Call) -> Draft | None:
     """Activations with a name in gainstage's table."""
     function = table.ACTIVATIONS.get(call.name)
+    if isinstance(call.step.operation, Elementwise):
+        label = call.step.operation.label
+        function = {"hard_silu": "hardswish"}.get(label, label)
     if function is None or not _floating(call.output):
         return None
     settings: dict[str, float] = {}

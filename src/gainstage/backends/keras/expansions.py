@@ -8,7 +8,28 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-__all__ = ["EXPANSIONS", "OPERATION_EXPANSIONS", "REPLAYS"]
+__all__ = ["EXPANSIONS", "OPERATION_EXPANSIONS", "Elementwise", "REPLAYS", "SPECIFICATIONS"]
+
+
+class Elementwise(keras.Operation):
+    """An activation function whose code refuses symbols, as one operation.
+
+    Args:
+        function: from an array to one of the same shape.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function = function
+        self.label: str = getattr(function, "__name__", type(function).__name__).strip("<>")
+
+    def call(self, x: Any) -> Any:
+        """The function itself."""
+        return self.function(x)
+
+    def compute_output_spec(self, x: Any) -> Any:
+        """Shape and dtype stay."""
+        return keras.KerasTensor(x.shape, x.dtype)
 
 
 def _time_distributed(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
@@ -88,3 +109,15 @@ def _transposed(operation: Any, inputs: Any, kernel: Any) -> Any:
 
 REPLAYS: Mapping[str, Callable[..., Any]] = {"ConvTranspose": _transposed}
 """Operations whose own ``call`` hands padding and output padding over in the wrong order (Keras 3.15)."""
+
+
+def _grouped(operation: Any, inputs: Any, kernel: Any) -> Any:
+    axis = 1 if (operation.data_format or keras.config.image_data_format()) == "channels_first" else -1
+    shape = list(inputs.shape)
+    if shape[axis] % kernel.shape[-2] == 0:
+        shape[axis] = kernel.shape[-2]
+    return operation.compute_output_spec(keras.KerasTensor(shape, inputs.dtype), kernel)
+
+
+SPECIFICATIONS: Mapping[str, Callable[..., Any]] = {"Conv": _grouped}
+"""Operations that refuse symbols where they take arrays: a convolution in groups (Keras 3.15)."""

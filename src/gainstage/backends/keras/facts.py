@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage.backends.keras.batch import Batch
+from gainstage.backends.keras.batch import Batch, as_array
 from gainstage.backends.keras.classify import channel_axis
 from gainstage.backends.keras.losses import Criterion
 from gainstage.backends.keras.moments import moments_of
@@ -47,8 +46,12 @@ def task_of(
         loss = _loss(graph, criterion, loss_value, seen, labels, described)
     rates = None
     if optimizer is not None:
-        rates = OptimizerFacts(type(optimizer).__name__, (float(keras.ops.convert_to_numpy(optimizer.learning_rate)),))
+        rates = OptimizerFacts(type(optimizer).__name__, (_rate(optimizer.learning_rate),))
     return Task(inputs, described, seen, loss, rates, batch.examples, True)
+
+
+def _rate(rate: Any) -> float:
+    return float(as_array(getattr(rate, "value", rate)))
 
 
 def _input(array: Array, node: int, graph: SignalGraph, synthetic: bool) -> InputFacts:

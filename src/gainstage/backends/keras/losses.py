@@ -111,8 +111,9 @@ class Criterion:
                 f"{advice}".strip()
             )
         elif self.function and labels.size != np.prod(shape):
-            raise InputError(f"{name} compares the output of shape {shape} with labels of shape {labels.shape}, element "
-                             "by element. Make both the same.")  # fmt: skip
+            raise InputError(
+                f"{name} compares output and labels element by element; received shapes {shape} and {labels.shape}."
+            )
 
 
 def criterion_of(model: Any, loss: Any, target: Any) -> Criterion | None:

@@ -75,18 +75,22 @@ def _children(layer: Any) -> Iterator[tuple[str, Any]]:
         for position, child in enumerate(layers):
             yield (str(position) if is_automatic(child.name, type(child)) else child.name), child
         return
-    found: set[int] = set()
+    named: dict[int, tuple[str, Any]] = {}
+    aliases: list[tuple[str, Any]] = []
     for attribute, value in attributes(layer).items():
         for suffix, child in _layers_in(value):
             name = attribute
             if attribute.startswith("_"):
                 private = attribute.strip("_")
                 name = private if suffix or is_automatic(child.name, type(child)) else child.name
-            found.add(id(child))
-            yield name + suffix, child
+            if id(child) in named:
+                aliases.append((name + suffix, child))
+            named.setdefault(id(child), (name + suffix, child))
+    # Keras keeps sublayers in the order in which they were made, on all its backends.
     for position, child in enumerate(layer._layers):
-        if id(child) not in found:
-            yield str(position), child
+        yield named.pop(id(child), (str(position), child))
+    yield from named.values()
+    yield from aliases
 
 
 def _is_functional(layer: Any) -> bool:

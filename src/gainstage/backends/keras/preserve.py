@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import keras
+
 from gainstage.backends.keras.names import named_layers
 
-__all__ = ["preserved"]
+__all__ = ["preserved", "random_state"]
 
 
 @contextmanager
@@ -27,3 +29,16 @@ def preserved(model: Any) -> Iterator[None]:
             op._inbound_nodes[:], op._outbound_nodes[:] = inbound, outbound
         for layer, was_called in called:
             layer._called = was_called
+
+
+@contextmanager
+def random_state(seed: int) -> Iterator[None]:
+    """Start PyTorch's own generator from ``seed`` and put it back; other backends keep all random states in variables."""
+    if keras.config.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

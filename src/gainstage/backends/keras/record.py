@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from gainstage.backends.keras.batch import Batch, as_array, first_output, prepare
+from gainstage.backends.keras.batch import Batch, as_array, first_output, prepare, values_of
 from gainstage.backends.keras.classify import Draft
 from gainstage.backends.keras.facts import task_of
 from gainstage.backends.keras.gradients import compiled, differentiate
@@ -116,7 +116,7 @@ class _Recording:
         graph, program = self.program.graph, self.program
         wanted = {d.index: d for d in program.drafts if self._wanted(d)}
         trainable = {p.path: program.parameters[p.path] for p in graph.parameters if p.trainable}
-        arrays = {path: ops.convert_to_numpy(v) for path, v in program.parameters.items()}
+        arrays = {path: values_of(v) for path, v in program.parameters.items()}
         weights = {p: ops.convert_to_tensor(arrays[p]) for p in trainable if arrays[p].dtype.kind not in "iub"}
         shapes = {index: (d.shape, d.dtype) for index, d in wanted.items()}
         value, output, by_weight, seen, by_node = differentiate(self._function(), weights, shapes)
@@ -125,7 +125,7 @@ class _Recording:
             measured = self._look(wanted[index], as_array(tensor))
             gradient = by_node.get(index)
             nodes.append(replace(measured, backward=moments_of(as_array(gradient)) if gradient is not None else None))
-        loss = float(ops.convert_to_numpy(value)) if self.criterion is not None else None
+        loss = float(as_array(value)) if self.criterion is not None else None
         if not by_weight:
             self.notes.append(
                 Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
@@ -199,7 +199,7 @@ class _Recording:
                 output = replay(self.program, arrays, weights, seed=self.seed)
                 return self._loss_of(output, first_output(output))
 
-            return float(ops.convert_to_numpy(compiled(loss_of)(self.inputs)))
+            return float(as_array(compiled(loss_of)(self.inputs)))
 
         return try_step(self.optimizer, trainable, gradients, value, loss_at)
 

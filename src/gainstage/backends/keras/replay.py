@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from gainstage.backends.keras.expansions import REPLAYS
+from gainstage.backends.keras.preserve import random_state
 from gainstage.backends.keras.tape import is_symbol, symbols_in
 from gainstage.backends.keras.trace import Program
 from gainstage.errors import GainstageError, ModelError
@@ -44,7 +45,7 @@ def replay(
     """
     watched = {draft.symbol: draft.index for draft in program.drafts}
     known: dict[int, Any] = {}
-    with keras.StatelessScope(_state(program, weights, seed)):
+    with random_state(seed), keras.StatelessScope(_state(program, weights, seed)):
         for symbol, array in zip(program.inputs, inputs, strict=True):
             known[id(symbol)] = array
         for symbol in program.standin_symbols:
@@ -59,9 +60,8 @@ def replay(
             except GainstageError:
                 raise
             except Exception as error:
-                raise ModelError(
-                    f"The model raised {type(error).__name__} in '{step.path}' ({type(step.operation).__name__}): {error}"
-                ) from error
+                where = f"'{step.path}' ({type(step.operation).__name__})"
+                raise ModelError(f"The model raised {type(error).__name__} in {where}: {error}") from error
             for symbol, array in zip(symbols_in(step.outputs), keras.tree.flatten(result), strict=True):
                 if tap is not None and id(symbol) in watched:
                     array = tap(watched[id(symbol)], array)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from gainstage.backends.keras.batch import as_array
+from gainstage.backends.keras.batch import as_array, values_of
 from gainstage.errors import InputError
 from gainstage.records import Step
 
@@ -60,7 +60,7 @@ def try_step(
         the step along which the loss changes, and ‖step‖ / ‖weight‖ of every weight.
     """
     paths = [path for path in variables if path in gradients]
-    before = {path: np.array(ops.convert_to_numpy(variables[path])) for path in paths}
+    before = {path: values_of(variables[path]) for path in paths}
     copies = [keras.Variable(before[path], dtype=variables[path].dtype) for path in paths]
     scratch = type(optimizer).from_config(optimizer.get_config())
     scratch.build(copies)
@@ -68,7 +68,7 @@ def try_step(
         for own, known in zip(scratch.variables, optimizer.variables, strict=True):
             own.assign(known.value)
     scratch.apply([gradients[path] for path in paths], copies)
-    after = {path: np.array(ops.convert_to_numpy(copy)) for path, copy in zip(paths, copies, strict=True)}
+    after = {path: values_of(copy) for path, copy in zip(paths, copies, strict=True)}
     moves = {path: as_array(after[path]) - as_array(before[path]) for path in paths}
     slope = sum(float(np.vdot(as_array(gradients[path]), move)) for path, move in moves.items())
     loss_after = loss_at({path: ops.convert_to_tensor(values) for path, values in after.items()})

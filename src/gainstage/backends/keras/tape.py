@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from gainstage.backends.keras.expansions import EXPANSIONS, OPERATION_EXPANSIONS
+from gainstage.backends.keras.expansions import EXPANSIONS, OPERATION_EXPANSIONS, SPECIFICATIONS, Elementwise
 from gainstage.backends.keras.names import named_layers
 from gainstage.backends.keras.operations import whole_layer
 from gainstage.backends.keras.standins import Standins
@@ -95,7 +95,9 @@ class Tape:
             return expansion(operation, *args, **kwargs)
         silent, self._silent = self._silent, True  # some specifications are computed by other operations
         try:
-            outputs = operation.compute_output_spec(*args, **kwargs)
+            specify = SPECIFICATIONS.get(type(operation).__name__)
+            own = operation.compute_output_spec
+            outputs = specify(operation, *args, **kwargs) if specify else own(*args, **kwargs)
         finally:
             self._silent = silent
         self._write(operation, args, kwargs, outputs)
@@ -108,7 +110,8 @@ class Tape:
         try:
             if whole_layer(layer) is not None:
                 return self._whole(layer, args, kwargs)
-            return self._expanded(layer, args, kwargs)
+            with self._symbolic_activation(layer):
+                return self._expanded(layer, args, kwargs)
         finally:
             self._inside.pop()
 
@@ -138,6 +141,28 @@ class Tape:
         message = f"'{what}' cannot run on symbols, so it counts as one operation{reason}"
         self.notes.append(Note("GS902", message, path))
         return outputs
+
+    @contextmanager
+    def _symbolic_activation(self, layer: Any) -> Iterator[None]:
+        """Give a layer an activation that takes symbols, if its own does not."""
+        function = layer.__dict__.get("activation")
+        if not callable(function) or isinstance(function, keras.Operation) or self._takes_symbols(function):
+            yield
+            return
+        layer.__dict__["activation"] = Elementwise(function)
+        try:
+            yield
+        finally:
+            layer.__dict__["activation"] = function
+
+    def _takes_symbols(self, function: Any) -> bool:
+        silent, self._silent = self._silent, True
+        try:
+            return is_symbol(function(keras.KerasTensor((1, 1))))
+        except Exception:  # code that expects numbers may reject symbols in any way it likes
+            return False
+        finally:
+            self._silent = silent
 
     def _whole(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._silent = True

@@ -11,6 +11,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from gainstage import schemes
+from gainstage.backends.keras.batch import values_of
 from gainstage.backends.keras.layout import canonical, native, require_fit
 from gainstage.backends.keras.names import named_layers, named_parameters
 from gainstage.backends.keras.trace import require_model
@@ -62,7 +63,7 @@ def apply(model: Any, plan: Plan, *, streams: Mapping[str, str] | None = None) -
     >>> layer.build((None, 2))
     >>> eye = Assignment("kernel", Role.HIDDEN, (2, 2), "identity", kernel=KernelShape(2, 2), layout="in_out")
     >>> apply(layer, Plan((eye,)))
-    >>> ops.convert_to_numpy(layer.kernel).tolist()
+    >>> values_of(layer.kernel).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     variables = _variables(require_model(model))
@@ -105,7 +106,7 @@ def draw(assignment: Assignment, seed: int, stream: str | None = None) -> NDArra
 
 def snapshot(model: Any) -> Callable[[], None]:
     """Copy the weights; the function returned puts them back, in place."""
-    kept = [(v, np.array(ops.convert_to_numpy(v))) for v in require_model(model).variables]
+    kept = [(v, values_of(v)) for v in require_model(model).variables]
 
     def restore() -> None:
         for variable, values in kept:
@@ -228,7 +229,7 @@ def _bias(
         case "uniform_fan_in" if source is not None and source.kernel is not None:
             values = (2 * stream.uniform(len(values)) - 1) / math.sqrt(source.kernel.fan_in)
         case "centre" if source is not None and source.kernel is not None:
-            weight = np.asarray(ops.convert_to_numpy(variables[source.parameter]), dtype=np.float64)
+            weight = values_of(variables[source.parameter]).astype(np.float64)
             sums = canonical(weight, source.kernel, source.blocks, source.layout).sum((1, 2))
             met = source.kernel.fan_in * len(sums) / weight.size  # below 1 where a stride spreads the taps
             values = -assignment.value * met * sums
