@@ -23,6 +23,7 @@ _ELEMENTWISE = frozenset(
         Operation.NORMALIZATION,
     }
 )
+_PARTING = frozenset("split split_with_sizes chunk unbind select slice narrow index roll flip".split())
 _CENTRING = frozenset({"sub", "var", "std", "var_mean", "std_mean"})
 _AFFINE: tuple[tuple[Operation, Slot, Slot], ...] = (
     (Operation.SCALE, "scale", "scale"),
@@ -42,7 +43,8 @@ def fuse(graph: SignalGraph) -> SignalGraph:
     nodes = list(graph.nodes)
     for node in graph.nodes:
         found = _log_softmax(graph, node)
-        if node.operation is Operation.MULTIPLY and node.stage == "model" and not node.uses:
+        squared = len(set(node.inputs)) == 1  # a loss is looked at no closer than that
+        if node.operation is Operation.MULTIPLY and (node.stage == "model" or squared) and not node.uses:
             found = _product(graph, sets, node)
         if found is None:
             continue
@@ -81,6 +83,8 @@ def _product(graph: SignalGraph, sets: tuple[int, ...], node: Node) -> tuple[Nod
     steps = [graph.nodes[i] for i in between]
     inside = {base, *between}
     if any(s.operation not in _ELEMENTWISE or s.uses or not inside.issuperset(s.inputs) for s in steps):
+        return None
+    if any(s.name in _PARTING for s in steps):  # one part times another is a gate, not a function of one number
         return None
     if not any(s.operation is Operation.REDUCTION for s in steps):
         function = _name(steps, base)

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import torch
 
 from gainstage.backends.torch.batch import Batch
+from gainstage.backends.torch.losses import binary_entropy, loss_facts
 from gainstage.backends.torch.moments import moments_of
 from gainstage.backends.torch.observe import Observation
 from gainstage.graph import Operation, SignalGraph, nearest_after, nearest_before
-from gainstage.records import InputFacts, LossFacts, LossKind, OptimizerFacts, OutputFacts, TargetFacts, Task
+from gainstage.records import InputFacts, OptimizerFacts, OutputFacts, TargetFacts, Task
 
 __all__ = ["labels_of", "task_of"]
 
@@ -41,7 +42,7 @@ def task_of(
     described = _target(labels) if labels is not None else None
     loss = None
     if loss_value is not None:
-        loss = _loss(graph, loss_value, output, labels, described)
+        loss = loss_facts(graph, loss_value, output, labels, described)
     rates = (
         OptimizerFacts(type(optimizer).__name__, tuple(float(g.get("lr", math.nan)) for g in optimizer.param_groups))
         if optimizer is not None
@@ -115,15 +116,23 @@ def _target(labels: torch.Tensor) -> TargetFacts:
         valid = labels[labels >= 0] if labels.dtype != torch.bool else labels.long()
         counts = torch.bincount(valid.reshape(-1).cpu()) if valid.numel() else torch.zeros(1)
         shares = counts[counts > 0].double() / max(valid.numel(), 1)
-        entropy = float(-(shares * shares.log()).sum())
+        frequencies = float(-(shares * shares.log()).sum())
         moments = moments_of(valid.double()) if valid.numel() else moments_of(torch.zeros(1))
         low, high = (int(v) for v in torch.aminmax(labels.long())) if labels.numel() else (0, 0)
-        return TargetFacts(shape, "classes", low, high, moments.mean, moments.spread, int((counts > 0).sum()), entropy)
+        return TargetFacts(
+            shape, "classes", low, high, moments.mean, moments.spread, int((counts > 0).sum()), frequencies
+        )
     moments = moments_of(labels, extremes=True)
     kind = _float_kind(labels)
-    prior = _binary_entropy(moments.mean) if kind in ("binary", "multi_label") else None
+    entropy: float | None = None
+    classes: int | None = None
+    if kind in ("binary", "multi_label"):
+        entropy = binary_entropy(moments.mean)
+    elif kind in ("one_hot", "probabilities"):
+        shares = labels.double().movedim(1, -1).reshape(-1, labels.shape[1]).mean(0)
+        entropy, classes = float(torch.special.entr(shares).sum()), int((shares > 0).sum())
     smallest, largest = moments.minimum or 0.0, moments.maximum or 0.0
-    return TargetFacts(shape, kind, smallest, largest, moments.mean, moments.spread, None, prior)
+    return TargetFacts(shape, kind, smallest, largest, moments.mean, moments.spread, classes, entropy)
 
 
 def _float_kind(labels: torch.Tensor) -> Literal["multi_label", "one_hot", "binary", "probabilities", "values"]:
@@ -135,10 +144,6 @@ def _float_kind(labels: torch.Tensor) -> Literal["multi_label", "one_hot", "bina
     if wide and float(labels.min()) >= 0 and bool(((labels.sum(1) - 1).abs() < 1e-4).all()):
         return "probabilities"
     return "values"
-
-
-def _binary_entropy(mean: float) -> float:
-    return -sum(p * math.log(p) for p in (mean, 1 - mean) if 0 < p < 1)
 
 
 def _output(seen: Observation, labels: torch.Tensor | None) -> OutputFacts | None:
@@ -174,66 +179,3 @@ def _class_axis(output: torch.Tensor, labels: torch.Tensor | None) -> int:
     if labels.shape == (output.shape[0], *output.shape[2:]) and labels.shape != output.shape[:-1]:
         return 1
     return max(output.dim() - 1, 0)
-
-
-def _loss(
-    graph: SignalGraph,
-    value: float,
-    output: OutputFacts | None,
-    labels: torch.Tensor | None,
-    target: TargetFacts | None,
-) -> LossFacts:
-    kind, inner, mean_reduced = _recognise(graph, output)
-    units = output.units if output is not None else 1
-    uniform = math.log(units) if kind in ("cross_entropy", "nll", "probability_nll") and units > 1 else None
-    if kind in ("bce", "bce_logits"):
-        uniform = math.log(2)
-    return LossFacts(kind, value, graph.loss, inner, _chance(kind, labels, target), uniform, mean_reduced)
-
-
-def _recognise(graph: SignalGraph, output: OutputFacts | None) -> tuple[LossKind, str, bool]:
-    """Which loss it is, what it does to the output first, and whether it is a mean over examples."""
-    if graph.loss is None or output is None:
-        return "other", "", True
-    after = [n for n in graph.nodes if n.index > output.node and (n.stage == "loss" or n.operation is Operation.LOSS)]
-    own = (
-        [n for n in graph.nodes if n.index > output.node] if not any(n.stage == "loss" for n in graph.nodes) else after
-    )
-    functions = [n.function for n in own if n.operation in (Operation.SOFTMAX, Operation.ACTIVATION)]
-    inner = next((f for f in functions if f), "")
-    losses = [n for n in own if n.operation is Operation.LOSS]
-    if losses:
-        mean = all(dict(n.settings).get("reduction", 1.0) != 2.0 for n in losses)
-        kinds = {n.function for n in losses}
-        if kinds == {"nll"}:
-            if inner == "log":
-                return "probability_nll", inner, mean
-            return ("cross_entropy" if inner == "log_softmax" else "nll"), inner, mean
-        if len(kinds) == 1:
-            kind = kinds.pop()
-            known: tuple[LossKind, ...] = ("bce", "bce_logits", "mse", "l1", "huber", "kl")
-            return next((k for k in known if k == kind), "other"), inner, mean
-        return "other", inner, mean
-    mean = any(n.operation is Operation.REDUCTION and n.name == "mean" for n in own)
-    if "log_softmax" in functions:
-        return "cross_entropy", inner, mean
-    if "log" in functions and "softmax" not in functions:
-        return "probability_nll", inner, mean
-    if inner in ("pow", "square") and not {"log", "exp"} & set(functions):
-        return "mse", "", mean
-    if inner == "abs":
-        return "l1", "", mean
-    return "other", inner, mean
-
-
-def _chance(kind: LossKind, labels: torch.Tensor | None, target: TargetFacts | None) -> float | None:
-    """The loss of the best constant guess on these labels."""
-    if labels is None or target is None:
-        return None
-    if kind in ("cross_entropy", "nll", "probability_nll", "bce", "bce_logits"):
-        return target.entropy
-    if kind in ("mse", "l1") and labels.is_floating_point() and labels.dim():
-        values = labels.float()
-        centred = values - (values.mean(0) if kind == "mse" else values.median(0).values)
-        return float(centred.square().mean() if kind == "mse" else centred.abs().mean())
-    return None

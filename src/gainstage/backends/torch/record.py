@@ -154,12 +154,13 @@ class _Recording:
         task = task_of(
             self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
         )
-        bad = (value is not None and not np.isfinite(value)) or any(not n.forward.finite for n in self.forward.values())
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
             for p in seen.graph.parameters
             if p.reached
         )
+        figures = (*(n.forward for n in self.forward.values()), *backward.values(), *(w.gradient for w in weights))
+        bad = (value is not None and not np.isfinite(value)) or any(f is not None and not f.finite for f in figures)
         measured = _MEASURED if self.detail == "lean" else _MEASURED | _ALSO
         nodes = tuple(
             replace(n, backward=backward.get(i))

@@ -16,7 +16,7 @@ from torch.nn.utils.stateless import _reparametrize_module
 from gainstage.backends.torch.batch import Batch, prepare
 from gainstage.backends.torch.observe import LossFunction, observe
 from gainstage.backends.torch.preserve import preserved, random_state
-from gainstage.errors import InputError, ModelError
+from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
 
 __all__ = ["materialise", "materialised", "trace", "unwrap"]
@@ -99,14 +99,20 @@ def materialise(model: nn.Module, inputs: Any) -> None:
     model = unwrap(model)
     if not any(isinstance(p, UninitializedParameter) for p in model.parameters()):
         return
+    modes = [(module, module.training) for module in model.modules()]
     with torch.no_grad(), random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lazy modules announce that they are new
         try:
-            prepare(inputs, model).call(model)
+            prepare(inputs, model.eval()).call(model)  # running statistics must not move
+        except GainstageError:
+            raise
         except Exception as error:
             raise ModelError(
                 f"The model raised {type(error).__name__} while its lazy layers took their sizes: {error}"
             ) from error
+        finally:
+            for module, training in modes:
+                module.training = training
 
 
 def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
