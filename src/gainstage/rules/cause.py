@@ -1,4 +1,4 @@
-"""Why a signal or a gradient drifts, in words: the weights' spread against what the activation between them asks for."""
+"""Why a signal or a gradient drifts, in words: the weights' spread against what the activation asks for."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ def _off_centre(moments: GaussianMoments) -> str:
     if moments.mean**2 <= 4 * moments.variance:
         return ""
     return (
-        f" Its output has mean {figure(moments.mean)} and varies by only {figure(math.sqrt(moments.variance))} around it, "
+        f" Its output has mean {figure(moments.mean)} and varies by only {figure(math.sqrt(moments.variance))} "
+        "around it, "
         "so the examples grow alike as well."
     )

@@ -90,7 +90,7 @@ def ends_in(graph: SignalGraph, starts: Iterable[int], avoiding: Container[int] 
 
 
 def leads_on(graph: SignalGraph, avoiding: Container[int] = ()) -> frozenset[int]:
-    """The nodes from which a way leads to the loss (to an output, where there is none), the avoided ones not crossed."""
+    """The nodes from which a way leads to the loss (to an output, where there is none) past the avoided ones."""
     goals = {graph.loss} if graph.loss is not None else set(graph.outputs)
     found: set[int] = set()
     for node in reversed(graph.nodes):

@@ -63,8 +63,8 @@ _ORDER = {code: position for position, code in enumerate(EXPLAINS)}
 def fold(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The causes, each with what follows from it; the worst first, and among equals the deepest cause.
 
-    A cause takes over the severity of what follows from it. Trends over depth are folded only under a finding that is as
-    severe by itself: a cause of another kind would leave their remedy untried.
+    A cause takes over the severity of what follows from it. Trends over depth are folded only under a finding that is
+    as severe by itself: a cause of another kind would leave their remedy untried.
     """
     pending = sorted(findings, key=lambda f: (_depth(f), f.severity.rank))
     roots: list[Finding] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from gainstage.graph import Operation, Role, SignalGraph, nearest_before
+from gainstage.graph import Operation, Role, SignalGraph, nearest_before, residuals, stream_lengths
 from gainstage.records import Profile, Severity
 from gainstage.rules.cause import drift_in_words
 from gainstage.rules.flow import CARRIERS, ends_in, leads_on
@@ -42,11 +42,12 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
     relu, which a network of up to seven layers survives.
 
     Bound and where it comes from:
-    A fall of three decades is a warning, of four an error. A relative step of a weight is useful between 1e-5 and 1e-1,
-    a window of four decades; a signal four decades down leaves no learning rate that suits both before and after.
+    A fall of three decades is a warning, of four an error. A relative step of a weight is useful between 1e-5 and
+    1e-1, a window of four decades; a signal four decades down leaves no learning rate that suits both before and
+    after.
 
     Example:
-    Thirty relu layers with weights drawn from N(0, 0.01²): each keeps 0.08 of the level at width 128, and 1e-32 of the
+    Thirty relu layers with weights drawn from N(0, 0.01²): each keeps 0.08 of the level at width 128, and 1e-33 of the
     input arrives.
 
     Remedy:
@@ -73,8 +74,8 @@ def exploding_signal(profile: Profile) -> Iterator[Fault]:
     Takes the root mean square of the output of every weighted layer, by depth, as GS101 does, and looks for growth.
 
     Why it matters:
-    Outputs of huge size make a loss far above chance, gradients that grow with them, and in the end infinities. Bounded
-    activations saturate instead, and pass no gradient on.
+    Outputs of huge size make a loss far above chance, gradients that grow with them, and in the end infinities.
+    Bounded activations saturate instead, and pass no gradient on.
 
     Null hypothesis:
     A healthy layer keeps the level up to a factor that scatters around a constant near 1. A residual stream without
@@ -111,7 +112,8 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
     nodes = profile.graph.nodes
     origin = found.first_beyond(BADLY)
     evidence = (
-        f"The level of the signal (root mean square) {verb} from {figure(first.value)} at '{place(nodes[first.node])}' to "
+        f"The level of the signal (root mean square) {verb} from {figure(first.value)} at "
+        f"'{place(nodes[first.node])}' to "
         f"{figure(last.value)} at '{place(nodes[last.node])}': a factor of {figure(found.factor)} a layer over "
         f"{len(found.points)} layers."
     )
@@ -121,9 +123,20 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
         evidence,
         10**found.decades,
         10.0 ** math.copysign(BADLY, found.decades),
-        drift_in_words(profile, chain, "forward"),
+        _branches(profile.graph, found) + drift_in_words(profile, chain, "forward"),
         initialize("Draw the weights with the spread that holds the level of the signal that really arrives."),
         origin.node,
+    )
+
+
+def _branches(graph: SignalGraph, found: Trend) -> str:
+    """What the residual branches of a growing stream do, where there are any."""
+    most = max(stream_lengths(residuals(graph)).values(), default=0)
+    if found.decades < 0 or most < 3:
+        return ""
+    return (
+        f"A stream gathers {most} residual branches, and each adds about as much as the stream holds by then: scaled "
+        f"by 1/√{most} or normalised they would add up to about one. "
     )
 
 
@@ -132,9 +145,9 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
     """The weights of a layer are far too large or far too small for their number of inputs.
 
     What it does:
-    Compares the root mean square of every weight with 1/√fan_in. Left out are weights behind which every way to the output
-    passes a normalisation or a rescaling, output layers, queries, keys and gates, the ends of residual branches, small
-    weights beside a skip, and weights that are not used as they are stored.
+    Compares the root mean square of every weight with 1/√fan_in. Left out are weights behind which every way to the
+    output passes a normalisation or a rescaling, output layers, queries, keys and gates, the ends of residual
+    branches, small weights beside a skip, and weights that are not used as they are stored.
 
     Why it matters:
     One such layer changes the level of everything behind it by its factor: activations saturate or die, or what tells
@@ -142,11 +155,11 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
 
     Null hypothesis:
     Weights are drawn at a gain between 0.3 and 5 times 1/√fan_in. PyTorch's default has gain 0.58, He 1.41, and the
-    largest gain that a common activation asks for is 4, a sigmoid's about its centre.
+    largest gain that a common activation asks for is 4 to 5, a sigmoid's about its centre.
 
     Bound and where it comes from:
-    A gain above 10, a decade off 1 and twice what any activation asks for; or below 0.03, a decade and a half, since one
-    quiet layer costs less than a loud one.
+    A gain above 10, a decade off 1 and twice what any activation asks for; or below 0.03, a decade and a half, since
+    one quiet layer costs less than a loud one.
 
     Example:
     A layer with 784 inputs and weights from N(0, 1) has a gain of 28.
@@ -188,7 +201,7 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
 
 
 def _unsheltered(profile: Profile) -> tuple[Layer, ...]:
-    """The layers whose own scale reaches the output: not divided out on the way, not rescaled, not small beside a skip."""
+    """Layers whose own scale reaches the output: not divided out, not rescaled, not small beside a skip."""
     graph = profile.graph
     past_norms = leads_on(graph, {n.index for n in graph.nodes if n.operation is Operation.NORMALIZATION})
     return tuple(

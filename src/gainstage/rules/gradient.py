@@ -43,8 +43,8 @@ def vanishing_gradient(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     Three decades are a warning, four an error. A relative step is useful between 1e-5 and 1e-1: layers four decades
-    apart leave no learning rate that serves both, three leave a window of one decade. Never an absolute size, which the
-    scale of the loss moves.
+    apart leave no learning rate that serves both, three leave a window of one decade. Never an absolute size, which
+    the scale of the loss moves.
 
     Example:
     Twelve sigmoid layers at PyTorch's default: the slope passes on 0.24, the weights 0.58, together 0.14 a layer.
@@ -76,8 +76,8 @@ def exploding_gradient(profile: Profile) -> Iterator[Fault]:
     where it is. In deep plain networks the gradient is chaotic as well: it says nothing about a step of finite size.
 
     Null hypothesis:
-    The factor a layer scatters around 1. Batch normalisation without skips multiplies by √(π/(π−1)) = 1.21 a relu layer
-    whatever the weights, which sixteen layers survive and fifty do not.
+    The factor a layer scatters around 1. Batch normalisation without skips multiplies by √(π/(π−1)) = 1.21 a relu
+    layer whatever the weights, which sixteen layers survive and fifty do not.
 
     Bound and where it comes from:
     Three decades are a warning, four an error: the window of useful relative steps, 1e-5 to 1e-1.
@@ -143,7 +143,8 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
     low, high = measured[first.node], measured[last.node]
     start, end = (at.measured.backward.norm if at.measured.backward is not None else math.nan for at in (high, low))
     evidence = (
-        f"The norm of the gradient {verb} from {figure(start)} at '{high.name}' to {figure(end)} at '{low.name}': a factor "
+        f"The norm of the gradient {verb} from {figure(start)} at '{high.name}' to {figure(end)} at '{low.name}': a "
+        "factor "
         f"of {figure(1 / found.factor)} a layer over {len(found.points)} layers."
     )
     return Fault(
@@ -165,8 +166,8 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
     What it does:
     Looks for trainable weights whose gradient is zero in every element. Explained zeros are left out: behind the
     weight, every way to the loss passes a weight or a scale that starts at zero while the input still reaches the loss
-    around it (residual branches, LoRA, a zero output layer); recurrent weights and what moves attention scores alone; and
-    weights that got no data.
+    around it (residual branches, LoRA, a zero output layer); recurrent weights and what moves attention scores alone;
+    and weights that got no data.
 
     Why it matters:
     Such a weight does not move, in this step or the next, unless something else revives it.
@@ -244,8 +245,8 @@ def detached(profile: Profile) -> Iterator[Fault]:
     """A trainable parameter is not connected to the loss.
 
     What it does:
-    Lists trainable parameters that this run did not use, those whose output the loss does not see, and those that
-    lead to the loss while no gradient comes back.
+    Lists trainable parameters that this run did not use, those whose output the loss does not see, and those that lead
+    to the loss while no gradient comes back.
 
     Why it matters:
     An optimizer leaves them as they are. For a part of the model that another input uses that is right; where the

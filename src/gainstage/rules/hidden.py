@@ -57,7 +57,8 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
         yield Fault(
             Severity.WARNING,
             place(node),
-            f"{node.function or 'softmax'} over {size} units feeds another layer; its outputs are {figure(1 / size)} on "
+            f"{node.function or 'softmax'} over {size} units feeds another layer; its outputs are {figure(1 / size)} "
+            "on "
             f"average.{spread}",
             1 / size,
             1.0,
@@ -76,8 +77,8 @@ def hidden_exponential(profile: Profile) -> Iterator[Fault]:
     signal (a learned variance, a temperature), are left out.
 
     Why it matters:
-    Its output and its slope grow without bound: at level q the second moment is e^(2q), so a level of 5 becomes 22,000,
-    and the next exponential overflows.
+    Its output and its slope grow without bound: at level q the second moment is e^(2q), so a level of 5 becomes
+    22,000, and the next exponential overflows.
 
     Null hypothesis:
     Healthy networks use activations that grow no faster than their input.

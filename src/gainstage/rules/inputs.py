@@ -37,16 +37,16 @@ def uneven_features(profile: Profile) -> Iterator[Fault]:
     Features are columns of a table or channels of an image. An input that is normalised first is excused.
 
     Why it matters:
-    The sums of the first layer are that feature times a random number. The curvature along it is larger by the square of
-    the ratio: a learning rate that is stable for it is too small for all others by that factor.
+    The sums of the first layer are that feature times a random number. The curvature along it is larger by the square
+    of the ratio: a learning rate that is stable for it is too small for all others by that factor.
 
     Null hypothesis:
-    Standardised features have ratio 1; sparse ones and pixels near the border a few, since only the largest is compared
-    with the median.
+    Standardised features have ratio 1; sparse ones and pixels near the border a few, since only the largest is
+    compared with the median.
 
     Bound and where it comes from:
-    Ratio 10 (curvatures 100 apart) is a note, 100 a warning: ten thousand steps for the median feature, the whole window
-    of useful relative steps.
+    Ratio 10 (curvatures 100 apart) is a note, 100 a warning: ten thousand steps for the median feature, the whole
+    window of useful relative steps.
 
     Example:
     Age in years next to income in cents.
@@ -74,7 +74,8 @@ def uneven_features(profile: Profile) -> Iterator[Fault]:
         yield Fault(
             Severity.WARNING if ratio > VERY_UNEVEN else Severity.NOTE,
             "",
-            f"The largest {what} of a feature is {figure(worst)}, the median standard deviation of all {facts.features} is "
+            f"The largest {what} of a feature is {figure(worst)}, the median standard deviation of all "
+            f"{facts.features} is "
             f"{figure(typical)}: a ratio of {figure(ratio)}.",
             ratio,
             UNEVEN,
@@ -151,8 +152,8 @@ def constant_features(profile: Profile) -> Iterator[Fault]:
     Counts them (columns of a table, channels of an image).
 
     Why it matters:
-    They tell nothing apart; their weights act as biases. Divided by their standard deviation they become NaN. If all are
-    constant there is nothing to learn from.
+    They tell nothing apart; their weights act as biases. Divided by their standard deviation they become NaN. If all
+    are constant there is nothing to learn from.
 
     Null hypothesis:
     In a batch of a few examples rare features may not occur, which is why this is a note unless all are constant.
@@ -199,14 +200,15 @@ def large_targets(profile: Profile) -> Iterator[Fault]:
     Compares the root mean square of the targets with 1, or with that of the output where that is larger.
 
     Why it matters:
-    The gradient of a squared error is proportional to the difference: at targets of 100 every gradient is a hundred times
-    what the learning rate was chosen for. The first thing to be learned is a mean that no feature explains.
+    The gradient of a squared error is proportional to the difference: at targets of 100 every gradient is a hundred
+    times what the learning rate was chosen for. The first thing to be learned is a mean that no feature explains.
 
     Null hypothesis:
     Standardised targets have root mean square 1, and an initialized model returns values of about that size.
 
     Bound and where it comes from:
-    Ten times is a note, a hundred a warning: the relative step is then moved across half of its window of four decades.
+    Ten times is a note, a hundred a warning: the relative step is then moved across half of its window of four
+    decades.
 
     Example:
     Prices in full, from 100,000 to 900,000.
@@ -230,7 +232,8 @@ def large_targets(profile: Profile) -> Iterator[Fault]:
     yield Fault(
         Severity.WARNING if ratio > VERY_LARGE else Severity.NOTE,
         "",
-        f"The targets have mean {figure(target.mean)} and spread {figure(target.spread)}; the output starts with root mean "
+        f"The targets have mean {figure(target.mean)} and spread {figure(target.spread)}; the output starts with "
+        "root mean "
         f"square {figure(own)}.",
         ratio,
         LARGE,

@@ -26,9 +26,9 @@ def double_softmax(profile: Profile) -> Iterator[Fault]:
     Looks for a softmax or log-softmax at the end of the model when the loss runs a log-softmax of its own.
 
     Why it matters:
-    Numbers between 0 and 1 are nearly equal logits: with C classes the loss cannot fall below log(1 + (C − 1)/e), which is
-    1.46 for 10 classes and 5.9 for 1000, and the gradient has to pass two softmaxes. A log-softmax twice changes nothing
-    and is a note.
+    Numbers between 0 and 1 are nearly equal logits: with C classes the loss cannot fall below log(1 + (C − 1)/e),
+    which is 1.46 for 10 classes and 5.9 for 1000, and the gradient has to pass two softmaxes. A log-softmax twice
+    changes nothing and is a note.
 
     Null hypothesis:
     A cross-entropy works on unbounded logits. A softmax whose loss takes the logarithm of probabilities is right.
@@ -180,8 +180,8 @@ def sigmoid_with_classes(profile: Profile) -> Iterator[Fault]:
     Looks for a sigmoid at the output when the loss takes a log-softmax over several classes.
 
     Why it matters:
-    The softmax sees numbers between 0 and 1: the loss cannot fall below log(1 + (C − 1)/e), and the sigmoid takes three
-    quarters of the gradient and more.
+    The softmax sees numbers between 0 and 1: the loss cannot fall below log(1 + (C − 1)/e), and the sigmoid takes
+    three quarters of the gradient and more.
 
     Null hypothesis:
     Exclusive classes take logits and a cross-entropy; independent labels take a sigmoid and a binary loss.
@@ -209,7 +209,8 @@ def sigmoid_with_classes(profile: Profile) -> Iterator[Fault]:
     yield Fault(
         Severity.WARNING,
         path,
-        f"A sigmoid stands between the output layer and a loss over {output.units} exclusive classes; as logits its values "
+        f"A sigmoid stands between the output layer and a loss over {output.units} exclusive classes; as logits its "
+        "values "
         f"keep the loss above {figure(floor)}.",
         floor,
         0.0,
@@ -227,8 +228,8 @@ def double_sigmoid(profile: Profile) -> Iterator[Fault]:
     Looks for a sigmoid (or softmax) at the end of the model when the loss applies a sigmoid of its own.
 
     Why it matters:
-    The second sigmoid sees numbers between 0 and 1 and gives probabilities between 0.5 and 0.73: no negative example is
-    ever recognised, and the loss of a negative label cannot fall below log 2.
+    The second sigmoid sees numbers between 0 and 1 and gives probabilities between 0.5 and 0.73: no negative example
+    is ever recognised, and the loss of a negative label cannot fall below log 2.
 
     Null hypothesis:
     A binary loss on logits gets logits.
@@ -254,7 +255,8 @@ def double_sigmoid(profile: Profile) -> Iterator[Fault]:
     yield Fault(
         Severity.WARNING,
         path,
-        f"The model ends with {output.function} and the loss applies a sigmoid to that: the probabilities it sees lie between "
+        f"The model ends with {output.function} and the loss applies a sigmoid to that: the probabilities it sees "
+        "lie between "
         "0.5 and 0.73.",
         0.5,
         0.0,

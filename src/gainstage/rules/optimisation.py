@@ -46,7 +46,8 @@ def large_step(profile: Profile) -> Iterator[Fault]:
     anything is learned.
 
     Null hypothesis:
-    Useful steps are about a thousandth of the weight. The median leaves out single weights that start small on purpose.
+    Useful steps are about a thousandth of the weight. The median leaves out single weights that start small on
+    purpose.
 
     Bound and where it comes from:
     A tenth is a warning: the upper end of the window 1e-5 to 1e-1. A step as large as the weight is an error.
@@ -88,8 +89,8 @@ def small_step(profile: Profile) -> Iterator[Fault]:
     A hundred thousand such steps, all in one direction, change a weight by its own size.
 
     Null hypothesis:
-    Useful steps are about a thousandth of the weight. A warm-up that starts at zero is no fault: check at the rate that it
-    reaches.
+    Useful steps are about a thousandth of the weight. A warm-up that starts at zero is no fault: check at the rate
+    that it reaches.
 
     Bound and where it comes from:
     1e-5, the lower end of the window 1e-5 to 1e-1: a warning.
@@ -143,8 +144,8 @@ def unstable_step(profile: Profile) -> Iterator[Fault]:
     The stable multiple is above 1. Up to twice the limit networks were found to recover by moving to a flatter place.
 
     Bound and where it comes from:
-    A multiple below 1 is a note; below 1/2 (beyond twice the limit, 4 / curvature instead of 2) a warning; a loss that is no
-    number any more an error.
+    A multiple below 1 is a note; below 1/2 (beyond twice the limit, 4 / curvature instead of 2) a warning; a loss that
+    is no number any more an error.
 
     Example:
     SGD at 1.0 on inputs from 0 to 255.

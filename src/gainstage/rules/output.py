@@ -30,20 +30,20 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
     for a squared error (their mean absolute deviation for an absolute one).
 
     Why it matters:
-    The first steps are spent on unlearning confident nonsense: on shrinking logits, or on moving a mean. Meanwhile large
-    gradients push the layers before out of the state they were initialized in.
+    The first steps are spent on unlearning confident nonsense: on shrinking logits, or on moving a mean. Meanwhile
+    large gradients push the layers before out of the state they were initialized in.
 
     Null hypothesis:
-    Logits of variance v add about v/2 nats to log C, and the mean over N examples scatters by √(v/N). A head that starts
-    small adds next to nothing; PyTorch's default about 0.1.
+    Logits of variance v add about v/2 nats to log C, and the mean over N examples scatters by √(v/N). A head that
+    starts small adds next to nothing, PyTorch's default about 0.01.
 
     Bound and where it comes from:
-    A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives the
-    right class on average no more than 1/C⁴. For a regression twice the variance is a note, ten times a warning: nine
-    tenths of the loss are then offset and scale, which no feature explains.
+    A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives
+    the right class on average no more than 1/C⁴. For a regression twice the variance is a note, ten times a warning:
+    nine tenths of the loss are then offset and scale, which no feature explains.
 
     Example:
-    GPT-2 whose head is tied to embeddings from N(0, 1) starts at 240 where log C is 10.8.
+    An output layer tied to embeddings of spread 1: a decoder block of width 64 starts at 63.5 where log C is 4.9.
 
     Remedy:
     Draw the output layer smaller; standardise the targets of a regression:
@@ -90,12 +90,14 @@ def _why_above(profile: Profile, loss: LossFacts) -> str:
     output, target = profile.task.output, profile.task.target
     if loss.kind in CLASSES and output is not None and output.spread_within is not None:
         return (
-            f"The logits of an example differ by {figure(output.spread_within)} (spread over classes), which alone adds "
+            f"The logits of an example differ by {figure(output.spread_within)} (spread over classes), which alone "
+            "adds "
             f"about {figure(output.spread_within**2 / 2)} nats: the model is sure of something it has not seen."
         )
     if loss.kind in ("mse", "l1", "huber") and output is not None and target is not None and output.mean is not None:
         return (
-            f"The targets have mean {figure(target.mean)} and spread {figure(target.spread)}; the output starts at mean "
+            f"The targets have mean {figure(target.mean)} and spread {figure(target.spread)}; the output starts at "
+            "mean "
             f"{figure(output.mean)} and spread {figure(output.spread or 0.0)}."
         )
     return "The output starts far from what a constant guess would be."
@@ -117,14 +119,15 @@ def large_head(profile: Profile) -> Iterator[Fault]:
     A head that starts small (spread at most 0.3) leaves the loss at log C. Spread s adds about s²/2 nats.
 
     Bound and where it comes from:
-    s²/2 above a quarter of log C is a note. At √(2 log C), 2.1 for 10 classes and 3.7 for 1000, the softmax of independent
-    normal logits freezes onto the largest one (the transition of the random energy model) and the loss is twice log C. A
-    single draw of a small head can come that far by chance; twice that spread, where the loss is four times log C,
-    is a warning. Where no output layer makes the logits (a product of two signals, as in CLIP) it stays a note.
+    s²/2 above a quarter of log C is a note. At √(2 log C), 2.1 for 10 classes and 3.7 for 1000, the softmax of
+    independent normal logits freezes onto the largest one (the transition of the random energy model) and the loss is
+    twice log C. A single draw of a small head can come that far by chance; twice that spread, where the loss is four
+    times log C, is a warning. Where no output layer makes the logits (a product of two signals, as in CLIP) it stays a
+    note.
 
     Example:
-    A He-initialized output layer behind signals of level 1 gives logits of spread 1.4 to 2 and a loss one to two nats above
-    log C.
+    A He-initialized output layer behind signals of level 1 gives logits of spread 1.4 to 2 and a loss one to two nats
+    above log C.
 
     Remedy:
     Draw the output layer by its role:
@@ -168,7 +171,8 @@ def _why_large(head: Layer | None) -> str:
         return "The output layer multiplies what arrives by too much."
     arrives = head.measured.forward.rms / head.gain
     return (
-        f"The weights of '{head.name}' have {figure(head.gain)} times the spread 1/√fan_in, and what they read has a level "
+        f"The weights of '{head.name}' have {figure(head.gain)} times the spread 1/√fan_in, and what they read has a "
+        "level "
         f"(root mean square) of about {figure(arrives)}."
     )
 
@@ -190,19 +194,19 @@ def confident(profile: Profile) -> Iterator[Fault]:
     """Probabilities are near zero or one at the start, and the loss says that they are wrong.
 
     What it does:
-    For models that return probabilities (a softmax or sigmoid at the end), looks at the extremes of the output and at the
-    loss.
+    For models that return probabilities (a softmax or sigmoid at the end), looks at the extremes of the output and at
+    the loss.
 
     Why it matters:
-    A saturated output has no slope: on a probability of 1e-7 for the right class a squared error sends back nothing, and
-    a logarithm sends back a huge number that single precision may not hold.
+    A saturated output has no slope: on a probability of 1e-7 for the right class a squared error sends back nothing,
+    and a logarithm sends back a huge number that single precision may not hold.
 
     Null hypothesis:
     At the start all probabilities are near 1/C, or 1/2 for single units, and the loss is at chance.
 
     Bound and where it comes from:
-    Probabilities beyond 0.1 % and 99.9 % both occur and the loss is above four times chance: 0.001 is what a logit of 7 gives,
-    and logits start at most at about 1.
+    Probabilities beyond 0.1 % and 99.9 % both occur and the loss is above four times chance: 0.001 is what a logit of
+    7 gives, and logits start at most at about 1.
 
     Example:
     A sigmoid output behind a relu layer that reads raw pixels of 0 to 255.
@@ -246,12 +250,12 @@ def prior(profile: Profile) -> Iterator[Fault]:
     Compares the entropy of the labels of this batch with log C (log 2 for a binary loss).
 
     Why it matters:
-    The first thing every network learns then is its output bias. Starting it at the logarithm of the shares saves those
-    steps and keeps the early gradient for the features.
+    The first thing every network learns then is its output bias. Starting it at the logarithm of the shares saves
+    those steps and keeps the early gradient for the features.
 
     Null hypothesis:
-    N labels of C equally likely classes have an entropy of log C − (C − 1)/(2N) on average, so that only batches with ten
-    examples a class are judged.
+    N labels of C equally likely classes have an entropy of log C − (C − 1)/(2N) on average, so that only batches with
+    ten examples a class are judged.
 
     Bound and where it comes from:
     Half of log C: the shares of the classes then hold as much information as is left to learn. A note.
@@ -280,7 +284,8 @@ def prior(profile: Profile) -> Iterator[Fault]:
     yield Fault(
         Severity.NOTE,
         "",
-        f"The labels have an entropy of {figure(target.entropy)} nats, equal classes {figure(loss.uniform)}; the loss starts "
+        f"The labels have an entropy of {figure(target.entropy)} nats, equal classes {figure(loss.uniform)}; the "
+        "loss starts "
         f"at {figure(loss.value)}.",
         target.entropy,
         loss.uniform / 2,

@@ -27,8 +27,8 @@ def near_overflow(profile: Profile) -> Iterator[Fault]:
     In float16, compares the extremes of every measured output with 65504.
 
     Why it matters:
-    One value beyond is infinite, and the loss is NaN a few steps later. Levels grow during training by more than what is
-    left here.
+    One value beyond is infinite, and the loss is NaN a few steps later. Levels grow during training by more than what
+    is left here.
 
     Null hypothesis:
     Levels are of the order of 1, extremes below 100.
@@ -81,8 +81,8 @@ def gradient_underflow(profile: Profile) -> Iterator[Fault]:
     What is below half of that is zero, and the layers before get nothing.
 
     Null hypothesis:
-    A mean over N examples of losses of order 1 gives gradients of order 1/(N √n) at n units, well above 6e-8 for batches
-    below a million elements; otherwise the loss is to be scaled.
+    A mean over N examples of losses of order 1 gives gradients of order 1/(N √n) at n units, well above 6e-8 for
+    batches below a million elements; otherwise the loss is to be scaled.
 
     Bound and where it comes from:
     2^-24 = 6e-8, the smallest positive float16.
@@ -129,13 +129,15 @@ def lost_step(profile: Profile) -> Iterator[Fault]:
     For weights in float16 or bfloat16, compares ‖step‖ / ‖weight‖ with half the distance between neighbouring numbers.
 
     Why it matters:
-    A change below half of that distance rounds to nothing: most weights stay where they are, however many steps are made.
+    A change below half of that distance rounds to nothing: most weights stay where they are, however many steps are
+    made.
 
     Null hypothesis:
     Weights are kept in single precision, with copies in half precision for the products.
 
     Bound and where it comes from:
-    Half a unit in the last place: 2^-9 = 0.002 of the weight in bfloat16, 2^-12 = 0.00024 in float16, for the median weight.
+    Half a unit in the last place: 2^-9 = 0.002 of the weight in bfloat16, 2^-12 = 0.00024 in float16, for the median
+    weight.
 
     Example:
     model.to(torch.bfloat16) and a plain SGD at a learning rate of 1e-3.
@@ -158,7 +160,8 @@ def lost_step(profile: Profile) -> Iterator[Fault]:
             yield Fault(
                 Severity.WARNING,
                 "",
-                f"The typical step is {figure(median(updates))} of the weight; {dtype} rounds changes below {figure(bound)} "
+                f"The typical step is {figure(median(updates))} of the weight; {dtype} rounds changes below "
+                f"{figure(bound)} "
                 "to nothing.",
                 median(updates),
                 bound,

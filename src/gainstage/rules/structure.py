@@ -28,7 +28,8 @@ def batch_of_one(profile: Profile) -> Iterator[Fault]:
     positions it is zero, for every input. Running statistics take that in, too.
 
     Null hypothesis:
-    With n values a channel the statistics are uncertain by 1/√n; with one example nothing can be compared over the batch.
+    With n values a channel the statistics are uncertain by 1/√n; with one example nothing can be compared over the
+    batch.
 
     Bound and where it comes from:
     One example. From two on it is noisy, not wrong.
@@ -131,12 +132,12 @@ def zero_scale(profile: Profile) -> Iterator[Fault]:
     """A normalisation (or a layer scale) starts at zero and everything has to pass it.
 
     What it does:
-    Looks for scales that are zero in every element. On a branch beside a skip that is a good start, and is left out: the
-    input must still reach the loss when nothing passes any of the zeros.
+    Looks for scales that are zero in every element. On a branch beside a skip that is a good start, and is left out:
+    the input must still reach the loss when nothing passes any of the zeros.
 
     Why it matters:
-    The output is the same for every input, everything before gets no gradient, and behind a relu the scale itself
-    gets none either.
+    The output is the same for every input, everything before gets no gradient, and behind a relu the scale itself gets
+    none either.
 
     Null hypothesis:
     Scales start at one; at zero only where a skip carries the signal.

@@ -26,15 +26,15 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     For regression losses, compares the range of the last activation with the smallest and the largest target.
 
     Why it matters:
-    Targets outside are never reached; on the way there the activation saturates (or its units die, with a relu) and sends
-    no gradient back.
+    Targets outside are never reached; on the way there the activation saturates (or its units die, with a relu) and
+    sends no gradient back.
 
     Null hypothesis:
     Targets lie within the range of the output activation, or there is none.
 
     Bound and where it comes from:
-    The bounds of the activation, with 1 % of its range for targets that touch them. An error when the mean of the targets
-    is outside too.
+    The bounds of the activation, with 1 % of its range for targets that touch them. An error when the mean of the
+    targets is outside too.
 
     Example:
     A sigmoid output and targets in thousands; a relu output and standardised targets.
@@ -60,7 +60,8 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     yield Fault(
         Severity.ERROR if outside else Severity.WARNING,
         path,
-        f"The targets lie between {figure(target.minimum)} and {figure(target.maximum)}; {output.function} gives values from "
+        f"The targets lie between {figure(target.minimum)} and {figure(target.maximum)}; {output.function} gives "
+        "values from "
         f"{figure(low)} to {figure(high)}.",
         target.minimum if below else target.maximum,
         low if below else high,
@@ -85,8 +86,8 @@ def not_a_probability(profile: Profile) -> Iterator[Fault]:
     nll of plain outputs has no lower bound: the outputs run off. The logarithm of an output below zero is NaN.
 
     Null hypothesis:
-    A log-softmax (or logarithms that are all negative) before nll; a sigmoid, a softmax or values within [0, 1] that come
-    from elsewhere before a logarithm.
+    A log-softmax (or logarithms that are all negative) before nll; a sigmoid, a softmax or values within [0, 1] that
+    come from elsewhere before a logarithm.
 
     Bound and where it comes from:
     None: it is a question of structure, and of the range that was measured. An error.
@@ -139,8 +140,8 @@ def multi_label_softmax(profile: Profile) -> Iterator[Fault]:
     """Examples have several labels at once, and a softmax makes them compete.
 
     What it does:
-    Looks at labels of zeros and ones, several a row, whose rows do not sum to one, when the model ends with a softmax or
-    the loss applies one.
+    Looks at labels of zeros and ones, several a row, whose rows do not sum to one, when the model ends with a softmax
+    or the loss applies one.
 
     Why it matters:
     Probabilities that sum to one cannot say yes twice: with k labels each gets at most 1/k, and an example without
@@ -198,7 +199,8 @@ def sizes(profile: Profile) -> Iterator[Fault]:
     2^-N.
 
     Bound and where it comes from:
-    More terms than elements of the larger of both: an error. All of at least 64 labels below half of the units: a note.
+    More terms than elements of the larger of both: an error. All of at least 64 labels below half of the units: a
+    note.
 
     Example:
     F.mse_loss(model(x), y) with an output (32, 1) and labels (32,).
@@ -231,7 +233,8 @@ def sizes(profile: Profile) -> Iterator[Fault]:
         yield Fault(
             Severity.NOTE,
             head,
-            f"The output has {output.units} units and the largest of {target.shape[0]} labels is {figure(target.maximum)}.",
+            f"The output has {output.units} units and the largest of {target.shape[0]} labels is "
+            f"{figure(target.maximum)}.",
             float(output.units),
             2 * (target.maximum + 1),
             "Most units have no class in this batch.",

@@ -11,9 +11,9 @@ __all__ = ["BADLY", "HOPELESS", "Point", "Trend", "trend"]
 
 BADLY = 3.0
 HOPELESS = 4.0
-"""Decades. A relative step of a weight is useful between about 1e-5 (a hundred thousand steps to change it) and 1e-1 (ten):
-a window of four decades. Layers whose gradients lie four decades apart leave no learning rate that serves them all;
-three leave a window of one."""
+"""Decades. A relative step of a weight is useful between about 1e-5 (a hundred thousand steps to change it) and 1e-1
+(ten), a window of four decades. Layers whose gradients lie four decades apart leave no learning rate that serves
+them all; three leave a window of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
     a warning. Nine tenths dead is an error, since next to nothing passes.
 
     Example:
-    Biases of −3 in front of a relu whose inputs have level 1 silence all but a few of its units.
+    Biases of −3 in front of a relu whose inputs have level 1: 84 % of the units are zero for all of 128 examples.
 
     Remedy:
     Draw weights and biases of the layer before anew:
@@ -110,7 +110,8 @@ def _why_dead(before: NodeProfile | None, function: str) -> str:
         return f"What arrives at these units is on the flat side of {function} for every example."
     mean, spread = before.forward.mean, before.forward.spread
     return (
-        f"What arrives has mean {figure(mean)} and spread {figure(spread)} over all elements: for these units it is on the "
+        f"What arrives has mean {figure(mean)} and spread {figure(spread)} over all elements: for these units it is "
+        "on the "
         f"flat side of {function} whatever the example, which a bias or a large common part of the inputs brings about."
     )
 
@@ -131,8 +132,8 @@ def saturated(profile: Profile) -> Iterator[Fault]:
     At level 1 a tanh has 2 % of its outputs there and a sigmoid none. Even at spread 2 it is 25 % for tanh.
 
     Bound and where it comes from:
-    A half: then the typical output is saturated (a spread of 3.4 in front of a tanh, 6.8 in front of a sigmoid). Beyond
-    95 % it is an error: less than a twentieth of the units can learn from an example.
+    A half: then the typical output is saturated (a spread of 3.4 in front of a tanh, 6.8 in front of a sigmoid).
+    Beyond 95 % it is an error: less than a twentieth of the units can learn from an example.
 
     Example:
     Weights from N(0, 1) at 128 inputs put a spread of 11 in front of a tanh: 84 % of its outputs are at ±1.

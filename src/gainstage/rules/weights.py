@@ -14,7 +14,7 @@ from gainstage.rules.words import listed, place
 
 __all__: list[str] = []
 
-# Targets tell output units apart; each depthwise filter reads a channel of its own; gates, queries and keys may be zero.
+# Targets tell output units apart; each depthwise filter reads a channel of its own.
 _ASYMMETRIC = frozenset({Role.HEAD, Role.DEPTHWISE})
 _MAY_BE_ZERO = frozenset({Role.QUERY, Role.KEY, Role.GATE, Role.RECURRENT})
 _FEW = 0.1  # of the units
@@ -36,8 +36,8 @@ def constant_weights(profile: Profile) -> Iterator[Fault]:
     queries, keys and gates, and weights at zero that the input has a way around (residual branches, LoRA's B).
 
     Why it matters:
-    Equal units compute the same function. Where their outgoing weights are equal too they get the same gradient and stay
-    equal for ever: the layer has one unit. With zeros nothing passes at all.
+    Equal units compute the same function. Where their outgoing weights are equal too they get the same gradient and
+    stay equal for ever: the layer has one unit. With zeros nothing passes at all.
 
     Null hypothesis:
     Independent draws from a continuous distribution never agree. One layer trained from zero (logistic regression) has
@@ -139,8 +139,8 @@ def copied_units(profile: Profile) -> Iterator[Fault]:
     A copy adds nothing: it computes what its twin computes. If what reads it is copied too, they stay twins.
 
     Null hypothesis:
-    Independent draws in single precision never agree in a whole row. In half precision two rows of four numbers or fewer
-    can, so that short rows are not judged.
+    Independent draws in single precision never agree in a whole row. In half precision two rows of four numbers or
+    fewer can, so that short rows are not judged.
 
     Bound and where it comes from:
     A tenth of the units: less costs no more than a slightly narrower layer.
@@ -189,8 +189,8 @@ def same_draw(profile: Profile) -> Iterator[Fault]:
     Compares mean, variance, smallest and largest value of all random weights of one shape.
 
     Why it matters:
-    They were copied from one another or drawn from the same seed. They soon part, since they see different signals, but
-    the start is less random than intended: repeated maps multiply their directions up.
+    They were copied from one another or drawn from the same seed. They soon part, since they see different signals,
+    but the start is less random than intended: repeated maps multiply their directions up.
 
     Null hypothesis:
     Independent draws agree in none of these figures.
