@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, SignalGraph
@@ -12,7 +12,9 @@ from gainstage.records import Profile
 from gainstage.rules.flow import reads
 from gainstage.rules.layers import Layer, weights_in_words
 from gainstage.rules.words import figure
-from gainstage.theory import GaussianMoments, activation, gaussian_moments
+
+if TYPE_CHECKING:
+    from gainstage.theory import GaussianMoments
 
 __all__ = ["Direction", "drift_in_words", "moments_at", "typical"]
 
@@ -27,6 +29,9 @@ def typical(chain: Sequence[Layer]) -> Layer | None:
 
 def moments_at(profile: Profile, node: Node) -> GaussianMoments | None:
     """Moments of an activation under a Gaussian of the level that was measured at its input."""
+    # Imported here, so that reading a rule's page does not wait for NumPy.
+    from gainstage.theory import activation, gaussian_moments
+
     source = profile.by_node.get(node.inputs[0]) if node.inputs else None
     level = source.forward.second_moment if source is not None else 1.0
     if not (math.isfinite(level) and level > 0):
