@@ -48,8 +48,8 @@ def prepare(inputs: Any) -> Batch:
     arrays = tuple(keras.tree.flatten(structure)) if structure is not None else ()
     if not arrays or any(a.ndim == 0 or a.dtype.kind not in "fiub" for a in arrays):
         raise InputError(
-            f"The batch holds no usable array: received {type(inputs).__name__}. Pass an array or tensor with the batch "
-            "as its first axis, or the list or dict of them that the model takes."
+            f"The batch holds no usable array: received {type(inputs).__name__}. Pass an array or tensor with the "
+            "batch as its first axis, or the list or dict of them that the model takes."
         )
     for array in arrays:
         if array.size == 0:

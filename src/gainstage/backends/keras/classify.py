@@ -77,9 +77,11 @@ class Call:
 
     @property
     def name(self) -> str:
+        """The class of the operation."""
         return type(self.step.operation).__name__
 
     def setting(self, name: str, default: Any = None) -> Any:
+        """What the operation was made with."""
         return getattr(self.step.operation, name, default)
 
     def number(self, position: int) -> float | None:

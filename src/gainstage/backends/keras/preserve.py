@@ -33,7 +33,7 @@ def preserved(model: Any) -> Iterator[None]:
 
 @contextmanager
 def random_state(seed: int) -> Iterator[None]:
-    """Start PyTorch's own generator from ``seed`` and put it back; other backends keep all random states in variables."""
+    """Start PyTorch's generator from ``seed`` and put it back; other backends keep random states in variables."""
     if keras.config.backend() != "torch":
         yield
         return

@@ -69,7 +69,7 @@ def apply(model: Any, plan: Plan, *, streams: Mapping[str, str] | None = None) -
     variables = _variables(require_model(model))
     by_path = {a.parameter: a for a in plan}
     if len(by_path) != len(plan):
-        twice = next(a.parameter for i, a in enumerate(plan) if by_path[a.parameter] is not plan.assignments[i])
+        twice = next(path for path in by_path if sum(a.parameter == path for a in plan) > 1)
         raise InputError(f"The plan names the weight '{twice}' twice. Keep one of the two assignments.")
     for path in streams or {}:
         _usable(path, variables, "streams")

@@ -1,0 +1,179 @@
+"""The same networks in Keras and in PyTorch: with equal weights, equal profiles, findings and plans."""
+
+import keras
+import numpy as np
+import pytest
+import torch
+from keras import layers
+from torch import nn
+
+import gainstage as gs
+from gainstage.backends.keras.batch import values_of
+from gainstage.backends.keras.layout import native
+from gainstage.backends.keras.write import stream_path
+from gainstage.backends.torch.layout import canonical
+from gainstage.planning import plan
+
+DEPTH = 12
+
+
+def perceptron(activation, depth=DEPTH):
+    acts = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+    twin = [m for i in range(depth) for m in (nn.Linear(20 if i == 0 else 48, 48), acts[activation]())]
+    own = [m for _ in range(depth) for m in (layers.Dense(48), layers.Activation(activation))]
+    return [*own, layers.Dense(5)], [*twin, nn.Linear(48, 5)], (32, 20)
+
+
+def convolutional():
+    own = [layers.Conv2D(8, 3), layers.ReLU(), layers.Conv2D(8, 3, strides=2), layers.ReLU(),
+           layers.GlobalAveragePooling2D(), layers.Dense(5)]  # fmt: skip
+    twin = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(), Pooled(), nn.Linear(8, 5)]
+    return own, twin, (32, 12, 12, 3)
+
+
+def normalised():
+    own = [layers.Dense(48), layers.LayerNormalization(epsilon=1e-5), layers.ReLU()] * 1
+    own += [layers.Dense(48), layers.LayerNormalization(epsilon=1e-5), layers.ReLU(), layers.Dense(5)]
+    twin = [nn.Linear(20, 48), nn.LayerNorm(48), nn.ReLU(), nn.Linear(48, 48), nn.LayerNorm(48), nn.ReLU()]
+    return own, [*twin, nn.Linear(48, 5)], (32, 20)
+
+
+class Pooled(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+def scaled(factor):
+    def change(model):
+        with torch.no_grad():
+            for module in model:
+                if isinstance(module, nn.Linear):
+                    module.weight.mul_(factor)
+
+    return change
+
+
+def constant(model):
+    with torch.no_grad():
+        for module in model[:-1]:
+            if isinstance(module, nn.Linear):
+                module.weight.fill_(0.02)
+
+
+def dead(model):
+    with torch.no_grad():
+        model[0].bias.fill_(-30.0)
+
+
+NETWORKS = {
+    "healthy relu": (lambda: perceptron("relu", 3), "he_normal", None, False),
+    "healthy convolutions": (convolutional, "he_normal", None, False),
+    "healthy with normalisation": (normalised, "he_normal", None, False),
+    "vanishing sigmoid": (lambda: perceptron("sigmoid"), "glorot_uniform", None, False),
+    "exploding relu": (lambda: perceptron("relu"), "he_normal", scaled(3.0), False),
+    "constant weights": (lambda: perceptron("tanh", 3), "he_normal", constant, False),
+    "dead units": (lambda: perceptron("relu", 3), "he_normal", dead, False),
+    "softmax before a loss of logits": (lambda: perceptron("relu", 3), "he_normal", None, True),
+}
+
+
+def pair(name):
+    make, scheme, change, softmax = NETWORKS[name]
+    own, twin, shape = make()
+    if softmax:
+        own, twin = [*own, layers.Softmax()], [*twin, nn.Softmax(dim=1)]
+    model, other = keras.Sequential([keras.Input(shape[1:]), *own]), nn.Sequential(*twin)
+    gs.initialize(other, scheme, seed=2)
+    if change is not None:
+        change(other)
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    y = np.arange(shape[0]) % 5
+    copy_weights(model, other, x)
+    return model, other, x, y
+
+
+def copy_weights(model, other, x):
+    """From PyTorch to Keras, by path, through the one layout."""
+    graph = gs.trace(other, torch.from_numpy(np.moveaxis(x, -1, 1).copy() if x.ndim == 4 else x))
+    tensors = dict(other.named_parameters())
+    from gainstage.backends.keras.names import named_parameters
+
+    for path, variable in named_parameters(model)[0].items():
+        tensor = tensors[stream_path(path)].detach().numpy()
+        known = graph.parameter(stream_path(path))
+        if known.kernel is not None:
+            tensor = native(canonical(tensor, known.kernel), tuple(variable.shape), known.kernel)
+        variable.assign(tensor)
+
+
+def checked(name):
+    model, other, x, y = pair(name)
+    own = gs.check(model, x, y, loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    seen = torch.from_numpy(np.moveaxis(x, -1, 1).copy() if x.ndim == 4 else x)
+    twin = gs.check(other, seen, torch.from_numpy(y), loss=nn.functional.cross_entropy)
+    return own, twin
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_findings_and_profiles_are_those_of_the_twin(name):
+    own, twin = checked(name)
+    assert [(f.code, f.severity, f.path.replace("kernel", "weight")) for f in own.findings] == [
+        (f.code, f.severity, f.path) for f in twin.findings
+    ]
+    assert own.ok is name.startswith("healthy")
+    levels = [[n.forward.second_moment for n in d.profile.nodes] for d in (own, twin)]
+    gradients = [[n.backward.second_moment for n in d.profile.nodes] for d in (own, twin)]
+    # Two frameworks add the same float32 terms in another order, layer after layer.
+    np.testing.assert_allclose(*levels, rtol=1e-3)
+    np.testing.assert_allclose(*gradients, rtol=1e-3)
+    assert own.profile.task.loss.kind == twin.profile.task.loss.kind
+    assert own.profile.task.loss.value == pytest.approx(twin.profile.task.loss.value, rel=1e-5)
+    by_weight = [sorted(p.gradient.second_moment for p in d.profile.parameters) for d in (own, twin)]
+    np.testing.assert_allclose(*by_weight, rtol=1e-3, atol=1e-20)
+
+
+@pytest.mark.parametrize("scheme", ["auto", "he_normal", "orthogonal", "pytorch_default"])
+@pytest.mark.parametrize("name", ["healthy relu", "healthy convolutions", "healthy with normalisation"])
+def test_plans_and_bytes_are_those_of_the_twin(name, scheme):
+    model, other, x, _ = pair(name)
+    seen = torch.from_numpy(np.moveaxis(x, -1, 1).copy() if x.ndim == 4 else x)
+    own, twin = plan(gs.trace(model, x), scheme, seed=5), plan(gs.trace(other, seen), scheme, seed=5)
+    assert [(stream_path(a.parameter), a.role, a.scheme, a.gain, a.kernel, a.spread) for a in own] == [
+        (a.parameter, a.role, a.scheme, a.gain, a.kernel, a.spread) for a in twin
+    ]
+    gs.apply(model, own)
+    gs.apply(other, twin)
+    tensors = dict(other.named_parameters())
+    for assignment in own:
+        variable = next(v for p, v in parameters(model).items() if p == assignment.parameter)
+        tensor = tensors[stream_path(assignment.parameter)].detach().numpy()
+        if assignment.kernel is not None:
+            tensor = native(canonical(tensor, assignment.kernel), assignment.shape, assignment.kernel)
+        assert values_of(variable).tobytes() == np.ascontiguousarray(tensor).tobytes()
+
+
+def parameters(model):
+    from gainstage.backends.keras.names import named_parameters
+
+    return named_parameters(model)[0]
+
+
+def test_a_map_of_paths_gives_a_dense_layer_the_bytes_of_any_linear_layer():
+    own, other = layers.Dense(6), nn.Sequential(nn.Identity(), nn.Sequential(nn.Linear(4, 6)))
+    own.build((None, 4))
+    gs.initialize(other, "he_normal", seed=9)
+    from gainstage.backends.keras import apply, structure
+
+    apply(own, plan(structure(own), "he_normal", seed=9), streams={"kernel": "1.0.weight"})
+    assert values_of(own.kernel).tobytes() == np.ascontiguousarray(other[1][0].weight.detach().numpy().T).tobytes()
+
+
+def test_calibration_reaches_the_level_of_the_twin():
+    model, other, x, _ = pair("healthy relu")
+    own = gs.initialize(model, batch=x, seed=1)
+    twin = gs.initialize(other, batch=torch.from_numpy(x), seed=1)
+    np.testing.assert_allclose([a.scale for a in own], [a.scale for a in twin], rtol=1e-4)
+    before = [values_of(v) for v in model.trainable_variables]
+    gs.apply(model, own)
+    for old, variable in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(values_of(variable), old, rtol=1e-5, atol=1e-8)
