@@ -203,7 +203,7 @@ UNITS = (
           lambda: altered(he(64, 64, 64, 10), lambda n: constant_(n[2].bias, -30.0)), also="GS2"),
     fault("two thirds of the relu units dead", "GS105", "1",
           lambda: altered(he(64, 64, 64, 10), lambda n: constant_(n[0].bias[:43], -5.0))),
-    fault("saturated sigmoid units", "GS103 GS106", "0|1",
+    fault("saturated sigmoid units", "GS103 GS106", "0|1|2|3",
           lambda: MLP(64, 64, 64, 10, activation=nn.Sigmoid, rule=spread(4.0)), also="GS2 GS5"),
     fault("softmax between layers", "GS107", "2",
           lambda: nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Softmax(1), nn.Linear(128, 64), nn.ReLU(),
