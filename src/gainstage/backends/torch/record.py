@@ -17,7 +17,7 @@ from gainstage.backends.torch.facts import task_of
 from gainstage.backends.torch.gradients import gradients_of
 from gainstage.backends.torch.moments import look_at, token_correlation, unit_stats
 from gainstage.backends.torch.observe import LossFunction, Observation, observe
-from gainstage.backends.torch.preserve import preserved, random_state
+from gainstage.backends.torch.preserve import preserved
 from gainstage.backends.torch.step import try_step, validate_optimizer
 from gainstage.backends.torch.trace import materialised, unwrap
 from gainstage.backends.torch.weights import profile_parameter
@@ -89,8 +89,7 @@ def record(
     _validate(batch, target, loss)
     if optimizer is not None:
         validate_optimizer(optimizer, model)
-    with preserved(model, seed):
-        return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
+    return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
 
 
 def _as_tensor(target: Any, model: nn.Module) -> Any:
@@ -135,11 +134,11 @@ class _Recording:
         self.notes: list[Note] = []
 
     def profile(self) -> Profile:
-        with torch.enable_grad():
-            seen = observe(self.model, self.batch, target=self.target, loss=self.loss, eye=self._look)
-        value = None if seen.loss is None else float(seen.loss.detach())
         parameters, _ = named_parameters(self.model)
-        found = gradients_of(seen, parameters, self.forward, self.batch.examples)
+        with preserved(self.model, self.seed), torch.enable_grad():
+            seen = observe(self.model, self.batch, target=self.target, loss=self.loss, eye=self._look)
+            found = gradients_of(seen, parameters, self.forward, self.batch.examples)
+        value = None if seen.loss is None else float(seen.loss.detach())
         gradients, backward = found or ({}, {})
         if found is None:
             self.notes.append(
@@ -151,6 +150,11 @@ class _Recording:
             step, updates = try_step(
                 self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed
             )
+            if step is None:
+                name = type(self.optimizer).__name__
+                self.notes.append(
+                    Note("GS902", f"{name} takes no step without a closure, so its first step was not measured.")
+                )
         task = task_of(
             self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
         )
@@ -231,7 +235,7 @@ class _Recording:
             if draft.operation is not Operation.INPUT:
                 found.append(draft.index)
 
-        with torch.no_grad(), random_state(self.seed):
+        with torch.no_grad(), preserved(self.model, self.seed):
             observe(self.model, self.batch, target=self.target, loss=self.loss, eye=eye)
         return found[0] if found else None
 

@@ -15,7 +15,7 @@ from gainstage.backends.torch.batch import Batch, first_output, own_loss
 from gainstage.backends.torch.checkpoints import transparent_checkpoints
 from gainstage.backends.torch.moments import moments_of
 from gainstage.backends.torch.observe import LossFunction, takes_whole
-from gainstage.backends.torch.preserve import random_state
+from gainstage.backends.torch.preserve import preserved
 from gainstage.errors import InputError
 from gainstage.records import Step
 
@@ -109,7 +109,7 @@ def _dot(gradient: torch.Tensor, move: torch.Tensor) -> float:
 
 def _loss_at(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None, seed: int) -> float:
     """The loss at the stepped weights; NaN where they are so far off that the user's own code rejects them."""
-    with torch.no_grad(), random_state(seed), transparent_checkpoints():
+    with torch.no_grad(), preserved(model, seed), transparent_checkpoints():
         try:
             output = batch.call(model)
             if loss is None:
