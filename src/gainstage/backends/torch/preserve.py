@@ -97,7 +97,7 @@ def _is_fixed(tensor: torch.Tensor) -> bool:
 
 def _put_back(tensor: torch.Tensor, value: torch.Tensor) -> None:
     """Only where something changed, since writing invalidates graphs that wait for their backward pass."""
-    if tensor.is_sparse or not torch.equal(tensor, value):
+    if not tensor.is_meta and (tensor.is_sparse or not torch.equal(tensor, value)):
         tensor.copy_(value)
 
 
