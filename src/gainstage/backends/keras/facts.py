@@ -64,7 +64,7 @@ def _input(array: Array, node: int, graph: SignalGraph, synthetic: bool) -> Inpu
     )
     normalised = bool(first) and all(graph.nodes[i].operation is Operation.NORMALIZATION for i in first)
     features = _by_feature(array, kind)
-    spreads, means = features.std(1), features.mean(1)
+    spreads, means = features.std(1, dtype=np.float64), features.mean(1, dtype=np.float64)
     varying = spreads[spreads > 1e-7 * (np.abs(means) + 1e-30)]
     feature_spread = None
     if varying.size and moments.finite:

@@ -158,7 +158,7 @@ class Tape:
     def _takes_symbols(self, function: Any) -> bool:
         silent, self._silent = self._silent, True
         try:
-            return is_symbol(function(keras.KerasTensor((1, 1))))
+            return is_symbol(function(keras.KerasTensor((2, 2))))
         except Exception:  # code that expects numbers may reject symbols in any way it likes
             return False
         finally:
