@@ -12,9 +12,11 @@ from math import prod
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.parameter import UninitializedParameter
 
 from gainstage.backends.torch.assemble import named_parameters
 from gainstage.backends.torch.trace import unwrap
+from gainstage.errors import InputError
 from gainstage.graph import KernelShape, Layout, Node, Operation, Parameter, Role, SignalGraph, Slot, Use
 
 __all__ = ["structure"]
@@ -47,6 +49,9 @@ def structure(model: nn.Module) -> SignalGraph:
 
     Nodes stand in the order of definition and are not connected.
 
+    Raises:
+        InputError: it is no module, or a lazy layer of it has no size yet.
+
     >>> from torch import nn
     >>> graph = structure(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)))
     >>> [(p.path, str(p.role)) for p in graph.parameters]
@@ -54,6 +59,9 @@ def structure(model: nn.Module) -> SignalGraph:
     """
     model = unwrap(model)
     tensors, aliases = named_parameters(model)
+    lazy = next((path for path, tensor in tensors.items() if isinstance(tensor, UninitializedParameter)), None)
+    if lazy is not None:
+        raise InputError(f"'{lazy}' belongs to a lazy layer, which has no size yet. Pass a batch, from which it takes it.")
     paths = {id(tensor): path for path, tensor in tensors.items()}
     nodes: list[Node] = []
     found: dict[str, tuple[_Found, int]] = {}
@@ -162,7 +170,7 @@ def _recurrent(module: nn.Module, own: set[str]) -> _Layer:
             facts[name] = _Found(Role.RECURRENT_BIAS, "bias")
             continue
         blocks = 1 if "_hr" in name else gates  # an LSTM's output projection has no gates
-        state = "_hh" in name
+        state = "_hh" in name or "_hr" in name
         kernel = KernelShape(tensor.shape[0] // blocks, tensor.shape[1])
         facts[name] = _Found(
             Role.RECURRENT if state else Role.RECURRENT_INPUT, "state" if state else "weight", kernel, blocks
