@@ -1,6 +1,8 @@
-"""The seven questions: claims that are data, experiments that measure, verdicts that follow from the criterion."""
+"""The seven questions: claims that are data, experiments that measure, verdicts that follow from the criterion.
+
+``catalogue`` lists them without importing a framework; ``question.answer`` runs one.
+"""
 
 from gainstage.lessons.catalogue import QUESTIONS, Entry, find, open_question
-from gainstage.lessons.question import Measured, Question, Setting, Study, answer
 
-__all__ = ["QUESTIONS", "Entry", "Measured", "Question", "Setting", "Study", "answer", "find", "open_question"]
+__all__ = ["QUESTIONS", "Entry", "find", "open_question"]

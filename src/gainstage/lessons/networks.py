@@ -71,11 +71,13 @@ class Depth:
     Args:
         spread: standard deviation of a unit over examples (root mean square over units).
         gradient: root mean square of the loss's gradient.
+        activation: the same as spread, at the outputs of the activations.
         saturated: share of the activations within 1 % of their range from a bound; empty where there is none.
     """
 
     spread: tuple[float, ...]
     gradient: tuple[float, ...]
+    activation: tuple[float, ...]
     saturated: tuple[float, ...] = ()
 
     @property
@@ -103,10 +105,12 @@ def measured(model: Any, dataset: Dataset) -> Profile:
 def depth_of(profile: Profile) -> Depth:
     """Signal and gradient through the hidden layers of a network that ``Net`` started."""
     layers = list(_hidden(profile, Operation.LINEAR))
-    saturated = [n.units.saturated_share for n in _hidden(profile, Operation.ACTIVATION) if n.units is not None]
+    activations = list(_hidden(profile, Operation.ACTIVATION))
+    saturated = [n.units.saturated_share for n in activations if n.units is not None]
     return Depth(
         tuple(spread_over_examples(n) for n in layers),
         tuple(n.backward.rms if n.backward is not None else math.nan for n in layers),
+        tuple(spread_over_examples(n) for n in activations),
         tuple(s for s in saturated if s is not None),
     )
 

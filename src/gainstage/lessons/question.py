@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from gainstage.backends.torch.experiments import one_thread
 from gainstage.errors import InputError
 from gainstage.lessons.criterion import judge
 from gainstage.records import Answer, Claim, Evidence, Figure, Picture
@@ -110,7 +111,8 @@ def answer(question: Question, setting: Setting) -> Answer:
     evidence: list[Evidence] = []
     for place, study in enumerate(question.studies):
         setting.progress(f"{question.number}. {study.title}", place, len(question.studies))
-        measured = study.experiment(setting)
+        with one_thread():
+            measured = study.experiment(setting)
         evidence += [
             judge(claim, measured.figures, absent=measured.absent, picture=measured.pictures.get(claim.id))
             for claim in study.claims

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,7 @@ from gainstage.data import Dataset
 from gainstage.errors import InputError
 
 __all__ = [
-    "FirstSteps", "SoftmaxUse", "classic_weights", "first_steps", "gradient_agreement", "normalised_units",
+    "FirstSteps", "SoftmaxUse", "accuracy_at_loss", "classic_weights", "first_steps", "gradient_agreement", "normalised_units", "one_thread",
     "refuses_one_example", "softmax_gradient",
 ]  # fmt: skip
 
@@ -242,3 +243,63 @@ def classic_weights(
             for layer in layers:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return tuple(layer.weight.detach().numpy().copy() for layer in layers)
+
+
+def accuracy_at_loss(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    loss: float = 0.02,
+    most_steps: int = 600,
+    learning_rate: float = 1e-3,
+    optimizer: str = "adam",
+    batch: int = 64,
+    seed: int = 0,
+) -> tuple[float, int] | None:
+    """Train in place until the loss over all training examples has come down to a value, then validate.
+
+    Compares starts at the same fit of the training examples, so that a slower one is not taken for a worse one.
+
+    Args:
+        model: from ``(batch, features)`` to logits.
+        dataset: to train and validate on.
+        loss: cross-entropy over all training examples at which to stop; it is looked at every tenth step.
+        most_steps: when to give up.
+        learning_rate: constant.
+        optimizer: a key of ``OPTIMIZERS``.
+        batch: examples in one step, drawn with replacement.
+        seed: of the batches.
+
+    Returns:
+        validation accuracy and the steps it took; None when the loss was not reached.
+    """
+    stepper, criterion = make_optimizer(optimizer, model, learning_rate), loss_function("cross_entropy")
+    x, y = torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.y_train)
+    generator = torch.Generator().manual_seed(seed)
+    for step in range(most_steps + 1):
+        if step % 10 == 0:
+            with torch.no_grad():
+                if criterion(model(x), y).item() <= loss:
+                    guess = model(torch.from_numpy(dataset.x_validation)).argmax(1).numpy()
+                    return float((guess == dataset.y_validation).mean()), step
+        chosen = torch.randint(0, len(x), (batch,), generator=generator)
+        stepper.zero_grad(set_to_none=True)
+        criterion(model(x[chosen]), y[chosen]).backward()
+        stepper.step()
+    return None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread meanwhile: small networks gain nothing from more, and threads that wait take time.
+
+    >>> with one_thread():
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

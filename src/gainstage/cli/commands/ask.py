@@ -55,7 +55,8 @@ def command(question: str | None, everything: bool, quick: bool, seed: int, as_j
 
 
 def _answer(entry: Entry, seed: int, quick: bool) -> Answer:
-    from gainstage.lessons import Setting, answer, open_question
+    from gainstage.lessons import open_question
+    from gainstage.lessons.question import Setting, answer
 
     with progress() as report:
         return answer(open_question(entry), Setting(seed, quick, report))

@@ -107,14 +107,20 @@ def interval(figure: Figure) -> str:
     """
     unit = f" {figure.unit}" if figure.unit else ""
     if figure.n == 0:
-        return f"{_number(figure.value)}{unit}"
+        return f"{figure.value:.3g}{unit}"
     if not math.isfinite(figure.low) or not math.isfinite(figure.high):
-        return f"{_number(figure.value)}{unit} (n={figure.n}, no interval)"
-    return f"{_number(figure.value)} [{_number(figure.low)}, {_number(figure.high)}]{unit} (n={figure.n})"
+        return f"{figure.value:.3g}{unit} (n={figure.n}, no interval)"
+    value, low, high = _alike(figure.value, figure.low, figure.high)
+    return f"{value} [{low}, {high}]{unit} (n={figure.n})"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}"
+def _alike(*values: float) -> tuple[str, ...]:
+    """With the same number of decimals, so many that the interval has two digits."""
+    width, largest = max(values) - min(values), max(map(abs, values))
+    if not 1e-3 <= largest < 1e4:
+        return tuple(f"{value:.3g}" for value in values)
+    decimals = min(max(1 - math.floor(math.log10(width / 2)), 0), 6) if width > 0 else 3
+    return tuple(f"{value:.{decimals}f}" for value in values)
 
 
 def _add_picture(page: Page, picture: Picture) -> None:
