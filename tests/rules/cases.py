@@ -1,0 +1,437 @@
+"""For every rule, profiles on which it fires; and healthy profiles on which none does."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+from gainstage.graph import Operation, Use
+from gainstage.records import InputFacts, LossFacts, Note, OptimizerFacts, Profile, Step, TargetFacts, UnitStats
+from rules.builders import (
+    CLASSES,
+    EXAMPLES,
+    WIDTH,
+    Net,
+    chain,
+    loss_of,
+    mlp,
+    moments,
+    output_of,
+    regression,
+    residual,
+    with_task,
+)
+
+__all__ = ["FIRING", "HEALTHY"]
+
+Build = Callable[[], Profile]
+
+
+def shape_of_logits(function: str, kind: str = "cross_entropy", operation: Operation = Operation.ACTIVATION) -> Profile:
+    """A classifier with an activation behind its head."""
+    net = chain(2)
+    net.put(operation, function, function=function, path="last", level=0.3, settings=(("axis", 1.0),))
+    whole = net.profile(kind=kind)
+    return with_task(whole, output=dataclasses.replace(output_of(whole), function=function, minimum=0.0, maximum=1.0))
+
+
+def with_loss(profile: Profile, **facts: object) -> Profile:
+    return with_task(profile, loss=dataclasses.replace(loss_of(profile), **facts))
+
+
+def with_output(profile: Profile, **facts: object) -> Profile:
+    return with_task(profile, output=dataclasses.replace(output_of(profile), **facts))
+
+
+def with_input(**facts: object) -> Profile:
+    whole = mlp()
+    return with_task(whole, inputs=(dataclasses.replace(whole.task.inputs[0], **facts),))
+
+
+def with_updates(update: float, dtype: str = "float32") -> Profile:
+    net = Net(dtype=dtype)
+    for i in range(3):
+        net.linear(f"layers.{i}", update=update)
+        net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3, update=update)
+    return net.profile()
+
+
+def raw(first: float) -> Profile:
+    whole = chain(3, level=lambda i: first).profile()
+    return with_task(
+        whole, inputs=(dataclasses.replace(whole.task.inputs[0], mean=120.0, spread=80.0, minimum=0.0, maximum=255.0),)
+    )
+
+
+def one_unit(softmax: bool) -> Profile:
+    net = Net()
+    net.linear("hidden")
+    net.activation()
+    net.linear("head", 1, gain=0.3)
+    if softmax:
+        net.put(Operation.SOFTMAX, "_softmax", function="softmax", path="last", settings=(("axis", 1.0),))
+    return net.profile(kind="bce" if softmax else "cross_entropy")
+
+
+def out_of_scale(gain: float) -> Profile:
+    net = chain(2)
+    net = Net()
+    net.linear("layers.0")
+    net.activation()
+    net.linear("layers.1", gain=gain, level=gain)
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def one_spread(spread: float) -> Profile:
+    net = Net(width=784)
+    for i, width in enumerate((256, 128, 64)):
+        net.linear(f"layers.{i}", width, spread=spread)
+        net.activation()
+    net.linear("head", CLASSES, spread=spread, level=0.3)
+    return net.profile()
+
+
+def hidden(operation: Operation, function: str) -> Profile:
+    net = Net()
+    net.linear("first", 128)
+    net.put(operation, function, function=function, path="middle", level=0.01, settings=(("axis", 1.0),))
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def tokens(correlations: tuple[float, ...], operation: Operation = Operation.NORMALIZATION) -> Profile:
+    net = Net()
+    for i, r in enumerate(correlations):
+        net.linear(f"layers.{i}")
+        units = UnitStats(WIDTH, EXAMPLES, EXAMPLES, example_correlation=0.1, token_correlation=r)
+        net.put(operation, "layer_norm", function="layer_norm", path=f"norms.{i}", level=1.0, units=units)
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def symmetric(*, spread: float, head_too: bool, gradient: float = 1.0) -> Profile:
+    net = Net()
+    for i in range(2):
+        net.linear(f"layers.{i}", spread=spread, constant=True, copies=WIDTH - 1, gradient=gradient)
+        net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3, constant=head_too, copies=CLASSES - 1 if head_too else 0)
+    return net.profile()
+
+
+def one_alike() -> Profile:
+    net = Net()
+    net.linear("layers.0", constant=True, copies=WIDTH - 1)
+    net.activation()
+    net.linear("layers.1")
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def twins() -> Profile:
+    whole = mlp()
+    assert whole.parameters[0].weight == whole.parameters[1].weight
+    return whole
+
+
+def silent(count: int) -> Profile:
+    """The first weights have a gradient of exactly zero for no reason."""
+    net = Net()
+    for i in range(4):
+        net.linear(f"layers.{i}", relative=0.0 if i < count else 0.01)
+        net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def detached() -> Profile:
+    net = Net()
+    net.linear("body", gradient=None)
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def unused() -> Profile:
+    whole = mlp()
+    extra = dataclasses.replace(whole.graph.parameters[0], path="aside.weight", nodes=())
+    graph = dataclasses.replace(whole.graph, parameters=(*whole.graph.parameters, extra))
+    return dataclasses.replace(whole, graph=graph)
+
+
+def batch_of_one(function: str) -> Profile:
+    net = Net(examples=1)
+    net.linear("first", share=None)
+    net.norm("norm", function)
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3, share=None)
+    return net.profile()
+
+
+def starved(spread: float) -> Profile:
+    net = Net()
+    net.linear("first")
+    net.norm("norm", "batch_norm", spread=spread)
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def dead(zero: int, correlation: float = 0.0) -> Profile:
+    net = Net()
+    stats = UnitStats(WIDTH, EXAMPLES, EXAMPLES, example_correlation=correlation)
+    net.linear("first", units=stats)
+    net.activation(zero=zero, zero_share=0.5)
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def saturated(share: float) -> Profile:
+    net = Net()
+    net.linear("first", level=5.0)
+    net.activation("tanh", saturated_share=share, stuck=0)
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def copied(copies: int) -> Profile:
+    net = Net()
+    net.linear("first", copies=copies)
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def broadcast() -> Profile:
+    whole = regression(shape=(EXAMPLES,))
+    loss = whole.graph.loss
+    assert loss is not None
+    nodes = list(whole.graph.nodes)
+    nodes[loss] = dataclasses.replace(nodes[loss], settings=(("terms", float(EXAMPLES**2)),))
+    return dataclasses.replace(whole, graph=dataclasses.replace(whole.graph, nodes=tuple(nodes)))
+
+
+def nonfinite(function: str) -> Profile:
+    net = Net()
+    net.linear("first")
+    bad = net.put(Operation.ACTIVATION, function, function=function, path="middle", level=math.nan)
+    net.linear("head", CLASSES, gain=0.3, level=math.nan)
+    return with_loss(net.profile(first_nonfinite=bad), value=math.nan)
+
+
+def half(*, extreme: float = 4.0, gradient: float = 1.0) -> Profile:
+    whole = chain(3, gradient=lambda _: gradient).profile()
+    nodes = tuple(
+        dataclasses.replace(n, forward=dataclasses.replace(n.forward, maximum=extreme, minimum=-1.0))
+        for n in whole.nodes
+    )
+    return dataclasses.replace(whole, nodes=nodes, source=dataclasses.replace(whole.source, dtype="float16"))
+
+
+def gradient_nan() -> Profile:
+    net = Net()
+    net.linear("first", gradient=math.nan)
+    net.put(Operation.ACTIVATION, "sqrt", function="sqrt", path="middle")
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def noted(code: str) -> Profile:
+    return dataclasses.replace(mlp(), notes=(Note(code, "Something was not seen."),))
+
+
+def labels(target: TargetFacts, profile: Profile | None = None) -> Profile:
+    return with_task(profile or mlp(), target=target)
+
+
+FIRING: Mapping[str, tuple[Build, ...]] = {
+    "GS101": (lambda: chain(10, level=lambda i: 0.3**i).profile(),
+              lambda: chain(30, level=lambda i: 0.08**i).profile()),
+    "GS102": (lambda: chain(10, level=lambda i: 8.0**i).profile(),),
+    "GS103": (lambda: out_of_scale(28.0), lambda: out_of_scale(0.01)),
+    "GS104": (lambda: one_spread(1.0), lambda: one_spread(0.01)),
+    "GS105": (lambda: dead(WIDTH), lambda: dead(20)),
+    "GS106": (lambda: saturated(0.84), lambda: saturated(0.99)),
+    "GS107": (lambda: hidden(Operation.SOFTMAX, "softmax"), lambda: hidden(Operation.SOFTMAX, "log_softmax")),
+    "GS108": (lambda: hidden(Operation.ACTIVATION, "exp"),),
+    "GS109": (lambda: chain(12, share=lambda i: 0.02**i).profile(),),
+    "GS110": (lambda: tokens((0.1, 0.9, 0.999, 0.9999999)),),
+    "GS201": (lambda: chain(12, function="sigmoid", gradient=lambda i: 0.14 ** (12 - i)).profile(),),
+    "GS202": (lambda: chain(12, gradient=lambda i: 3.0 ** (12 - i)).profile(),),
+    "GS203": (lambda: silent(1), lambda: silent(4)),
+    "GS204": (detached, unused),
+    "GS301": (lambda: symmetric(spread=0.1, head_too=True), lambda: symmetric(spread=0.0, head_too=False, gradient=0.0),
+              one_alike),
+    "GS302": (lambda: copied(WIDTH // 2),),
+    "GS303": (twins,),
+    "GS401": (lambda: batch_of_one("batch_norm"),),
+    "GS402": (lambda: starved(0.01),),
+    "GS403": (lambda: residual(before="shut").profile(),),
+    "GS501": (lambda: with_loss(mlp(), value=12.0), lambda: with_loss(mlp(), value=3.5),
+              lambda: with_loss(regression(), value=50.0)),
+    "GS502": (lambda: with_output(mlp(), spread_within=1.5), lambda: with_output(mlp(), spread_within=8.0)),
+    "GS503": (lambda: with_loss(with_output(shape_of_logits("softmax", "probability_nll", Operation.SOFTMAX),
+                                            minimum=1e-9, maximum=1.0), kind="probability_nll", value=15.0),),
+    "GS504": (lambda: shape_of_logits("softmax", operation=Operation.SOFTMAX),
+              lambda: shape_of_logits("log_softmax", operation=Operation.SOFTMAX)),
+    "GS505": (lambda: one_unit(softmax=True), lambda: one_unit(softmax=False)),
+    "GS506": (lambda: shape_of_logits("relu"), lambda: shape_of_logits("tanh", "bce_logits")),
+    "GS507": (lambda: regression("sigmoid", mean=5.0), lambda: regression("relu"),
+              lambda: regression("tanh", spread=2.0)),
+    "GS508": (lambda: shape_of_logits("sigmoid"),),
+    "GS509": (lambda: with_loss(mlp(), kind="nll"),
+              lambda: with_loss(shape_of_logits("softmax", operation=Operation.SOFTMAX), kind="nll"),
+              lambda: with_loss(mlp(), kind="probability_nll")),
+    "GS510": (lambda: shape_of_logits("sigmoid", "bce_logits"),),
+    "GS511": (lambda: labels(TargetFacts((EXAMPLES, CLASSES), "multi_label", 0, 1, 0.4, 0.49, None, 0.67)),),
+    "GS512": (broadcast, lambda: labels(TargetFacts((EXAMPLES,), "classes", 0, 2, 1.0, 0.8, 3, 1.09))),
+    "GS513": (lambda: labels(TargetFacts((1000,), "classes", 0, 9, 0.1, 0.5, 10, 0.2)),),
+    "GS601": (lambda: with_input(feature_spread=(0.5, 1.0, 3000.0)),
+              lambda: with_input(feature_spread=(0.5, 1.0, 30.0))),
+    "GS602": (lambda: raw(80.0), lambda: with_input(mean=0.0, spread=1e-4)),
+    "GS603": (lambda: with_input(constant_features=3), lambda: with_input(constant_features=WIDTH)),
+    "GS604": (lambda: regression(mean=2e5, spread=5e4), lambda: regression(mean=20.0, spread=9.0)),
+    "GS701": (lambda: with_updates(0.3), lambda: with_updates(5.0)),
+    "GS702": (lambda: with_updates(1e-7),),
+    "GS703": (lambda: dataclasses.replace(mlp(), step=Step(-1.0, 20.0, 11.0)),
+              lambda: dataclasses.replace(mlp(), step=Step(-1.0, 1.0, math.inf))),
+    "GS801": (lambda: nonfinite("log"), lambda: with_loss(mlp(), value=math.inf)),
+    "GS802": (lambda: half(extreme=3e4),),
+    "GS803": (lambda: half(gradient=1e-8),),
+    "GS804": (lambda: with_updates(1e-3, "bfloat16"),),
+    "GS805": (gradient_nan,),
+    "GS901": (lambda: noted("GS901"),),
+    "GS902": (lambda: noted("GS902"),),
+}  # fmt: skip
+
+
+def logistic() -> Profile:
+    net = Net()
+    net.linear("head", CLASSES, spread=0.0, level=0.0, constant=True, copies=CLASSES - 1)
+    return net.profile()
+
+
+def adapter() -> Profile:
+    """A frozen layer with a low-rank branch whose second weight is zero."""
+    net = Net()
+    start = net.last
+    base = net.linear("base", trainable=False, relative=None, gradient=None)
+    net.linear("lora.a", 4, source=start, gradient=0.0)
+    low = net.linear("lora.b", spread=0.0, level=0.0, constant=True, copies=WIDTH - 1)
+    net.add(base, low)
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def zero_head() -> Profile:
+    net = Net()
+    for i in range(3):
+        net.linear(f"layers.{i}", gradient=0.0)
+        net.activation()
+    net.linear("head", CLASSES, spread=0.0, level=0.0, constant=True, copies=CLASSES - 1)
+    return net.profile()
+
+
+def tied() -> Profile:
+    """One weight used at every depth: its gradient cannot drift."""
+    net = Net()
+    for i in range(6):
+        net.linear("cell", gradient=0.01 ** (6 - i), relative=0.01)
+        net.activation("tanh", saturated_share=0.02, stuck=0)
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def pixels_before_a_norm() -> Profile:
+    net = chain(3, norm="batch_norm", level=lambda _: 80.0)
+    whole = net.profile()
+    return with_task(whole, inputs=(dataclasses.replace(whole.task.inputs[0], mean=120.0, spread=80.0, maximum=255.0),))
+
+
+def attention_probabilities() -> Profile:
+    """A softmax that weights another signal."""
+    net = Net()
+    start = net.last
+    net.linear("scores")
+    weights = net.put(Operation.SOFTMAX, "_softmax", function="softmax", settings=(("axis", 1.0),))
+    value = net.linear("value", source=start)
+    net.put(Operation.MATMUL, "bmm", inputs=(weights, value))
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def closed_branches() -> Profile:
+    """Branches behind a layer scale of 1e-6: what lies in them has a gradient that is smaller by that."""
+    net = Net()
+    stream = net.linear("stem")
+    for i in range(8):
+        net.linear(f"blocks.{i}.up", source=stream, gradient=1e-6)
+        net.activation("gelu")
+        net.linear(f"blocks.{i}.down", gradient=1e-6)
+        branch = net.put(Operation.SCALE, "mul", uses=(Use(f"blocks.{i}.gamma", "scale"),))
+        net.parameter(
+            f"blocks.{i}.gamma", (WIDTH,), branch, moments(1e-6, WIDTH), gradient=moments(0.1, WIDTH), constant=True
+        )
+        stream = net.add(stream, branch)
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def probabilities() -> Profile:
+    """A softmax at the end whose loss takes the logarithm itself."""
+    whole = shape_of_logits("softmax", "probability_nll", Operation.SOFTMAX)
+    return with_loss(whole, kind="probability_nll", inner="log")
+
+
+def sequence() -> Profile:
+    whole = tokens((0.1, 0.3, 0.5, 0.6))
+    facts = InputFacts((EXAMPLES, 16), "tokens")
+    return with_task(whole, inputs=(facts,))
+
+
+def without_loss() -> Profile:
+    whole = mlp()
+    surrogate = LossFacts("surrogate", 0.1)
+    return with_task(whole, loss=surrogate, target=None, optimizer=None)
+
+
+def adam_on_a_small_head() -> Profile:
+    """One weight that starts small moves far in relation; the median does not."""
+    net = Net()
+    for i in range(4):
+        net.linear(f"layers.{i}", update=1e-2)
+        net.activation()
+    net.linear("head", CLASSES, gain=0.01, level=0.01, update=3.0)
+    return with_task(net.profile(), optimizer=OptimizerFacts("Adam", (1e-3,)))
+
+
+HEALTHY: Mapping[str, Build] = {
+    "perceptron": mlp,
+    "PyTorch's default, four relu layers": lambda: chain(
+        4, level=lambda i: 0.41**i, gradient=lambda i: 0.41 ** (4 - i), gain=3**-0.5
+    ).profile(),
+    "thirty layers at He's gain": lambda: chain(30, share=lambda i: 1 / (1 + i) ** 2).profile(),
+    "batch-normalised, any scale": lambda: chain(20, norm="batch_norm", level=lambda i: 5.0**i, gain=40.0).profile(),
+    "residual": lambda: residual().profile(),
+    "residual whose branches start at zero": lambda: residual(branch_scale=0.0).profile(),
+    "layer scale of 1e-6": closed_branches,
+    "logistic regression from zero": logistic,
+    "low-rank adapter from zero": adapter,
+    "zero output layer": zero_head,
+    "recurrent by hand": tied,
+    "raw pixels before a norm": pixels_before_a_norm,
+    "attention": attention_probabilities,
+    "probabilities to a loss that expects them": probabilities,
+    "regression": regression,
+    "tanh output for targets in its range": lambda: regression("tanh", spread=0.2),
+    "sequence": sequence,
+    "no loss": without_loss,
+    "small head under Adam": adam_on_a_small_head,
+    "two units silent by chance": lambda: dead(2, correlation=0.9),
+    "half precision": half,
+}
