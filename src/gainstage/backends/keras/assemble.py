@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from gainstage.backends.keras.classify import Draft
+from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.geometry import Geometry, matrix
 from gainstage.graph import Node, Operation, Parameter, SignalGraph, Use, assign_roles, fuse
 

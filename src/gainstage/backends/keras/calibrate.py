@@ -15,7 +15,7 @@ from typing import Any
 from keras import ops
 
 from gainstage.backends.keras.batch import as_array, prepare, values_of
-from gainstage.backends.keras.classify import Draft
+from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.gradients import compiled
 from gainstage.backends.keras.replay import replay
 from gainstage.backends.keras.trace import Program, program_of, require_model

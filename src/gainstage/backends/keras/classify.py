@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
-import keras
+from keras.layers import Layer
 
 from gainstage.backends.keras import operations as table
+from gainstage.backends.keras.call import Call, Draft, channel_axis, drafted, floating, signals_of, uses_of
 from gainstage.backends.keras.expansions import Elementwise
 from gainstage.backends.keras.geometry import (
     Geometry,
@@ -20,129 +20,22 @@ from gainstage.backends.keras.geometry import (
     transposed,
 )
 from gainstage.backends.keras.names import named_layers, parameters_below
-from gainstage.backends.keras.tape import Step
-from gainstage.backends.keras.values import Value
-from gainstage.graph import Operation, Slot, Stage, Use
+from gainstage.graph import Operation, Slot, Use
 
-__all__ = ["Call", "Draft", "channel_axis", "classify"]
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A node as ``drafting`` writes it down; ``assemble`` makes the graph's ``Node`` of it.
-
-    Args:
-        symbol: id of the symbol that is its output.
-        geometries: how the weights that take part are to be read, by path.
-        leading: whether examples are the slowest axis of the output.
-    """
-
-    operation: Operation
-    name: str
-    shape: tuple[int, ...] = ()
-    inputs: tuple[int, ...] = ()
-    function: str = ""
-    settings: tuple[tuple[str, float], ...] = ()
-    uses: tuple[Use, ...] = ()
-    geometry: Geometry | None = None
-    geometries: tuple[tuple[str, Geometry], ...] = ()
-    index: int = -1
-    path: str = ""
-    stage: Stage = "model"
-    dtype: str = "float32"
-    leading: bool = False
-    unit_axis: int | None = None
-    from_input: bool = True
-    symbol: int = 0
-
-    @property
-    def uses_bias(self) -> bool:
-        """Whether a bias takes part already."""
-        return any(use.slot == "bias" for use in self.uses)
-
-    def with_bias(self, path: str, chain: tuple[str, ...], symbol: int) -> Draft:
-        """The same node with a bias added to its output."""
-        return replace(self, uses=(*self.uses, Use(path, "bias", chain)), symbol=symbol)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One step with what is known of its operands: symbols, weights and constant arrays, but no plain numbers."""
-
-    step: Step
-    operands: Sequence[Any]
-    values: Sequence[Value]
-    output: Any
-    paths: Mapping[int, str]
-
-    @property
-    def name(self) -> str:
-        """The class of the operation."""
-        return type(self.step.operation).__name__
-
-    def setting(self, name: str, default: Any = None) -> Any:
-        """What the operation was made with."""
-        return getattr(self.step.operation, name, default)
-
-    def number(self, position: int) -> float | None:
-        """The plain number at a place among the arguments, if there is one."""
-        value = self.step.args[position] if position < len(self.step.args) else None
-        if isinstance(value, bool) or value is None:
-            return None
-        try:
-            return float(value) if getattr(value, "shape", ()) == () and not _is_operand(value) else None
-        except (TypeError, ValueError):
-            return None
-
-
-def _is_operand(value: Any) -> bool:
-    return isinstance(value, (keras.KerasTensor, keras.Variable))
+__all__ = ["classify"]
 
 
 def classify(call: Call) -> Draft | None:
     """The draft of a node, or None where the result is discrete (an index or a mask) and passes no gradient."""
-    if isinstance(call.step.operation, keras.layers.Layer):
+    if isinstance(call.step.operation, Layer):
         return _layer(call)
     for rule in (_learned, _embedding, _linear, _convolution, _normalization, _named, _loss, _structural):
         draft = rule(call)
         if draft is not None:
             return draft
-    if not _floating(call.output):
+    if not floating(call.output):
         return None
-    return _pointwise(call) or _draft(call, Operation.UNKNOWN)
-
-
-def _floating(symbol: Any) -> bool:
-    return str(symbol.dtype).startswith(("float", "bfloat", "complex"))
-
-
-# -- pieces ----------------------------------------------------------------------------------------------------------
-
-
-def _signals(call: Call) -> list[Value]:
-    """The operands that carry the signal: discrete ones only where there is no other."""
-    signals = [v for v in call.values if v.node is not None and not v.discrete]
-    return signals or [v for v in call.values if v.node is not None]
-
-
-def _uses(value: Value, slot: Slot) -> tuple[Use, ...]:
-    return tuple(Use(path, slot, chain) for path, chain in value.derivations)
-
-
-def _draft(call: Call, operation: Operation, *, uses: tuple[Use, ...] | None = None, **fields: Any) -> Draft:
-    """A draft whose inputs are the signals and whose static operands are its uses."""
-    signals = _signals(call)
-    if uses is None:
-        uses = tuple(use for v in call.values if v.node is None for use in _uses(v, "operand"))
-    return Draft(
-        operation,
-        table.base_name(call.step.operation),
-        shape=tuple(call.output.shape),
-        uses=uses,
-        inputs=fields.pop("inputs", tuple(dict.fromkeys(v.node for v in signals if v.node is not None))),
-        from_input=any(v.from_input for v in signals),
-        **fields,
-    )
+    return _pointwise(call) or drafted(call, Operation.UNKNOWN)
 
 
 # -- layers that stay whole ------------------------------------------------------------------------------------------
@@ -157,8 +50,8 @@ def _layer(call: Call) -> Draft:
     layer = call.step.operation
     known = table.whole_layer(layer)
     if known is None:
-        uses = tuple(Use(call.paths[id(v)], "operand") for v in parameters_below(layer))
-        return _draft(call, Operation.UNKNOWN, uses=uses)
+        below = tuple(Use(call.paths[id(v)], "operand") for v in parameters_below(layer))
+        return drafted(call, Operation.UNKNOWN, uses=below)
     uses: tuple[Use, ...] = ()
     geometries: list[tuple[str, Geometry]] = []
     for inner in {id(inner): inner for _, inner in named_layers(layer)}.values():
@@ -169,7 +62,7 @@ def _layer(call: Call) -> Draft:
             geometry = layer_kernel(inner, tuple(variable.shape)) if slot in ("weight", "state") else None
             if geometry is not None:
                 geometries.append((path, geometry))
-    draft = _draft(call, known.kind, uses=uses, function=known.function, geometries=tuple(geometries))
+    draft = drafted(call, known.kind, uses=uses, function=known.function, geometries=tuple(geometries))
     training = bool(call.step.kwargs.get("training")) and layer.trainable
     if known.kind is Operation.NORMALIZATION:
         settings: tuple[tuple[str, float], ...] = (("eps", float(getattr(layer, "epsilon", 0.0))),)
@@ -189,7 +82,7 @@ def _layer(call: Call) -> Draft:
 def _learned(call: Call) -> Draft | None:
     """A learned array handed to every example: it enters like an input."""
     if call.name in ("BroadcastTo", "Tile", "Repeat") and all(v.node is None for v in call.values):
-        return _draft(call, Operation.INPUT, function="learned")
+        return drafted(call, Operation.INPUT, function="learned")
     return None
 
 
@@ -199,7 +92,7 @@ def _embedding(call: Call) -> Draft | None:
         return None
     shape = tuple(call.operands[0].shape)
     geometry = matrix(shape) if len(shape) == 2 else None
-    return _draft(call, Operation.EMBEDDING, uses=_uses(call.values[0], "weight"), geometry=geometry)
+    return drafted(call, Operation.EMBEDDING, uses=uses_of(call.values[0], "weight"), geometry=geometry)
 
 
 _PRODUCTS = frozenset({"Matmul", "Dot", "Tensordot", "Inner", "Einsum"})
@@ -211,11 +104,11 @@ def _linear(call: Call) -> Draft | None:
         return None
     left, right = call.values
     if left.node is not None and right.node is not None:
-        return _draft(call, Operation.MATMUL, inputs=_ordered(call))
+        return drafted(call, Operation.MATMUL, inputs=_ordered(call))
     static = int(right.node is None)
     value, weight = call.values[static], call.operands[static]
     if not value.derivations:  # a constant matrix: a fixed mixing
-        return _draft(call, Operation.SCALE, function="matrix")
+        return drafted(call, Operation.SCALE, function="matrix")
     shape = tuple(weight.shape)
     if call.name == "Einsum":
         equation = call.setting("subscripts", "").replace(" ", "")
@@ -228,7 +121,7 @@ def _linear(call: Call) -> Draft | None:
         geometry = _turned(matrix((*shape[:-2], shape[-1], shape[-2])))
     if geometry is not None and sum(c in ("transpose", "swapaxes") for c in value.derivations[0][1]) % 2:
         geometry = _turned(geometry)
-    return _draft(call, Operation.LINEAR, uses=_uses(value, "weight"), geometry=geometry)
+    return drafted(call, Operation.LINEAR, uses=uses_of(value, "weight"), geometry=geometry)
 
 
 def _turned(geometry: Geometry) -> Geometry:
@@ -252,9 +145,9 @@ def _convolution(call: Call) -> Draft | None:
     if call.name not in ("Conv", "ConvTranspose", "DepthwiseConv"):
         return None
     if call.values[1].node is not None:
-        return _draft(call, Operation.MATMUL, function="dynamic_convolution")
+        return drafted(call, Operation.MATMUL, function="dynamic_convolution")
     if not call.values[1].derivations:
-        return _draft(call, Operation.SCALE, function="filter")
+        return drafted(call, Operation.SCALE, function="filter")
     signal, weight = (tuple(operand.shape) for operand in call.operands[:2])
     axis = channel_axis(call.setting("data_format"), len(signal))
     function = ""
@@ -264,13 +157,8 @@ def _convolution(call: Call) -> Draft | None:
         geometry = depthwise(weight)
     else:
         geometry = convolution(weight, signal[axis])
-    uses = _uses(call.values[1], "weight")
-    return _draft(call, Operation.CONVOLUTION, uses=uses, geometry=geometry, function=function, unit_axis=axis)
-
-
-def channel_axis(data_format: str | None, rank: int) -> int:
-    """The axis of channels."""
-    return 1 if (data_format or keras.config.image_data_format()) == "channels_first" else rank - 1
+    uses = uses_of(call.values[1], "weight")
+    return drafted(call, Operation.CONVOLUTION, uses=uses, geometry=geometry, function=function, unit_axis=axis)
 
 
 def _normalization(call: Call) -> Draft | None:
@@ -284,10 +172,10 @@ def _normalization(call: Call) -> Draft | None:
         use
         for operand, value in zip(call.operands, call.values, strict=True)
         if value.node is None
-        for use in _uses(value, slots.get(id(operand), "operand"))  # type: ignore[arg-type]
+        for use in uses_of(value, slots.get(id(operand), "operand"))  # type: ignore[arg-type]
     )
     settings = (("eps", float(call.setting("epsilon", 1e-5))),)
-    return _draft(call, Operation.NORMALIZATION, uses=uses, function=function, settings=settings)
+    return drafted(call, Operation.NORMALIZATION, uses=uses, function=function, settings=settings)
 
 
 def _named(call: Call) -> Draft | None:
@@ -296,7 +184,7 @@ def _named(call: Call) -> Draft | None:
     if isinstance(call.step.operation, Elementwise):
         label = call.step.operation.label
         function = {"hard_silu": "hardswish"}.get(label, label)
-    if function is None or not _floating(call.output):
+    if function is None or not floating(call.output):
         return None
     settings: dict[str, float] = {}
     setting = call.setting
@@ -320,9 +208,9 @@ def _named(call: Call) -> Draft | None:
         case "pow":
             exponent = call.number(1)
             if exponent is None:
-                return _draft(call, Operation.UNKNOWN)
+                return drafted(call, Operation.UNKNOWN)
             settings = {"exponent": exponent}
-    return _draft(call, Operation.ACTIVATION, function=function, settings=tuple(settings.items()))
+    return drafted(call, Operation.ACTIVATION, function=function, settings=tuple(settings.items()))
 
 
 def _rectifier(slope: float, highest: float | None, threshold: float) -> tuple[str, dict[str, float]]:
@@ -339,12 +227,12 @@ def _loss(call: Call) -> Draft | None:
     kinds = table.LOSSES.get(call.name)
     if kinds is None:
         return None
-    return _draft(call, Operation.LOSS, function=kinds[0 if call.setting("from_logits", False) else 1])
+    return drafted(call, Operation.LOSS, function=kinds[0 if call.setting("from_logits", False) else 1])
 
 
 def _structural(call: Call) -> Draft | None:
     operation = table.STRUCTURAL.get(call.name)
-    if operation is None or not _floating(call.output):
+    if operation is None or not floating(call.output):
         return None
     function = ""
     settings: tuple[tuple[str, float], ...] = ()
@@ -358,32 +246,32 @@ def _structural(call: Call) -> Draft | None:
         axis = call.setting("axis", -1)
         if isinstance(axis, int):
             settings = (("axis", float(axis % max(len(call.output.shape), 1))),)
-    return _draft(call, operation, function=function, settings=settings)
+    return drafted(call, operation, function=function, settings=settings)
 
 
 def _pointwise(call: Call) -> Draft | None:
     """Elementwise operations without a name of their own: sums, products, gates, scalings."""
-    signals = _signals(call)
+    signals = signals_of(call)
     if call.name in table.ADDITIVE:
         live = [v for v in signals if v.from_input] or signals
         if len(signals) >= 2:
-            return _draft(call, Operation.ADD if len(live) > 1 else Operation.OFFSET)
-        return _draft(call, Operation.OFFSET, uses=_static_uses(call, "bias"), settings=_scalar(call))
+            return drafted(call, Operation.ADD if len(live) > 1 else Operation.OFFSET)
+        return drafted(call, Operation.OFFSET, uses=_static_uses(call, "bias"), settings=_scalar(call))
     if call.name in table.MULTIPLICATIVE:
         if len(signals) >= 2:
-            return _draft(call, Operation.MULTIPLY)
+            return drafted(call, Operation.MULTIPLY)
         if (call.name != "Multiply" and call.values[0].node is None) or (
             call.number(0) is not None and (call.name != "Multiply")
         ):  # a constant over the signal
-            return _draft(call, Operation.ACTIVATION, function="reciprocal")
-        return _draft(call, Operation.SCALE, uses=_static_uses(call, "scale"), settings=_scalar(call))
+            return drafted(call, Operation.ACTIVATION, function="reciprocal")
+        return drafted(call, Operation.SCALE, uses=_static_uses(call, "scale"), settings=_scalar(call))
     if call.name == "Negative":
-        return _draft(call, Operation.SCALE, settings=(("other", -1.0),))
+        return drafted(call, Operation.SCALE, settings=(("other", -1.0),))
     if call.name == "Maximum" and 0.0 in (call.number(0), call.number(1)):
-        return _draft(call, Operation.ACTIVATION, function="relu")
+        return drafted(call, Operation.ACTIVATION, function="relu")
     if call.name in table.POINTWISE and len(signals) < 2:
         name = table.base_name(call.step.operation)
-        return _draft(call, Operation.ACTIVATION, function={"clip": "clamp", "absolute": "abs"}.get(name, name))
+        return drafted(call, Operation.ACTIVATION, function={"clip": "clamp", "absolute": "abs"}.get(name, name))
     return None
 
 
@@ -393,7 +281,7 @@ def _static_uses(call: Call, slot: Slot) -> tuple[Use, ...]:
     for operand, value in zip(call.operands, call.values, strict=True):
         if value.node is None:
             wide = sum(size > 1 for size in operand.shape) > 1
-            uses += _uses(value, "operand" if wide else slot)
+            uses += uses_of(value, "operand" if wide else slot)
     return uses
 
 

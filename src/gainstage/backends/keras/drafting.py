@@ -9,7 +9,8 @@ from typing import Any
 import keras
 
 from gainstage.backends.keras import operations as table
-from gainstage.backends.keras.classify import Call, Draft, channel_axis, classify
+from gainstage.backends.keras.call import Call, Draft, channel_axis
+from gainstage.backends.keras.classify import classify
 from gainstage.backends.keras.tape import Step, is_symbol, symbols_in
 from gainstage.backends.keras.values import STATIC, Value, join
 from gainstage.graph import Operation

@@ -11,7 +11,7 @@ from keras import layers, ops
 __all__ = ["EXPANSIONS", "OPERATION_EXPANSIONS", "Elementwise", "REPLAYS", "SPECIFICATIONS"]
 
 
-class Elementwise(keras.Operation):
+class Elementwise(keras.Operation):  # type: ignore[misc]
     """An activation function whose code refuses symbols, as one operation.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gainstage.backends.keras.batch import Batch, as_array
-from gainstage.backends.keras.classify import channel_axis
+from gainstage.backends.keras.call import channel_axis
 from gainstage.backends.keras.losses import Criterion
 from gainstage.backends.keras.moments import moments_of
 from gainstage.graph import Operation, SignalGraph, nearest_after, nearest_before

@@ -25,7 +25,7 @@ _unplaced = itertools.count()  # Keras makes copies of initializers, so only the
 
 
 @keras.saving.register_keras_serializable(package="gainstage")
-class Initializer(keras.initializers.Initializer):
+class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
     """Draws the weights of a Keras layer by one of gainstage's schemes, with the layer's true fans.
 
     Every weight has a random stream of its own, also where layers share one initializer or copies of it. It is keyed

@@ -141,13 +141,13 @@ def unit_stats(
         if zero_share > 0:
             candidates = look.example_mean == 0
             never = candidates & (look.values == 0).all(0) if candidates.any() else candidates
-            zero = _units_all(never, shape, unit_axis)
+            zero = _units_all(np.asarray(never), shape, unit_axis)
     if bounds is not None:
         low, high = bounds
         margin = 0.01 * (high - low)
         outside = (look.values < low + margin) | (look.values > high - margin)
         saturated = float(outside.mean())
-        stuck = _units_all(outside.all(0), shape, unit_axis) if saturated > 0 else 0
+        stuck = _units_all(np.asarray(outside.all(0)), shape, unit_axis) if saturated > 0 else 0
     return UnitStats(units, moments.count // max(units, 1), examples, zero, zero_share, saturated, stuck, correlation)
 
 
@@ -169,4 +169,4 @@ def token_correlation(values: Any, second_moment: float) -> float | None:
     if positions < 2 or not second_moment > 0:
         return None
     common = float(np.square(array.mean(1), dtype=np.float64).mean()) / second_moment
-    return min((positions * common - 1) / (positions - 1), 1.0)
+    return float(min((positions * common - 1) / (positions - 1), 1.0))

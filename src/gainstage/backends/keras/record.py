@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from gainstage.backends.keras.batch import Batch, as_array, first_output, prepare, values_of
-from gainstage.backends.keras.classify import Draft
+from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.facts import task_of
 from gainstage.backends.keras.gradients import compiled, differentiate
 from gainstage.backends.keras.losses import Criterion, criterion_of

@@ -45,10 +45,10 @@ def structure(model: Any) -> SignalGraph:
 
 def _known_inputs(model: Any) -> Any:
     """Arrays without content of the shapes that the model was built for, if it knows them."""
-    try:
-        known = model.input
-    except (AttributeError, ValueError):  # a subclassed model has no input, or several
+    known = getattr(model, "inputs", None)  # of sequential and functional models
+    if not known:
         return None
+    known = known[0] if isinstance(model, keras.Sequential) else model.input
     return keras.tree.map_structure(_placeholder, known)
 
 

@@ -10,7 +10,7 @@ import keras
 
 from gainstage.backends.keras.assemble import assemble
 from gainstage.backends.keras.batch import Batch, first_output, prepare
-from gainstage.backends.keras.classify import Draft
+from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.drafting import Drafting
 from gainstage.backends.keras.losses import Criterion, criterion_of
 from gainstage.backends.keras.names import named_layers, named_parameters

@@ -1,0 +1,50 @@
+"""Models by name."""
+
+import builtins
+
+import pytest
+
+import gainstage as gs
+from gainstage.backends.keras.load import load, model_names
+from gainstage.errors import LoadError, MissingPackageError, UnknownNameError
+
+
+def test_a_model_is_built_without_weights_and_planned():
+    found = load("keras:MobileNetV2", seed=0)
+    assert found.shape == (224, 224, 3)
+    planned = gs.plan(found.model, "he_normal")
+    assert sum(a.role == "depthwise" for a in planned) == 17
+    assert {a.role for a in planned if a.parameter.startswith("predictions.kernel")} == {"head"}
+
+
+def test_the_same_seed_gives_the_same_weights():
+    first, second = (load("MobileNetV3Small", seed=4).model.trainable_variables[0] for _ in range(2))
+    assert float(abs(first.value - second.value).max()) == 0
+
+
+def test_unknown_names():
+    assert "ResNet50" in model_names()
+    with pytest.raises(UnknownNameError, match="Did you mean 'ResNet50"):
+        load("keras:ResNet5")
+
+
+def test_a_model_that_keras_cannot_build(monkeypatch):
+    import keras
+
+    monkeypatch.setattr(keras.applications, "VGG16", lambda weights: 1 / 0)
+    with pytest.raises(LoadError, match="Keras cannot build 'keras:VGG16'"):
+        load("keras:VGG16")
+
+
+@pytest.mark.parametrize(("missing", "message"), [("keras", "pip install keras"), ("jax", "backend 'jax'")])
+def test_a_backend_that_is_not_installed(monkeypatch, missing, message):
+    real = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name == "keras":
+            raise ModuleNotFoundError(f"No module named '{missing}'", name=missing)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(MissingPackageError, match=message):
+        load("keras:VGG16")
