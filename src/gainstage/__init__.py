@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gainstage.report.json import dumps, load, loads, save
     from gainstage.rules import get as rule
     from gainstage.theory import gain
-    from gainstage.workflows import apply, check, fix, initialize, plan, trace
+    from gainstage.workflows import apply, check, fix, initialize, parameter_groups, plan, trace
 
 __version__ = "0.1.0"
 
@@ -33,13 +33,14 @@ _HOMES = {
     **dict.fromkeys(("dumps", "load", "loads", "save"), "report.json"),
     "rule": "rules",
     "gain": "theory",
-    **dict.fromkeys(("apply", "check", "fix", "initialize", "plan", "trace"), "workflows"),
+    **dict.fromkeys(("apply", "check", "fix", "initialize", "parameter_groups", "plan", "trace"), "workflows"),
 }
 _RENAMED = {"rule": "get"}
 
 __all__ = [
     "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply",
-    "check",    "dumps", "fix", "gain", "initialize", "load", "loads", "plan", "rule", "save", "trace",
+    "check", "dumps", "fix", "gain", "initialize", "load", "loads", "parameter_groups", "plan", "rule", "save",
+    "trace",
 ]  # fmt: skip
 
 

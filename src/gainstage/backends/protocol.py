@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, cast
 
 from gainstage.errors import InputError
@@ -53,6 +53,14 @@ class Backend(Protocol):
 
     def calibrate(self, model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
         """Bring every output of a batch to the plan's level, in one forward pass."""
+        ...
+
+    def lsuv(self, model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
+        """Bring one layer after the other to unit variance, as published."""
+        ...
+
+    def parameter_groups(self, model: Any, factors: Mapping[str, float], learning_rate: float) -> list[dict[str, Any]]:
+        """Optimizer groups from factors on the learning rate."""
         ...
 
     def snapshot(self, model: Any) -> Callable[[], None]:

@@ -12,6 +12,7 @@ import rich_click as click
 
 __all__ = [
     "Request",
+    "branch_option",
     "fail_options",
     "html_option",
     "json_option",
@@ -82,7 +83,13 @@ device_option = click.option(
 
 scheme_option = click.option(
     "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
-    help="auto (roles, and the signal that arrives), or a named one such as he_normal, glorot_uniform, orthogonal.",
+    help="auto (roles, and the signal that arrives); a recipe of the literature: fixup, t_fixup, zero_branches, gpt2, "
+    "deepnorm, delta_orthogonal, lsuv, mup; or a named one such as he_normal, glorot_uniform, orthogonal.",
+)  # fmt: skip
+
+branch_option = click.option(
+    "--branch-start", type=click.Choice(["scaled", "zero"]), default="scaled", show_default=True,
+    help="With auto: residual branches start with their share of the stream's budget, or silent.",
 )  # fmt: skip
 
 overrides_option = click.option(

@@ -9,19 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals, stream_lengths
 from gainstage.planning.assign import constant, drawn, neutral
+from gainstage.planning.branches import switches
 from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.planning.levels import Levels
 from gainstage.records import Assignment
 
-__all__ = ["LOGIT_SPREAD", "Automatic"]
+__all__ = ["LOGIT_SPREAD", "Automatic", "BranchStart"]
 
 LOGIT_SPREAD = 0.3
 """Of the output at the start. Logits this small leave the loss within spread²/2 = 0.045 nats of chance."""
 
+BranchStart = Literal["scaled", "zero"]
+
+_SILENT = "zero: its residual branch starts silent, so that the block hands its input on"
 _QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.SCALE, Operation.OFFSET})
 
 
@@ -34,25 +39,39 @@ class Automatic:
         levels: the level at every place.
         branches: for the last weights (and normalisations) of residual branches, how many branches share their stream.
         adapters: paths of the weights that end an adapter.
+        claims: paths of the parameters that silence a residual branch at the start.
     """
 
     graph: SignalGraph
     levels: Levels
     branches: Mapping[int, int]
     adapters: frozenset[str]
+    claims: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, graph: SignalGraph, settable: Container[str]) -> Automatic:
+    def of(cls, graph: SignalGraph, settable: Container[str], branch_start: BranchStart = "scaled") -> Automatic:
         """Survey a graph.
 
         Args:
             graph: the model.
             settable: paths of the parameters that the recipe decides; a bias among them may centre its unit.
+            branch_start: whether residual branches start with their share of the stream's budget, or silent.
         """
-        return cls(graph, Levels.of(graph, survey(graph, settable)), _branch_ends(graph), adapter_ends(graph))
+        silent = switches(graph) if branch_start == "zero" else frozenset()
+        levels = Levels.of(graph, survey(graph, settable))
+        return cls(graph, levels, _branch_ends(graph), adapter_ends(graph), silent)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing beyond the lines of the plan."""
+        return ()
 
     def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
         """What one parameter that may be changed gets; ``gain`` multiplies a weight's spread."""
+        if parameter.path in self.claims:
+            if parameter.role.is_kernel:
+                return drawn(parameter, "zeros", _SILENT)
+            return constant(parameter, "zero", _SILENT)
         match parameter.role:
             case Role.NORM_SCALE if (share := self._share(parameter)) > 1:
                 reason = f"1/√{share}: it ends one of {share} residual branches that share their stream's budget"

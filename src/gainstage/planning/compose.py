@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import get_args
 
-from gainstage.errors import InputError, ModelError
+from gainstage.errors import InputError, ModelError, UnknownNameError
 from gainstage.graph import Parameter, SignalGraph
 from gainstage.planning.assign import FROZEN, constant, kept, must_keep
-from gainstage.planning.automatic import Automatic
+from gainstage.planning.automatic import Automatic, BranchStart
 from gainstage.planning.named import Named
 from gainstage.planning.overrides import LITERAL, Override, Overrides, canonical_name, resolve
 from gainstage.planning.patterns import matching
+from gainstage.planning.recipes import RECIPES, Recipe
 from gainstage.records import Assignment, Plan
 
 __all__ = ["plan"]
 
 _SEEDS = 1 << 64
-
-
-class Recipe(Protocol):
-    """Turns a parameter that may be changed into an assignment."""
-
-    def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
-        """The assignment, its spread multiplied by ``gain``."""
-        ...
 
 
 def plan(
@@ -34,17 +27,21 @@ def plan(
     seed: int = 0,
     overrides: Overrides | None = None,
     only: Sequence[str] = (),
+    branch_start: BranchStart = "scaled",
 ) -> Plan:
     """Decide what every parameter gets. Nothing is written.
 
     Args:
         graph: the model, with the role of every parameter.
-        scheme: ``auto``, ``keep``, or a name in the table of schemes. A named one draws the weights; scales of
-            normalisations, shifts, biases and embeddings get the neutral value that goes with it.
+        scheme: ``auto`` or another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
+            ``delta_orthogonal``, ``lsuv``, ``mup``), ``keep``, or a name in the table of schemes. A named one draws the
+            weights; scales of normalisations, shifts, biases and embeddings get the neutral value that goes with it.
         seed: fixes every byte, 0 <= seed < 2**64.
         overrides: other schemes or gains for some parameters, by pattern; where several match, the last one counts.
             ``keep``, ``zeros``, ``ones`` and ``constant`` mean all parameters of the pattern, whatever their role.
         only: patterns of the parameters to touch; empty for all.
+        branch_start: whether ``auto`` starts residual branches with their share of the stream's budget (``scaled``) or
+            silent (``zero``).
 
     Returns:
         One assignment for every parameter, in the model's order, each with its reason.
@@ -76,8 +73,12 @@ def plan(
     chosen = _chosen(graph, only)
     asked = resolve(overrides or {}, graph.parameters)
     schemes = {p.path: _scheme(asked.get(p.path), scheme) if p.path in chosen else "keep" for p in graph.parameters}
-    automatic = frozenset(path for path, name in schemes.items() if name == "auto")
-    recipes = {name: _recipe(graph, name, automatic) for name in {*schemes.values()}}
+    if branch_start not in get_args(BranchStart):
+        raise UnknownNameError("branch_start", branch_start, get_args(BranchStart))
+    recipes = {}
+    for name in {*schemes.values()}:
+        settable = frozenset(path for path, chosen_name in schemes.items() if chosen_name == name)
+        recipes[name] = _recipe(graph, name, settable, branch_start)
     assignments = []
     for parameter in graph.parameters:
         override = asked.get(parameter.path)
@@ -88,7 +89,8 @@ def plan(
         else:
             gain = override.gain if override is not None else 1.0
             assignments.append(_assignment(recipes[schemes[parameter.path]], parameter, gain))
-    return Plan(tuple(assignments), seed, scheme, _notes(graph, asked))
+    told = tuple(dict.fromkeys(note for recipe in recipes.values() if recipe for note in recipe.notes))
+    return Plan(tuple(assignments), seed, scheme, (*told, *_notes(graph, asked)))
 
 
 def _chosen(graph: SignalGraph, only: Sequence[str]) -> frozenset[str]:
@@ -101,17 +103,21 @@ def _scheme(override: Override | None, whole: str) -> str:
     return whole if override is None or override.scheme is None else override.scheme
 
 
-def _recipe(graph: SignalGraph, scheme: str, automatic: frozenset[str]) -> Recipe | None:
+def _recipe(graph: SignalGraph, scheme: str, settable: frozenset[str], branch_start: BranchStart) -> Recipe | None:
     if scheme == "keep":
         return None
-    return Automatic.of(graph, automatic) if scheme == "auto" else Named.of(graph, scheme)
+    if scheme == "auto":
+        return Automatic.of(graph, settable, branch_start)
+    return RECIPES[scheme](graph, settable) if scheme in RECIPES else Named.of(graph, scheme)
 
 
 def _assignment(recipe: Recipe | None, parameter: Parameter, gain: float) -> Assignment:
     if recipe is None:
         return kept(parameter, "as asked")
     reason = must_keep(parameter)
-    return kept(parameter, reason) if reason else recipe.assign(parameter, gain)
+    if reason and not (parameter.trainable and parameter.path in recipe.claims):
+        return kept(parameter, reason)
+    return recipe.assign(parameter, gain)
 
 
 def _literal(parameter: Parameter, scheme: str, gain: float) -> Assignment:

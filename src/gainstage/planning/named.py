@@ -33,6 +33,16 @@ class Named:
         """Survey a graph."""
         return cls(graph, scheme, adapter_ends(graph))
 
+    @property
+    def claims(self) -> frozenset[str]:
+        """Nothing: parameters of no common role stay as they are."""
+        return frozenset()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing beyond the lines of the plan."""
+        return ()
+
     def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
         """What the scheme means for one parameter that may be changed; ``gain`` multiplies a weight's spread."""
         own = _FRAMEWORK_RULES.get(self.scheme)

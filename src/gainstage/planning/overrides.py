@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage import schemes
-from gainstage.errors import InputError
+from gainstage.errors import InputError, UnknownNameError
 from gainstage.graph import Parameter
 from gainstage.planning.patterns import matching
+from gainstage.planning.recipes import RECIPES, recipe_named
 
 __all__ = ["LITERAL", "Override", "Overrides", "canonical_name", "resolve"]
 
@@ -26,7 +27,7 @@ class Override:
     """Another scheme, or another gain, for the parameters a pattern means.
 
     Args:
-        scheme: ``auto``, ``keep``, or a name in the table of schemes; None for the scheme of the whole plan.
+        scheme: ``auto`` or another recipe, ``keep``, or a name in the table of schemes; None for the plan's own.
         gain: a factor on the spread that the scheme gives a weight.
 
     Raises:
@@ -56,12 +57,18 @@ Overrides = Mapping[str, str | Override]
 
 
 def canonical_name(scheme: str, where: str | None = None) -> str:
-    """The name under which a scheme stands in the table; ``auto`` and ``keep`` stand for themselves.
+    """The name under which a scheme or a recipe stands in its table; ``keep`` stands for itself.
 
     Raises:
         UnknownNameError: it is none of these.
     """
-    return scheme if scheme in {"auto", "keep"} else schemes.get(scheme, where=where).name
+    if scheme == "keep":
+        return scheme
+    recipe = recipe_named(scheme) if isinstance(scheme, str) else None
+    try:
+        return recipe or schemes.get(scheme, where=where).name
+    except UnknownNameError as error:
+        raise UnknownNameError("scheme", error.name, {*error.known, *RECIPES, "keep"}, where) from None
 
 
 def resolve(overrides: Overrides, parameters: tuple[Parameter, ...]) -> dict[str, Override]:

@@ -1,9 +1,13 @@
 """PyTorch: the only rooms that import it."""
 
 from gainstage.backends.torch.calibrate import calibrate
+from gainstage.backends.torch.groups import parameter_groups
+from gainstage.backends.torch.lsuv import lsuv
 from gainstage.backends.torch.record import record
 from gainstage.backends.torch.structure import structure
 from gainstage.backends.torch.trace import materialise, trace
 from gainstage.backends.torch.write import apply, snapshot
 
-__all__ = ["apply", "calibrate", "materialise", "record", "snapshot", "structure", "trace"]
+__all__ = [
+    "apply", "calibrate", "lsuv", "materialise", "parameter_groups", "record", "snapshot", "structure", "trace",
+]  # fmt: skip

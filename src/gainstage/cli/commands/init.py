@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import Request, json_option, overrides_option, request_options, scheme_option
+from gainstage.cli.options import Request, branch_option, json_option, overrides_option, request_options, scheme_option
 from gainstage.cli.output import console, status
 from gainstage.errors import InputError
+
+if TYPE_CHECKING:
+    from gainstage.planning import BranchStart
 
 __all__ = ["command"]
 
@@ -17,11 +21,18 @@ __all__ = ["command"]
 @request_options
 @scheme_option
 @overrides_option
+@branch_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the weights here: .safetensors, .pt or .pth.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @json_option
 def command(
-    request: Request, scheme: str, overrides: tuple[str, ...], out: Path | None, dry_run: bool, as_json: bool
+    request: Request,
+    scheme: str,
+    overrides: tuple[str, ...],
+    branch_start: BranchStart,
+    out: Path | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Initialize a model, write its weights, print the plan they follow.
 
@@ -46,7 +57,9 @@ def command(
     with status(f"Initializing {request.model}"):
         subject = prepare(request)
         carry_out = plan if dry_run else initialize
-        planned = carry_out(subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen)
+        planned = carry_out(
+            subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
+        )
     if as_json:
         click.echo(json.dumps(planned, indent=2))
     else:

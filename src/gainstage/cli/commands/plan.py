@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import rich_click as click
 
-from gainstage.cli.options import Request, json_option, overrides_option, request_options, scheme_option
+from gainstage.cli.options import Request, branch_option, json_option, overrides_option, request_options, scheme_option
 from gainstage.cli.output import console, status
+
+if TYPE_CHECKING:
+    from gainstage.planning import BranchStart
 
 __all__ = ["command"]
 
@@ -14,8 +19,11 @@ __all__ = ["command"]
 @request_options
 @scheme_option
 @overrides_option
+@branch_option
 @json_option
-def command(request: Request, scheme: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def command(
+    request: Request, scheme: str, overrides: tuple[str, ...], branch_start: BranchStart, as_json: bool
+) -> None:
     """Show which parameter would get which values, and why; nothing is written.
 
     MODEL is named as in 'gainstage check'; package.module:attribute and path/file.py:attribute RUN that code.
@@ -32,7 +40,9 @@ def command(request: Request, scheme: str, overrides: tuple[str, ...], as_json: 
     chosen = parse_overrides(overrides)
     with status(f"Planning {request.model}"):
         subject = prepare(request)
-        planned = plan(subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen)
+        planned = plan(
+            subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
+        )
     if as_json:
         click.echo(json.dumps(planned, indent=2))
     else:

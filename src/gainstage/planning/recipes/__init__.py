@@ -1,0 +1,11 @@
+"""Recipes of the literature, as plans over the same roles as the automatic one.
+
+Each says so when an architecture lacks what it needs: with an ``InputError`` where it would mean nothing, and with a
+note in the plan where it leaves something for the model's own code to do.
+"""
+
+from gainstage.planning.recipes.recipe import Recipe, RuleBased
+from gainstage.planning.recipes.table import NEED_A_BATCH, RECIPES, recipe_named
+from gainstage.planning.recipes.widths import RateRule, rate_multipliers
+
+__all__ = ["NEED_A_BATCH", "RECIPES", "RateRule", "rate_multipliers", "Recipe", "RuleBased", "recipe_named"]
