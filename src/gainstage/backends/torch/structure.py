@@ -61,7 +61,9 @@ def structure(model: nn.Module) -> SignalGraph:
     tensors, aliases = named_parameters(model)
     lazy = next((path for path, tensor in tensors.items() if isinstance(tensor, UninitializedParameter)), None)
     if lazy is not None:
-        raise InputError(f"'{lazy}' belongs to a lazy layer, which has no size yet. Pass a batch, from which it takes it.")
+        raise InputError(
+            f"'{lazy}' belongs to a lazy layer, which has no size yet. Pass a batch, from which it takes it."
+        )
     paths = {id(tensor): path for path, tensor in tensors.items()}
     nodes: list[Node] = []
     found: dict[str, tuple[_Found, int]] = {}
