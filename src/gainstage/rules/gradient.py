@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from gainstage.graph import Parameter, Role
-from gainstage.records import ParameterProfile, Profile, Severity
+from gainstage.records import ParameterProfile, Profile, Remedy, Severity
 from gainstage.rules.cause import drift_in_words
 from gainstage.rules.flow import closed_nodes, leads_on, scores, zero_nodes
 from gainstage.rules.layers import Layer, layers
@@ -154,9 +154,19 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
         10**-found.decades,
         10.0 ** -math.copysign(BADLY, found.decades),
         drift_in_words(profile, [layer for layer in chain if not layer.forgiven] or chain, "backward"),
-        initialize("Draw the weights with the gain that holds the gradient at the level that arrives."),
+        _remedy(chain, verb),
         first.node,
     )
+
+
+def _remedy(chain: Sequence[Layer], verb: str) -> Remedy:
+    """New weights; but normalisations that follow every layer divide their scale out, and multiply the gradient."""
+    if verb == "grows" and 2 * sum(layer.forgiven for layer in chain) > len(chain):
+        return edit(
+            "Add skips around the normalised layers: no weights help, since the normalisation divides their scale out.",
+            "x = x + block(x)",
+        )
+    return initialize("Draw the weights with the gain that holds the gradient at the level that arrives.")
 
 
 @rule("GS203", "A weight's gradient is exactly zero")

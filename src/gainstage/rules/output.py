@@ -186,7 +186,8 @@ def _smaller_head(profile: Profile) -> Remedy:
         )
     if head is None or head.parameter is None:
         return initialize("Draw the weights so that the output starts small.")
-    return initialize("Draw the output layer so that its logits start small.", (head.parameter.path,))
+    biases = [use.parameter for use in head.node.uses_of("bias")]
+    return initialize("Draw the output layer so that its logits start small.", (head.parameter.path, *biases))
 
 
 @rule("GS503", "Confident and wrong")

@@ -16,9 +16,10 @@ from gainstage.rules.words import figure, place
 __all__ = ["silent_probability"]
 
 MANY, NEARLY_ALL = 0.1, 0.9  # of a layer's units
+SHIFTED = 4.0  # standard errors of a mean over units
 
 
-def silent_probability(correlation: float, examples: int) -> float:
+def silent_probability(correlation: float, examples: float) -> float:
     """How likely a rectified unit of a random layer is zero for every example of a batch.
 
     Two examples give a random unit pre-activations of this correlation: with probability one half the share that all
@@ -26,7 +27,7 @@ def silent_probability(correlation: float, examples: int) -> float:
 
     Args:
         correlation: mean uncentred cosine c between examples before the activation.
-        examples: in the batch.
+        examples: how many independent ones.
 
     >>> round(silent_probability(0.0, 3), 6), silent_probability(1.0, 3)
     (0.125, 0.5)
@@ -57,8 +58,11 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
     Null hypothesis:
     A unit of a random layer is negative for one example with probability one half, and for all with probability
     2^-examples. Examples that resemble each other make it likelier: with correlation c before the activation it is the
-    mean over u ~ N(0, 1) of Φ(−u √(c / (1 − c)))^examples, computed for the c that was measured. That half of all
-    outputs are zero is what relu does, and says nothing.
+    mean over u ~ N(0, 1) of Φ(−u √(c / (1 − c)))^n, computed for the c that was measured, where only n = 1 + (N − 1)(1
+    − c) of N examples count as independent. Deep relu networks at He's gain lose units that way. All this holds for
+    units that are as often positive as negative; where the mean of what arrives is below zero by more than sampling
+    explains (four times its root mean square over √units), it is 2^-examples. That half of all outputs are zero says
+    nothing.
 
     Bound and where it comes from:
     More dead units than expected plus three standard deviations (binomial), and these more than a tenth of the layer:
@@ -82,10 +86,8 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
         if not units.zero or units.units < 2:
             continue
         before = profile.by_node.get(node.inputs[0]) if node.inputs else None
-        stats = before.units if before is not None and before.units is not None else units
-        # Without a look at its input the activation's own correlation bounds that from above: relu never lowers it.
-        correlation = stats.example_correlation if stats.example_correlation is not None else 1.0
-        chance = silent_probability(correlation, examples)
+        correlation = _correlation(before, units)
+        chance = silent_probability(correlation, 1 + (examples - 1) * (1 - correlation))
         expected = units.units * chance
         bound = expected + 3 * math.sqrt(max(expected * (1 - chance), 0.0)) + MANY * units.units
         bound = min(bound, NEARLY_ALL * units.units)
@@ -103,6 +105,18 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
             initialize("Draw the weights and biases before it anew, so that every unit is active for some examples."),
             node.index,
         )
+
+
+def _correlation(before: NodeProfile | None, units: UnitStats) -> float:
+    """How much of a unit's pre-activation the examples share by chance: none, where a shift is the reason."""
+    if before is None or before.units is None:
+        # The activation's own correlation bounds that of its input from above: a rectifier never lowers it.
+        return units.example_correlation if units.example_correlation is not None else 1.0
+    arrives = before.forward
+    if arrives.mean < -SHIFTED * arrives.rms / math.sqrt(units.units):
+        return 0.0
+    known = before.units.example_correlation
+    return min(max(known, 0.0), 1.0) if known is not None else 1.0
 
 
 def _why_dead(before: NodeProfile | None, function: str) -> str:
