@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gainstage.backends.torch.build import ACTIVATIONS, mlp
-from gainstage.backends.torch.experiments import SoftmaxUse, softmax_gradient
+from gainstage.backends.torch.probes import SoftmaxUse, softmax_gradient
 from gainstage.backends.torch.train import train
 from gainstage.data import gaussian, load
 from gainstage.errors import InputError
@@ -16,7 +16,7 @@ from gainstage.lessons.networks import Net, depth_of, measured
 from gainstage.lessons.question import Measured, Question, Setting, Study
 from gainstage.lessons.statistics import exact, factor, mean
 from gainstage.planning import Override
-from gainstage.records import Bound, Claim, Line, Picture
+from gainstage.records import Bound, Claim, Figure, Line, Picture
 from gainstage.theory import activation, gain, gaussian_moments
 from gainstage.workflows import initialize
 
@@ -33,7 +33,7 @@ RESIDUE = "largest difference between the gradient and p − y"
 CURVES = ("sigmoid", "tanh", "relu", "gelu")
 
 
-def derivatives(setting: Setting, names: tuple[str, ...] = CURVES) -> Measured:
+def derivatives(setting: Setting, names: tuple[str, ...] = CURVES) -> Measured:  # noqa: ARG001
     """Slopes far from zero, from the functions themselves."""
     figures, lines = [], []
     grid = np.linspace(-6, 6, 121)
@@ -61,7 +61,8 @@ SATURATION = {
 def saturation(setting: Setting, cases: dict[str, tuple[Net, int]] = SATURATION) -> Measured:
     """The share of activations that sit within 1 % of their range from a bound."""
     dataset = load("digits", seed=setting.seed)
-    figures, lines = [], []
+    figures: list[Figure] = []
+    lines: list[Line] = []
     for case, (net, steps) in cases.items():
         shares = []
         for seed in setting.seeds(4, 3):
@@ -109,7 +110,10 @@ def layer_factors(setting: Setting, names: tuple[str, ...] = TABLE) -> Measured:
         found = []
         for seed in setting.seeds(6, 3):
             model = mlp((WIDTH, *[WIDTH] * LAYERS, 10), activation=name, seed=seed)
-            louder = {"hidden.*.linear.weight": Override("normal", own), "hidden.0.linear.weight": "normal"}
+            louder: dict[str, str | Override] = {
+                "hidden.*.linear.weight": Override("normal", own),
+                "hidden.0.linear.weight": "normal",
+            }
             initialize(model, "normal", seed=seed, overrides=louder)
             found.append(depth_of(measured(model, noise)).gradient_factor)
         figures += [factor(FACTOR, found, name), factor(AGREEMENT, [f / predicted for f in found], name)]
@@ -150,10 +154,11 @@ QUESTION = Question(
         "large: the unit is saturated. Sigmoid has a second, larger problem that does not need saturation: even at its "
         "steepest point the slope is 1/4, and its mean of 1/2 uses up the level of the signal without telling examples "
         "apart. Tanh has slope 1 at zero, so it loses gradient only by saturating.",
-        "How much a layer loses depends on the activation and on the weights together. The table gives every activation "
-        "the gain that keeps the level of the signal, and asks what one layer then does to the gradient: relu and its "
-        "relatives keep it, tanh even makes it grow a little, and functions of the sigmoid kind lose most of it, "
-        "because nearly all of the level that the gain keeps is a constant. Mean-field theory predicts each figure.",
+        "How much a layer loses depends on the activation and on the weights together. The table gives every "
+        "activation the gain that keeps the level of the signal, and asks what one layer then does to the gradient: "
+        "relu and its relatives keep it, tanh even makes it grow a little, and functions of the sigmoid kind lose most "
+        "of it, because nearly all of the level that it keeps is a constant. Mean-field theory "
+        "predicts each figure.",
         "Softmax flattens where its probabilities come near 0 or 1. Under squared error, or as a hidden layer, its "
         "gradient vanishes there, even when the answer is wrong. Cross-entropy takes the logarithm, which cancels the "
         "flat part exactly: the gradient is p − y, largest when the network is sure and wrong.",

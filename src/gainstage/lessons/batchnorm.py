@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
-from gainstage.backends.torch.experiments import gradient_agreement, normalised_units, refuses_one_example
+from gainstage.backends.torch.experiments import gradient_agreement
+from gainstage.backends.torch.probes import normalised_units, refuses_one_example
 from gainstage.data import load
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net, depths, over_layers
 from gainstage.lessons.question import Measured, Question, Setting, Study
 from gainstage.lessons.statistics import exact, factor, mean
 from gainstage.lessons.trainings import Budget, final_accuracy, run
-from gainstage.records import Bound, Claim, Line, Picture
+from gainstage.records import Bound, Claim, Figure, Line, Picture
 from gainstage.theory import batch_norm_growth
 
 __all__ = ["QUESTION", "growth", "levels", "rates", "starts", "steadiness", "units"]
@@ -122,7 +124,8 @@ def rates(setting: Setting, normed: Net = NORMED) -> Measured:
     ladder = (0.01, 0.1, 1.0, 10.0) if setting.quick else (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     seeds = setting.seeds(3, 3)
     budget = Budget(setting.of(150, 80), "sgd", ladder, evaluations=2)
-    figures, lines = [], []
+    figures: list[Figure] = []
+    lines: list[Line] = []
     for case, gain in RATE_STARTS.items():
         largest: dict[str, list[float]] = {}
         for name, net in (("without", PLAIN), ("with", normed)):
@@ -132,27 +135,30 @@ def rates(setting: Setting, normed: Net = NORMED) -> Measured:
                 for seed in seeds
             ]
             # A start for which no rate works counts as the smallest of the ladder, in favour of the other side.
-            largest[name] = [max([r for r, a in zip(ladder, row, strict=True) if a > TRAINS] or ladder[:1]) for row in rows]
+            largest[name] = [
+                max([r for r, a in zip(ladder, row, strict=True) if a > TRAINS] or ladder[:1]) for row in rows
+            ]
             averages = tuple(float(v) for v in np.mean(rows, axis=0))
             lines.append(Line(f"{case}, {name}", tuple(map(math.log10, ladder)), averages))
-        figures.append(factor(RATE, [a / b for a, b in zip(largest["with"], largest["without"], strict=True)], case))
+        ratios = [a / b for a, b in zip(largest["with"], largest["without"], strict=True)]
+        figures.append(factor(RATE, ratios, case, resolution=max(b / a for a, b in pairwise(ladder))))
     picture = Picture("Accuracy after training", "log10 of the learning rate", "validation accuracy", tuple(lines))
     return Measured(tuple(figures), {"6.5": picture})
 
 
-STEPS = {"rate 0.03": 0.03, "rate 0.1": 0.1, "rate 0.3": 0.3}
+STEPS = {"3 layers, rate 0.1": (3, 0.1), "10 layers, rate 0.03": (10, 0.03), "10 layers, rate 0.1": (10, 0.1)}
 
 
 def steadiness(setting: Setting, normed: Net = NORMED) -> Measured:
-    """Whether the next gradient still points where the last one did, at three learning rates."""
+    """Whether the next gradient still points where the last one did."""
     dataset = load("digits", seed=setting.seed)
     figures = []
-    for case, rate in STEPS.items():
+    for case, (depth, rate) in STEPS.items():
         gained = []
         for seed in setting.seeds(5, 3):
             plain, held = (
                 gradient_agreement(net.start(dataset, seed), dataset, steps=setting.of(60, 20), learning_rate=rate)
-                for net in (PLAIN, normed)
+                for net in (replace(PLAIN, depth=depth), replace(normed, depth=depth))
             )
             # A training that overflowed has no direction left.
             gained.append((0.0 if math.isnan(held) else held) - (0.0 if math.isnan(plain) else plain))
@@ -166,19 +172,19 @@ QUESTION = Question(
     slug="batchnorm",
     question="What is batch normalization, and what does it change for initialization?",
     text=(
-        "Batch normalization takes every unit before its activation, subtracts its mean over the batch and divides by its "
-        "spread over the batch; two learned numbers then scale and shift it. In evaluation running averages take the "
-        "place of the batch.",
-        "The scale of the weights before it cancels out, which is why training depends far less on how they were drawn, "
-        "and why learning rates that would throw a plain network off its track still work: larger weights have "
+        "Batch normalization takes every unit before its activation, subtracts its mean over the batch and divides by "
+        "its spread over the batch; two learned numbers then scale and shift it. In evaluation running averages take "
+        "the place of the batch.",
+        "The scale of the weights before it cancels out, which is why training depends far less on how they were "
+        "drawn, and why learning rates that would throw a plain network off its track still work: larger weights have "
         "smaller gradients.",
         "Less known: in a deep plain network without skips it makes gradients grow towards the input, whatever the "
         "weights, by E f'²/Var f a layer in the second moment, 1.47 for relu. It divides by the spread over examples, "
         "and every relu brings examples closer together. So it mends a bad start, and harms a good one that is deep "
         "enough. A batch of one has no spread to divide by; PyTorch refuses it.",
-        "Its inventors explained it by a reduced shift in the distribution of each layer's inputs. Santurkar and others "
-        "later added such shifts back on purpose and training stayed as good; they attribute the effect to a smoother "
-        "loss. The explanation is not settled, and is not tested here.",
+        "Its inventors explained it by a reduced shift in the distribution of each layer's inputs. Santurkar and "
+        "others later added such shifts back on purpose and training stayed as good; they attribute the effect to a "
+        "smoother loss. The explanation is not settled, and is not tested here.",
     ),
     studies=(
         Study("units over the batch", units, (
@@ -216,14 +222,14 @@ QUESTION = Question(
                 for_each(STEPS, STEADY, above=0.0), "Santurkar et al. 2018",
             ),
             Claim(
-                "6.8", "It works on a batch of one.",
+                "6.7", "It works on a batch of one.",
                 (Bound(REFUSED, below=0.5),), "put here to be tested",
             ),
         )),
         Study("growth of gradients", growth, (
             Claim(
-                "6.7", "In deep plain networks it makes gradients grow by E f'²/Var f a layer (second moment).",
-                tuple(b for name in DEEP for b in (Bound(GROWTH, above=1.0, case=name), Bound(AGREES, 0.85, 1.15, name))),
+                "6.8", "In deep plain networks it makes gradients grow by E f'²/Var f a layer (second moment).",
+                (*for_each(DEEP, GROWTH, above=1.0), *for_each(DEEP, AGREES, above=0.85, below=1.15)),
                 "Yang et al. 2019",
             ),
         )),

@@ -122,16 +122,16 @@ QUESTION = Question(
     question="Exploding gradients: what are they, and how do they hurt training?",
     text=(
         "It is the same product as with vanishing gradients, with a factor above one: every layer multiplies the "
-        "gradient on its way to the input, and after a dozen layers it is thousands of times larger than at the output. "
-        "The usual causes are weights that are too large for their number of inputs, and recurrent networks that "
-        "apply the same matrix again and again.",
+        "gradient on its way to the input, and after a dozen layers it is thousands of times larger than at the "
+        "output. The usual causes are weights that are too large for their number of inputs, and recurrent networks "
+        "that apply the same matrix again and again.",
         "A step is the learning rate times the gradient, so a weight can be thrown by a multiple of its own size at "
         "once. The loss jumps, the next gradient is larger still, and within a few steps numbers overflow; or the "
         "network ends up with saturated or dead units and stays at guessing.",
         "Clipping shortens the gradient when its norm is too large. It keeps the direction and the arithmetic alive, "
         "but not the balance between layers: the first layers still get nearly all of the step, and the units and "
-        "the loss still start where the bad weights put them. Adam divides every component by its own recent size, which "
-        "removes the scale altogether. Neither replaces a good start.",
+        "the loss still start where the bad weights put them. Adam divides every component by its own recent size, "
+        "which removes the scale altogether. Neither replaces a good start.",
     ),
     studies=(
         Study("gradients before the first step", growth, (

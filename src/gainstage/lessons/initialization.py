@@ -14,7 +14,7 @@ from gainstage.lessons.networks import Net
 from gainstage.lessons.question import Measured, Question, Setting, Study
 from gainstage.lessons.statistics import mean
 from gainstage.lessons.trainings import Budget, Trained, accuracy_line, final_accuracy, mean_accuracy, run
-from gainstage.records import Claim, Picture, TrainingCurve
+from gainstage.records import Claim, Figure, Line, Picture, TrainingCurve
 
 __all__ = ["PAIRS", "QUESTION", "generalization", "speed_and_stability"]
 
@@ -47,14 +47,22 @@ def speed_and_stability(setting: Setting, pairs: dict[str, tuple[Net, Net]] = PA
             if net not in grids:
                 setting.progress(f"5. training: {case}", len(grids), 2 * len(pairs))
                 grids[net] = [[run(net, dataset, budget, rate, seed) for rate in rates] for seed in seeds]
-    figures, lines = [], []
+    figures: list[Figure] = []
+    lines: list[Line] = []
     for case, (proper, other) in pairs.items():
         good, bad = grids[proper], grids[other]
         best_good, best_bad = _cross_validated(good), _cross_validated(bad)
         figures += [
             mean(FASTER, [mean_accuracy(a) - mean_accuracy(b) for a, b in zip(best_good, best_bad, strict=True)], case),
-            mean(FINAL, [final_accuracy(a) - final_accuracy(b) for a, b in zip(best_good, best_bad, strict=True)], case),
-            mean(ROBUST, [_trains(a) - _trains(b) for a, b in zip(good, bad, strict=True)], case),
+            mean(
+                FINAL, [final_accuracy(a) - final_accuracy(b) for a, b in zip(best_good, best_bad, strict=True)], case
+            ),
+            mean(
+                ROBUST,
+                [_trains(a) - _trains(b) for a, b in zip(good, bad, strict=True)],
+                case,
+                resolution=1 / len(rates),
+            ),
         ]
         if len(lines) < 4:
             first, second = (words.strip() for words in case.split(":")[1].split("against"))
@@ -80,7 +88,7 @@ FEW = 300
 GENERAL_PAIRS = {
     "He against default": (Net("relu", 3, "he_normal"), Net("relu", 3)),
     "He against He × 3": (Net("relu", 3, "he_normal"), Net("relu", 3, "he_normal", gain=3.0)),
-    "tanh: Xavier against Xavier × 5": (Net("tanh", 3, "glorot_normal"), Net("tanh", 3, "glorot_normal", gain=5.0)),
+    "Xavier against Xavier × 3": (Net("tanh", 3, "glorot_normal"), Net("tanh", 3, "glorot_normal", gain=3.0)),
 }
 
 
@@ -90,8 +98,8 @@ def generalization(setting: Setting, pairs: dict[str, tuple[Net, Net]] = GENERAL
     dataset = replace(whole, x_train=whole.x_train[:FEW], y_train=whole.y_train[:FEW])
     seeds = setting.seeds(8, 4)
     reached: dict[tuple[Net, int], tuple[float, int] | None] = {}
-    figures = []
-    absent = {}
+    figures: list[Figure] = []
+    absent: dict[str, str] = {}
     for case, pair in pairs.items():
         setting.progress(f"5. generalization: {case}", len(figures), len(pairs) * 2)
         for net in pair:
@@ -122,9 +130,9 @@ QUESTION = Question(
         "What that buys is first of all speed, and in deep networks whether there is any training at all. It also buys "
         "tolerance: more learning rates work. In a network with one hidden layer there is little to gain, since "
         "nothing can be multiplied many times.",
-        "Better generalization is claimed most often and shown least. A start that trains to the end beats one that does "
-        "not, but that is speed again. Compared at the same training loss, what is left depends on the other start: "
-        "very large weights let a network fit its examples while hardly changing its features, and such a fit "
+        "Better generalization is claimed most often and shown least. A start that trains to the end beats one that "
+        "does not, but that is speed again. Compared at the same training loss, what is left depends on the other "
+        "start: very large weights let a network fit its examples while hardly changing its features, and such a fit "
         "generalizes worse; small weights do not have that fault.",
     ),
     studies=(

@@ -88,12 +88,12 @@ class Depth:
     @property
     def gradient_factor(self) -> float:
         """The factor on the gradient from a layer to the one before it (geometric mean)."""
-        return self.gradient_ratio ** (1 / (len(self.gradient) - 1))
+        return float(self.gradient_ratio ** (1 / (len(self.gradient) - 1)))
 
     @property
     def spread_factor(self) -> float:
         """The factor on the spread over examples from a layer to the next one (geometric mean)."""
-        return (self.spread[-1] / self.spread[0]) ** (1 / (len(self.spread) - 1))
+        return float((self.spread[-1] / self.spread[0]) ** (1 / (len(self.spread) - 1)))
 
 
 def measured(model: Any, dataset: Dataset) -> Profile:
@@ -142,5 +142,5 @@ def scaled(dataset: Dataset, factor: float) -> Dataset:
 
 
 def over_layers(label: str, values: Sequence[float]) -> Line:
-    """A line over layers 1, 2, …"""
+    """A line over layers, counted from 1."""
     return Line(label, tuple(float(i) for i in range(1, len(values) + 1)), tuple(values))

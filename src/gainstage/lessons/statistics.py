@@ -24,8 +24,10 @@ def exact(name: str, value: float, case: str = "", unit: str = "") -> Figure:
     return Figure(name, value, value, value, unit, 0, case)
 
 
-def mean(name: str, values: Sequence[float], case: str = "", unit: str = "") -> Figure:
+def mean(name: str, values: Sequence[float], case: str = "", unit: str = "", *, resolution: float = 0.0) -> Figure:
     """The mean with Student's interval; one value alone has no finite interval.
+
+    Values on a grid can all agree by accident of the grid, so the interval reaches half a ``resolution`` further.
 
     Raises:
         InputError: there are no values.
@@ -37,12 +39,14 @@ def mean(name: str, values: Sequence[float], case: str = "", unit: str = "") -> 
     if not len(values):
         raise InputError(f"The figure '{name}' needs at least one value.")
     array = np.asarray(values, np.float64)
-    middle, half = float(array.mean()), _half_width(array)
+    middle, half = float(array.mean()), _half_width(array) + resolution / 2
     return Figure(name, middle, middle - half, middle + half, unit, len(array), case)
 
 
-def factor(name: str, values: Sequence[float], case: str = "", unit: str = "") -> Figure:
+def factor(name: str, values: Sequence[float], case: str = "", unit: str = "", *, resolution: float = 1.0) -> Figure:
     """The geometric mean of positive values with Student's interval of their logarithms.
+
+    ``resolution`` is the factor between neighbours of the grid that values lie on.
 
     Raises:
         InputError: there are no values, or one is not positive.
@@ -54,7 +58,7 @@ def factor(name: str, values: Sequence[float], case: str = "", unit: str = "") -
     if not len(values) or not min(values) > 0:
         raise InputError(f"The figure '{name}' needs positive values; received {[*values][:5]}.")
     logs = np.log(np.asarray(values, np.float64))
-    middle, half = float(logs.mean()), _half_width(logs)
+    middle, half = float(logs.mean()), _half_width(logs) + math.log(resolution) / 2
     return Figure(name, _exp(middle), _exp(middle - half), _exp(middle + half), unit, len(logs), case)
 
 

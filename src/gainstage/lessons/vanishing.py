@@ -74,9 +74,7 @@ def first_moves(setting: Setting, moves: dict[str, tuple[str, str, str, float]] 
         ratios, itself = [], []
         for seed in setting.seeds(5, 3):
             model = Net(activation, MOVING_DEPTH, scheme).start(dataset, seed)
-            steps = first_steps(
-                model, dataset, steps=MOVING_STEPS, learning_rate=rate, optimizer=optimizer, seed=seed
-            )
+            steps = first_steps(model, dataset, steps=MOVING_STEPS, learning_rate=rate, optimizer=optimizer, seed=seed)
             ratios.append(steps.moved[0] / steps.moved[-2])
             itself.append(steps.moved[0])
         figures.append(mean("change of layer 1 itself", itself, case))
@@ -122,12 +120,12 @@ QUESTION = Question(
         "Backpropagation multiplies the gradient by one factor for every layer it crosses on the way to the input: "
         "the weights of that layer times the slope of its activation. If the factor is typically below one, the "
         "product shrinks exponentially with depth. A sigmoid's slope is at most 1/4, so with usual weights three "
-        "quarters or more of the gradient are lost in every layer; tanh has slope 1 at zero and loses gradient when its "
-        "weights are too small or its units saturate.",
+        "quarters or more of the gradient are lost in every layer; tanh has slope 1 at zero and loses gradient when "
+        "its weights are too small or its units saturate.",
         "The layers near the input then receive almost no gradient. Under plain gradient descent they stay as they "
-        "were drawn, and everything above them has to learn from their random features, or from features that no longer "
-        "tell examples apart. Training becomes slow, or stays at the level of guessing. What a weight feels is the "
-        "gradient behind it times the signal before it: in the tanh network with small weights the one shrinks "
+        "were drawn, and everything above them has to learn from their random features, or from features that no "
+        "longer tell examples apart. Training becomes slow, or stays at the level of guessing. What a weight feels is "
+        "the gradient behind it times the signal before it: in the tanh network with small weights the one shrinks "
         "towards the input and the other towards the output, so that all layers move equally little. Adam divides "
         "the size of the gradient out, so that early layers move, if not always in a useful direction.",
         "Depth alone is not the cause: the factor per layer is. With a start that brings it close to one, the same "

@@ -43,9 +43,7 @@ VARIANCE = "variance of the weights over 2 / (n_in + n_out)"
 MEAN = "mean of the weights, in standard deviations"
 
 
-def spreads(
-    setting: Setting, cases: dict[str, tuple[str, float]] = SPREADS, scheme: str = "glorot_normal"
-) -> Measured:
+def spreads(setting: Setting, cases: dict[str, tuple[str, float]] = SPREADS, scheme: str = "glorot_normal") -> Measured:
     """The factor that one layer puts on the spread over examples, and on the gradient on the way back."""
     dataset = load("digits", seed=setting.seed)
     figures, signal, gradient = [], [], []

@@ -8,7 +8,9 @@ from typing import Literal
 
 from gainstage.records.rendering import Rendered
 
-__all__ = ["Answer", "Answers", "Bound", "Check", "Claim", "Evidence", "Figure", "Line", "Outcome", "Picture", "Verdict"]
+__all__ = [
+    "Answer", "Answers", "Bound", "Check", "Claim", "Evidence", "Figure", "Line", "Outcome", "Picture", "Verdict",
+]  # fmt: skip
 
 Verdict = Literal["holds", "holds under conditions", "does not hold"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import rich_click as click
 
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+Form = Literal["text", "json", "markdown"]
+
 
 @click.command("ask")
 @click.argument("question", required=False)
 @click.option("--all", "everything", is_flag=True, help="Answer all questions, one after the other.")
 @click.option("--quick", is_flag=True, help="A first look in seconds: fewer and shorter trainings.")
 @seed_option
+@click.option("--markdown", is_flag=True, help="Print a page of Markdown instead of text.")
 @json_option
 @traceback_option
-def command(question: str | None, everything: bool, quick: bool, seed: int, as_json: bool) -> None:
+def command(question: str | None, everything: bool, quick: bool, seed: int, markdown: bool, as_json: bool) -> None:
     """List seven classic questions on initialization, or answer them with experiments that run here and now.
 
     QUESTION is a number or a short name from the list. Every claim of an answer comes with measured figures, their
@@ -41,10 +44,13 @@ def command(question: str | None, everything: bool, quick: bool, seed: int, as_j
 
     if question and everything:
         raise InputError(f"Received both the question '{question}' and --all. Give one of them.")
+    if markdown and as_json:
+        raise InputError("Received both --markdown and --json. Give one of them.")
+    form: Form = "json" if as_json else "markdown" if markdown else "text"
     if everything:
-        _show([_answer(entry, seed, quick) for entry in QUESTIONS], as_json, several=True)
+        _show([_answer(entry, seed, quick) for entry in QUESTIONS], form, several=True)
     elif question:
-        _show([_answer(find(question), seed, quick)], as_json, several=False)
+        _show([_answer(find(question), seed, quick)], form, several=False)
     elif as_json:
         entries = [asdict(entry) for entry in QUESTIONS]
         click.echo(json.dumps({"schema_version": 1, "kind": "questions", "questions": entries}, indent=2))
@@ -62,12 +68,18 @@ def _answer(entry: Entry, seed: int, quick: bool) -> Answer:
         return answer(open_question(entry), Setting(seed, quick, report))
 
 
-def _show(answers: list[Answer], as_json: bool, *, several: bool) -> None:
+def _show(answers: list[Answer], form: Form, *, several: bool) -> None:
     from gainstage.records import Answers
     from gainstage.report import dumps, text
+    from gainstage.report.markdown import answers_markdown
 
-    record = Answers(tuple(answers)) if several else answers[0]
-    if as_json:
-        click.echo(dumps(record))
-    else:
-        text.print_to(console(), record)
+    page = Answers(tuple(answers))
+    record = page if several else answers[0]
+    match form:
+        case "json":
+            click.echo(dumps(record))
+        case "markdown":
+            title = "Seven questions on weight initialization" if several else "A question on weight initialization"
+            click.echo(answers_markdown(page, title), nl=False)
+        case "text":
+            text.print_to(console(), record)

@@ -119,7 +119,7 @@ def _alike(*values: float) -> tuple[str, ...]:
     width, largest = max(values) - min(values), max(map(abs, values))
     if not 1e-3 <= largest < 1e4:
         return tuple(f"{value:.3g}" for value in values)
-    decimals = min(max(1 - math.floor(math.log10(width / 2)), 0), 6) if width > 0 else 3
+    decimals = min(max(1 - math.floor(math.log10(width / 2)), 0), 4) if width > 0 else 3
     return tuple(f"{value:.{decimals}f}" for value in values)
 
 
