@@ -48,6 +48,7 @@ _CARRY = frozenset(
         Operation.NORMALIZATION,
         Operation.SCALE,
         Operation.OFFSET,
+        Operation.MULTIPLY,
     }
 )
 

@@ -37,6 +37,8 @@ _STRICTEST = (
 )
 _QUIET = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.DROPOUT, Operation.MASK})
 _SHAPING = _QUIET | {Operation.POOLING, Operation.RESAMPLE, Operation.REDUCTION}
+_CARRIED = frozenset({Operation.RESHAPE, Operation.DROPOUT})
+_OPENING = frozenset({"sigmoid", "hardsigmoid"})
 _TO_OUTPUT = _SHAPING | {Operation.SOFTMAX, Operation.ACTIVATION}
 _PROJECTED = _QUIET | {Operation.NORMALIZATION, Operation.ADD, Operation.MULTIPLY, Operation.CONCATENATION}
 
@@ -125,14 +127,19 @@ def _before_norm(graph: SignalGraph, node: Node) -> bool:
 
 
 def _is_gate(graph: SignalGraph, node: Node) -> bool:
-    """Whether the output, through an activation, multiplies another signal."""
-    activations = nearest_after(graph, node.index, lambda n: n.operation is Operation.ACTIVATION, through=_QUIET)
-    return any(
-        nearest_after(
-            graph, a, lambda n: n.operation is Operation.MULTIPLY, through={Operation.RESHAPE, Operation.DROPOUT}
-        )
-        for a in activations
-    )
+    """Whether the output, through an activation, multiplies another signal.
+
+    Where that one comes out of an activation too, the gate is the one that opens and closes.
+    """
+    for index in nearest_after(graph, node.index, _is(Operation.ACTIVATION), through=_QUIET):
+        for product in nearest_after(graph, index, _is(Operation.MULTIPLY), through=_CARRIED):
+            sides = (
+                nearest_before(graph, i, _is(Operation.ACTIVATION), through=_CARRIED)
+                for i in graph.nodes[product].inputs
+            )
+            if not all(sides) or graph.nodes[index].function in _OPENING:
+                return True
+    return False
 
 
 def _attention_roles(graph: SignalGraph) -> dict[int, Role]:
