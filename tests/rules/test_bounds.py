@@ -63,6 +63,13 @@ def test_gradients_before_a_normalisation_count_times_what_it_divides_out():
     assert severity("GS202", compensated) is None
 
 
+def test_no_new_weights_are_proposed_where_a_normalisation_divides_their_scale_out():
+    grows = {"gradient": lambda i: 1.21**-i}
+    normed = rules.get("GS202").judge(chain(60, norm="batch_norm", **grows).profile())
+    plain = rules.get("GS202").judge(chain(60, **grows).profile())
+    assert [f.remedy.action for f in (*normed, *plain)] == ["edit", "initialize"]
+
+
 def test_signal_and_weights_must_agree_that_the_gradient_drifts():
     # Homogeneous networks: the signal's gradient falls as the level rises, and every weight gets the same.
     flat = chain(12, gradient=lambda i: 0.1 ** (12 - i), relative=1e-3).profile()
@@ -132,6 +139,14 @@ def test_silent_units_are_judged_against_chance():
     assert severity("GS105", dead(6)) is None  # a tenth of 64
     assert severity("GS105", dead(58)) is Severity.ERROR
     assert severity("GS105", dead(WIDTH, 1.0)) is Severity.ERROR
+
+
+def test_units_that_a_shift_silences_are_not_excused_by_the_correlation_it_causes():
+    by_chance = dead(30, 0.95)
+    assert severity("GS105", by_chance) is None
+    first, *others = by_chance.nodes
+    shifted = dataclasses.replace(first, forward=dataclasses.replace(first.forward, mean=-0.6))
+    assert severity("GS105", dataclasses.replace(by_chance, nodes=(shifted, *others))) is Severity.WARNING
 
 
 @pytest.mark.parametrize(

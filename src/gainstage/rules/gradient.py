@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from gainstage.graph import Parameter, Role
-from gainstage.records import ParameterProfile, Profile, Remedy, Severity
+from gainstage.graph import Role
+from gainstage.records import Profile, Remedy, Severity
 from gainstage.rules.cause import drift_in_words
-from gainstage.rules.flow import closed_nodes, leads_on, scores, zero_nodes
+from gainstage.rules.flow import closed_nodes, leads_on
 from gainstage.rules.layers import Layer, layers
 from gainstage.rules.need import need_backward
 from gainstage.rules.remedies import edit, initialize
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.trend import BADLY, HOPELESS, Trend, trend
-from gainstage.rules.words import figure, listed, place
+from gainstage.rules.words import figure, place
 
 __all__: list[str] = []
 
@@ -144,8 +144,7 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
     start, end = (at.measured.backward.norm if at.measured.backward is not None else math.nan for at in (high, low))
     evidence = (
         f"The norm of the gradient {verb} from {figure(start)} at '{high.name}' to {figure(end)} at '{low.name}': a "
-        "factor "
-        f"of {figure(1 / found.factor)} a layer over {len(found.points)} layers."
+        f"factor of {figure(1 / found.factor)} a layer over {len(found.points)} layers."
     )
     return Fault(
         Severity.ERROR if abs(found.decades) >= HOPELESS else Severity.WARNING,
@@ -153,157 +152,19 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
         evidence,
         10**-found.decades,
         10.0 ** -math.copysign(BADLY, found.decades),
-        drift_in_words(profile, [layer for layer in chain if not layer.forgiven] or chain, "backward"),
-        _remedy(chain, verb),
+        *_cause_and_remedy(profile, chain),
         first.node,
     )
 
 
-def _remedy(chain: Sequence[Layer], verb: str) -> Remedy:
-    """New weights; but normalisations that follow every layer divide their scale out, and multiply the gradient."""
-    if verb == "grows" and 2 * sum(layer.forgiven for layer in chain) > len(chain):
-        return edit(
-            "Add skips around the normalised layers: no weights help, since the normalisation divides their scale out.",
-            "x = x + block(x)",
-        )
-    return initialize("Draw the weights with the gain that holds the gradient at the level that arrives.")
-
-
-@rule("GS203", "A weight's gradient is exactly zero")
-def zero_gradient(profile: Profile) -> Iterator[Fault]:
-    """The loss does not depend on a weight at all, and nothing in the design says so.
-
-    What it does:
-    Looks for trainable weights whose gradient is zero in every element. Explained zeros are left out: behind the
-    weight, every way to the loss passes a weight or a scale that starts at zero while the input still reaches the loss
-    around it (residual branches, LoRA, a zero output layer); recurrent weights and what moves attention scores alone;
-    and weights that got no data.
-
-    Why it matters:
-    Such a weight does not move, in this step or the next, unless something else revives it.
-
-    Null hypothesis:
-    A gradient is a sum over examples of products; that all are exactly zero has a cause: dead units in between, a
-    saturation that rounds to zero, underflow, a constant output.
-
-    Bound and where it comes from:
-    Exactly zero. One weight is a warning, more than half of them an error.
-
-    Example:
-    A network whose only hidden layer is dead: the gradient of every weight before it is zero.
-
-    Remedy:
-    Cure what stands in between; where it is a matter of weights:
-
-        import gainstage as gs
-
-        gs.initialize(model, batch=x)
-
-    Reference:
-    Zhang, Dauphin and Ma 2019 (Fixup) and Hu et al. 2021 (LoRA) for zeros by design.
-    """
-    need_backward(profile)
-    graph, zeros = profile.graph, zero_nodes(profile)
-    weights = [(profile.parameter(p), p) for p in profile.parameters]
-    weights = [(q, p) for q, p in weights if q.trainable and q.role.is_kernel and p.gradient is not None]
-    silent = [(q, p) for q, p in weights if _is_zero(p) and not _by_design(profile, q, zeros)]
-    if not silent:
-        return
-    names = [q.path for q, _ in silent]
-    node = graph.nodes[silent[0][0].nodes[0]]
-    yield Fault(
-        Severity.ERROR if 2 * len(silent) > len(weights) else Severity.WARNING,
-        place(node),
-        f"The gradient of {len(silent)} of {len(weights)} weights is zero in every element: {listed(names)}.",
-        float(len(silent)),
-        0.0,
-        "Between these weights and the loss everything is flat: dead or saturated units, underflow, or an output that "
-        "does not depend on them.",
-        initialize("Draw the weights anew, so that a gradient passes."),
-        node.index,
+def _cause_and_remedy(profile: Profile, chain: Sequence[Layer]) -> tuple[str, Remedy]:
+    """New weights, unless normalisations divide their scale out again and multiply the gradient by themselves."""
+    free = [layer for layer in chain if not layer.forgiven]
+    if 2 * len(free) >= len(chain):
+        remedy = initialize("Draw the weights with the gain that holds the gradient at the level that arrives.")
+        return drift_in_words(profile, free, "backward"), remedy
+    return (
+        "A normalisation behind every layer divides the scale of its weights out, so no weights help: normalising and "
+        "the activation multiply the gradient (batch normalisation and relu by 1.21 a layer), and nothing goes around.",
+        edit("Let a skip go around every few normalised layers.", "x = x + self.block(x)"),
     )
-
-
-def _is_zero(measured: ParameterProfile) -> bool:
-    gradient = measured.gradient
-    return gradient is not None and gradient.count > 0 and gradient.second_moment == 0 and gradient.finite
-
-
-def _by_design(profile: Profile, parameter: Parameter, zeros: frozenset[int]) -> bool:
-    graph = profile.graph
-    if parameter.role in (Role.QUERY, Role.KEY, Role.RECURRENT) or not parameter.nodes:
-        return True
-    if all(0 in graph.nodes[i].shape or _silent(profile, i) for i in parameter.nodes):
-        return True
-    open_ = leads_on(graph, scores(graph))
-    if not any(i in open_ for i in parameter.nodes):
-        return True  # it moves attention scores alone, which may all move together
-    heads = {i for p in graph.parameters if p.role is Role.HEAD for i in p.nodes}
-    around = leads_on(graph, zeros - heads)
-    open_ = leads_on(graph, zeros)
-    return any(i in around for i in graph.inputs) and not any(i in open_ for i in parameter.nodes)
-
-
-def _silent(profile: Profile, index: int) -> bool:
-    """Whether a node gave nothing but zeros."""
-    at = profile.by_node.get(index)
-    return at is not None and at.forward.second_moment == 0
-
-
-@rule("GS204", "A parameter gets no gradient")
-def detached(profile: Profile) -> Iterator[Fault]:
-    """A trainable parameter is not connected to the loss.
-
-    What it does:
-    Lists trainable parameters that this run did not use, those whose output the loss does not see, and those that lead
-    to the loss while no gradient comes back.
-
-    Why it matters:
-    An optimizer leaves them as they are. For a part of the model that another input uses that is right; where the
-    gradient is cut by detach, no_grad or a conversion, that part silently does not train.
-
-    Null hypothesis:
-    A trainable parameter that takes part in the loss gets a gradient, if a small one.
-
-    Bound and where it comes from:
-    None: it is a question of structure. A cut gradient is a warning, unused parameters are a note.
-
-    Example:
-    y = self.head(self.body(x).detach()): the body is used and does not train.
-
-    Remedy:
-    Remove the detach; where it is meant, say so:
-
-        model.body.requires_grad_(False)
-
-    Reference:
-    PyTorch, Autograd mechanics.
-    """
-    need_backward(profile)
-    graph = profile.graph
-    waiting = [q for p in profile.parameters if p.gradient is None and (q := profile.parameter(p)).trainable]
-    open_ = leads_on(graph)
-    cut = [q for q in waiting if any(i in open_ for i in q.nodes)]
-    if cut:
-        names = [q.path for q in cut]
-        yield Fault(
-            Severity.WARNING,
-            place(graph.nodes[cut[0].nodes[0]]),
-            f"{len(cut)} trainable parameters lead to the loss and get no gradient: {listed(names)}.",
-            float(len(cut)),
-            0.0,
-            "The way back is cut: detach, no_grad, .data, or a conversion to whole numbers stands in between.",
-            edit("Let the gradient through, or declare these parameters frozen.", "part.requires_grad_(False)"),
-            cut[0].nodes[0],
-        )
-    idle = [q.path for q in graph.unreached if q.trainable] + [q.path for q in waiting if q not in cut]
-    if idle:
-        yield Fault(
-            Severity.NOTE,
-            "",
-            f"{len(idle)} trainable parameters do not take part in this loss: {listed(idle)}.",
-            float(len(idle)),
-            0.0,
-            "This input does not use them, or what they compute is not part of the loss.",
-            edit("Nothing, if other inputs use them; else remove them or freeze them.", "part.requires_grad_(False)"),
-        )

@@ -58,8 +58,7 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
             Severity.WARNING,
             place(node),
             f"{node.function or 'softmax'} over {size} units feeds another layer; its outputs are {figure(1 / size)} "
-            "on "
-            f"average.{spread}",
+            f"on average.{spread}",
             1 / size,
             1.0,
             "A softmax makes its units share a sum of one, so the signal and its gradient shrink with their number.",

@@ -210,8 +210,7 @@ def sigmoid_with_classes(profile: Profile) -> Iterator[Fault]:
         Severity.WARNING,
         path,
         f"A sigmoid stands between the output layer and a loss over {output.units} exclusive classes; as logits its "
-        "values "
-        f"keep the loss above {figure(floor)}.",
+        f"values keep the loss above {figure(floor)}.",
         floor,
         0.0,
         "A sigmoid treats every unit on its own; the loss compares the units of one example.",

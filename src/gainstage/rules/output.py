@@ -91,14 +91,12 @@ def _why_above(profile: Profile, loss: LossFacts) -> str:
     if loss.kind in CLASSES and output is not None and output.spread_within is not None:
         return (
             f"The logits of an example differ by {figure(output.spread_within)} (spread over classes), which alone "
-            "adds "
-            f"about {figure(output.spread_within**2 / 2)} nats: the model is sure of something it has not seen."
+            f"adds about {figure(output.spread_within**2 / 2)} nats: the model is sure of something it has not seen."
         )
     if loss.kind in ("mse", "l1", "huber") and output is not None and target is not None and output.mean is not None:
         return (
             f"The targets have mean {figure(target.mean)} and spread {figure(target.spread)}; the output starts at "
-            "mean "
-            f"{figure(output.mean)} and spread {figure(output.spread or 0.0)}."
+            f"mean {figure(output.mean)} and spread {figure(output.spread or 0.0)}."
         )
     return "The output starts far from what a constant guess would be."
 
@@ -156,7 +154,7 @@ def large_head(profile: Profile) -> Iterator[Fault]:
         f"{figure(spread**2 / 2)} nats to log C = {figure(uniform)}; the loss is {figure(loss.value)}.",
         spread,
         frozen if spread > frozen else math.sqrt(2 * (ABOVE - 1) * uniform),
-        _why_large(head),
+        _why_large(profile, head),
         _smaller_head(profile),
         head.node.index if head is not None else output.node,
     )
@@ -166,14 +164,17 @@ def _head(profile: Profile) -> Layer | None:
     return next((layer for layer in reversed(layers(profile)) if layer.role is Role.HEAD), None)
 
 
-def _why_large(head: Layer | None) -> str:
+def _why_large(profile: Profile, head: Layer | None) -> str:
     if head is None or not head.gain:
         return "The output layer multiplies what arrives by too much."
+    for use in head.node.uses_of("bias"):
+        bias = profile.by_path.get(use.parameter)
+        if bias is not None and bias.weight.spread > 0.7 * head.measured.forward.spread:  # half of the variance
+            return f"The bias '{use.parameter}' has a spread of {figure(bias.weight.spread)} over the classes."
     arrives = head.measured.forward.rms / head.gain
     return (
         f"The weights of '{head.name}' have {figure(head.gain)} times the spread 1/√fan_in, and what they read has a "
-        "level "
-        f"(root mean square) of about {figure(arrives)}."
+        f"level (root mean square) of about {figure(arrives)}."
     )
 
 
