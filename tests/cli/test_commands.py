@@ -275,3 +275,26 @@ def test_a_page_is_written_beside_the_text(run, tmp_path):
     outcome = run("check", "mlp:16x16x4", "--html", str(page))
     assert outcome.code == 0
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_init_emits_code_that_runs_without_gainstage(run):
+    result = run("init", "mlp:16x32x32x4,act=sigmoid", "--emit-code")
+    assert (result.code, result.err) == (0, "")
+    names: dict[str, object] = {}
+    exec(compile(result.out, "emitted.py", "exec"), names)
+    assert "import gainstage" not in result.out
+    assert callable(names["initialize"])
+    assert run("init", "mlp:16x32x4", "--emit-code", "--json").code == 2
+
+
+@pytest.mark.parametrize("recipe", ["lsuv", "mup"])
+def test_init_takes_the_recipes_of_the_literature(run, recipe):
+    result = run("init", "mlp:16x32x32x4", "--scheme", recipe, "--dry-run", "--json")
+    assert result.code == 0, result.err
+    assert loads(result.out, Plan).scheme == recipe
+
+
+def test_init_says_what_a_recipe_lacks(run):
+    result = run("init", "mlp:16x32x4", "--scheme", "fixup", "--dry-run")
+    assert result.code == 2
+    assert "residual branches" in result.err

@@ -24,6 +24,10 @@ __all__ = ["command"]
 @branch_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the weights here: .safetensors, .pt or .pth.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@click.option(
+    "--emit-code", is_flag=True,
+    help="Print a function in plain PyTorch, without gainstage, that sets the same spreads, instead of the plan.",
+)  # fmt: skip
 @json_option
 def command(
     request: Request,
@@ -32,6 +36,7 @@ def command(
     branch_start: BranchStart,
     out: Path | None,
     dry_run: bool,
+    emit_code: bool,
     as_json: bool,
 ) -> None:
     """Initialize a model, write its weights, print the plan they follow.
@@ -43,9 +48,15 @@ def command(
     \b
         gainstage init mlp:784x128x10 --scheme he_normal --out weights.safetensors
         gainstage init mypackage.nets:build --input 3,32,32 --override 'head.*=zeros' --out net.pt
+        gainstage init hf:gpt2,n_layer=2 --emit-code > initialize.py
     """  # noqa: D301
-    if out is None and not dry_run:
-        raise InputError("Where to? Give --out weights.safetensors, or --dry-run to see the plan only.")
+    if out is None and not (dry_run or emit_code):
+        raise InputError(
+            "Where to? Give --out weights.safetensors, --dry-run to see the plan only, or --emit-code for a function."
+        )
+    if emit_code and as_json:
+        raise InputError("--emit-code prints Python and --json prints JSON; choose one.")
+    from gainstage.backends.torch.emit import emit
     from gainstage.backends.torch.save import save_weights, usable_path
     from gainstage.cli.subject import parse_overrides, prepare
     from gainstage.report import json, text
@@ -60,7 +71,9 @@ def command(
         planned = carry_out(
             subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
         )
-    if as_json:
+    if emit_code:
+        click.echo(emit(planned), nl=False)
+    elif as_json:
         click.echo(json.dumps(planned, indent=2))
     else:
         text.print_to(console(), planned)
