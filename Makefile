@@ -47,7 +47,7 @@ $(VENV)/.installed-dev: $(SOURCES) | $(BIN)/python
 	@touch $@ $(VENV)/.installed-demo $(VENV)/.installed-test
 
 demo: $(VENV)/.installed-demo
-	@OMP_NUM_THREADS=$(JOBS) $(BIN)/gainstage demo $(ARGS)
+	@$(BIN)/gainstage demo $(ARGS)
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS) $(ARGS)

@@ -11,6 +11,7 @@ from typing import Any
 from gainstage.backends.torch.build import mlp
 from gainstage.backends.torch.inputs import labelled_batch
 from gainstage.backends.torch.objectives import loss_function
+from gainstage.backends.torch.probes import one_thread
 from gainstage.backends.torch.train import train
 from gainstage.data import Dataset, load
 from gainstage.records import Diagnosis, Fixed, Plan, TrainingCurve
@@ -105,6 +106,7 @@ def _silent(stage: str, done: int, total: int) -> None:
     """Nobody is watching."""
 
 
+@one_thread()  # nets this small lose more to threads than they gain
 def deep(
     data: str = "digits",
     *,
@@ -142,6 +144,7 @@ def deep(
     return DeepDemo(dataset.source, examples, sizes, "sigmoid", before, fixed, after)
 
 
+@one_thread()
 def classic(
     data: str = "mnist", *, width: int = 128, steps: int = 600, seed: int = 0, progress: Progress = _silent
 ) -> ClassicDemo:
