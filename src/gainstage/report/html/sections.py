@@ -185,5 +185,4 @@ def _measurement(profile: Profile) -> str:
         f"{source.kind.capitalize()} with {source.framework} on {source.device} in {source.dtype}, "
         f"batch {shape_text(source.batch)}, {source.detail} detail."
     )
-    notes = "".join(paragraph(f"{note.code} {note.message}", "soft") for note in profile.notes)
-    return heading(2, "How it was measured") + paragraph(told) + notes
+    return heading(2, "How it was measured") + paragraph(told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gainstage.records import Change, Diagnosis, Finding, Fixed, Profile, Severity, Unjudged
 from gainstage.report.text.depth import add_depth, add_depth_before_and_after
@@ -41,7 +41,7 @@ def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     add_depth(page, diagnosis.profile)
     page.blank()
     _add_unjudged(page, diagnosis.unjudged)
-    add_measurement(page, diagnosis.profile)
+    add_measurement(page, diagnosis.profile, diagnosis.findings)
 
 
 def add_fixed(page: Page, fixed: Fixed) -> None:
@@ -63,7 +63,7 @@ def add_fixed(page: Page, fixed: Fixed) -> None:
         page.blank()
         _add_findings(page, fixed.after)
     _add_unjudged(page, fixed.after.unjudged)
-    add_measurement(page, fixed.after.profile)
+    add_measurement(page, fixed.after.profile, fixed.after.findings)
 
 
 def _add_findings(page: Page, diagnosis: Diagnosis) -> None:
@@ -148,8 +148,8 @@ def _add_unjudged(page: Page, unjudged: tuple[Unjudged, ...]) -> None:
     page.field("Not judged", "; ".join(told) + (f"; and {count(left, 'other rule')}." if left else "."), indent=0)
 
 
-def add_measurement(page: Page, profile: Profile) -> None:
-    """How the figures came about, in one sentence; doubts about them each on a line."""
+def add_measurement(page: Page, profile: Profile, told: Iterable[Finding] = ()) -> None:
+    """How the figures came about, in one sentence; doubts that no finding has told yet, each on a line."""
     source, task = profile.source, profile.task
     batch = shape_text(source.batch) if source.batch else "unknown"
     parts = [f"{source.framework}, {source.device}, {source.dtype}", f"batch {batch}"]
@@ -164,6 +164,9 @@ def add_measurement(page: Page, profile: Profile) -> None:
     parts.append(count(len(profile.graph.parameters), "parameter array"))
     label = "Measured" if source.kind == "measured" else "Predicted"
     page.field(label, page.words("; ".join(parts) + "."), indent=0)
+    codes = {finding.code for finding in told}
     for note in profile.notes:
+        if note.code in codes:
+            continue
         where = f" ({elide(note.path, 40)})" if note.path else ""
         page.field(note.code, page.words(f"{note.message}{where}"), style="bold cyan", indent=0)
