@@ -46,12 +46,9 @@ def trace(model: nn.Module, inputs: Any, target: Any = None, *, loss: LossFuncti
     """
     model = materialised(unwrap(model), inputs)
     batch = prepare(inputs, model, target)
-    if any(t.is_meta for t in model.parameters()):
-        meta = batch.map(lambda t: t.to("meta"))
-        with preserved(model):
-            return observe(model, meta, target=_to_meta(target), loss=loss).graph
     failure: Exception | None = None
-    attempts: tuple[Callable[..., SignalGraph], ...] = (_trace_fake, _trace_real)
+    memoryless = any(t.is_meta for t in model.parameters())
+    attempts: tuple[Callable[..., SignalGraph], ...] = (_trace_fake, _trace_meta if memoryless else _trace_real)
     for attempt in attempts:
         try:
             return attempt(model, batch, target, loss)
@@ -121,13 +118,28 @@ def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction 
 
         def fake(tensor: torch.Tensor) -> torch.Tensor:
             if id(tensor) not in made:
-                made[id(tensor)] = mode.from_tensor(tensor, static_shapes=True)
+                # What has no device is given one: models ask tensors of the CPU for more than they ask meta ones.
+                made[id(tensor)] = (
+                    _on_cpu(mode, tensor) if tensor.is_meta else mode.from_tensor(tensor, static_shapes=True)
+                )
             return made[id(tensor)]
 
         tensors = {n: fake(t) for n, t in (*model.named_parameters(), *model.named_buffers())}
         labels = fake(target) if isinstance(target, torch.Tensor) else target
         with _reparametrize_module(model, tensors, tie_weights=True):
             return observe(model, batch.map(fake), target=labels, loss=loss).graph
+
+
+def _on_cpu(mode: FakeTensorMode, tensor: torch.Tensor) -> torch.Tensor:
+    with mode:
+        made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
+        made = made.requires_grad_(tensor.requires_grad)
+    return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+
+
+def _trace_meta(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
+    with preserved(model):
+        return observe(model, batch.map(lambda t: t.to("meta")), target=_to_meta(target), loss=loss).graph
 
 
 def _trace_real(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
