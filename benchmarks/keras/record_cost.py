@@ -59,8 +59,10 @@ def main(name="ResNet50", batch="8", pixels="128"):
     run = plain_pass(model, x, y)
     if keras.config.backend() != "jax":
         run()  # the first pass of a process is slower
-    plain = min(seconds(run) for _ in range(1 if keras.config.backend() == "jax" else 3))
-    traced, measured = seconds(lambda: trace(model, x)), seconds(lambda: record(model, x, y, loss="mse"))
+    repeats = range(1 if keras.config.backend() == "jax" else 3)
+    plain = min(seconds(run) for _ in repeats)
+    traced = min(seconds(lambda: trace(model, x)) for _ in repeats)
+    measured = min(seconds(lambda: record(model, x, y, loss="mse")) for _ in repeats)
     print(f"{name} on {keras.config.backend()}, {batch} images of {pixels} x {pixels} pixels")
     print(f"one plain pass forward and backward {plain:.2f} s")
     print(f"trace {traced / plain:.2f} of it, trace and record {measured / plain:.2f} of it")
