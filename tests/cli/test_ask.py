@@ -15,7 +15,7 @@ def test_without_a_question_it_lists_all_and_runs_nothing(run) -> None:
     assert [q["slug"] for q in document["questions"]] == [entry.slug for entry in QUESTIONS]
 
 
-def test_one_answer_as_json_and_as_markdown(run) -> None:
+def test_one_answer_as_json(run) -> None:
     answered = run("ask", "xavier", "--quick", "--seed", "3", "--json")
     document = json.loads(answered.out)
     assert (answered.code, document["kind"], document["record"]["seed"]) == (0, "answer", 3)

@@ -23,7 +23,7 @@ finally:
     "words",
     [
         ["--help"], ["--version"], ["check", "--help"], ["demo", "--help"], ["rule"], ["rule", "GS201"],
-        ["rule", "--json"], ["gain", "gelu"], ["gain", "relu", "--json"],
+        ["rule", "--json"], ["ask"], ["ask", "--json"], ["gain", "gelu"], ["gain", "relu", "--json"],
     ],
     ids=" ".join,
 )  # fmt: skip
