@@ -127,8 +127,8 @@ QUESTION = Question(
         "of the signal, which is why He's rule doubles the variance.",
         "For sigmoid two assumptions fail: its slope at zero is 1/4, so every layer takes three quarters of the "
         "differences between examples and of the gradient; and its output has mean 1/2, which every layer above "
-        "turns into an offset. A gain of 4 alone therefore does not do: it also multiplies the offset and drives units "
-        "into saturation. Gain 4 together with a bias of −½ Σw, which takes the mean off, does.",
+        "turns into an offset. A gain of 4 alone therefore is not reliable: it also multiplies the offset and drives "
+        "units into saturation. Gain 4 together with a bias of −½ Σw, which takes the mean off, does.",
     ),
     studies=(
         Study("the weights themselves", variance, (

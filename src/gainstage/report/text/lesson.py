@@ -58,7 +58,7 @@ def add_answer(page: Page, answer: Answer) -> None:
 
 
 def summary_line(answer: Answer) -> str:
-    """What the figures are of."""
+    """What the figures are of, and what the brackets mean."""
     look = "a quick look (fewer and shorter trainings; leave out --quick for figures worth quoting)"
     took = f", {answer.seconds:.0f} s" if math.isfinite(answer.seconds) else ""
     return (
