@@ -2,6 +2,7 @@
 #
 #   make demo    the main job on real data: a network that does not train, why, the cure, before and after
 #   make test    the tests and every example in the docstrings
+#   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
@@ -19,7 +20,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check format bench zoo clean
+.PHONY: help demo test test-keras check format bench zoo clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +42,11 @@ $(VENV)/.installed-test: $(SOURCES) | $(BIN)/python
 	@$(INSTALL) '.[test]'
 	@touch $@ $(VENV)/.installed-demo
 
+$(VENV)/.installed-keras: $(SOURCES) | $(BIN)/python
+	@echo "Installing into $(VENV): PyTorch, TensorFlow and JAX are large, so this takes some minutes."
+	@$(INSTALL) '.[test-keras]'
+	@touch $@ $(VENV)/.installed-demo $(VENV)/.installed-test
+
 $(VENV)/.installed-dev: $(SOURCES) | $(BIN)/python
 	@echo "Installing into $(VENV): PyTorch is large, so this takes a minute or more."
 	@$(INSTALL) '.[dev]'
@@ -51,6 +57,14 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS) $(ARGS)
+
+# Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
+test-keras: $(VENV)/.installed-keras
+	@for backend in tensorflow jax torch; do \
+		echo "== Keras on $$backend"; \
+		KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile \
+			tests/backends_keras src/gainstage/backends/keras $(ARGS) || exit 1; \
+	done
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
