@@ -20,6 +20,8 @@ from gainstage.theory import (
 
 __all__ = ["Arrival", "Levels"]
 
+_LEAST = 1e-12  # a weight a million times larger than usual would not mend what takes a signal down to this
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -155,9 +157,9 @@ def _point(function: Activation, depth: int) -> OperatingPoint | None:
 
 
 def _moments(function: Activation, level: float) -> GaussianMoments | None:
-    """What an activation makes of a level; None where that is nothing, or infinite."""
+    """What an activation makes of a level; None where that is next to nothing, or next to infinite."""
     try:
         moments = gaussian_moments(function, level)
     except GainstageError:
         return None
-    return moments if moments.variance > 0 else None
+    return moments if _LEAST < moments.variance / level < 1 / _LEAST else None

@@ -22,7 +22,7 @@ from gainstage.backends.torch.assemble import named_parameters
 from gainstage.backends.torch.axes import stride_at
 from gainstage.backends.torch.batch import prepare
 from gainstage.backends.torch.call import Draft
-from gainstage.backends.torch.moments import look_at, moments_of
+from gainstage.backends.torch.moments import look_at
 from gainstage.backends.torch.observe import observe
 from gainstage.backends.torch.preserve import preserved
 from gainstage.backends.torch.trace import unwrap
@@ -150,23 +150,20 @@ class _Pass:
 
     def _judge(self, draft: Draft, output: torch.Tensor, level: float) -> tuple[str, float]:
         """What keeps a signal from being divided by, or else the factor that brings it to its level."""
-        moments = moments_of(output)
+        stride = draft.example_stride
+        if stride is None and output.dim() and output.shape[0] == self.examples:
+            stride = stride_at(output.shape, 0)  # what was made equal for all has lost its example axis too
+        moments = look_at(output, self.examples, stride, extremes=False).moments
         measured = moments.second_moment
         if not 0 < measured < math.inf:
             return f"the signal arrived with a level of {measured:.3g}", 1.0
         factor = math.sqrt(level / measured)
         if not 1 / _TOO_FAR < factor < _TOO_FAR:
             return f"the signal arrived with a level of {measured:.3g}", 1.0
-        if draft.from_input and self._same_for_all(draft, output):
+        share = moments.example_share
+        if draft.from_input and self.examples > 1 and share is not None and share < _ROUNDING:
             return "the signal that arrives is the same for all examples", 1.0
         return "", factor
-
-    def _same_for_all(self, draft: Draft, output: torch.Tensor) -> bool:
-        stride = draft.example_stride
-        if stride is None and output.shape[0] == self.examples:  # what was made equal has lost its example axis too
-            stride = stride_at(output.shape, 0)
-        share = look_at(output, self.examples, stride, extremes=False).moments.example_share
-        return self.examples > 1 and share is not None and share < _ROUNDING
 
     # -- which weight, which bias ------------------------------------------------------------------------------------
 

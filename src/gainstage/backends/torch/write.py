@@ -21,6 +21,7 @@ from gainstage.streams import Stream
 
 __all__ = ["apply", "draw", "snapshot"]
 
+_KEPT = 1 << 24  # values of trial draws that are kept for the write: 64 MB
 _FORGET, _GATES = 1, 4  # PyTorch stacks an LSTM's gates as input, forget, cell, output
 
 
@@ -55,12 +56,13 @@ def apply(model: nn.Module, plan: Plan) -> None:
     to_write = [a for a in plan if a.scheme != "keep" and a.bias != "keep"]
     for assignment in to_write:
         _check(assignment, parameters, by_path)
-    _try_draws(to_write)
+    drawn = _try_draws(to_write, plan.seed)
     padding = _padding_rows(model)
     with torch.no_grad():
         for assignment in sorted(to_write, key=_depends_on_weights):
             parameter = parameters[assignment.parameter]
-            parameter.copy_(_values(assignment, parameters, by_path, plan.seed))
+            tried = drawn.pop(assignment.parameter, None)
+            parameter.copy_(_values(assignment, parameters, by_path, plan.seed, tried))
             if assignment.scale != 1.0:  # after the cast, as calibration did it: the same bytes in every dtype
                 parameter.mul_(assignment.scale)
             for row in padding.get(id(parameter), ()):
@@ -123,7 +125,8 @@ def _check(assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan:
         _check_weight(assignment, parameters, plan)
     elif assignment.bias == "measured" and len(assignment.values) != math.prod(assignment.shape):
         raise InputError(
-            f"'{assignment.parameter}' of shape {assignment.shape} cannot hold the {len(assignment.values)} values in the plan."
+            f"'{assignment.parameter}' of shape {assignment.shape} cannot hold the {len(assignment.values)} values in "
+            "the plan."
         )
     elif assignment.bias == "forget_one" and (parameter.dim() != 1 or parameter.numel() % _GATES):
         raise InputError(f"'{assignment.parameter}' of shape {assignment.shape} is not an LSTM's bias of four gates.")
@@ -183,18 +186,27 @@ def _check_weight(
         )
 
 
-def _try_draws(assignments: list[Assignment]) -> None:
-    """Let every scheme refuse a geometry while nothing is written yet; one draw for each kind of kernel."""
+def _try_draws(assignments: list[Assignment], seed: int) -> dict[str, NDArray[np.float32]]:
+    """Let every scheme refuse a geometry while nothing is written yet; one draw for each kind of kernel.
+
+    What was drawn is kept for the write, as long as it is little.
+    """
     kinds = {(a.scheme, a.kernel): a for a in assignments if a.bias is None and a.scheme != "match_norm"}
+    drawn: dict[str, NDArray[np.float32]] = {}
+    room = _KEPT
     for assignment in kinds.values():
         try:
-            values = draw(assignment, seed=0)
+            values = draw(assignment, seed)
         except GainstageError as error:
             raise InputError(f"'{assignment.parameter}' cannot be drawn. {error}") from error
         if not np.isfinite(values).all():
             raise InputError(
                 f"The scheme '{assignment.scheme}' drew values that are not finite for '{assignment.parameter}'."
             )
+        if values.size <= room:
+            drawn[assignment.parameter] = values
+            room -= values.size
+    return drawn
 
 
 # -- the values ------------------------------------------------------------------------------------------------------
@@ -205,15 +217,28 @@ def _depends_on_weights(assignment: Assignment) -> bool:
 
 
 def _values(
-    assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan: Mapping[str, Assignment], seed: int
+    assignment: Assignment,
+    parameters: Mapping[str, nn.Parameter],
+    plan: Mapping[str, Assignment],
+    seed: int,
+    tried: NDArray[np.float32] | None,
 ) -> Tensor:
-    """What is written, in the parameter's own shape; casting and moving are left to ``copy_``."""
+    """What is written, in the parameter's own shape; casting and moving are left to ``copy_``.
+
+    ``tried`` is what the scheme drew for it already.
+    """
     shape = assignment.shape
     if assignment.bias is not None:
         return _bias(assignment, parameters, plan, seed).reshape(shape)
     if assignment.scheme == "match_norm":
         return _norms(parameters[assignment.weight or ""], shape)
-    values = native(draw(assignment, seed), shape, _kernel(assignment), assignment.blocks, assignment.layout)
+    values = native(
+        draw(assignment, seed) if tried is None else tried,
+        shape,
+        _kernel(assignment),
+        assignment.blocks,
+        assignment.layout,
+    )
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
