@@ -27,3 +27,7 @@ def test_what_it_cannot_do_is_said(run) -> None:
     assert refused.code == 2
     assert run("ask", "1", "--all").code == 2
     assert run("ask", "1", "--json", "--markdown").code == 2
+
+
+def test_a_page_needs_a_question(run, tmp_path) -> None:
+    assert "--html needs a question" in run("ask", "--html", str(tmp_path / "answers.html")).err

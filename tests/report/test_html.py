@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from gainstage.errors import InputError
-from gainstage.records import Answers, Fixed
+from gainstage.records import Answer, Answers, Claim, Evidence, Fixed, Line, Picture
 from gainstage.report.html import html_page, save_html
 from gainstage.report.json import loads
 
@@ -122,3 +122,14 @@ def test_five_hundred_layers_stay_small(profile_of):
 
 def test_no_answers_is_a_page():
     assert Reader(html_page(Answers(()))).balanced
+
+
+def test_a_picture_of_an_answer_has_its_axes_the_right_way_round():
+    line = Line("loss", x=(0.0, 500.0), y=(2.0, 3.0))
+    claim = Claim("1.1", "It falls.", (), "")
+    evidence = Evidence(claim, (), (), "holds", picture=Picture("Loss", "step", "nats", (line,)))
+    answer = Answer(1, "loss", "Does it fall?", ("Yes.",), (evidence,), ("gainstage ask 1",), ())
+    page = html_page(answer)
+    chart = re.search(r"<svg.*?</svg>", page, re.DOTALL)[0]
+    below = re.findall(r'<text[^>]*text-anchor="middle"[^>]*>([^<]*)', chart)
+    assert "500" in below, below

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import rich_click as click
 
-from gainstage.cli.options import json_option, seed_option, traceback_option
-from gainstage.cli.output import console, progress
+from gainstage.cli.options import html_option, json_option, seed_option, traceback_option
+from gainstage.cli.output import console, progress, write_page
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,8 +29,17 @@ Form = Literal["text", "json", "markdown"]
 @seed_option
 @click.option("--markdown", is_flag=True, help="Print a page of Markdown instead of text.")
 @json_option
+@html_option
 @traceback_option
-def command(question: str | None, everything: bool, quick: bool, seed: int, markdown: bool, as_json: bool) -> None:
+def command(
+    question: str | None,
+    everything: bool,
+    quick: bool,
+    seed: int,
+    markdown: bool,
+    as_json: bool,
+    page: Path | None,
+) -> None:
     """List seven classic questions on initialization, or answer them with experiments that run here and now.
 
     QUESTION is a number or a short name from the list. Every claim of an answer comes with measured figures, their
@@ -38,19 +48,26 @@ def command(question: str | None, everything: bool, quick: bool, seed: int, mark
     \b
         gainstage ask
         gainstage ask 1 --quick
-        gainstage ask --all
+        gainstage ask --all --html answers.html
     """  # noqa: D301
     from gainstage.lessons import QUESTIONS, find
+    from gainstage.records import Answers
 
     if question and everything:
         raise InputError(f"Received both the question '{question}' and --all. Give one of them.")
     if markdown and as_json:
         raise InputError("Received both --markdown and --json. Give one of them.")
+    if page is not None and not (question or everything):
+        raise InputError("--html needs a question to answer. Give its number, or --all.")
     form: Form = "json" if as_json else "markdown" if markdown else "text"
     if everything:
-        _show([_answer(entry, seed, quick) for entry in QUESTIONS], form, several=True)
+        answers = [_answer(entry, seed, quick) for entry in QUESTIONS]
+        _show(answers, form, several=True)
+        write_page(page, Answers(tuple(answers)))
     elif question:
-        _show([_answer(find(question), seed, quick)], form, several=False)
+        single = _answer(find(question), seed, quick)
+        _show([single], form, several=False)
+        write_page(page, single)
     elif as_json:
         entries = [asdict(entry) for entry in QUESTIONS]
         click.echo(json.dumps({"schema_version": 1, "kind": "questions", "questions": entries}, indent=2))

@@ -127,7 +127,7 @@ def _evidence(evidence: Evidence) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    lines = [Series(line.label, line.y, line.x) for line in picture.lines]
+    lines = [Series(line.label, line.x, line.y) for line in picture.lines]
     x, y = picture.x_label, picture.y_label
     return figure(curves(lines, title=picture.title, x_label=x, y_label=y, log_y=picture.log_y, width=1000))
 

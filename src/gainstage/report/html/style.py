@@ -30,7 +30,7 @@ code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 details{margin:.8em 0}summary{cursor:pointer}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;vertical-align:top;padding:5px 10px 5px 0;border-bottom:1px solid var(--rule)}
-td.number,th.number{text-align:right}
+td.number,th.number{text-align:right;padding-right:20px}
 th button{all:unset;cursor:pointer;font-weight:600}th button:focus-visible{outline:2px solid var(--note)}
 th[aria-sort=ascending] button::after{content:' \\25B2'}th[aria-sort=descending] button::after{content:' \\25BC'}
 .filter{font:inherit;color:inherit;background:var(--raised);border:1px solid var(--rule);border-radius:4px;
