@@ -36,7 +36,7 @@ def transformer() -> Case:
         n_layer=12, n_embd=384, n_head=6, vocab_size=8192, n_positions=256, bos_token_id=0, eos_token_id=0
     )
     config.use_cache = False
-    return GPT2LMHeadModel(config), {"input_ids": torch.randint(0, 8192, (8, 256))}
+    return GPT2LMHeadModel(config), {"input_ids": torch.randint(0, 8192, (16, 256))}
 
 
 def seconds(run: Callable[[], object]) -> float:
