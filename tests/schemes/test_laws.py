@@ -56,7 +56,7 @@ FIXED = {"identity": None, "zeros": 0.0, "ones": 0.0, "constant": 0.0}
 
 KURTOSIS = {"normal": 3.0, "uniform": 1.8, "truncated_normal": 3 + float(scipy.stats.truncnorm(-2, 2).stats("k"))}
 DISTRIBUTION = {name: distribution for name, (distribution, _) in INDEPENDENT.items()} | dict.fromkeys(
-    FRAMEWORK_FANS, "uniform"
+    sorted(FRAMEWORK_FANS), "uniform"
 )
 
 
