@@ -363,3 +363,11 @@ def test_a_forward_that_raises_is_a_model_error():
         backend.calibrate(model, plan, torch.randn(2, 4))
     with pytest.raises(gs.GainstageError, match="raised RuntimeError"), untouched(model):
         gs.initialize(model, batch=np.zeros((2, 4), np.float32))
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.3), nn.Dropout1d(0.3)])
+def test_a_dropout_made_of_a_random_mask_shows_its_share(layer):
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), layer, nn.Linear(8, 2))
+    graph = gs.trace(model, torch.ones(4, 3, 8))
+    shares = [dict(n.settings)["p"] for n in graph.nodes if n.operation is Operation.DROPOUT]
+    assert shares == pytest.approx([0.3])

@@ -69,7 +69,8 @@ def pointwise(call: Call) -> Draft | None:
     if len(signals) >= 2:
         return draft_of(call, Operation.UNKNOWN)
     if call.name in _MULTIPLICATIVE and any(v.random for v in statics):
-        return draft_of(call, Operation.DROPOUT)
+        keep = next((v.keep for v in statics if v.keep is not None), None)
+        return draft_of(call, Operation.DROPOUT, settings=() if keep is None else (("p", 1 - keep),))
     if call.name in _ADDITIVE:
         return draft_of(call, Operation.OFFSET, uses=_static_uses(call, "bias"), settings=_scalar(call, "other"))
     if call.name in _MULTIPLICATIVE and not _divides_by_signal(call):

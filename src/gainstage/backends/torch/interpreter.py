@@ -227,12 +227,14 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Value | None:
         """The value of an output that needs no node: constants, what derives from parameters, and moved signals."""
         if name in table.CREATION:
-            return Value(random=name in table.RANDOM)
+            return Value(random=name in table.RANDOM, keep=_share_of_ones(name, args))
         signals = [v for v in before if v.node is not None]
         if not signals:
             if _enters(name, before, out, self._examples):
                 return None
-            return Value(derivations=join(before, name), random=any(v.random for v in before) or name in table.RANDOM)
+            keep = next((v.keep for v in before if v.keep is not None), None)
+            random = any(v.random for v in before) or name in table.RANDOM
+            return Value(derivations=join(before, name), random=random, keep=keep)
         if name in table.TRANSPARENT and before and before[0].node is not None:
             order = order_of(name, args, operands[0].dim())
             shape, source = tuple(operands[0].shape), before[0]
@@ -268,6 +270,13 @@ def _axes_of(
     if draft.operation is Operation.INPUT:  # learned, and the same for every example
         return stride_at(out.shape, 0), out.dim() - 1
     return stride, unit
+
+
+def _share_of_ones(name: str, args: tuple[Any, ...]) -> float | None:
+    """The probability that a mask is drawn with."""
+    if name != "bernoulli" or len(args) < 2 or not isinstance(args[1], (int, float)):
+        return None
+    return float(args[1])
 
 
 def _enters(name: str, before: list[Value], out: torch.Tensor, examples: int) -> bool:

@@ -37,6 +37,7 @@ class Value:
         from_input: it depends on the model's input.
         example_stride: where the examples are, see ``axes``.
         unit_axis: the axis that runs over units (features, channels).
+        keep: the share of ones, where they are zeros and ones (the mask of a dropout).
     """
 
     node: int | None = None
@@ -46,6 +47,7 @@ class Value:
     from_input: bool = False
     example_stride: int | None = None
     unit_axis: int | None = None
+    keep: float | None = None
 
     @property
     def signal(self) -> bool:
