@@ -162,6 +162,22 @@ class Views(Tapped):
         return self.tap(self.c(self.tap(self.b(x.view(-1, 4)).view(EXAMPLES, 4, 8)).view(EXAMPLES, 32)))
 
 
+class InPlaceOnViews(Tapped):
+    """Activations and sums written through a view of the whole."""
+
+    def __init__(self):
+        super().__init__(a=nn.Linear(5, 16), b=nn.Linear(16, 16), c=nn.Linear(16, CLASSES))
+
+    def forward(self, x):
+        h = self.tap(self.a(x))
+        h.view(EXAMPLES, 4, 4).relu_()
+        self.tap(h)
+        h = self.tap(self.b(h))
+        h.view(-1).tanh_()
+        self.tap(h)
+        return self.tap(self.c(h))
+
+
 class Tokens(Tapped):
     def __init__(self):
         super().__init__(e=nn.Embedding(7, 16), c=nn.Linear(16, CLASSES))
@@ -199,7 +215,7 @@ class Autocast(MLP):
 
 
 NETS = [MLP, Convolutions, Reused, Attention, AttentionByHand, LongShortTermMemory, OwnFunction, Checkpointed,
-        CheckpointedReentrantly, Views, Tokens, Gated, Transposed]  # fmt: skip
+        CheckpointedReentrantly, Views, InPlaceOnViews, Tokens, Gated, Transposed]  # fmt: skip
 
 
 def batch():
@@ -292,6 +308,22 @@ def test_a_recurrent_layer_of_which_only_the_last_state_is_used():
     node = next(n for n in record(model, x, y, loss=F.cross_entropy).nodes)
     output = model(x)
     (gradient,) = torch.autograd.grad(F.cross_entropy(output, y), model.state)
+    close(node.backward.second_moment, gradient)
+
+
+def test_a_recurrent_layer_of_which_the_outputs_and_the_last_state_are_used():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.r, self.c = nn.LSTM(5, 16), nn.Linear(16, CLASSES)
+
+        def forward(self, x):
+            self.out, (state, cell) = self.r(x[None].repeat(4, 1, 1))
+            return self.c(self.out.mean(0) + state[-1] * cell[-1])
+
+    model, (x, y) = Both(), batch()
+    node = next(n for n in record(model, x, y, loss=F.cross_entropy).nodes)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model(x), y), model.out)
     close(node.backward.second_moment, gradient)
 
 

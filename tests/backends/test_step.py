@@ -107,6 +107,31 @@ def test_a_schedule_and_hooks_of_the_user_are_not_set_off():
     assert not optimizer.state
 
 
+class Around(torch.optim.Optimizer):
+    """An optimizer of one's own that holds another one, and attributes that it needs."""
+
+    def __init__(self, parameters, factor):
+        self.inner = torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+        self.factor = factor
+        super().__init__(self.inner.param_groups, {})
+
+    def step(self, closure=None):
+        before = [p.detach().clone() for g in self.param_groups for p in g["params"]]
+        self.inner.step()
+        with torch.no_grad():
+            for old, new in zip(before, (p for g in self.param_groups for p in g["params"]), strict=True):
+                new.lerp_(old, 1 - self.factor)
+
+
+def test_an_optimizer_around_another_leaves_that_one_alone_too():
+    model, optimizer = trained(lambda p: Around(list(p), 0.5), 2)
+    state = copy.deepcopy(optimizer.inner.state_dict())
+    step = measured(model, optimizer).step
+    assert str(optimizer.inner.state_dict()) == str(state)
+    other, _ = trained(lambda p: Around(list(p), 0.5), 3)
+    assert step.loss_after == pytest.approx(float(F.mse_loss(other(X), Y).detach()), rel=1e-9)
+
+
 def test_parameters_of_other_models_and_old_gradients_are_left_alone():
     model, other = linear(), linear()
     other.weight.grad = torch.ones_like(other.weight)

@@ -91,7 +91,9 @@ def _held_by(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
 
 def _scratch(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """An optimizer at the same point that shares nothing but the parameters, and calls none of the user's hooks."""
-    scratch = copy.copy(optimizer)
+    scratch = object.__new__(type(optimizer))
+    held = ((name, _scratch(v) if isinstance(v, torch.optim.Optimizer) else v) for name, v in vars(optimizer).items())
+    scratch.__dict__.update(held)
     scratch.state = defaultdict(dict, {parameter: copy.deepcopy(s) for parameter, s in optimizer.state.items()})
     scratch.param_groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
     scratch._optimizer_step_pre_hooks = OrderedDict()
