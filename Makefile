@@ -6,6 +6,7 @@
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
+#   make trainings   real trainings, every start at its best learning rate (long)
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -83,6 +84,9 @@ bench: $(VENV)/.installed-test
 
 zoo: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/zoo/long_tables.py $(ARGS)
+
+trainings: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/long/trainings.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out
