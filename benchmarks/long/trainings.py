@@ -44,8 +44,8 @@ def main() -> None:
     given = options.parse_args()
     data = load("digits", seed=0)
     print(
-        f"Accuracy on validation digits after {given.steps} steps of Adam, at the best of {len(RATES)} rates: median and "
-        f"range of {given.seeds} seeds"
+        f"Accuracy on validation digits after {given.steps} steps of Adam, at the best of {len(RATES)} rates: median, "
+        f"smallest and largest of {given.seeds} seeds"
     )
     for name in given.nets:
         for start in STARTS:
