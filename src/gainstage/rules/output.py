@@ -90,8 +90,8 @@ def _why_above(profile: Profile, loss: LossFacts) -> str:
     output, target = profile.task.output, profile.task.target
     if loss.kind == "probability_nll" and output is not None and output.maximum is not None:
         return (
-            f"The probabilities reach {figure(output.maximum)} where {figure(1 / output.units)} would be even: the model "
-            "is sure of something it has not seen."
+            f"The probabilities reach {figure(output.maximum)} where {figure(1 / output.units)} would be even: the "
+            "model is sure of something it has not seen."
         )
     if loss.kind in CLASSES and output is not None and output.spread_within is not None:
         return (
