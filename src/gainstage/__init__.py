@@ -14,13 +14,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gainstage.backends import keras
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
     from gainstage.records import Diagnosis, Finding, Plan, Profile, Severity
     from gainstage.report.json import dumps, load, loads, save
     from gainstage.rules import get as rule
-    from gainstage.theory import gain
+    from gainstage.theory import gain, meanfield
     from gainstage.workflows import apply, check, fix, initialize, parameter_groups, plan, trace
 
 __version__ = "0.1.0"
@@ -32,15 +33,16 @@ _HOMES = {
     **dict.fromkeys(("Diagnosis", "Finding", "Plan", "Profile", "Severity"), "records"),
     **dict.fromkeys(("dumps", "load", "loads", "save"), "report.json"),
     "rule": "rules",
-    "gain": "theory",
+    **dict.fromkeys(("gain", "meanfield"), "theory"),
+    "keras": "backends",
     **dict.fromkeys(("apply", "check", "fix", "initialize", "parameter_groups", "plan", "trace"), "workflows"),
 }
 _RENAMED = {"rule": "get"}
 
 __all__ = [
     "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply",
-    "check", "dumps", "fix", "gain", "initialize", "load", "loads", "parameter_groups", "plan", "rule", "save",
-    "trace",
+    "check", "dumps", "fix", "gain", "initialize", "keras", "load", "loads", "meanfield", "parameter_groups", "plan",
+    "rule", "save", "trace",
 ]  # fmt: skip
 
 
@@ -50,6 +52,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'gainstage' has no attribute {name!r}")
     if _HOMES[name] == "workflows" or _HOMES[name] == "records":
         importlib.import_module("gainstage.report")  # registers how records are shown
+    if name == "keras":  # a room of its own, with what only Keras people need
+        return importlib.import_module("gainstage.backends.keras")
     found = getattr(importlib.import_module(f"gainstage.{_HOMES[name]}"), _RENAMED.get(name, name))
     globals()[name] = found
     return found
