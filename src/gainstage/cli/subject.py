@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from gainstage.cli.options import Request
     from gainstage.records import Diagnosis
 
-__all__ = ["Subject", "examine", "parse_overrides", "prepare"]
+__all__ = ["Subject", "Writer", "examine", "is_keras", "parse_overrides", "prepare", "writer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,14 @@ class Subject:
     synthetic: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Checks a path before the work, and writes a model's weights after it."""
+
+    check: Callable[[Path], object]
+    write: Callable[[Any, Path], Path]
+
+
 def prepare(request: Request) -> Subject:
     """Load the model and make or load its batch.
 
@@ -42,6 +53,8 @@ def prepare(request: Request) -> Subject:
         GainstageError: the request contradicts itself, or a part of it cannot be found, read or made.
     """
     _refuse_contradictions(request)
+    if is_keras(request.model):
+        return _prepare_keras(request)
     from gainstage.backends.torch.inputs import on_device
     from gainstage.backends.torch.load import load
     from gainstage.backends.torch.objectives import optimizer
@@ -53,6 +66,40 @@ def prepare(request: Request) -> Subject:
     if request.optimizer is not None and request.learning_rate is not None:
         stepper = optimizer(request.optimizer, model, request.learning_rate)
     return Subject(model, inputs, labels, loss, stepper, synthetic=request.data is None)
+
+
+def is_keras(model: str) -> bool:
+    """Whether the name of a model is one of Keras's collection."""
+    return model.startswith("keras:")
+
+
+def _prepare_keras(request: Request) -> Subject:
+    """A model of ``keras.applications`` with made-up inputs; the backend is the one that Keras is set to."""
+    unusable = {"--data": request.data, "--optimizer": request.optimizer, "--input": request.inputs or None}
+    given = next((option for option, value in unusable.items() if value is not None), None)
+    if given is not None:
+        raise InputError(
+            f"{given} does not go with '{request.model}' on the command line yet. "
+            "From Python, gainstage.check(model, x, y) takes any Keras model, compiled or not."
+        )
+    import numpy as np
+
+    from gainstage.backends.keras.load import load
+
+    loaded = load(request.model, seed=request.seed)
+    inputs = np.random.default_rng(request.seed).standard_normal((request.batch, *loaded.shape), dtype=np.float32)
+    return Subject(loaded.model, inputs, synthetic=True)
+
+
+def writer(model: str) -> Writer:
+    """How the weights of a model of that name are written."""
+    if is_keras(model):
+        from gainstage.backends.keras import save
+
+        return Writer(save.usable_path, save.save_weights)
+    from gainstage.backends.torch import save as torch_save
+
+    return Writer(torch_save.usable_path, torch_save.save_weights)
 
 
 def _refuse_contradictions(request: Request) -> None:

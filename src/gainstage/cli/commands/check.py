@@ -34,7 +34,7 @@ def command(request: Request, style: str, as_json: bool, page: Path | None, fail
 
     MODEL is package.module:attribute or path/file.py:attribute (a module, or a class or function that makes one
     without arguments; this imports and RUNS that code), torchvision:resnet50, timm:resnet50, hf:gpt2 (configuration
-    only, never weights) or mlp:784x128x10,act=relu,norm=batch,bias=false.
+    only, never weights), keras:VGG16 or mlp:784x128x10,act=relu,norm=batch,bias=false.
 
     \b
         gainstage check mlp:64x128x128x10,act=sigmoid --data digits

@@ -46,11 +46,10 @@ def command(
         gainstage fix mlp:64x128x128x10,act=sigmoid --data digits
         gainstage fix src/net.py:Net --input 3,32,32 --out mended.safetensors
     """  # noqa: D301
-    if out is not None:
-        from gainstage.backends.torch.save import usable_path
+    from gainstage.cli.subject import examine, prepare, writer
 
-        usable_path(out)
-    from gainstage.cli.subject import examine, prepare
+    if out is not None:
+        writer(request.model).check(out)
     from gainstage.report import json, text
     from gainstage.workflows import fix
 
@@ -76,9 +75,7 @@ def command(
         text.print_to(console(), fixed)
     write_page(page, fixed)
     if out is not None:
-        from gainstage.backends.torch.save import save_weights
-
-        click.echo(f"Wrote the weights to {save_weights(subject.model, out)}.", err=True)
+        click.echo(f"Wrote the weights to {writer(request.model).write(subject.model, out)}.", err=True)
     return 0 if exit_zero else exit_code(fixed.after, fail_on)
 
 

@@ -56,14 +56,14 @@ def command(
         )
     if emit_code and as_json:
         raise InputError("--emit-code prints Python and --json prints JSON; choose one.")
-    from gainstage.backends.torch.emit import emit
-    from gainstage.backends.torch.save import save_weights, usable_path
-    from gainstage.cli.subject import parse_overrides, prepare
+    from gainstage.cli.subject import is_keras, parse_overrides, prepare, writer
     from gainstage.report import json, text
     from gainstage.workflows import initialize, plan
 
+    if emit_code and is_keras(request.model):
+        raise InputError("--emit-code prints PyTorch; give a Keras model --out net.weights.h5 or --dry-run.")
     if out is not None:
-        usable_path(out)
+        writer(request.model).check(out)
     chosen = parse_overrides(overrides)
     with status(f"Initializing {request.model}"):
         subject = prepare(request)
@@ -72,10 +72,12 @@ def command(
             subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
         )
     if emit_code:
+        from gainstage.backends.torch.emit import emit
+
         click.echo(emit(planned), nl=False)
     elif as_json:
         click.echo(json.dumps(planned, indent=2))
     else:
         text.print_to(console(), planned)
     if out is not None and not dry_run:
-        click.echo(f"Wrote the weights to {save_weights(subject.model, out)}.", err=True)
+        click.echo(f"Wrote the weights to {writer(request.model).write(subject.model, out)}.", err=True)
