@@ -6,10 +6,11 @@ Importing this package gives records their looks: ``print`` shows a page of text
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from gainstage.records import Answer, Answers, Diagnosis, Fixed, Plan, Profile, register_renderer
 from gainstage.report.json import dumps, load, loads, save
-from gainstage.report.notebook import diagnosis_html, fixed_html, plan_html, profile_html
 from gainstage.report.text import Shown, print_to, render
 
 __all__ = ["dumps", "load", "loads", "print_to", "render", "save"]
@@ -23,7 +24,19 @@ def _plain(record: Shown) -> str:
 
 for _kind in (Answer, Answers, Diagnosis, Fixed, Plan, Profile):
     register_renderer(_kind, "text/plain", _plain)
-register_renderer(Diagnosis, "text/html", diagnosis_html)
-register_renderer(Fixed, "text/html", fixed_html)
-register_renderer(Plan, "text/html", plan_html)
-register_renderer(Profile, "text/html", profile_html)
+
+
+def _notebook(kind: str) -> Callable[[Any], str]:
+    """The HTML of a record; charts are imported when a notebook first asks for them."""
+
+    def show(record: Any) -> str:
+        from gainstage.report import notebook
+
+        html: str = getattr(notebook, f"{kind}_html")(record)
+        return html
+
+    return show
+
+
+for _kind in (Diagnosis, Fixed, Plan, Profile):
+    register_renderer(_kind, "text/html", _notebook(_kind.__name__.lower()))
