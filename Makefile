@@ -21,7 +21,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-keras check format bench zoo clean
+.PHONY: help demo test test-keras check format bench zoo trainings clean
 .DEFAULT_GOAL := help
 
 help:
