@@ -50,31 +50,28 @@ def nearest_before(
     graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Iterable[Operation]
 ) -> tuple[int, ...]:
     """The first wanted nodes met on every way back from ``start`` (itself included) through the given operations."""
-    passable = frozenset(through)
-    found: dict[int, None] = {}
-    seen: set[int] = set()
-    pending = [start]
-    while pending:
-        index = pending.pop()
-        if index in seen:
-            continue
-        seen.add(index)
-        node = graph.nodes[index]
-        if wanted(node):
-            found[index] = None
-        elif node.operation in passable:
-            pending += node.inputs
-    return tuple(sorted(found))
+    return _nearest(graph, [start], wanted, through, lambda node: node.inputs)
 
 
 def nearest_after(
     graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Iterable[Operation]
 ) -> tuple[int, ...]:
     """The first wanted nodes met on every way forward from ``start`` (itself excluded) through the given operations."""
+    return _nearest(graph, graph.consumers[start], wanted, through, lambda node: graph.consumers[node.index])
+
+
+def _nearest(
+    graph: SignalGraph,
+    starts: Iterable[int],
+    wanted: Callable[[Node], bool],
+    through: Iterable[Operation],
+    onward: Callable[[Node], Iterable[int]],
+) -> tuple[int, ...]:
+    """The first wanted nodes on every way from ``starts``; a way ends where an operation is not passable."""
     passable = frozenset(through)
-    found: dict[int, None] = {}
+    found: set[int] = set()
     seen: set[int] = set()
-    pending = list(graph.consumers[start])
+    pending = list(starts)
     while pending:
         index = pending.pop()
         if index in seen:
@@ -82,7 +79,7 @@ def nearest_after(
         seen.add(index)
         node = graph.nodes[index]
         if wanted(node):
-            found[index] = None
+            found.add(index)
         elif node.operation in passable:
-            pending += graph.consumers[index]
+            pending += onward(node)
     return tuple(sorted(found))
