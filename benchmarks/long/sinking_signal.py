@@ -96,9 +96,7 @@ def main() -> None:
     options.add_argument("--nets", nargs="*", default=list(NETS), choices=list(NETS))
     given = options.parse_args()
     data = load("mnist", seed=0).reshape(1, 28, 28)
-    print(
-        f"{'network':10} {'start':16} {'fall':>5} {'scalar':>7}  {'optimizer':9} {'rate':>6} {'leaves at':>9} {'right':>6}"
-    )
+    print("network    start             fall  scalar  optimizer   rate leaves at  right")
     for name in given.nets:
         for start in (NETS[name][2], "he_normal"):
             images = torch.from_numpy(data.x_train[:256])
