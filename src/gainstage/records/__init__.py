@@ -29,5 +29,5 @@ __all__ = [
     "LossFacts", "LossKind", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
     "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Remedy", "Rendered", "Severity", "Source", "Step",
     "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict",
-    "register_renderer",
+    "WeightMoments", "register_renderer",
 ]  # fmt: skip

@@ -18,12 +18,21 @@ __all__ = ["NodeProfile", "Note", "ParameterProfile", "Profile", "Source", "Step
 
 @dataclass(frozen=True, slots=True)
 class NodeProfile:
-    """One node: its output on the way forward, the loss's gradient by that output on the way back."""
+    """One node: its output on the way forward, the loss's gradient by that output on the way back.
+
+    Args:
+        node: its index in the graph.
+        forward: moments of the output.
+        backward: of the gradient.
+        units: what single units do.
+        doubt: why predicted figures are doubtful; empty where they are not, or were measured.
+    """
 
     node: int
     forward: Moments
     backward: Moments | None = None
     units: UnitStats | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

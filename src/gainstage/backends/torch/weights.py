@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from gainstage.backends.torch.moments import moments_of
 from gainstage.graph import Parameter, SignalGraph
-from gainstage.records import ParameterProfile, WeightMoments
+from gainstage.records import ParameterProfile
 
-__all__ = ["profile_parameter", "weight_moments"]
+__all__ = ["incoming_weights", "profile_parameter"]
 
 
 def profile_parameter(
@@ -26,7 +24,7 @@ def profile_parameter(
     constant = tensor.numel() > 1 and weight.minimum == weight.maximum
     copies, unit_spread = 0, None
     if parameter.kernel is not None and tensor.dim() >= 2:
-        rows = _units(tensor, parameter)
+        rows = incoming_weights(tensor, parameter)
         norms = torch.linalg.vector_norm(rows.float(), dim=1) / rows.shape[1] ** 0.5
         unit_spread = float(norms.min()), float(norms.max())
         copies = _copies(rows, _bias_of(graph, parameter, tensors, len(rows)))
@@ -38,7 +36,7 @@ def _dense(gradient: torch.Tensor) -> torch.Tensor:
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
-def _units(tensor: torch.Tensor, parameter: Parameter) -> torch.Tensor:
+def incoming_weights(tensor: torch.Tensor, parameter: Parameter) -> torch.Tensor:
     """The incoming weights of every unit, one unit a row."""
     kernel = parameter.kernel
     if parameter.layout == "in_out" and kernel is not None:
@@ -77,35 +75,3 @@ def _copies(rows: torch.Tensor, bias: torch.Tensor | None) -> int:
     if bias is not None:
         same &= bias[first] == bias[second]
     return int(same.sum())
-
-
-def weight_moments(model: torch.nn.Module, graph: SignalGraph) -> dict[str, WeightMoments]:
-    """What prediction needs to know of the values that a model holds; parameters without values are left out.
-
-    Args:
-        model: the module; what is on the meta device has no values.
-        graph: its trace, which says how every parameter is used.
-    """
-    tensors = dict(model.named_parameters(remove_duplicate=False))
-    rows: dict[str, torch.Tensor] = {}
-    found: dict[str, WeightMoments] = {}
-    for parameter in graph.parameters:
-        tensor = tensors.get(parameter.path)
-        if tensor is None or tensor.is_meta or not tensor.is_floating_point():
-            continue
-        values = tensor.detach()
-        moments = moments_of(values)
-        known = WeightMoments(moments.mean, moments.second_moment)
-        if parameter.kernel is not None and values.dim() >= 2:
-            sums = _units(values, parameter).sum(1, dtype=torch.float64)
-            rows[parameter.path] = sums
-            known = replace(known, row_sum_square=float(sums.square().mean()), row_sum_mean=float(sums.mean()))
-        found[parameter.path] = known
-    for path, sums in rows.items():
-        for index in graph.parameter(path).nodes:
-            for use in graph.nodes[index].uses_of("bias"):
-                bias = tensors.get(use.parameter)
-                if bias is not None and use.parameter in found and bias.numel() == sums.numel():
-                    product = float((bias.detach().double().reshape(-1) * sums).mean())
-                    found[use.parameter] = replace(found[use.parameter], row_sum_product=product)
-    return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
 from gainstage.theory.composed import is_scalar
@@ -155,7 +156,8 @@ def _root_mean_square(functions: list[Function], weights: list[float]) -> Functi
     kinks = tuple(sorted({kink for f in functions for kink in f.kinks}))
 
     def value(x: Array) -> Array:
-        return np.sqrt(sum(w * f.value(x) ** 2 for w, f in zip(weights, functions, strict=True)))
+        squares = (w * f.value(x) ** 2 for w, f in zip(weights, functions, strict=True))
+        return np.asarray(np.sqrt(sum(squares)))
 
     return Function(
         ("rms", *((w, f.key) for w, f in zip(weights, functions, strict=True))), value, np.zeros_like, kinks
@@ -172,7 +174,7 @@ def _given(function: Function, part: Function, mean: float, spread: float) -> Fu
     rest = mean + spread * ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
 
     def value(x: Array) -> Array:
-        return np.sqrt((function.value(part.value(x)[:, None] + rest) ** 2).mean(-1))
+        return np.asarray(np.sqrt((function.value(part.value(x)[:, None] + rest) ** 2).mean(-1)))
 
     return Function(("given", function.key, part.key, mean, spread), value, np.zeros_like, part.kinks)
 
@@ -233,6 +235,18 @@ def _passed(back: Backward, node: Node, flow: Flow) -> None:
     for index in node.inputs:
         if index in back.run.signals:
             _to(back, index, flow)
+
+
+def _taken(back: Backward, node: Node, flow: Flow) -> None:
+    """Elements of the output come from one operand each; what is padded comes from none."""
+    live = [i for i in node.inputs if i in back.run.signals]
+    repeats = "repeat" in node.name.lower() or "tile" in node.name.lower()
+    for index in live:
+        signal = back.run.signals[index]
+        if flow.extent.count <= signal.extent.count or (len(live) == 1 and repeats):
+            _to(back, index, flow)
+        else:
+            back.send(index, replace(back.plain(flow), extent=signal.extent, borders=()))
 
 
 def _unknown(back: Backward, node: Node, flow: Flow) -> None:
@@ -367,23 +381,29 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
     x, plain = run.signals[index], back.plain(flow)
     by, kernel = mixing(run.graph, node, run.weights), node.kernel
     fan_in, fan_out = (kernel.fan_in, kernel.fan_out) if kernel is not None else (1.0, 1.0)
-    share, borders = 1.0, list[Array | None]()
+    share, shared, borders = 1.0, 1.0, list[Array | None]()
     for axis, window in enumerate(windows(node) if node.operation is Operation.CONVOLUTION else ()):
         terms, border = window.backward(plain.borders[axis] if axis < len(plain.borders) else None)
         share *= terms / window.kernel
+        shared *= window.shared_back() / window.kernel
         borders.append(border)
+    shared = min(shared, share)
     square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
     column = (by.weight_mean * fan_out * share) ** 2
     g = plain.base
     apart = square - by.weight_mean**2 * fan_out * share
 
-    def pair(same: float, other: float) -> float:
-        return apart * same + by.weight_mean**2 * fan_out * share * (same - other) + column * other
+    def pair(same: float, other: float, terms: float) -> float:
+        part = terms / share if share > 0 else 0.0
+        return part * (apart * same + by.weight_mean**2 * fan_out * share * (same - other) + column * other)
 
     seen = arranged(x, kernel.in_) if kernel is not None and node.operation is Operation.LINEAR else x
-    pairs = Pairs(pair(g.level, g.units), column * g.units, pair(g.positions, 0.0), pair(g.examples, 0.0))
+    pairs = Pairs(
+        pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
+        pair(g.examples, 0.0, shared), pair(g.near, 0.0, share),
+    )  # fmt: skip
     if seen.extent != x.extent and seen.extent.positions == x.extent.units:  # tokens were mixed
-        pairs = replace(pairs, units=pairs.positions, positions=pairs.units)
+        pairs = replace(pairs, units=pairs.positions, positions=pairs.units, near=pairs.units)
     likeness = min(pairs.likeness(seen.extent) + 1 / max(fan_out, 1.0), 1.0)
     own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
     moved = Flow(
@@ -399,7 +419,7 @@ def _recurrent(back: Backward, node: Node, flow: Flow) -> None:
     alike = g.positions / g.level if g.level > 0 else 0.0
     try:
         found = recurrent.stages(run, node, x, correlation=min(max(alike, -1.0), 1.0))
-    except Exception as error:  # the forward pass has told why
+    except GainstageError as error:  # the forward pass has told why
         _to(back, index, replace(plain, doubt=plain.doubt or f"{node.label}: {error}"))
         return
     factor = 1.0
@@ -436,9 +456,11 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
                 taken = g.level * 2 / by.over + g.units * (1 - 1 / by.over)
         factor = by.factor * by.scale
         share = part.extent.units / units
+        # What a batch's mean takes off, all of its pairs lose.
+        mean = g.over_batch(plain.extent) if node.function == "batch_norm" and not by.frozen else 0.0
         found = Pairs(
             max(g.level - taken, 0.0), g.units * by.scale_mean**2 / max(by.scale, 1e-300),
-            g.positions - (taken if node.function == "batch_norm" else 0.0), g.examples,
+            g.positions - mean, g.examples - mean, g.near - mean,
         ).scaled(factor)  # fmt: skip
         total = total + found.scaled(share)
         noise += share * (0.0 if by.frozen else merged.noise)
@@ -616,6 +638,8 @@ _RULES: Mapping[Operation, Rule] = {
     Operation.SCALE: _scale,
     Operation.POOLING: _pooling,
     Operation.RESAMPLE: _resampling,
+    Operation.RESHAPE: _taken,
+    Operation.CONCATENATION: _taken,
     Operation.REDUCTION: _reduction,
     Operation.DROPOUT: _dropout,
     Operation.UNKNOWN: _unknown,

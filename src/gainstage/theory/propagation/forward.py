@@ -48,7 +48,8 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
         return run.ledger.fresh(Signal(extent, Pairs(level, 0.0, 0.0, level)))
     place = run.graph.inputs.index(node.index) if node.index in run.graph.inputs else -1
     told = run.inputs[place] if 0 <= place < len(run.inputs) else InputMoments()
-    pairs = Pairs(told.second_moment, told.units, told.positions, told.examples)
+    near = told.positions if told.near is None else told.near
+    pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near)
     return run.ledger.fresh(Signal(extent, pairs, told.mean))
 
 
@@ -167,13 +168,13 @@ def _dropout(run: Run, node: Node, operands: list[Signal]) -> Signal:
             zero=1 - keep * (1 - x.zero),
             skew=central3 / variance**1.5 if variance > 0 else 0.0,
             excess=min(central4 / variance**2 - 3, 6.0) if variance > 0 else 0.0,
-        )  # fmt: skip
+        )
     )
 
 
 def _fourth(x: Signal) -> float:
     v, m = x.variance, x.mean
-    return (3 + x.excess) * v * v + 4 * m * x.skew * v**1.5 + 6 * m * m * v + m**4
+    return float((3 + x.excess) * v * v + 4 * m * x.skew * v**1.5 + 6 * m * m * v + m**4)
 
 
 def _reshape(run: Run, node: Node, operands: list[Signal]) -> Signal:

@@ -69,7 +69,7 @@ class Function:
         return Function(("shifted", offset, self.key), lambda x: self.value(x) + offset, self.slope, self.kinks, line)
 
     def after(self, inner: Function) -> Function:
-        """This function of ``inner``."""
+        """The function f(inner)."""
         if inner.key == IDENTITY.key:
             return self
         if self.key == IDENTITY.key:
@@ -140,8 +140,8 @@ def _preimages(inner: Function, levels: tuple[float, ...]) -> list[float]:
     places: list[float] = []
     for level in levels:
         above = values > level
-        for i in np.flatnonzero(above[1:] != above[:-1]).tolist():
-            places.append(_bisected(lambda x, level=level: inner.value(x) - level, _GRID[i], _GRID[i + 1]))  # type: ignore[misc]
+        crossed = np.flatnonzero(above[1:] != above[:-1]).tolist()
+        places += [_bisected(inner.shifted(-level).value, _GRID[i], _GRID[i + 1]) for i in crossed]
     return places
 
 

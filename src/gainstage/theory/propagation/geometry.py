@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
 
 __all__ = ["Window", "windows"]
 
+Places = npt.NDArray[np.integer[Any]]
 _FLAT = 1e-9
 
 
@@ -34,7 +37,7 @@ class Window:
     dilation: int = 1
     transposed: bool = False
 
-    def _ends(self) -> tuple[Array, Array]:
+    def _ends(self) -> tuple[Places, Places]:
         """Every pair of places that meet in the axis: (input, output), flattened."""
         many, few = (self.size, self.out) if self.transposed else (self.out, self.size)
         start = np.arange(many)[:, None] * self.stride - self.padding
@@ -52,24 +55,46 @@ class Window:
         """
         source, target = self._ends()
         values = np.ones(source.size) if profile is None or profile.size != self.size else profile[source]
-        return _normalised(np.bincount(target, values, minlength=self.out))
+        return _normalised(np.bincount(target, values, minlength=self.out).astype(np.float64))
 
-    def shared(self) -> float:
+    def shared(self, profile: Array | None) -> float:
         """Of the terms of one output, how many has another one as well, on average over pairs: a share of the kernel.
 
-        Near a border some taps lie outside; two places far apart lose different ones.
+        Near a border some taps lie outside, and two places far apart lose different ones. Two places of equal
+        correlation share in proportion to the roots of their levels.
         """
         source, target = self._ends()
         if self.transposed:
-            return self.forward(None)[0] * self.stride / self.kernel
+            return self.forward(profile)[0] * self.stride / self.kernel
+        root = np.ones(self.size) if profile is None or profile.size != self.size else np.sqrt(profile)
         tap = (source - target * self.stride + self.padding) // self.dilation
-        return float(((np.bincount(tap, minlength=self.kernel) / self.out) ** 2).mean())
+        inside = np.bincount(tap, root[source] / root.mean(), minlength=self.kernel) / self.out
+        return float((inside**2).mean())
+
+    def neighbouring(self, profile: Array | None) -> float:
+        """The same for two places side by side."""
+        if self.transposed or self.out < 2 or self.size < 2:
+            return self.shared(profile)
+        source, target = self._ends()
+        root = np.ones(self.size) if profile is None or profile.size != self.size else np.sqrt(profile)
+        tap = (source - target * self.stride + self.padding) // self.dilation
+        inside = np.zeros((self.kernel, self.out))
+        inside[tap, target] = root[source]
+        before = float((root[1:] * root[:-1]).mean())
+        return float((inside[:, 1:] * inside[:, :-1]).mean()) / before
+
+    def shared_back(self) -> float:
+        """The same for the gradient: outputs that one input reaches and another one as well, by the same taps."""
+        source, target = self._ends()
+        wide, narrow = (source, target) if self.transposed else (target, source)
+        tap = (narrow - wide * self.stride + self.padding) // self.dilation
+        return float(((np.bincount(tap, minlength=self.kernel) / self.size) ** 2).sum())
 
     def backward(self, profile: Array | None) -> tuple[float, Array | None]:
         """The same for the gradient: outputs that one input reaches, on average, and how that varies."""
         source, target = self._ends()
         values = np.ones(source.size) if profile is None or profile.size != self.out else profile[target]
-        return _normalised(np.bincount(source, values, minlength=self.size))
+        return _normalised(np.bincount(source, values, minlength=self.size).astype(np.float64))
 
 
 def _normalised(sums: Array) -> tuple[float, Array | None]:

@@ -50,7 +50,7 @@ class Ledger:
     def expectation(self, law: Law, largest_of: int = 1) -> Expectation:
         """Means of a law over its source."""
         source = self._sources[law.source]
-        common = source.correlation(source.pairs.positions) if largest_of > 1 else 0.0
+        common = source.correlation(source.pairs.near) if largest_of > 1 else 0.0
         return self.expectations.of(law.function, source.marginal, largest_of, common)
 
     # -- one operand -------------------------------------------------------------------------------------------------
@@ -105,7 +105,8 @@ class Ledger:
                 return self.joined(tuple(self.add(a, b, sign) for a, b in zip(x.parts, y.parts, strict=True)), x)
             x, y = self.merged(x), self.merged(y)
         x, y = lifted(x, y.extent), lifted(y, x.extent)
-        assert x.law is not None and y.law is not None
+        assert x.law is not None
+        assert y.law is not None
         doubt = x.doubt or y.doubt
         if x.law.source == y.law.source:
             law = Law(x.law.source, x.law.function + (y.law.function if sign > 0 else y.law.function.scaled(sign)))
@@ -148,7 +149,8 @@ class Ledger:
                 return self.joined(tuple(self.multiply(a, b, divide=divide) for a, b in both), x)
             x, y = self.merged(x), self.merged(y)
         x, y = lifted(x, y.extent), lifted(y, x.extent)
-        assert x.law is not None and y.law is not None
+        assert x.law is not None
+        assert y.law is not None
         if x.law.source == y.law.source:
             first, second = x.law.function, y.law.function
             law = Law(x.law.source, first / second if divide else first * second)
@@ -174,7 +176,7 @@ class Ledger:
                 rows=None,
                 zero=1 - (1 - x.zero) * (1 - y.zero),
                 doubt=x.doubt or y.doubt,
-            )  # fmt: skip
+            )
         )
 
     def _related(self, x: Signal, y: Signal) -> bool:
@@ -243,7 +245,10 @@ def lifted(x: Signal, other: Extent) -> Signal:
     if extent.units == 1 < other.units:
         extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
     if extent.positions == 1 < other.positions:
-        extent, pairs = replace(extent, positions=other.positions), replace(pairs, positions=pairs.level)
+        extent, pairs = (
+            replace(extent, positions=other.positions),
+            replace(pairs, positions=pairs.level, near=pairs.level),
+        )
     if extent.examples == 1 < other.examples:
         extent, pairs = replace(extent, examples=other.examples), replace(pairs, examples=pairs.level)
     return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)
@@ -273,7 +278,7 @@ def _kurtosis(x: Signal) -> float:
         return 1.0
     v, m = x.variance, x.mean
     fourth = (3 + x.excess) * v * v + 4 * m * x.skew * v**1.5 + 6 * m * m * v + m**4
-    return max(fourth / level**2, 1.0)
+    return float(max(fourth / level**2, 1.0))
 
 
 def _third(x: Signal) -> float:

@@ -64,7 +64,7 @@ def division(run: Run, node: Node, x: Signal) -> Division:
             share, over = 1 / max(extent.units, 1), float(extent.units)
             mean = share * k.level + (1 - share) * k.units
             apart = (1 - share) * both
-            taken = Pairs(mean, mean, share * k.positions + apart, share * k.examples + apart)
+            taken = Pairs(mean, mean, share * k.positions + apart, share * k.examples + apart, share * k.near + apart)
     return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,12 +38,18 @@ class Pairs:
         units: of two units at one position of one example.
         positions: of two positions of one unit and example.
         examples: of two examples, at one unit and position.
+        near: of two neighbouring positions; like any two where nothing else is said.
     """
 
     level: float
     units: float = 0.0
     positions: float = 0.0
     examples: float = 0.0
+    near: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.near):
+            object.__setattr__(self, "near", self.positions)
 
     def __add__(self, other: Pairs) -> Pairs:
         return self.zip(other, lambda a, b: a + b)
@@ -57,11 +64,14 @@ class Pairs:
             combine(self.units, other.units),
             combine(self.positions, other.positions),
             combine(self.examples, other.examples),
+            combine(self.near, other.near),
         )
 
     def each(self, change: Callable[[float], float]) -> Pairs:
         """Every one changed alike."""
-        return Pairs(change(self.level), change(self.units), change(self.positions), change(self.examples))
+        return Pairs(
+            change(self.level), change(self.units), change(self.positions), change(self.examples), change(self.near)
+        )
 
     def scaled(self, factor: float) -> Pairs:
         """Every one times a factor."""

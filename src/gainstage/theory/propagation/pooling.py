@@ -50,8 +50,9 @@ def averaged(x: Signal, count: float) -> Signal:
     """The mean over so many positions."""
     if count <= 1:
         return x
-    k, both = x.pairs, x.mean**2
-    pairs = Pairs(k.over_positions(count), k.units / count + (1 - 1 / count) * both, k.positions, k.examples)
+    k, both, rest = x.pairs, x.mean**2, 1 - 1 / count
+    together = k.positions if 2 * count > x.extent.positions else k.near
+    pairs = Pairs(k.level / count + rest * together, k.units / count + rest * both, k.positions, k.examples, k.near)
     return _gaussian(x, pairs, count)
 
 
@@ -92,9 +93,10 @@ def largest(run: Run, x: Signal, count: float) -> Signal:
     law = x.law if x.law is not None else Law(run.ledger.number())
     source = run.ledger.source(law.source) if x.law is not None else x
     mean, spread = source.mean, math.sqrt(source.variance)
-    near = _largest(law.function, mean, spread, source.correlation(source.pairs.positions), count)
+    near = _largest(law.function, mean, spread, source.correlation(source.pairs.near), count)
     far = _largest(law.function, mean, spread, source.correlation(source.pairs.examples), count)
-    pairs = Pairs(near[1], near[0] ** 2, near[4], far[4])
+    wide = _largest(law.function, mean, spread, source.correlation(source.pairs.positions), count)
+    pairs = Pairs(near[1], near[0] ** 2, wide[4], far[4], near[4])
     variance = max(near[1] - near[0] ** 2, 0.0)
     third = near[2] - 3 * near[0] * near[1] + 2 * near[0] ** 3
     fourth = near[3] - 4 * near[0] * near[2] + 6 * near[0] ** 2 * near[1] - 3 * near[0] ** 4
@@ -129,12 +131,14 @@ def resampled(run: Run, node: Node, operands: list[Signal]) -> Signal:
     x = run.ledger.merged(operands[0])
     extent = run.extent(node)
     if "nearest" in node.name or extent.positions <= x.extent.positions or node.function == "nearest":
-        return run.ledger.fresh(replace(x, extent=extent, borders=()))
+        grown = extent.positions / max(x.extent.positions, 1)
+        near = x.pairs.level - (x.pairs.level - x.pairs.near) / max(grown, 1.0) ** 0.5
+        return run.ledger.fresh(replace(x, pairs=replace(x.pairs, near=near), extent=extent, borders=()))
     axes = 1 if "1d" in node.name or node.name.endswith("linear1d") else 3 if "trilinear" in node.name else 2
     ratio = (extent.positions / x.extent.positions) ** (1 / axes)
     # Between two places at distance w the level is (w² + (1 - w)²) q + 2 w (1 - w) of what they share; means over w.
     offsets = (np.arange(round(ratio)) + 0.5) / round(ratio) if ratio >= 1.5 else np.array([0.5])
     own = float(np.mean(offsets**2 + (1 - offsets) ** 2)) ** axes
     k = x.pairs
-    pairs = replace(k, level=own * k.level + (1 - own) * k.positions)
+    pairs = replace(k, level=own * k.level + (1 - own) * k.near)
     return run.ledger.fresh(replace(x, pairs=pairs, extent=extent, borders=(), law=None, terms=()))

@@ -6,6 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import numpy.typing as npt
+
+from gainstage.errors import InputError
 from gainstage.graph import Node, SignalGraph
 from gainstage.records import WeightMoments
 from gainstage.theory.composed import Functions
@@ -26,8 +30,12 @@ class InputMoments:
         units: E x·y of two units (channels, columns) of one example.
         positions: E x·y of two positions of one unit.
         examples: E x·y of two examples.
+        near: E x·y of two neighbouring positions; that of any two where it is not given.
 
     The default is independent standard normal values.
+
+    Raises:
+        InputError: a number that is not finite, a level that is not positive, or pairs beyond it.
     """
 
     mean: float = 0.0
@@ -35,6 +43,44 @@ class InputMoments:
     units: float = 0.0
     positions: float = 0.0
     examples: float = 0.0
+    near: float | None = None
+
+    def __post_init__(self) -> None:
+        pairs = (self.mean**2, self.units, self.positions, self.examples, self.near or 0.0)
+        bound = self.second_moment * (1 + 1e-9) + 1e-12
+        if not (math.isfinite(self.second_moment) and self.second_moment >= 0) or not all(
+            abs(v) <= bound for v in pairs
+        ):
+            raise InputError(
+                f"Moments of an input are finite, and no product of two elements exceeds E x²; received {self}."
+            )
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike, unit_axis: int | None = None) -> InputMoments:
+        """Take the moments of a batch.
+
+        Args:
+            values: with the examples along the first axis.
+            unit_axis: of channels or features; by default the second axis of images, else the last one.
+
+        >>> import numpy as np
+        >>> InputMoments.of(np.ones((4, 3))).examples
+        1.0
+        """
+        array = np.asarray(values, dtype=np.float64)
+        if array.ndim == 0 or not array.size:
+            raise InputError(f"Moments are taken of a batch with examples; received an array of shape {array.shape}.")
+        axis = unit_axis if unit_axis is not None else 1 if array.ndim in (4, 5) else array.ndim - 1
+        if array.ndim == 1:
+            array, axis = array[:, None], 1
+        laid = np.moveaxis(array, axis, 1)
+        neighbours = laid[..., 1:] * laid[..., :-1] if laid.ndim > 2 and laid.shape[-1] > 1 else None
+        laid = laid.reshape(laid.shape[0], laid.shape[1], -1)
+        level = float((laid**2).mean())
+        return cls(
+            float(laid.mean()), level, _pair(laid, 1, level), _pair(laid, 2, level), _pair(laid, 0, level),
+            None if neighbours is None else float(neighbours.mean()),
+        )  # fmt: skip
 
 
 @dataclass
@@ -75,6 +121,15 @@ class Run:
         """A signal with the layout of a node's output."""
         extent = self.extent(node)
         return signal if signal.extent == extent else replace(signal, extent=extent)
+
+
+def _pair(values: npt.NDArray[np.float64], axis: int, level: float) -> float:
+    """Mean product of two different elements along one axis."""
+    count = values.shape[axis]
+    if count < 2:
+        return level if axis != 1 else 0.0
+    whole = float((values.mean(axis) ** 2).mean())
+    return float(min(max((count * whole - level) / (count - 1), -level), level))
 
 
 def doubtful(node: Node, why: str) -> str:

@@ -35,26 +35,30 @@ def linear(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Signal × weight."""
     x = arranged(run.ledger.merged(operands[0]), node.kernel.in_ if node.kernel is not None else 0)
     mixed = mixing(run.graph, node, run.weights)
-    return run.ledger.fresh(_mixed(run, node, x, mixed, (1.0, 1.0), ()))
+    return run.ledger.fresh(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
 
 
 def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Each output gathers the taps that lie inside of the image."""
     x = run.ledger.merged(operands[0])
     mixed = mixing(run.graph, node, run.weights)
-    share, shared, borders = 1.0, 1.0, list[Array | None]()
+    share, shared, beside, borders = 1.0, 1.0, 1.0, list[Array | None]()
     profiles = x.borders
     for axis, window in enumerate(windows(node)):
-        terms, border = window.forward(profiles[axis] if axis < len(profiles) else None)
+        profile = profiles[axis] if axis < len(profiles) else None
+        terms, border = window.forward(profile)
         expected = window.kernel / window.stride if window.transposed else window.kernel
         share *= terms / expected
-        shared *= window.shared()
+        shared *= window.shared(profile)
+        beside *= (window.neighbouring(profile) + terms / expected) / 2  # along this axis, or along another one
         borders.append(border)
-    return run.ledger.fresh(_mixed(run, node, x, mixed, (share, share), tuple(borders)))
+    return run.ledger.fresh(
+        _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(borders))
+    )
 
 
 def _mixed(
-    run: Run, node: Node, x: Signal, by: Mixing, inside: tuple[float, float], borders: tuple[Array | None, ...]
+    run: Run, node: Node, x: Signal, by: Mixing, inside: tuple[float, float, float], borders: tuple[Array | None, ...]
 ) -> Signal:
     """Moments of Σ w x + b.
 
@@ -62,7 +66,7 @@ def _mixed(
     E (Σ w x)² = Σ w² (E x² - E x x') + (Σ w)² E x x', with x and x' two units. Of the terms, a share lies inside of the
     image, and a smaller one inside for both of two places.
     """
-    share, shared = inside
+    share, shared, beside = inside
     extent = run.extent(node)
     k, m = x.pairs, x.mean
     both = m * m  # of two elements that differ in more than one respect
@@ -76,7 +80,11 @@ def _mixed(
     if node.kernel is not None and by.weight_mean:
         common += by.weight_mean**2 * node.kernel.fan_in * share * max(k.level - k.units, 0.0)
     pairs = Pairs(
-        pair(k.level, k.units, share), common, pair(k.positions, both, shared), pair(k.examples, both, shared)
+        pair(k.level, k.units, share),
+        common,
+        pair(k.positions, both, shared),
+        pair(k.examples, both, shared),
+        pair(k.near, both, beside),
     )
     mean = by.row_sum * m + by.bias
     # Inputs that are uncorrelated on average are correlated by chance, by 1/√fan_in.
@@ -101,7 +109,9 @@ def arranged(x: Signal, summed: int) -> Signal:
     k, both = x.pairs, x.mean**2
     if summed == positions:
         extent = Extent(positions, units, x.extent.examples)
-        return replace(x, extent=extent, pairs=replace(k, units=k.positions, positions=k.units), borders=())
+        return replace(
+            x, extent=extent, pairs=replace(k, units=k.positions, positions=k.units, near=k.units), borders=()
+        )
     if summed > units and summed % units == 0:
         taken = summed // units
         share = (taken - 1) / (summed - 1)  # of all pairs of the new units, those of one old unit
