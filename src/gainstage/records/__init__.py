@@ -14,7 +14,7 @@ from gainstage.records.lesson import (
     Picture,
     Verdict,
 )
-from gainstage.records.moments import Moments, UnitStats
+from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
 from gainstage.records.rendering import Rendered, register_renderer
@@ -23,7 +23,7 @@ from gainstage.records.training import Evaluation, TrainingCurve
 
 __all__ = [
     "Answer", "Answers", "Assignment", "BiasRule", "Bound", "Change", "Check", "Claim", "Diagnosis", "Evaluation",
-    "Evidence", "Figure", "Finding", "Fixed", "InputFacts", "Line", "LossFacts", "LossKind", "Moments",
+    "Evidence", "Figure", "Finding", "Fixed", "Histogram", "InputFacts", "Line", "LossFacts", "LossKind", "Moments",
     "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan",
     "Profile", "Remedy", "Rendered", "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve",
     "UnitStats", "Unjudged", "Verdict", "register_renderer",
