@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, Plan, Profile
 from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
 from gainstage.report.files import write_whole
@@ -22,14 +22,15 @@ __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "sav
 SCHEMA_VERSION = 1
 """Rises with every change that an older reader would refuse."""
 
-Document = Answer | Answers | Diagnosis | Fixed | Plan | Profile
+Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
 """What stands alone in a file."""
 
 KINDS: dict[str, type[Document]] = {
-    "answer": Answer, "answers": Answers, "diagnosis": Diagnosis, "fixed": Fixed, "plan": Plan, "profile": Profile,
+    "answer": Answer, "answers": Answers, "comparison": Comparison, "diagnosis": Diagnosis, "fixed": Fixed,
+    "plan": Plan, "profile": Profile,
 }  # fmt: skip
 
-D = TypeVar("D", Answer, Answers, Diagnosis, Fixed, Plan, Profile)
+D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile)
 
 
 def dumps(record: Document, *, indent: int | None = None, lean: bool = False) -> str:
@@ -125,7 +126,7 @@ def _check_references(record: Document) -> None:
             _check_findings(record.findings, len(record.profile.graph.nodes))
         case Profile():
             _check_profile(record)
-        case Answer() | Answers() | Plan():
+        case Answer() | Answers() | Comparison() | Plan():
             pass
 
 
