@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage.graph import Node, Parameter, SignalGraph
-from gainstage.records.moments import Moments, UnitStats
+from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.rendering import Rendered
 from gainstage.records.task import Task
 
@@ -22,9 +22,10 @@ class NodeProfile:
 
     Args:
         node: its index in the graph.
-        forward: moments of the output.
-        backward: of the gradient.
-        units: what single units do.
+        forward: of its output.
+        backward: of the loss's gradient by that output; None where none was measured.
+        units: what its single units do.
+        histogram: how the values of its output are distributed, where that was recorded.
         doubt: why predicted figures are doubtful; empty where they are not, or were measured.
     """
 
@@ -32,6 +33,7 @@ class NodeProfile:
     forward: Moments
     backward: Moments | None = None
     units: UnitStats | None = None
+    histogram: Histogram | None = None
     doubt: str = ""
 
 
