@@ -108,7 +108,7 @@ def _node_profile(run: Run, node: Node, signal: Signal, gradient: Gradient | Non
         level = gradient.pairs.level
         back = Moments(count, 0.0, level, level, band=_band(gradient.noise))
     doubt = signal.doubt or (gradient.doubt if gradient is not None else "")
-    return NodeProfile(node.index, _moments(signal, count), back, _units(run, node, signal), doubt)
+    return NodeProfile(node.index, _moments(signal, count), back, _units(run, node, signal), doubt=doubt)
 
 
 def _moments(signal: Signal, count: int) -> Moments:
