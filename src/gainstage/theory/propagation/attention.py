@@ -13,7 +13,10 @@ from gainstage.theory.propagation.run import Run, doubtful
 from gainstage.theory.propagation.signal import Rows, Signal
 from gainstage.theory.softmax import log_softmax_moments
 
-__all__ = ["Heads", "attention", "attention_of", "heads_of", "masks_scores", "product", "row_variance", "softmax"]
+__all__ = [
+    "Heads", "attention", "attention_of", "heads_of", "masks_scores", "product", "row_variance", "softmax",
+    "summed_over_units",
+]  # fmt: skip
 
 _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
 _QUIET = frozenset({Operation.RESHAPE, Operation.SCALE, Operation.DROPOUT, Operation.OFFSET, Operation.MASK})
@@ -143,7 +146,8 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
     x, y = run.ledger.merged(operands[0]), run.ledger.merged(operands[-1])
     settings = dict(node.settings)
     count = settings.get("contracted", float(x.extent.units))
-    left, right = _summed(x, settings.get("first_units", 1.0)), _summed(y, settings.get("second_units", 1.0))
+    over_units = summed_over_units(node, x)
+    left, right = _summed(x, over_units[0]), _summed(y, over_units[1])
     a, b = lifted_to(left, run), lifted_to(right, run)
     rest = count * (count - 1)
     both_a = (1 - left.pairs.positions * count) / rest if x.rows and rest else a.mean**2
@@ -163,12 +167,19 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
     return run.ledger.fresh(signal)
 
 
+def summed_over_units(node: Node, first: Signal) -> tuple[bool, bool]:
+    """Whether a product sums over the units of its factors: q kᵀ does over both, shares times v over one."""
+    settings = dict(node.settings)
+    shares = first.rows is not None
+    return bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", float(not shares)))
+
+
 def lifted_to(x: Signal, run: Run) -> Signal:
     """A factor that is the same for every example counts as such."""
     return lifted(x, Extent(1, 1, run.examples))
 
 
-def _summed(x: Signal, over_units: float) -> Signal:
+def _summed(x: Signal, over_units: bool) -> Signal:
     """The factor with what is summed over as its units."""
     if over_units:
         return x

@@ -25,7 +25,7 @@ Rule = Callable[[Run, Node, list[Signal]], Signal]
 def forward(run: Run) -> Run:
     """Predict every node of the model, in order of execution; the loss is left out."""
     for node in run.graph.nodes:
-        if node.part_of is not None or node.stage != "model":
+        if node.part_of is not None or node.stage != "model" or node.operation is Operation.LOSS:
             continue
         operands = [run.signals[i] for i in node.inputs if i in run.signals]
         if not operands and node.operation not in _SOURCES:
@@ -199,6 +199,11 @@ def _concatenation(run: Run, node: Node, operands: list[Signal]) -> Signal:
     along_units = axis is None or node.unit_axis is None or int(axis) == node.unit_axis
     sized = flat if along_units else tuple(replace(x, extent=replace(x.extent, units=x.extent.positions)) for x in flat)
     joined = run.ledger.joined(sized, operands[0])
+    if not along_units:
+        levels = [x.pairs.level for x in operands]
+        if max(levels) > _UNEVEN * min(levels):
+            why = "places of different levels stand side by side, and are taken for their mean"
+            joined = replace(joined, doubt=joined.doubt or doubtful(node, why))
     if along_units:
         return replace(joined, extent=extent)
     return run.ledger.fresh(replace(joined, parts=(), extent=extent, borders=()))
@@ -235,6 +240,7 @@ def _unknown(run: Run, node: Node, operands: list[Signal]) -> Signal:
     return replace(run.placed(node, run.ledger.fresh(x)), doubt=doubtful(node, "there is no rule for this operation"))
 
 
+_UNEVEN = 4.0  # a gradient that goes to one of the places alone is off by that much
 _SOURCES = frozenset({Operation.INPUT, Operation.EMBEDDING})
 _RULES: Mapping[Operation, Rule] = {
     Operation.INPUT: _input,

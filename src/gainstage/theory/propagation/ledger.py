@@ -242,6 +242,8 @@ RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.
 def lifted(x: Signal, other: Extent) -> Signal:
     """A signal that is repeated along what it lacks, as broadcasting does."""
     extent, pairs = x.extent, x.pairs
+    if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
+        return replace(x, extent=extent.turned(), pairs=pairs.turned())  # a transposition has no node of its own
     if extent.units == 1 < other.units:
         extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
     if extent.positions == 1 < other.positions:

@@ -23,6 +23,10 @@ class Extent:
     positions: int = 1
     examples: int = 1
 
+    def turned(self) -> Extent:
+        """Units and positions exchanged."""
+        return Extent(self.positions, self.units, self.examples)
+
     @property
     def count(self) -> int:
         """All elements."""
@@ -80,6 +84,10 @@ class Pairs:
     def shifted(self, offset: float) -> Pairs:
         """Every one plus a number."""
         return self.each(lambda value: value + offset)
+
+    def turned(self) -> Pairs:
+        """Units and positions exchanged."""
+        return Pairs(self.level, self.positions, self.units, self.examples)
 
     def over_positions(self, count: float) -> float:
         """E of the square of a mean over so many positions."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gainstage.errors import InputError
-from gainstage.graph import Node, SignalGraph
+from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import WeightMoments
 from gainstage.theory.composed import Functions
 from gainstage.theory.propagation.ledger import Ledger
@@ -113,6 +113,8 @@ class Run:
         """How a node's output is laid out."""
         examples = self.examples if node.example_axis is not None else 1
         axis = node.unit_axis if node.unit_axis is not None and node.unit_axis < len(node.shape) else None
+        if axis is None and node.operation is not Operation.REDUCTION and len(node.shape) > 1:
+            axis = len(node.shape) - 1  # where it was lost sight of, units are most often last
         units = node.shape[axis] if axis is not None else 1
         total = math.prod(node.shape)
         return Extent(units, max(total // max(units * examples, 1), 1), examples)

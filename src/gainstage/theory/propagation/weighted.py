@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from gainstage.graph import Node
@@ -23,12 +24,21 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     found = run.weights.get(run.graph.parameter(use.parameter).path) if use is not None else None
     table = found if found is not None else WeightMoments(0.0, 1.0)
     mean, level = table.mean**2, table.second_moment
+    if "bag" in node.name:  # the mean over the tokens of an example
+        count = _tokens_of(run, node)
+        level = mean + (level - mean) / count
     rows = max(node.kernel.in_, 1) if node.kernel is not None else 1
     alike = mean + (level - mean) / rows if node.from_input else mean  # two tokens may be the same
     examples = alike if node.from_input else level
     signal = Signal(extent, Pairs(level, mean, alike, examples), table.mean)
     doubt = "" if found is not None else doubtful(node, "the values of its table are not known; taken to be N(0, 1)")
     return run.ledger.fresh(replace(signal, doubt=doubt))
+
+
+def _tokens_of(run: Run, node: Node) -> int:
+    """How many tokens one example holds."""
+    shape = run.graph.nodes[node.inputs[0]].shape if node.inputs else ()
+    return max(math.prod(shape) // max(run.examples, 1), 1)
 
 
 def linear(run: Run, node: Node, operands: list[Signal]) -> Signal:
@@ -109,9 +119,7 @@ def arranged(x: Signal, summed: int) -> Signal:
     k, both = x.pairs, x.mean**2
     if summed == positions:
         extent = Extent(positions, units, x.extent.examples)
-        return replace(
-            x, extent=extent, pairs=replace(k, units=k.positions, positions=k.units, near=k.units), borders=()
-        )
+        return replace(x, extent=extent, pairs=k.turned(), borders=())
     if summed > units and summed % units == 0:
         taken = summed // units
         share = (taken - 1) / (summed - 1)  # of all pairs of the new units, those of one old unit
