@@ -26,7 +26,7 @@ from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.pooling import window_size
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Law, Signal
-from gainstage.theory.propagation.weighted import arranged
+from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 from gainstage.theory.propagation.weights import mixing, scale_of
 from gainstage.theory.softmax import log_softmax_moments, softmax_moments
 
@@ -409,7 +409,9 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         part = terms / share if share > 0 else 0.0
         return part * (apart * same + by.weight_mean**2 * fan_out * share * (same - other) + column * other)
 
-    seen = arranged(x, kernel.in_) if kernel is not None and node.operation is Operation.LINEAR else x
+    seen = x
+    if kernel is not None and node.operation is Operation.LINEAR:
+        seen = arranged(x, kernel.in_, heads=puts_heads_together(run, node))
     pairs = Pairs(
         pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
         pair(g.examples, 0.0, shared), pair(g.near, 0.0, share),

@@ -10,7 +10,7 @@ from gainstage.records import Moments, ParameterProfile, WeightMoments
 from gainstage.theory.propagation import recurrent
 from gainstage.theory.propagation.backward import Backward, Gradient
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.weighted import arranged
+from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 
 __all__ = ["parameter_profiles"]
 
@@ -79,7 +79,9 @@ def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float 
     if x is None:
         return None
     merged = back.run.ledger.merged(x)
-    seen = arranged(merged, node.kernel.in_) if node.kernel is not None else merged
+    seen = merged
+    if node.kernel is not None:
+        seen = arranged(merged, node.kernel.in_, heads=puts_heads_together(back.run, node))
     return summed * _summed(g, gradient, seen.pairs)
 
 

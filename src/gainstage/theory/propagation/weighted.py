@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from gainstage.graph import Node
+from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.geometry import windows
@@ -43,7 +43,8 @@ def _tokens_of(run: Run, node: Node) -> int:
 
 def linear(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Signal × weight."""
-    x = arranged(run.ledger.merged(operands[0]), node.kernel.in_ if node.kernel is not None else 0)
+    summed = node.kernel.in_ if node.kernel is not None else 0
+    x = arranged(run.ledger.merged(operands[0]), summed, heads=puts_heads_together(run, node))
     mixed = mixing(run.graph, node, run.weights)
     return run.ledger.fresh(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
 
@@ -108,16 +109,27 @@ def _mixed(
     )  # fmt: skip
 
 
-def arranged(x: Signal, summed: int) -> Signal:
+def puts_heads_together(run: Run, node: Node) -> bool:
+    """Whether a layer reads attention, whose units are those of one head."""
+    reads = (run.graph.nodes[i].operation for i in node.inputs)
+    return any(operation in (Operation.ATTENTION, Operation.MATMUL) for operation in reads)
+
+
+def arranged(x: Signal, summed: int, *, heads: bool = False) -> Signal:
     """The signal as a weight reads it that sums over so many units: reshapes have no node of their own.
 
     Flattening and putting heads together make units of positions; mixing tokens exchanges the two.
+
+    Args:
+        x: as it was left by the operation before.
+        summed: units that the weight sums over.
+        heads: whether ``x`` is an attention's output, whose heads count as positions.
     """
     units, positions = x.extent.units, x.extent.positions
     if summed in (units, 0) or units * positions % max(summed, 1):
         return x
     k, both = x.pairs, x.mean**2
-    if summed == positions:
+    if summed == positions and not (heads and summed % units == 0):
         extent = Extent(positions, units, x.extent.examples)
         return replace(x, extent=extent, pairs=k.turned(), borders=())
     if summed > units and summed % units == 0:
