@@ -1,5 +1,7 @@
 """Small datasets behind one stratified, seeded loader."""
 
+from gainstage.data.arrays import from_arrays
+from gainstage.data.chance import chance
 from gainstage.data.dataset import IGNORED, Dataset
 from gainstage.data.load import NAMES, load
 from gainstage.data.sources import digits, from_file, mnist
@@ -10,8 +12,10 @@ __all__ = [
     "IGNORED",
     "NAMES",
     "Dataset",
+    "chance",
     "copy",
     "digits",
+    "from_arrays",
     "from_file",
     "gaussian",
     "load",

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from gainstage.backends.protocol import Start
 from gainstage.backends.torch.training.alone import train_alone
 from gainstage.backends.torch.training.criterion import Criterion
 from gainstage.backends.torch.training.examples import Examples
 from gainstage.backends.torch.training.optimizers import Factory
-from gainstage.backends.torch.training.start import Start
 from gainstage.data import Dataset
 from gainstage.records.training import Schedule, TrainingCurve
 

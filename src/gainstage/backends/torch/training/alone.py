@@ -8,12 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gainstage.backends.protocol import Start
 from gainstage.backends.torch.batch import first_output
 from gainstage.backends.torch.preserve import random_state
 from gainstage.backends.torch.training.criterion import Criterion
 from gainstage.backends.torch.training.examples import LOOKED_AT, Examples, look, order
 from gainstage.backends.torch.training.optimizers import Factory, make, optimizer_name
-from gainstage.backends.torch.training.start import Start
 from gainstage.backends.torch.training.watch import Watch
 from gainstage.records.training import Evaluation, Schedule, TrainingCurve
 

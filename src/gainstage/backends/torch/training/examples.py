@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gainstage.data import IGNORED, Dataset
+from gainstage.data import IGNORED, Dataset, chance
 
-__all__ = ["Examples", "chance", "look", "order"]
+__all__ = ["Examples", "look", "order"]
 
 LOOKED_AT = 4096
 """At most so many training examples are looked at after a training: the first ones, and they come shuffled."""
@@ -50,7 +49,9 @@ class Examples:
         torch.Size([240, 2])
         """
         arrays = (dataset.x_train, dataset.y_train, dataset.x_validation, dataset.y_validation)
-        x, y, x_validation, y_validation = (torch.from_numpy(array).to(device) for array in arrays)
+        # Arrays that come from another process cannot be written to, and PyTorch knows no such tensors.
+        own = (array if array.flags.writeable else array.copy() for array in arrays)
+        x, y, x_validation, y_validation = (torch.from_numpy(array).to(device) for array in own)
         return cls(x, y, x_validation, y_validation, dataset.classes, *chance(dataset))
 
 
@@ -91,13 +92,3 @@ def look(judge: Judge, x: Tensor, y: Tensor, *, batch: int) -> tuple[Tensor, Ten
         right = right + (math.nan if hits is None else hits.double().cpu())
     counted = int((y != IGNORED).sum()) if not y.is_floating_point() else y.numel()
     return total / len(x), None if bool(right.isnan().any()) or not counted else right / counted
-
-
-def chance(dataset: Dataset) -> tuple[float, float | None]:
-    """Loss and accuracy of the best constant guess: entropy of the labels in nats, or the variance of the targets."""
-    if not dataset.classes:
-        return float(np.var(dataset.y_train, axis=0).mean()), None
-    labels = dataset.y_train[dataset.y_train != IGNORED].astype(np.int64)
-    shares = np.bincount(labels, minlength=dataset.classes) / len(labels)
-    present = shares[shares > 0]
-    return float(-(present * np.log(present)).sum()), float(shares.max())

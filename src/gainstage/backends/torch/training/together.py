@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from gainstage.backends.protocol import OnSteps, Start
 from gainstage.backends.torch.batch import first_output
 from gainstage.backends.torch.training.criterion import Criterion
 from gainstage.backends.torch.training.examples import LOOKED_AT, Examples, look, order
 from gainstage.backends.torch.training.optimizers import Factory, Stacked, make, optimizer_name, unstackable
 from gainstage.backends.torch.training.stack import Stack, differing
-from gainstage.backends.torch.training.start import OnSteps, Start
 from gainstage.backends.torch.training.watch import Watch
 from gainstage.errors import GainstageError
 from gainstage.records.training import Evaluation, Schedule, TrainingCurve
