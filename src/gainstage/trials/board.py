@@ -27,6 +27,7 @@ class Board:
         path: of the file.
         rows: how many trials there are.
 
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     board = Board.create(folder, rows=3)
     ...     board.writer([2])(7, [0.5])
