@@ -100,7 +100,8 @@ def test_clipping_shortens_the_step(clouds):
         model = net()
         before = [values_of(v) for v in model.trainable_variables]
         train(model, clouds, steps=1, learning_rate=1.0, optimizer="sgd", clip=clip)
-        moves.append(sum(np.square(values_of(v) - b).sum() for v, b in zip(model.trainable_variables, before)) ** 0.5)
+        steps = [values_of(v) - b for v, b in zip(model.trainable_variables, before, strict=True)]
+        moves.append(sum(np.square(step).sum() for step in steps) ** 0.5)
     assert moves[1] == pytest.approx(1e-3, rel=1e-2)
     assert moves[0] > 10 * moves[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import keras
 
@@ -12,9 +13,14 @@ __all__ = ["mlp"]
 
 
 def mlp(
-    sizes: Sequence[int], *, activation: str = "relu", output: str | None = None, seed: int | None = None
+    sizes: Sequence[int],
+    *,
+    activation: str = "relu",
+    output: str | None = None,
+    rule: Literal["glorot_uniform", "he_normal"] = "glorot_uniform",
+    seed: int | None = None,
 ) -> keras.Sequential:
-    """A multi-layer perceptron at Keras's default initialization.
+    """A multi-layer perceptron, its kernels drawn by one of Keras's own initializers.
 
     Its layers are called ``hidden_0``, ``hidden_1``, … and ``head``.
 
@@ -22,6 +28,7 @@ def mlp(
         sizes: widths from the input to the output, at least two.
         activation: Keras's name of the one after every layer but the head.
         output: of the one after the head; None leaves logits or values.
+        rule: Keras's default, or He's.
         seed: of the weights; None takes them from Keras's global random state.
 
     Raises:
@@ -33,12 +40,14 @@ def mlp(
     if len(sizes) < 2 or min(sizes) < 1:
         raise InputError(f"A perceptron needs at least two positive sizes, e.g. 784x128x10; received {tuple(sizes)}.")
 
-    def rule(position: int) -> str | keras.initializers.Initializer:
-        return "glorot_uniform" if seed is None else keras.initializers.GlorotUniform(seed=1000 * seed + position)
+    kind = keras.initializers.HeNormal if rule == "he_normal" else keras.initializers.GlorotUniform
+
+    def drawn(position: int) -> keras.initializers.Initializer:
+        return kind(seed=None if seed is None else 1000 * seed + position)  # one seed would give equal layers
 
     hidden = [
-        keras.layers.Dense(width, activation, kernel_initializer=rule(i), name=f"hidden_{i}")
+        keras.layers.Dense(width, activation, kernel_initializer=drawn(i), name=f"hidden_{i}")
         for i, width in enumerate(sizes[1:-1])
     ]
-    head = keras.layers.Dense(sizes[-1], output, kernel_initializer=rule(len(hidden)), name="head")
+    head = keras.layers.Dense(sizes[-1], output, kernel_initializer=drawn(len(hidden)), name="head")
     return keras.Sequential([keras.Input((sizes[0],)), *hidden, head])

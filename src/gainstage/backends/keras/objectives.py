@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 from keras import losses, ops, optimizers
 
 from gainstage.backends.keras.batch import prepare
@@ -93,7 +92,7 @@ def default_loss(model: Any, inputs: Any, classes: int) -> Any:
         inputs: a batch it takes.
         classes: how many different labels there can be; 0 for a regression.
 
-    >>> import numpy as np
+    >>> import keras, numpy as np
     >>> model = keras.Sequential([keras.layers.Dense(10, activation="softmax")])
     >>> default_loss(model, np.ones((2, 4), "float32"), 10).from_logits
     False
