@@ -12,9 +12,10 @@ from gainstage.graph import SignalGraph
 from gainstage.records import Plan, Profile, WeightMoments
 from gainstage.theory.propagation import InputMoments
 
-__all__ = ["Backend", "Detail", "backend_of"]
+__all__ = ["Backend", "Detail", "Framework", "backend_of", "framework_of"]
 
 Detail = Literal["lean", "standard"]
+Framework = Literal["keras", "torch"]
 Loss = Callable[[Any, Any], Any]
 
 
@@ -89,7 +90,7 @@ class Backend(Protocol):
         ...
 
 
-_ROOTS = {"keras": ("keras", "layers.Layer"), "torch": ("torch.nn", "Module")}
+_ROOTS: Mapping[Framework, tuple[str, str]] = {"keras": ("keras", "layers.Layer"), "torch": ("torch.nn", "Module")}
 """On PyTorch a Keras layer is a module too, so Keras comes first."""
 
 
@@ -99,6 +100,25 @@ def backend_of(model: Any) -> Backend:
     Raises:
         InputError: the object is no model of a known framework.
     """
+    framework = framework_of(model)
+    if framework is not None:
+        return cast(Backend, importlib.import_module(f"gainstage.backends.{framework}"))
+    received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
+    raise InputError(
+        f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the "
+        "object."
+    )
+
+
+def framework_of(model: Any) -> Framework | None:
+    """Whose model it is; None where it is none.
+
+    Raises:
+        InputError: a model of Keras 2.
+
+    >>> framework_of("a name") is None
+    True
+    """
     _refuse_legacy(model)
     inner = getattr(model, "_orig_mod", model)
     for framework, (module, name) in _ROOTS.items():
@@ -106,12 +126,8 @@ def backend_of(model: Any) -> Backend:
         for part in name.split("."):
             root = getattr(root, part, None)
         if root is not None and isinstance(inner, root):
-            return cast(Backend, importlib.import_module(f"gainstage.backends.{framework}"))
-    received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
-    raise InputError(
-        f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the "
-        "object."
-    )
+            return framework
+    return None
 
 
 def _refuse_legacy(model: Any) -> None:

@@ -3,6 +3,7 @@
 from gainstage.data.dataset import IGNORED, Dataset
 from gainstage.data.load import NAMES, load
 from gainstage.data.sources import digits, from_file, mnist
+from gainstage.data.spec import InputSpec, parse_input
 from gainstage.data.split import split, stratify
 from gainstage.data.synthetic import copy, gaussian
 
@@ -10,12 +11,14 @@ __all__ = [
     "IGNORED",
     "NAMES",
     "Dataset",
+    "InputSpec",
     "copy",
     "digits",
     "from_file",
     "gaussian",
     "load",
     "mnist",
+    "parse_input",
     "split",
     "stratify",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -102,7 +101,7 @@ def train(
         finally:
             model.train(was_training)
             stepper.zero_grad(set_to_none=True)
-    chance_loss, chance_accuracy = _chance(dataset)
+    chance_loss, chance_accuracy = dataset.chance
     return TrainingCurve(
         label, tuple(losses), tuple(seen), chance_loss, chance_accuracy, optimizer, learning_rate, batch, seed
     )
@@ -143,12 +142,3 @@ def _evaluate(model: nn.Module, dataset: Dataset, criterion: Loss, device: torch
     finally:
         model.train(was_training)
     return Evaluation(step, total / len(x) if len(x) else math.nan, right / counted if counted else None)
-
-
-def _chance(dataset: Dataset) -> tuple[float, float | None]:
-    if not dataset.classes:
-        return float(np.var(dataset.y_train, axis=0).mean()), None
-    labels = dataset.y_train[dataset.y_train != IGNORED].astype(np.int64)
-    shares = np.bincount(labels, minlength=dataset.classes) / len(labels)
-    present = shares[shares > 0]
-    return float(-(present * np.log(present)).sum()), float(shares.max())
