@@ -15,9 +15,12 @@ from gainstage.records import Plan, Profile, TrainingCurve, WeightMoments
 from gainstage.records.training import Schedule
 from gainstage.theory.propagation import InputMoments
 
-__all__ = ["Backend", "Detail", "OnSteps", "Start", "Trainer", "backend_of", "framework_of", "trainer_named"]
+__all__ = [
+    "Backend", "Detail", "Framework", "OnSteps", "Start", "Trainer", "backend_of", "framework_of", "trainer_of",
+]  # fmt: skip
 
 Detail = Literal["lean", "standard"]
+Framework = Literal["keras", "torch"]
 Loss = Callable[[Any, Any], Any]
 
 
@@ -172,7 +175,7 @@ class Trainer(Protocol):
         ...
 
 
-_ROOTS = {"keras": ("keras", "layers.Layer"), "torch": ("torch.nn", "Module")}
+_ROOTS: Mapping[Framework, tuple[str, str]] = {"keras": ("keras", "layers.Layer"), "torch": ("torch.nn", "Module")}
 """On PyTorch a Keras layer is a module too, so Keras comes first."""
 
 
@@ -182,19 +185,29 @@ def backend_of(model: Any) -> Backend:
     Raises:
         InputError: the object is no model of a known framework.
     """
-    return cast(Backend, importlib.import_module(f"gainstage.backends.{framework_of(model)}"))
+    framework = framework_of(model)
+    if framework is not None:
+        return cast(Backend, importlib.import_module(f"gainstage.backends.{framework}"))
+    received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
+    raise InputError(
+        f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the "
+        "object."
+    )
 
 
-def trainer_named(framework: str) -> Trainer:
+def trainer_of(framework: Framework) -> Trainer:
     """What trains models of a framework."""
     return cast(Trainer, importlib.import_module(f"gainstage.backends.{framework}.trainer"))
 
 
-def framework_of(model: Any) -> str:
-    """``torch`` or ``keras``.
+def framework_of(model: Any) -> Framework | None:
+    """Whose model it is; None where it is none.
 
     Raises:
-        InputError: the object is no model of a known framework.
+        InputError: a model of Keras 2.
+
+    >>> framework_of("a name") is None
+    True
     """
     _refuse_legacy(model)
     inner = getattr(model, "_orig_mod", model)
@@ -204,11 +217,7 @@ def framework_of(model: Any) -> str:
             root = getattr(root, part, None)
         if root is not None and isinstance(inner, root):
             return framework
-    received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
-    raise InputError(
-        f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the "
-        "object."
-    )
+    return None
 
 
 def _refuse_legacy(model: Any) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gainstage import planning
-from gainstage.backends import trainer_named
-from gainstage.data import chance
+from gainstage.backends import trainer_of
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.records import Comparison, Measure, Trial
 from gainstage.records.training import Schedule
@@ -143,7 +142,7 @@ def experiment(
     if not builds:
         raise InputError("Received no model. Pass a function that builds one.")
     variants = tuple(variant_of(name, make, dataset, schedule, loss, optimizer) for name, make in builds.items())
-    names = trainer_named(variants[0].framework).names(loss, optimizer, dataset.classes)
+    names = trainer_of(variants[0].framework).names(loss, optimizer, dataset.classes)
     notes = tuple(
         f"{f'{v.name}: t' if v.name else 'T'}rainings ran one by one, since {v.reason}." for v in variants if v.reason
     )
@@ -156,7 +155,7 @@ def concluded(
     """What follows from those trials of an experiment that have ended."""
     first = planned.variants[0]
     dataset = first.dataset
-    chance_loss, chance_accuracy = chance(dataset)
+    chance_loss, chance_accuracy = dataset.chance
     loss, optimizer = planned.names
     size, held = len(dataset.x_train), len(dataset.x_validation)
     data = f"{dataset.source or dataset.name}: {size:,} to train on, {held:,} held back"

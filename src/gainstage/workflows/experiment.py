@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gainstage.backends import Start, framework_of, trainer_named
+from gainstage.backends import Framework, Start, framework_of, trainer_of
 from gainstage.data import Dataset
 from gainstage.errors import InputError
 from gainstage.records import Trial
@@ -69,7 +69,7 @@ class Variant:
 
     name: str
     build: Callable[[], Any]
-    framework: str
+    framework: Framework
     dataset: Dataset
     fingerprint: str
     together: int
@@ -92,21 +92,18 @@ def variant_of(
             f"{_called(build)} returned the same model twice. Trainings would go on from each other's weights: build a "
             "new one in every call, e.g. compare(lambda: Net(), …) or compare(Net, …)."
         )
-    trainer = trainer_named(framework_of(model))
+    framework = _framework(model)
+    trainer = trainer_of(framework)
     fitted = trainer.fitted(model, dataset, loss)
     starts = [Start(model, 1e-3), Start(again, 1e-3, 1)]
     reason = trainer.obstacle(starts, fitted, schedule, loss, optimizer)
     room = max(MOST_NUMBERS // max(trainer.size(model), 1), 1)
     together = 1 if reason else min(MOST_TOGETHER, room)
-    return Variant(name, build, framework_of(model), fitted, trainer.fingerprint(model), together, reason)
+    return Variant(name, build, framework, fitted, trainer.fingerprint(model), together, reason)
 
 
 def _built(build: Callable[[], Any]) -> Any:
-    try:
-        framework_of(build)
-    except InputError:
-        pass
-    else:
+    if framework_of(build) is not None:
         raise InputError(
             f"Received a {type(build).__name__}, one model. Every training needs a new one: pass a function that "
             "builds it, e.g. compare(lambda: Net(), …)."
@@ -117,8 +114,15 @@ def _built(build: Callable[[], Any]) -> Any:
         model = build()
     except Exception as error:
         raise InputError(f"{_called(build)} could not build a model: {in_a_line(error)}") from error
-    framework_of(model)
+    _framework(model)
     return model
+
+
+def _framework(model: Any) -> Framework:
+    framework = framework_of(model)
+    if framework is None:
+        raise InputError(f"The function that builds the model returned {model!r:.60}. It has to return the model.")
+    return framework
 
 
 def _called(build: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gainstage.backends import Start, Trainer, trainer_named
+from gainstage.backends import Framework, Start, Trainer, trainer_of
 from gainstage.data import Dataset
 from gainstage.errors import GainstageError
 from gainstage.records import Trial
@@ -44,7 +44,7 @@ class Piece:
         board: where progress is noted; None for nowhere.
     """
 
-    framework: str
+    framework: Framework
     build: Callable[[], Any]
     dataset: Dataset
     schemes: Mapping[str, Scheme]
@@ -81,7 +81,7 @@ def started(trainer: Trainer, build: Callable[[], Any], scheme: Scheme, seed: in
 
 def _alone(piece: Piece, key: Key, place: int) -> Trial:
     begun = time.perf_counter()
-    trainer = trainer_named(piece.framework)
+    trainer = trainer_of(piece.framework)
     variant, scheme, rate, seed = key
     try:
         model = started(trainer, piece.build, piece.schemes[scheme], seed, piece.dataset)
@@ -96,7 +96,7 @@ def _alone(piece: Piece, key: Key, place: int) -> Trial:
 def _as_one(piece: Piece) -> list[Trial] | None:
     """Every model is built once, and trained with all learning rates; None where they cannot be trained together."""
     begun = time.perf_counter()
-    trainer = trainer_named(piece.framework)
+    trainer = trainer_of(piece.framework)
     models: dict[tuple[str, int], Any] = {}
     for _, scheme, _, seed in piece.keys:
         if (scheme, seed) not in models:

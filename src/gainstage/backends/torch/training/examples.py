@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gainstage.data import IGNORED, Dataset, chance
+from gainstage.data import IGNORED, Dataset
 
 __all__ = ["Examples", "look", "order"]
 
@@ -52,7 +52,7 @@ class Examples:
         # Arrays that come from another process cannot be written to, and PyTorch knows no such tensors.
         own = (array if array.flags.writeable else array.copy() for array in arrays)
         x, y, x_validation, y_validation = (torch.from_numpy(array).to(device) for array in own)
-        return cls(x, y, x_validation, y_validation, dataset.classes, *chance(dataset))
+        return cls(x, y, x_validation, y_validation, dataset.classes, *dataset.chance)
 
 
 def order(examples: int, batch: int, steps: int, seed: int) -> Iterator[Tensor]:
