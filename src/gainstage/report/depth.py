@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gainstage.graph import Node
-from gainstage.records import Histogram, NodeProfile, Profile
+from gainstage.records import Histogram, Moments, NodeProfile, Profile
 
 __all__ = ["Depth", "Distribution", "distributions", "through_depth"]
 
@@ -42,7 +42,7 @@ def _weighted(profile: Profile) -> list[tuple[Node, NodeProfile]]:
 
 
 def through_depth(profile: Profile) -> Depth:
-    """The measured figures at the nodes that mix units by a weight."""
+    """The figures at the nodes that mix units by a weight."""
     measured = _weighted(profile)
     return Depth(
         nodes=tuple(node.index for node, _ in measured),
@@ -50,9 +50,14 @@ def through_depth(profile: Profile) -> Depth:
         spread=tuple(at.forward.spread for _, at in measured),
         gradient=tuple(at.backward.norm if at.backward else None for _, at in measured),
         example_share=tuple(at.forward.example_share for _, at in measured),
-        spread_band=tuple(None for _ in measured),
-        gradient_band=tuple(None for _ in measured),
+        spread_band=tuple(_between(at.forward, at.forward.spread) for _, at in measured),
+        gradient_band=tuple(_between(at.backward, at.backward.norm) if at.backward else None for _, at in measured),
     )
+
+
+def _between(moments: Moments, value: float) -> tuple[float, float] | None:
+    """Where the root of a second moment lies, nine draws of ten."""
+    return None if moments.band is None else (value * moments.band[0] ** 0.5, value * moments.band[1] ** 0.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after
-from gainstage.theory.attention import AttentionMoments, attention_moments
+from gainstage.theory.attention import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
@@ -71,12 +71,23 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
     own = max(v.pairs.level - v.pairs.positions, 0.0)
     overlap = found.overlap if math.isfinite(found.overlap) else found.concentration
     level = v.pairs.positions + own * found.concentration + (1 / keep - 1) * found.concentration * v.pairs.level
-    pairs = Pairs(level, v.pairs.units, v.pairs.positions + own * overlap, v.pairs.examples)
+    apart, alike = v.pairs.apart, v.pairs.examples - v.pairs.apart
+    pairs = Pairs(
+        level, v.pairs.units, v.pairs.positions + own * overlap,
+        apart + alike * _same_row(found, heads.query.pairs), apart=apart + alike * overlap,
+    )  # fmt: skip
     doubt = ""
     if heads.masked:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
     signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0)
     return run.ledger.fresh(replace(signal, carried=signal.noise, doubt=v.doubt or doubt))
+
+
+def _same_row(found: AttentionMoments, query: Pairs) -> float:
+    """E Σ_j a_j a'_j of one row in two examples: as concentrated as the row where they ask the same."""
+    even = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
+    alike = min(max(query.examples / query.level, 0.0), 1.0) if query.level > 0 else 1.0
+    return float(even * (found.concentration / even) ** alike)
 
 
 def masks_scores(graph: SignalGraph, node: Node) -> bool:
@@ -113,7 +124,8 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
         rows.concentration / count,
         (1 - rows.concentration) / (count * max(count - 1, 1)),
         shared / count,
-        mean**2,
+        _same_row(rows, x.pairs) / count,
+        apart=mean**2,
     )
     doubt = doubtful(node, "a mask, whose values are not known, is taken to be causal") if causal else ""
     shares = replace(
@@ -157,10 +169,15 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
         count * a.pairs.level * b.pairs.positions + rest * a.pairs.units * b.mean**2,
         count * a.pairs.positions * b.pairs.level + rest * both_a * b.pairs.units,
         count * a.pairs.examples * b.pairs.examples + rest * a.mean**2 * b.pairs.examples,
+        apart=count * a.pairs.apart * b.pairs.apart + rest * a.mean**2 * b.pairs.apart,
     )
-    if x.rows:
-        # Shares of two examples are told apart, but they sum to one in each.
-        pairs = replace(pairs, examples=y.pairs.examples, units=y.pairs.units)
+    if x.rows:  # shares sum to one in every row
+        alike = count * x.pairs.examples
+        between = y.pairs.examples - y.pairs.apart
+        pairs = replace(
+            pairs, units=y.pairs.units, examples=y.pairs.apart + alike * between,
+            apart=y.pairs.apart + count * x.pairs.positions * between,
+        )  # fmt: skip
     noise = x.noise * (0.0 if x.rows else 1.0) + y.noise
     mean = count * a.mean * b.mean
     signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, doubt=x.doubt or y.doubt)

@@ -45,11 +45,12 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
             (w.second_moment if (w := run.weights.get(use.parameter)) is not None else 1.0) for use in node.uses
         )
         level = square if node.uses else 1.0
-        return run.ledger.fresh(Signal(extent, Pairs(level, 0.0, 0.0, level)))
+        return run.ledger.fresh(Signal(extent, Pairs(level, 0.0, 0.0, level, apart=0.0)))
     place = run.graph.inputs.index(node.index) if node.index in run.graph.inputs else -1
     told = run.inputs[place] if 0 <= place < len(run.inputs) else InputMoments()
     near = told.positions if told.near is None else told.near
-    pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near)
+    apart = told.examples if told.apart is None else told.apart
+    pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near, apart)
     return run.ledger.fresh(Signal(extent, pairs, told.mean))
 
 
@@ -103,7 +104,8 @@ def _offset(run: Run, node: Node, operands: list[Signal]) -> Signal:
         if added.second_moment > 0:
             # Learned positions are the same for every example; a bias is the same at every position too.
             everywhere = added.second_moment if use.slot in ("bias", "shift") else added.mean**2
-            pairs = Pairs(added.second_moment, added.mean**2, everywhere, added.second_moment)
+            square = added.second_moment
+            pairs = Pairs(square, added.mean**2, everywhere, square, apart=everywhere)
             x = run.ledger.add(x, run.ledger.fresh(Signal(x.extent, pairs, added.mean)))
     if len(operands) > 1:
         for constant in operands[1:]:

@@ -249,10 +249,11 @@ def lifted(x: Signal, other: Extent) -> Signal:
     if extent.positions == 1 < other.positions:
         extent, pairs = (
             replace(extent, positions=other.positions),
-            replace(pairs, positions=pairs.level, near=pairs.level),
+            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
         )
     if extent.examples == 1 < other.examples:
-        extent, pairs = replace(extent, examples=other.examples), replace(pairs, examples=pairs.level)
+        extent = replace(extent, examples=other.examples)
+        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
     return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)
 
 
@@ -309,6 +310,8 @@ def _mixture(parts: tuple[Signal, ...]) -> Signal:
         ),
         mean(lambda p: p.pairs.positions),
         mean(lambda p: p.pairs.examples),
+        mean(lambda p: p.pairs.near),
+        mean(lambda p: p.pairs.apart),
     )
     level = pairs.level or 1.0
     weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]

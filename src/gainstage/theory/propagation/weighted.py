@@ -22,7 +22,7 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     extent = run.extent(node)
     use = next(iter(node.uses_of("weight")), None)
     found = run.weights.get(run.graph.parameter(use.parameter).path) if use is not None else None
-    table = found if found is not None else WeightMoments(0.0, 1.0)
+    table, told = (found, "") if found is not None else _likely_table(run)
     mean, level = table.mean**2, table.second_moment
     if "bag" in node.name:  # the mean over the tokens of an example
         count = _tokens_of(run, node)
@@ -30,9 +30,21 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     rows = max(node.kernel.in_, 1) if node.kernel is not None else 1
     alike = mean + (level - mean) / rows if node.from_input else mean  # two tokens may be the same
     examples = alike if node.from_input else level
-    signal = Signal(extent, Pairs(level, mean, alike, examples), table.mean)
-    doubt = "" if found is not None else doubtful(node, "the values of its table are not known; taken to be N(0, 1)")
-    return run.ledger.fresh(replace(signal, doubt=doubt))
+    signal = Signal(extent, Pairs(level, mean, alike, examples, apart=alike), table.mean)
+    return run.ledger.fresh(replace(signal, doubt=told and doubtful(node, told)))
+
+
+def _likely_table(run: Run) -> tuple[WeightMoments, str]:
+    """A table whose values are not known is most likely drawn as the others are; how that is to be told."""
+    for other in run.graph.nodes:
+        for use in other.uses_of("weight") if other.operation is Operation.EMBEDDING else ():
+            known = run.weights.get(run.graph.parameter(use.parameter).path)
+            if known is not None:
+                return (
+                    known,
+                    f"the values of its table are not known; taken to be as large as those of '{use.parameter}'",
+                )
+    return WeightMoments(0.0, 1.0), "the values of its table are not known; taken to be N(0, 1)"
 
 
 def _tokens_of(run: Run, node: Node) -> int:
@@ -94,8 +106,9 @@ def _mixed(
         pair(k.level, k.units, share),
         common,
         pair(k.positions, both, shared),
-        pair(k.examples, both, shared),
+        pair(k.examples, both, share),
         pair(k.near, both, beside),
+        pair(k.apart, both, shared),
     )
     mean = by.row_sum * m + by.bias
     # Inputs that are uncorrelated on average are correlated by chance, by 1/√fan_in.
