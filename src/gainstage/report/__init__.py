@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from gainstage.records import Answer, Answers, Diagnosis, Fixed, Plan, Profile, register_renderer
+from gainstage.records import Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile, register_renderer
 from gainstage.report.json import dumps, load, loads, save
 from gainstage.report.text import Shown, print_to, render
 
@@ -22,7 +22,7 @@ def _plain(record: Shown) -> str:
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
 
-for _kind in (Answer, Answers, Diagnosis, Fixed, Plan, Profile):
+for _kind in (Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile):
     register_renderer(_kind, "text/plain", _plain)
 
 
