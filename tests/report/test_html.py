@@ -50,7 +50,7 @@ class Reader(HTMLParser):
         self.contents.setdefault(self.open[-1] if self.open else "", []).append(data)
 
 
-@pytest.fixture(params=["sick", "healthy", "fixed", "plan", "profile"])
+@pytest.fixture(params=["sick", "healthy", "fixed", "plan", "profile", "answers", "comparison"])
 def record(request, sick):
     return sick.profile if request.param == "profile" else request.getfixturevalue(request.param)
 
@@ -81,8 +81,8 @@ def test_the_policy_allows_exactly_what_is_there(record):
 
 def test_the_record_travels_along(record, tmp_path):
     save_html(tmp_path / "page.html", record)
-    assert load(tmp_path / "page.html") == record
-    assert loads(html_page(record), type(record)) == record
+    assert repr(load(tmp_path / "page.html")) == repr(record)  # NaN differs from itself
+    assert repr(loads(html_page(record), type(record))) == repr(record)
 
 
 def test_hostile_names_stay_text(hostile, distrusted):

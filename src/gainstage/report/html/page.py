@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterable
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Diagnosis, Fixed, Plan, Profile
+from gainstage.records import Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile
 from gainstage.report.carried import carried
 from gainstage.report.charts.svg import escaped
 from gainstage.report.files import write_whole
 from gainstage.report.html.answers import answers_body
 from gainstage.report.html.bodies import diagnosis_body, fixed_body, plan_body, profile_body
+from gainstage.report.html.comparison import comparison_body, comparison_title
 from gainstage.report.html.parts import heading
 from gainstage.report.html.script import SCRIPT
 from gainstage.report.html.style import STYLE
@@ -22,7 +23,7 @@ from gainstage.report.wording import count
 
 __all__ = ["Document", "html_page", "save_html"]
 
-Document = Diagnosis | Fixed | Plan | Profile | Answer | Answers
+Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
 
 
 def html_page(record: Document) -> str:
@@ -68,6 +69,8 @@ def _content(record: Document) -> tuple[str, Iterable[str]]:
             return "Fixed" if record.ok else "Not healthy yet", fixed_body(record)
         case Plan():
             return f"Plan: {record.scheme or 'mixed'}", plan_body(record)
+        case Comparison():
+            return comparison_title(record), comparison_body(record)
         case Profile():
             return f"Profile, {record.source.kind}", profile_body(record)
         case Answer():
