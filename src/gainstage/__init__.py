@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
     from gainstage.theory import gain, meanfield
-    from gainstage.workflows import apply, check, fix, initialize, parameter_groups, plan, trace
+    from gainstage.workflows import apply, check, fix, initialize, parameter_groups, plan, predict, trace
 
 __version__ = "0.1.0"
 
@@ -37,14 +37,16 @@ _HOMES = {
     "rule": "rules",
     **dict.fromkeys(("gain", "meanfield"), "theory"),
     "keras": "backends",
-    **dict.fromkeys(("apply", "check", "fix", "initialize", "parameter_groups", "plan", "trace"), "workflows"),
+    **dict.fromkeys(
+        ("apply", "check", "fix", "initialize", "parameter_groups", "plan", "predict", "trace"), "workflows"
+    ),
 }
 _RENAMED = {"rule": "get"}
 
 __all__ = [
     "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply",
     "check", "dumps", "fix", "gain", "initialize", "keras", "load", "loads", "meanfield", "parameter_groups", "plan",
-    "rule", "save", "schema", "trace",
+    "predict", "rule", "save", "schema", "trace",
 ]  # fmt: skip
 
 

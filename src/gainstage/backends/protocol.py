@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol, cast
 
 from gainstage.errors import InputError
 from gainstage.graph import SignalGraph
-from gainstage.records import Plan, Profile
+from gainstage.records import Plan, Profile, WeightMoments
+from gainstage.theory.propagation import InputMoments
 
 __all__ = ["Backend", "Detail", "backend_of"]
 
@@ -61,6 +62,26 @@ class Backend(Protocol):
 
     def parameter_groups(self, model: Any, factors: Mapping[str, float], learning_rate: float) -> list[dict[str, Any]]:
         """Optimizer groups from factors on the learning rate."""
+        ...
+
+    def weight_moments(self, model: Any, graph: SignalGraph) -> dict[str, WeightMoments]:
+        """What prediction needs to know of the values that the parameters hold; those without values are left out."""
+        ...
+
+    def placeholder(self, model: Any, shape: tuple[int, ...]) -> Any:
+        """An input of that shape, to be traced and not to be computed with."""
+        ...
+
+    def input_moments(self, model: Any, inputs: Any) -> tuple[InputMoments, ...]:
+        """Moments of every input of a batch; standard ones for tokens and for what holds no values."""
+        ...
+
+    def in_training(self, model: Any) -> bool:
+        """Whether the model is set to train."""
+        ...
+
+    def version(self) -> str:
+        """The framework and its version."""
         ...
 
     def snapshot(self, model: Any) -> Callable[[], None]:

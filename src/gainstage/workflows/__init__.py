@@ -3,6 +3,7 @@
 from gainstage.workflows.checking import check
 from gainstage.workflows.fixing import fix
 from gainstage.workflows.initializing import apply, initialize, parameter_groups, plan
+from gainstage.workflows.predicting import predict
 from gainstage.workflows.tracing import trace
 
-__all__ = ["apply", "check", "fix", "initialize", "parameter_groups", "plan", "trace"]
+__all__ = ["apply", "check", "fix", "initialize", "parameter_groups", "plan", "predict", "trace"]
