@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
     from gainstage.theory import gain, meanfield
-    from gainstage.workflows import apply, check, fix, initialize, parameter_groups, plan, predict, trace
+    from gainstage.workflows import (
+        apply,
+        check,
+        compare,
+        fix,
+        initialize,
+        parameter_groups,
+        plan,
+        predict,
+        trace,
+    )  # fmt: skip
 
 __version__ = "0.1.0"
 
@@ -38,15 +48,16 @@ _HOMES = {
     **dict.fromkeys(("gain", "meanfield"), "theory"),
     "keras": "backends",
     **dict.fromkeys(
-        ("apply", "check", "fix", "initialize", "parameter_groups", "plan", "predict", "trace"), "workflows"
+        ("apply", "check", "compare", "fix", "initialize", "parameter_groups", "plan", "predict", "trace"),
+        "workflows",
     ),
 }
 _RENAMED = {"rule": "get"}
 
 __all__ = [
     "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply",
-    "check", "dumps", "fix", "gain", "initialize", "keras", "load", "loads", "meanfield", "parameter_groups", "plan",
-    "predict", "rule", "save", "schema", "trace",
+    "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load", "loads", "meanfield",
+    "parameter_groups", "plan", "predict", "rule", "save", "schema", "trace",
 ]  # fmt: skip
 
 
