@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import SignalGraph
@@ -26,7 +27,7 @@ class Recurrence:
 
     Args:
         states: the nodes in which it is used.
-        inputs: the nodes whose outputs are added to theirs.
+        inputs: the nodes with the weights whose outputs are added to theirs.
         sums: those sums.
     """
 
@@ -54,7 +55,13 @@ def recurrences(graph: SignalGraph) -> tuple[Recurrence, ...]:
                 inputs[own[state]].append(other)
     # A stream that starts with one such sum and goes on with others is depth with shared weights: so is ALBERT.
     loops = ((path, found) for path, found in sums.items() if len(found) >= len(chains[path]) - 1)
-    return tuple(Recurrence(chains[path], tuple(inputs[path]), tuple(found)) for path, found in loops)
+    return tuple(Recurrence(chains[path], _alike(graph, inputs[path]), tuple(found)) for path, found in loops)
+
+
+def _alike(graph: SignalGraph, nodes: list[int]) -> tuple[int, ...]:
+    """All nodes with the weights of these: at the first step there may be no state yet to be added to."""
+    weights = {use.parameter for index in nodes for use in graph.nodes[index].uses_of("weight")}
+    return tuple(n.index for n in graph.nodes if weights & {use.parameter for use in n.uses_of("weight")})
 
 
 def _chains(graph: SignalGraph) -> dict[str, tuple[int, ...]]:
@@ -71,5 +78,5 @@ def _chains(graph: SignalGraph) -> dict[str, tuple[int, ...]]:
     return {
         path: nodes
         for path, nodes in repeated.items()
-        if all(sets[later] >> earlier & 1 for earlier, later in zip(nodes, nodes[1:], strict=False))
+        if all(sets[later] >> earlier & 1 for earlier, later in pairwise(nodes))
     }

@@ -49,7 +49,12 @@ def terms(graph: SignalGraph) -> Mapping[int, int]:
             here = _Sum(nodes=frozenset({node.index}))
         elif node.operation in _QUIET and len(operands) == 1:
             here = operands[0]
-        elif node.operation is Operation.ADD and node.index not in streams and node.part_of is None and len(operands) == 2:
+        elif (
+            node.operation is Operation.ADD
+            and node.index not in streams
+            and node.part_of is None
+            and len(operands) == 2
+        ):
             first, second = operands
             live = all(graph.nodes[i].from_input for i in node.inputs)
             if live and (first.nodes or second.nodes) and not first.nodes & second.nodes:

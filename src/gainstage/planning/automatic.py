@@ -28,7 +28,9 @@ BranchStart = Literal["scaled", "zero"]
 
 _SILENT = "zero: its residual branch starts silent, so that the block hands its input on"
 _IDENTITY = "zero: it scales and shifts what skips it (an affine coupling), so that the block hands its input on"
-_FREQUENCIES = "left as the model made it: what it reads is the input and what reads it is periodic, so it sets frequencies"
+_FREQUENCIES = (
+    "left as the model made it: what it reads is the input and what reads it is periodic, so it sets frequencies"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,10 +79,10 @@ class Budget:
 def budgets(graph: SignalGraph) -> Mapping[int, Budget]:
     """The level of every weight and normalisation that ends a residual branch, by node.
 
-    L branches add 1/L each to their stream. Uses of one weight add up in amplitude, not in power, for they add much the
-    same each time: a weight that ends r of the L branches brings 1/(r·L), unless the stream is normalised in between (as
-    post-norm blocks do). A factor on the way to the sum that the
-    model's own code holds counts towards that; the level is never raised above one for it.
+    L branches add 1/L each to their stream. Uses of one weight add up in amplitude, not in power, for they add much
+    the same each time: a weight that ends r of the L branches brings 1/(r·L), unless the stream is normalised in
+    between (as post-norm blocks do). A factor on the way to the sum that the model's own code holds counts towards
+    that; the level is never raised above one for it.
     """
     adds = residuals(graph)
     lengths = stream_lengths(adds)
