@@ -33,12 +33,33 @@ def severity(code, profile):
 def test_three_decades_are_a_warning_and_four_an_error_at_any_depth(depth, decades, expected):
     factor = 10 ** (decades / (depth - 1))
     down, up = chain(depth, level=lambda i: factor**-i), chain(depth, level=lambda i: factor**i)
-    assert severity("GS101", down.profile()) == expected
+    # Six layers that all lose the same make a fall sure, and then two decades are enough.
+    assert severity("GS101", down.profile()) == (expected or (Severity.WARNING if depth >= 6 else None))
     assert severity("GS102", up.profile()) == expected
     assert severity("GS101", up.profile()) is severity("GS102", down.profile()) is None
     falls = chain(depth, gradient=lambda i: factor**i).profile()
     grows = chain(depth, gradient=lambda i: factor**-i).profile()
     assert severity("GS201", falls) == severity("GS202", grows) == expected
+
+
+@pytest.mark.parametrize("depth", [6, 14, 50])
+@pytest.mark.parametrize(("decades", "expected"), [(1.9, None), (2.1, Severity.WARNING)])
+@pytest.mark.parametrize("loud", [1.0, 0.1, 30.0])
+def test_two_decades_are_a_warning_where_every_layer_loses(depth, decades, expected, loud):
+    """Below one or the input, whichever is less: the first layer's loss counts, an offset does not."""
+    factor = 10 ** (decades / depth)
+    level = min(loud, 1.0)
+    profile = chain(depth, level=lambda i: level * factor ** -(i + 1)).profile()
+    inputs = (dataclasses.replace(profile.task.inputs[0], spread=loud),)
+    assert severity("GS101", with_task(profile, inputs=inputs)) == expected
+
+
+def test_a_fall_by_chance_is_not_sure():
+    # Seven steps as wide as these scatter by more than a third of what they sum up to.
+    steps = np.cumsum([0.0, -1.4, 0.9, -1.3, 0.8, -1.5, 1.1, -1.1])
+    profile = chain(8, level=lambda i: 10.0 ** steps[i]).profile()
+    assert steps[-1] < -2
+    assert severity("GS101", profile) is None
 
 
 @pytest.mark.parametrize("depth", [8, 12, 50])

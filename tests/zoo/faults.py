@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.init import constant_, kaiming_normal_, normal_
+from torch.nn.init import constant_, kaiming_normal_, normal_, xavier_normal_
 
 from zoo import data
 from zoo.case import Case
@@ -176,6 +176,8 @@ FORWARD = (
     fault("default relu network of twenty layers", "GS201", "0", lambda: MLP(64, *[64] * 19, 10), also="GS5"),
     fault("weights four times too large, twelve layers", "GS102", "*",
           lambda: MLP(64, *[128] * 11, 10, rule=scaled(4.0)), also="GS2 GS5"),
+    fault("glorot relu network of twenty layers", "GS101", "*",
+          lambda: MLP(64, *[128] * 19, 10, rule=xavier_normal_), also="GS2"),
     fault("a constant spread of .01 whatever the width", "GS101 GS104", "*",
           lambda: MLP(64, *[128] * 5, 10, activation=nn.Tanh, rule=spread(0.01)), also="GS2"),
     fault("a constant spread of one whatever the width", "GS104", "",

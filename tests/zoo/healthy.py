@@ -226,6 +226,7 @@ HEALTHY = (
     classifier("default sigmoid network of two layers", lambda: MLP(64, 64, 10, activation=nn.Sigmoid)),
     classifier("he relu network of ten layers", lambda: MLP(64, *[128] * 9, 10, rule=kaiming_normal_, head=small_),
                optimizer=adam(1e-3)),
+    classifier("xavier relu network of eight layers", lambda: MLP(64, *[128] * 7, 10, rule=xavier_normal_)),
     classifier("xavier tanh network of six layers", lambda: MLP(64, *[128] * 5, 10, activation=nn.Tanh,
            rule=xavier_normal_),
                optimizer=sgd(0.05)),

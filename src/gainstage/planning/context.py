@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals
-from gainstage.planning.functions import is_scalar
+from gainstage.theory.composed import is_scalar
 
 __all__ = [
     "Incoming",

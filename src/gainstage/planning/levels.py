@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.planning.context import Surroundings
-from gainstage.planning.functions import Functions
 from gainstage.theory import (
     Activation,
     GaussianMoments,
@@ -17,6 +16,7 @@ from gainstage.theory import (
     gaussian_moments,
     operating_point,
 )
+from gainstage.theory.composed import Functions
 
 __all__ = ["Arrival", "Levels"]
 

@@ -1,6 +1,8 @@
 """Frozen records: everything that flows between the rooms of gainstage, with no framework object inside."""
 
+from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome
 from gainstage.records.diagnosis import Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
+from gainstage.records.figure import Figure
 from gainstage.records.lesson import (
     Answer,
     Answers,
@@ -8,23 +10,23 @@ from gainstage.records.lesson import (
     Check,
     Claim,
     Evidence,
-    Figure,
     Line,
     Outcome,
     Picture,
     Verdict,
 )
-from gainstage.records.moments import Moments, UnitStats
+from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
 from gainstage.records.rendering import Rendered, register_renderer
 from gainstage.records.task import InputFacts, LossFacts, LossKind, OptimizerFacts, OutputFacts, TargetFacts, Task
-from gainstage.records.training import Evaluation, TrainingCurve
+from gainstage.records.training import Evaluation, FirstStep, TrainingCurve
 
 __all__ = [
-    "Answer", "Answers", "Assignment", "BiasRule", "Bound", "Change", "Check", "Claim", "Diagnosis", "Evaluation",
-    "Evidence", "Figure", "Finding", "Fixed", "InputFacts", "Line", "LossFacts", "LossKind", "Moments",
-    "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan",
-    "Profile", "Remedy", "Rendered", "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve",
-    "UnitStats", "Unjudged", "Verdict", "register_renderer",
+    "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change", "Check", "Claim", "Comparison",
+    "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
+    "InputFacts", "Line", "LossFacts", "LossKind", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts",
+    "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Remedy", "Rendered",
+    "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats",
+    "Unjudged", "Verdict", "register_renderer",
 ]  # fmt: skip

@@ -6,39 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from gainstage.records.figure import Figure
 from gainstage.records.rendering import Rendered
 
 __all__ = [
-    "Answer", "Answers", "Bound", "Check", "Claim", "Evidence", "Figure", "Line", "Outcome", "Picture", "Verdict",
+    "Answer", "Answers", "Bound", "Check", "Claim", "Evidence", "Line", "Outcome", "Picture", "Verdict",
 ]  # fmt: skip
 
 Verdict = Literal["holds", "holds under conditions", "does not hold"]
 
 Outcome = Literal["met", "open", "broken", "not measured"]
 """``met`` and ``broken``: the whole interval is on one side of the bound; ``open``: the bound lies inside of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured figure with its uncertainty.
-
-    Args:
-        name: what was measured.
-        value: the estimate.
-        low: lower end of the 95 % confidence interval; equal to ``value`` where nothing is random.
-        high: its upper end.
-        unit: of all three; empty for a pure number.
-        n: how many independent draws or trainings are behind it; 0 where nothing is random.
-        case: under which condition; name and case together are unique within an answer.
-    """
-
-    name: str
-    value: float
-    low: float
-    high: float
-    unit: str = ""
-    n: int = 0
-    case: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Moments", "UnitStats"]
+__all__ = ["Histogram", "Moments", "UnitStats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,35 @@ class Moments:
     def finite(self) -> bool:
         """Whether every element is a number."""
         return self.nonfinite == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How the values of one tensor are distributed, from a sample of them.
+
+    Args:
+        low: lower edge of the first bin.
+        high: upper edge of the last one; equal to ``low`` where all values are the same.
+        counts: of the sampled values in equal bins; values beyond the edges are counted in the outer bins.
+
+    >>> Histogram(0.0, 4.0, (1, 0, 2, 1)).edges
+    (0.0, 1.0, 2.0, 3.0, 4.0)
+    """
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Edges of all bins."""
+        bins = len(self.counts)
+        return tuple(self.low + (self.high - self.low) * i / bins for i in range(bins + 1))
+
+    @property
+    def sampled(self) -> int:
+        """How many values were counted."""
+        return sum(self.counts)
 
 
 @dataclass(frozen=True, slots=True)

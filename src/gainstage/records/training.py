@@ -5,22 +5,54 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Evaluation", "TrainingCurve"]
+__all__ = ["Evaluation", "FirstStep", "TrainingCurve"]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One look at the validation examples.
+    """One look at a set of examples.
 
     Args:
         step: how many steps had been made.
-        loss: mean over the validation examples.
+        loss: mean over the examples.
         accuracy: share of them whose largest logit is the label's; None for a regression.
     """
 
     step: int
     loss: float
     accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStep:
+    """Gradient and update in one of the first steps.
+
+    Args:
+        step: counted from 1.
+        gradient: norm over all trainable parameters.
+        first_gradient: norm of the gradient of the first weight (of two axes or more), in the model's order.
+        last_gradient: of the last one.
+        update: norm of what the step added to the parameters.
+        weight: norm of the parameters before the step.
+    """
+
+    step: int
+    gradient: float
+    first_gradient: float
+    last_gradient: float
+    update: float
+    weight: float
+
+    @property
+    def relative_update(self) -> float:
+        """Size of the update in sizes of the weights; infinite where weights of zero moved.
+
+        >>> FirstStep(1, 0.5, 0.1, 0.3, update=0.02, weight=4.0).relative_update
+        0.005
+        """
+        if self.weight > 0:
+            return self.update / self.weight
+        return math.inf if self.update > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +69,8 @@ class TrainingCurve:
         learning_rate: the same for every parameter.
         batch: examples in one step.
         seed: of the order of examples.
+        trained: the last look at the training examples; None where none was taken.
+        first_steps: gradient and update of the first steps; empty where they were not looked at.
 
     >>> TrainingCurve("net", (2.3, 0.4), (Evaluation(0, 2.3, 0.1), Evaluation(2, 0.5, 0.9))).final.accuracy
     0.9
@@ -51,6 +85,8 @@ class TrainingCurve:
     learning_rate: float = math.nan
     batch: int = 0
     seed: int = 0
+    trained: Evaluation | None = None
+    first_steps: tuple[FirstStep, ...] = ()
 
     @property
     def steps(self) -> int:

@@ -12,6 +12,7 @@ from gainstage.rules import (
     optimisation,
     output,
     precision,
+    scale,
     structure,
     targets,
     units,
@@ -25,6 +26,6 @@ __all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (
-    forward, units, hidden, collapse, gradient, unreached, weights, structure, output, matching, targets, inputs,
+    forward, scale, units, hidden, collapse, gradient, unreached, weights, structure, output, matching, targets, inputs,
     optimisation, numerics, precision, doubts,
 )  # fmt: skip

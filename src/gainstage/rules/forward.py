@@ -1,26 +1,20 @@
-"""GS101 to GS104: the scale of the signal on its way forward."""
+"""GS101 and GS102: the level of the signal on its way forward."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 
-from gainstage.graph import Operation, Role, SignalGraph, nearest_before, residuals, stream_lengths
+from gainstage.graph import SignalGraph, residuals, stream_lengths
 from gainstage.records import Profile, Severity
 from gainstage.rules.cause import drift_in_words
-from gainstage.rules.flow import CARRIERS, ends_in, leads_on
-from gainstage.rules.layers import Layer, layers, weights_in_words
+from gainstage.rules.layers import Layer, layers
 from gainstage.rules.remedies import initialize
 from gainstage.rules.table import Fault, rule
-from gainstage.rules.trend import BADLY, HOPELESS, Trend, trend
-from gainstage.rules.words import figure, listed, place
+from gainstage.rules.trend import BADLY, HALFWAY, HOPELESS, Trend, trend
+from gainstage.rules.words import figure, place
 
 __all__: list[str] = []
-
-TOO_LARGE, TOO_SMALL = 10.0, 10.0**-1.5  # times 1/√fan_in
-SAME = 1.1  # largest over smallest spread that counts as one and the same
-_FREE = frozenset({Role.QUERY, Role.KEY, Role.BRANCH_END, Role.GATE, Role.MAGNITUDE, Role.OTHER})
-_PLAIN = CARRIERS | {Operation.ACTIVATION}
 
 
 @rule("GS101", "The signal vanishes with depth")
@@ -30,25 +24,30 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
     What it does:
     Takes the root mean square of the output of every weighted layer, by depth. Left out are layers whose output is
     normalised before anything nonlinear sees it, the output layer and embeddings. Compares the median over the first
-    quarter of the depths with that over the last quarter.
+    quarter of the depths with that over the last quarter. Where every layer loses, so that the drift is sure, it also
+    counts what the first layer loses of its input, and compares what arrives with one or with the level of the input,
+    whichever is less.
 
     Why it matters:
     The output, and with it every gradient, is proportional to what arrives. A network that starts near zero sits on a
     plateau: all its gradients are small together, and a learning rate that leaves the plateau is too large behind it.
 
     Null hypothesis:
-    A healthy layer keeps the level up to a factor that scatters around a constant near 1, so over L layers the level
-    stays within a factor that does not grow like a power of L. PyTorch's own default loses a factor 2.4 a layer with
-    relu, which a network of up to seven layers survives.
+    A healthy layer keeps the level up to a factor that scatters around 1, so that the mean of its logarithm over the
+    layers is zero within the standard error of their scatter. Over L layers the level then stays within a factor that
+    does not grow like a power of L.
 
     Bound and where it comes from:
-    A fall of three decades is a warning, of four an error. A relative step of a weight is useful between 1e-5 and
-    1e-1, a window of four decades; a signal four decades down leaves no learning rate that suits both before and
-    after.
+    A relative step of a weight is useful between 1e-5 and 1e-1, a window of four decades with its middle at 1e-3. All
+    relative steps shrink with the signal. A fall of four decades is an error: no learning rate suits both before and
+    after. Three are a warning: a window of one decade is left. Where the mean loss of a layer is more than three
+    standard errors off zero over six or more layers, two are: what is the middle of the window at a level of one is
+    its edge where the signal has sunk. PyTorch's default loses a factor of 2.4 a layer with relu, until its biases hold
+    the level: a network of four layers arrives at 0.12.
 
     Example:
     Thirty relu layers with weights drawn from N(0, 0.01²): each keeps 0.08 of the level at width 128, and 1e-33 of the
-    input arrives.
+    input arrives. Glorot's rule loses √2 a relu layer; of VGG16's input half a hundredth reaches the output layer.
 
     Remedy:
     Draw the weights with the spread that the activation asks for, √2/√fan_in with relu:
@@ -62,8 +61,12 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
     """
     chain = [layer for layer in layers(profile) if not layer.forgiven and not layer.last]
     found = _levels(chain)
-    if found is not None and found.decades <= -BADLY:
+    if found is None:
+        return
+    if found.decades <= -BADLY:
         yield _drift(profile, chain, found, "falls")
+    elif found.decades < 0 and found.systematic and _sunk(profile, found) >= HALFWAY:
+        yield _sinking(profile, chain, found)
 
 
 @rule("GS102", "The signal explodes with depth")
@@ -107,6 +110,32 @@ def _levels(chain: Sequence[Layer]) -> Trend | None:
     return trend((layer.depth, layer.node.index, layer.measured.forward.rms) for layer in chain)
 
 
+def _sunk(profile: Profile, found: Trend) -> float:
+    """Decades from one, or from the level of a quieter input, down to the end of the chain."""
+    loudest = max((math.hypot(i.mean, i.spread) for i in profile.task.inputs if i.mean is not None
+                   and i.spread is not None), default=1.0)  # fmt: skip
+    start = min(1.0, loudest) if loudest > 0 else 1.0
+    return math.log10(start / found.points[0].value) - found.decades
+
+
+def _sinking(profile: Profile, chain: Sequence[Layer], found: Trend) -> Fault:
+    """The finding where every layer loses a little."""
+    first, last = found.ends
+    nodes, decades = profile.graph.nodes, _sunk(profile, found)
+    return Fault(
+        Severity.WARNING,
+        place(nodes[last.node]),
+        f"The level of the signal (root mean square) falls at nearly every layer, from {figure(first.value)} at "
+        f"'{place(nodes[first.node])}' to {figure(last.value)} at '{place(nodes[last.node])}': a factor of "
+        f"{figure(found.factor)} a layer over {len(found.points)} layers, {decades:.1f} decades below the input's.",
+        10**-decades,
+        10.0**-HALFWAY,
+        drift_in_words(profile, chain, "forward"),
+        initialize("Draw the weights with the spread that holds the level of the signal that really arrives."),
+        last.node,
+    )
+
+
 def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) -> Fault:
     first, last = found.ends
     nodes = profile.graph.nodes
@@ -138,160 +167,3 @@ def _branches(graph: SignalGraph, found: Trend) -> str:
         f"A stream gathers {most} residual branches, and each adds about as much as the stream holds by then: scaled "
         f"by 1/√{most} or normalised they would add up to about one. "
     )
-
-
-@rule("GS103", "A layer is out of scale")
-def out_of_scale(profile: Profile) -> Iterator[Fault]:
-    """The weights of a layer are far too large or far too small for their number of inputs.
-
-    What it does:
-    Compares the root mean square of every weight with 1/√fan_in. Left out are weights behind which every way to the
-    output passes a normalisation or a rescaling, output layers, queries, keys and gates, the ends of residual
-    branches, small weights beside a skip, and weights that are not used as they are stored.
-
-    Why it matters:
-    One such layer changes the level of everything behind it by its factor: activations saturate or die, or what tells
-    the examples apart drowns in the biases.
-
-    Null hypothesis:
-    Weights are drawn at a gain between 0.3 and 5 times 1/√fan_in. PyTorch's default has gain 0.58, He 1.41, and the
-    largest gain that a common activation asks for is 4 to 5, a sigmoid's about its centre.
-
-    Bound and where it comes from:
-    A gain above 10, a decade off 1 and twice what any activation asks for; or below 0.03, a decade and a half, since
-    one quiet layer costs less than a loud one.
-
-    Example:
-    A layer with 784 inputs and weights from N(0, 1) has a gain of 28.
-
-    Remedy:
-    Draw that layer anew:
-
-        import gainstage as gs
-
-        gs.initialize(model, "keep", batch=x, overrides={"that.layer": "auto"})
-
-    Reference:
-    LeCun et al. 1998, Efficient BackProp, section 4.6.
-    """
-    off = [
-        layer
-        for layer in _unsheltered(profile)
-        if not TOO_SMALL <= (layer.gain or 0.0) <= TOO_LARGE and not (layer.last or layer.role is Role.HEAD)
-    ]
-    if not off:
-        return
-    worst = max(off, key=lambda layer: abs(math.log(layer.gain or 1.0)))
-    gain = worst.gain or 0.0
-    names = [layer.name for layer in off]
-    paths = tuple(layer.parameter.path for layer in off if layer.parameter is not None)
-    words = weights_in_words(worst)
-    too = "large" if gain > 1 else "small"
-    yield Fault(
-        Severity.WARNING,
-        worst.name,
-        f"{words[0].upper()}{words[1:]}; out of scale: {listed(names)}.",
-        gain,
-        TOO_LARGE if gain > 1 else TOO_SMALL,
-        f"The spread of the weights is too {too} for {worst.kernel.fan_in if worst.kernel else 0:.6g} summed inputs: "
-        "whatever arrives leaves at another level.",
-        initialize("Draw these layers with a spread that goes with their number of inputs.", paths),
-        worst.node.index,
-    )
-
-
-def _unsheltered(profile: Profile) -> tuple[Layer, ...]:
-    """Layers whose own scale reaches the output: not divided out, not rescaled, not small beside a skip."""
-    graph = profile.graph
-    past_norms = leads_on(graph, {n.index for n in graph.nodes if n.operation is Operation.NORMALIZATION})
-    return tuple(
-        layer
-        for layer in layers(profile)
-        if layer.gain
-        and layer.first
-        and layer.node.index in past_norms
-        and not (layer.forgiven or layer.role in _FREE or _rescaled(graph, layer))
-        and (layer.gain > 1 or not ends_in(graph, graph.inputs, {layer.node.index}))
-    )
-
-
-def _rescaled(graph: SignalGraph, layer: Layer) -> bool:
-    after = (graph.nodes[i].operation for i in graph.consumers[layer.node.index])
-    return any(operation in (Operation.SCALE, Operation.MULTIPLY) for operation in after)
-
-
-@rule("GS104", "One spread for all weights, whatever their number of inputs")
-def one_spread(profile: Profile) -> Iterator[Fault]:
-    """All weights have the same spread although their layers sum different numbers of inputs, and it does not fit.
-
-    What it does:
-    Looks at runs of layers joined by activations alone, without a normalisation or a skip between them. Where their
-    weights have one spread (within 10 %) and their fan_in differs at least twofold, multiplies their gains, each times
-    √(1/2) as a relu would.
-
-    Why it matters:
-    The spread that holds a level is proportional to 1/√fan_in. One number for all layers makes wide layers loud and
-    narrow ones silent, and the error multiplies over depth.
-
-    Null hypothesis:
-    Every scheme in use scales its spread with the fans. Models with normalisation at every block use one spread (0.02)
-    with impunity: there no two factors multiply.
-
-    Bound and where it comes from:
-    A product above 30 is a warning, since logits of that size are frozen (GS502); below 1/30 it is a note, and below a
-    thousandth, where GS101 begins, a warning.
-
-    Example:
-    Layers 784 → 256 → 128 → 64 with weights from N(0, 0.01²): gains 0.28, 0.16 and 0.11.
-
-    Remedy:
-    Let the spread follow the number of inputs:
-
-        import gainstage as gs
-
-        gs.initialize(model, batch=x)
-
-    Reference:
-    Glorot and Bengio 2010, section 4.2.
-    """
-    runs = [run for run in _plain_runs(profile) if _one_spread_many_fans(run)]
-    run = max(runs, key=lambda run: abs(_decades(run)), default=())
-    decades = _decades(run)
-    if abs(decades) <= BADLY / 2:
-        return
-    fans = [layer.kernel.fan_in for layer in run if layer.kernel is not None]
-    spread = run[0].weight.weight.rms if run[0].weight is not None else math.nan
-    product = 10**decades
-    yield Fault(
-        Severity.WARNING if decades > 0 or decades <= -BADLY else Severity.NOTE,
-        "",
-        f"{len(run)} layers in a row have weights of spread {figure(spread)}, with {figure(min(fans))} to "
-        f"{figure(max(fans))} inputs; together they multiply the signal by {figure(product)}.",
-        product,
-        10 ** math.copysign(BADLY / 2, decades),
-        f"A spread of 1/√fan_in would be {figure(1 / math.sqrt(max(fans)))} at {figure(max(fans))} inputs and "
-        f"{figure(1 / math.sqrt(min(fans)))} at {figure(min(fans))}; one number cannot fit both.",
-        initialize("Let the spread of every weight follow its number of inputs."),
-    )
-
-
-def _plain_runs(profile: Profile) -> list[tuple[Layer, ...]]:
-    """For every layer, the layers that lead to it through activations alone, itself last."""
-    graph = profile.graph
-    runs: dict[int, tuple[Layer, ...]] = {}
-    for layer in _unsheltered(profile):
-        if not layer.node.inputs:
-            continue
-        before = nearest_before(graph, layer.node.inputs[0], lambda n: n.operation not in _PLAIN, through=_PLAIN)
-        runs[layer.node.index] = (*runs.get(before[0] if before else -1, ()), layer)
-    return list(runs.values())
-
-
-def _one_spread_many_fans(run: Sequence[Layer]) -> bool:
-    fans = [layer.kernel.fan_in for layer in run if layer.kernel is not None]
-    spreads = [layer.weight.weight.rms for layer in run if layer.weight is not None]
-    return max(fans) >= 2 * min(fans) and max(spreads) <= SAME * min(spreads)
-
-
-def _decades(run: Sequence[Layer]) -> float:
-    return sum(math.log10((layer.gain or 1.0) * math.sqrt(0.5)) for layer in run)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median
+from itertools import pairwise
+from statistics import fmean, median, stdev
 
-__all__ = ["BADLY", "HOPELESS", "Point", "Trend", "trend"]
+__all__ = ["BADLY", "HALFWAY", "HOPELESS", "Point", "Trend", "trend"]
 
+HALFWAY = 2.0
 BADLY = 3.0
 HOPELESS = 4.0
 """Decades. A relative step of a weight is useful between about 1e-5 (a hundred thousand steps to change it) and 1e-1
 (ten), a window of four decades. Layers whose gradients lie four decades apart leave no learning rate that serves
-them all; three leave a window of one."""
+them all; three leave a window of one; two lead from the middle of the window to its edge."""
+
+SURE = 3.0  # standard errors
+_STEPS = 5  # a scatter of fewer says little
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,18 @@ class Trend:
     def decades(self) -> float:
         """log10 of that factor over all depths: negative where the quantity shrinks with depth."""
         return (len(self.points) - 1) * math.log10(self.factor)
+
+    @property
+    def systematic(self) -> bool:
+        """Whether the drift is a factor that every layer has, and not the work of a few or of chance.
+
+        The mean of the logarithmic steps from depth to depth lies more than three standard errors, taken from their
+        own scatter, off zero. Six depths are needed to know that scatter.
+        """
+        steps = [math.log10(b.value / a.value) for a, b in pairwise(self.points)]
+        if len(steps) < _STEPS:
+            return False
+        return abs(fmean(steps)) > SURE * stdev(steps) / math.sqrt(len(steps))
 
     @property
     def ends(self) -> tuple[Point, Point]:

@@ -1,6 +1,12 @@
 """Signal propagation in theory: activations, gains, mean field, operating points. NumPy alone, SciPy where erf is."""
 
 from gainstage.theory.activations import Activation, activation, activations, register
+from gainstage.theory.attention import (
+    AttentionGradients,
+    AttentionMoments,
+    attention_concentration,
+    attention_moments,
+)
 from gainstage.theory.bivariate import correlated_moments
 from gainstage.theory.criticality import CriticalPoint, critical_line, critical_point
 from gainstage.theory.gains import (
@@ -15,11 +21,33 @@ from gainstage.theory.gains import (
 )
 from gainstage.theory.mean_field import MeanField, Regime, correlation_map, meanfield, variance_map
 from gainstage.theory.moments import GaussianMoments, finite_width_kappa, gaussian_moments
+from gainstage.theory.normalization import Normalization, Normalized, normalized
 from gainstage.theory.operating import OperatingPoint, operating_point
+from gainstage.theory.pooling import (
+    MaximumMoments,
+    average_pool_factor,
+    max_pool_moments,
+    shared_maximum_correlation,
+)
+from gainstage.theory.recurrence import CellKind, RecurrentMoments, recurrent_moments
+from gainstage.theory.shifted import ShiftedMoments, joint_moments, shifted_moments
+from gainstage.theory.softmax import LogSoftmaxMoments, SoftmaxMoments, log_softmax_moments, softmax_moments
+from gainstage.theory.spatial import (
+    Interpolation,
+    padded_profile,
+    padding_factor,
+    resampling_factor,
+    resampling_matrix,
+)
 
 __all__ = [
-    "Activation", "Convention", "CriticalPoint", "GaussianMoments", "MeanField", "OperatingPoint", "Regime",
-    "Stability", "activation", "activations", "batch_norm_growth", "correlated_moments", "correlation_map",
-    "critical_line", "critical_point", "finite_width_kappa", "gain", "gated_chi", "gated_gain", "gaussian_moments",
-    "layer_norm_growth", "meanfield", "operating_point", "register", "stability", "variance_map",
+    "Activation", "AttentionGradients", "AttentionMoments", "CellKind", "Convention", "CriticalPoint",
+    "GaussianMoments", "Interpolation", "LogSoftmaxMoments", "MaximumMoments", "MeanField", "Normalization",
+    "Normalized", "OperatingPoint", "RecurrentMoments", "Regime", "ShiftedMoments", "SoftmaxMoments", "Stability",
+    "activation", "activations", "attention_concentration", "attention_moments", "average_pool_factor",
+    "batch_norm_growth", "correlated_moments", "correlation_map", "critical_line", "critical_point",
+    "finite_width_kappa", "gain", "gated_chi", "gated_gain", "gaussian_moments", "joint_moments", "layer_norm_growth",
+    "log_softmax_moments", "max_pool_moments", "meanfield", "normalized", "operating_point", "padded_profile",
+    "padding_factor", "recurrent_moments", "register", "resampling_factor", "resampling_matrix",
+    "shared_maximum_correlation", "shifted_moments", "softmax_moments", "stability", "variance_map",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from gainstage.errors import InputError
 from gainstage.theory.activations import Activation, Array, Elementwise, activation
 from gainstage.theory.moments import gaussian_moments
-from gainstage.theory.quadrature import FEATURES, NODES, WEIGHTS, panels
+from gainstage.theory.quadrature import FEATURES, NODES, WEIGHTS, panels, reach_of
 
 __all__ = ["correlated_moments"]
 
@@ -46,13 +46,14 @@ def correlated_moments(kind: str | Activation | Elementwise, q: float, c: float)
         return moments.second_moment, moments.derivative_second_moment
     spread = math.sqrt(q)
     bends = np.asarray((*act.kinks, 0.0, *FEATURES) if spread > _WIDE else act.kinks) / spread
-    bends = bends[np.abs(bends) < 2 * _REACH]
+    reach = reach_of(act, np.asarray(0.0), np.asarray(spread), _REACH)
+    bends = bends[np.abs(bends) < 2 * reach]
     # The inner mean, as a function of z, bends over the width rest/c where c z meets a kink.
     kinks = np.asarray(act.kinks) / spread
     fringe = [] if c == 0 else [(kink + rest * step) / c for kink in kinks for step in _FRINGE]
-    edges = panels((*bends, *fringe), _REACH, _WIDTH)
+    edges = panels((*bends, *fringe), reach, _WIDTH)
     z, weight = _nodes(edges)
-    inner = _inner_means(act, spread, c * z, max(rest, 1e-7), bends)
+    inner = _inner_means(act, spread, c * z, max(rest, 1e-7), bends, reach)
     u = spread * z
     return float((weight * act.function(u)) @ inner[0]), float((weight * act.derivative(u)) @ inner[1])
 
@@ -67,10 +68,12 @@ def _nodes(edges: Array) -> tuple[Array, Array]:
     return z.reshape(shape), weight.reshape(shape)
 
 
-def _inner_means(act: Activation, spread: float, centre: Array, width: float, bends: Array) -> tuple[Array, Array]:
+def _inner_means(
+    act: Activation, spread: float, centre: Array, width: float, bends: Array, reach: float
+) -> tuple[Array, Array]:
     """E f(spread (centre + width z)) and the same of f', for every centre: panels end where f bends."""
-    grid = panels((), _REACH, _WIDTH)
-    moving = np.clip((bends - centre[:, None]) / width, -_REACH, _REACH)
+    grid = panels((), reach, _WIDTH)
+    moving = np.clip((bends - centre[:, None]) / width, -reach, reach)
     edges = np.sort(np.concatenate((np.broadcast_to(grid, (centre.size, grid.size)), moving), -1), -1)
     z, weight = _nodes(edges)
     x = spread * (centre[:, None] + width * z)

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from gainstage.theory.activations import Array
+from gainstage.theory.activations import Activation, Array
 
-__all__ = ["FEATURES", "NODES", "WEIGHTS", "gaussian_means", "panels"]
+__all__ = ["FEATURES", "NODES", "WEIGHTS", "gaussian_means", "panels", "reach_of"]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 NODES: Final[Array] = _NODES
@@ -21,6 +21,7 @@ FEATURES: Final = tuple(sign * 4.0**k for sign in (-1, 1) for k in range(-1, 6))
 """Where activations bend, in units of x: panels end here, so that a bend at a high level is not stepped over."""
 
 _REACHES = (14.0, 38.0)  # the normal density is 1e-43 and 1e-314 there
+_FAR = 36.0  # for functions that grow like an exponential; the density is 1e-282 there
 _TOLERANCE = 1e-13
 _SETTLED = 1e-8
 _MOST_CUTS = 60
@@ -32,6 +33,18 @@ def panels(breaks: Iterable[float], reach: float, width: float = 1.0) -> Array:
     grid = np.linspace(-reach, reach, math.ceil(2 * reach / width) + 1)
     inside = [b for b in breaks if -reach < b < reach]
     return np.unique(np.concatenate((grid, np.asarray(inside, dtype=np.float64))))
+
+
+def reach_of(act: Activation, centre: Array, spread: Array, usual: float) -> float:
+    """How many spreads out a square of f still counts: the usual number, unless f grows like an exponential."""
+    near = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    with np.errstate(all="ignore"):
+        ends, within = (
+            np.square(act.function(centre[..., None] + spread[..., None] * z)).max(-1)
+            for z in (usual * near[::4] / 2, near)
+        )
+        heavy = ends * math.exp(-0.5 * usual * usual) > 1e-9 * within
+    return _FAR if np.any(heavy) else usual
 
 
 def gaussian_means(integrand: Callable[[Array], Array], breaks: Iterable[float] = ()) -> Array:

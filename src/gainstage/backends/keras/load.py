@@ -10,6 +10,9 @@ from gainstage.errors import LoadError, MissingPackageError, UnknownNameError
 __all__ = ["LoadedModel", "load", "model_names"]
 
 
+_ANY_SIZE = 224  # pixels, where a model takes images of every size
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model that was found by name.
@@ -50,7 +53,7 @@ def load(name: str, *, seed: int | None = None) -> LoadedModel:
         model = getattr(keras.applications, kind)(weights=None)
     except Exception as error:  # whatever the installed Keras raises
         raise LoadError(f"Keras cannot build '{name}': {error}") from error
-    return LoadedModel(name, model, tuple(model.input_shape[1:]))
+    return LoadedModel(name, model, tuple(_ANY_SIZE if size is None else size for size in model.input_shape[1:]))
 
 
 def model_names() -> tuple[str, ...]:

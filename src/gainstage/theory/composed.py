@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, SignalGraph
-from gainstage.theory import Activation, activation, activations
+from gainstage.theory.activations import Activation, activation, activations
 
 __all__ = ["Functions", "is_scalar"]
 

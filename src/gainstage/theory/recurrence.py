@@ -1,0 +1,239 @@
+"""Recurrent layers: where their outputs settle over time, and how gradients come back through it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from gainstage.errors import InputError, UnknownNameError
+from gainstage.theory.activations import Activation, Array, Elementwise, activation
+from gainstage.theory.cells import Gru, Line, Lstm, backward_paths, forward_paths
+from gainstage.theory.shifted import joint_moments, shifted_moments
+
+__all__ = ["CellKind", "RecurrentMoments", "recurrent_moments"]
+
+CellKind = Literal["rnn", "lstm", "gru"]
+PerGate: TypeAlias = float | Sequence[float]
+
+_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+_UNITS = 4096
+_HORIZON = 96  # steps that are followed; a layer that remembers longer is taken to go on as it did
+_BOUND = 1e150
+_SETTLED = 0.02  # growth per step below this is the noise of drawn paths
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentMoments:
+    """Moments of a recurrent layer over units, in the limit of many.
+
+    Args:
+        steps: of the sequence.
+        second_moments: E h² after each step that was followed (the first 96 at most).
+        second_moment: E h², mean over the sequence.
+        last: E h² after the last step.
+        mean: E h, mean over the sequence: over units, so over weights and inputs.
+        correlation: of the outputs at two different times, uncentred, mean over pairs.
+        backward: factor on the gradient's second moment from outputs to inputs, mean over the sequence, for as many
+            inputs as units; times units/inputs otherwise.
+        backwards: the same at each step that was followed.
+        gates: second moment of the gradient at the sums of each gate that read the input, mean over the sequence.
+    """
+
+    steps: int
+    second_moments: tuple[float, ...]
+    second_moment: float
+    last: float
+    mean: float
+    correlation: float
+    backward: float
+    backwards: tuple[float, ...]
+    gates: tuple[float, ...]
+
+
+def recurrent_moments(
+    kind: CellKind,
+    steps: int,
+    *,
+    level: float = 1.0,
+    correlation: float = 0.0,
+    input_weight: PerGate = 1.0,
+    recurrent_weight: PerGate = 1.0,
+    bias: PerGate = 0.0,
+    recurrent_bias: PerGate = 0.0,
+    bias_mean: PerGate = 0.0,
+    activation_kind: str | Activation | Elementwise = "tanh",
+    arrives: Literal["all", "last"] = "all",
+    gradient_correlation: float = 0.0,
+) -> RecurrentMoments:
+    """Mean field of a recurrent layer that starts from zeros.
+
+    Weights are used again at every step, but in the limit of many units the sums are Gaussian as if they were not. A
+    simple RNN is integrated; LSTM and GRU are sampled by 4096 paths of units (the same ones at every call), good to
+    about 1 %.
+
+    Where something differs between gates, it is given in PyTorch's order: i, f, g, o and r, z, n.
+
+    Args:
+        kind: ``rnn``, ``lstm`` or ``gru`` (reset after the weights: PyTorch's, and Keras's default).
+        steps: length of the sequence.
+        level: E x² of the inputs.
+        correlation: of the inputs at two times, uncentred.
+        input_weight: inputs · variance of the weights on the input.
+        recurrent_weight: units · variance of the weights on the output before.
+        bias: variance of the input biases over units.
+        recurrent_bias: the same of the recurrent biases.
+        bias_mean: mean of both biases together: 1 for the forget gate of many LSTMs.
+        activation_kind: of a simple RNN.
+        arrives: whether gradients come from outside at every output or at the last one only.
+        gradient_correlation: of those gradients at two times.
+
+    Raises:
+        UnknownNameError: no such cell.
+        InputError: an argument out of range, as many values as there are no gates, or a signal beyond float64.
+
+    Sources: Chen, Pennington and Schoenholz 2018; Gilboa et al. 2019, section 3; Yang 2019 for reused weights.
+
+    >>> from gainstage.theory import recurrent_moments
+    >>> found = recurrent_moments("rnn", 50, input_weight=0.5, recurrent_weight=0.5, activation_kind="linear")
+    >>> round(found.last, 9), round(found.backwards[0], 9)       # 0.5 / (1 - 0.5) of the input, and of the gradient
+    (1.0, 1.0)
+    """
+    if kind not in get_args(CellKind):
+        raise UnknownNameError("recurrent cell", kind, get_args(CellKind))
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise InputError(f"A sequence has a whole number of steps, at least 1; received {steps!r}.")
+    if arrives not in ("all", "last"):
+        raise UnknownNameError("arrival of gradients", arrives, ("all", "last"))
+    for name, value in (("inputs", correlation), ("gradients", gradient_correlation)):
+        if not 0 <= value <= 1:
+            raise InputError(f"The correlation of {name} over time lies between 0 and 1; received {value!r}.")
+    count = _GATES[kind]
+    level = _each("level", level, 1)[0]
+    weights, recurrent = _each("input_weight", input_weight, count), _each("recurrent_weight", recurrent_weight, count)
+    biases, more = _each("bias", bias, count), _each("recurrent_bias", recurrent_bias, count)
+    means = _each("bias_mean", bias_mean, count, least=-math.inf)
+    followed = min(int(steps), _HORIZON)
+    if kind == "rnn":
+        line = Line(weights[0], recurrent[0], biases[0] + more[0], means[0])
+        found = _simple(activation(activation_kind), line, int(steps), level, correlation, arrives)
+        return _summary(int(steps), *found)
+    if kind == "lstm":
+        every = zip(weights, recurrent, biases, more, means, strict=True)
+        lines = tuple(Line(w, r, one + two, mean) for w, r, one, two, mean in every)
+    else:  # the sums of the last gate are kept apart: the reset gate multiplies one of them
+        lines = (
+            *(Line(weights[k], recurrent[k], biases[k] + more[k], means[k]) for k in (0, 1)),
+            Line(weights[2], 0.0, biases[2], means[2]),
+            Line(0.0, recurrent[2], more[2], 0.0),
+        )
+    cell = Lstm() if kind == "lstm" else Gru()
+    paths = forward_paths(cell, lines, followed, _UNITS, level, correlation)
+    gates = backward_paths(cell, lines, paths, arrives, gradient_correlation)[: 4 if kind == "lstm" else 3]
+    covariance = paths.output @ paths.output.T / _UNITS
+    return _summary(
+        int(steps), np.diag(covariance), paths.output.mean(-1), _between(covariance, int(steps)), gates, weights
+    )
+
+
+def _simple(
+    act: Activation, line: Line, length: int, level: float, correlation: float, arrives: str
+) -> tuple[Array, Array, float, Array, tuple[float, ...]]:
+    """A simple RNN: one integral a step, since an output depends on the sum of its step alone."""
+    steps = min(length, _HORIZON)
+    own = line.input_weight * level + line.bias
+    apart = line.input_weight * level * correlation + line.bias
+    squares, means, slopes, variances = (np.zeros(steps) for _ in range(4))
+    before = 0.0
+    for t in range(steps):
+        variances[t] = own + line.recurrent_weight * before
+        if not variances[t] < _BOUND:
+            raise InputError(
+                f"The outputs of the recurrent layer grow without bound: E h² is {before:.3g} by step {t}."
+            )
+        moments = shifted_moments(act, line.mean, variances[t])
+        before = squares[t] = float(moments.second_moment)
+        means[t] = moments.mean
+        slopes[t] = moments.derivative_second_moment
+    # The covariance of outputs at two times grows from that of the earlier ones, whatever lies between the two.
+    shared, joint = np.zeros(steps), 0.0
+    for t in range(steps):
+        pair = float(variances[t]), float(variances[-1])
+        covariance = apart + line.recurrent_weight * joint
+        likeness = min(covariance / math.sqrt(pair[0] * pair[1]), 1.0) if min(pair) > 0 else 0.0
+        shared[t] = joint = joint_moments(act, act, likeness, means=(line.mean,) * 2, variances=pair)[0]
+    gates = np.zeros((1, steps))
+    later = 0.0
+    for t in range(steps - 1, -1, -1):
+        at_output = (1.0 if arrives == "all" or t == steps - 1 else 0.0) + line.recurrent_weight * later
+        gates[0, t] = later = slopes[t] * at_output
+    weight = np.maximum(length - 1 - np.arange(length), 0)  # pairs whose earlier one is this step
+    weight = np.append(weight[: steps - 1], weight[steps - 1 :].sum())
+    apart = float(weight @ shared) / max(float(weight.sum()), 1.0)
+    level = float(squares.sum() + (length - steps) * squares[-1]) / length
+    return squares, means, apart / level if level > 0 else 0.0, gates, (line.input_weight,)
+
+
+def _summary(
+    steps: int, squares: Array, means: Array, correlation: float, gates: Array, weights: tuple[float, ...]
+) -> RecurrentMoments:
+    followed = squares.size
+    more = steps - followed
+    backwards = np.asarray(weights) @ gates
+    averaged = [_extended(row, more) / steps for row in gates]
+    return RecurrentMoments(
+        steps=steps,
+        second_moments=tuple(squares.tolist()),
+        second_moment=float(squares.sum() + more * squares[-1]) / steps,
+        last=float(squares[-1]),
+        mean=float(means.sum() + more * means[-1]) / steps,
+        correlation=correlation,
+        backward=float(np.asarray(weights) @ averaged),
+        backwards=tuple(backwards.tolist()),
+        gates=tuple(averaged),
+    )
+
+
+def _extended(row: Array, more: int) -> float:
+    """The sum over time when so many more steps lie between the first and the last ones."""
+    if not more:
+        return float(row.sum())
+    third = row.size // 3
+    middle, later = float(row[third]), float(row[2 * third])
+    growth = (middle / later) ** (1 / third) if later > 0 else 1.0
+    if abs(growth - 1) < _SETTLED:
+        growth, middle = 1.0, (middle + later) / 2
+    with np.errstate(over="ignore"):
+        between = middle * (growth ** np.arange(1.0, more + 1)).sum()
+        return float(row[third:].sum() + between + row[:third].sum() * np.float64(growth) ** more)
+
+
+def _between(covariance: Array, steps: int) -> float:
+    """Mean correlation of outputs at two different times of the sequence."""
+    followed = len(covariance)
+    own = float(np.trace(covariance)) / followed
+    if followed == 1 or own <= 0:
+        return 1.0 if own > 0 else 0.0
+    lags = np.arange(1, followed)
+    sums = np.array([np.trace(covariance, lag) for lag in lags])
+    if steps > followed:  # far apart in time as the farthest that were followed
+        far = lags > 2 * followed // 3
+        distant = sums[far].sum() / (followed - lags[far]).sum()
+        lags = np.arange(1, steps)
+        sums = np.append(sums / (followed - lags[: followed - 1]), np.full(steps - followed, distant)) * (steps - lags)
+    return float(sums.sum() / (steps * (steps - 1) / 2)) / own
+
+
+def _each(name: str, value: PerGate, count: int, least: float = 0.0) -> tuple[float, ...]:
+    try:
+        found = tuple(np.broadcast_to(np.asarray(value, dtype=np.float64), (count,)).tolist())
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'{name}' is a number or one for each of {count} gates; received {value!r}.") from error
+    if not all(math.isfinite(one) and one >= least for one in found):
+        raise InputError(
+            f"'{name}' is finite" + (f" and at least {least:g}" if least == 0 else "") + f"; received {value!r}."
+        )
+    return found
