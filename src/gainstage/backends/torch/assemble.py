@@ -95,6 +95,7 @@ def _node(draft: Draft, examples: int) -> Node:
         draft.stage,
         None if axis is None else axis[0],
         draft.from_input,
+        unit_axis=draft.unit_axis,
     )
 
 
