@@ -20,7 +20,9 @@ def unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: in
          activation: type[nn.Module] | None = nn.ReLU) -> nn.Sequential:  # fmt: skip
     """Convolution, batch norm, activation."""
     return chain(
-        convolution(inputs, outputs, kernel, stride, groups), nn.BatchNorm2d(outputs), activation() if activation else None
+        convolution(inputs, outputs, kernel, stride, groups),
+        nn.BatchNorm2d(outputs),
+        activation() if activation else None,
     )
 
 
@@ -48,7 +50,8 @@ def plain(width: int, depth: int, *, norm: bool = False, pool: bool = False, cha
 def lenet() -> nn.Module:
     """tanh and averages (LeCun 1998)."""
     return chain(
-        nn.Conv2d(1, 256, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(256, 256, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(),
+        nn.Conv2d(1, 256, 5), nn.Tanh(), nn.AvgPool2d(2),
+        nn.Conv2d(256, 256, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(),
         nn.Linear(256 * 16, 256), nn.Tanh(), nn.Linear(256, 10),
     )  # fmt: skip
 
@@ -67,7 +70,9 @@ class Block(nn.Module):
 
 
 def basic(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
-    return Block(inputs, outputs, chain(unit(inputs, outputs, 3, stride), unit(outputs, outputs, activation=None)), stride)
+    return Block(
+        inputs, outputs, chain(unit(inputs, outputs, 3, stride), unit(outputs, outputs, activation=None)), stride
+    )
 
 
 def bottleneck(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
@@ -214,30 +219,87 @@ W = 256
 
 IMAGES = (
     Architecture("VGG", "convolutional", lambda: plain(W, 5), SMALL, "he_normal"),
-    Architecture("VGG, pooling", "convolutional", lambda: plain(W, 6, pool=True, channels=1), images(8, 1, 28),
-                 "he_normal", real="mnist"),
+    Architecture(
+        "VGG, pooling",
+        "convolutional",
+        lambda: plain(W, 6, pool=True, channels=1),
+        images(8, 1, 28),
+        "he_normal",
+        real="mnist",
+    ),
     Architecture("VGG, batch norm", "normalised", lambda: plain(W, 5, norm=True, pool=True), SMALL),
-    Architecture("LeNet, tanh, average pooling", "convolutional", lenet, images(8, 1, 28), "glorot_normal", real="mnist"),
-    Architecture("ResNet, basic", "residual", lambda: Classifier(W, unit(3, W), basic(W, W), basic(W, W, 2), basic(W, W)),
-                 SMALL, "he_normal"),
-    Architecture("ResNet, bottleneck", "residual", lambda: Classifier(
-        512, unit(1, W), bottleneck(W, 512), bottleneck(512, 512, 2), bottleneck(512, 512)), images(8, 1, 28), "he_normal",
-        real="mnist"),
-    Architecture("ResNet, pre-activation", "residual", lambda: Classifier(
-        W, convolution(3, W), PreActivation(W), PreActivation(W), nn.BatchNorm2d(W), nn.ReLU()), SMALL),
-    Architecture("ConvNeXt", "residual", lambda: Classifier(
-        W, nn.Conv2d(3, W, 4, 4), ChannelNorm(W), ConvNext(W), ConvNext(W), ConvNext(W), ChannelNorm(W)), images(8, 3, 32)),
-    Architecture("MobileNet v2", "residual", lambda: Classifier(
-        W, unit(3, 64, activation=nn.ReLU6), Inverted(64, 64), Inverted(64, 96, 2), Inverted(96, 96),
-        unit(96, W, 1, activation=nn.ReLU6)), SMALL, "he_normal"),
-    Architecture("DenseNet", "normalised", lambda: Classifier(
-        512, convolution(3, W), Dense(W, 64, 4), nn.BatchNorm2d(512), nn.ReLU(), convolution(512, W, 1), nn.AvgPool2d(2),
-        Dense(W, 64, 4)), SMALL),
-    Architecture("SqueezeNet", "convolutional", lambda: Classifier(
-        512, nn.Conv2d(3, W, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), fire(W, 64, W), fire(512, 64, W)), SMALL,
-        "he_normal"),
+    Architecture(
+        "LeNet, tanh, average pooling", "convolutional", lenet, images(8, 1, 28), "glorot_normal", real="mnist"
+    ),
+    Architecture(
+        "ResNet, basic",
+        "residual",
+        lambda: Classifier(W, unit(3, W), basic(W, W), basic(W, W, 2), basic(W, W)),
+        SMALL,
+        "he_normal",
+    ),
+    Architecture(
+        "ResNet, bottleneck",
+        "residual",
+        lambda: Classifier(512, unit(1, W), bottleneck(W, 512), bottleneck(512, 512, 2), bottleneck(512, 512)),
+        images(8, 1, 28),
+        "he_normal",
+        real="mnist",
+    ),
+    Architecture(
+        "ResNet, pre-activation",
+        "residual",
+        lambda: Classifier(W, convolution(3, W), PreActivation(W), PreActivation(W), nn.BatchNorm2d(W), nn.ReLU()),
+        SMALL,
+    ),
+    Architecture(
+        "ConvNeXt",
+        "residual",
+        lambda: Classifier(
+            W, nn.Conv2d(3, W, 4, 4), ChannelNorm(W), ConvNext(W), ConvNext(W), ConvNext(W), ChannelNorm(W)
+        ),
+        images(8, 3, 32),
+    ),
+    Architecture(
+        "MobileNet v2",
+        "residual",
+        lambda: Classifier(
+            W,
+            unit(3, 64, activation=nn.ReLU6),
+            Inverted(64, 64),
+            Inverted(64, 96, 2),
+            Inverted(96, 96),
+            unit(96, W, 1, activation=nn.ReLU6),
+        ),
+        SMALL,
+        "he_normal",
+    ),
+    Architecture(
+        "DenseNet",
+        "normalised",
+        lambda: Classifier(
+            512,
+            convolution(3, W),
+            Dense(W, 64, 4),
+            nn.BatchNorm2d(512),
+            nn.ReLU(),
+            convolution(512, W, 1),
+            nn.AvgPool2d(2),
+            Dense(W, 64, 4),
+        ),
+        SMALL,
+    ),
+    Architecture(
+        "SqueezeNet",
+        "convolutional",
+        lambda: Classifier(
+            512, nn.Conv2d(3, W, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), fire(W, 64, W), fire(512, 64, W)
+        ),
+        SMALL,
+        "he_normal",
+    ),
     Architecture("Inception", "normalised", lambda: Classifier(384, unit(3, W), inception(W), inception(384)), SMALL),
     Architecture("squeeze and excitation", "gated", lambda: Classifier(W, unit(3, W), Squeezed(W), Squeezed(W)), SMALL),
     Architecture("U-Net", "normalised", lambda: UNet(W), SMALL),
     Architecture("autoencoder, transposed", "convolutional", lambda: autoencoder(W), SMALL, "he_normal"),
-)  # fmt: skip
+)

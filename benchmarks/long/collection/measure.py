@@ -13,10 +13,9 @@ import torch
 from torch import nn
 
 import gainstage as gs
+from collection.case import Architecture
 from gainstage.backends.torch import record
 from gainstage.data import load
-
-from collection.case import Architecture
 
 __all__ = ["Measured", "batch_of", "measure", "model_of"]
 

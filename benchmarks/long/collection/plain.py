@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -24,7 +25,7 @@ def perceptron(
     def build() -> nn.Module:
         layers: list[nn.Module] = []
         sizes = [inputs, *[width] * depth]
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        for fan_in, fan_out in itertools.pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), *([norm(fan_out)] if norm else []), activation()]
             layers += [nn.Dropout(dropout)] if dropout else []
         return nn.Sequential(*layers, nn.Linear(width, 10))
@@ -87,21 +88,36 @@ def two_layers(width: int) -> nn.Module:
 ROWS = normal(64, 128)
 
 PLAIN = (
-    Architecture("fully connected, relu", "fully connected", perceptron(512, 8, nn.ReLU, inputs=784), normal(64, 784),
-                 "he_normal", real="mnist"),
-    Architecture("fully connected, tanh", "fully connected", perceptron(512, 8, nn.Tanh, inputs=784), normal(64, 784),
-                 "glorot_normal", real="mnist"),
+    Architecture(
+        "fully connected, relu",
+        "fully connected",
+        perceptron(512, 8, nn.ReLU, inputs=784),
+        normal(64, 784),
+        "he_normal",
+        real="mnist",
+    ),
+    Architecture(
+        "fully connected, tanh",
+        "fully connected",
+        perceptron(512, 8, nn.Tanh, inputs=784),
+        normal(64, 784),
+        "glorot_normal",
+        real="mnist",
+    ),
     Architecture("fully connected, gelu", "fully connected", perceptron(512, 6, nn.GELU), ROWS, "he_normal"),
     Architecture("fully connected, selu", "fully connected", perceptron(512, 8, nn.SELU), ROWS, "lecun_normal"),
-    Architecture("fully connected, sigmoid, as PyTorch draws it", "fully connected", perceptron(512, 6, nn.Sigmoid), ROWS),
-    Architecture("fully connected, relu, as PyTorch draws it", "fully connected", perceptron(512, 6, nn.ReLU), ROWS),
-    Architecture("fully connected, relu, dropout", "fully connected", perceptron(512, 6, nn.ReLU, dropout=0.2), ROWS,
-                 "he_normal"),
-    Architecture("fully connected, relu, orthogonal", "fully connected", perceptron(512, 6, nn.ReLU), ROWS, "orthogonal"),
+    Architecture("fully connected, sigmoid, default", "fully connected", perceptron(512, 6, nn.Sigmoid), ROWS),
+    Architecture("fully connected, relu, default", "fully connected", perceptron(512, 6, nn.ReLU), ROWS),
+    Architecture(
+        "fully connected, relu, dropout", "fully connected", perceptron(512, 6, nn.ReLU, dropout=0.2), ROWS, "he_normal"
+    ),
+    Architecture(
+        "fully connected, relu, orthogonal", "fully connected", perceptron(512, 6, nn.ReLU), ROWS, "orthogonal"
+    ),
     Architecture("fully connected, batch norm", "normalised", perceptron(512, 6, nn.ReLU, nn.BatchNorm1d), ROWS),
     Architecture("fully connected, layer norm", "normalised", perceptron(512, 6, nn.GELU, nn.LayerNorm), ROWS),
     Architecture("residual perceptron, pre-norm", "residual", lambda: Residual(256, 6, two_layers), ROWS),
     Architecture("residual perceptron, post-norm", "residual", lambda: Residual(256, 6, two_layers, post=True), ROWS),
     Architecture("gated perceptron (SwiGLU)", "gated", lambda: Residual(256, 6, SwiGlu), ROWS, "lecun_normal"),
     Architecture("highway", "gated", lambda: Highway(256, 6), ROWS, "lecun_normal"),
-)  # fmt: skip
+)

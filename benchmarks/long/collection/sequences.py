@@ -108,24 +108,67 @@ TEXT = tokens(4, TOKENS, WORDS)
 VECTORS = normal(8, 32, WIDTH)
 
 SEQUENCES = (
-    Architecture("ViT", "attention", lambda: Patches(1, 28, 4, lambda _: [encoder(norm_first=True) for _ in range(DEPTH)]),
-                 images(4, 1, 28), real="mnist"),
-    Architecture("MLP-Mixer", "normalised", lambda: Patches(1, 28, 4, lambda n: [Mixer(n) for _ in range(DEPTH)]),
-                 images(4, 1, 28), real="mnist"),
-    Architecture("GPT-2", "attention", hugging_face(
-        "GPT2LMHeadModel", "GPT2Config", n_layer=DEPTH, n_embd=WIDTH, n_head=4, vocab_size=WORDS, n_positions=64,
-        bos_token_id=1, eos_token_id=2), TEXT),
+    Architecture(
+        "ViT",
+        "attention",
+        lambda: Patches(1, 28, 4, lambda _: [encoder(norm_first=True) for _ in range(DEPTH)]),
+        images(4, 1, 28),
+        real="mnist",
+    ),
+    Architecture(
+        "MLP-Mixer",
+        "normalised",
+        lambda: Patches(1, 28, 4, lambda n: [Mixer(n) for _ in range(DEPTH)]),
+        images(4, 1, 28),
+        real="mnist",
+    ),
+    Architecture(
+        "GPT-2",
+        "attention",
+        hugging_face(
+            "GPT2LMHeadModel",
+            "GPT2Config",
+            n_layer=DEPTH,
+            n_embd=WIDTH,
+            n_head=4,
+            vocab_size=WORDS,
+            n_positions=64,
+            bos_token_id=1,
+            eos_token_id=2,
+        ),
+        TEXT,
+    ),
     Architecture("Llama", "attention", hugging_face("LlamaForCausalLM", "LlamaConfig", **SIZES), TEXT),
-    Architecture("Mistral, grouped queries", "attention", hugging_face(
-        "MistralForCausalLM", "MistralConfig", num_key_value_heads=2, initializer_range=WIDTH**-0.5, **SIZES), TEXT),
+    Architecture(
+        "Mistral, grouped queries",
+        "attention",
+        hugging_face(
+            "MistralForCausalLM", "MistralConfig", num_key_value_heads=2, initializer_range=WIDTH**-0.5, **SIZES
+        ),
+        TEXT,
+    ),
     Architecture("BERT", "attention", hugging_face("BertForMaskedLM", "BertConfig", **SIZES), TEXT),
-    Architecture("T5 encoder", "attention", hugging_face(
-        "T5EncoderModel", "T5Config", vocab_size=WORDS, d_model=WIDTH, d_kv=64, d_ff=3 * WIDTH, num_layers=DEPTH,
-        num_heads=4, pad_token_id=0, eos_token_id=2), TEXT),
+    Architecture(
+        "T5 encoder",
+        "attention",
+        hugging_face(
+            "T5EncoderModel",
+            "T5Config",
+            vocab_size=WORDS,
+            d_model=WIDTH,
+            d_kv=64,
+            d_ff=3 * WIDTH,
+            num_layers=DEPTH,
+            num_heads=4,
+            pad_token_id=0,
+            eos_token_id=2,
+        ),
+        TEXT,
+    ),
     Architecture("encoder, post-norm", "attention", PostNorm, normal(4, TOKENS, WIDTH), "glorot_uniform"),
     Architecture("RNN, tanh", "recurrent", lambda: Recurrent(nn.RNN), VECTORS),
     Architecture("LSTM", "recurrent", lambda: Recurrent(nn.LSTM), VECTORS),
     Architecture("LSTM, forget bias 1", "recurrent", lambda: Recurrent(nn.LSTM, forget=1.0), VECTORS),
     Architecture("GRU", "recurrent", lambda: Recurrent(nn.GRU), VECTORS),
     Architecture("bag of words", "fully connected", Bag, tokens(64, 24, WORDS)),
-)  # fmt: skip
+)
