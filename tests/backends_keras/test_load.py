@@ -1,6 +1,10 @@
 """Models by name."""
 
-import builtins
+import importlib
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,12 +12,13 @@ import pytest
 import gainstage as gs
 from gainstage.backends.keras.batch import values_of
 from gainstage.backends.keras.load import load, model_names
+from gainstage.backends.load import load as load_any
 from gainstage.errors import LoadError, MissingPackageError, UnknownNameError
 
 
 def test_a_model_is_built_without_weights_and_planned():
     found = load("keras:MobileNetV2", seed=0)
-    assert found.shape == (224, 224, 3)
+    assert found.inputs[0].shape == (224, 224, 3)
     planned = gs.plan(found.model, "he_normal")
     assert sum(a.kernel is not None and a.kernel.groups > 1 for a in planned) == 17
     assert {a.role for a in planned if a.parameter.startswith("predictions.kernel")} == {"head"}
@@ -39,14 +44,22 @@ def test_a_model_that_keras_cannot_build(monkeypatch):
 
 
 @pytest.mark.parametrize(("missing", "message"), [("keras", "pip install keras"), ("jax", "backend 'jax'")])
-def test_a_backend_that_is_not_installed(monkeypatch, missing, message):
-    real = builtins.__import__
+def test_a_package_that_is_not_installed(monkeypatch, missing, message):
+    def refuse(name):
+        raise ModuleNotFoundError(f"No module named '{missing}'", name=missing)
 
-    def refuse(name, *args, **kwargs):
-        if name == "keras":
-            raise ModuleNotFoundError(f"No module named '{missing}'", name=missing)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.setattr(importlib, "import_module", refuse)
     with pytest.raises(MissingPackageError, match=message):
-        load("keras:VGG16")
+        load_any("keras:VGG16")
+
+
+@pytest.mark.parametrize(("backend", "message"), [("mxnet", "KERAS_BACKEND to tensorflow, jax or torch"),
+                                                  ("openvino", "pip install openvino")])  # fmt: skip
+def test_a_backend_that_is_not_there(tmp_path, backend, message):
+    """In a process of its own, since Keras settles its backend once."""
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    call = "from gainstage.backends.load import load; load('keras:VGG16')"
+    ran = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=False)
+    assert message in ran.stderr
+    assert re.search(r"(MissingPackageError|LoadError): ", ran.stderr)

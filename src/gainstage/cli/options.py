@@ -114,7 +114,8 @@ _REQUEST = (
     click.option(
         "--input", "inputs", multiple=True, metavar="SHAPE", envvar="GAINSTAGE_INPUT",
         help="Shape of one example without the batch: 3,224,224, or ids:128 for integer tokens. Repeatable; name=SHAPE "
-        "for a named argument. Known by itself for mlp:, timm:, torchvision: and most hf: models.",
+        "for a named argument. Known by itself for mlp:, timm:, torchvision:, keras: and most hf: models, and for"
+        " Keras models that have an Input.",
     ),
     click.option(
         "--batch", type=click.IntRange(1), default=32, show_default=True, envvar="GAINSTAGE_BATCH",
@@ -128,7 +129,8 @@ _REQUEST = (
     click.option(
         "--loss", metavar="NAME", envvar="GAINSTAGE_LOSS",
         help="cross_entropy, nll, bce, bce_logits, mse, l1 or huber; needs --data. By default cross_entropy for class "
-        "labels and mse for values. Without labels no loss is invented, and what hangs on it is listed as not judged.",
+        "labels and mse for values; a compiled Keras model brings its own, and Keras's names will do too. "
+        "Without labels no loss is invented, and what hangs on it is listed as not judged.",
     ),
     click.option(
         "--optimizer", metavar="NAME", envvar="GAINSTAGE_OPTIMIZER",

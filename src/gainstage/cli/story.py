@@ -16,6 +16,7 @@ from gainstage.workflows.demo import CHECK_BATCH, ClassicDemo, DeepDemo, WeightF
 __all__ = ["picture", "tell"]
 
 PLOT_WIDTH = 100
+_TITLES = {"torch": "PyTorch", "keras": "Keras"}
 ACCURACY, LOSS = "validation accuracy", "validation loss"
 
 
@@ -42,7 +43,7 @@ def picture(demo: DeepDemo | ClassicDemo) -> str:
 
 def _tell_deep(console: Console, demo: DeepDemo) -> None:
     depth, width = len(demo.sizes) - 2, demo.sizes[1]
-    page = _chapter(console, 1, "The network", "as PyTorch initializes it")
+    page = _chapter(console, 1, "The network", f"as {_TITLES[demo.framework]} initializes it")
     page.field("network", f"{demo.sizes[0]} → {depth} × {width} {demo.activation} → {demo.sizes[-1]}")
     _about(page, demo.data, demo.examples)
     _trained(page, demo.before)
@@ -63,7 +64,10 @@ def _tell_deep(console: Console, demo: DeepDemo) -> None:
 def _tell_classic(console: Console, demo: ClassicDemo) -> None:
     inputs, width, classes = demo.sizes
     page = _chapter(console, 1, "The network", "of the textbooks, both layers drawn by He's rule for relu")
-    page.field("network", f"Linear {inputs} → {width}, ReLU, Linear {width} → {classes}")
+    if demo.framework == "keras":
+        page.field("network", f"Dense {inputs} → {width} relu, Dense {width} → {classes} softmax; Keras's HeNormal")
+    else:
+        page.field("network", f"Linear {inputs} → {width}, ReLU, Linear {width} → {classes}")
     _about(page, demo.data, demo.examples)
     page.print_to(console)
 
@@ -132,7 +136,13 @@ def _drawn(weight: WeightFigure) -> tuple[Part, ...]:
 
 def _start(page: Page, diagnosis: Diagnosis) -> None:
     output, loss = diagnosis.profile.task.output, diagnosis.profile.task.loss
-    if output is not None and output.spread_within is not None:
+    if output is not None and output.function == "softmax" and output.minimum is not None:
+        page.field(
+            "output",
+            f"starts with probabilities from {output.minimum:.3g} to {output.maximum or 0:.3g}; equal ones are "
+            f"{1 / output.units:.3g}",
+        )
+    elif output is not None and output.spread_within is not None:
         page.field("logits", f"start with a spread of {output.spread_within:.3f} within one example")
     if loss is not None:
         chance = f"; equal probabilities cost {loss.uniform:.3f}" if loss.uniform is not None else ""

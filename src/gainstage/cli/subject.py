@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from gainstage.backends.load import Loaded
+    from gainstage.backends.protocol import Framework
     from gainstage.cli.options import Request
+    from gainstage.data import Dataset, InputSpec
     from gainstage.records import Diagnosis
 
-__all__ = ["Subject", "Writer", "examine", "is_keras", "parse_overrides", "prepare", "writer"]
+__all__ = ["Subject", "Writer", "examine", "parse_overrides", "prepare", "refuse_unusable", "writer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Subject:
 
     Args:
         model: the framework's module, on its device.
+        framework: whose model it is.
         inputs: an example batch.
         labels: for the loss, where there are any.
         loss: of (output, labels), where there are labels.
@@ -31,6 +35,7 @@ class Subject:
     """
 
     model: Any
+    framework: Framework
     inputs: Any
     labels: Any = None
     loss: Any = None
@@ -53,53 +58,96 @@ def prepare(request: Request) -> Subject:
         GainstageError: the request contradicts itself, or a part of it cannot be found, read or made.
     """
     _refuse_contradictions(request)
-    if is_keras(request.model):
-        return _prepare_keras(request)
-    from gainstage.backends.torch.inputs import on_device
-    from gainstage.backends.torch.load import load
-    from gainstage.backends.torch.objectives import optimizer
+    from gainstage.backends.load import load
 
     loaded = load(request.model, seed=request.seed)
+    return _of_keras(request, loaded) if loaded.framework == "keras" else _of_torch(request, loaded)
+
+
+def _of_torch(request: Request, loaded: Loaded) -> Subject:
+    from gainstage.backends.torch.inputs import example_batch, labelled_batch, on_device
+    from gainstage.backends.torch.objectives import loss_function, optimizer
+
     model = on_device(loaded.model, request.device)
-    inputs, labels, loss = _examples(request, model, loaded.inputs)
     stepper = None
     if request.optimizer is not None and request.learning_rate is not None:
         stepper = optimizer(request.optimizer, model, request.learning_rate)
-    return Subject(model, inputs, labels, loss, stepper, synthetic=request.data is None)
+    specs = _specs(request, loaded)
+    if request.data is not None:
+        dataset = _dataset(request)
+        inputs, labels = labelled_batch(dataset, specs, batch=request.batch, device=request.device)
+        loss = loss_function(request.loss or ("cross_entropy" if dataset.classes else "mse"))
+        return Subject(model, "torch", inputs, labels, loss, stepper)
+    batch = example_batch(
+        model, _needed(specs, request.model), batch=request.batch, seed=request.seed, device=request.device
+    )
+    return Subject(model, "torch", batch, optimizer=stepper, synthetic=True)
 
 
-def is_keras(model: str) -> bool:
-    """Whether the name of a model is one of Keras's collection."""
-    return model.startswith("keras:")
+def _of_keras(request: Request, loaded: Loaded) -> Subject:
+    from gainstage.backends.keras.inputs import example_batch, labelled_batch
+    from gainstage.backends.keras.objectives import default_loss, loss_named, optimizer_named
 
-
-def _prepare_keras(request: Request) -> Subject:
-    """A model of ``keras.applications`` with made-up inputs; the backend is the one that Keras is set to."""
-    unusable = {"--data": request.data, "--optimizer": request.optimizer, "--input": request.inputs or None}
-    given = next((option for option, value in unusable.items() if value is not None), None)
-    if given is not None:
+    if request.device != "cpu":
         raise InputError(
-            f"{given} does not go with '{request.model}' on the command line yet. "
-            "From Python, gainstage.check(model, x, y) takes any Keras model, compiled or not."
+            f"--device {request.device} does not go with a Keras model: Keras and its backend choose where it runs. "
+            "Leave it out."
         )
-    import numpy as np
+    model, specs, stepper = loaded.model, _specs(request, loaded), None
+    if request.optimizer is not None and request.learning_rate is not None:
+        stepper = optimizer_named(request.optimizer, request.learning_rate)
+    if request.data is not None:
+        dataset = _dataset(request)
+        inputs, labels = labelled_batch(dataset, specs, batch=request.batch)
+        loss = loss_named(request.loss) if request.loss is not None else None
+        if loss is None and getattr(model, "loss", None) is None:  # a compiled model brings its own
+            loss = default_loss(model, inputs, dataset.classes)
+        return Subject(model, "keras", inputs, labels, loss, stepper)
+    batch = example_batch(model, _needed(specs, request.model), batch=request.batch, seed=request.seed)
+    return Subject(model, "keras", batch, optimizer=stepper, synthetic=True)
 
-    from gainstage.backends.keras.load import load
 
-    loaded = load(request.model, seed=request.seed)
-    inputs = np.random.default_rng(request.seed).standard_normal((request.batch, *loaded.shape), dtype=np.float32)
-    return Subject(loaded.model, inputs, synthetic=True)
+def _specs(request: Request, loaded: Loaded) -> tuple[InputSpec, ...] | None:
+    from gainstage.data import parse_input
+
+    return tuple(parse_input(text) for text in request.inputs) or loaded.inputs
 
 
-def writer(model: str) -> Writer:
-    """How the weights of a model of that name are written."""
-    if is_keras(model):
+def _needed(specs: tuple[InputSpec, ...] | None, model: str) -> tuple[InputSpec, ...]:
+    if specs is None:
+        raise InputError(
+            f"The input of '{model}' is not known. Give the shape of one example without the batch, e.g. "
+            "--input 3,224,224, or --input ids:128 for integer tokens, or --data."
+        )
+    return specs
+
+
+def _dataset(request: Request) -> Dataset:
+    from gainstage.data import load
+
+    data = request.data or ""
+    return load(data, seed=request.seed, standardise=not data.endswith(".npz"))
+
+
+def writer(framework: Framework) -> Writer:
+    """How the weights of a model of that framework are written."""
+    if framework == "keras":
         from gainstage.backends.keras import save
 
         return Writer(save.usable_path, save.save_weights)
     from gainstage.backends.torch import save as torch_save
 
     return Writer(torch_save.usable_path, torch_save.save_weights)
+
+
+def refuse_unusable(path: Path, framework: Framework | None) -> None:
+    """Say that weights cannot be written there before anything is computed; nothing where only the model will tell.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if framework is not None:
+        writer(framework).check(path)
 
 
 def _refuse_contradictions(request: Request) -> None:
@@ -111,27 +159,6 @@ def _refuse_contradictions(request: Request) -> None:
             f"--loss {request.loss} needs labels, and gainstage does not invent any. Give --data digits, mnist, or a "
             ".npz file with arrays x and y; or call gainstage.check(model, x, y, loss=...) from Python."
         )
-
-
-def _examples(request: Request, model: Any, known: Any) -> tuple[Any, Any, Any]:
-    from gainstage.backends.torch.inputs import example_batch, labelled_batch, parse_input
-    from gainstage.backends.torch.objectives import loss_function
-
-    specs = tuple(parse_input(text) for text in request.inputs) or known
-    if request.data is not None:
-        from gainstage.data import load
-
-        is_file = request.data.endswith(".npz")
-        dataset = load(request.data, seed=request.seed, standardise=not is_file)
-        inputs, labels = labelled_batch(dataset, specs, batch=request.batch, device=request.device)
-        return inputs, labels, loss_function(request.loss or ("cross_entropy" if dataset.classes else "mse"))
-    if specs is None:
-        raise InputError(
-            f"The input of '{request.model}' is not known. Give the shape of one example without the batch, e.g. "
-            "--input 3,224,224, or --input ids:128 for integer tokens, or --data."
-        )
-    inputs = example_batch(model, specs, batch=request.batch, seed=request.seed, device=request.device)
-    return inputs, None, None
 
 
 def parse_overrides(given: tuple[str, ...]) -> dict[str, str]:

@@ -54,6 +54,20 @@ class Dataset:
         """Whether the examples are integers that an embedding looks up."""
         return bool(np.issubdtype(self.x_train.dtype, np.integer))
 
+    @property
+    def chance(self) -> tuple[float, float | None]:
+        """Loss and accuracy of the best constant guess on the training labels.
+
+        The entropy of the classes in nats and the share of the most frequent one; for a regression the variance of the
+        targets and None.
+        """
+        if not self.classes:
+            return float(np.var(self.y_train, axis=0).mean()), None
+        labels = self.y_train[self.y_train != IGNORED].astype(np.int64)
+        shares = np.bincount(labels, minlength=self.classes) / len(labels)
+        present = shares[shares > 0]
+        return float(-(present * np.log(present)).sum()), float(shares.max())
+
     def reshape(self, *shape: int) -> Dataset:
         """The same data with every example in another shape.
 

@@ -14,9 +14,9 @@ from gainstage.errors import InputError
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net, depth_of, measured
 from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.statistics import exact, factor, mean
 from gainstage.planning import Override
 from gainstage.records import Bound, Claim, Figure, Line, Picture
+from gainstage.statistics import exact, factor, mean
 from gainstage.theory import activation, gaussian_moments, level_gain
 from gainstage.workflows import initialize
 

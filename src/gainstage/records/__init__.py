@@ -15,18 +15,19 @@ from gainstage.records.lesson import (
     Picture,
     Verdict,
 )
-from gainstage.records.moments import Moments, UnitStats
+from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
 from gainstage.records.rendering import Rendered, register_renderer
 from gainstage.records.task import InputFacts, LossFacts, LossKind, OptimizerFacts, OutputFacts, TargetFacts, Task
 from gainstage.records.training import Evaluation, FirstStep, TrainingCurve
+from gainstage.records.weights import WeightMoments
 
 __all__ = [
     "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change", "Check", "Claim", "Comparison",
-    "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "InputFacts", "Line",
-    "LossFacts", "LossKind", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
-    "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Remedy", "Rendered", "Severity", "Source", "Step",
-    "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict",
-    "register_renderer",
+    "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
+    "InputFacts", "Line", "LossFacts", "LossKind", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts",
+    "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Remedy", "Rendered",
+    "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats",
+    "Unjudged", "Verdict", "WeightMoments", "register_renderer",
 ]  # fmt: skip

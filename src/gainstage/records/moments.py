@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Moments", "UnitStats"]
+__all__ = ["Histogram", "Moments", "UnitStats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Moments:
         example_share: the share of variance across examples: of all variance, how much is left when every unit at every
             position is compared over the examples only. 0: all examples have become one vector; 1: units do not
             differ in their means. None where examples cannot be told apart.
+        band: of a predicted second moment: what it is multiplied by at the ends of the interval that holds nine of ten
+            draws of the weights. None where it was measured.
     """
 
     count: int
@@ -35,6 +37,7 @@ class Moments:
     minimum: float | None = None
     maximum: float | None = None
     example_share: float | None = None
+    band: tuple[float, float] | None = None
 
     @property
     def spread(self) -> float:
@@ -55,6 +58,35 @@ class Moments:
     def finite(self) -> bool:
         """Whether every element is a number."""
         return self.nonfinite == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How the values of one tensor are distributed, from a sample of them.
+
+    Args:
+        low: lower edge of the first bin.
+        high: upper edge of the last one; equal to ``low`` where all values are the same.
+        counts: of the sampled values in equal bins; values beyond the edges are counted in the outer bins.
+
+    >>> Histogram(0.0, 4.0, (1, 0, 2, 1)).edges
+    (0.0, 1.0, 2.0, 3.0, 4.0)
+    """
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Edges of all bins."""
+        bins = len(self.counts)
+        return tuple(self.low + (self.high - self.low) * i / bins for i in range(bins + 1))
+
+    @property
+    def sampled(self) -> int:
+        """How many values were counted."""
+        return sum(self.counts)
 
 
 @dataclass(frozen=True, slots=True)

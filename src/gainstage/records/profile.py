@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage.graph import Node, Parameter, SignalGraph
-from gainstage.records.moments import Moments, UnitStats
+from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.rendering import Rendered
 from gainstage.records.task import Task
 
@@ -18,12 +18,23 @@ __all__ = ["NodeProfile", "Note", "ParameterProfile", "Profile", "Source", "Step
 
 @dataclass(frozen=True, slots=True)
 class NodeProfile:
-    """One node: its output on the way forward, the loss's gradient by that output on the way back."""
+    """One node: its output on the way forward, the loss's gradient by that output on the way back.
+
+    Args:
+        node: its index in the graph.
+        forward: of its output.
+        backward: of the loss's gradient by that output; None where none was measured.
+        units: what its single units do.
+        histogram: how the values of its output are distributed, where that was recorded.
+        doubt: why predicted figures are doubtful; empty where they are not, or were measured.
+    """
 
     node: int
     forward: Moments
     backward: Moments | None = None
     units: UnitStats | None = None
+    histogram: Histogram | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

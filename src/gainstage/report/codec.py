@@ -26,27 +26,74 @@ Reader = Callable[[Any], Any]
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def encode(value: Any) -> Any:
+def encode(value: Any, *, lean: bool = False) -> Any:
     """A record, or anything inside one, as plain JSON values.
+
+    Args:
+        value: the record.
+        lean: whether fields that hold their default are left out; ``decode`` puts them back.
 
     Raises:
         TypeError: something in it is not made of records, tuples, enumerations, numbers, strings and None.
     """
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return _encode_float(float(value))
-    if isinstance(value, tuple):
-        return [encode(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    raise TypeError(f"A record cannot hold a {type(value).__name__}.")
+    return _Writers(lean).write(value)
+
+
+class _Writers:
+    """One writer for every type met; a table, because types repeat."""
+
+    def __init__(self, lean: bool) -> None:
+        self._lean = lean
+        self._known: dict[type, Reader] = {
+            **dict.fromkeys((type(None), bool, int, str), lambda value: value),
+            float: _encode_float,
+            tuple: lambda value: [self.write(item) for item in value],
+        }
+
+    def write(self, value: Any) -> Any:
+        kind = type(value)
+        if kind not in self._known:
+            self._known[kind] = self._build(kind)
+        return self._known[kind](value)
+
+    def _build(self, kind: type) -> Reader:
+        if issubclass(kind, Enum):
+            return lambda value: value.value
+        if issubclass(kind, str):
+            return str
+        if issubclass(kind, Integral):
+            return int
+        if issubclass(kind, Real):
+            return lambda value: _encode_float(float(value))
+        if issubclass(kind, tuple):
+            return self._known[tuple]
+        if dataclasses.is_dataclass(kind):
+            return self._lean_record(kind) if self._lean else self._record(kind)
+        raise TypeError(f"A record cannot hold a {kind.__name__}.")
+
+    def _record(self, kind: type) -> Reader:
+        names = [field.name for field in dataclasses.fields(kind)]
+        return lambda value: {name: self.write(getattr(value, name)) for name in names}
+
+    def _lean_record(self, kind: type) -> Reader:
+        usual = [(field.name, _default(field)) for field in dataclasses.fields(kind)]
+
+        def write(value: Any) -> Any:
+            held = ((name, getattr(value, name), default) for name, default in usual)
+            # By type too: 0 and False are equal, and not the same in JSON.
+            return {
+                name: self.write(item)
+                for name, item, default in held
+                if item is not default and (type(item) is not type(default) or item != default)
+            }
+
+        return write
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """What a missing field is read as; ``MISSING`` where it must be there."""
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
 
 
 def _encode_float(value: float) -> float | str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gainstage.records import Profile
+from gainstage.graph import Node
+from gainstage.records import Histogram, NodeProfile, Profile
 
-__all__ = ["Depth", "through_depth"]
+__all__ = ["Depth", "Distribution", "distributions", "through_depth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Depth:
         spread: standard deviation over all elements of the node's output.
         gradient: norm of the loss's gradient by that output; None where none was measured.
         example_share: share of variance across examples; None where examples cannot be told apart.
+        spread_band: between which bounds theory expects the spread; None where it says nothing.
+        gradient_band: likewise for the gradient.
     """
 
     nodes: tuple[int, ...]
@@ -26,20 +29,54 @@ class Depth:
     spread: tuple[float, ...]
     gradient: tuple[float | None, ...]
     example_share: tuple[float | None, ...]
+    spread_band: tuple[tuple[float, float] | None, ...] = ()
+    gradient_band: tuple[tuple[float, float] | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.nodes)
 
 
+def _weighted(profile: Profile) -> list[tuple[Node, NodeProfile]]:
+    at = profile.by_node
+    return [(node, at[node.index]) for node in profile.graph.weighted() if node.index in at]
+
+
 def through_depth(profile: Profile) -> Depth:
     """The measured figures at the nodes that mix units by a weight."""
-    measured = [
-        (node, profile.by_node[node.index]) for node in profile.graph.weighted() if node.index in profile.by_node
-    ]
+    measured = _weighted(profile)
     return Depth(
         nodes=tuple(node.index for node, _ in measured),
         labels=tuple(node.label for node, _ in measured),
         spread=tuple(at.forward.spread for _, at in measured),
         gradient=tuple(at.backward.norm if at.backward else None for _, at in measured),
         example_share=tuple(at.forward.example_share for _, at in measured),
+        spread_band=tuple(None for _ in measured),
+        gradient_band=tuple(None for _ in measured),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """How the values of one layer's output are distributed.
+
+    Args:
+        layer: counted from one among all weighted layers, as every picture counts.
+        label: its name.
+        spread: standard deviation over all elements.
+        histogram: of a sample of them.
+    """
+
+    layer: int
+    label: str
+    spread: float
+    histogram: Histogram
+
+
+def distributions(profile: Profile) -> tuple[Distribution, ...]:
+    """Of the weighted layers whose histogram was recorded and holds anything."""
+    measured = _weighted(profile)
+    return tuple(
+        Distribution(place, node.label, at.forward.spread, at.histogram)
+        for place, (node, at) in enumerate(measured, start=1)
+        if at.histogram is not None and at.histogram.sampled
     )

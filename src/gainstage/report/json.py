@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 
 from gainstage.errors import InputError
 from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
 from gainstage.report.files import write_whole
 
@@ -32,12 +33,13 @@ KINDS: dict[str, type[Document]] = {
 D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile)
 
 
-def dumps(record: Document, *, indent: int | None = None) -> str:
+def dumps(record: Document, *, indent: int | None = None, lean: bool = False) -> str:
     """The record as one JSON document.
 
     Args:
         record: one of ``KINDS``.
         indent: spaces a level; None for one line.
+        lean: whether fields that hold their default are left out; ``loads`` puts them back.
 
     Raises:
         InputError: the record is of another type.
@@ -49,7 +51,7 @@ def dumps(record: Document, *, indent: int | None = None) -> str:
     names = {kind: name for name, kind in KINDS.items()}
     if type(record) not in names:
         raise InputError(f"Only {', '.join(KINDS)} have a JSON document; received a {type(record).__name__}.")
-    document = {"schema_version": SCHEMA_VERSION, "kind": names[type(record)], "record": encode(record)}
+    document = {"schema_version": SCHEMA_VERSION, "kind": names[type(record)], "record": encode(record, lean=lean)}
     return json.dumps(document, indent=indent, allow_nan=False)
 
 
@@ -75,7 +77,7 @@ def loads(text: str, kind: type[Any] | None = None) -> Any:
 
 
 def _read(text: str, expected: type[Any] | None, where: str) -> Any:
-    document = _parse(text, where)
+    document = _parse(taken_out(text, where) if is_page(text) else text, where)
     version, name = document.get("schema_version"), document.get("kind")
     if type(version) is not int or version < 1 or not isinstance(name, str) or "record" not in document:
         raise InputError(
@@ -164,7 +166,7 @@ def load(path: str | os.PathLike[str]) -> Document: ...
 @overload
 def load(path: str | os.PathLike[str], kind: type[D]) -> D: ...
 def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
-    """The record in a file that ``save`` wrote.
+    """The record in a file that ``save`` wrote, or in a page that ``save_html`` wrote.
 
     Raises:
         InputError: the file cannot be read, or ``loads`` refuses its content.

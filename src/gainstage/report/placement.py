@@ -1,10 +1,10 @@
-"""Labels beside their lines, without one covering another."""
+"""What has a place where there is not room for all: labels beside their lines, and a choice of many points."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["spread_apart"]
+__all__ = ["evenly", "spread_apart"]
 
 
 def spread_apart(wanted: Sequence[float], distance: float, low: float, high: float) -> list[float]:
@@ -32,3 +32,14 @@ def spread_apart(wanted: Sequence[float], distance: float, low: float, high: flo
         groups.append((start, members))
     places = [start + k * distance for start, members in groups for k in range(members)]
     return [places[order.index(i)] for i in range(len(wanted))]
+
+
+def evenly(size: int, most: int) -> list[int]:
+    """At most so many of the places 0 to ``size - 1``, the first and the last among them.
+
+    >>> evenly(9, 3), evenly(2, 5)
+    ([0, 4, 8], [0, 1])
+    """
+    if size <= most:
+        return list(range(size))
+    return sorted({round(i * (size - 1) / max(most - 1, 1)) for i in range(most)})

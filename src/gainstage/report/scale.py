@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Scale", "Tick", "scale_for"]
+__all__ = ["Axis", "Scale", "SignedScale", "Tick", "scale_for"]
 
 LARGEST = 1e300  # figures beyond are drawn here, so that no difference of two overflows
+LOG_ROOM = 0.05  # of a logarithmic axis, left free at both ends
 FLATTEST = 1e-4  # a range this small against its values is drawn as a constant
 
 
@@ -49,9 +50,15 @@ class Scale:
         return self._decades(max(most, 2)) if self.log else self._steps(max(most, 2))
 
     def _decades(self, most: int) -> tuple[Tick, ...]:
+        """Powers of ten, with 2 and 5, or 3, between them where there would be few and there is room."""
         first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        for mantissas in ((1, 2, 5), (1, 3)) if last - first < 2 else ():
+            every = [(m, e) for e in range(first - 1, last + 1) for m in mantissas]
+            inside = [(m, e) for m, e in every if self.low <= m * 10.0**e <= self.high]
+            if 2 <= len(inside) <= most + 1:
+                return tuple(Tick(m * 10.0**e, _power(e, m)) for m, e in inside)
         stride = math.ceil((last - first + 1) / most)
-        return tuple(Tick(10.0**e, _power(e)) for e in range(last, first - 1, -stride))[::-1]
+        return tuple(Tick(10.0**e, _power(e)) for e in range(first, last + 1) if e % stride == 0)
 
     def _steps(self, most: int) -> tuple[Tick, ...]:
         step = _round_step((self.high - self.low) / most)
@@ -65,11 +72,46 @@ class Scale:
         return tuple(Tick(v, f"{v:.{decimals}f}" if plain else _scientific(v, step)) for v in values)
 
 
+@dataclass(frozen=True, slots=True)
+class SignedScale:
+    """An axis from ``-limit`` to ``limit``: linear within ``linear`` of zero, logarithmic beyond (an inverse sinh).
+
+    >>> SignedScale(100.0, 0.1).fraction(0.0)
+    0.5
+    >>> [tick.label for tick in SignedScale(100.0, 1.0).ticks(7)]
+    ['-100', '-10', '-1', '0', '1', '10', '100']
+    """
+
+    limit: float
+    linear: float
+
+    def fraction(self, value: float) -> float | None:
+        """Where between 0 and 1; None for NaN and infinities."""
+        if not math.isfinite(value):
+            return None
+        reach = math.asinh(min(self.limit / self.linear, LARGEST))
+        at = math.asinh(min(max(value / self.linear, -LARGEST), LARGEST))
+        return min(max((at / reach + 1) / 2, 0.0), 1.0)
+
+    def ticks(self, most: int) -> tuple[Tick, ...]:
+        """Zero, and powers of ten on both sides of it."""
+        last, first = math.floor(math.log10(self.limit) + 1e-9), math.ceil(math.log10(self.linear) - 1e-9)
+        stride = max(math.ceil(2 * (last - first + 1) / max(most - 1, 2)), 1)
+        powers = range(last, first - 1, -stride)
+        above = [Tick(10.0**e, _power(e)) for e in powers][::-1]
+        below = [Tick(-tick.value, f"-{tick.label}") for tick in reversed(above)]
+        return (*below, Tick(0.0, "0"), *above)
+
+
+Axis = Scale | SignedScale
+"""What a picture can have at its edges."""
+
+
 def scale_for(values: Iterable[float], *, log: bool = False, whole: bool = False) -> Scale:
     """The axis that holds all values that have a place on it.
 
-    A logarithmic axis spans whole decades, at least one, a linear one ends at round figures: the noise of a constant
-    does not fill the picture.
+    A logarithmic axis spans at least one decade and leaves a little room at both ends, a linear one ends at round
+    figures: the noise of a constant does not fill the picture.
 
     Args:
         values: any numbers.
@@ -90,11 +132,9 @@ def scale_for(values: Iterable[float], *, log: bool = False, whole: bool = False
 
 
 def _log_scale(placed: list[float]) -> Scale:
-    low = math.floor(math.log10(min(placed, default=1.0)) + 1e-9)
-    high = math.ceil(math.log10(max(placed, default=1.0)) - 1e-9)
-    if low == high:
-        low, high = low - 1, high + 1
-    return Scale(10.0**low, 10.0**high, log=True)
+    low, high = math.log10(min(placed, default=1.0)), math.log10(max(placed, default=1.0))
+    room = max((1 - (high - low)) / 2, min(LOG_ROOM * (high - low), 0.5), LOG_ROOM)
+    return Scale(10.0 ** (low - room), 10.0 ** (high + room), log=True)
 
 
 def _bounded(value: float) -> float:
@@ -116,5 +156,6 @@ def _scientific(value: float, step: float) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def _power(exponent: int) -> str:
-    return f"{10.0**exponent:.{max(-exponent, 0)}f}" if -3 <= exponent <= 3 else f"1e{exponent}"
+def _power(exponent: int, mantissa: int = 1) -> str:
+    plain = -3 <= exponent <= 3
+    return f"{mantissa * 10.0**exponent:.{max(-exponent, 0)}f}" if plain else f"{mantissa}e{exponent}"

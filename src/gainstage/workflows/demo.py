@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gainstage.backends.torch.build import mlp
-from gainstage.backends.torch.inputs import labelled_batch
-from gainstage.backends.torch.objectives import loss_function
-from gainstage.backends.torch.probes import one_thread
-from gainstage.backends.torch.train import train
+from gainstage.backends import backend_of
+from gainstage.backends.protocol import Framework
 from gainstage.data import Dataset, load
 from gainstage.records import Diagnosis, Fixed, Plan, TrainingCurve
+from gainstage.workflows.bench import Bench, bench_of
 from gainstage.workflows.checking import check
 from gainstage.workflows.fixing import fix
 from gainstage.workflows.initializing import initialize
@@ -40,6 +37,7 @@ class DeepDemo:
         before: training from the framework's default.
         fixed: both diagnoses and what was done between them.
         after: training from the mended start.
+        framework: whose network it is.
     """
 
     data: str
@@ -49,6 +47,7 @@ class DeepDemo:
     before: TrainingCurve
     fixed: Fixed
     after: TrainingCurve
+    framework: Framework = "torch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +88,7 @@ class ClassicDemo:
         plan: what mends the head.
         mended: the diagnosis after that.
         after: training from there.
+        framework: whose network it is: Keras's ends in a softmax.
     """
 
     data: str
@@ -100,26 +100,28 @@ class ClassicDemo:
     plan: Plan
     mended: Diagnosis
     after: TrainingCurve
+    framework: Framework = "torch"
 
 
 def _silent(stage: str, done: int, total: int) -> None:
     """Nobody is watching."""
 
 
-@one_thread()  # nets this small lose more to threads than they gain
 def deep(
     data: str = "digits",
     *,
+    framework: Framework = "torch",
     depth: int = 12,
     width: int = 128,
     steps: int = 600,
     seed: int = 0,
     progress: Progress = _silent,
 ) -> DeepDemo:
-    """A deep sigmoid network at PyTorch's default: train it, check it, mend it, check again, train again.
+    """A deep sigmoid network at its framework's default: train it, check it, mend it, check again, train again.
 
     Args:
         data: ``digits`` or ``mnist``.
+        framework: PyTorch or Keras, on whichever backend it runs.
         depth: hidden layers.
         width: units of each.
         steps: of each training.
@@ -129,29 +131,38 @@ def deep(
     Raises:
         GainstageError: the data cannot be loaded, or an argument cannot be used.
     """
+    bench = bench_of(framework)
     progress("Loading the data", 0, 1)
     dataset = load(data, seed=seed)
     sizes = (dataset.features, *[width] * depth, dataset.classes)
-    model = mlp(sizes, activation="sigmoid", seed=seed)
-    x, y = labelled_batch(dataset, batch=CHECK_BATCH)
-    loss = loss_function("cross_entropy")
-    before = _train(copy.deepcopy(model), dataset, steps, seed, "PyTorch's default", progress)
-    progress("Checking and mending", 0, 1)
-    diagnosis = check(model, x, y, loss=loss)
-    fixed = fix(model, diagnosis, x, y, loss=loss, seed=seed)
-    after = _train(model, dataset, steps, seed, "mended", progress)
+    with bench.one_thread():
+        model = bench.perceptron(sizes, "sigmoid", seed)
+        x, y = bench.batch(dataset, CHECK_BATCH)
+        restore = backend_of(model).snapshot(model)
+        before = _train(bench, model, dataset, steps, seed, f"{bench.title}'s default", progress)
+        restore()
+        progress("Checking and mending", 0, 1)
+        diagnosis = check(model, x, y, loss=bench.loss)
+        fixed = fix(model, diagnosis, x, y, loss=bench.loss, seed=seed)
+        after = _train(bench, model, dataset, steps, seed, "mended", progress)
     examples = len(dataset.x_train), len(dataset.x_validation)
-    return DeepDemo(dataset.source, examples, sizes, "sigmoid", before, fixed, after)
+    return DeepDemo(dataset.source, examples, sizes, "sigmoid", before, fixed, after, framework)
 
 
-@one_thread()
 def classic(
-    data: str = "mnist", *, width: int = 128, steps: int = 600, seed: int = 0, progress: Progress = _silent
+    data: str = "mnist",
+    *,
+    framework: Framework = "torch",
+    width: int = 128,
+    steps: int = 600,
+    seed: int = 0,
+    progress: Progress = _silent,
 ) -> ClassicDemo:
     """Linear, ReLU, Linear, both drawn by He's rule for relu: check it, mend its head, compare start and training.
 
     Args:
         data: ``mnist`` or ``digits``.
+        framework: PyTorch or Keras, on whichever backend it runs; Keras's network returns probabilities.
         width: of the hidden layer.
         steps: of each training.
         seed: of weights, batches and draws.
@@ -160,29 +171,32 @@ def classic(
     Raises:
         GainstageError: the data cannot be loaded, or an argument cannot be used.
     """
+    bench = bench_of(framework)
     progress("Loading the data", 0, 1)
     dataset = load(data, seed=seed)
     sizes = (dataset.features, width, dataset.classes)
-    model = mlp(sizes, activation="relu", seed=seed)
-    x, y = labelled_batch(dataset, batch=CHECK_BATCH)
-    loss = loss_function("cross_entropy")
-    initialize(model, "he_normal", batch=x, seed=seed)
-    diagnosis = check(model, x, y, loss=loss)
-    better = copy.deepcopy(model)
-    before = _train(model, dataset, steps, seed, "He on both", progress)
-    plan = initialize(better, "he_normal", batch=x, seed=seed, overrides={"head": "auto"})
-    mended = check(better, x, y, loss=loss)
-    after = _train(better, dataset, steps, seed, "head by its role", progress)
+    with bench.one_thread():
+        model = bench.classic(sizes, seed)
+        x, y = bench.batch(dataset, CHECK_BATCH)
+        diagnosis = check(model, x, y, loss=bench.loss)
+        restore = backend_of(model).snapshot(model)
+        before = _train(bench, model, dataset, steps, seed, "He on both", progress)
+        restore()
+        plan = initialize(model, "keep", batch=x, seed=seed, overrides={"head": "auto"})
+        mended = check(model, x, y, loss=bench.loss)
+        after = _train(bench, model, dataset, steps, seed, "head by its role", progress)
     examples = len(dataset.x_train), len(dataset.x_validation)
     figures = _against_he(diagnosis)
-    return ClassicDemo(dataset.source, examples, sizes, figures, diagnosis, before, plan, mended, after)
+    return ClassicDemo(dataset.source, examples, sizes, figures, diagnosis, before, plan, mended, after, framework)
 
 
-def _train(model: Any, dataset: Dataset, steps: int, seed: int, label: str, progress: Progress) -> TrainingCurve:
+def _train(
+    bench: Bench, model: Any, dataset: Dataset, steps: int, seed: int, label: str, progress: Progress
+) -> TrainingCurve:
     def on_step(step: int, loss: float) -> None:  # noqa: ARG001
         progress(f"Training: {label}", step, steps)
 
-    return train(
+    return bench.train(
         model,
         dataset,
         steps=steps,

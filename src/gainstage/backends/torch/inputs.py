@@ -3,61 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from gainstage.data import Dataset
+from gainstage.data import Dataset, InputSpec, parse_input
 from gainstage.errors import InputError
 
 __all__ = ["Batch", "InputSpec", "example_batch", "labelled_batch", "on_device", "parse_input"]
 
 Batch = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 """What is handed to the model: one input, several in order, or several by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """One input of a model, without its batch.
-
-    Args:
-        shape: of one example.
-        kind: standard normal ``values``, or uniform token ``ids``.
-        name: the argument of ``forward`` it is handed to; empty for a positional one.
-        vocabulary: tokens are drawn below this; None asks the model's first embedding.
-    """
-
-    shape: tuple[int, ...]
-    kind: Literal["values", "ids"] = "values"
-    name: str = ""
-    vocabulary: int | None = None
-
-
-def parse_input(text: str) -> InputSpec:
-    """Read ``3,224,224`` (values) or ``ids:128`` (tokens), with ``name=`` before it for a named argument.
-
-    Raises:
-        InputError: it is neither.
-
-    >>> parse_input("3,224,224")
-    InputSpec(shape=(3, 224, 224), kind='values', name='', vocabulary=None)
-    >>> parse_input("input_ids=ids:128").kind
-    'ids'
-    """
-    name, named, rest = text.rpartition("=")
-    kind: Literal["values", "ids"] = "ids" if rest.startswith("ids:") else "values"
-    try:
-        shape = tuple(int(size) for size in rest.removeprefix("ids:").split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1 or (named and not name.isidentifier()):
-        raise InputError(
-            f"Cannot read the input '{text}'. Give the shape of one example without the batch, e.g. 3,224,224, or "
-            "ids:128 for 128 integer tokens; name=3,224,224 for a named argument."
-        )
-    return InputSpec(shape, kind, name)
 
 
 def example_batch(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
+from typing import cast
 
 from torch import nn
 
+from gainstage.backends.python_source import found_in_python, made_from
 from gainstage.backends.torch.build import mlp, parse_mlp
-from gainstage.backends.torch.inputs import InputSpec
 from gainstage.backends.torch.preserve import random_state
-from gainstage.backends.torch.python_source import from_python
 from gainstage.backends.torch.zoos import Found, from_huggingface, from_timm, from_torchvision
+from gainstage.data import InputSpec
 
-__all__ = ["LoadedModel", "load"]
+__all__ = ["SOURCES", "LoadedModel", "load"]
 
 
 def _from_sizes(text: str) -> Found:
@@ -23,7 +24,7 @@ def _from_sizes(text: str) -> Found:
     return model, (InputSpec(spec.sizes[:1]),)
 
 
-_SOURCES = {
+SOURCES = {
     "torchvision": from_torchvision,
     "timm": from_timm,
     "hf": from_huggingface,
@@ -81,6 +82,7 @@ def load(name: str, *, seed: int | None = None) -> LoadedModel:
 
 def _find(name: str) -> Found:
     source = re.match(r"([A-Za-z]{2,}):(.*)", name)
-    if source and source[1] in _SOURCES:
-        return _SOURCES[source[1]](source[2])
-    return from_python(name), None
+    if source and source[1] in SOURCES:
+        return SOURCES[source[1]](source[2])
+    model = made_from(found_in_python(name), name, lambda found: isinstance(found, nn.Module))
+    return cast(nn.Module, model), None

@@ -15,7 +15,7 @@ from gainstage.backends.torch.batch import Batch, prepare
 from gainstage.backends.torch.call import Draft
 from gainstage.backends.torch.facts import task_of
 from gainstage.backends.torch.gradients import gradients_of
-from gainstage.backends.torch.moments import look_at, token_correlation, unit_stats
+from gainstage.backends.torch.moments import histogram_of, look_at, token_correlation, unit_stats
 from gainstage.backends.torch.observe import LossFunction, Observation, observe
 from gainstage.backends.torch.preserve import preserved
 from gainstage.backends.torch.step import try_step, validate_optimizer
@@ -64,7 +64,7 @@ def record(
         loss: called as ``loss(output, target)``; a model that returns its own loss needs none. Without any loss,
             random signs stand in for the gradient at the output.
         optimizer: its first step is measured with one more forward pass, and taken back.
-        detail: ``lean`` leaves out normalisations, sums and extremes.
+        detail: ``lean`` leaves out normalisations, sums, extremes and distributions.
         seed: of the random state during the pass (dropout).
         synthetic: whether the inputs were made up.
 
@@ -211,7 +211,8 @@ class _Recording:
         tokens = _tokens(draft, output) if standard else None
         if tokens is not None:
             units = replace(units, token_correlation=token_correlation(tokens, look.moments.second_moment))
-        self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units)
+        histogram = histogram_of(look) if standard and draft.operation.weighted else None
+        self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram)
 
     def _wanted(self, draft: Draft) -> bool:
         if draft.operation in _MEASURED:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gainstage.backends.torch.inputs import InputSpec
+from gainstage.data import InputSpec
 from gainstage.errors import LoadError, MissingPackageError, UnknownNameError
 
 __all__ = ["Found", "from_huggingface", "from_timm", "from_torchvision"]

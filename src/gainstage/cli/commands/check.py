@@ -32,9 +32,10 @@ def command(request: Request, style: str, as_json: bool, page: Path | None, fail
 
     Runs one forward and one backward pass, and writes nothing into the model.
 
-    MODEL is package.module:attribute or path/file.py:attribute (a module, or a class or function that makes one
-    without arguments; this imports and RUNS that code), torchvision:resnet50, timm:resnet50, hf:gpt2 (configuration
-    only, never weights), keras:VGG16 or mlp:784x128x10,act=relu,norm=batch,bias=false.
+    MODEL is package.module:attribute or path/file.py:attribute (a PyTorch module or Keras model, or a class or function
+    that makes one without arguments; this imports and RUNS that code), torchvision:resnet50, timm:resnet50, hf:gpt2
+    (configuration only, never weights), keras:VGG16, a saved path/model.keras, or
+    mlp:784x128x10,act=relu,norm=batch,bias=false.
 
     \b
         gainstage check mlp:64x128x128x10,act=sigmoid --data digits

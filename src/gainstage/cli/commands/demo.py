@@ -12,6 +12,7 @@ from gainstage.cli.output import console, progress
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
+    from gainstage.backends.protocol import Framework
     from gainstage.workflows.demo import ClassicDemo, DeepDemo
 
 __all__ = ["command"]
@@ -20,8 +21,12 @@ __all__ = ["command"]
 @click.command("demo")
 @click.option(
     "--network", type=click.Choice(["deep", "classic"]), default="deep", show_default=True,
-    help="deep: 12 sigmoid layers at PyTorch's default. classic: Linear, ReLU, Linear of the textbooks, "
-    "He-initialized.",
+    help="deep: 12 sigmoid layers at the framework's default. classic: Linear, ReLU, Linear of the textbooks, "
+    "He-initialized; Keras's ends in a softmax.",
+)  # fmt: skip
+@click.option(
+    "--framework", type=click.Choice(["torch", "keras"]), default="torch", show_default=True,
+    help="keras: on the backend that Keras is set to (KERAS_BACKEND).",
 )  # fmt: skip
 @click.option(
     "--data", type=click.Choice(["digits", "mnist"]),
@@ -36,13 +41,16 @@ __all__ = ["command"]
 @seed_option
 @json_option
 @traceback_option
-def command(network: str, data: str | None, steps: int, out: Path, seed: int, as_json: bool) -> None:
+def command(
+    network: str, framework: Framework, data: str | None, steps: int, out: Path, seed: int, as_json: bool
+) -> None:
     """See it on real data: a network that does not train, why, the cure, both training curves.
 
     \b
         gainstage demo
         gainstage demo --data mnist
         gainstage demo --network classic
+        gainstage demo --network classic --framework keras
     """  # noqa: D301
     if not out.parent.is_dir():
         raise InputError(f"'{out}' cannot be written: there is no directory '{out.parent}'.")
@@ -53,9 +61,9 @@ def command(network: str, data: str | None, steps: int, out: Path, seed: int, as
     with progress() as report:
         shown: DeepDemo | ClassicDemo
         if network == "deep":
-            shown = demo.deep(data or "digits", steps=steps, seed=seed, progress=report)
+            shown = demo.deep(data or "digits", framework=framework, steps=steps, seed=seed, progress=report)
         else:
-            shown = demo.classic(data or "mnist", steps=steps, seed=seed, progress=report)
+            shown = demo.classic(data or "mnist", framework=framework, steps=steps, seed=seed, progress=report)
     _save(out, story.picture(shown))
     if as_json:
         document = {"schema_version": 1, "kind": f"{network}_demo", "record": encode(shown)}

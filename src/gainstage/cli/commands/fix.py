@@ -19,7 +19,9 @@ __all__ = ["command"]
 @click.command("fix")
 @request_options
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Write the mended weights here: .safetensors, .pt or .pth."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the mended weights here: .safetensors, .pt or .pth; of Keras models .weights.h5 or .keras.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @json_option
@@ -46,15 +48,18 @@ def command(
         gainstage fix mlp:64x128x128x10,act=sigmoid --data digits
         gainstage fix src/net.py:Net --input 3,32,32 --out mended.safetensors
     """  # noqa: D301
-    from gainstage.cli.subject import examine, prepare, writer
+    from gainstage.backends.load import framework_named
+    from gainstage.cli.subject import examine, prepare, refuse_unusable, writer
 
     if out is not None:
-        writer(request.model).check(out)
+        refuse_unusable(out, framework_named(request.model))
     from gainstage.report import json, text
     from gainstage.workflows import fix
 
     with status(f"Checking {request.model}"):
         subject = prepare(request)
+        if out is not None:
+            refuse_unusable(out, subject.framework)
         diagnosis = examine(subject)
     if dry_run:
         write_page(page, diagnosis)
@@ -75,7 +80,7 @@ def command(
         text.print_to(console(), fixed)
     write_page(page, fixed)
     if out is not None:
-        click.echo(f"Wrote the weights to {writer(request.model).write(subject.model, out)}.", err=True)
+        click.echo(f"Wrote the weights to {writer(subject.framework).write(subject.model, out)}.", err=True)
     return 0 if exit_zero else exit_code(fixed.after, fail_on)
 
 

@@ -12,6 +12,7 @@ from gainstage.cli.output import console, status
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
+    from gainstage.backends.protocol import Framework
     from gainstage.planning import BranchStart
 
 __all__ = ["command"]
@@ -22,7 +23,11 @@ __all__ = ["command"]
 @scheme_option
 @overrides_option
 @branch_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write the weights here: .safetensors, .pt or .pth.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the weights here: .safetensors, .pt or .pth; of Keras models .weights.h5 or .keras.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option(
     "--emit-code", is_flag=True,
@@ -56,17 +61,20 @@ def command(
         )
     if emit_code and as_json:
         raise InputError("--emit-code prints Python and --json prints JSON; choose one.")
-    from gainstage.cli.subject import is_keras, parse_overrides, prepare, writer
+    from gainstage.backends.load import framework_named
+    from gainstage.cli.subject import parse_overrides, prepare, refuse_unusable, writer
     from gainstage.report import json, text
     from gainstage.workflows import initialize, plan
 
-    if emit_code and is_keras(request.model):
-        raise InputError("--emit-code prints PyTorch; give a Keras model --out net.weights.h5 or --dry-run.")
+    _refuse_emitting(emit_code, framework_named(request.model))
     if out is not None:
-        writer(request.model).check(out)
+        refuse_unusable(out, framework_named(request.model))
     chosen = parse_overrides(overrides)
     with status(f"Initializing {request.model}"):
         subject = prepare(request)
+        _refuse_emitting(emit_code, subject.framework)
+        if out is not None:
+            refuse_unusable(out, subject.framework)
         carry_out = plan if dry_run else initialize
         planned = carry_out(
             subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
@@ -80,4 +88,9 @@ def command(
     else:
         text.print_to(console(), planned)
     if out is not None and not dry_run:
-        click.echo(f"Wrote the weights to {writer(request.model).write(subject.model, out)}.", err=True)
+        click.echo(f"Wrote the weights to {writer(subject.framework).write(subject.model, out)}.", err=True)
+
+
+def _refuse_emitting(emit_code: bool, framework: Framework | None) -> None:
+    if emit_code and framework == "keras":
+        raise InputError("--emit-code prints PyTorch; give a Keras model --out net.weights.h5 or --dry-run.")

@@ -1,7 +1,15 @@
-"""Charts as SVG made by hand: no plotting library, no script, light and dark."""
+"""Charts as SVG made by hand: no plotting library, no script, light and dark. Each is a function of plain records."""
 
 from gainstage.report.charts.curves import curves
 from gainstage.report.charts.depth_profile import depth_profile
+from gainstage.report.charts.histograms import histogram_strip, value_map
+from gainstage.report.charts.intervals import Estimate, intervals
+from gainstage.report.charts.phase import Place, phase_diagram
+from gainstage.report.charts.scatter import Pair, agreement
+from gainstage.report.charts.updates import update_ratio
 from gainstage.report.series import Series, series
 
-__all__ = ["Series", "curves", "depth_profile", "series"]
+__all__ = [
+    "Estimate", "Pair", "Place", "Series", "agreement", "curves", "depth_profile", "histogram_strip", "intervals",
+    "phase_diagram", "series", "update_ratio", "value_map",
+]  # fmt: skip

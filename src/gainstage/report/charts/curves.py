@@ -1,26 +1,20 @@
-"""Training curves: several lines over one axis."""
+"""Training curves: several lines over one axis, with bands and levels that mean something."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from gainstage.errors import InputError
-from gainstage.report.charts.panel import CHARACTER, Panel, axis_width, label_width
-from gainstage.report.charts.svg import document, text
+from gainstage.report.charts.frame import framed
+from gainstage.report.charts.labels import Name, fits_beside
+from gainstage.report.charts.svg import document
 from gainstage.report.scale import scale_for
 from gainstage.report.series import Series
-from gainstage.report.wording import clean, elide, figure
+from gainstage.report.wording import figure
 
-__all__ = ["check_size", "curves"]
+__all__ = ["curves"]
 
-SMALLEST = 240
 MOST_LINES = 12
-
-
-def check_size(width: float, height: float) -> None:
-    """Refuse a picture too small to draw in."""
-    if min(width, height) < SMALLEST:
-        raise InputError(f"A chart needs at least {SMALLEST}×{SMALLEST} pixels; received {width:g}×{height:g}.")
 
 
 def curves(
@@ -30,10 +24,12 @@ def curves(
     x_label: str = "",
     y_label: str = "",
     log_y: bool = False,
+    guides: Sequence[tuple[str, float]] = (),
+    styles: Sequence[tuple[int, str]] = (),
     width: float = 720,
     height: float = 360,
 ) -> str:
-    """Lines with optional bands, named at their ends.
+    """Lines with optional bands, named at their ends, or above the picture where it is narrow.
 
     Args:
         lines: one to twelve.
@@ -41,8 +37,10 @@ def curves(
         x_label: below the x axis.
         y_label: under the title.
         log_y: whether y is logarithmic.
+        guides: names and levels of y that lines are compared to, such as chance; drawn grey and dashed.
+        styles: number of the colour and class of the dashes of each line; by default they follow from its place.
         width: in pixels, at least 240.
-        height: likewise.
+        height: likewise; a legend adds to it.
 
     Returns:
         One self-contained SVG element, light and dark, without script.
@@ -54,22 +52,26 @@ def curves(
     >>> curves([series("loss", [2.3, 1.9, 1.2])], title="Loss")[:39]
     '<svg xmlns="http://www.w3.org/2000/svg"'
     """
-    check_size(width, height)
     if not 1 <= len(lines) <= MOST_LINES:
         raise InputError(f"A chart of curves holds one to {MOST_LINES} lines; received {len(lines)}.")
     xs = [v for line in lines for v in line.x]
-    ys = [v for line in lines for v in (*line.y, *line.low, *line.high)]
+    ys = [v for line in lines for v in (*line.y, *line.low, *line.high)] + [level for _, level in guides]
     x, y = scale_for(xs, whole=all(v.is_integer() for v in xs)), scale_for(ys, log=log_y)
-    top = 66.0 if y_label else 46.0
-    inner = height - top - (44 if x_label else 30)
-    left, right = axis_width(y, inner), label_width(lines, width)
-    panel = Panel(left, top, width - left - right, inner, x, y)
-    body = [text(16, 26, elide(clean(title), int((width - 32) / (1.4 * CHARACTER))), "title", full=clean(title))]
-    if y_label:
-        body.append(text(16, 46, elide(clean(y_label), int((width - 32) / CHARACTER)), full=clean(y_label)))
-    body.extend(panel.axes(x_label))
-    for place, line in enumerate(lines):
-        body.extend(panel.line(line, place, f"d{place % 6}" if place >= 2 else ""))
-    body.extend(panel.names(lines, range(len(lines)), right))
+    styles = styles or [(i, f"d{i % 6}" if i >= 2 else "") for i in range(len(lines))]
+    names = [Name(line.label, *style) for line, style in zip(lines, styles, strict=True)]
+    levels = [(Name(label, -1), level) for label, level in guides]
+    lone = len(lines) == 1  # the title names it
+    named = [*([] if lone else names), *(name for name, _ in levels)]
+    panel, body, height = framed(
+        title, x, y, width=width, height=height, subtitle=y_label, x_label=x_label, names=named
+    )
+    for label, level in guides:
+        body.extend(panel.guide(level, f"{label}: {figure(level)}"))
+    for name, line in zip(names, lines, strict=True):
+        body.extend(panel.line(line, name.colour, name.dash))
+    if named and fits_beside(named, width):
+        ends = [(name, panel.end(line)) for name, line in zip(names, lines, strict=True) if not lone]
+        body.extend(panel.names([*ends, *((name, panel.level(level)) for name, level in levels)]))
     told = "; ".join(f"{line.label} from {figure(line.y[0])} to {figure(line.y[-1])}" for line in lines)
+    told += "".join(f"; {label} {figure(level)}" for label, level in guides)
     return document(width, height, f"{title}. {y_label or 'Curves'}: {told}.", body)

@@ -1,12 +1,15 @@
-"""The signal and the gradient through depth, before and after in one picture."""
+"""The signal and the gradient through depth: measured, predicted with its band, before and after in one picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from gainstage.records import Profile
-from gainstage.report.charts.curves import check_size
-from gainstage.report.charts.panel import Panel, axis_width, label_width
+from gainstage.records import Finding, Profile
+from gainstage.report.charts.flags import Flag, draw_flags, flags_of
+from gainstage.report.charts.frame import MARGIN, check_size, heading
+from gainstage.report.charts.labels import LINE_HEIGHT, Name, width_of
+from gainstage.report.charts.panel import Panel, below_axis
 from gainstage.report.charts.svg import document, text
 from gainstage.report.depth import Depth, through_depth
 from gainstage.report.scale import scale_for
@@ -17,11 +20,28 @@ __all__ = ["depth_profile"]
 
 SPREAD = "Forward spread"
 GRADIENT = "Gradient norm"
-MEANING = {SPREAD: "standard deviation of each layer's output", GRADIENT: "of the loss by each layer's output"}
-GAP = 66.0  # pixels between the two panels: figures below the upper one, heading of the lower one
+MEANING = {SPREAD: "standard deviation of each layer's output", GRADIENT: "of the loss, by each layer's output"}
+BETWEEN = 62.0  # pixels between the two panels: figures below the upper one, heading of the lower one
+
+# Blue is what holds: the only line, or the one after the fix, which is drawn last, on top.
+STYLES = {"": (0, ""), "measured": (0, ""), "predicted": (2, "d3"), "before": (1, "d2"), "after": (0, "")}
 
 
-def depth_profile(before: Profile, after: Profile | None = None, *, width: float = 720, height: float = 480) -> str:
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    name: Name
+    depth: Depth
+
+
+def depth_profile(
+    before: Profile,
+    after: Profile | None = None,
+    *,
+    predicted: Profile | None = None,
+    findings: Sequence[Finding] = (),
+    width: float = 720,
+    height: float = 480,
+) -> str:
     """Forward spread above, norm of the gradient below, on logarithmic axes, at every layer that has a weight.
 
     A gap in a line is a figure that is no number (a cross at the upper edge) or an exact zero (a triangle at the lower
@@ -30,6 +50,8 @@ def depth_profile(before: Profile, after: Profile | None = None, *, width: float
     Args:
         before: the profile to show.
         after: the same model after a fix; the first one is then dashed.
+        predicted: what theory says of the same model, dotted, with its band where it has one.
+        findings: their places are flagged.
         width: in pixels, at least 240.
         height: likewise, for both panels.
 
@@ -40,58 +62,71 @@ def depth_profile(before: Profile, after: Profile | None = None, *, width: float
         InputError: too small a picture.
     """
     check_size(width, height)
-    depths = [through_depth(before)] + ([through_depth(after)] if after is not None else [])
-    names = ("before", "after") if after is not None else ("",)
-    shown = {
-        heading: [_line(name, depth, heading) for name, depth in zip(names, depths, strict=True)]
-        for heading in (SPREAD, GRADIENT)
-    }
-    present = {heading: lines for heading, some in shown.items() if (lines := [s for s in some if s is not None])}
-    body = [text(16, 26, "Signal through depth", "title")]
-    if not present:
-        body.append(text(16, 54, "No layer with a weight was measured."))
-    each = (height - 30 - 44 - GAP * (len(present) - 1) - 24) / max(len(present), 1)
-    top = 54.0
-    for place, (heading, lines) in enumerate(present.items()):
-        last = place == len(present) - 1
-        body.extend(_panel(heading, lines, width, top, each, "layer" if last else ""))
-        top += each + GAP
-    return document(width, height, _aria(present, max(map(len, depths))), body)
+    drawn = list(_lines(before, after, predicted))
+    flags = flags_of(findings, drawn[0].depth)
+    shown = {head: some for head in (SPREAD, GRADIENT) if (some := _present(drawn, head))}
+    body, top = heading("Signal through depth", "", width)
+    if not shown:
+        body.append(text(MARGIN, 54, "No layer with a weight was measured."))
+    room = LINE_HEIGHT if flags else 0.0
+    each = (height - top - 32 - room - below_axis("layer") - BETWEEN * (len(shown) - 1)) / max(len(shown), 1)
+    top += 20
+    for place, (head, lines) in enumerate(shown.items()):
+        names = [name for name, _ in lines] if len(lines) > 1 else []
+        panel = _panel([line for _, line in lines], names, top + 12 + room, width, each)
+        telling = f"{head}: {MEANING[head]}"
+        body.append(text(MARGIN, top - 2, telling if width_of(telling, bold=False) < width - MARGIN else head))
+        body.extend(panel.axes("layer" if place == len(shown) - 1 else ""))
+        body.extend(draw_flags(panel, flags, named=place == 0))
+        for name, line in lines:
+            body.extend(panel.line(line, name.colour, name.dash))
+        body.extend(panel.names([(name, panel.end(line)) for name, line in lines] if names else []))
+        top, room = panel.bottom + BETWEEN - 12, 0.0
+    return document(width, height, _aria(shown, max(len(d.depth) for d in drawn), flags), body)
 
 
-def _panel(heading: str, lines: Sequence[Series], width: float, top: float, height: float, x_label: str) -> list[str]:
+def _lines(before: Profile, after: Profile | None, predicted: Profile | None) -> Iterator[_Drawn]:
+    only = after is None and predicted is None
+    first = "" if only else ("before" if after is not None else "measured")
+    others = (("predicted", predicted), (first, before), ("after", after))
+    drawn = [_Drawn(Name(name, *STYLES[name]), through_depth(p)) for name, p in others if p is not None]
+    yield from sorted(drawn, key=lambda d: d.name.text == "predicted")  # what was measured comes first
+
+
+def _present(drawn: Sequence[_Drawn], head: str) -> list[tuple[Name, Series]]:
+    return [(d.name, line) for d in drawn if (line := _line(d, head)) is not None]
+
+
+def _panel(lines: Sequence[Series], names: Sequence[Name], top: float, width: float, height: float) -> Panel:
     x = scale_for((v for line in lines for v in line.x), whole=True)
-    y = scale_for((v for line in lines for v in line.y), log=True)
-    left, right = axis_width(y, height - 12), label_width(lines, width)
-    panel = Panel(left, top + 12, width - left - right, height - 12, x, y)
-    body = [text(16, top - 4, f"{heading}: {MEANING[heading]}" if width >= 480 else heading)]
-    body.extend(panel.axes(x_label))
-    # Blue is what holds: the only line, or the one after the fix, which is drawn last, on top.
-    colours = [1, 0] if len(lines) == 2 else [0]
-    for line, colour in zip(lines, colours, strict=True):
-        body.extend(panel.line(line, colour, "d2" if colour == 1 else ""))
-    body.extend(panel.names(lines, colours, right))
-    return body
+    y = scale_for((v for line in lines for v in (*line.y, *line.low, *line.high)), log=True)
+    return Panel.fitted(x, y, top, width, height, names)
 
 
-def _line(name: str, depth: Depth, heading: str) -> Series | None:
-    values = depth.spread if heading == SPREAD else depth.gradient
+def _line(drawn: _Drawn, head: str) -> Series | None:
+    depth = drawn.depth
+    values = depth.spread if head == SPREAD else depth.gradient
+    bands = depth.spread_band if head == SPREAD else depth.gradient_band
     known = [(i, v) for i, v in enumerate(values) if v is not None]
     if not known:
         return None
-    when = f" {name}" if name else ""
+    when = f" {drawn.name.text}" if drawn.name.text else ""
+    edges = [band or (v, v) for i, v in known for band in (bands[i],)] if any(bands) else []
     return Series(
-        name or heading,
+        drawn.name.text or head,
         tuple(float(i + 1) for i, _ in known),
         tuple(v for _, v in known),
-        notes=tuple(f"{elide(depth.labels[i], 120)}, layer {i + 1}, {heading.lower()}{when}" for i, _ in known),
+        low=tuple(low for low, _ in edges),
+        high=tuple(high for _, high in edges),
+        notes=tuple(f"{elide(depth.labels[i], 120)}, layer {i + 1}, {head.lower()}{when}" for i, _ in known),
     )
 
 
-def _aria(present: dict[str, list[Series]], layers: int) -> str:
+def _aria(shown: dict[str, list[tuple[Name, Series]]], layers: int, flags: Sequence[Flag]) -> str:
     told = [
-        f"{heading}{'' if line.label == heading else ' ' + line.label} from {figure(line.y[0])} to {figure(line.y[-1])}"
-        for heading, lines in present.items()
-        for line in lines
+        f"{head}{f' {name.text}' if name.text else ''} from {figure(line.y[0])} to {figure(line.y[-1])}"
+        for head, lines in shown.items()
+        for name, line in lines
     ]
+    told += [f"{flag.text} at layer {flag.layer}" for flag in flags]
     return f"Signal through {count(layers, 'layer')}, logarithmic. {'; '.join(told) or 'nothing was measured'}."

@@ -7,40 +7,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from gainstage.report.charts.labels import CHARACTER, Name, at_ends, cut, fits_beside, room_beside, width_of
 from gainstage.report.charts.svg import COLOURS, element, escaped, path, text
-from gainstage.report.placement import spread_apart
-from gainstage.report.scale import Scale, Tick
+from gainstage.report.scale import Axis, Tick
 from gainstage.report.series import Series
-from gainstage.report.wording import clean, elide, figure
+from gainstage.report.wording import clean, figure
 
-__all__ = ["CHARACTER", "Panel", "axis_width", "label_width"]
+__all__ = ["Panel", "below_axis"]
 
-CHARACTER = 7.2  # pixels of a wide character at the size of labels: room is reserved for the worst case
-LINE_HEIGHT = 15.0
-LABEL_GAP = 20.0  # pixels on both sides of a direct label together
-LONGEST_LABEL = 22  # characters of a direct label
-MOST_TOUCHED = 240  # points of a line that answer to the pointer
+TOUCH_ROOM = 9.0  # pixels across between points that answer to the pointer
 MOST_DOTS = 40  # points of a line that are drawn as dots
+DOT_ROOM = 9.0  # pixels across that a dot needs; where there is less, the line alone is drawn
+RIGHT_MARGIN = 20.0  # pixels free at the right of every panel
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Pixel = tuple[float, float]
 T = TypeVar("T")
 
 
-def label_width(lines: Sequence[Series], width: float) -> float:
-    """Pixels for direct labels at the right of a picture; hardly any for a single line, which the title names."""
-    if len(lines) < 2:
-        return 20.0
-    longest = max(len(elide(clean(line.label), LONGEST_LABEL)) for line in lines)
-    return min(LABEL_GAP + CHARACTER * longest, 0.4 * width)
+def below_axis(x_label: str) -> float:
+    """Pixels under a panel for the figures of x, and its name."""
+    return 44.0 if x_label else 28.0
 
 
-def axis_width(y: Scale, height: float) -> float:
+def _axis_width(y: Axis, height: float) -> float:
     """Pixels that the figures of a y axis of that height need at the left; the usual ones align from chart to chart."""
     return max(56.0, 16 + CHARACTER * max(len(_power(tick.label)) for tick in _y_ticks(y, height)))
 
 
-def _y_ticks(y: Scale, height: float) -> tuple[Tick, ...]:
+def _y_ticks(y: Axis, height: float) -> tuple[Tick, ...]:
     return y.ticks(max(int(height // 36), 2))
 
 
@@ -52,8 +47,34 @@ class Panel:
     top: float
     width: float
     height: float
-    x: Scale
-    y: Scale
+    x: Axis
+    y: Axis
+
+    @staticmethod
+    def fitted(x: Axis, y: Axis, top: float, width: float, height: float, names: Sequence[Name] = ()) -> Panel:
+        """Across a picture of that width, with room for figures at its left and, where they fit, names at its right.
+
+        Args:
+            x: the axis below.
+            y: the axis at the left.
+            top: of the panel.
+            width: of the whole picture.
+            height: of the panel itself.
+            names: of its lines.
+        """
+        left = _axis_width(y, height)
+        right = room_beside(names) if fits_beside(names, width) else room_beside(())
+        return Panel(left, top, width - left - right, height, x, y)
+
+    @property
+    def right(self) -> float:
+        """Its right edge."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        """Its lower edge."""
+        return self.top + self.height
 
     def pixel(self, x: float, y: float) -> Pixel | None:
         """Where a point lies; None where it has no place."""
@@ -64,18 +85,49 @@ class Panel:
 
     def axes(self, x_label: str = "") -> Iterator[str]:
         """Grid, ticks and their figures; the name of x stands at the right end, below."""
-        bottom, right = self.top + self.height, self.left + self.width
         for tick in _y_ticks(self.y, self.height):
-            y = bottom - (self.y.fraction(tick.value) or 0.0) * self.height
-            yield path([(self.left, y), (right, y)], "grid")
+            y = self.bottom - (self.y.fraction(tick.value) or 0.0) * self.height
+            yield path([(self.left, y), (self.right, y)], "grid")
             yield text(self.left - 8, y + 4, _power(tick.label), anchor="end")
-        yield path([(self.left, bottom), (right, bottom)], "axis")
-        for tick in self.x.ticks(max(int(self.width // 80), 2)):
-            x = self.left + (self.x.fraction(tick.value) or 0.0) * self.width
-            yield path([(x, bottom), (x, bottom + 4)], "axis")
-            yield text(x, bottom + 18, _power(tick.label), anchor="middle")
+        yield from self._below(x_label)
+
+    def _x_ticks(self) -> tuple[Tick, ...]:
+        return self.x.ticks(max(int(self.width // 64), 3 if self.width >= 150 else 2))
+
+    def _below(self, x_label: str) -> Iterator[str]:
+        yield path([(self.left, self.bottom), (self.right, self.bottom)], "axis")
+        free = 0.0  # a figure that would touch the one before is left out
+        for tick in self._x_ticks():
+            x, label = self.left + (self.x.fraction(tick.value) or 0.0) * self.width, _power(tick.label)
+            half = width_of(label, bold=False) / 2
+            middle = min(x, self.right + RIGHT_MARGIN - half)
+            yield path([(x, self.bottom), (x, self.bottom + 4)], "axis")
+            if middle - half >= free:
+                yield text(middle, self.bottom + 18, label, anchor="middle")
+                free = middle + half + 4
         if x_label:
-            yield text(right, bottom + 36, x_label, anchor="end")
+            shown = cut(clean(x_label), self.right, bold=False)
+            yield text(self.right, self.bottom + 36, shown, anchor="end", full=clean(x_label))
+
+    def across(self, x_label: str = "") -> Iterator[str]:
+        """The axis of x alone, with its grid: for pictures whose rows are named."""
+        for tick in self._x_ticks():
+            x = self.left + (self.x.fraction(tick.value) or 0.0) * self.width
+            yield path([(x, self.top), (x, self.bottom)], "grid")
+        yield from self._below(x_label)
+
+    def upright(self, value: float, title: str) -> Iterator[str]:
+        """A dashed line down at a figure that means something."""
+        at = self.x.fraction(value)
+        if at is not None:
+            x = self.left + at * self.width
+            yield path([(x, self.top), (x, self.bottom)], "guide", title=title)
+
+    def guide(self, value: float, title: str) -> Iterator[str]:
+        """A dashed line across at a height that means something."""
+        y = self.level(value)
+        if y is not None:
+            yield path([(self.left, y), (self.right, y)], "guide", title=title)
 
     def line(self, line: Series, place: int, css: str = "") -> Iterator[str]:
         """A line with its band, dots, and marks for what has no place on the axes."""
@@ -94,14 +146,16 @@ class Panel:
         high = [self.pixel(x, y) for x, y in zip(line.x, line.high, strict=True)]
         both = [(a, b) if a and b else None for a, b in zip(low, high, strict=True)]
         for stretch in _stretches(both):
-            edge = [*(a for a, _ in stretch), *(b for _, b in reversed(stretch))]
+            lower, upper = ([pair[k] for pair in stretch] for k in (0, 1))
+            edge = [*_thinned(lower, self.width), *reversed(_thinned(upper, self.width))]
             yield path(edge, f"band f{colour}", closed=True)
 
     def _points(self, line: Series, pixels: Sequence[Pixel | None], colour: int) -> Iterator[str]:
         alone = _alone(pixels)
-        stride = math.ceil(len(pixels) / MOST_TOUCHED)
+        stride = math.ceil(len(pixels) * TOUCH_ROOM / self.width)
+        dotted = len(pixels) <= min(MOST_DOTS, self.width / DOT_ROOM)
         for i, at in enumerate(pixels):
-            visible = len(pixels) <= MOST_DOTS or i in alone
+            visible = dotted or i in alone
             if at is None or (i % stride and not visible):
                 continue
             css, radius = (f"dot f{colour}", 3.5) if visible else ("touch", 5.0)
@@ -128,31 +182,20 @@ class Panel:
         told = line.notes[i] if line.notes else f"{line.label} at {figure(line.x[i])}"
         return f"{told}: {figure(line.y[i])}"
 
-    def names(self, lines: Sequence[Series], colours: Sequence[int], room: float) -> Iterator[str]:
-        """Each line's name beside its end, in its colour, none over another; a single line needs none.
+    def names(self, named: Sequence[tuple[Name, float | None]]) -> Iterator[str]:
+        """Names at the right, each at the height it is given (None: anywhere)."""
+        wanted = [(name, self.bottom if y is None else y) for name, y in named]
+        return at_ends(wanted, self.right, self.top + 4, self.bottom)
 
-        Args:
-            lines: what is named.
-            colours: of each.
-            room: pixels at the right, as ``label_width`` gave them.
-        """
-        if len(lines) < 2:
-            return
-        ends = [self._end(line) for line in lines]
-        places = spread_apart([y for _, y in ends], LINE_HEIGHT, self.top + 4, self.top + self.height)
-        for line, colour, y in zip(lines, colours, places, strict=True):
-            shown = elide(clean(line.label), min(round((room - LABEL_GAP) / CHARACTER), LONGEST_LABEL))
-            yield text(
-                self.left + self.width + LABEL_GAP / 2,
-                y + 4,
-                shown,
-                f"name f{colour % COLOURS}",
-                full=clean(line.label),
-            )
-
-    def _end(self, line: Series) -> Pixel:
+    def end(self, line: Series) -> float | None:
+        """The height in pixels at which a line ends; None where nothing of it has a place."""
         placed = [p for x, y in zip(line.x, line.y, strict=True) if (p := self.pixel(x, y))]
-        return placed[-1] if placed else (self.left + self.width, self.top + self.height)
+        return placed[-1][1] if placed else None
+
+    def level(self, value: float) -> float | None:
+        """The height in pixels of a figure."""
+        up = self.y.fraction(value)
+        return None if up is None else self.bottom - up * self.height
 
 
 def _power(label: str) -> str:
@@ -160,7 +203,7 @@ def _power(label: str) -> str:
     if not e:
         return label
     power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
-    return power if mantissa == "1" else f"{mantissa}·{power}"
+    return mantissa.replace("1", power) if mantissa in ("1", "-1") else f"{mantissa}·{power}"
 
 
 def _stretches(points: Sequence[T | None]) -> Iterator[list[T]]:

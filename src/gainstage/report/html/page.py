@@ -5,26 +5,30 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Iterable
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Diagnosis, Fixed, Plan
+from gainstage.records import Answer, Answers, Diagnosis, Fixed, Plan, Profile
+from gainstage.report.carried import carried
 from gainstage.report.charts.svg import escaped
 from gainstage.report.files import write_whole
+from gainstage.report.html.answers import answers_body
+from gainstage.report.html.bodies import diagnosis_body, fixed_body, plan_body, profile_body
 from gainstage.report.html.parts import heading
 from gainstage.report.html.script import SCRIPT
-from gainstage.report.html.sections import answers_body, diagnosis_body, fixed_body, plan_body, title_of
 from gainstage.report.html.style import STYLE
 from gainstage.report.json import dumps
+from gainstage.report.wording import count
 
-__all__ = ["html_page", "save_html"]
+__all__ = ["Document", "html_page", "save_html"]
 
-Document = Diagnosis | Fixed | Plan | Answer | Answers
+Document = Diagnosis | Fixed | Plan | Profile | Answer | Answers
 
 
 def html_page(record: Document) -> str:
     """A record as one self-contained page.
 
-    The record itself travels along as JSON, in an element that browsers do not run.
+    The record itself travels along, so that ``gs.load`` reads the page as it reads a JSON file.
 
     Raises:
         InputError: the record is of a kind that has no page.
@@ -33,20 +37,7 @@ def html_page(record: Document) -> str:
     >>> html_page(Plan((), scheme="he_normal"))[:15]
     '<!doctype html>'
     """
-    match record:
-        case Diagnosis():
-            body = diagnosis_body(record)
-        case Fixed():
-            body = fixed_body(record)
-        case Plan():
-            body = plan_body(record)
-        case Answer():
-            body = answers_body(Answers((record,)))
-        case Answers():
-            body = answers_body(record)
-        case _:
-            raise InputError(f"There is no page for a {type(record).__name__}.")
-    title = title_of(record)
+    title, body = _content(record)
     policy = (
         f"default-src 'none'; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -61,11 +52,30 @@ def html_page(record: Document) -> str:
             heading(1, title),
             *body,
             "</main>",
-            f'<script type="application/json" id="record">{_inert(dumps(record))}</script>',
+            carried(dumps(record, lean=True)),
             f"<script>{SCRIPT}</script></body></html>",
             "",
         )
     )
+
+
+def _content(record: Document) -> tuple[str, Iterable[str]]:
+    """The page's title, which is its first line, and what follows."""
+    match record:
+        case Diagnosis():
+            return "Healthy" if record.ok else count(len(record.findings), "finding"), diagnosis_body(record)
+        case Fixed():
+            return "Fixed" if record.ok else "Not healthy yet", fixed_body(record)
+        case Plan():
+            return f"Plan: {record.scheme or 'mixed'}", plan_body(record)
+        case Profile():
+            return f"Profile, {record.source.kind}", profile_body(record)
+        case Answer():
+            return record.question, answers_body(Answers((record,)))
+        case Answers():
+            return f"{count(len(record.answers), 'question')} about weight initialization", answers_body(record)
+        case _:
+            raise InputError(f"There is no page for a {type(record).__name__}.")
 
 
 def save_html(path: str | os.PathLike[str], record: Document) -> None:
@@ -79,10 +89,3 @@ def save_html(path: str | os.PathLike[str], record: Document) -> None:
 
 def _hash(content: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-
-
-def _inert(document: str) -> str:
-    """JSON that cannot end the element it stands in."""
-    for character in "<>&\u2028\u2029":
-        document = document.replace(character, f"\\u{ord(character):04x}")
-    return document

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from gainstage.report.charts.svg import STYLE, escaped
 
-__all__ = ["Cell", "card", "code", "definitions", "figure", "folded_away", "heading", "paragraph", "table"]
+__all__ = [
+    "NARROW", "WIDE", "Column", "card", "code", "definitions", "drawn", "folded_away", "heading", "paragraph",
+    "same_in_figures", "table",
+]  # fmt: skip
+
+WIDE, NARROW = 920.0, 360.0  # pixels for which every chart is drawn twice: text keeps its size on a phone
 
 _OWN_STYLE = f"<style>{STYLE}</style>"
 _OWN_SIZE = ' style="max-width:100%;height:auto"'
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell of a table: what it says, and the number it sorts by."""
+class Column:
+    """A column of a table.
 
-    text: str
-    value: float | None = None
+    Args:
+        title: its head.
+        kind: ``number`` stands to the right, ``name`` is never broken, ``prose`` is.
+    """
+
+    title: str
+    kind: str = "name"
 
 
-def heading(level: int, text: str) -> str:
+def heading(level: int, text: str, anchor: str = "") -> str:
     """A heading of that level."""
-    return f"<h{level}>{escaped(text)}</h{level}>"
+    return f"<h{level}{f' id={chr(34)}{anchor}{chr(34)}' if anchor else ''}>{escaped(text)}</h{level}>"
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -47,9 +57,14 @@ def card(kind: str, badge: str, title: str, *content: str) -> str:
     return f'<section class="card {kind}"><h3>{told} {escaped(title)}</h3>{"".join(content)}</section>'
 
 
-def figure(svg: str) -> str:
-    """A chart; its style stands once in the page's own sheet."""
-    return f"<figure>{svg.replace(_OWN_STYLE, '').replace(_OWN_SIZE, '')}</figure>"
+def drawn(draw: Callable[[float], str]) -> str:
+    """A chart, drawn once for a wide window and once for a narrow one; the window shows one of them.
+
+    Args:
+        draw: from a width in pixels to SVG.
+    """
+    wide, narrow = (draw(width).replace(_OWN_STYLE, "").replace(_OWN_SIZE, "").rstrip() for width in (WIDE, NARROW))
+    return f'<figure><div class="at-wide">{wide}</div><div class="at-narrow">{narrow}</div></figure>'
 
 
 def folded_away(summary: str, *content: str) -> str:
@@ -57,20 +72,30 @@ def folded_away(summary: str, *content: str) -> str:
     return f"<details><summary>{escaped(summary)}</summary>{''.join(content)}</details>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, sortable: bool = False) -> str:
-    """A real table; cells that hold a number are set to the right."""
-    rows = list(rows)
-    numeric = [isinstance(c, Cell) for c in rows[0]] if rows else []
-    right = [' class="number"' if place < len(numeric) and numeric[place] else "" for place in range(len(head))]
-    heads = "".join(f'<th scope="col"{css}>{escaped(title)}</th>' for title, css in zip(head, right, strict=True))
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    kind = ' class="sortable"' if sortable else ""
+def same_in_figures(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
+    """The table that says the same as the chart above it."""
+    return folded_away("The same in figures", table(columns, rows))
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, sortable: bool = False) -> str:
+    """A real table. Numbers in its last columns are set to the right by one class of the whole table."""
+    first = _first_of_last_numbers(columns)
+    classes = [
+        "" if column.kind == "name" or place >= first else f' class="{column.kind}"'
+        for place, column in enumerate(columns, start=1)
+    ]
+    heads = "".join(f'<th scope="col"{css}>{escaped(c.title)}</th>' for c, css in zip(columns, classes, strict=True))
+    body = "".join(
+        f"<tr>{''.join(f'<td{css}>{escaped(text)}' for text, css in zip(row, classes, strict=True))}" for row in rows
+    )  # HTML lets rows and cells end by themselves: a quarter of a long table
+    names = [name for name, given in (("sortable", sortable), (f"right-{first}", first <= len(columns))) if given]
+    kind = f' class="{" ".join(names)}"' if names else ""
     return f'<div class="wide"><table{kind}><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _cell(cell: Cell | str) -> str:
-    if isinstance(cell, str):
-        return f"<td>{escaped(cell)}</td>"
-    if cell.value is None:
-        return f'<td class="number">{escaped(cell.text)}</td>'
-    return f'<td class="number" data-value="{cell.value!r}">{escaped(cell.text)}</td>'
+def _first_of_last_numbers(columns: Sequence[Column]) -> int:
+    """The place, counted from one, after which all columns are numbers; beyond the last where none are."""
+    first = len(columns) + 1
+    while first > 1 and columns[first - 2].kind == "number":
+        first -= 1
+    return first

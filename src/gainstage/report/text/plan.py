@@ -9,7 +9,7 @@ from gainstage.report.text.page import Column, Page, Part
 from gainstage.report.text.repeats import Run, runs
 from gainstage.report.wording import count, figure, shape_text
 
-__all__ = ["add_plan", "plan_rows", "spread_text"]
+__all__ = ["add_plan", "plan_rows", "scheme_text", "spread_text"]
 
 SHORT = 12  # a plan this short is shown array by array
 
@@ -56,19 +56,20 @@ def _numbered(rows: Sequence[Run[Assignment]]) -> dict[str, int]:
 def _cells(row: Run[Assignment], reasons: dict[str, int]) -> tuple[Part, ...]:
     first = row.items[0]
     label = f"{row.label}  ×{len(row.items)}" if len(row.items) > 1 else row.label
-    what = (
-        f"{first.bias} bias"
-        if first.bias is not None and first.scheme == "keep" and first.bias != "keep"
-        else first.scheme
-    )
     return (
         label,
         (first.role.value, "cyan"),
         shape_text(first.shape),
-        what,
+        scheme_text(first),
         spread_text(row.items),
         (f"[{reasons[first.reason]}]" if first.reason else "", "dim"),
     )
+
+
+def scheme_text(assignment: Assignment) -> str:
+    """What the array gets, in one or two words."""
+    ruled = assignment.bias is not None and assignment.scheme == "keep" and assignment.bias != "keep"
+    return f"{assignment.bias} bias" if ruled else assignment.scheme
 
 
 def spread_text(items: Sequence[Assignment]) -> str:

@@ -9,37 +9,56 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from torch import nn
-
 from gainstage.errors import LoadError, UnknownNameError
 
-__all__ = ["from_python"]
+__all__ = ["found_in_python", "made_from", "words_of"]
 
 
-def from_python(name: str) -> nn.Module:
-    """Import the module or file, which runs its code, and make a model of the attribute.
+def found_in_python(name: str) -> object:
+    """Import the module or file, which runs its code, and look up the attribute.
 
-    The attribute is a module instance, or a class or function that returns one when it is called without arguments.
     The current directory is put on ``sys.path`` for a module, as ``python -m`` does, and a file's own directory for a
     file.
 
     Raises:
-        LoadError: nothing is there to import, its own code raises, or it makes no model.
+        LoadError: nothing is there to import, or its own code raises.
         UnknownNameError: the attribute does not exist.
     """
+    source, attribute = _parts(name)
+    module = _import_file(Path(source)) if _is_file(source) else _import_module(source)
+    return _attribute(module, attribute, source)
+
+
+def words_of(name: str) -> str:
+    """The text of the module or file, unread by Python; empty where there is none."""
+    try:
+        source, _ = _parts(name)
+        if _is_file(source):
+            return Path(source).read_text(encoding="utf-8")
+        _search(Path.cwd())
+        spec = importlib.util.find_spec(source)
+        return Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
+    except (Exception, SystemExit):  # whatever is wrong with it, importing it says so better
+        return ""
+
+
+def _is_file(source: str) -> bool:
+    return source.endswith(".py") or bool(set(source) & {"/", "\\"})
+
+
+def _parts(name: str) -> tuple[str, str]:
     source, colon, attribute = name.rpartition(":")
     # In C:\models\net.py the only colon belongs to the drive.
     if not colon or len(source) < 2 or not attribute or set(attribute) & {"/", "\\"}:
         raise LoadError(
             f"'{name}' names no model. Write package.module:attribute, path/file.py:attribute, torchvision:resnet50, "
-            "timm:resnet50, hf:gpt2 or mlp:784x128x10."
+            "timm:resnet50, hf:gpt2, keras:ResNet50 or mlp:784x128x10."
         )
-    is_file = source.endswith(".py") or bool(set(source) & {"/", "\\"})
-    module = _import_file(Path(source)) if is_file else _import_module(source)
-    return _as_model(_attribute(module, attribute, source), name)
+    return source, attribute
 
 
 def _import_module(name: str) -> ModuleType:
@@ -117,12 +136,22 @@ def _attribute(module: ModuleType, path: str, source: str) -> object:
     return found
 
 
-def _as_model(found: object, name: str) -> nn.Module:
-    if isinstance(found, nn.Module):
+def made_from(found: object, name: str, is_model: Callable[[object], bool]) -> object:
+    """The attribute itself if it is a model, or what it returns when it is called without arguments.
+
+    Args:
+        found: the attribute.
+        name: as it was asked for.
+        is_model: tells a model of a known framework.
+
+    Raises:
+        LoadError: its own code raises, or it makes no model.
+    """
+    if is_model(found):
         return found
     if not callable(found):
         raise LoadError(
-            f"'{name}' is a {type(found).__name__}; a module, or a class or function that makes one, is needed."
+            f"'{name}' is a {type(found).__name__}; a model, or a class or function that makes one, is needed."
         )
     missing = _needed(found)
     if missing:
@@ -131,11 +160,11 @@ def _as_model(found: object, name: str) -> nn.Module:
             "function without arguments that calls it."
         )
     try:
-        made = found()
+        made: object = found()
     except (Exception, SystemExit) as error:
         raise LoadError(f"Calling '{name}' raised {type(error).__name__}: {error}{_where(error)}.") from error
-    if not isinstance(made, nn.Module):
-        raise LoadError(f"'{name}' returned a {type(made).__name__}; a torch.nn.Module is needed.")
+    if not is_model(made):
+        raise LoadError(f"'{name}' returned a {type(made).__name__}; a torch.nn.Module or a Keras model is needed.")
     return made
 
 

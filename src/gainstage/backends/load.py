@@ -1,0 +1,126 @@
+"""One name to one model, whichever framework it is of; no framework is imported that the model does not need."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gainstage.backends.presence import require_keras
+from gainstage.backends.protocol import Framework, framework_of
+from gainstage.backends.python_source import found_in_python, made_from, words_of
+from gainstage.data import InputSpec
+
+__all__ = ["Loaded", "framework_named", "load"]
+
+_TORCH_SOURCES = frozenset({"torchvision", "timm", "hf", "mlp"})
+_PACKAGES: dict[Framework, tuple[str, ...]] = {"torch": ("torch",), "keras": ("keras", "tensorflow")}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that was found by name.
+
+    Args:
+        name: as it was asked for.
+        framework: whose it is.
+        model: with fresh weights.
+        inputs: what it takes, where its source or the model itself knows; None where the user has to say.
+    """
+
+    name: str
+    framework: Framework
+    model: Any
+    inputs: tuple[InputSpec, ...] | None = None
+
+
+def framework_named(name: str) -> Framework | None:
+    """The framework that a name alone tells; None where the user's own code has to be imported first.
+
+    >>> framework_named("keras:VGG16"), framework_named("hf:gpt2"), framework_named("nets.py:build")
+    ('keras', 'torch', None)
+    """
+    if name.endswith(".keras"):
+        return "keras"
+    source = re.match(r"([A-Za-z]{2,}):", name)
+    if source is None:
+        return None
+    return "keras" if source[1] == "keras" else "torch" if source[1] in _TORCH_SOURCES else None
+
+
+def load(name: str, *, seed: int | None = None) -> Loaded:
+    """Find or build a model by name: one of a collection, or of the user's own code.
+
+    Args:
+        name: as ``backends.torch.load`` and ``backends.keras.load`` describe them, or ``package.module:attribute`` or
+            ``path/file.py:attribute`` with a model of either framework; these import, and so run, the user's code.
+        seed: of all random states while the model is made; None leaves them alone.
+
+    Raises:
+        LoadError: the name cannot be resolved, or its code raises.
+        UnknownNameError: there is no such model in its source, or no such attribute.
+        MissingPackageError: the source is not installed.
+        InputError: a model of Keras 2.
+    """
+    match framework_named(name):
+        case "keras":
+            require_keras(f"The model '{name}'")
+            from gainstage.backends.keras.load import load as of_keras
+
+            model = of_keras(name, seed=seed).model
+            return Loaded(name, "keras", model, _inputs("keras", model))
+        case "torch":
+            from gainstage.backends.torch.load import load as of_torch
+
+            found = of_torch(name, seed=seed)
+            return Loaded(name, "torch", found.model, found.inputs)
+    with _seeded(_mentioned(name), seed):
+        found_there = found_in_python(name)
+    with _seeded(_imported(), seed):
+        made: Any = made_from(found_there, name, lambda thing: framework_of(thing) is not None)
+    framework = framework_of(made) or "torch"
+    return Loaded(name, framework, made, _inputs(framework, made))
+
+
+def _inputs(framework: Framework, model: Any) -> tuple[InputSpec, ...] | None:
+    if framework == "torch":
+        return None
+    from gainstage.backends.keras.inputs import known_inputs
+
+    return known_inputs(model)
+
+
+def _mentioned(name: str) -> Collection[Framework]:
+    """The frameworks that the user's file imports, to be seeded before it makes a model; else PyTorch."""
+    words = words_of(name)
+    found = [
+        framework
+        for framework, packages in _PACKAGES.items()
+        if any(re.search(rf"^\s*(import|from)\s+{package}\b", words, re.MULTILINE) for package in packages)
+    ]
+    return [f for f in found or ["torch"] if importlib.util.find_spec(f) is not None]
+
+
+def _imported() -> Collection[Framework]:
+    return [f for f in _PACKAGES if f in sys.modules]
+
+
+@contextlib.contextmanager
+def _seeded(frameworks: Collection[Framework], seed: int | None) -> Iterator[None]:
+    """Import frameworks and start their random states from a seed; PyTorch's are put back."""
+    with contextlib.ExitStack() as stack:
+        if seed is not None and "torch" in frameworks:
+            from gainstage.backends.torch.preserve import random_state
+
+            stack.enter_context(random_state(seed))
+        if "keras" in frameworks:
+            require_keras("The model")
+        if seed is not None and "keras" in frameworks:
+            from gainstage.backends.keras.load import seed_all
+
+            seed_all(seed)
+        yield

@@ -1,0 +1,49 @@
+"""A document inside a page: compressed, since the figures of 500 layers are two megabytes of JSON."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+
+from gainstage.errors import InputError
+
+__all__ = ["carried", "is_page", "taken_out"]
+
+TYPE = "application/vnd.gainstage+json;zlib;base64"
+_OPENING = f'<script type="{TYPE}" id="record">'
+_PAGE = re.compile(r"\s*<!doctype html", re.IGNORECASE)
+
+
+def carried(document: str) -> str:
+    """An element that browsers do not run, with the document in it.
+
+    >>> taken_out("<!doctype html>" + carried("{}"), "page")
+    '{}'
+    """
+    packed = base64.b64encode(zlib.compress(document.encode("utf-8"), 6)).decode("ascii")
+    return f"{_OPENING}{packed}</script>"
+
+
+def is_page(text: str) -> bool:
+    """Whether a text is HTML rather than JSON."""
+    return _PAGE.match(text) is not None
+
+
+def taken_out(page: str, where: str) -> str:
+    """The document that ``carried`` put into a page.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    _, opening, rest = page.partition(_OPENING)
+    packed, closing, _ = rest.partition("</script>")
+    if not opening:
+        raise InputError(f"The {where} is a web page, but none that gainstage wrote: it carries no record.")
+    try:
+        if not closing:
+            raise ValueError("it ends too early: was it cut off?")
+        return zlib.decompress(base64.b64decode(packed, validate=True)).decode("utf-8")
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise InputError(f"The record in the {where} is damaged: {error}") from None

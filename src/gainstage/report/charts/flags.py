@@ -1,0 +1,64 @@
+"""Where findings begin, flagged in a picture through depth."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gainstage.records import Finding
+from gainstage.report.charts.labels import width_of
+from gainstage.report.charts.panel import Panel
+from gainstage.report.charts.svg import path, text
+from gainstage.report.depth import Depth
+from gainstage.report.placement import spread_apart
+
+__all__ = ["Flag", "draw_flags", "flags_of"]
+
+ROOM = 12.0  # pixels between two flags' texts
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One layer with its findings.
+
+    Args:
+        layer: counted from one, as the axis counts.
+        text: the worst one's code, and how many more there are.
+        full: every code and title.
+    """
+
+    layer: int
+    text: str
+    full: str
+
+
+def flags_of(findings: Sequence[Finding], depth: Depth) -> tuple[Flag, ...]:
+    """One flag for every layer where a finding begins: the layer at its node, or the last one before it."""
+    at: dict[int, list[Finding]] = {}
+    for finding in findings:
+        if finding.node is not None and len(depth):
+            at.setdefault(max(bisect_right(depth.nodes, finding.node), 1), []).append(finding)
+    return tuple(
+        Flag(
+            layer,
+            some[0].code + (f" +{len(some) - 1}" if len(some) > 1 else ""),
+            "; ".join(f"{f.code} {f.title}" for f in some),
+        )
+        for layer, some in at.items()
+    )
+
+
+def draw_flags(panel: Panel, flags: Sequence[Flag], *, named: bool) -> Iterator[str]:
+    """A dashed line down the panel for each, with the code above it where ``named``; as many as have room."""
+    widest = max((width_of(flag.text) for flag in flags), default=1.0) + ROOM
+    fit = list(flags[: max(int((panel.width + ROOM) / widest), 1)])
+    wanted = [panel.left + (panel.x.fraction(float(flag.layer)) or 0.0) * panel.width for flag in fit]
+    half = (widest - ROOM) / 2
+    places = spread_apart(wanted, widest, panel.left + half, max(panel.right - half, panel.left + half))
+    for flag, x, middle in zip(fit, wanted, places, strict=True):
+        yield path([(x, panel.top), (x, panel.bottom)], "flag", title=flag.full)
+        if named:
+            if abs(middle - x) > 1:
+                yield path([(middle, panel.top - 4), (x, panel.top)], "flag")
+            yield text(middle, panel.top - 7, flag.text, "flag", anchor="middle", full=flag.full)

@@ -1,0 +1,120 @@
+"""Names of lines: beside their ends where there is room, in rows above the picture where there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from gainstage.report.charts.svg import COLOURS, path, text
+from gainstage.report.placement import spread_apart
+from gainstage.report.wording import clean, elide
+
+__all__ = [
+    "CHARACTER", "LINE_HEIGHT", "Name", "at_ends", "cut", "fits_beside", "legend", "room_beside", "width_of",
+]  # fmt: skip
+
+CHARACTER = 7.2  # pixels of a usual character of plain text at the size of labels
+LINE_HEIGHT = 15.0
+GAP = 20.0  # pixels on both sides of a label together
+LONGEST = 170.0  # pixels of a label beside its line
+SWATCH = 22.0  # pixels of the piece of line before a name in a legend
+MOST_BESIDE = 0.3  # of the picture's width, for labels beside the lines
+
+
+# Pixels of characters in the widest of the fonts asked for, bold, at 12 pixels: room is reserved for the worst case.
+_NARROW, _USUAL, _CAPITAL, _WIDE, _IDEOGRAPH = 5.4, 9.0, 10.4, 13.4, 13.0
+_PLAIN = 0.88  # of the width of bold text
+_WIDTHS = {**dict.fromkeys("iljI.,:;'|!()[] ", _NARROW), **dict.fromkeys("mwMW@%…", _WIDE)}
+
+
+def width_of(content: str, *, bold: bool = True) -> float:
+    """Pixels that a text may take at the size of labels.
+
+    >>> width_of("mmm") > width_of("aaa") > width_of("iii")
+    True
+    """
+    total = 0.0
+    for character in content:
+        if cell_len(character) > 1:
+            total += _IDEOGRAPH
+        else:
+            total += _WIDTHS.get(character, _CAPITAL if character.isupper() else _USUAL)
+    return total if bold else _PLAIN * total
+
+
+def cut(content: str, pixels: float, *, bold: bool = True) -> str:
+    """The text, shortened in its middle where it would take more than so many pixels.
+
+    >>> cut("encoder.layers.11.attention.query", 100)
+    'enco…query'
+    """
+    shown, limit = content, len(content)
+    while limit > 3 and width_of(shown, bold=bold) > pixels:
+        limit -= 1
+        shown = elide(content, limit)
+    return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a line is called and how it is drawn.
+
+    Args:
+        text: its name.
+        colour: number of its colour; negative for a guide, which is grey.
+        dash: class of its dashes, or empty.
+    """
+
+    text: str
+    colour: int = 0
+    dash: str = ""
+
+    @property
+    def css(self) -> str:
+        """Class of its text."""
+        return f"name f{self.colour % COLOURS}" if self.colour >= 0 else "name soft"
+
+
+def room_beside(names: Sequence[Name]) -> float:
+    """Pixels that these names need at the right of a picture; hardly any for none."""
+    widest = max((width_of(cut(clean(name.text), LONGEST)) for name in names), default=0.0)
+    return GAP + widest if names else 20.0
+
+
+def fits_beside(names: Sequence[Name], width: float) -> bool:
+    """Whether the names leave the picture most of its width."""
+    return room_beside(names) <= max(MOST_BESIDE * width, GAP + width_of("predicted"))
+
+
+def at_ends(names: Sequence[tuple[Name, float]], x: float, top: float, bottom: float) -> Iterator[str]:
+    """Each name at its wanted height or near it, none over another.
+
+    Args:
+        names: with the height each one wants.
+        x: the right edge of the picture.
+        top: highest place of a name.
+        bottom: lowest.
+    """
+    places = spread_apart([y for _, y in names], LINE_HEIGHT, top, bottom)
+    for (name, _), y in zip(names, places, strict=True):
+        whole = clean(name.text)
+        yield text(x + GAP / 2, y + 4, cut(whole, LONGEST), name.css, full=whole)
+
+
+def legend(names: Sequence[Name], left: float, top: float, width: float) -> tuple[list[str], float]:
+    """Rows of swatches and names, and how high they are."""
+    body: list[str] = []
+    x, y = left, top + 10
+    for name in names:
+        whole = clean(name.text)
+        shown = cut(whole, width - SWATCH - 8)
+        needed = SWATCH + 6 + width_of(shown)
+        if x > left and x + needed > left + width:
+            x, y = left, y + LINE_HEIGHT + 3
+        stroke = f"line s{name.colour % COLOURS} {name.dash}".rstrip() if name.colour >= 0 else "guide"
+        body.append(path([(x, y - 4), (x + SWATCH, y - 4)], stroke))
+        body.append(text(x + SWATCH + 6, y, shown, name.css, full=whole))
+        x += needed + 12
+    return body, y - top + 8 if names else 0.0

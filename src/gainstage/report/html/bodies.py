@@ -1,0 +1,121 @@
+"""What a page says about each kind of record: what is wrong first, then pictures, then every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gainstage.records import Change, Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.report.charts.svg import escaped
+from gainstage.report.html import pictures, tables
+from gainstage.report.html.parts import Column, card, code, definitions, folded_away, heading, paragraph, table
+from gainstage.report.text.diagnosis import verdict
+from gainstage.report.wording import count, figure, shape_text
+
+__all__ = ["diagnosis_body", "fixed_body", "plan_body", "profile_body"]
+
+JUDGED = (Column("rule"), Column("what it lacked", "prose"))
+
+
+def diagnosis_body(diagnosis: Diagnosis) -> Iterator[str]:
+    """Findings, the signal through depth, distributions, every layer, what was not judged, how it was measured."""
+    profile = diagnosis.profile
+    yield paragraph(verdict(diagnosis), "soft")
+    yield from map(_finding, diagnosis.findings)
+    yield heading(2, "The signal through depth")
+    yield pictures.through_depth(profile, findings=diagnosis.findings)
+    yield from pictures.values(profile)
+    yield from pictures.updates(profile)
+    yield from tables.every_layer(profile)
+    yield from tables.every_weight(profile)
+    yield from _judged(diagnosis)
+    yield from _measurement(profile)
+
+
+def fixed_body(fixed: Fixed) -> Iterator[str]:
+    """What was changed, before and after in one picture, what is left."""
+    before, after = fixed.before.profile, fixed.after.profile
+    yield paragraph(f"{count(len(fixed.before.findings), 'finding')} before; now: {verdict(fixed.after)}", "soft")
+    yield from map(_change, fixed.changes)
+    yield heading(2, "Before and after")
+    yield pictures.through_depth(before, after, findings=fixed.before.findings)
+    if fixed.after.findings:
+        yield heading(2, "What is left")
+        yield from map(_finding, fixed.after.findings)
+    yield from pictures.values(before, ", before")
+    yield from pictures.values(after, ", after")
+    yield from pictures.updates(before, after)
+    yield from tables.every_layer(after)
+    yield from tables.every_weight(after)
+    yield from _judged(fixed.after)
+    yield from _measurement(after)
+
+
+def profile_body(profile: Profile) -> Iterator[str]:
+    """The pictures and every layer, without a verdict."""
+    yield paragraph(f"{count(len(profile.nodes), 'operation')}, not judged.", "soft")
+    yield pictures.through_depth(profile)
+    yield from pictures.values(profile)
+    yield from pictures.updates(profile)
+    yield from tables.every_layer(profile)
+    yield from tables.every_weight(profile)
+    yield from _measurement(profile)
+
+
+def plan_body(plan: Plan) -> Iterator[str]:
+    """One row for every array, or every run of identical blocks."""
+    told = f"Seed {plan.seed}, {count(len(plan), 'array')}. Nothing is written before it is applied."
+    yield paragraph(told, "soft")
+    yield from (paragraph(note) for note in plan.notes)
+    yield tables.every_assignment(plan)
+
+
+def _change(change: Change) -> str:
+    outcome = "cured" if change.cured else ("not cured" if change.applied else "by hand")
+    finding = change.finding
+    fields = [("was", escaped(finding.evidence)), ("now", escaped(change.explanation))]
+    if not change.cured:
+        fields.append(("remedy", escaped(finding.remedy.summary) + code(finding.remedy.code)))
+    kind = "good" if change.cured else "warning"
+    return card(kind, outcome, f"{finding.code} {finding.title}", definitions(fields))
+
+
+def _finding(finding: Finding) -> str:
+    fields = [
+        ("where", escaped(finding.path or "the whole model")),
+        ("evidence", escaped(finding.evidence)),
+        ("cause", escaped(finding.cause)),
+        ("remedy", escaped(finding.remedy.summary) + code(finding.remedy.code)),
+    ]
+    followed = "".join(map(_finding, finding.consequences))
+    more = folded_away(f"Brings {count(len(finding.consequences), 'more finding')}", followed) if followed else ""
+    badge = f"{finding.severity.value} {finding.code}"
+    return card(finding.severity.value, badge, finding.title, definitions(fields), more)
+
+
+def _judged(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.passed:
+        yield folded_away(f"{count(len(diagnosis.passed), 'rule')} passed", paragraph(", ".join(diagnosis.passed)))
+    if diagnosis.unjudged:
+        columns, rows = (
+            (Column("rule"), Column("what it lacked", "prose")),
+            [(u.code, u.reason) for u in diagnosis.unjudged],
+        )
+        yield folded_away(f"{count(len(rows), 'rule')} not judged", table(columns, rows))
+
+
+def _measurement(profile: Profile) -> Iterator[str]:
+    source, task = profile.source, profile.task
+    made_up = " The inputs were made up." if any(i.synthetic for i in task.inputs) else ""
+    yield heading(2, "How it was measured" if source.kind == "measured" else "How it was predicted")
+    yield paragraph(
+        f"{source.kind.capitalize()} with {source.framework} on {source.device} in {source.dtype}, "
+        f"batch {shape_text(source.batch)}, {source.detail} detail, seed {source.seed}.{made_up}"
+    )
+    if task.loss is not None and task.loss.kind == "surrogate":
+        yield paragraph("No loss was given: random signs stand in for its gradient at the output.")
+    elif task.loss is not None:
+        chance = f"; a constant guess reaches {figure(task.loss.chance)}" if task.loss.chance is not None else ""
+        yield paragraph(f"The loss, {task.loss.kind}, is {figure(task.loss.value)} on this batch{chance}.")
+    yield from (
+        paragraph(f"{note.code} {note.message}{f' ({note.path})' if note.path else ''}") for note in profile.notes
+    )
