@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gainstage import rules, theory
+from gainstage import load, rules, theory
 from gainstage.cli.commands.check import FORMATS
 from gainstage.cli.commands.gain import CONVENTIONS
 from gainstage.records import Diagnosis, Fixed, Plan
@@ -258,6 +258,10 @@ def test_the_demonstrations_are_told(run, tmp_path, deep, monkeypatch):
     assert "picture.svg" in result.out
     assert max(map(len, result.out.splitlines())) <= 80
     ElementTree.parse(tmp_path / "picture.svg")
+    assert "gainstage-demo.html" in result.out
+    page = (tmp_path / "gainstage-demo.html").read_text(encoding="utf-8")
+    assert deep[0].after.label in page
+    assert load(tmp_path / "gainstage-demo.html").changes == deep[0].fixed.changes
     told = json.loads(run("demo", "--json").out)
     assert told["kind"] == "deep_demo"
     assert told["record"]["after"]["evaluations"][-1]["accuracy"] == deep[0].after.final.accuracy
@@ -273,6 +277,7 @@ def test_the_classic_demonstration(run, tmp_path):
     before, after = (told[which]["profile"]["task"]["output"]["spread_within"] for which in ("diagnosis", "mended"))
     assert after < before / 2
     assert run("demo", "--network", "classic", "--data", "digits", "--steps", "5").code == 0
+    assert run("demo", "--html", "missing/page.html").code == 2
     assert (tmp_path / "gainstage-demo.svg").exists()
 
 
