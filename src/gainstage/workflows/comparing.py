@@ -18,7 +18,7 @@ from gainstage.workflows.experiment import Experiment
 from gainstage.workflows.progress import OnProgress
 from gainstage.workflows.supplying import dataset_of
 from gainstage.workflows.trial import AS_BUILT, Scheme
-from gainstage.workflows.variant import variant_of
+from gainstage.workflows.variant import MOST_TOGETHER, variant_of
 
 __all__ = ["SWEEP", "compare", "concluded", "experiment"]
 
@@ -50,6 +50,7 @@ def compare(
     clip: float | None = None,
     measure: Measure | None = None,
     target_loss: float | None = None,
+    together: int = MOST_TOGETHER,
     store: str | Path | None = None,
     resume: bool = False,
     engine: Engine = "local",
@@ -81,6 +82,7 @@ def compare(
         clip: the largest norm of a gradient; None clips nothing.
         measure: ``accuracy`` or ``loss`` on the held-back examples at the end; accuracy for classes by default.
         target_loss: to count steps to; half the loss of the best constant guess by default.
+        together: at most so many trainings run as one vectorised model; 1 runs them one by one.
         store: a file in which every trial is kept as soon as it ends.
         resume: go on with a store that exists: only what is missing is run.
         engine: ``local`` (processes of this machine), ``dask`` or ``ray``.
@@ -108,7 +110,7 @@ def compare(
     """
     planned = experiment(
         build, data, schemes, seeds=seeds, learning_rates=learning_rates, sweep=sweep, optimizer=optimizer, loss=loss,
-        steps=steps, batch=batch, evaluations=evaluations, clip=clip,
+        steps=steps, batch=batch, evaluations=evaluations, clip=clip, together=together,
     )  # fmt: skip
     with Store(store, planned.facts, resume=resume) if store is not None else nullcontext() as kept:
         trials = list(
@@ -131,6 +133,7 @@ def experiment(
     batch: int = 64,
     evaluations: int = 20,
     clip: float | None = None,
+    together: int = MOST_TOGETHER,
 ) -> Experiment:
     """Check everything that can be checked before the first training; takes what :func:`compare` takes."""
     schedule = Schedule(steps, batch, evaluations, clip, WATCHED)
@@ -143,7 +146,11 @@ def experiment(
     builds = dict(build) if isinstance(build, Mapping) else {"": build}
     if not builds:
         raise InputError("Received no model. Pass a function that builds one.")
-    variants = tuple(variant_of(name, make, dataset, schedule, loss, optimizer) for name, make in builds.items())
+    if together < 1:
+        raise InputError(f"At least one training runs at a time; received together={together}.")
+    variants = tuple(
+        variant_of(name, make, dataset, schedule, loss, optimizer, together) for name, make in builds.items()
+    )
     names = trainer_of(variants[0].framework).names(loss, optimizer, dataset.classes)
     notes = tuple(
         f"{f'{v.name}: t' if v.name else 'T'}rainings ran one by one, since {v.reason}." for v in variants if v.reason
