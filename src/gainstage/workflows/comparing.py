@@ -86,7 +86,7 @@ def compare(
         store: a file in which every trial is kept as soon as it ends.
         resume: go on with a store that exists: only what is missing is run.
         engine: ``local`` (processes of this machine), ``dask`` or ``ray``.
-        workers: processes; by default as many as there are cores and work for them.
+        workers: processes; by default as many as there are cores, once there is enough to do for them.
         address: of a Dask or Ray cluster.
         on_progress: called now and then, from another thread.
 
@@ -187,11 +187,13 @@ def _model_words(planned: Experiment) -> str:
 def _schemes(schemes: Sequence[str] | Mapping[str, Scheme]) -> dict[str, Scheme]:
     if isinstance(schemes, str):
         raise InputError(f"Schemes are a list; received the string {schemes!r}. Write [{schemes!r}].")
-    given: dict[str, Scheme] = dict(schemes) if isinstance(schemes, Mapping) else {name: name for name in schemes}
+    given: list[tuple[str, Scheme]] = (
+        [*schemes.items()] if isinstance(schemes, Mapping) else [(name, name) for name in schemes]
+    )
     if not given:
         raise InputError("Received no scheme to compare. Give at least one, e.g. ['default', 'auto'].")
     found: dict[str, Scheme] = {}
-    for name, scheme in given.items():
+    for name, scheme in given:
         known = scheme if not isinstance(scheme, str) or scheme == AS_BUILT else planning.canonical_name(scheme)
         shown = str(known) if name == scheme else str(name)
         if shown in found:
@@ -205,7 +207,9 @@ def _schemes(schemes: Sequence[str] | Mapping[str, Scheme]) -> dict[str, Scheme]
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else tuple(seeds)  # type: ignore[arg-type]
+    if isinstance(seeds, bool):
+        raise InputError(f"Seeds are a number of them, or whole numbers; received {seeds!r}.")
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in chosen):
         raise InputError(f"Seeds are a number of them, at least 1, or whole numbers from 0; received {seeds!r}.")
     if len(set(chosen)) < len(chosen):
