@@ -7,7 +7,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gainstage.records import Finding, Picture, Profile, TrainingCurve
-from gainstage.report.charts import curves, depth_profile, histogram_strip, training_curves, update_ratio, value_map
+from gainstage.report.charts import (
+    Pair,
+    agreement,
+    curves,
+    depth_profile,
+    histogram_strip,
+    training_curves,
+    update_ratio,
+    value_map,
+)
+from gainstage.report.charts.scatter import pairs_of
 from gainstage.report.charts.trainings import measured_by, training_lines
 from gainstage.report.depth import Distribution, distributions
 from gainstage.report.html.parts import WIDE, Column, drawn, heading, same_in_figures
@@ -15,9 +25,11 @@ from gainstage.report.placement import evenly
 from gainstage.report.series import Series
 from gainstage.report.wording import figure
 
-__all__ = ["line_chart", "series_table", "through_depth", "trainings", "updates", "values"]
+__all__ = ["against_theory", "line_chart", "series_table", "through_depth", "trainings", "updates", "values"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST_PAIRS = 2000
+WITHIN, SQUARE = 0.1, 620.0
 MOST_ROWS = 60  # of a table beside a chart; of longer ones evenly chosen points are told
 
 
@@ -35,6 +47,28 @@ def through_depth(
         return depth_profile(before, after, predicted=predicted, findings=findings, width=width, height=height)
 
     return drawn(draw)
+
+
+def against_theory(measured: Profile, predicted: Profile | None) -> Iterator[str]:
+    """Every figure that theory predicted against the same figure measured."""
+    pairs = pairs_of(measured, predicted)[:MOST_PAIRS] if predicted is not None else []
+    if not pairs:
+        return
+    yield heading(2, "Measured against theory")
+
+    def draw(width: float) -> str:
+        return agreement(pairs, within=WITHIN, width=min(width, SQUARE), height=520 if width == WIDE else 400)
+
+    yield drawn(draw, square=True)
+    columns = [Column("layer"), Column("figure"), *(Column(c, "number") for c in ("predicted", "measured", "ratio"))]
+    rows = (pairs[i] for i in evenly(len(pairs), MOST_ROWS))
+    yield same_in_figures(
+        columns, ((p.label, p.group, figure(p.predicted), figure(p.measured), _ratio(p)) for p in rows)
+    )
+
+
+def _ratio(pair: Pair) -> str:
+    return figure(pair.measured / pair.predicted) if pair.predicted > 0 else ""
 
 
 def values(profile: Profile, when: str = "") -> Iterator[str]:
