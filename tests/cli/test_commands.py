@@ -197,11 +197,17 @@ def test_gains_are_those_of_theory(run, name):
     shown = json.loads(run("gain", name, "--json").out)
     assert shown["activation"] == name
     assert set(shown["gains"]) == set(CONVENTIONS)
-    assert shown["gains"]["second_moment"] == pytest.approx(theory.gain(name), rel=1e-12)
+    assert shown["gains"]["second_moment"] == pytest.approx(theory.level_gain(name), rel=1e-12)
     single = run("gain", name, "--convention", "second_moment").out
-    assert float(single) == pytest.approx(theory.gain(name), abs=5e-7 + 1e-12)
+    assert float(single) == pytest.approx(theory.level_gain(name), abs=5e-7 + 1e-12)
     text = run("gain", name).out
     assert text.startswith(name)
+    assert ("Not stable" in text) is not theory.stability(name).stable
+
+
+def test_gains_of_gated_units(run):
+    assert "1.676532" in run("gain", "swiglu").out
+    assert json.loads(run("gain", "geglu", "--json").out)["activation"] == "geglu"
 
 
 def test_gain_takes_settings_and_levels(run):
