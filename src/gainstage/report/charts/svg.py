@@ -21,7 +21,8 @@ STYLE = """
 .gs .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}.gs .band{stroke:none;fill-opacity:.16}
 .gs .dot{stroke:#fff;stroke-width:1}.gs .touch{fill-opacity:0;stroke:none}.gs .mark{fill:none;stroke-width:1.5}
 .gs .guide{fill:none;stroke:#5b6470;stroke-dasharray:3 3}.gs .flag{fill:none;stroke:#b3261e;stroke-dasharray:2 3}
-.gs text.flag{fill:#b3261e;stroke:none;font-weight:600}.gs .area{stroke:none;fill-opacity:.1}.gs text.soft{fill:#5b6470}.gs text.ink{fill:#1b1f24}
+.gs text.flag{fill:#b3261e;stroke:none;font-weight:600}.gs .area{stroke:none;fill-opacity:.1}
+.gs text.soft{fill:#5b6470}.gs text.ink{fill:#1b1f24}
 .gs .bars{stroke:none;fill-opacity:.75}.gs .heat{image-rendering:pixelated}.gs .thin{stroke-width:1.5}
 .gs .d2{stroke-dasharray:7 4}.gs .d3{stroke-dasharray:2 4}.gs .d4{stroke-dasharray:8 4 2 4}
 .gs .d5{stroke-dasharray:12 4}.gs text.name{font-weight:600}
