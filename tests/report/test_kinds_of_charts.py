@@ -79,7 +79,8 @@ def test_the_map_is_dark_where_the_values_lie(profile_of: Profiles) -> None:
     assert len(wide) > 0.9 * len(strengths)
     assert len(small) <= 0.2 * len(strengths) + 2  # a row is cut at either end
     for column in strengths.T:
-        assert abs(int(np.argmax(column)) - len(column) / 2) <= 3
+        darkest = np.flatnonzero(column == column.max())
+        assert abs(darkest.mean() - len(column) / 2) <= 2
 
 
 def test_sizes_far_apart_take_a_logarithmic_axis(profile_of: Profiles) -> None:
@@ -251,7 +252,7 @@ def test_the_image_is_a_png_of_that_size() -> None:
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     assert struct.unpack(">II", png[16:24]) == (3, 3)
     data = zlib.decompress(png[png.index(b"IDAT") + 4 : png.index(b"IEND") - 8])
-    assert np.frombuffer(data, np.uint8).reshape(3, 4).tolist() == [[0, 63, 0, 0], [0, 0, 63, 0], [0, 0, 0, 63]]
+    assert np.frombuffer(data, np.uint8).reshape(3, 4).tolist() == [[0, 31, 0, 0], [0, 0, 31, 0], [0, 0, 0, 31]]
 
 
 @given(st.floats(1e-12, 1e12), st.floats(1e-12, 1.0), st.lists(st.floats(allow_nan=False), min_size=2))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 __all__ = ["data_uri", "shaded"]
 
-STRENGTHS = 63  # of each colour
+STRENGTHS = 31  # of each colour
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
