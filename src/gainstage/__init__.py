@@ -20,9 +20,20 @@ if TYPE_CHECKING:
     from gainstage.planning import Override
     from gainstage.records import Diagnosis, Finding, Plan, Profile, Severity
     from gainstage.report.json import dumps, load, loads, save
+    from gainstage.report.schema import schema
     from gainstage.rules import get as rule
     from gainstage.theory import gain, meanfield
-    from gainstage.workflows import apply, check, fix, initialize, parameter_groups, plan, trace
+    from gainstage.workflows import (
+        apply,
+        check,
+        compare,
+        fix,
+        initialize,
+        parameter_groups,
+        plan,
+        predict,
+        trace,
+    )  # fmt: skip
 
 __version__ = "0.1.0"
 
@@ -32,17 +43,21 @@ _HOMES = {
     "Override": "planning",
     **dict.fromkeys(("Diagnosis", "Finding", "Plan", "Profile", "Severity"), "records"),
     **dict.fromkeys(("dumps", "load", "loads", "save"), "report.json"),
+    "schema": "report.schema",
     "rule": "rules",
     **dict.fromkeys(("gain", "meanfield"), "theory"),
     "keras": "backends",
-    **dict.fromkeys(("apply", "check", "fix", "initialize", "parameter_groups", "plan", "trace"), "workflows"),
+    **dict.fromkeys(
+        ("apply", "check", "compare", "fix", "initialize", "parameter_groups", "plan", "predict", "trace"),
+        "workflows",
+    ),
 }
 _RENAMED = {"rule": "get"}
 
 __all__ = [
     "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply",
-    "check", "dumps", "fix", "gain", "initialize", "keras", "load", "loads", "meanfield", "parameter_groups", "plan",
-    "rule", "save", "trace",
+    "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load", "loads", "meanfield",
+    "parameter_groups", "plan", "predict", "rule", "save", "schema", "trace",
 ]  # fmt: skip
 
 

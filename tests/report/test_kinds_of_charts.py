@@ -172,6 +172,19 @@ def test_before_after_and_predicted_share_one_picture(width: int, sick: Diagnosi
     assert {"before", "after", "predicted", "GS201"} <= set(texts)
 
 
+def test_the_band_of_a_prediction_is_drawn_in_its_own_units(profile_of: Profiles) -> None:
+    """The band is a factor on the second moment; the picture shows its root."""
+    plain = profile_of([1.0, 1.0], [None, None])
+    nodes = tuple(dataclasses.replace(n, forward=dataclasses.replace(n.forward, band=(0.01, 4.0))) for n in plain.nodes)
+    root = parsed(depth_profile(dataclasses.replace(plain, nodes=nodes)))
+    band = next(e for e in root.iter(f"{SVG}path") if e.get("class", "").startswith("band"))
+    line = next(e for e in root.iter(f"{SVG}path") if e.get("class", "").startswith("line"))
+    heights = {float(point.split()[1]) for point in band.attrib["d"].lstrip("M").rstrip("Z").split("L")}
+    middle = float(line.attrib["d"].lstrip("M").split("L")[0].split()[1])
+    up, down = middle - min(heights), max(heights) - middle
+    assert down / up == pytest.approx(math.log(10) / math.log(2), rel=0.02)  # 1/10 and 2 of the spread
+
+
 @WIDTHS
 def test_many_findings_at_one_place_are_one_flag(width: int, sick: Diagnosis) -> None:
     findings = tuple(dataclasses.replace(sick.findings[0], node=1 + i % 12, code=f"GS{200 + i}") for i in range(40))

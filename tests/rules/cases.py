@@ -306,6 +306,7 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS805": (gradient_nan,),
     "GS901": (lambda: noted("GS901"),),
     "GS902": (lambda: noted("GS902"),),
+    "GS903": (lambda: noted("GS903"),),
 }  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 """The only place that knows a framework."""
 
-from gainstage.backends.protocol import Backend, backend_of
+from gainstage.backends.protocol import Backend, Framework, Start, Trainer, backend_of, framework_of, trainer_of
 
-__all__ = ["Backend", "backend_of"]
+__all__ = ["Backend", "Framework", "Start", "Trainer", "backend_of", "framework_of", "trainer_of"]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
+from gainstage.data import Dataset
 from gainstage.errors import InputError
 from gainstage.graph import SignalGraph
-from gainstage.records import Plan, Profile
+from gainstage.records import Plan, Profile, TrainingCurve, WeightMoments
+from gainstage.records.training import Schedule
+from gainstage.theory.propagation import InputMoments
 
-__all__ = ["Backend", "Detail", "Framework", "backend_of", "framework_of"]
+__all__ = [
+    "Backend", "Detail", "Framework", "OnSteps", "Start", "Trainer", "backend_of", "framework_of", "trainer_of",
+]  # fmt: skip
 
 Detail = Literal["lean", "standard"]
 Framework = Literal["keras", "torch"]
@@ -64,8 +70,108 @@ class Backend(Protocol):
         """Optimizer groups from factors on the learning rate."""
         ...
 
+    def weight_moments(self, model: Any, graph: SignalGraph) -> dict[str, WeightMoments]:
+        """What prediction needs to know of the values that the parameters hold; those without values are left out."""
+        ...
+
+    def placeholder(self, model: Any, shape: tuple[int, ...]) -> Any:
+        """An input of that shape, to be traced and not to be computed with."""
+        ...
+
+    def input_moments(self, model: Any, inputs: Any) -> tuple[InputMoments, ...]:
+        """Moments of every input of a batch; standard ones for tokens and for what holds no values."""
+        ...
+
+    def in_training(self, model: Any) -> bool:
+        """Whether the model is set to train."""
+        ...
+
+    def version(self) -> str:
+        """The framework and its version."""
+        ...
+
     def snapshot(self, model: Any) -> Callable[[], None]:
         """Copy the weights; the function returned puts them back."""
+        ...
+
+
+OnSteps = Callable[[int, Sequence[float]], None]
+"""Called after every step with the number of steps made and the loss of every training's last batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One training to come.
+
+    Args:
+        model: of the framework, with the weights it starts from.
+        learning_rate: constant.
+        seed: of the order of examples, and of the model's own randomness.
+        label: for charts.
+    """
+
+    model: Any
+    learning_rate: float
+    seed: int = 0
+    label: str = ""
+
+
+class Trainer(Protocol):
+    """What a framework must offer to compare trainings; ``gainstage.backends.<framework>.trainer`` has these names."""
+
+    def build(self, make: Callable[[], Any], seed: int) -> Any:
+        """Call the user's function with all random states at ``seed``, and put them back."""
+        ...
+
+    def fitted(self, model: Any, dataset: Dataset, loss: Any) -> Dataset:
+        """The dataset as the model takes it (as stored, or every example in its natural shape).
+
+        Raises:
+            ModelError: the model can take it in neither form.
+            InputError: the loss cannot compare output and labels.
+        """
+        ...
+
+    def batch(self, model: Any, dataset: Dataset, examples: int) -> Any:
+        """The first training examples, as the model is called with them."""
+        ...
+
+    def fingerprint(self, model: Any) -> str:
+        """The same for the same architecture, in every process."""
+        ...
+
+    def size(self, model: Any) -> int:
+        """How many numbers are trained."""
+        ...
+
+    def obstacle(self, starts: Sequence[Start], dataset: Dataset, schedule: Schedule, loss: Any, optimizer: Any) -> str:
+        """Why trainings cannot be made together; empty where they can."""
+        ...
+
+    def train_together(
+        self,
+        starts: Sequence[Start],
+        dataset: Dataset,
+        schedule: Schedule,
+        loss: Any,
+        optimizer: Any,
+        on_steps: OnSteps,
+    ) -> list[TrainingCurve]:
+        """Train models for which there is no obstacle, all as one."""
+        ...
+
+    def train_alone(
+        self, start: Start, dataset: Dataset, schedule: Schedule, loss: Any, optimizer: Any, on_steps: OnSteps
+    ) -> TrainingCurve:
+        """Train one model."""
+        ...
+
+    def names(self, loss: Any, optimizer: Any, classes: int) -> tuple[str, str]:
+        """Loss and optimizer in words.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+        """
         ...
 
 
@@ -87,6 +193,11 @@ def backend_of(model: Any) -> Backend:
         f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the "
         "object."
     )
+
+
+def trainer_of(framework: Framework) -> Trainer:
+    """What trains models of a framework."""
+    return cast(Trainer, importlib.import_module(f"gainstage.backends.{framework}.trainer"))
 
 
 def framework_of(model: Any) -> Framework | None:

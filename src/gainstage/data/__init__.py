@@ -1,5 +1,6 @@
 """Small datasets behind one stratified, seeded loader."""
 
+from gainstage.data.arrays import from_arrays
 from gainstage.data.dataset import IGNORED, Dataset
 from gainstage.data.load import NAMES, load
 from gainstage.data.sources import digits, from_file, mnist
@@ -14,6 +15,7 @@ __all__ = [
     "InputSpec",
     "copy",
     "digits",
+    "from_arrays",
     "from_file",
     "gaussian",
     "load",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gainstage.data.arrays import checked, classes_of
 from gainstage.data.dataset import Dataset
 from gainstage.data.split import split
 from gainstage.errors import InputError, MissingPackageError
@@ -66,12 +67,9 @@ def from_file(path: str | Path, *, validation: float = 0.2, seed: int = 0, stand
             f"'{path}' has no array '{missing[0]}'. It holds: {', '.join(sorted(arrays)) or 'nothing'}. "
             "Save it with: numpy.savez(path, x=examples, y=labels)."
         )
-    x, y = _examples(arrays["x"], path), _labels(arrays["y"], path)
-    if len(x) != len(y):
-        raise InputError(f"'{path}' has {len(x)} examples in x and {len(y)} labels in y; they must be as many.")
-    classes = int(y.max()) + 1 if np.issubdtype(y.dtype, np.integer) else 0
+    x, y = checked(arrays["x"], arrays["y"], f"'{path}'")
     return split(
-        path.stem, x, y, classes=classes, shape=tuple(x.shape[1:]), validation=validation, seed=seed,
+        path.stem, x, y, classes=classes_of(y), shape=tuple(x.shape[1:]), validation=validation, seed=seed,
         standardise=standardise, source=str(path),
     )  # fmt: skip
 
@@ -88,35 +86,3 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     if arrays is None:
         raise InputError(f"'{path}' holds a single array; a .npz file with arrays x and y is needed.")
     return arrays
-
-
-def _examples(x: NDArray[Any], path: Path) -> NDArray[np.float32] | NDArray[np.int64]:
-    _numeric(x, "x", path)
-    if x.ndim < 2 or x.size == 0:
-        raise InputError(
-            f"x in '{path}' needs an axis of examples and at least one value each; its shape is {x.shape}."
-        )
-    if np.issubdtype(x.dtype, np.integer) and x.dtype != np.uint8 and x.ndim == 2:
-        return x.astype(np.int64)
-    return x.astype(np.float32)
-
-
-def _labels(y: NDArray[Any], path: Path) -> NDArray[np.int64] | NDArray[np.float32]:
-    _numeric(y, "y", path)
-    if y.ndim < 1 or y.size == 0:
-        raise InputError(f"y in '{path}' needs one label an example; its shape is {y.shape}.")
-    if y.ndim == 1 and np.all(y == np.floor(y)):
-        labels = y.astype(np.int64)
-        if labels.min() < 0:
-            raise InputError(f"y in '{path}' has the class label {labels.min()}; labels count from 0.")
-        return labels
-    return y.astype(np.float32)
-
-
-def _numeric(array: NDArray[Any], name: str, path: Path) -> None:
-    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise InputError(f"{name} in '{path}' holds {array.dtype}; numbers are needed.")
-    bad = ~np.isfinite(array)
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise InputError(f"{name} in '{path}' has {int(bad.sum())} NaN or infinite values, the first at index {first}.")

@@ -58,6 +58,7 @@ class Node:
         example_axis: the axis of the output that runs over examples; None where they cannot be told apart.
         from_input: whether its value depends on the model's input at all.
         part_of: the later node that it is a step of, where a function written out by hand was recognised.
+        unit_axis: the axis of the output that runs over units (channels, features); None where it cannot be told.
     """
 
     index: int
@@ -74,6 +75,7 @@ class Node:
     example_axis: int | None = None
     from_input: bool = True
     part_of: int | None = None
+    unit_axis: int | None = None
 
     def uses_of(self, slot: Slot) -> tuple[Use, ...]:
         """The uses that fill one slot."""

@@ -15,9 +15,9 @@ from gainstage.data import load
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net, depths, over_layers
 from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.statistics import exact, factor, mean
 from gainstage.lessons.trainings import Budget, final_accuracy, run
 from gainstage.records import Bound, Claim, Figure, Line, Picture
+from gainstage.statistics import exact, factor, mean
 from gainstage.theory import batch_norm_growth
 
 __all__ = ["QUESTION", "growth", "levels", "rates", "starts", "steadiness", "units"]

@@ -12,9 +12,9 @@ from gainstage.data import load
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net, depths, over_layers
 from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.statistics import factor, mean, share
 from gainstage.lessons.trainings import Budget, Trained, accuracy_line, final_accuracy, run
 from gainstage.records import Bound, Claim, Line, Picture
+from gainstage.statistics import factor, mean, share
 
 __all__ = ["EXPLODING", "HEALTHY", "QUESTION", "clipping", "drastic_steps", "growth"]
 

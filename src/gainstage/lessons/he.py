@@ -16,9 +16,9 @@ from gainstage.errors import GainstageError
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net, depths, over_layers
 from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.statistics import exact, factor, mean
 from gainstage.lessons.trainings import Budget, Trained, accuracy_line, at_best_rate, final_accuracy, mean_accuracy, run
 from gainstage.records import Bound, Claim, Picture, TrainingCurve
+from gainstage.statistics import exact, factor, mean
 
 __all__ = ["QUESTION", "classic", "defaults", "thirty_layers", "weights"]
 

@@ -12,9 +12,9 @@ from gainstage.data import Dataset, load
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net
 from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.statistics import mean
 from gainstage.lessons.trainings import Budget, Trained, accuracy_line, final_accuracy, mean_accuracy, run
 from gainstage.records import Claim, Figure, Line, Picture, TrainingCurve
+from gainstage.statistics import mean
 
 __all__ = ["PAIRS", "QUESTION", "generalization", "speed_and_stability"]
 

@@ -9,9 +9,9 @@ from gainstage.data import load
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net, depth_of, measured
 from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.statistics import factor, mean
 from gainstage.lessons.trainings import Budget, accuracy_line, at_best_rate
 from gainstage.records import Claim, Line, Picture
+from gainstage.statistics import factor, mean
 
 __all__ = ["QUESTION", "STARTS", "first_moves", "gradients_at_start", "learning"]
 

@@ -6,9 +6,9 @@ from gainstage.data import load
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net, depths, measured, over_layers, scaled
 from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.statistics import factor, mean
 from gainstage.lessons.trainings import Budget, accuracy_line, at_best_rate
 from gainstage.records import Bound, Claim, Picture
+from gainstage.statistics import factor, mean
 
 __all__ = ["QUESTION", "SPREADS", "TRAINED", "mitigation", "spreads", "suits", "variance"]
 

@@ -26,6 +26,7 @@ class NodeProfile:
         backward: of the loss's gradient by that output; None where none was measured.
         units: what its single units do.
         histogram: how the values of its output are distributed, where that was recorded.
+        doubt: why predicted figures are doubtful; empty where they are not, or were measured.
     """
 
     node: int
@@ -33,6 +34,7 @@ class NodeProfile:
     backward: Moments | None = None
     units: UnitStats | None = None
     histogram: Histogram | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

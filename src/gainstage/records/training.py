@@ -5,7 +5,48 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Evaluation", "FirstStep", "TrainingCurve"]
+from gainstage.errors import InputError
+
+__all__ = ["Evaluation", "FirstStep", "Schedule", "TrainingCurve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What a training may spend, and how closely it is looked at.
+
+    Args:
+        steps: number of batches.
+        batch: examples in one, at most as many as there are.
+        evaluations: looks at the validation examples, evenly over the steps, besides the one before the first step.
+        clip: the largest norm of the whole gradient; longer ones are shortened to it. None leaves them as they are.
+        watched: of so many first steps the gradient and the update are measured.
+
+    Raises:
+        InputError: a count or ``clip`` is not positive.
+
+    >>> Schedule(steps=10, evaluations=4).looks
+    (3, 5, 8, 10)
+    """
+
+    steps: int = 400
+    batch: int = 64
+    evaluations: int = 20
+    clip: float | None = None
+    watched: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.evaluations) < 1 or self.watched < 0:
+            raise InputError(
+                f"Counts must be positive; received steps={self.steps}, batch={self.batch}, "
+                f"evaluations={self.evaluations}, watched={self.watched}."
+            )
+        if self.clip is not None and not self.clip > 0:
+            raise InputError(f"The norm to clip gradients to must be positive; received clip={self.clip}.")
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """After which steps the validation examples are looked at."""
+        return tuple(sorted({math.ceil(self.steps * (i + 1) / self.evaluations) for i in range(self.evaluations)}))
 
 
 @dataclass(frozen=True, slots=True)

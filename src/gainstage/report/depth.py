@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from gainstage.graph import Node
-from gainstage.records import Histogram, NodeProfile, Profile
+from gainstage.records import Histogram, Moments, NodeProfile, Profile
 
 __all__ = ["Depth", "Distribution", "distributions", "through_depth"]
 
@@ -50,9 +51,17 @@ def through_depth(profile: Profile) -> Depth:
         spread=tuple(at.forward.spread for _, at in measured),
         gradient=tuple(at.backward.norm if at.backward else None for _, at in measured),
         example_share=tuple(at.forward.example_share for _, at in measured),
-        spread_band=tuple(None for _ in measured),
-        gradient_band=tuple(None for _ in measured),
+        spread_band=tuple(_band(at.forward.spread, at.forward) for _, at in measured),
+        gradient_band=tuple(_band(at.backward.norm, at.backward) if at.backward else None for _, at in measured),
     )
+
+
+def _band(value: float, moments: Moments) -> tuple[float, float] | None:
+    """Of a spread or a norm, which go with the root of the second moment that the band speaks of."""
+    if moments.band is None:
+        return None
+    low, high = moments.band
+    return value * math.sqrt(low), value * math.sqrt(high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,5 +84,40 @@ def doubtful(profile: Profile) -> Iterator[Fault]:
     Reference:
     The measurement's own note.
     """
-    notes = (note for note in profile.notes if note.code != "GS901")
+    notes = (note for note in profile.notes if note.code not in ("GS901", "GS903"))
     yield from _told(notes, "Check that part on its own.", "import gainstage as gs\n\nprint(gs.check(part, its_input))")
+
+
+@rule("GS903", "Part of the prediction is doubtful")
+def predicted_in_doubt(profile: Profile) -> Iterator[Fault]:
+    """A predicted figure rests on an assumption, or on an operation that has no rule.
+
+    What it does:
+        Passes on what the prediction noted, with the first place that it touches.
+
+    Why it matters:
+        Figures downstream may be off; what follows from them is no better.
+
+    Null hypothesis:
+        Every operation of the model has its moment rule, and all that it adds or multiplies is known.
+
+    Bound and where it comes from:
+        None: it is a question of what is known.
+
+    Example:
+        A custom kernel; a constant table whose values a trace does not see; a mask that may or may not be causal.
+
+    Remedy:
+        Measure instead, on a batch:
+
+            gs.check(model, x)
+
+    Reference:
+        docs/prediction.md, What has no rule.
+    """
+    notes = (note for note in profile.notes if note.code == "GS903")
+    for note in notes:
+        yield Fault(
+            Severity.NOTE, note.path, note.message, 1.0, 0.0, "Theory does not know all that happens here.",
+            edit("Measure instead, on a batch.", "gs.check(model, x)"),
+        )  # fmt: skip

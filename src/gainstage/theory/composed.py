@@ -152,6 +152,9 @@ def _step(node: Node, operands: list[Array]) -> Array:
             return first / second if node.name == "div" else first * second
         case Operation.ACTIVATION if node.function == "pow":
             return np.asarray(first ** dict(node.settings)["exponent"])
+        case Operation.ACTIVATION if node.function == "clamp" and node.settings:
+            bounds = dict(node.settings)
+            return np.clip(first, bounds.get("min_val", -np.inf), bounds.get("max_val", np.inf))
         case Operation.ACTIVATION if node.function in _UNARY:
             return _UNARY[node.function](first)
         case Operation.ACTIVATION if node.function not in ("composite", "clamp", ""):

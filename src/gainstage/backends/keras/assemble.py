@@ -60,6 +60,7 @@ def _node(draft: Draft) -> Node:
         draft.stage,
         0 if draft.leading else None,
         draft.from_input,
+        unit_axis=draft.unit_axis,
     )
 
 

@@ -1,6 +1,7 @@
 """PyTorch: the only rooms that import it."""
 
 from gainstage.backends.torch.calibrate import calibrate
+from gainstage.backends.torch.forecast import in_training, input_moments, placeholder, version, weight_moments
 from gainstage.backends.torch.groups import parameter_groups
 from gainstage.backends.torch.lsuv import lsuv
 from gainstage.backends.torch.record import record
@@ -9,5 +10,6 @@ from gainstage.backends.torch.trace import materialise, trace
 from gainstage.backends.torch.write import apply, snapshot
 
 __all__ = [
-    "apply", "calibrate", "lsuv", "materialise", "parameter_groups", "record", "snapshot", "structure", "trace",
+    "apply", "calibrate", "in_training", "input_moments", "lsuv", "materialise", "parameter_groups", "placeholder",
+    "record", "snapshot", "structure", "trace", "version", "weight_moments",
 ]  # fmt: skip

@@ -13,6 +13,12 @@ from gainstage.backends.torch import operations as table
 from gainstage.backends.torch.call import Call, Draft, draft_of, uses_of
 from gainstage.backends.torch.elementwise import activation, pointwise
 from gainstage.backends.torch.values import Value
+from gainstage.backends.torch.windows import (
+    attention_settings,
+    convolution_windows,
+    pooling_windows,
+    product_settings,
+)
 from gainstage.graph import KernelShape, Layout, Operation, Slot, Use
 
 __all__ = ["Draft", "classify"]
@@ -73,7 +79,7 @@ def _linear(call: Call) -> Draft | None:
     first, second = (call.args[i] for i in _MATRIX[call.name])
     left, right = call.of(first), call.of(second)
     if left.node is not None and right.node is not None and not (left.discrete or right.discrete):
-        return draft_of(call, Operation.MATMUL)
+        return draft_of(call, Operation.MATMUL, settings=product_settings(call, first, second))
     weight_is_right = right.node is None
     weight, value = (second, right) if weight_is_right else (first, left)
     if not value.derivations:  # a constant matrix: a fixed mixing
@@ -139,6 +145,7 @@ def _convolution(call: Call) -> Draft | None:
         kernel=kernel,
         layout=layout,
         function="transposed" if transposed else "",
+        settings=convolution_windows(call),
     )
 
 
@@ -183,6 +190,10 @@ def _structural(call: Call) -> Draft | None:
         function = call.name
     if operation is Operation.DROPOUT:
         return draft_of(call, operation, settings=(("p", call.number("p", 0.5)),))
+    if operation is Operation.POOLING:
+        return draft_of(call, operation, function=function, settings=pooling_windows(call))
+    if operation is Operation.ATTENTION:
+        return draft_of(call, operation, settings=attention_settings(call))
     if operation is Operation.RESHAPE and call.name in ("copy", "select_scatter", "slice_scatter"):
         # What is overwritten as a whole is forgotten; what is written into a part of something stays visible.
         whole = call.name == "copy"

@@ -74,11 +74,16 @@ def pointwise(call: Call) -> Draft | None:
     if call.name in _ADDITIVE:
         return draft_of(call, Operation.OFFSET, uses=_static_uses(call, "bias"), settings=_scalar(call, "other"))
     if call.name in _MULTIPLICATIVE and not _divides_by_signal(call):
-        return draft_of(call, Operation.SCALE, uses=_static_uses(call, "scale"), settings=_scalar(call, "other"))
+        wave = next((v.wave for v in statics if v.wave), "")
+        uses, settings = _static_uses(call, "scale"), _scalar(call, "other")
+        return draft_of(call, Operation.SCALE, uses=uses, function=wave, settings=settings)
     if call.name in ("neg", "conj_physical", "real", "imag"):
         return draft_of(call, Operation.SCALE, settings=(("other", -1.0),) if call.name == "neg" else ())
     if call.name in ("clamp", "clamp_min", "clamp_max"):
-        return draft_of(call, Operation.ACTIVATION, function=_clamp(call))
+        bounds = (("min_val", call.argument("min")), ("max_val", call.argument("max")))
+        function = _clamp(call)
+        known = tuple((name, float(v)) for name, v in bounds if isinstance(v, (int, float)))
+        return draft_of(call, Operation.ACTIVATION, function=function, settings=known if function == "clamp" else ())
     return draft_of(call, Operation.ACTIVATION, function=call.name)
 
 

@@ -58,6 +58,7 @@ OPTIMIZERS: Mapping[str, Callable[[Iterable[nn.Parameter], float], torch.optim.O
     "momentum": lambda parameters, rate: torch.optim.SGD(parameters, lr=rate, momentum=0.9),
     "adam": lambda parameters, rate: torch.optim.Adam(parameters, lr=rate),
     "adamw": lambda parameters, rate: torch.optim.AdamW(parameters, lr=rate),
+    "rmsprop": lambda parameters, rate: torch.optim.RMSprop(parameters, lr=rate),
 }
 """With PyTorch's defaults for everything but the learning rate."""
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
-from gainstage.backends.torch.batch import first_output
-from gainstage.backends.torch.objectives import Loss, loss_function
-from gainstage.backends.torch.objectives import optimizer as make_optimizer
-from gainstage.backends.torch.preserve import random_state
-from gainstage.data import IGNORED, Dataset
-from gainstage.errors import InputError
-from gainstage.records.training import Evaluation, TrainingCurve
+from gainstage.backends.protocol import Start
+from gainstage.backends.torch.training.alone import train_alone
+from gainstage.backends.torch.training.criterion import Criterion
+from gainstage.backends.torch.training.examples import Examples
+from gainstage.backends.torch.training.optimizers import Factory
+from gainstage.data import Dataset
+from gainstage.records.training import Schedule, TrainingCurve
 
 __all__ = ["OnStep", "train"]
 
 OnStep = Callable[[int, float], None]
 """Called after every step with the number of steps made and the loss of the last batch."""
-
-_EVALUATION_BATCH = 1024
 
 
 def train(
@@ -31,11 +27,12 @@ def train(
     steps: int = 400,
     batch: int = 64,
     learning_rate: float = 1e-3,
-    optimizer: str = "adam",
-    loss: str | None = None,
+    optimizer: str | Factory = "adam",
+    loss: str | Callable[..., Tensor] | None = None,
     clip: float | None = None,
     seed: int = 0,
     evaluations: int = 20,
+    watched: int = 0,
     label: str = "",
     on_step: OnStep | None = None,
 ) -> TrainingCurve:
@@ -51,11 +48,13 @@ def train(
         steps: number of batches.
         batch: examples in one, at most as many as there are.
         learning_rate: constant.
-        optimizer: a key of ``OPTIMIZERS``.
-        loss: a key of ``LOSSES``; by default cross-entropy for classes and the mean square for values.
+        optimizer: a key of ``OPTIMIZERS``, or a function from (parameters, learning rate) to an optimizer.
+        loss: a key of ``LOSSES``, or a function of (output, target); by default cross-entropy for classes and the mean
+            square for values.
         clip: the largest norm of the whole gradient; longer ones are shortened to it. None leaves them as they are.
         seed: of the order of examples.
         evaluations: looks at the validation examples, evenly over the steps, besides the one before the first step.
+        watched: of so many first steps the gradient and the update are measured.
         label: for charts.
         on_step: called after every step.
 
@@ -69,76 +68,9 @@ def train(
     >>> curve.steps, curve.final.step
     (5, 5)
     """
-    if min(steps, batch, evaluations) < 1:
-        raise InputError(f"Counts must be positive; received steps={steps}, batch={batch}, evaluations={evaluations}.")
-    if clip is not None and not clip > 0:
-        raise InputError(f"The norm to clip gradients to must be positive; received clip={clip}.")
-    criterion = loss_function(loss or ("cross_entropy" if dataset.classes else "mse"))
-    stepper = make_optimizer(optimizer, model, learning_rate)
+    schedule = Schedule(steps, batch, evaluations, clip, watched)
     device = next(model.parameters()).device
-    x, y = torch.from_numpy(dataset.x_train).to(device), torch.from_numpy(dataset.y_train).to(device)
-    looks = {math.ceil(steps * (i + 1) / evaluations) for i in range(evaluations)}
-    losses: list[float] = []
-    seen = [_evaluate(model, dataset, criterion, device, 0)]
-    was_training = model.training
-    with random_state(seed):
-        try:
-            for step, chosen in enumerate(_batches(len(x), batch, steps, seed), 1):
-                model.train()
-                value = criterion(first_output(model(x[chosen])), y[chosen])
-                losses.append(value.item())
-                if not math.isfinite(losses[-1]):
-                    break
-                stepper.zero_grad(set_to_none=True)
-                value.backward()  # type: ignore[no-untyped-call]
-                if clip is not None:
-                    nn.utils.clip_grad_norm_(model.parameters(), clip)
-                stepper.step()
-                if step in looks:
-                    seen.append(_evaluate(model, dataset, criterion, device, step))
-                if on_step is not None:
-                    on_step(step, losses[-1])
-        finally:
-            model.train(was_training)
-            stepper.zero_grad(set_to_none=True)
-    chance_loss, chance_accuracy = dataset.chance
-    return TrainingCurve(
-        label, tuple(losses), tuple(seen), chance_loss, chance_accuracy, optimizer, learning_rate, batch, seed
-    )
-
-
-def _batches(examples: int, batch: int, steps: int, seed: int) -> Iterator[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    batch = min(batch, examples)
-    made = 0
-    while made < steps:
-        order = torch.randperm(examples, generator=generator)
-        for start in range(0, examples - batch + 1, batch):
-            yield order[start : start + batch]
-            made += 1
-            if made == steps:
-                return
-
-
-@torch.no_grad()
-def _evaluate(model: nn.Module, dataset: Dataset, criterion: Loss, device: torch.device, step: int) -> Evaluation:
-    was_training = model.training
-    model.eval()
-    try:
-        x, y = torch.from_numpy(dataset.x_validation), torch.from_numpy(dataset.y_validation)
-        total, right, counted = 0.0, 0, 0
-        for start in range(0, len(x), _EVALUATION_BATCH):
-            part, target = (
-                x[start : start + _EVALUATION_BATCH].to(device),
-                y[start : start + _EVALUATION_BATCH].to(device),
-            )
-            output = first_output(model(part))
-            total += criterion(output, target).item() * len(part)
-            if dataset.classes:
-                valid = target != IGNORED
-                guess = output.argmax(dim=-1 if output.shape[:-1] == target.shape else 1)
-                right += int(((guess == target) & valid).sum())
-                counted += int(valid.sum())
-    finally:
-        model.train(was_training)
-    return Evaluation(step, total / len(x) if len(x) else math.nan, right / counted if counted else None)
+    return train_alone(
+        Start(model, learning_rate, seed, label), Examples.of(dataset, device), schedule,
+        criterion=Criterion.of(loss, dataset.classes), optimizer=optimizer, on_step=on_step,
+    )  # fmt: skip

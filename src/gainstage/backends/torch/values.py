@@ -38,6 +38,7 @@ class Value:
         example_stride: where the examples are, see ``axes``.
         unit_axis: the axis that runs over units (features, channels).
         keep: the share of ones, where they are zeros and ones (the mask of a dropout).
+        wave: ``cos`` or ``sin`` of a constant made from one (rotary positions).
     """
 
     node: int | None = None
@@ -48,6 +49,7 @@ class Value:
     example_stride: int | None = None
     unit_axis: int | None = None
     keep: float | None = None
+    wave: str = ""
 
     @property
     def signal(self) -> bool:

@@ -8,7 +8,7 @@ from gainstage.backends.torch.moments import moments_of
 from gainstage.graph import Parameter, SignalGraph
 from gainstage.records import ParameterProfile
 
-__all__ = ["profile_parameter"]
+__all__ = ["incoming_weights", "profile_parameter"]
 
 
 def profile_parameter(
@@ -24,7 +24,7 @@ def profile_parameter(
     constant = tensor.numel() > 1 and weight.minimum == weight.maximum
     copies, unit_spread = 0, None
     if parameter.kernel is not None and tensor.dim() >= 2:
-        rows = _units(tensor, parameter)
+        rows = incoming_weights(tensor, parameter)
         norms = torch.linalg.vector_norm(rows.float(), dim=1) / rows.shape[1] ** 0.5
         unit_spread = float(norms.min()), float(norms.max())
         copies = _copies(rows, _bias_of(graph, parameter, tensors, len(rows)))
@@ -36,7 +36,7 @@ def _dense(gradient: torch.Tensor) -> torch.Tensor:
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
-def _units(tensor: torch.Tensor, parameter: Parameter) -> torch.Tensor:
+def incoming_weights(tensor: torch.Tensor, parameter: Parameter) -> torch.Tensor:
     """The incoming weights of every unit, one unit a row."""
     kernel = parameter.kernel
     if parameter.layout == "in_out" and kernel is not None:

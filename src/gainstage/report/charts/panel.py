@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gainstage.report.charts.labels import CHARACTER, Name, at_ends, cut, fits_beside, room_beside, width_of
+from gainstage.report.charts.labels import Name, at_ends, cut, fits_beside, room_beside, width_of
 from gainstage.report.charts.svg import COLOURS, element, escaped, path, text
 from gainstage.report.scale import Axis, Tick
 from gainstage.report.series import Series
@@ -32,7 +32,7 @@ def below_axis(x_label: str) -> float:
 
 def _axis_width(y: Axis, height: float) -> float:
     """Pixels that the figures of a y axis of that height need at the left; the usual ones align from chart to chart."""
-    return max(56.0, 16 + CHARACTER * max(len(_power(tick.label)) for tick in _y_ticks(y, height)))
+    return max(56.0, 16 + max(width_of(_power(tick.label), bold=False) for tick in _y_ticks(y, height)))
 
 
 def _y_ticks(y: Axis, height: float) -> tuple[Tick, ...]:

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gainstage.records import Finding, Picture, Profile
-from gainstage.report.charts import curves, depth_profile, histogram_strip, update_ratio, value_map
+from gainstage.records import Finding, Picture, Profile, TrainingCurve
+from gainstage.report.charts import curves, depth_profile, histogram_strip, training_curves, update_ratio, value_map
+from gainstage.report.charts.trainings import measured_by, training_lines
 from gainstage.report.depth import Distribution, distributions
 from gainstage.report.html.parts import WIDE, Column, drawn, heading, same_in_figures
 from gainstage.report.placement import evenly
 from gainstage.report.series import Series
 from gainstage.report.wording import figure
 
-__all__ = ["line_chart", "through_depth", "updates", "values"]
+__all__ = ["line_chart", "series_table", "through_depth", "trainings", "updates", "values"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_ROWS = 60  # of a table beside a chart; of longer ones evenly chosen points are told
@@ -62,6 +63,15 @@ def updates(before: Profile, after: Profile | None = None) -> Iterator[str]:
         return
     yield heading(2, "How fast each weight moves")
     yield drawn(lambda width: update_ratio(before, after, width=width))
+
+
+def trainings(trained: Sequence[TrainingCurve]) -> Iterator[str]:
+    """Trainings of one model from several starts."""
+    if not trained:
+        return
+    yield heading(2, "What came of it: the same network, trained")
+    yield drawn(lambda width: training_curves(trained, width=width))
+    yield series_table(training_lines(trained, measured_by(trained)), "step")
 
 
 def line_chart(picture: Picture) -> Iterator[str]:

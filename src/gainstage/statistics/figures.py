@@ -62,7 +62,7 @@ def factor(name: str, values: Sequence[float], case: str = "", unit: str = "", *
     return Figure(name, _exp(middle), _exp(middle - half), _exp(middle + half), unit, len(logs), case)
 
 
-def share(name: str, hits: int, n: int, case: str = "") -> Figure:
+def share(name: str, hits: float, n: int, case: str = "") -> Figure:
     """A share with Wilson's interval, which stays between 0 and 1 and does not vanish at either end.
 
     Source: Wilson 1927.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gainstage.errors import InputError
-from gainstage.lessons.statistics import exact, factor, mean, share
+from gainstage.statistics import exact, factor, mean, share
 
 TRIALS = 2000
 # Four standard errors of a share of .95 over so many trials.

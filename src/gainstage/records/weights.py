@@ -1,0 +1,33 @@
+"""WeightMoments: what prediction needs to know of one parameter's values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["WeightMoments"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightMoments:
+    """One parameter, measured or planned.
+
+    Args:
+        mean: of all its values.
+        second_moment: of all its values.
+        row_sum_square: of a weight: mean over output units of (Σ incoming weights)². None: independent weights.
+        row_sum_product: of a bias: mean over units of bias · Σ incoming weights. None: independent of them.
+        row_sum_mean: of a weight: mean over output units of Σ incoming weights. None: that of independent weights.
+        isometric: whether the weight is drawn so that it keeps norms, which leaves no noise between draws.
+    """
+
+    mean: float
+    second_moment: float
+    row_sum_square: float | None = None
+    row_sum_product: float | None = None
+    row_sum_mean: float | None = None
+    isometric: bool = False
+
+    @property
+    def variance(self) -> float:
+        """Over all values."""
+        return max(self.second_moment - self.mean**2, 0.0)

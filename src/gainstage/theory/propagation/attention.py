@@ -1,0 +1,176 @@
+"""Softmax, attention and products of two signals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from gainstage.graph import Node, Operation, SignalGraph, nearest_after
+from gainstage.theory.attention import AttentionMoments, attention_moments
+from gainstage.theory.propagation.ledger import lifted
+from gainstage.theory.propagation.pairs import Extent, Pairs
+from gainstage.theory.propagation.run import Run, doubtful
+from gainstage.theory.propagation.signal import Rows, Signal
+from gainstage.theory.softmax import log_softmax_moments
+
+__all__ = ["Heads", "attention", "attention_of", "heads_of", "masks_scores", "product", "row_variance", "softmax"]
+
+_STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
+_QUIET = frozenset({Operation.RESHAPE, Operation.SCALE, Operation.DROPOUT, Operation.OFFSET, Operation.MASK})
+
+
+class Heads:
+    """The three signals of a fused attention, and its geometry."""
+
+    def __init__(self, node: Node, operands: list[Signal]) -> None:
+        self.query, self.key, self.value = (operands * 3)[:3] if len(operands) < 3 else operands[:3]
+        if len(operands) == 2:  # keys and values are one tensor
+            self.value = operands[1]
+        settings = dict(node.settings)
+        width = node.shape[-1] if node.shape else 1
+        self.width = int(settings.get("width", width))
+        self.keys = int(settings.get("keys", node.shape[-2] if len(node.shape) > 1 else 1))
+        self.rows = node.shape[-2] if len(node.shape) > 1 else 1
+        self.scale = settings.get("scale", self.width**-0.5)
+        self.causal = bool(settings.get("causal")) and self.rows == self.keys
+        self.masked = bool(settings.get("masked"))
+        self.dropped = settings.get("p", 0.0)
+
+
+def heads_of(run: Run, node: Node, operands: list[Signal]) -> Heads:
+    """What a fused attention reads, with the places of tokens as positions."""
+    heads = Heads(node, [run.ledger.merged(x) for x in operands])
+    if heads.masked and not heads.causal and heads.rows == heads.keys:
+        heads.causal = True
+    return heads
+
+
+def attention_of(heads: Heads) -> AttentionMoments:
+    """The moments of its rows."""
+    q, k = heads.query.pairs, heads.key.pairs
+    variance = heads.scale**2 * heads.width * q.level * max(k.level - k.positions, 0.0)
+    alike = q.positions / q.level if q.level > 0 else 0.0
+    return attention_moments(
+        min(variance, _STEEPEST),
+        heads.keys,
+        queries=heads.rows,
+        causal=heads.causal,
+        correlation=min(max(alike, -1.0), 1.0),
+    )
+
+
+def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """softmax(q kᵀ) v in one operation."""
+    heads = heads_of(run, node, operands)
+    found = attention_of(heads)
+    v = heads.value
+    keep = 1 - (heads.dropped if run.training else 0.0)
+    own = max(v.pairs.level - v.pairs.positions, 0.0)
+    overlap = found.overlap if math.isfinite(found.overlap) else found.concentration
+    level = v.pairs.positions + own * found.concentration + (1 / keep - 1) * found.concentration * v.pairs.level
+    pairs = Pairs(level, v.pairs.units, v.pairs.positions + own * overlap, v.pairs.examples)
+    doubt = ""
+    if heads.masked:
+        doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
+    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0)
+    return run.ledger.fresh(replace(signal, carried=signal.noise, doubt=v.doubt or doubt))
+
+
+def masks_scores(graph: SignalGraph, node: Node) -> bool:
+    """Whether a mask hides tokens from a softmax, so that what it holds is no part of the signal."""
+    readers = nearest_after(graph, node.index, lambda n: n.operation is Operation.SOFTMAX, through=_QUIET)
+    return bool(readers)
+
+
+def row_variance(x: Signal) -> float:
+    """Of the scores within one row: what all of them share moves no softmax."""
+    return min(max(x.pairs.level - x.pairs.units, 0.0), _STEEPEST)
+
+
+def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Shares, or their logarithms."""
+    x = run.ledger.merged(operands[0])
+    axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
+    count = node.shape[axis] if axis < len(node.shape) else x.extent.units
+    variance = row_variance(x)
+    extent = run.extent(node)
+    if node.function == "log_softmax":
+        found = log_softmax_moments(variance, count)
+        pairs = Pairs(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
+        return run.ledger.fresh(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
+    causal = _masked_before(run.graph, node) and _square(node)
+    alike = x.correlation(x.pairs.positions)
+    rows = attention_moments(
+        variance, count, queries=max(count if _square(node) else x.extent.positions, 1), causal=causal,
+        correlation=min(max(alike, -1.0), 1.0),
+    )  # fmt: skip
+    shared = rows.overlap if math.isfinite(rows.overlap) else rows.concentration
+    mean = 1 / count
+    pairs = Pairs(
+        rows.concentration / count,
+        (1 - rows.concentration) / (count * max(count - 1, 1)),
+        shared / count,
+        mean**2,
+    )
+    doubt = doubtful(node, "a mask, whose values are not known, is taken to be causal") if causal else ""
+    shares = replace(
+        x, pairs=pairs, mean=mean, extent=extent, skew=0.0, excess=0.0, zero=0.5 * (1 - mean) if causal else 0.0,
+        rows=Rows(count, rows.concentration, variance), borders=(), doubt=x.doubt or doubt,
+    )  # fmt: skip
+    return run.ledger.fresh(shares)
+
+
+def _square(node: Node) -> bool:
+    return len(node.shape) >= 2 and node.shape[-1] == node.shape[-2] > 1
+
+
+def _masked_before(graph: SignalGraph, node: Node) -> bool:
+    """Whether a mask of unknown values was put on the scores."""
+    here = graph.nodes[node.inputs[0]] if node.inputs else None
+    while here is not None and here.operation in _QUIET:
+        unknown = here.operation is Operation.OFFSET and not here.uses and "other" not in dict(here.settings)
+        if here.operation is Operation.MASK or unknown:
+            return True
+        here = graph.nodes[here.inputs[0]] if here.inputs else None
+    return False
+
+
+def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Signal × signal: q kᵀ, softmax × v, and every other product that sums over an axis."""
+    if node.function == "dynamic_convolution":
+        x = replace(run.ledger.merged(operands[0]), extent=run.extent(node))
+        return replace(run.ledger.fresh(x), doubt=doubtful(node, "its kernel depends on the input"))
+    x, y = run.ledger.merged(operands[0]), run.ledger.merged(operands[-1])
+    settings = dict(node.settings)
+    count = settings.get("contracted", float(x.extent.units))
+    left, right = _summed(x, settings.get("first_units", 1.0)), _summed(y, settings.get("second_units", 1.0))
+    a, b = lifted_to(left, run), lifted_to(right, run)
+    rest = count * (count - 1)
+    both_a = (1 - left.pairs.positions * count) / rest if x.rows and rest else a.mean**2
+    pairs = Pairs(
+        count * a.pairs.level * b.pairs.level + rest * a.pairs.units * b.pairs.units,
+        # Two units of the product share the first factor, two positions the second one.
+        count * a.pairs.level * b.pairs.positions + rest * a.pairs.units * b.mean**2,
+        count * a.pairs.positions * b.pairs.level + rest * both_a * b.pairs.units,
+        count * a.pairs.examples * b.pairs.examples + rest * a.mean**2 * b.pairs.examples,
+    )
+    if x.rows:
+        # Shares of two examples are told apart, but they sum to one in each.
+        pairs = replace(pairs, examples=y.pairs.examples, units=y.pairs.units)
+    noise = x.noise * (0.0 if x.rows else 1.0) + y.noise
+    mean = count * a.mean * b.mean
+    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, doubt=x.doubt or y.doubt)
+    return run.ledger.fresh(signal)
+
+
+def lifted_to(x: Signal, run: Run) -> Signal:
+    """A factor that is the same for every example counts as such."""
+    return lifted(x, Extent(1, 1, run.examples))
+
+
+def _summed(x: Signal, over_units: float) -> Signal:
+    """The factor with what is summed over as its units."""
+    if over_units:
+        return x
+    extent = replace(x.extent, units=x.extent.positions, positions=x.extent.units)
+    return replace(x, extent=extent, pairs=replace(x.pairs, units=x.pairs.positions, positions=x.pairs.units))

@@ -1,0 +1,262 @@
+"""Forward rules: what every operation makes of the moments of what it reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from gainstage.graph import Node, Operation
+from gainstage.records import WeightMoments
+from gainstage.theory.propagation import attention, normalization, pooling, recurrent, weighted
+from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.ledger import lifted
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.run import InputMoments, Run, doubtful
+from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.weights import scale_of
+
+__all__ = ["forward"]
+
+
+Rule = Callable[[Run, Node, list[Signal]], Signal]
+
+
+def forward(run: Run) -> Run:
+    """Predict every node of the model, in order of execution; the loss is left out."""
+    for node in run.graph.nodes:
+        if node.part_of is not None or node.stage != "model":
+            continue
+        operands = [run.signals[i] for i in node.inputs if i in run.signals]
+        if not operands and node.operation not in _SOURCES:
+            continue
+        rule = _RULES.get(node.operation, _unknown)
+        signal = rule(run, node, operands)
+        doubt = next((s.doubt for s in (signal, *operands) if s.doubt), "")
+        run.signals[node.index] = signal if signal.doubt == doubt else replace(signal, doubt=doubt)
+    return run
+
+
+def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
+    """What is fed in, or a learned token that every example gets."""
+    extent = run.extent(node)
+    if node.function == "learned":
+        square = math.fsum(
+            (w.second_moment if (w := run.weights.get(use.parameter)) is not None else 1.0) for use in node.uses
+        )
+        level = square if node.uses else 1.0
+        return run.ledger.fresh(Signal(extent, Pairs(level, 0.0, 0.0, level)))
+    place = run.graph.inputs.index(node.index) if node.index in run.graph.inputs else -1
+    told = run.inputs[place] if 0 <= place < len(run.inputs) else InputMoments()
+    near = told.positions if told.near is None else told.near
+    pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near)
+    return run.ledger.fresh(Signal(extent, pairs, told.mean))
+
+
+def _activation(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    x = operands[0]
+    if node.function == "glu":
+        half = run.ledger.fresh(replace(run.ledger.merged(x), rows=None))
+        gate = run.functions.of(replace(node, function="sigmoid"))
+        assert gate is not None
+        opened = run.ledger.apply(Function.of(gate), run.ledger.fresh(replace(half)))
+        return run.placed(node, run.ledger.multiply(half, opened))
+    found = run.functions.of(node)
+    if found is None:
+        return replace(run.ledger.fresh(x), doubt=doubtful(node, "its function could not be told"))
+    return run.placed(node, run.ledger.apply(Function.of(found), x))
+
+
+def _add(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    sign = -1.0 if node.name in ("sub", "rsub", "Subtract") else 1.0
+    first = operands[0]
+    if len(operands) == 1:
+        total = run.ledger.apply(IDENTITY.scaled(1 + sign), first)
+    else:
+        total = first
+        for other in operands[1:]:
+            total = run.ledger.add(total, other, sign)
+    return run.placed(node, total)
+
+
+def _multiply(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    divide = node.name in ("div", "true_divide", "Divide", "TrueDivide")
+    if len(operands) == 1:
+        return run.placed(node, run.ledger.multiply(operands[0], operands[0], divide=divide))
+    total = operands[0]
+    for other in operands[1:]:
+        total = run.ledger.multiply(total, other, divide=divide)
+    return run.placed(node, total)
+
+
+def _offset(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    x = operands[0]
+    other = dict(node.settings).get("other")
+    if other is not None and not node.uses:
+        if node.name in ("sub", "Subtract"):
+            return run.placed(node, run.ledger.apply(IDENTITY.shifted(-other), x))
+        if node.name == "rsub":
+            return run.placed(node, run.ledger.apply(IDENTITY.scaled(-1.0).shifted(other), x))
+        return run.placed(node, run.ledger.apply(IDENTITY.shifted(other), x))
+    for use in node.uses:
+        added = scale_of(run.graph, use, run.weights)
+        if added.second_moment > 0:
+            # Learned positions are the same for every example; a bias is the same at every position too.
+            everywhere = added.second_moment if use.slot in ("bias", "shift") else added.mean**2
+            pairs = Pairs(added.second_moment, added.mean**2, everywhere, added.second_moment)
+            x = run.ledger.add(x, run.ledger.fresh(Signal(x.extent, pairs, added.mean)))
+    if len(operands) > 1:
+        for constant in operands[1:]:
+            x = run.ledger.add(x, lifted(constant, x.extent))
+    if not node.uses and len(operands) == 1 and not attention.masks_scores(run.graph, node):
+        x = replace(x, doubt=x.doubt or doubtful(node, "what is added is not known"))
+    return run.placed(node, x)
+
+
+def _scale(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    x = operands[0]
+    other = dict(node.settings).get("other")
+    if other is not None and not node.uses:
+        return run.placed(node, run.ledger.apply(IDENTITY.scaled(other), x))
+    if node.function in ("cos", "sin"):
+        # Rotary positions: a cosine and a sine whose squares add up to one, on tensors that are independent.
+        return run.placed(node, run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x))
+    for use in node.uses:
+        x = _times(run, x, scale_of(run.graph, replace(use, slot="scale"), run.weights))
+    if len(operands) > 1:
+        for constant in operands[1:]:
+            x = run.ledger.multiply(x, lifted(constant, x.extent))
+    elif not node.uses and node.function != "matrix":
+        x = replace(x, doubt=x.doubt or doubtful(node, "what it is multiplied by is not known"))
+    elif node.function == "matrix":
+        x = replace(run.ledger.fresh(x), doubt=x.doubt or doubtful(node, "a constant matrix of unknown size"))
+    return run.placed(node, x)
+
+
+def _times(run: Run, x: Signal, factor: WeightMoments) -> Signal:
+    """Every unit times a number of its own."""
+    if x.parts:
+        return run.ledger.joined(tuple(_times(run, part, factor) for part in x.parts), x)
+    if factor.variance <= 1e-12 * max(factor.second_moment, 1e-300):
+        return run.ledger.apply(IDENTITY.scaled(factor.mean), x)
+    scaled = x.pairs.scaled(factor.second_moment)
+    pairs = replace(scaled, units=x.pairs.units * factor.mean**2)
+    return run.ledger.fresh(replace(x, pairs=pairs, mean=x.mean * factor.mean))
+
+
+def _dropout(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    x = operands[0]
+    p = dict(node.settings).get("p", 0.0) if run.training else 0.0
+    if not 0 < p < 1:
+        return run.placed(node, x)
+    keep = 1 - p
+    if x.parts:
+        return run.ledger.joined(tuple(_dropout(run, node, [part]) for part in x.parts), x)
+    level = x.pairs.level / keep
+    rows = None if x.rows is None else replace(x.rows, concentration=x.rows.concentration / keep)
+    variance = max(level - x.mean**2, 0.0)
+    fourth = _fourth(x) / keep**3
+    mean = x.mean
+    third = (x.skew * x.variance**1.5 + 3 * mean * x.variance + mean**3) / keep**2
+    central3 = third - 3 * mean * level + 2 * mean**3
+    central4 = fourth - 4 * mean * third + 6 * mean**2 * level - 3 * mean**4
+    return run.ledger.fresh(
+        replace(
+            x,
+            pairs=replace(x.pairs, level=level),
+            rows=rows,
+            zero=1 - keep * (1 - x.zero),
+            skew=central3 / variance**1.5 if variance > 0 else 0.0,
+            excess=min(central4 / variance**2 - 3, 6.0) if variance > 0 else 0.0,
+        )
+    )
+
+
+def _fourth(x: Signal) -> float:
+    v, m = x.variance, x.mean
+    return float((3 + x.excess) * v * v + 4 * m * x.skew * v**1.5 + 6 * m * m * v + m**4)
+
+
+def _reshape(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Slices, gathers, copies: other elements of the same kind, so independent of those left behind."""
+    x = run.ledger.merged(operands[0]) if len(operands) == 1 else run.ledger.joined(tuple(operands), operands[0])
+    extent = run.extent(node)
+    if node.name.endswith("pad_nd") or "pad" in node.name.lower():
+        share = min(x.extent.count / max(extent.count, 1), 1.0)
+        pairs = x.pairs.scaled(share)
+        return run.ledger.fresh(replace(x, pairs=pairs, mean=x.mean * share, extent=extent, borders=()))
+    if len(operands) > 1:
+        x = run.ledger.merged(x)
+    return run.ledger.fresh(replace(x, extent=extent, borders=x.borders if extent == x.extent else ()))
+
+
+def _concatenation(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    extent = run.extent(node)
+    axis = dict(node.settings).get("axis")
+    if len(operands) == 1 and extent.count > operands[0].extent.count:  # a tensor beside itself or a constant
+        return run.ledger.fresh(replace(run.ledger.merged(operands[0]), extent=extent))
+    flat = tuple(part for x in operands for part in (x.parts or (x,)))
+    along_units = axis is None or node.unit_axis is None or int(axis) == node.unit_axis
+    sized = flat if along_units else tuple(replace(x, extent=replace(x.extent, units=x.extent.positions)) for x in flat)
+    joined = run.ledger.joined(sized, operands[0])
+    if along_units:
+        return replace(joined, extent=extent)
+    return run.ledger.fresh(replace(joined, parts=(), extent=extent, borders=()))
+
+
+def _reduction(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    x = run.ledger.merged(operands[0])
+    extent = run.extent(node)
+    whole = x.extent.positions * x.extent.units
+    left = max(math.prod(node.shape) // extent.examples, 1)
+    count = max(whole // left, 1)
+    if node.function not in ("mean", "sum", "nansum", "Mean", "Sum"):
+        doubt = doubtful(node, f"no rule for '{node.function or node.name}'")
+        return run.ledger.fresh(replace(x, extent=extent, doubt=x.doubt or doubt, borders=()))
+    factor = float(count) if node.function.lower() in ("sum", "nansum") else 1.0
+    units_gone = node.unit_axis is None or (x.extent.units > 1 and extent.units == 1)
+    if units_gone and count > x.extent.units:  # over both
+        x = pooling.averaged(x, count / x.extent.units)
+        count = x.extent.units
+    averaged = pooling.averaged_units(x, count) if units_gone else pooling.averaged(x, count)
+    pairs = averaged.pairs.scaled(factor**2)
+    return run.ledger.fresh(replace(averaged, pairs=pairs, mean=averaged.mean * factor, extent=extent, borders=()))
+
+
+def _mask(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    x = operands[0]
+    if attention.masks_scores(run.graph, node):
+        return run.placed(node, x)
+    return replace(run.placed(node, run.ledger.fresh(x)), doubt=x.doubt or doubtful(node, "the mask is not known"))
+
+
+def _unknown(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    x = run.ledger.merged(operands[0])
+    return replace(run.placed(node, run.ledger.fresh(x)), doubt=doubtful(node, "there is no rule for this operation"))
+
+
+_SOURCES = frozenset({Operation.INPUT, Operation.EMBEDDING})
+_RULES: Mapping[Operation, Rule] = {
+    Operation.INPUT: _input,
+    Operation.EMBEDDING: weighted.embedding,
+    Operation.LINEAR: weighted.linear,
+    Operation.CONVOLUTION: weighted.convolution,
+    Operation.RECURRENT: recurrent.recurrent,
+    Operation.ATTENTION: attention.attention,
+    Operation.MATMUL: attention.product,
+    Operation.SOFTMAX: attention.softmax,
+    Operation.ACTIVATION: _activation,
+    Operation.NORMALIZATION: normalization.normalization,
+    Operation.ADD: _add,
+    Operation.MULTIPLY: _multiply,
+    Operation.OFFSET: _offset,
+    Operation.SCALE: _scale,
+    Operation.POOLING: pooling.pooled,
+    Operation.RESAMPLE: pooling.resampled,
+    Operation.REDUCTION: _reduction,
+    Operation.CONCATENATION: _concatenation,
+    Operation.DROPOUT: _dropout,
+    Operation.RESHAPE: _reshape,
+    Operation.MASK: _mask,
+    Operation.UNKNOWN: _unknown,
+}

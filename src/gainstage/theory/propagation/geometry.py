@@ -1,0 +1,131 @@
+"""Windows that slide over an axis: what zero padding and stride make of a level that varies along it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gainstage.graph import Node
+from gainstage.theory.activations import Array
+
+__all__ = ["Window", "windows"]
+
+Places = npt.NDArray[np.integer[Any]]
+_FLAT = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One axis of a convolution or pooling.
+
+    Args:
+        size: places of the input along the axis.
+        out: places of the output.
+        kernel, stride, padding, dilation: as in PyTorch; padding is what stands before the first place.
+        transposed: whether inputs are spread over outputs instead of gathered.
+    """
+
+    size: int
+    out: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    transposed: bool = False
+
+    def _ends(self) -> tuple[Places, Places]:
+        """Every pair of places that meet in the axis: (input, output), flattened."""
+        many, few = (self.size, self.out) if self.transposed else (self.out, self.size)
+        start = np.arange(many)[:, None] * self.stride - self.padding
+        other = start + np.arange(self.kernel)[None, :] * self.dilation
+        here = np.broadcast_to(np.arange(many)[:, None], other.shape)
+        inside = (other >= 0) & (other < few)
+        wide, narrow = here[inside], other[inside]
+        return (wide, narrow) if self.transposed else (narrow, wide)
+
+    def forward(self, profile: Array | None) -> tuple[float, Array | None]:
+        """Terms that meet in one output, on average, and how that varies along the output (mean one).
+
+        Args:
+            profile: the level along the input, of mean one; None where it is flat.
+        """
+        source, target = self._ends()
+        values = np.ones(source.size) if profile is None or profile.size != self.size else profile[source]
+        return _normalised(np.bincount(target, values, minlength=self.out).astype(np.float64))
+
+    def shared(self, profile: Array | None) -> float:
+        """Of the terms of one output, how many has another one as well, on average over pairs: a share of the kernel.
+
+        Near a border some taps lie outside, and two places far apart lose different ones. Two places of equal
+        correlation share in proportion to the roots of their levels.
+        """
+        source, target = self._ends()
+        if self.transposed:
+            return self.forward(profile)[0] * self.stride / self.kernel
+        root = np.ones(self.size) if profile is None or profile.size != self.size else np.sqrt(profile)
+        tap = (source - target * self.stride + self.padding) // self.dilation
+        inside = np.bincount(tap, root[source] / root.mean(), minlength=self.kernel) / self.out
+        return float((inside**2).mean())
+
+    def neighbouring(self, profile: Array | None) -> float:
+        """The same for two places side by side."""
+        if self.transposed or self.out < 2 or self.size < 2:
+            return self.shared(profile)
+        source, target = self._ends()
+        root = np.ones(self.size) if profile is None or profile.size != self.size else np.sqrt(profile)
+        tap = (source - target * self.stride + self.padding) // self.dilation
+        inside = np.zeros((self.kernel, self.out))
+        inside[tap, target] = root[source]
+        before = float((root[1:] * root[:-1]).mean())
+        return float((inside[:, 1:] * inside[:, :-1]).mean()) / before
+
+    def shared_back(self) -> float:
+        """The same for the gradient: outputs that one input reaches and another one as well, by the same taps."""
+        source, target = self._ends()
+        wide, narrow = (source, target) if self.transposed else (target, source)
+        tap = (narrow - wide * self.stride + self.padding) // self.dilation
+        return float(((np.bincount(tap, minlength=self.kernel) / self.size) ** 2).sum())
+
+    def backward(self, profile: Array | None) -> tuple[float, Array | None]:
+        """The same for the gradient: outputs that one input reaches, on average, and how that varies."""
+        source, target = self._ends()
+        values = np.ones(source.size) if profile is None or profile.size != self.out else profile[target]
+        return _normalised(np.bincount(source, values, minlength=self.size).astype(np.float64))
+
+
+def _normalised(sums: Array) -> tuple[float, Array | None]:
+    mean = float(sums.mean())
+    if not mean > 0:
+        return 0.0, None
+    relative = sums / mean
+    return mean, None if float(np.abs(relative - 1).max()) < _FLAT else relative
+
+
+def windows(node: Node) -> tuple[Window, ...]:
+    """The windows of a node, one an axis; none where the backend did not tell them.
+
+    A node tells them in its settings: ``size_0``, ``kernel_0``, ``stride_0``, ``padding_0``, ``dilation_0``, and so on.
+    """
+    settings: Mapping[str, float] = dict(node.settings)
+    found = []
+    axis = 0
+    spatial = _spatial(node)
+    while f"size_{axis}" in settings and axis < len(spatial):
+        read = (int(settings.get(f"{name}_{axis}", default)) for name, default in _FIELDS)
+        size, kernel, stride, padding, dilation = read
+        found.append(Window(size, spatial[axis], kernel, stride, padding, dilation, node.function == "transposed"))
+        axis += 1
+    return tuple(found)
+
+
+_FIELDS = (("size", 1), ("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
+
+
+def _spatial(node: Node) -> tuple[int, ...]:
+    """The sizes of the axes that are neither examples nor units."""
+    gone = {node.example_axis, node.unit_axis}
+    return tuple(size for axis, size in enumerate(node.shape) if axis not in gone)

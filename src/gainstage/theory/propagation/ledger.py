@@ -1,0 +1,343 @@
+"""The arithmetic of signals: functions, sums and products that remember where each tensor comes from.
+
+A tensor is a function of one *source* (element by element) and a sum of *atoms*. The first makes ``x * sigmoid(x)`` one
+integral, the second makes ``x + x`` twice x while ``x + y`` of two independent tensors adds their second moments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+
+from gainstage.theory.activations import Array
+from gainstage.theory.propagation.expectation import Expectation, Expectations
+from gainstage.theory.propagation.function import Function
+from gainstage.theory.propagation.pairs import Extent, Pairs
+from gainstage.theory.propagation.signal import Law, Signal
+
+__all__ = ["Ledger", "lifted"]
+
+_MOST_TERMS = 512  # a sum of more is taken as one
+
+
+class Ledger:
+    """All sources and atoms of one prediction."""
+
+    def __init__(self) -> None:
+        self.expectations = Expectations()
+        self._sources: dict[int, Signal] = {}
+        self._numbers = count()
+
+    def number(self) -> int:
+        """A new number for a source or an atom."""
+        return next(self._numbers)
+
+    def source(self, number: int) -> Signal:
+        """The signal that is a source, or an atom."""
+        return self._sources[number]
+
+    def fresh(self, signal: Signal) -> Signal:
+        """Enter a tensor that is independent of all others: it is a source and an atom of its own."""
+        number = self.number()
+        signal = replace(signal, law=Law(number), terms=((number, 1.0),))
+        self._sources[number] = signal
+        return signal
+
+    def expectation(self, law: Law, largest_of: int = 1) -> Expectation:
+        """Means of a law over its source."""
+        source = self._sources[law.source]
+        common = source.correlation(source.pairs.near) if largest_of > 1 else 0.0
+        return self.expectations.of(law.function, source.marginal, largest_of, common)
+
+    # -- one operand -------------------------------------------------------------------------------------------------
+
+    def apply(self, function: Function, x: Signal) -> Signal:
+        """The signal f(x)."""
+        if x.parts:
+            return self.joined(tuple(self.apply(function, part) for part in x.parts), x)
+        assert x.law is not None
+        law = Law(x.law.source, function.after(x.law.function))
+        if function.affine is not None:
+            factor, offset = function.affine
+            pairs = x.pairs.each(lambda v: factor**2 * v + 2 * factor * offset * x.mean + offset**2)
+            sign = math.copysign(1.0, factor)
+            return self._atom(
+                replace(x, pairs=pairs, mean=factor * x.mean + offset, skew=sign * x.skew, law=law, terms=()),
+                tuple((atom, factor * share) for atom, share in x.terms) if offset == 0 else (),
+            )
+        return self._atom(self._of_law(law, x), ())
+
+    def _of_law(self, law: Law, like: Signal) -> Signal:
+        """The moments of a function of one source."""
+        source = self._sources[law.source]
+        found = self.expectation(law)
+        pairs = source.pairs.each(lambda v: found.pair(source.correlation(v)))
+        pairs = replace(pairs, level=found.second)
+        skew, excess = _cumulants(found)
+        kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
+        likeness = source.pairs.likeness(source.extent)
+        noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
+        borders = tuple(_powered(b, found.response) for b in source.borders)
+        return replace(
+            like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
+            carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,
+        )  # fmt: skip
+
+    def _atom(self, signal: Signal, terms: tuple[tuple[int, float], ...]) -> Signal:
+        """Give a signal with a law its terms; one that is no sum of others becomes an atom."""
+        if terms:
+            return replace(signal, terms=terms)
+        number = self.number()
+        signal = replace(signal, terms=((number, 1.0),))
+        self._sources[number] = signal
+        return signal
+
+    # -- two operands ------------------------------------------------------------------------------------------------
+
+    def add(self, x: Signal, y: Signal, sign: float = 1.0) -> Signal:
+        """The signal x + y, or x - y."""
+        if x.parts or y.parts:
+            if len(x.parts) == len(y.parts):
+                return self.joined(tuple(self.add(a, b, sign) for a, b in zip(x.parts, y.parts, strict=True)), x)
+            x, y = self.merged(x), self.merged(y)
+        x, y = lifted(x, y.extent), lifted(y, x.extent)
+        assert x.law is not None
+        assert y.law is not None
+        doubt = x.doubt or y.doubt
+        if x.law.source == y.law.source:
+            law = Law(x.law.source, x.law.function + (y.law.function if sign > 0 else y.law.function.scaled(sign)))
+            if law.function.affine is None:
+                return replace(self._atom(self._of_law(law, x), ()), doubt=doubt)
+        shared = {atom for atom, _ in x.terms} & {atom for atom, _ in y.terms}
+        terms = _sum_of_terms(x, y, sign)
+        cross = sign * self._cross(x, y) if shared or self._related(x, y) else None
+        mean = x.mean + sign * y.mean
+        pairs = x.pairs + y.pairs
+        if cross is None:
+            pairs = pairs.shifted(2 * sign * x.mean * y.mean)
+        else:
+            pairs = pairs + self._cross_pairs(x, y, sign, shared).scaled(2.0)
+        variance = max(pairs.level - mean**2, 0.0)
+        vx, vy = x.variance, y.variance
+        total = vx + vy
+        blend = (vx / total, vy / total) if total > 0 else (0.5, 0.5)
+        skew = blend[0] ** 1.5 * x.skew + sign * blend[1] ** 1.5 * y.skew
+        excess = blend[0] ** 2 * x.excess + blend[1] ** 2 * y.excess
+        share = x.pairs.level / (x.pairs.level + y.pairs.level) if x.pairs.level + y.pairs.level > 0 else 0.5
+        result = replace(
+            x, pairs=pairs, mean=mean, skew=0.0 if cross is not None else skew,
+            excess=0.0 if cross is not None or not variance else excess,
+            noise=share**2 * x.noise + (1 - share) ** 2 * y.noise + 2 * share * (1 - share) * min(x.carried, y.carried),
+            carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
+            + 2 * share * (1 - share) * min(x.carried, y.carried),
+            parts=(), rows=None, zero=0.0, doubt=doubt, borders=_blended(x.borders, y.borders, share),
+        )  # fmt: skip
+        number = self.number()
+        result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
+        self._sources[number] = result
+        return result
+
+    def multiply(self, x: Signal, y: Signal, *, divide: bool = False) -> Signal:
+        """The signal x · y (or x / y)."""
+        if x.parts or y.parts:
+            if len(x.parts) == len(y.parts):
+                both = zip(x.parts, y.parts, strict=True)
+                return self.joined(tuple(self.multiply(a, b, divide=divide) for a, b in both), x)
+            x, y = self.merged(x), self.merged(y)
+        x, y = lifted(x, y.extent), lifted(y, x.extent)
+        assert x.law is not None
+        assert y.law is not None
+        if x.law.source == y.law.source:
+            first, second = x.law.function, y.law.function
+            law = Law(x.law.source, first / second if divide else first * second)
+            return replace(self._atom(self._of_law(law, x), ()), doubt=x.doubt or y.doubt)
+        if divide:
+            y = self.apply(RECIPROCAL, y)
+        pairs = x.pairs * y.pairs
+        kurtosis = _kurtosis(x) * _kurtosis(y)
+        mean = x.mean * y.mean
+        variance = max(pairs.level - mean**2, 0.0)
+        third = _third(x) * _third(y) - 3 * mean * pairs.level + 2 * mean**3
+        skew = third / variance**1.5 if variance > 0 else 0.0
+        return self.fresh(
+            replace(
+                x,
+                pairs=pairs,
+                mean=mean,
+                skew=skew,
+                excess=_bounded(kurtosis - 3),
+                noise=x.noise + y.noise,
+                carried=x.carried + y.carried,
+                parts=(),
+                rows=None,
+                zero=1 - (1 - x.zero) * (1 - y.zero),
+                doubt=x.doubt or y.doubt,
+            )
+        )
+
+    def _related(self, x: Signal, y: Signal) -> bool:
+        """Whether an atom of one is a function of a source that is an atom of the other."""
+        ys, xs = {a for a, _ in y.terms}, {a for a, _ in x.terms}
+        return any(self._origin(a) in ys for a in xs) or any(self._origin(a) in xs for a in ys)
+
+    def _origin(self, atom: int) -> int:
+        law = self._sources[atom].law
+        return atom if law is None else law.source
+
+    def _cross(self, x: Signal, y: Signal) -> float:
+        """E x·y."""
+        total = 0.0
+        for a, p in x.terms:
+            for b, q in y.terms:
+                total += p * q * self._product(a, b)
+        return total
+
+    def _product(self, a: int, b: int) -> float:
+        first, second = self._sources[a], self._sources[b]
+        if a == b:
+            return first.pairs.level
+        if first.law is not None and second.law is not None and first.law.source == second.law.source:
+            both = Law(first.law.source, first.law.function * second.law.function)
+            return self.expectation(both).mean
+        return first.mean * second.mean
+
+    def _cross_pairs(self, x: Signal, y: Signal, sign: float, shared: set[int]) -> Pairs:
+        """E x·y of one element and of pairs: what is shared keeps its own correlations."""
+        whole = sign * self._cross(x, y)
+        mine, yours = dict(x.terms), dict(y.terms)
+        common = Pairs(0.0)
+        offset = x.mean * y.mean
+        for atom in shared:
+            known = self._sources[atom]
+            weight = mine[atom] * yours[atom]
+            common = common + known.pairs.scaled(weight)
+            offset -= weight * known.mean**2
+        common = common.shifted(offset).scaled(sign)
+        return replace(common, level=whole)
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    def joined(self, parts: tuple[Signal, ...], like: Signal) -> Signal:
+        """Signals side by side along the units, as one that remembers them."""
+        whole = _mixture(parts)
+        return replace(
+            like, pairs=whole.pairs, mean=whole.mean, skew=whole.skew, excess=whole.excess, noise=whole.noise,
+            carried=whole.carried, law=None, terms=(), parts=parts, rows=None, zero=whole.zero,
+            doubt=next((p.doubt for p in parts if p.doubt), ""), borders=whole.borders,
+            extent=replace(like.extent, units=whole.extent.units),
+        )  # fmt: skip
+
+    def merged(self, x: Signal) -> Signal:
+        """A signal whose parts do not matter any more."""
+        return self.fresh(replace(x, parts=())) if x.parts else x
+
+
+RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.0,))
+
+
+def lifted(x: Signal, other: Extent) -> Signal:
+    """A signal that is repeated along what it lacks, as broadcasting does."""
+    extent, pairs = x.extent, x.pairs
+    if extent.units == 1 < other.units:
+        extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
+    if extent.positions == 1 < other.positions:
+        extent, pairs = (
+            replace(extent, positions=other.positions),
+            replace(pairs, positions=pairs.level, near=pairs.level),
+        )
+    if extent.examples == 1 < other.examples:
+        extent, pairs = replace(extent, examples=other.examples), replace(pairs, examples=pairs.level)
+    return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)
+
+
+def _sum_of_terms(x: Signal, y: Signal, sign: float) -> tuple[tuple[int, float], ...]:
+    total = dict(x.terms)
+    for atom, factor in y.terms:
+        total[atom] = total.get(atom, 0.0) + sign * factor
+    return tuple(total.items()) if len(total) <= _MOST_TERMS else ()
+
+
+def _cumulants(found: Expectation) -> tuple[float, float]:
+    variance = found.second - found.mean**2
+    if not variance > 1e-12 * max(found.second, 1e-300):
+        return 0.0, 0.0
+    m = found.mean
+    third = found.third - 3 * m * found.second + 2 * m**3
+    fourth = found.fourth - 4 * m * found.third + 6 * m * m * found.second - 3 * m**4
+    return third / variance**1.5, fourth / variance**2 - 3
+
+
+def _kurtosis(x: Signal) -> float:
+    """E x⁴ / (E x²)²."""
+    level = x.pairs.level
+    if not level > 0:
+        return 1.0
+    v, m = x.variance, x.mean
+    fourth = (3 + x.excess) * v * v + 4 * m * x.skew * v**1.5 + 6 * m * m * v + m**4
+    return float(max(fourth / level**2, 1.0))
+
+
+def _third(x: Signal) -> float:
+    """E x³."""
+    return float(x.skew * x.variance**1.5 + 3 * x.mean * x.variance + x.mean**3)
+
+
+def _bounded(excess: float) -> float:
+    """Edgeworth's series is of no use for what is far from Gaussian."""
+    return min(excess, 6.0)
+
+
+def _mixture(parts: tuple[Signal, ...]) -> Signal:
+    total = sum(p.extent.units for p in parts)
+    shares = [p.extent.units / total for p in parts]
+
+    def mean(of: Callable[[Signal], float]) -> float:
+        return sum(s * of(p) for s, p in zip(shares, parts, strict=True))
+
+    pairs = Pairs(
+        mean(lambda p: p.pairs.level),
+        sum(
+            a * b * (p.pairs.units if i == j else p.mean * q.mean)
+            for i, (a, p) in enumerate(zip(shares, parts, strict=True))
+            for j, (b, q) in enumerate(zip(shares, parts, strict=True))
+        ),
+        mean(lambda p: p.pairs.positions),
+        mean(lambda p: p.pairs.examples),
+    )
+    level = pairs.level or 1.0
+    weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]
+    largest = max(zip(weight, parts, strict=True), key=lambda pair: pair[0])[1]
+    return replace(
+        largest, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
+        skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
+        noise=sum(w * w * p.noise for w, p in zip(weight, parts, strict=True)),
+        carried=sum(w * w * p.carried for w, p in zip(weight, parts, strict=True)), zero=mean(lambda p: p.zero),
+    )  # fmt: skip
+
+
+def _powered(border: Array | None, exponent: float) -> Array | None:
+    if border is None or abs(exponent - 1) < 1e-9:
+        return border
+    changed = np.maximum(border, 1e-12) ** exponent
+    return np.asarray(changed / changed.mean())
+
+
+def _blended(
+    first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
+) -> tuple[Array | None, ...]:
+    """How the level of a sum varies along the axes."""
+    if len(first) != len(second):
+        return first or second
+    blended: list[Array | None] = []
+    for a, b in zip(first, second, strict=True):
+        if a is None and b is None:
+            blended.append(None)
+            continue
+        size = a.size if a is not None else b.size if b is not None else 1
+        left, right = (np.ones(size) if v is None else v for v in (a, b))
+        blended.append(share * left + (1 - share) * right if left.size == right.size else None)
+    return tuple(blended)

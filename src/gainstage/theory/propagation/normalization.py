@@ -1,0 +1,102 @@
+"""Normalisations: what they divide by is known, since it is an average over many elements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gainstage.graph import Node
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.run import Run
+from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.weights import scale_of
+
+__all__ = ["Division", "division", "normalization"]
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """What one normalisation takes off and divides by.
+
+    Args:
+        taken: what taking the mean off takes off second moments: of elements and of pairs.
+        variance: what is divided by, squared, without eps.
+        eps: added to it.
+        over: elements that share one mean.
+        scale, scale_mean: E γ² and E γ.
+    """
+
+    taken: Pairs
+    variance: float
+    eps: float
+    over: float
+    scale: float
+    scale_mean: float
+    frozen: bool = False
+
+    @property
+    def factor(self) -> float:
+        """On second moments."""
+        return 1 / (self.variance + self.eps) if self.variance + self.eps > 0 else 0.0
+
+
+def division(run: Run, node: Node, x: Signal) -> Division:
+    """How a normalisation treats a signal."""
+    k, extent, both = x.pairs, x.extent, x.mean**2
+    settings = dict(node.settings)
+    eps = settings.get("eps", 1e-5)
+    scales = [scale_of(run.graph, use, run.weights) for use in node.uses_of("scale")]
+    scale = scales[0].second_moment if scales else 1.0
+    scale_mean = scales[0].mean if scales else 1.0
+    match node.function:
+        case "batch_norm" if settings.get("training") == 0:
+            return Division(Pairs(0.0), 1.0, eps, 1.0, scale, scale_mean, frozen=True)
+        case "batch_norm":  # one mean for a unit, whatever the example and position
+            mean, over = k.over_batch(extent), float(extent.examples * extent.positions)
+            taken = Pairs(mean, both, mean, mean)
+        case "instance_norm":
+            mean, over = k.over_positions(extent.positions), float(extent.positions)
+            taken = Pairs(mean, both, mean, k.examples)
+        case "group_norm":
+            taken, over = Pairs(both, both, both, both), float(extent.units * extent.positions) / 8
+        case "rms_norm":
+            return Division(Pairs(0.0), k.level, eps, float(extent.units), scale, scale_mean)
+        case _:  # one mean for a position, whatever the unit
+            share, over = 1 / max(extent.units, 1), float(extent.units)
+            mean = share * k.level + (1 - share) * k.units
+            apart = (1 - share) * both
+            taken = Pairs(mean, mean, share * k.positions + apart, share * k.examples + apart, share * k.near + apart)
+    return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean)
+
+
+def normalization(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """(x - mean) / spread · γ + β."""
+    x = operands[0]
+    if x.parts and node.function == "batch_norm":
+        parts = tuple(_normalised(run, node, part) for part in x.parts)
+        return replace(run.ledger.joined(parts, x), extent=run.extent(node))
+    return run.placed(node, _normalised(run, node, run.ledger.merged(x)))
+
+
+def _normalised(run: Run, node: Node, x: Signal) -> Signal:
+    found = division(run, node, x)
+    factor = found.factor
+    centred = x.pairs.zip(found.taken, lambda pair, taken: pair - taken)
+    scaled = centred.scaled(factor * found.scale)
+    # Two units of one position have their γ each; two that share the unit share it.
+    units = centred.units * factor * found.scale_mean**2
+    pairs = replace(scaled, units=units)
+    mean = 0.0
+    if node.function in ("rms_norm",) or found.frozen:
+        mean = x.mean * factor**0.5 * found.scale_mean
+    for use in node.uses_of("shift"):
+        shift = scale_of(run.graph, use, run.weights)
+        if shift.second_moment > 0:
+            pairs = pairs + Pairs(shift.second_moment, shift.mean**2, shift.second_moment, shift.second_moment)
+            mean += shift.mean
+    starved = found.variance <= found.eps
+    # What is left of the noise: a level that is divided out has none, unless eps is what is divided by.
+    noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor) ** 2
+    borders = x.borders if node.function in ("batch_norm", "group_norm", "instance_norm") else ()
+    return run.ledger.fresh(
+        replace(x, pairs=pairs, mean=mean, noise=noise, carried=noise, zero=0.0, rows=None, borders=borders)
+    )

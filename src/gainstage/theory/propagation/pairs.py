@@ -1,0 +1,99 @@
+"""Second moments of one element and of pairs of elements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Extent", "Pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How a tensor's elements are laid out, whatever the order of its axes.
+
+    Args:
+        units: channels, features.
+        positions: places in an image, tokens, heads.
+        examples: of the batch; 1 where the tensor is the same for all.
+    """
+
+    units: int
+    positions: int = 1
+    examples: int = 1
+
+    @property
+    def count(self) -> int:
+        """All elements."""
+        return self.units * self.positions * self.examples
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """E x·y for x and y of one tensor: the same element, and two that differ in one respect only.
+
+    Args:
+        level: of an element with itself, E x².
+        units: of two units at one position of one example.
+        positions: of two positions of one unit and example.
+        examples: of two examples, at one unit and position.
+        near: of two neighbouring positions; like any two where nothing else is said.
+    """
+
+    level: float
+    units: float = 0.0
+    positions: float = 0.0
+    examples: float = 0.0
+    near: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.near):
+            object.__setattr__(self, "near", self.positions)
+
+    def __add__(self, other: Pairs) -> Pairs:
+        return self.zip(other, lambda a, b: a + b)
+
+    def __mul__(self, other: Pairs) -> Pairs:
+        return self.zip(other, lambda a, b: a * b)
+
+    def zip(self, other: Pairs, combine: Callable[[float, float], float]) -> Pairs:
+        """Both, respect by respect."""
+        return Pairs(
+            combine(self.level, other.level),
+            combine(self.units, other.units),
+            combine(self.positions, other.positions),
+            combine(self.examples, other.examples),
+            combine(self.near, other.near),
+        )
+
+    def each(self, change: Callable[[float], float]) -> Pairs:
+        """Every one changed alike."""
+        return Pairs(
+            change(self.level), change(self.units), change(self.positions), change(self.examples), change(self.near)
+        )
+
+    def scaled(self, factor: float) -> Pairs:
+        """Every one times a factor."""
+        return self.each(lambda value: value * factor)
+
+    def shifted(self, offset: float) -> Pairs:
+        """Every one plus a number."""
+        return self.each(lambda value: value + offset)
+
+    def over_positions(self, count: float) -> float:
+        """E of the square of a mean over so many positions."""
+        return self.level / count + (1 - 1 / count) * self.positions
+
+    def over_batch(self, extent: Extent) -> float:
+        """E of the square of a mean over all examples and positions of a unit."""
+        within = self.over_positions(extent.positions)
+        return within / extent.examples + (1 - 1 / extent.examples) * self.examples
+
+    def likeness(self, extent: Extent) -> float:
+        """Mean squared correlation of two observations of a unit: one over their effective number."""
+        if not self.level > 0:
+            return 1.0
+        p, e = min((self.positions / self.level) ** 2, 1.0), min((self.examples / self.level) ** 2, 1.0)
+        within = 1 / extent.positions + (1 - 1 / extent.positions) * p
+        return within / extent.examples + (1 - 1 / extent.examples) * e

@@ -1,0 +1,96 @@
+"""The gradient of every parameter: sums over examples and positions of gradient times signal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gainstage.errors import GainstageError
+from gainstage.graph import Node, Operation, Parameter
+from gainstage.records import Moments, ParameterProfile, WeightMoments
+from gainstage.theory.propagation import recurrent
+from gainstage.theory.propagation.backward import Backward, Gradient
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.weighted import arranged
+
+__all__ = ["parameter_profiles"]
+
+
+def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> tuple[ParameterProfile, ...]:
+    """What is predicted of every parameter that takes part, in the graph's order."""
+    found = []
+    for parameter in back.run.graph.parameters:
+        known = weights.get(parameter.path)
+        if not parameter.reached or known is None:
+            continue
+        count = 1
+        for size in parameter.shape:
+            count *= size
+        weight = Moments(count, known.mean, known.variance, known.second_moment)
+        level = _gradient(back, parameter)
+        gradient = Moments(count, 0.0, level, level) if level is not None and parameter.trainable else None
+        spread = known.second_moment**0.5
+        unit_spread = (spread, spread) if parameter.kernel is not None and len(parameter.shape) > 1 else None
+        constant = count > 1 and known.variance <= 1e-14 * max(known.second_moment, 1e-300)
+        found.append(ParameterProfile(parameter.path, weight, gradient, 0, constant, unit_spread))
+    return tuple(found)
+
+
+def _gradient(back: Backward, parameter: Parameter) -> float | None:
+    """Second moment of the gradient by one of its values; None where none arrives or no rule gives it."""
+    total: float | None = None
+    names = {parameter.path, *parameter.aliases}
+    for index in parameter.nodes:
+        node = back.run.graph.nodes[index]
+        gradient = back.gradients.get(index)
+        if gradient is None:
+            continue
+        for use in node.uses:
+            if use.parameter in names:
+                part = _of_use(back, node, gradient, use.slot)
+                if part is not None:
+                    total = part if total is None else total + part
+    return total
+
+
+def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
+    g, extent = gradient.pairs, gradient.extent
+    summed = extent.examples * extent.positions
+    if slot in ("bias", "shift"):
+        return summed * _summed(g, gradient, Pairs(1.0, 1.0, 1.0, 1.0))
+    if slot == "scale":
+        signal = back.run.signals[node.index]
+        level = signal.pairs.level or 1.0
+        unit = signal.pairs.scaled(1 / level) if node.operation is Operation.NORMALIZATION else signal.pairs
+        return summed * _summed(g, gradient, unit)
+    if slot != "weight" or not node.inputs:
+        return None
+    if node.operation is Operation.EMBEDDING:
+        rows = node.kernel.in_ if node.kernel is not None else 1
+        return summed * g.level / max(rows, 1)
+    x = back.run.signals.get(node.inputs[0])
+    if x is None:
+        return None
+    if node.operation is Operation.RECURRENT:
+        return _recurrent(back, node, gradient)
+    merged = back.run.ledger.merged(x)
+    seen = arranged(merged, node.kernel.in_) if node.kernel is not None else merged
+    return summed * _summed(g, gradient, seen.pairs)
+
+
+def _summed(g: Pairs, gradient: Gradient, x: Pairs) -> float:
+    """E of (Σ δ x)² over all places, divided by their number."""
+    e, p = gradient.extent.examples, gradient.extent.positions
+    within = g.level * x.level + (p - 1) * g.positions * x.positions
+    return max(within + (e - 1) * p * g.examples * x.examples, 0.0)
+
+
+def _recurrent(back: Backward, node: Node, gradient: Gradient) -> float | None:
+    """Of the first layer's weights on the input: gradients at its gates times what it reads."""
+    x = back.run.signals[node.inputs[0]]
+    try:
+        first = recurrent.stages(back.run, node, x)[0]
+    except GainstageError:  # the forward pass has told why
+        return None
+    gates = sum(first.moments.gates) / max(len(first.moments.gates), 1)
+    count = gradient.extent.examples * gradient.extent.positions
+    return count * gradient.pairs.level * gates * x.pairs.level

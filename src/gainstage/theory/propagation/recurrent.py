@@ -1,0 +1,145 @@
+"""Recurrent layers: every step adds what the last one left, until both are in balance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+from gainstage.errors import GainstageError
+from gainstage.graph import Node, SignalGraph
+from gainstage.records import WeightMoments
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.run import Run, doubtful
+from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.recurrence import RecurrentMoments, recurrent_moments
+
+__all__ = ["Stage", "recurrent", "stages"]
+
+Cell = Literal["rnn", "lstm", "gru"]
+_GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One layer of a stack, with what it reads.
+
+    Args:
+        moments: in the limit of many units.
+        level, correlation: of its input, over time.
+        fan_in: of its input weights.
+        units: of one direction.
+        input_weight: path of the weight on the input.
+        state_weight: path of the weight on the last output.
+    """
+
+    moments: RecurrentMoments
+    level: float
+    correlation: float
+    fan_in: int
+    units: int
+    input_weight: str
+    state_weight: str
+
+
+def stages(
+    run: Run, node: Node, x: Signal, arrives: Literal["all", "last"] = "all", correlation: float = 0.0
+) -> list[Stage]:
+    """The layers of a recurrent node, the last one last.
+
+    Args:
+        run: the pass.
+        node: the recurrent node.
+        x: what it reads.
+        arrives: whether the gradient comes to every step or to the last one.
+        correlation: of the gradients of two steps.
+
+    Raises:
+        GainstageError: the outputs grow without bound.
+    """
+    cell = _cell(node)
+    inputs, states = _paths(node, "weight"), _paths(node, "state")
+    directions = 2 if any("reverse" in path or "backward" in path for path in states) else 1
+    steps = max(x.extent.positions, 1)
+    level, alike = x.pairs.level, x.pairs.positions / x.pairs.level if x.pairs.level > 0 else 0.0
+    found: list[Stage] = []
+    for layer in range(0, len(states), directions):
+        first = inputs[min(layer, len(inputs) - 1)]
+        weight, state = _known(run, first), _known(run, states[layer])
+        fan, units = _fan(run.graph, first), _fan(run.graph, states[layer])
+        mean, variance = _biases(run, node, cell, layer)
+        moments = recurrent_moments(
+            cast("Cell", cell),
+            steps,
+            level=level,
+            correlation=min(max(alike, -1.0), 1.0),
+            input_weight=fan * weight.second_moment,
+            recurrent_weight=units * state.second_moment,
+            bias=variance,
+            bias_mean=mean,
+            activation_kind="relu" if "relu" in node.function else "tanh",
+            arrives=arrives,
+            gradient_correlation=correlation,
+        )
+        found.append(Stage(moments, level, alike, fan, units, first, states[layer]))
+        level, alike = moments.second_moment, moments.correlation
+    return found
+
+
+def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """A whole sequence through all layers of the node."""
+    x = run.ledger.merged(operands[0])
+    extent = run.extent(node)
+    try:
+        last = stages(run, node, x)[-1]
+    except (GainstageError, IndexError, KeyError) as error:
+        doubt = doubtful(node, str(error) or "its weights could not be told")
+        return run.ledger.fresh(replace(x, extent=extent, doubt=doubt))
+    found = last.moments
+    level = found.second_moment
+    alike = x.pairs.examples / x.pairs.level if x.pairs.level > 0 else 0.0
+    bound = min(max(found.mean**2, alike * level), level)
+    pairs = Pairs(level, found.mean**2, found.correlation * level, bound)
+    likeness = pairs.likeness(extent)
+    noise = x.noise + 2 * likeness / extent.units
+    return run.ledger.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
+
+
+def _cell(node: Node) -> str:
+    for cell in ("lstm", "gru"):
+        if cell in node.function.lower():
+            return cell
+    return "rnn"
+
+
+def _paths(node: Node, slot: Literal["weight", "state"]) -> list[str]:
+    return [use.parameter for use in node.uses_of(slot)]
+
+
+def _known(run: Run, path: str) -> WeightMoments:
+    parameter = run.graph.parameter(path)
+    found = run.weights.get(parameter.path)
+    return found if found is not None else WeightMoments(0.0, 1 / (3 * _fan(run.graph, path)))
+
+
+def _fan(graph: SignalGraph, path: str) -> int:
+    kernel = graph.parameter(path).kernel
+    return int(kernel.fan_in) if kernel is not None else 1
+
+
+def _biases(run: Run, node: Node, cell: str, layer: int) -> tuple[tuple[float, ...], float]:
+    """Mean of the biases of every gate, and their variance over units."""
+    gates = _GATES[cell]
+    uses = node.uses_of("bias")
+    per_layer = max(len(uses) // max(len(node.uses_of("state")), 1), 0)
+    mine = [run.weights.get(run.graph.parameter(u.parameter).path) for u in uses[layer * per_layer :][:per_layer]]
+    means, variance = [0.0] * gates, 0.0
+    for found in mine:
+        if found is None:
+            continue
+        if cell == "lstm" and abs(found.mean - 0.25) < 1e-6 and abs(found.second_moment - 0.25) < 1e-6:
+            means[1] += 1.0  # ones for the forget gate alone
+            continue
+        means = [m + found.mean for m in means]
+        variance += found.variance
+    return tuple(means), variance

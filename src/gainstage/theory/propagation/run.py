@@ -1,0 +1,137 @@
+"""One pass through a graph, as state: what is known before, and what was found so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gainstage.errors import InputError
+from gainstage.graph import Node, SignalGraph
+from gainstage.records import WeightMoments
+from gainstage.theory.composed import Functions
+from gainstage.theory.propagation.ledger import Ledger
+from gainstage.theory.propagation.pairs import Extent
+from gainstage.theory.propagation.signal import Signal
+
+__all__ = ["InputMoments", "Run", "doubtful"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputMoments:
+    """What is known of one input.
+
+    Args:
+        mean: of all elements.
+        second_moment: of all elements.
+        units: E x·y of two units (channels, columns) of one example.
+        positions: E x·y of two positions of one unit.
+        examples: E x·y of two examples.
+        near: E x·y of two neighbouring positions; that of any two where it is not given.
+
+    The default is independent standard normal values.
+
+    Raises:
+        InputError: a number that is not finite, a level that is not positive, or pairs beyond it.
+    """
+
+    mean: float = 0.0
+    second_moment: float = 1.0
+    units: float = 0.0
+    positions: float = 0.0
+    examples: float = 0.0
+    near: float | None = None
+
+    def __post_init__(self) -> None:
+        pairs = (self.mean**2, self.units, self.positions, self.examples, self.near or 0.0)
+        bound = self.second_moment * (1 + 1e-9) + 1e-12
+        if not (math.isfinite(self.second_moment) and self.second_moment >= 0) or not all(
+            abs(v) <= bound for v in pairs
+        ):
+            raise InputError(
+                f"Moments of an input are finite, and no product of two elements exceeds E x²; received {self}."
+            )
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike, unit_axis: int | None = None) -> InputMoments:
+        """Take the moments of a batch.
+
+        Args:
+            values: with the examples along the first axis.
+            unit_axis: of channels or features; by default the second axis of images, else the last one.
+
+        >>> import numpy as np
+        >>> InputMoments.of(np.ones((4, 3))).examples
+        1.0
+        """
+        array = np.asarray(values, dtype=np.float64)
+        if array.ndim == 0 or not array.size:
+            raise InputError(f"Moments are taken of a batch with examples; received an array of shape {array.shape}.")
+        axis = unit_axis if unit_axis is not None else 1 if array.ndim in (4, 5) else array.ndim - 1
+        if array.ndim == 1:
+            array, axis = array[:, None], 1
+        laid = np.moveaxis(array, axis, 1)
+        neighbours = laid[..., 1:] * laid[..., :-1] if laid.ndim > 2 and laid.shape[-1] > 1 else None
+        laid = laid.reshape(laid.shape[0], laid.shape[1], -1)
+        level = float((laid**2).mean())
+        return cls(
+            float(laid.mean()), level, _pair(laid, 1, level), _pair(laid, 2, level), _pair(laid, 0, level),
+            None if neighbours is None else float(neighbours.mean()),
+        )  # fmt: skip
+
+
+@dataclass
+class Run:
+    """One pass through a graph, and all that it found.
+
+    Args:
+        graph: the model.
+        weights: what is known of its parameters, by path.
+        inputs: what is known of its inputs, in the graph's order; standard normal where nothing is.
+        training: whether dropout drops.
+    """
+
+    graph: SignalGraph
+    weights: Mapping[str, WeightMoments]
+    inputs: tuple[InputMoments, ...] = ()
+    training: bool = True
+    ledger: Ledger = field(default_factory=Ledger)
+    signals: dict[int, Signal] = field(default_factory=dict)
+    examples: int = 1
+    functions: Functions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.functions = Functions(self.graph)
+        first = self.graph.nodes[self.graph.inputs[0]] if self.graph.inputs else None
+        if first is not None and first.example_axis is not None:
+            self.examples = first.shape[first.example_axis]
+
+    def extent(self, node: Node) -> Extent:
+        """How a node's output is laid out."""
+        examples = self.examples if node.example_axis is not None else 1
+        axis = node.unit_axis if node.unit_axis is not None and node.unit_axis < len(node.shape) else None
+        units = node.shape[axis] if axis is not None else 1
+        total = math.prod(node.shape)
+        return Extent(units, max(total // max(units * examples, 1), 1), examples)
+
+    def placed(self, node: Node, signal: Signal) -> Signal:
+        """A signal with the layout of a node's output."""
+        extent = self.extent(node)
+        return signal if signal.extent == extent else replace(signal, extent=extent)
+
+
+def _pair(values: npt.NDArray[np.float64], axis: int, level: float) -> float:
+    """Mean product of two different elements along one axis."""
+    count = values.shape[axis]
+    if count < 2:
+        return level if axis != 1 else 0.0
+    whole = float((values.mean(axis) ** 2).mean())
+    return float(min(max((count * whole - level) / (count - 1), -level), level))
+
+
+def doubtful(node: Node, why: str) -> str:
+    """A doubt with its place."""
+    return f"{node.label}: {why}"

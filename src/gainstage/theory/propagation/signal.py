@@ -1,0 +1,117 @@
+"""What is predicted of one tensor on the way forward, and of a gradient on the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gainstage.theory.activations import Array
+from gainstage.theory.propagation.expectation import Marginal
+from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.pairs import Extent, Pairs
+
+__all__ = ["Flow", "Law", "Rows", "Signal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A tensor as a function of one source, element by element.
+
+    Args:
+        source: the number of a nearly Gaussian tensor.
+        function: of its elements.
+    """
+
+    source: int
+    function: Function = IDENTITY
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is known of softmax's output beyond its moments.
+
+    Args:
+        keys: how many numbers share one row.
+        concentration: E Σ a² of a row.
+        score_variance: of the scores, within a row.
+    """
+
+    keys: int
+    concentration: float
+    score_variance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One tensor.
+
+    Args:
+        extent: how many units, positions and examples.
+        pairs: second moments of elements and of pairs.
+        mean: of all elements.
+        skew, excess: of an element, as in ``Marginal``.
+        noise: variance of the log of the level between draws of the weights.
+        carried: the part of it that was there before this tensor's own weights were drawn.
+        law: which source it is a function of.
+        terms: the sum it is: (number of an atom, factor), where an atom is a tensor that is no sum of others.
+        parts: signals side by side along the units, after a concatenation.
+        borders: for each axis of an image, how the level varies along it (mean one); None where it does not.
+        rows: of a softmax.
+        zero: share of elements that are exactly zero.
+        doubt: why the figures are doubtful; empty where they are not.
+    """
+
+    extent: Extent
+    pairs: Pairs
+    mean: float = 0.0
+    skew: float = 0.0
+    excess: float = 0.0
+    noise: float = 0.0
+    carried: float = 0.0
+    law: Law | None = None
+    terms: tuple[tuple[int, float], ...] = ()
+    parts: tuple[Signal, ...] = ()
+    borders: tuple[Array | None, ...] = ()
+    rows: Rows | None = None
+    zero: float = 0.0
+    doubt: str = ""
+
+    @property
+    def variance(self) -> float:
+        """Over all elements."""
+        return max(self.pairs.level - self.mean**2, 0.0)
+
+    @property
+    def marginal(self) -> Marginal:
+        """The distribution of one element."""
+        return Marginal(self.mean, self.variance, self.skew, self.excess)
+
+    def correlation(self, pair: float) -> float:
+        """Of two elements with that second moment, their mean taken off."""
+        return (pair - self.mean**2) / self.variance if self.variance > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One gradient, by a tensor: a base that is independent of the signal, times a function of it.
+
+    Args:
+        extent: of the tensor.
+        base: second moments of the base and of pairs.
+        atom: its number; the same base may arrive on two ways.
+        factor: a number that it is multiplied by.
+        law: the function of a source that it is multiplied by.
+        largest_of: the source's element is the largest of so many (behind max pooling).
+        noise: variance of the log of the level between draws.
+        borders: as in ``Signal``.
+        doubt: why the figures are doubtful.
+    """
+
+    extent: Extent
+    base: Pairs
+    atom: int
+    factor: float = 1.0
+    law: Law | None = None
+    largest_of: int = 1
+    noise: float = 0.0
+    borders: tuple[Array | None, ...] = ()
+    doubt: str = ""

@@ -1,0 +1,126 @@
+"""Weights: linear layers, convolutions, tables. Their outputs are sums of many terms, so Gaussian over the weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gainstage.graph import Node
+from gainstage.records import WeightMoments
+from gainstage.theory.activations import Array
+from gainstage.theory.propagation.geometry import windows
+from gainstage.theory.propagation.pairs import Extent, Pairs
+from gainstage.theory.propagation.run import Run, doubtful
+from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.weights import Mixing, mixing
+
+__all__ = ["arranged", "convolution", "embedding", "linear"]
+
+
+def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
+    """Rows of a table, picked at random (tokens) or one after the other (positions)."""
+    extent = run.extent(node)
+    use = next(iter(node.uses_of("weight")), None)
+    found = run.weights.get(run.graph.parameter(use.parameter).path) if use is not None else None
+    table = found if found is not None else WeightMoments(0.0, 1.0)
+    mean, level = table.mean**2, table.second_moment
+    rows = max(node.kernel.in_, 1) if node.kernel is not None else 1
+    alike = mean + (level - mean) / rows if node.from_input else mean  # two tokens may be the same
+    examples = alike if node.from_input else level
+    signal = Signal(extent, Pairs(level, mean, alike, examples), table.mean)
+    doubt = "" if found is not None else doubtful(node, "the values of its table are not known; taken to be N(0, 1)")
+    return run.ledger.fresh(replace(signal, doubt=doubt))
+
+
+def linear(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Signal × weight."""
+    x = arranged(run.ledger.merged(operands[0]), node.kernel.in_ if node.kernel is not None else 0)
+    mixed = mixing(run.graph, node, run.weights)
+    return run.ledger.fresh(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
+
+
+def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Each output gathers the taps that lie inside of the image."""
+    x = run.ledger.merged(operands[0])
+    mixed = mixing(run.graph, node, run.weights)
+    share, shared, beside, borders = 1.0, 1.0, 1.0, list[Array | None]()
+    profiles = x.borders
+    for axis, window in enumerate(windows(node)):
+        profile = profiles[axis] if axis < len(profiles) else None
+        terms, border = window.forward(profile)
+        expected = window.kernel / window.stride if window.transposed else window.kernel
+        share *= terms / expected
+        shared *= window.shared(profile)
+        beside *= (window.neighbouring(profile) + terms / expected) / 2  # along this axis, or along another one
+        borders.append(border)
+    return run.ledger.fresh(
+        _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(borders))
+    )
+
+
+def _mixed(
+    run: Run, node: Node, x: Signal, by: Mixing, inside: tuple[float, float, float], borders: tuple[Array | None, ...]
+) -> Signal:
+    """Moments of Σ w x + b.
+
+    Units of x are alike but for what they have in common, so that over weights
+    E (Σ w x)² = Σ w² (E x² - E x x') + (Σ w)² E x x', with x and x' two units. Of the terms, a share lies inside of the
+    image, and a smaller one inside for both of two places.
+    """
+    share, shared, beside = inside
+    extent = run.extent(node)
+    k, m = x.pairs, x.mean
+    both = m * m  # of two elements that differ in more than one respect
+    rows = by.row_sum_square
+    added = by.bias_square + 2 * m * by.bias_row_sum
+
+    def pair(same: float, other: float, terms: float) -> float:
+        return max(by.square * terms * (same - other), 0.0) + rows * terms * other + added
+
+    common = by.row_sum**2 * k.units + 2 * m * by.row_sum * by.bias + by.bias**2
+    if node.kernel is not None and by.weight_mean:
+        common += by.weight_mean**2 * node.kernel.fan_in * share * max(k.level - k.units, 0.0)
+    pairs = Pairs(
+        pair(k.level, k.units, share),
+        common,
+        pair(k.positions, both, shared),
+        pair(k.examples, both, shared),
+        pair(k.near, both, beside),
+    )
+    mean = by.row_sum * m + by.bias
+    # Inputs that are uncorrelated on average are correlated by chance, by 1/√fan_in.
+    likeness = min(pairs.likeness(extent) + 1 / (node.kernel.fan_in if node.kernel is not None else 1.0), 1.0)
+    own_noise = 0.0 if by.isometric and extent.units >= x.extent.units else 2 * likeness / max(extent.units, 1)
+    share_of_signal = 1 - min(max(added, 0.0) / pairs.level, 1.0) if pairs.level > 0 else 0.0
+    carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
+    return Signal(
+        extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders,
+        doubt=by.doubt and doubtful(node, by.doubt),
+    )  # fmt: skip
+
+
+def arranged(x: Signal, summed: int) -> Signal:
+    """The signal as a weight reads it that sums over so many units: reshapes have no node of their own.
+
+    Flattening and putting heads together make units of positions; mixing tokens exchanges the two.
+    """
+    units, positions = x.extent.units, x.extent.positions
+    if summed in (units, 0) or units * positions % max(summed, 1):
+        return x
+    k, both = x.pairs, x.mean**2
+    if summed == positions:
+        extent = Extent(positions, units, x.extent.examples)
+        return replace(
+            x, extent=extent, pairs=replace(k, units=k.positions, positions=k.units, near=k.units), borders=()
+        )
+    if summed > units and summed % units == 0:
+        taken = summed // units
+        share = (taken - 1) / (summed - 1)  # of all pairs of the new units, those of one old unit
+        pairs = replace(k, units=share * k.positions + (1 - share) * _mostly(k.units, both, taken))
+        return replace(x, extent=Extent(summed, positions // taken, x.extent.examples), pairs=pairs, borders=())
+    total = units * positions
+    return replace(x, extent=Extent(summed, total // summed, x.extent.examples), borders=())
+
+
+def _mostly(units: float, both: float, taken: int) -> float:
+    """Pairs of different units: at one position, or (more of them) at two."""
+    return units / taken + (1 - 1 / taken) * both

@@ -1,0 +1,197 @@
+"""What the weights of one node do to moments, from what is planned or measured of the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gainstage.graph import Node, Role, SignalGraph, Use
+from gainstage.records import Assignment, Plan, WeightMoments
+
+__all__ = ["Mixing", "mixing", "planned", "scale_of"]
+
+_MOVES = frozenset(
+    """
+    t transpose permute numpy_T mT adjoint swapaxes view _unsafe_view reshape _reshape_alias clone contiguous detach
+    alias _to_copy to slice select split split_with_sizes chunk unbind narrow cat unsqueeze squeeze flatten expand
+    cast convert_element_type getitem index stack movedim _conj unflatten Transpose Reshape Cast Swapaxes Moveaxis
+    ExpandDims Squeeze Split GetItem cast_ swap reshape_
+    """.split()
+)
+"""Operations between a parameter and its use that leave its values as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """The weights of one node as moments.
+
+    Args:
+        square: Σ w² over what meets in one output unit, mean over units.
+        row_sum_square: (Σ w)², mean over units.
+        row_sum: Σ w, mean over units.
+        weight_mean: of one weight.
+        bias, bias_square: of the bias.
+        bias_row_sum: bias · Σ w, mean over units.
+        isometric: whether the weights keep norms.
+        doubt: why that is doubtful.
+    """
+
+    square: float
+    row_sum_square: float
+    row_sum: float
+    weight_mean: float
+    bias: float = 0.0
+    bias_square: float = 0.0
+    bias_row_sum: float = 0.0
+    isometric: bool = False
+    doubt: str = ""
+
+
+def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -> Mixing:
+    """The weights and the bias of a linear layer or convolution."""
+    kernel = node.kernel
+    fan = kernel.fan_in if kernel is not None else 1.0
+    uses = node.uses_of("weight") or node.uses_of("operand")
+    normed = _normalised(uses)
+    weights, doubt = [], ""
+    for use in uses if normed is None else (normed,):
+        found = known.get(graph.parameter(use.parameter).path)
+        if found is None:
+            doubt = doubt or f"the values of '{use.parameter}' are not known; taken to be 1/√fan_in"
+            found = WeightMoments(0.0, 1 / fan)
+        elif normed is not None:  # its norm is stored beside it
+            found = WeightMoments(0.0, found.second_moment / fan)
+        elif not _plain(use):
+            doubt = doubt or f"'{use.parameter}' is changed ({', '.join(use.derivation)}) before it is used"
+        weights.append(found)
+    if not weights:
+        return Mixing(1.0, 1.0, 0.0, 0.0, doubt="the weight of this layer is not known; taken to keep the level")
+    mean = sum(w.mean for w in weights) / len(weights)
+    second = sum(w.second_moment for w in weights) / len(weights)
+    variance = max(second - mean**2, 0.0)
+    rows = weights[0] if len(weights) == 1 and kernel is not None and kernel.overlap is None else None
+    row_square = rows.row_sum_square if rows is not None else None
+    row_sum = rows.row_sum_mean if rows is not None else None
+    bias = _bias(graph, node, known)
+    return Mixing(
+        square=fan * second,
+        row_sum_square=fan * variance + (fan * mean) ** 2 if row_square is None else row_square,
+        row_sum=fan * mean if row_sum is None else row_sum,
+        weight_mean=mean,
+        bias=bias.mean,
+        bias_square=bias.second_moment,
+        bias_row_sum=bias.row_sum_product if bias.row_sum_product is not None else bias.mean * fan * mean,
+        isometric=all(w.isometric for w in weights),
+        doubt=doubt,
+    )
+
+
+def _plain(use: Use) -> bool:
+    return all(step in _MOVES for step in use.derivation)
+
+
+def _normalised(uses: tuple[Use, ...]) -> Use | None:
+    """The magnitude of a weight whose direction is stored apart (weight normalisation)."""
+    steps = ("_weight_norm_interface", "_weight_norm")
+    normed = [use for use in uses if any(step in use.derivation for step in steps)]
+    return next((use for use in normed if use.parameter.endswith(("_g", "original0"))), None)
+
+
+def _bias(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -> WeightMoments:
+    uses = node.uses_of("bias")
+    if not uses:
+        return WeightMoments(0.0, 0.0)
+    found = known.get(graph.parameter(uses[0].parameter).path)
+    return found if found is not None else WeightMoments(0.0, 0.0)
+
+
+def scale_of(graph: SignalGraph, use: Use, known: Mapping[str, WeightMoments]) -> WeightMoments:
+    """A vector that multiplies or is added; one that is kept around zero (``1 + w``) has its one put back."""
+    found = known.get(graph.parameter(use.parameter).path)
+    slot_one = use.slot == "scale"
+    if found is None:
+        return WeightMoments(1.0, 1.0) if slot_one else WeightMoments(0.0, 0.0)
+    if slot_one and "add" in use.derivation:
+        return WeightMoments(1 + found.mean, 1 + 2 * found.mean + found.second_moment)
+    return found
+
+
+# -- planned weights -------------------------------------------------------------------------------------------------
+
+
+def planned(
+    graph: SignalGraph, plan: Plan, present: Mapping[str, WeightMoments] | None = None
+) -> dict[str, WeightMoments]:
+    """What the parameters will hold when a plan has been applied.
+
+    Args:
+        graph: the model.
+        plan: its assignments.
+        present: what the parameters hold now, for those that the plan keeps.
+    """
+    present = present or {}
+    found: dict[str, WeightMoments] = {}
+    for line in plan:
+        moments = _assigned(line, plan) or present.get(line.parameter) or _neutral(line)
+        if moments is not None:
+            found[line.parameter] = moments
+    for parameter in graph.parameters:
+        if parameter.path not in found and parameter.path in present:
+            found[parameter.path] = present[parameter.path]
+    return found
+
+
+def _assigned(line: Assignment, plan: Plan) -> WeightMoments | None:
+    """None where the values stay as they are."""
+    if line.bias is not None:
+        return _bias_rule(line, plan)
+    kernel = line.kernel
+    match line.scheme:
+        case "keep" | "match_norm":
+            return None
+        case "zeros":
+            return WeightMoments(0.0, 0.0)
+        case "ones" | "constant":
+            value = line.gain * line.scale
+            return WeightMoments(value, value**2)
+        case "identity" if kernel is not None:
+            share = 1 / kernel.shape[1] / kernel.receptive
+            value = line.gain * line.scale
+            return WeightMoments(value * share, value**2 * share, value**2, row_sum_mean=value)
+    if line.spread is None:
+        return None
+    level = (line.spread * line.scale) ** 2
+    return WeightMoments(0.0, level, isometric="orthogonal" in line.scheme)
+
+
+def _bias_rule(line: Assignment, plan: Plan) -> WeightMoments | None:
+    owner = next((a for a in plan if a.parameter == line.weight), None)
+    kernel = owner.kernel if owner is not None else None
+    match line.bias:
+        case "zero":
+            return WeightMoments(0.0, 0.0)
+        case "one" | "forget_one":
+            share = 1.0 if line.bias == "one" else 0.25
+            return WeightMoments(share, share)
+        case "constant":
+            return WeightMoments(line.value, line.value**2)
+        case "uniform_fan_in" if kernel is not None:
+            return WeightMoments(0.0, 1 / (3 * kernel.fan_in))
+        case "measured" if line.values:
+            count = len(line.values)
+            return WeightMoments(sum(line.values) / count, math.fsum(v * v for v in line.values) / count)
+        case "centre" if kernel is not None and owner is not None and owner.spread is not None:
+            rows = kernel.fan_in * (owner.spread * owner.scale) ** 2
+            return WeightMoments(0.0, line.value**2 * rows, row_sum_product=-line.value * rows)
+    return None
+
+
+def _neutral(line: Assignment) -> WeightMoments | None:
+    """What a parameter that is kept most likely holds, where its values are not known."""
+    match line.role:
+        case Role.NORM_SCALE:
+            return WeightMoments(1.0, 1.0)
+        case Role.NORM_SHIFT | Role.BIAS | Role.RECURRENT_BIAS:
+            return WeightMoments(0.0, 0.0)
+    return None

@@ -1,0 +1,136 @@
+"""Where pieces of work run: here, in processes of this machine, on a Dask cluster or on Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar, get_args
+
+from gainstage.errors import GainstageError, InputError, MissingPackageError, UnknownNameError
+
+__all__ = ["Engine", "LostWorkerError", "run"]
+
+Engine = Literal["local", "dask", "ray"]
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class LostWorkerError(GainstageError, RuntimeError):
+    """A process that did the work died, and nobody does it in its place."""
+
+
+def run(
+    work: Callable[[P], R],
+    pieces: Sequence[P],
+    *,
+    engine: Engine = "local",
+    workers: int = 1,
+    address: str | None = None,
+) -> Iterator[R]:
+    """Do every piece of work and yield each result as soon as it is there, in any order.
+
+    Args:
+        work: a function that can be pickled (with cloudpickle, so a lambda will do), unless it runs here.
+        pieces: its arguments.
+        engine: ``local`` processes, or the workers of a ``dask`` or ``ray`` cluster.
+        workers: local processes, 1 for none besides this one; a cluster uses all it has.
+        address: of the cluster; None starts one here.
+
+    Raises:
+        MissingPackageError: the engine is not installed.
+        InputError: there is no cluster at the address, or the number of workers is not positive.
+        LostWorkerError: a worker died and took its piece with it.
+
+    >>> sorted(run(abs, [-3, 2]))
+    [2, 3]
+    """
+    if engine not in get_args(Engine):
+        raise UnknownNameError("engine", engine, get_args(Engine))
+    if workers < 1:
+        raise InputError(f"The number of workers is at least 1; received {workers}.")
+    if engine == "local" and address is not None:
+        raise InputError(
+            f"The address '{address}' was given for the engine 'local'. Give engine='dask' or 'ray' with it."
+        )
+    if engine == "local" and (workers == 1 or len(pieces) < 2):
+        yield from map(work, pieces)
+        return
+    joblib = _package("joblib", "Running trials in other processes", "joblib")
+    with _ENGINES[engine](joblib, address, workers) as (settings, at_once):
+        for start in range(0, len(pieces), at_once or len(pieces)):
+            some = pieces[start : start + (at_once or len(pieces))]
+            yield from _parallel(joblib, work, some, settings, whole=at_once is not None)
+
+
+def _parallel(
+    joblib: Any, work: Callable[[P], R], pieces: Sequence[P], settings: dict[str, Any], *, whole: bool
+) -> Iterator[R]:
+    lost = getattr(importlib.import_module("joblib.externals.loky.process_executor"), "BrokenProcessPool")  # noqa: B009
+    try:
+        parallel = joblib.Parallel(
+            return_as="list" if whole else "generator_unordered", batch_size=1, pre_dispatch="all", **settings
+        )
+        yield from parallel(joblib.delayed(work)(piece) for piece in pieces)
+    except lost as error:
+        raise LostWorkerError(f"A process was killed, most likely for want of memory: {error}") from error
+    except Exception as error:
+        if type(error).__name__ == "KilledWorker":
+            raise LostWorkerError(f"A worker of the cluster was lost again and again: {error}") from error
+        raise
+
+
+Given = tuple[dict[str, Any], int | None]
+"""What ``joblib.Parallel`` is given, and how many pieces it gets at once where it returns them all together."""
+
+
+@contextlib.contextmanager
+def _local(joblib: Any, _address: str | None, workers: int) -> Iterator[Given]:  # noqa: ARG001
+    """Processes, each with its share of the cores."""
+    yield {"n_jobs": workers, "backend": "loky"}, None
+
+
+@contextlib.contextmanager
+def _dask(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
+    """The workers of a Dask cluster; a piece whose worker dies goes to another one."""
+    distributed = _package("distributed", "The engine 'dask'", "'gainstage[dask]'")
+    try:
+        made = {"address": address} if address else {"n_workers": workers, "threads_per_worker": 1}
+        client = distributed.Client(**made, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"There is no Dask scheduler at '{address}': {error}") from error
+    with client, joblib.parallel_config(backend="dask", client=client):
+        yield {"n_jobs": -1}, None
+
+
+@contextlib.contextmanager
+def _ray(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
+    """The workers of a Ray cluster, through the backend that Ray registers with joblib."""
+    ray = _package("ray", "The engine 'ray'", "'gainstage[ray]'")
+    started = not ray.is_initialized()
+    if started:
+        try:
+            ray.init(**({"address": address} if address else {"num_cpus": workers}))
+        except ConnectionError as error:
+            raise InputError(f"There is no Ray cluster at '{address}': {error}") from error
+    importlib.import_module("ray.util.joblib").register_ray()
+    try:
+        with joblib.parallel_config(backend="ray"):
+            cores = int(ray.cluster_resources().get("CPU", 1))
+            yield {"n_jobs": cores}, cores  # Ray's backend returns results all together, so they come in rounds
+    finally:
+        if started:
+            ray.shutdown()
+
+
+_ENGINES: dict[str, Callable[[Any, str | None, int], contextlib.AbstractContextManager[Given]]] = {
+    "local": _local, "dask": _dask, "ray": _ray,
+}  # fmt: skip
+
+
+def _package(name: str, purpose: str, install: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as missing:
+        raise MissingPackageError(name, purpose, install) from missing

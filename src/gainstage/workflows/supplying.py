@@ -1,0 +1,73 @@
+"""Data of any kind as a dataset."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gainstage.data import Dataset, from_arrays, load
+from gainstage.errors import InputError
+
+__all__ = ["dataset_of"]
+
+_SOURCES = (
+    ("torch.utils.data", ("Dataset", "DataLoader"), "gainstage.backends.torch.datasets"),
+    ("tensorflow.data", ("Dataset",), "gainstage.backends.keras.datasets"),
+)
+"""Where the types of a framework's data live, and what reads them."""
+
+_VALUES = {"mse", "l1", "huber"}
+"""Losses whose targets are values also where they are whole numbers."""
+
+
+def dataset_of(data: Any, *, loss: Any = None, seed: int = 0) -> Dataset:
+    """What the user gave as a dataset.
+
+    Args:
+        data: a :class:`Dataset`; a name (``digits``, ``mnist``); a ``.npz`` file, taken as it is; arrays ``(x, y)`` or
+            ``(x, y, x_validation, y_validation)``, also under these names in a mapping; a PyTorch ``Dataset`` or
+            ``DataLoader``; a ``tf.data.Dataset``. Sources that know no validation part have a fifth held back.
+        loss: where it is one of values, whole numbers are no classes.
+        seed: of the shuffle.
+
+    Raises:
+        InputError: it is none of these, or its content cannot be used.
+    """
+    values = isinstance(loss, str) and loss in _VALUES
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, (str, Path)):
+        return load(data, seed=seed, standardise=not str(data).endswith(".npz"))
+    if (arrays := _from_framework(data)) is not None:
+        return from_arrays(*arrays, values=values, seed=seed, name=type(data).__name__)
+    if isinstance(data, Mapping):
+        unknown = set(data) - {"x", "y", "x_validation", "y_validation"}
+        if unknown or not {"x", "y"} <= set(data):
+            raise InputError(
+                f"Data by name are x, y, and if you like x_validation and y_validation; received {[*data]}."
+            )
+        return from_arrays(**{name: _array(part) for name, part in data.items()}, values=values, seed=seed)
+    if isinstance(data, (tuple, list)) and len(data) in (2, 4):
+        return from_arrays(*map(_array, data), values=values, seed=seed)
+    raise InputError(
+        f"Cannot train on a {type(data).__name__}. Give arrays (x, y), a name such as 'digits', a .npz file, a PyTorch "
+        "Dataset or DataLoader, or a tf.data.Dataset."
+    )
+
+
+def _from_framework(data: Any) -> tuple[Any, Any] | None:
+    for module, names, reader in _SOURCES:
+        home: Any = sys.modules.get(module) or getattr(sys.modules.get(module.split(".")[0]), "data", None)
+        kinds = tuple(kind for name in names if isinstance(kind := getattr(home, name, None), type))
+        if kinds and isinstance(data, kinds):
+            arrays: tuple[Any, Any] = importlib.import_module(reader).arrays_of(data)
+            return arrays
+    return None
+
+
+def _array(part: Any) -> Any:
+    """Tensors of any framework as arrays."""
+    return part.detach().cpu().numpy() if hasattr(part, "detach") else part
