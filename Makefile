@@ -2,6 +2,8 @@
 #
 #   make demo    the main job on real data: a network that does not train, why, the cure, before and after
 #   make test    the tests and every example in the docstrings
+#   make browser a Chromium for the tests of pages, from the distribution, where none is found
+#   make pictures   docs/images anew: the pictures that README.md shows
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
@@ -21,7 +23,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-keras check format bench zoo trainings clean
+.PHONY: help demo browser pictures test test-keras check format bench zoo trainings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -58,6 +60,13 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS) $(ARGS)
+
+# Without one the tests of pages in a browser are skipped, and say so; in CI they fail.
+browser:
+	@.ci/browser
+
+pictures: $(VENV)/.installed-test browser
+	$(BIN)/python docs/pictures.py $(ARGS)
 
 # Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
 test-keras: $(VENV)/.installed-keras

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gainstage.planning import Override
     from gainstage.records import Diagnosis, Finding, Plan, Profile, Severity
     from gainstage.report.json import dumps, load, loads, save
+    from gainstage.report.schema import schema
     from gainstage.rules import get as rule
     from gainstage.theory import gain, meanfield
     from gainstage.workflows import (
@@ -42,6 +43,7 @@ _HOMES = {
     "Override": "planning",
     **dict.fromkeys(("Diagnosis", "Finding", "Plan", "Profile", "Severity"), "records"),
     **dict.fromkeys(("dumps", "load", "loads", "save"), "report.json"),
+    "schema": "report.schema",
     "rule": "rules",
     **dict.fromkeys(("gain", "meanfield"), "theory"),
     "keras": "backends",
@@ -55,7 +57,7 @@ _RENAMED = {"rule": "get"}
 __all__ = [
     "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply",
     "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load", "loads", "meanfield",
-    "parameter_groups", "plan", "predict", "rule", "save", "trace",
+    "parameter_groups", "plan", "predict", "rule", "save", "schema", "trace",
 ]  # fmt: skip
 
 

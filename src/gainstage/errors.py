@@ -9,7 +9,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "UnknownNameError"]
+__all__ = [
+    "GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "UnknownNameError",
+    "UnstableGainWarning",
+]  # fmt: skip
 
 _SHOWN = 60
 """So many names of a table fit a message."""
@@ -53,3 +56,7 @@ class UnknownNameError(GainstageError, LookupError):
         place = f" Received for {where}." if where else ""
         super().__init__(f"Unknown {kind} '{name}'.{place} {advice}")
         self.kind, self.name, self.known = kind, name, known
+
+
+class UnstableGainWarning(UserWarning):
+    """A gain that is right, at a level that a deep plain net does not keep."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gainstage import rules, theory
+from gainstage import load, rules, theory
 from gainstage.cli.commands.check import FORMATS
 from gainstage.cli.commands.gain import CONVENTIONS
 from gainstage.records import Diagnosis, Fixed, Plan
@@ -197,11 +197,17 @@ def test_gains_are_those_of_theory(run, name):
     shown = json.loads(run("gain", name, "--json").out)
     assert shown["activation"] == name
     assert set(shown["gains"]) == set(CONVENTIONS)
-    assert shown["gains"]["second_moment"] == pytest.approx(theory.gain(name), rel=1e-12)
+    assert shown["gains"]["second_moment"] == pytest.approx(theory.level_gain(name), rel=1e-12)
     single = run("gain", name, "--convention", "second_moment").out
-    assert float(single) == pytest.approx(theory.gain(name), abs=5e-7 + 1e-12)
+    assert float(single) == pytest.approx(theory.level_gain(name), abs=5e-7 + 1e-12)
     text = run("gain", name).out
     assert text.startswith(name)
+    assert ("Not stable" in text) is not theory.stability(name).stable
+
+
+def test_gains_of_gated_units(run):
+    assert "1.676532" in run("gain", "swiglu").out
+    assert json.loads(run("gain", "geglu", "--json").out)["activation"] == "geglu"
 
 
 def test_gain_takes_settings_and_levels(run):
@@ -252,6 +258,10 @@ def test_the_demonstrations_are_told(run, tmp_path, deep, monkeypatch):
     assert "picture.svg" in result.out
     assert max(map(len, result.out.splitlines())) <= 80
     ElementTree.parse(tmp_path / "picture.svg")
+    assert "gainstage-demo.html" in result.out
+    page = (tmp_path / "gainstage-demo.html").read_text(encoding="utf-8")
+    assert deep[0].after.label in page
+    assert load(tmp_path / "gainstage-demo.html").changes == deep[0].fixed.changes
     told = json.loads(run("demo", "--json").out)
     assert told["kind"] == "deep_demo"
     assert told["record"]["after"]["evaluations"][-1]["accuracy"] == deep[0].after.final.accuracy
@@ -267,6 +277,7 @@ def test_the_classic_demonstration(run, tmp_path):
     before, after = (told[which]["profile"]["task"]["output"]["spread_within"] for which in ("diagnosis", "mended"))
     assert after < before / 2
     assert run("demo", "--network", "classic", "--data", "digits", "--steps", "5").code == 0
+    assert run("demo", "--html", "missing/page.html").code == 2
     assert (tmp_path / "gainstage-demo.svg").exists()
 
 

@@ -1,6 +1,7 @@
 """Records made by hand: a deep network that vanishes, its mended self, and names nobody should trust."""
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -10,12 +11,25 @@ import pytest
 
 from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, Use
 from gainstage.records import (
+    Answer,
+    Answers,
+    Arm,
     Assignment,
+    Band,
+    Bound,
     Change,
+    Check,
+    Claim,
+    Comparison,
+    Contrast,
     Diagnosis,
+    Evaluation,
+    Evidence,
+    Figure,
     Finding,
     Fixed,
     InputFacts,
+    Line,
     LossFacts,
     Moments,
     NodeProfile,
@@ -23,14 +37,18 @@ from gainstage.records import (
     OptimizerFacts,
     OutputFacts,
     ParameterProfile,
+    Picture,
     Plan,
     Profile,
+    RateLimit,
     Remedy,
     Severity,
     Source,
     Step,
     TargetFacts,
     Task,
+    TrainingCurve,
+    Trial,
     UnitStats,
     Unjudged,
 )
@@ -230,6 +248,74 @@ def plan() -> Plan:
         Assignment("head.weight", Role.HEAD, (1000, 64), "normal", spread=0.0375, reason="Logits at most 0.3.")
     )
     return Plan(tuple(items), 7, "auto", ("head.weight is tied to nothing.",))
+
+
+@pytest.fixture(scope="session")
+def answers() -> Answers:
+    """Two questions; claims with and without a picture, with and without intervals."""
+    figures = tuple(
+        Figure("gradient at layer 1 over layer 16", v, v / 1.2, v * 1.2, n=6, case=case)
+        for v, case in ((1.6e-13, "sigmoid, default"), (1.7e-4, "tanh, default"), (0.19, "tanh, Xavier"))
+    )
+    bounds = tuple(Bound(f.name, below=0.1, case=f.case) for f in figures)
+    checks = tuple(Check(b, b.outcome(f)) for b, f in zip(bounds, figures, strict=True))
+    x = tuple(float(i) for i in range(1, 17))
+    lines = tuple(Line(f.case, x, tuple(f.value ** ((16 - i) / 15) for i in x)) for f in figures)
+    picture = Picture(
+        "Gradient, as a share of that at the last hidden layer", "hidden layer", "gradient (rms)", lines, True
+    )
+    claim = Claim("1.1", "In deep networks gradients shrink layer by layer.", bounds, "Hochreiter 1991")
+    shrinks = Evidence(claim, figures, checks, "holds under conditions", "Does not hold for: tanh, Xavier.", picture)
+    exact = Figure("slope at zero", 0.25, 0.25, 0.25)
+    bound = Bound(exact.name, below=0.3)
+    slope = Evidence(
+        Claim("2.1", "A sigmoid's slope is at most 1/4.", (bound,), ""), (exact,), (Check(bound, "met"),), "holds"
+    )
+    one = Answer(1, "vanishing", "Vanishing gradients: what are they?", ("Factors below one.",) * 3, (shrinks,),
+        ("gainstage check mlp:64x128x10,act=sigmoid",), ("Hochreiter 1991",), "the digits", 0, True, 8.0)  # fmt: skip
+    two = Answer(2, "slope", "How steep is a sigmoid?", ("Not very.",), (slope,), ("gainstage gain sigmoid",), ())
+    return Answers((one, two))
+
+
+@pytest.fixture(scope="session")
+def comparison() -> Comparison:
+    """Three starts at two learning rates with three seeds: one good, one stuck, one that could not be run."""
+    steps, rates, seeds = tuple(range(0, 301, 50)), (0.01, 0.1), (0, 1, 2)
+    final = {"he_normal": 0.95, "default": 0.11}
+
+    def band(level: float) -> Band:
+        middle = tuple(0.1 + (level - 0.1) * s / (s + 40) for s in steps)
+        return Band(steps, middle, tuple(0.98 * m for m in middle), tuple(min(1.02 * m, 1.0) for m in middle))
+
+    def arm(scheme: str, rate: float) -> Arm:
+        if scheme not in final:
+            return Arm(scheme, "", rate, 3, 3)
+        level = final[scheme] * (1 if rate == 0.1 else 0.9)
+        score = Figure("accuracy", level, level - 0.01, level + 0.01, n=3)
+        trained, diverged = Figure("share", float(level > 0.5), 0.4, 1.0, n=3), Figure("share", 0.0, 0.0, 0.6, n=3)
+        return Arm(
+            scheme, "", rate, 3, 0, score, level, 0.2, 0.3, level, level, trained, diverged,
+            120.0 if level > 0.5 else None, 0.8, 0.01, 3.0, band(1 - level), band(level),
+        )  # fmt: skip
+
+    def trial(scheme: str, rate: float, seed: int) -> Trial:
+        if scheme not in final:
+            return Trial(scheme, rate, seed, error="ValueError: the model has no weights")
+        level = final[scheme]
+        looks = Evaluation(0, 2.3, 0.1), Evaluation(300, 1 - level, level)
+        outcome = "trained" if level > 0.5 else "stuck"
+        return Trial(scheme, rate, seed, "", outcome, TrainingCurve(scheme, (2.3, 1 - level), looks), seconds=0.5)
+
+    schemes = (*final, "orthogonal")
+    difference = Figure("difference", 0.84, 0.8, 0.88, n=3)
+    contrast = Contrast("he_normal", "default", difference, Figure("beats", 1.0, 0.8, 1.0, n=3), "he_normal")
+    return Comparison(
+        "12 × 128 sigmoid", "digits", "accuracy", schemes, ("",), rates, seeds, 300, 64, "Adam", "cross-entropy",
+        0.5, 2.3, 0.1, tuple(trial(*each) for each in itertools.product(schemes, rates, seeds)),
+        tuple(arm(s, 0.1) for s in schemes), tuple(arm(*each) for each in itertools.product(schemes, rates)),
+        (contrast,), (RateLimit("he_normal", "", 0.1, None, 0.01), RateLimit("default", "", None)),
+        ("Three seeds are few.",),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Claim, Diagnosis, Evidence, Line, Picture
+from gainstage.records import Answer, Answers, Claim, Diagnosis, Evaluation, Evidence, Line, Picture, TrainingCurve
 from gainstage.report.html import html_page, save_html
 from gainstage.report.json import load, loads
 
@@ -50,7 +50,7 @@ class Reader(HTMLParser):
         self.contents.setdefault(self.open[-1] if self.open else "", []).append(data)
 
 
-@pytest.fixture(params=["sick", "healthy", "fixed", "plan", "profile"])
+@pytest.fixture(params=["sick", "healthy", "fixed", "plan", "profile", "answers", "comparison"])
 def record(request, sick):
     return sick.profile if request.param == "profile" else request.getfixturevalue(request.param)
 
@@ -81,8 +81,8 @@ def test_the_policy_allows_exactly_what_is_there(record):
 
 def test_the_record_travels_along(record, tmp_path):
     save_html(tmp_path / "page.html", record)
-    assert load(tmp_path / "page.html") == record
-    assert loads(html_page(record), type(record)) == record
+    assert repr(load(tmp_path / "page.html")) == repr(record)  # NaN differs from itself
+    assert repr(loads(html_page(record), type(record))) == repr(record)
 
 
 def test_hostile_names_stay_text(hostile, distrusted):
@@ -111,6 +111,33 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path, plan):
     with pytest.raises(InputError, match="Cannot write"):
         save_html(tmp_path / "missing" / "plan.html", plan)
     assert [p.name for p in tmp_path.iterdir()] == ["plan.html"]
+
+
+@pytest.mark.parametrize("taken", ["directory", "read-only directory", "missing directory"])
+def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path, sick, taken, monkeypatch):
+    path = tmp_path / "page.html"
+    if taken == "directory":
+        path.mkdir()
+    elif taken == "missing directory":
+        path = tmp_path / "missing" / "page.html"
+    else:  # a root user may write anywhere, so the system call itself refuses
+        monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="Cannot write"):
+        sick.save_html(path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_record_saves_its_own_page(record, tmp_path):
+    record.save_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == html_page(record)
+
+
+def test_trainings_come_first(sick):
+    looks = (Evaluation(0, 2.3, 0.1), Evaluation(100, 0.4, 0.9))
+    page = html_page(sick, trainings=[TrainingCurve(n, (2.3, 0.4), looks, 2.3, 0.1) for n in ("default", "mended")])
+    assert page.index(">mended<") < page.index("The signal through depth")
+    assert "guessing" in page
 
 
 def test_bad_input():

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from transformers.activations import ACT2FN
 
 from gainstage.errors import InputError, UnknownNameError
-from gainstage.theory import Activation, activation, activations, gain, gaussian_moments, register
+from gainstage.theory import Activation, activation, activations, gaussian_moments, level_gain, register
 from gainstage.theory.activations import registry
 from gainstage.theory.activations.kinks import find_kinks
 
@@ -191,6 +191,85 @@ def test_names_of_transformers(name) -> None:
     np.testing.assert_allclose(activation(name)(X), theirs, rtol=1e-6, atol=5e-9)
 
 
+# ---- functions and layers of a framework -----------------------------------------------------------------------------
+
+
+def elementwise_functions() -> dict[str, object]:
+    """Everything in ``torch.nn.functional`` that makes of one tensor another of its shape, element by element."""
+    x = torch.tensor(X)
+    found = {}
+    for name in dir(F):
+        function = getattr(F, name)
+        if name.startswith("_") or name.endswith("_") or isinstance(function, type) or not callable(function):
+            continue
+        try:
+            torch.manual_seed(0)
+            y, again, part = function(x.clone()), function(x.clone()), function(x[:100].clone())
+        except Exception:  # needs more arguments, or is no function of a tensor
+            continue
+        if isinstance(y, torch.Tensor) and y.shape == x.shape and torch.equal(y, again) and torch.equal(y[:100], part):
+            found[name] = function
+    return found
+
+
+def test_every_elementwise_function_of_pytorch_is_in_the_table() -> None:
+    found = elementwise_functions()
+    assert len(found) > 20
+    for name, function in found.items():
+        if name in ("alpha_dropout", "feature_alpha_dropout"):  # the identity when not training
+            continue
+        mine = activation(function)
+        assert mine.name in activations(), name
+        np.testing.assert_allclose(mine(X), function(torch.tensor(X)).numpy(), rtol=1e-6, atol=5e-9)
+        assert level_gain(function) == pytest.approx(level_gain(mine.name), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "label"),
+    [
+        (F.gelu, "gelu"), (torch.tanh, "tanh"), (torch.nn.SiLU(), "silu"), (torch.nn.Mish, "mish"),
+        (torch.nn.LeakyReLU(0.2), "leaky_relu(negative_slope=0.2)"), (torch.nn.ELU(0.5), "elu(alpha=0.5)"),
+        (torch.nn.Threshold(0.5, 0.1), "threshold(threshold=0.5, value=0.1)"), (torch.nn.RReLU(), "rrelu"),
+        (torch.nn.Hardtanh(-2.0, 1.0), "hardtanh(min_val=-2)"), (torch.nn.PReLU(), "prelu"), (torch.sin, "sin"),
+    ],
+)  # fmt: skip
+def test_functions_and_layers_of_pytorch_are_found_in_the_table(theirs, label) -> None:
+    assert activation(theirs).label == label
+
+
+def test_layers_of_pytorch_that_the_table_does_not_hold_are_taken_as_they_are() -> None:
+    assert activation(torch.nn.GELU(approximate="tanh")).name == "GELU"
+    assert level_gain(torch.nn.GELU(approximate="tanh")) == pytest.approx(level_gain("gelu_tanh"), rel=1e-10)
+    mine = lambda x: torch.relu(x) * torch.relu(x)  # noqa: E731
+    assert level_gain(mine) == pytest.approx(level_gain("relu_squared"), rel=1e-12)
+    assert level_gain(mine, "backward") == pytest.approx(level_gain("relu_squared", "backward"), rel=1e-10)
+    sequence = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.ReLU())
+    both = lambda x: np.maximum(np.tanh(x), 0)  # noqa: E731
+    assert level_gain(sequence, "centred") == pytest.approx(level_gain(both, "centred"), rel=1e-12)
+    learned = torch.nn.PReLU()
+    torch.nn.init.constant_(learned.weight, 0.7)
+    assert level_gain(learned) == pytest.approx(level_gain(activation("prelu", slope=0.7)), rel=1e-7)
+    assert learned.weight.dtype == torch.float32  # the user's own layer is left alone
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        (torch.nn.Softmax(-1), "not elementwise"),
+        (torch.nn.Threshold, "needs arguments"),
+        (torch.nn.Linear(4, 4), "raised RuntimeError"),
+        (torch.nn.Dropout(0.5).train, "raised"),
+        (F.dropout, "not deterministic|not elementwise"),
+        (torch.log, "NaN"),
+        (lambda x: torch.relu(x.float()), "float32"),
+        (lambda x: x.no_such_method(), "AttributeError"),
+    ],
+)
+def test_what_is_no_activation_of_pytorch_is_refused(theirs, words) -> None:
+    with pytest.raises(InputError, match=words):
+        activation(theirs)
+
+
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -207,7 +286,7 @@ def test_a_new_activation_needs_one_registration(monkeypatch) -> None:
 
     assert "bent_identity" in activations()
     assert activation("Bent", bend=2.0).label == "bent_identity(bend=2)"
-    assert gain("bent") < gain("linear")
+    assert level_gain("bent") < level_gain("linear")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import integrate
 
-from gainstage.errors import InputError, UnknownNameError
+from gainstage.errors import InputError, UnknownNameError, UnstableGainWarning
 from gainstage.theory import (
     GaussianMoments,
     activation,
@@ -20,10 +20,12 @@ from gainstage.theory import (
     gated_gain,
     gaussian_moments,
     layer_norm_growth,
+    level_gain,
     stability,
 )
 
 LEVELS = (1e-4, 0.1, 0.7, 3.0)
+pytestmark = pytest.mark.filterwarnings("ignore::gainstage.errors.UnstableGainWarning")
 
 
 def test_gold(gold) -> None:
@@ -143,7 +145,7 @@ def test_homogeneous_gains_do_not_depend_on_the_level(act) -> None:
         (lambda: batch_norm_growth("gelu"), 1.318845),
         (lambda: batch_norm_growth("linear"), 1.0),
         (lambda: layer_norm_growth("relu"), 1.0),
-        (lambda: gated_gain("silu"), gain("silu")),
+        (lambda: gated_gain("silu"), level_gain("silu")),
         (lambda: finite_width_kappa("relu"), 5.0),
         (lambda: finite_width_kappa("linear"), 2.0),
         (lambda: finite_width_kappa("relu", 0.01), 5.0),
@@ -166,6 +168,73 @@ def test_which_gains_are_unstable(name, slope, stable) -> None:
     assert found.slope == pytest.approx(slope, abs=6e-4)
     assert found.stable is stable
     assert found.depth == (math.inf if slope == 1 else pytest.approx(1 / abs(math.log(found.slope))))
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_unstable_gain_comes_with_a_warning(act) -> None:
+    """By second moment and centred, as the slopes of the two maps say; whoever wants the figure alone has it."""
+    moments = gaussian_moments(act)
+    for convention, slope in (("second_moment", moments.slope), ("centred", moments.slope_centred)):
+        if slope > 1 + 1e-9:
+            with pytest.warns(UnstableGainWarning, match=f"'{act.label}' keeps level 1 .* {slope:.4g} a layer"):
+                warned = gain(act, convention)
+        else:
+            warned = gain(act, convention)
+        assert warned == level_gain(act, convention)
+    unstable = {name for name in ("gelu", "silu", "mish", "hardswish", "relu_squared") if not stability(name).stable}
+    assert len(unstable) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "gate"),
+    [("glu", "sigmoid"), ("SwiGLU", "silu"), ("geglu", "gelu"), ("reglu", "relu"), ("bilinear", "linear")],
+)
+@pytest.mark.parametrize("level", [1.0, 0.4])
+def test_gated_units_agree_with_monte_carlo(name, gate, level) -> None:
+    rng = np.random.default_rng(4)
+    act = activation(gate)
+    a, b = math.sqrt(level) * rng.standard_normal((2, 200_000))
+    out = a * act(b)
+    for found, sample in (
+        (level / gain(name, q=level) ** 2, out**2),
+        (level / gain(name, "centred", q=level) ** 2, out**2),
+        (1 / gain(name, "backward", q=level) ** 2, act(b) ** 2 + a**2 * act.derivative(b) ** 2),
+    ):
+        assert abs(sample.mean() - found) <= 5 * sample.std() / math.sqrt(sample.size)
+    assert gain(name) == pytest.approx(gated_gain(gate))
+
+
+def test_gated_units_of_pytorch() -> None:
+    assert gain(torch.nn.GLU()) == gain(torch.nn.functional.glu) == gain("glu")
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "gelu", "linear"])
+@pytest.mark.parametrize("batch", [8, 16, 64])
+def test_batch_norm_growth_of_small_batches(name, batch) -> None:
+    """A deep batch-normalised net of 256 units, six draws: the mean growth per layer within four standard errors."""
+    act, depth, units = activation(name), 16, 256
+    functions = {"relu": torch.relu, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu, "linear": lambda x: x}
+    growths = []
+    for seed in range(6):
+        generator = torch.manual_seed(seed)
+        h = torch.randn(batch, units, dtype=torch.float64, generator=generator).requires_grad_()
+        kept = []
+        for _ in range(depth):
+            x = (h - h.mean(0)) / h.var(0, unbiased=False).sqrt()
+            weight = torch.randn(units, units, dtype=torch.float64, generator=generator) / math.sqrt(units)
+            h = functions[name](x) @ weight
+            h.retain_grad()
+            kept.append(h)
+        h.backward(torch.randn(h.shape, dtype=torch.float64, generator=generator))
+        one, other = (float((layer.grad**2).mean()) for layer in (kept[2], kept[-3]))
+        growths.append(math.log(one / other) / (depth - 5))
+    error = np.std(growths, ddof=1) / math.sqrt(len(growths))
+    # Units count as 1/units: of the growth a percent.
+    assert abs(np.mean(growths) - math.log(batch_norm_growth(act, batch))) <= 4 * error + 0.012
+
+
+def test_batch_norm_growth_tends_to_that_of_large_batches(act) -> None:
+    assert batch_norm_growth(act, 1e6) == pytest.approx(batch_norm_growth(act), rel=0.01)
 
 
 def test_gated_chi() -> None:
@@ -210,6 +279,8 @@ def test_moments_at_high_levels(level) -> None:
     [
         (lambda: gain("gelo"), UnknownNameError, "Did you mean 'gelu'"),
         (lambda: gain("gelu", "centered"), UnknownNameError, "Did you mean 'centred'"),
+        (lambda: gain("swiglu", "pytorch"), InputError, "calculate_gain has no 'swiglu'"),
+        (lambda: gain("swiglu", q=0), InputError, "above 0"),
         (lambda: gain("gelu", "pytorch"), InputError, "calculate_gain has no 'gelu'"),
         (lambda: gain("tanh", "pytorch", q=0.5), InputError, "level 1"),
         (lambda: gain(np.tanh, "pytorch"), InputError, "calculate_gain has no 'tanh'"),
@@ -223,6 +294,8 @@ def test_moments_at_high_levels(level) -> None:
         (lambda: gain(np.round, "backward"), InputError, "derivative is zero"),
         (lambda: stability("gelu", q=0), InputError, "above 0"),
         (lambda: batch_norm_growth(np.ones_like), InputError, "constant"),
+        (lambda: batch_norm_growth("relu", 3), InputError, "4 examples"),
+        (lambda: batch_norm_growth("relu", math.nan), InputError, "4 examples"),
         (lambda: gated_chi(3.0), InputError, "received 3.0"),
     ],
 )

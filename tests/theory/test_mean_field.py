@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.theory import (
@@ -14,8 +15,8 @@ from gainstage.theory import (
     correlation_map,
     critical_line,
     critical_point,
-    gain,
     gaussian_moments,
+    level_gain,
     meanfield,
     stability,
     variance_map,
@@ -153,7 +154,7 @@ def test_tanh_of_the_literature(squared, q_star, chi, xi, c_star) -> None:
 @pytest.mark.parametrize(("scale", "sigma_b"), [(0.7, 0.3), (1.6, 0.0)])
 def test_fixed_points_are_where_the_maps_settle(act, scale, sigma_b) -> None:
     """The maps iterated from level 1 come to the record's fixed points, or run away where it says so."""
-    sigma_w = scale * gain(act)
+    sigma_w = scale * level_gain(act)
     found = meanfield(act, sigma_w, sigma_b)
     q = 1.0
     for _ in range(100):
@@ -195,7 +196,7 @@ def test_slopes_are_those_of_the_maps() -> None:
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "linear", "prelu"])
 def test_homogeneous_nets_are_critical_on_a_point(name) -> None:
-    edge = gain(name)
+    edge = level_gain(name)
     critical = meanfield(name, edge)
     assert (critical.regime, critical.q_star, critical.xi_c) == ("critical", 1.0, math.inf)
     assert meanfield(name, 0.9 * edge).regime == "ordered"
@@ -210,16 +211,58 @@ def test_homogeneous_nets_are_critical_on_a_point(name) -> None:
 @pytest.mark.parametrize("name", ["gelu", "silu", "mish", "hardswish"])
 def test_unit_gain_of_unstable_functions_runs_away(name) -> None:
     """A hair above the gain that keeps level 1 there is no level at all; a hair below, the signal dies."""
-    assert meanfield(name, 1.01 * gain(name)).regime == "divergent"
-    assert meanfield(name, 0.99 * gain(name)).q_star < 0.7
+    assert meanfield(name, 1.01 * level_gain(name)).regime == "divergent"
+    assert meanfield(name, 0.99 * level_gain(name)).q_star < 0.7
     assert not stability(name).stable
 
 
 def test_the_runaway_of_a_deep_gelu_net() -> None:
     q = 2.35
     for _ in range(30):
-        q = variance_map("gelu", q, gain("gelu"))
+        q = variance_map("gelu", q, level_gain("gelu"))
     assert q == pytest.approx(189, abs=1)
+
+
+# ---- dropout ---------------------------------------------------------------------------------------------------------
+
+
+def test_dropout_of_a_layer_of_pytorch() -> None:
+    """Levels, products of two inputs and gradients, through ``nn.Dropout`` and one wide layer."""
+    q, c, rate, sigma_w, sigma_b, units = 1.3, 0.6, 0.3, 1.2, 0.4, 20_000
+    found = meanfield("tanh", sigma_w, sigma_b, dropout=rate)
+    one, other = np.random.default_rng(0).standard_normal((2, units))
+    pair = torch.tensor(math.sqrt(q) * np.stack((one, c * one + math.sqrt(1 - c * c) * other)), requires_grad=True)
+    torch.manual_seed(0)
+    passed = torch.nn.Dropout(rate)(torch.tanh(pair))
+    moments = gaussian_moments("tanh", q)
+    for sample, expected in (
+        ((passed[0] ** 2).detach().numpy(), moments.second_moment / (1 - rate)),
+        ((passed[0] * passed[1]).detach().numpy(), correlated_moments("tanh", q, c)[0]),
+    ):
+        assert abs(sample.mean() - expected) <= 5 * sample.std() / math.sqrt(units)
+    (back,) = torch.autograd.grad(passed, pair, torch.randn(pair.shape, dtype=torch.float64))
+    sample = (back[0] ** 2).numpy()
+    expected = moments.derivative_second_moment / (1 - rate)
+    assert abs(sample.mean() - expected) <= 5 * sample.std() / math.sqrt(units)
+    # And the fixed point is that of these maps.
+    own = gaussian_moments("tanh", found.q_star)
+    assert sigma_w**2 * own.second_moment / (1 - rate) + sigma_b**2 == pytest.approx(found.q_star, rel=1e-9)
+    assert found.chi_1 == pytest.approx(sigma_w**2 * own.derivative_second_moment / (1 - rate), rel=1e-9)
+    product = correlated_moments("tanh", found.q_star, found.c_star)
+    assert (sigma_w**2 * product[0] + sigma_b**2) / found.q_star == pytest.approx(found.c_star, abs=1e-7)
+    assert found.xi_c == pytest.approx(-1 / math.log(sigma_w**2 * product[1]), rel=1e-5)
+
+
+def test_dropout_leaves_no_critical_point() -> None:
+    plain, dropped = meanfield("relu", math.sqrt(2)), meanfield("relu", math.sqrt(2 * 0.9), dropout=0.1)
+    assert plain.c_star == 1
+    assert math.isinf(plain.trainable_depth)
+    assert dropped.chi_1 == pytest.approx(1)
+    assert dropped.c_star < 1
+    assert dropped.trainable_depth == 6 * dropped.xi_c < 100
+    depths = [meanfield("tanh", 1.3, 0.2, dropout=rate).trainable_depth for rate in (0.0, 0.01, 0.1, 0.5)]
+    assert depths == sorted(depths, reverse=True)
+    assert meanfield("relu", 3.0, dropout=0.2).trainable_depth is None
 
 
 # ---- the critical line -----------------------------------------------------------------------------------------------
@@ -270,6 +313,8 @@ def test_unstable_critical_points_are_marked() -> None:
         (lambda: meanfield("tanh", -1.0), InputError, "sigma_w"),
         (lambda: meanfield("tanh", math.nan), InputError, "sigma_w"),
         (lambda: meanfield("tanh", 1.0, -0.1), InputError, "sigma_b"),
+        (lambda: meanfield("tanh", 1.0, dropout=1.0), InputError, "dropout rate"),
+        (lambda: meanfield("tanh", 1.0, dropout=-0.1), InputError, "dropout rate"),
         (lambda: meanfield("tanh", 1.0, math.inf), InputError, "sigma_b"),
         (lambda: meanfield("tahn", 1.0), UnknownNameError, "Did you mean 'tanh'"),
         (lambda: meanfield(lambda x: np.exp(x * x), 1.0), InputError, "infinite moments"),

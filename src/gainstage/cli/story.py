@@ -20,8 +20,8 @@ _TITLES = {"torch": "PyTorch", "keras": "Keras"}
 ACCURACY, LOSS = "validation accuracy", "validation loss"
 
 
-def tell(console: Console, demo: DeepDemo | ClassicDemo, saved_as: str) -> None:
-    """Print a demonstration, with the place of its picture."""
+def tell(console: Console, demo: DeepDemo | ClassicDemo, saved_as: str, report: str = "") -> None:
+    """Print a demonstration, with the places of its picture and of its page."""
     if isinstance(demo, DeepDemo):
         _tell_deep(console, demo)
     else:
@@ -29,6 +29,8 @@ def tell(console: Console, demo: DeepDemo | ClassicDemo, saved_as: str) -> None:
     page = _page(console)
     page.blank()
     page.field("picture", saved_as)
+    if report:
+        page.field("report", f"{report}: what is wrong, pictures, every layer; opens in any browser, offline")
     page.field("your own", "gainstage check yourpackage.nets:build --input 3,32,32")
     page.print_to(console)
 

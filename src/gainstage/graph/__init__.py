@@ -3,9 +3,11 @@
 from gainstage.graph.fusion import fuse
 from gainstage.graph.kernel import KernelShape
 from gainstage.graph.operation import Operation, Role
+from gainstage.graph.packed import unpacked
 from gainstage.graph.residual import Residual, residuals, stream_lengths
 from gainstage.graph.roles import assign_roles
 from gainstage.graph.signal import Layout, Node, Parameter, SignalGraph, Slot, Stage, Use
+from gainstage.graph.sums import terms
 from gainstage.graph.walk import (
     ancestors,
     depths,
@@ -17,6 +19,6 @@ from gainstage.graph.walk import (
 
 __all__ = [
     "KernelShape", "Layout", "Node", "Operation", "Parameter", "Residual", "Role", "SignalGraph", "Slot", "Stage",
-    "Use",    "ancestors", "assign_roles", "depths", "fewest_weights", "fuse", "nearest_after", "nearest_before",
-    "nearest_common_ancestor", "residuals", "stream_lengths",
+    "Use", "ancestors", "assign_roles", "depths", "fewest_weights", "fuse", "nearest_after", "nearest_before",
+    "nearest_common_ancestor", "residuals", "stream_lengths", "terms", "unpacked",
 ]  # fmt: skip

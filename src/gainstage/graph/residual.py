@@ -8,9 +8,11 @@ embeddings, position adds and masks, whose operands share an ancestor through eq
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 
 from gainstage.graph.operation import Operation
+from gainstage.graph.recurrence import recurrences
 from gainstage.graph.signal import Node, SignalGraph
 from gainstage.graph.walk import ancestors, fewest_weights, nearest_before
 
@@ -54,15 +56,16 @@ _CARRY = frozenset(
 
 
 _GATED = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.SCALE})
-_TRIES = 8  # common ancestors looked at behind a gate: the gate's own few operations, and then where it forks
+_SUMMED = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.ADD})
 
 
 def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
     """All residual adds, in order of execution."""
     sets = ancestors(graph)
+    over_time = {index for loop in recurrences(graph) for index in loop.sums}
     found: dict[int, Residual] = {}
     for node in graph.nodes:
-        if node.operation is not Operation.ADD or node.stage != "model":
+        if node.operation is not Operation.ADD or node.stage != "model" or node.index in over_time:
             continue
         parted = _parted(graph, sets, node)
         if parted is None:
@@ -70,6 +73,8 @@ def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
         fork, skip, branch = parted
         if prod(graph.nodes[skip].shape) < prod(node.shape):
             continue  # what is broadcast (a mask, a position, a context) is not a stream
+        if nearest_before(graph, skip, _reduces, through=_SUMMED):
+            continue  # nor is a running total (a flow's log-determinant)
         ends = nearest_before(graph, branch, lambda n: n.operation.weighted, through=_BACK)
         before = nearest_before(graph, skip, lambda n: n.index in found, through=_CARRY)
         stream = found[before[-1]].stream if before else fork
@@ -78,26 +83,46 @@ def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
 
 
 def _parted(graph: SignalGraph, sets: tuple[int, ...], add: Node) -> tuple[int, int, int] | None:
-    """Fork, skip and branch of a sum; None where both operands are equally far from where they part."""
+    """Fork, skip and branch of a sum; None where both operands are equally far from where they part.
+
+    What a gate multiplies is looked at in its place, for the gate has ancestors of its own.
+    """
     operands = add.inputs[:2] if add.name == "lerp" else add.inputs
     if len(operands) != 2:
         return None
     first, second = operands
-    common = sets[first] & sets[second]
-    gated = any(nearest_before(graph, o, _multiplies, through=_GATED) for o in operands)
-    for _ in range(_TRIES if gated else 1):
-        if not common:
-            return None
-        fork = common.bit_length() - 1
-        weights = fewest_weights(graph, fork, first), fewest_weights(graph, fork, second)
+    factors = _factors(graph, first), _factors(graph, second)
+    modulated = factors != ((first,), (second,)) and _share_weights(graph, first, second)
+    for one, other in product(*factors):
+        if not sets[one] & sets[other]:
+            continue
+        fork = (sets[one] & sets[other]).bit_length() - 1
+        weights = fewest_weights(graph, fork, one), fewest_weights(graph, fork, other)
+        if modulated and min(weights):  # scale and shift out of one layer (FiLM): nothing is carried past it
+            continue
         if graph.nodes[fork].from_input and weights[0] != weights[1]:
             return (fork, first, second) if weights[0] < weights[1] else (fork, second, first)
-        common ^= 1 << fork
     return None
+
+
+def _share_weights(graph: SignalGraph, first: int, second: int) -> bool:
+    """Whether one layer takes part in both operands, with no other one behind it."""
+    last = (set(nearest_before(graph, i, lambda n: n.operation.weighted, through=_BACK)) for i in (first, second))
+    return not set.isdisjoint(*last)
+
+
+def _factors(graph: SignalGraph, operand: int) -> tuple[int, ...]:
+    """The factors of a product of signals, or the signal itself."""
+    products = nearest_before(graph, operand, _multiplies, through=_GATED)
+    return tuple(i for index in products for i in graph.nodes[index].inputs) or (operand,)
 
 
 def _multiplies(node: Node) -> bool:
     return node.operation is Operation.MULTIPLY
+
+
+def _reduces(node: Node) -> bool:
+    return node.operation is Operation.REDUCTION and node.part_of is None
 
 
 def stream_lengths(adds: tuple[Residual, ...]) -> dict[int, int]:

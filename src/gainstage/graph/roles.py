@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gainstage.graph.operation import Operation, Role
+from gainstage.graph.recurrence import recurrences
 from gainstage.graph.residual import residuals
 from gainstage.graph.signal import Node, SignalGraph
 from gainstage.graph.walk import nearest_after, nearest_before
@@ -38,7 +39,7 @@ _STRICTEST = (
 _QUIET = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.DROPOUT, Operation.MASK})
 _SHAPING = _QUIET | {Operation.POOLING, Operation.RESAMPLE, Operation.REDUCTION}
 _CARRIED = frozenset({Operation.RESHAPE, Operation.DROPOUT})
-_OPENING = frozenset({"sigmoid", "hardsigmoid"})
+_OPENING = frozenset({"sigmoid", "hardsigmoid", "softmax"})
 _TO_OUTPUT = _SHAPING | {Operation.SOFTMAX, Operation.ACTIVATION}
 _PROJECTED = _QUIET | {Operation.NORMALIZATION, Operation.ADD, Operation.MULTIPLY, Operation.CONCATENATION}
 
@@ -104,11 +105,15 @@ def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
                 roles[node.index] = Role.GATE
             if _before_norm(graph, node):
                 roles[node.index] = Role.BEFORE_NORM
-    for add in residuals(graph):
+    adds = residuals(graph)
+    for add in adds:
         for end in add.ends:
             if end in mixing and roles[end] not in (Role.BEFORE_NORM, Role.GATE):
                 roles[end] = Role.BRANCH_END
-    found = _attention_roles(graph) | dict.fromkeys(_heads(graph), Role.HEAD)
+    heads = _heads(graph, frozenset(add.add for add in adds))
+    found = _attention_roles(graph) | dict.fromkeys(heads, Role.HEAD)
+    for loop in recurrences(graph):
+        found |= dict.fromkeys(loop.inputs, Role.RECURRENT_INPUT) | dict.fromkeys(loop.states, Role.RECURRENT)
     return roles | {index: role for index, role in found.items() if index in mixing}
 
 
@@ -127,11 +132,11 @@ def _before_norm(graph: SignalGraph, node: Node) -> bool:
 
 
 def _is_gate(graph: SignalGraph, node: Node) -> bool:
-    """Whether the output, through an activation, multiplies another signal.
+    """Whether the output, through an activation or a softmax, multiplies another signal.
 
     Where that one comes out of an activation too, the gate is the one that opens and closes.
     """
-    for index in nearest_after(graph, node.index, _is(Operation.ACTIVATION), through=_QUIET):
+    for index in nearest_after(graph, node.index, _opens, through=_QUIET):
         for product in nearest_after(graph, index, _is(Operation.MULTIPLY), through=_CARRIED):
             sides = (
                 nearest_before(graph, i, _is(Operation.ACTIVATION), through=_CARRIED)
@@ -140,6 +145,10 @@ def _is_gate(graph: SignalGraph, node: Node) -> bool:
             if not all(sides) or graph.nodes[index].function in _OPENING:
                 return True
     return False
+
+
+def _opens(node: Node) -> bool:
+    return node.operation in {Operation.ACTIVATION, Operation.SOFTMAX}
 
 
 def _attention_roles(graph: SignalGraph) -> dict[int, Role]:
@@ -170,8 +179,15 @@ def _name_projections(graph: SignalGraph, roles: dict[int, Role], operands: tupl
             roles[index] = Role.PACKED_ATTENTION if shared else role
 
 
-def _heads(graph: SignalGraph) -> tuple[int, ...]:
-    """The weighted nodes from which nothing but shaping and a last activation leads to what the loss sees."""
+def _heads(graph: SignalGraph, streams: frozenset[int]) -> tuple[int, ...]:
+    """The weighted nodes from which nothing but shaping, a last activation or a sum leads to what the loss sees.
+
+    A residual add is no such sum: what it adds to is a stream.
+    """
     if not graph.outputs:
         return ()
-    return nearest_before(graph, graph.outputs[0], lambda n: n.operation.weighted, through=_TO_OUTPUT)
+
+    def passable(node: Node) -> bool:
+        return node.operation in _TO_OUTPUT or (node.operation is Operation.ADD and node.index not in streams)
+
+    return nearest_before(graph, graph.outputs[0], lambda n: n.operation.weighted, through=passable)

@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, SignalGraph
 
-__all__ = ["ancestors", "depths", "fewest_weights", "nearest_before", "nearest_common_ancestor", "nearest_after"]
+__all__ = [
+    "Through", "ancestors", "depths", "fewest_weights", "nearest_after", "nearest_before", "nearest_common_ancestor",
+]  # fmt: skip
+
+Through = Iterable[Operation] | Callable[[Node], bool]
+"""Which nodes a walk may pass: those of some operations, or those that a predicate names."""
 
 
 def depths(graph: SignalGraph) -> tuple[int, ...]:
@@ -47,16 +52,16 @@ def fewest_weights(graph: SignalGraph, start: int, end: int) -> int:
 
 
 def nearest_before(
-    graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Iterable[Operation]
+    graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Through
 ) -> tuple[int, ...]:
-    """The first wanted nodes met on every way back from ``start`` (itself included) through the given operations."""
+    """The first wanted nodes met on every way back from ``start`` (itself included) through passable ones."""
     return _nearest(graph, [start], wanted, through, lambda node: node.inputs)
 
 
 def nearest_after(
-    graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Iterable[Operation]
+    graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Through
 ) -> tuple[int, ...]:
-    """The first wanted nodes met on every way forward from ``start`` (itself excluded) through the given operations."""
+    """The first wanted nodes met on every way forward from ``start`` (itself excluded) through passable ones."""
     return _nearest(graph, graph.consumers[start], wanted, through, lambda node: graph.consumers[node.index])
 
 
@@ -64,11 +69,12 @@ def _nearest(
     graph: SignalGraph,
     starts: Iterable[int],
     wanted: Callable[[Node], bool],
-    through: Iterable[Operation],
+    through: Through,
     onward: Callable[[Node], Iterable[int]],
 ) -> tuple[int, ...]:
     """The first wanted nodes on every way from ``starts``; a way ends where an operation is not passable."""
-    passable = frozenset(through)
+    operations = frozenset() if callable(through) else frozenset(through)
+    passable = through if callable(through) else lambda node: node.operation in operations
     found: set[int] = set()
     seen: set[int] = set()
     pending = list(starts)
@@ -80,6 +86,6 @@ def _nearest(
         node = graph.nodes[index]
         if wanted(node):
             found.add(index)
-        elif node.operation in passable:
+        elif passable(node):
             pending += onward(node)
     return tuple(sorted(found))

@@ -17,7 +17,7 @@ from gainstage.lessons.question import Measured, Question, Setting, Study
 from gainstage.planning import Override
 from gainstage.records import Bound, Claim, Figure, Line, Picture
 from gainstage.statistics import exact, factor, mean
-from gainstage.theory import activation, gain, gaussian_moments
+from gainstage.theory import activation, gaussian_moments, level_gain
 from gainstage.workflows import initialize
 
 __all__ = ["QUESTION", "SATURATION", "TABLE", "derivatives", "layer_factors", "saturation", "softmax"]
@@ -84,7 +84,7 @@ def _in_table(name: str) -> bool:
     if name in ("rrelu", "linear", "swish", "identity"):
         return name == "identity"
     try:
-        gain(name)
+        level_gain(name)
     except (InputError, LookupError):
         return False
     return True
@@ -105,7 +105,7 @@ def layer_factors(setting: Setting, names: tuple[str, ...] = TABLE) -> Measured:
     noise = gaussian(features=WIDTH, examples=512, separation=0.0, seed=setting.seed)
     figures = []
     for name in names:
-        own = gain(name)
+        own = level_gain(name)
         predicted = own * math.sqrt(gaussian_moments(name).derivative_second_moment)
         found = []
         for seed in setting.seeds(6, 3):

@@ -11,9 +11,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals, stream_lengths
-from gainstage.planning.assign import constant, drawn, neutral
-from gainstage.planning.branches import switches
+from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, terms
+from gainstage.planning.assign import constant, drawn, kept, neutral
+from gainstage.planning.branches import Budget, budgets, couplings, switches
 from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.planning.levels import Levels
@@ -27,7 +27,10 @@ LOGIT_SPREAD = 0.3
 BranchStart = Literal["scaled", "zero"]
 
 _SILENT = "zero: its residual branch starts silent, so that the block hands its input on"
-_QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.SCALE, Operation.OFFSET})
+_IDENTITY = "zero: it scales and shifts what skips it (an affine coupling), so that the block hands its input on"
+_FREQUENCIES = (
+    "left as the model made it: what it reads is the input and what reads it is periodic, so it sets frequencies"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,20 @@ class Automatic:
     Args:
         graph: the model.
         levels: the level at every place.
-        branches: for the last weights (and normalisations) of residual branches, how many branches share their stream.
+        budgets: for the last weights (and normalisations) of residual branches, their share of their stream's level.
+        terms: for weights whose outputs are added at once, how many share the level of the sum.
         adapters: paths of the weights that end an adapter.
         claims: paths of the parameters that silence a residual branch at the start.
+        couplings: paths of the weights that scale and shift what skips them.
     """
 
     graph: SignalGraph
     levels: Levels
-    branches: Mapping[int, int]
+    budgets: Mapping[int, Budget]
+    terms: Mapping[int, int]
     adapters: frozenset[str]
     claims: frozenset[str] = frozenset()
+    couplings: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, graph: SignalGraph, settable: Container[str], branch_start: BranchStart = "scaled") -> Automatic:
@@ -59,7 +66,7 @@ class Automatic:
         """
         silent = switches(graph) if branch_start == "zero" else frozenset()
         levels = Levels.of(graph, survey(graph, settable))
-        return cls(graph, levels, _branch_ends(graph), adapter_ends(graph), silent)
+        return cls(graph, levels, budgets(graph), terms(graph), adapter_ends(graph), silent, couplings(graph))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -72,10 +79,13 @@ class Automatic:
             if parameter.role.is_kernel:
                 return drawn(parameter, "zeros", _SILENT)
             return constant(parameter, "zero", _SILENT)
+        if self._sets_frequencies(parameter):
+            return kept(parameter, _FREQUENCIES)
+        if parameter.path in self.couplings and parameter.role.is_kernel:
+            return drawn(parameter, "zeros", _IDENTITY)
         match parameter.role:
-            case Role.NORM_SCALE if (share := self._share(parameter)) > 1:
-                reason = f"1/√{share}: it ends one of {share} residual branches that share their stream's budget"
-                return constant(parameter, "constant", reason, value=1 / math.sqrt(share))
+            case Role.NORM_SCALE if (budget := self._budget(parameter)).level < 1:
+                return constant(parameter, "constant", f"√level: {budget.reason}", value=math.sqrt(budget.level))
             case Role.BIAS if (centred := self._centring(parameter)) is not None:
                 return centred
             case Role.EMBEDDING:
@@ -104,27 +114,37 @@ class Automatic:
 
     def _target(self, parameter: Parameter, node: Node) -> _Target:
         arrival = self.levels.arriving(node.index)
-        share = self.branches.get(node.index, 1)
+        count = self.terms.get(node.index, 1)
         orthogonal = False
         match parameter.role:
             case Role.HEAD:
                 level, why = LOGIT_SPREAD**2, f"outputs of spread {LOGIT_SPREAD:g}, so that the loss starts at chance"
             case Role.BRANCH_END:
-                level, why = 1 / share, f"level 1/{share}: one of {share} residual branches of its stream"
+                budget = self.budgets.get(node.index, Budget())
+                level, why = budget.level, budget.reason
             case Role.BEFORE_NORM:
-                level, why = 1.0, "level 1; a normalisation divides the scale out again"
+                level, why, count = 1.0, "level 1; a normalisation divides the scale out again", 1
             case Role.QUERY | Role.KEY | Role.PACKED_ATTENTION:
-                level, why = 1.0, "level 1, so that attention scores have a spread of about one"
+                level, why, count = 1.0, "level 1, so that attention scores have a spread of about one", 1
             case Role.RECURRENT_INPUT:
-                level, why = 1.0, "level 1 at every gate"
+                level, why, count = 1.0, "level 1 at every gate", 1
             case _:
                 level, why = self.levels.target(node.index), self.levels.reason(node.index)
                 orthogonal = self.levels.saturating(node.index)
+        if count > 1:
+            level, why = level / count, f"{why}, shared by {count} terms of a sum"
         gain = math.sqrt(level / arrival.power)
         return _Target(level, gain, orthogonal, f"{why}; {arrival.reason}")
 
-    def _share(self, scale: Parameter) -> int:
-        return max((self.branches.get(index, 1) for index in scale.nodes), default=1)
+    def _sets_frequencies(self, parameter: Parameter) -> bool:
+        """Whether it maps the input to the arguments of sines: any scale is as sound, and means another model."""
+        nodes = weight_nodes(self.graph, parameter) if parameter.role.is_kernel else ()
+        return bool(nodes) and all(self.levels.reads_input(n.index) and self.levels.feeds_waves(n.index) for n in nodes)
+
+    def _budget(self, scale: Parameter) -> Budget:
+        """The smallest share that a normalisation's scale ends a branch with."""
+        found = (self.budgets[index] for index in scale.nodes if index in self.budgets)
+        return min(found, key=lambda budget: budget.level, default=Budget())
 
     def _centring(self, bias: Parameter) -> Assignment | None:
         owner = bias_owner(self.graph, bias)
@@ -150,14 +170,3 @@ class _Target:
     gain: float
     orthogonal: bool
     reason: str
-
-
-def _branch_ends(graph: SignalGraph) -> dict[int, int]:
-    adds = residuals(graph)
-    lengths = stream_lengths(adds)
-    ends: dict[int, int] = {}
-    for add in adds:
-        last = nearest_before(graph, add.branch, lambda n: n.operation is Operation.NORMALIZATION, through=_QUIET)
-        for index in (*add.ends, *last):
-            ends[index] = max(ends.get(index, 1), lengths[add.stream])
-    return ends

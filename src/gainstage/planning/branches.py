@@ -1,4 +1,4 @@
-"""Residual branches: which weights they hold, and what switches them off.
+"""Residual branches: which weights they hold, what level they may add, and what switches them off.
 
 A stream is what adds gather on one width: where a skip is projected (a new stage of a ResNet) a new stream begins, with
 a budget of its own. The projection brings the level back to one, so every stage at most doubles it, and the gradient
@@ -7,13 +7,19 @@ grows by about e/2 a stage whatever its depth.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gainstage.graph import Node, Operation, SignalGraph, ancestors, nearest_before, residuals, stream_lengths
+from gainstage.theory.composed import is_scalar
 
-__all__ = ["Branch", "branches", "innermost", "switches"]
+__all__ = ["Branch", "Budget", "branches", "budgets", "couplings", "innermost", "switches"]
 
 _QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.OFFSET})
+_SCALED = _QUIET | {Operation.SCALE}
+_ELEMENTWISE = _SCALED | {Operation.ACTIVATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,86 @@ def innermost(found: tuple[Branch, ...]) -> dict[int, Branch]:
     for branch in sorted(found, key=lambda b: -len(b.weights)):
         smallest |= dict.fromkeys(branch.weights, branch)
     return smallest
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the end of a residual branch may bring.
+
+    Args:
+        level: of its output.
+        reason: in words.
+    """
+
+    level: float = 1.0
+    reason: str = "level 1"
+
+
+def budgets(graph: SignalGraph) -> Mapping[int, Budget]:
+    """The level of every weight and normalisation that ends a residual branch, by node.
+
+    L branches add 1/L each to their stream. Uses of one weight add up in amplitude, not in power, for they add much
+    the same each time: a weight that ends r of the L branches brings 1/(r·L), unless the stream is normalised in
+    between (as post-norm blocks do). A factor on the way to the sum that the model's own code holds counts towards
+    that; the level is never raised above one for it.
+    """
+    adds = residuals(graph)
+    lengths = stream_lengths(adds)
+    repeats = Counter((add.stream, key) for add in adds for key in {_weights(graph, end) for end in add.ends})
+    found: dict[int, Budget] = {}
+    for add in adds:
+        last = nearest_before(graph, add.branch, lambda n: n.operation is Operation.NORMALIZATION, through=_SCALED)
+        count, factor = lengths[add.stream], _factor(graph, add.branch)
+        for end in (*add.ends, *last):
+            times = 1 if _normalised(graph, add.skip) else max(repeats[add.stream, _weights(graph, end)], 1)
+            budget = _budget(count, times, factor)
+            if end not in found or budget.level < found[end].level:
+                found[end] = budget
+    return found
+
+
+def _budget(count: int, times: int, factor: float) -> Budget:
+    level = min(1.0, 1 / (count * times * factor**2)) if factor else 1.0
+    told = f"level 1/{count * times}: one of {count} residual branches of its stream"
+    if times > 1:
+        told += f", {times} of which it ends"
+    if factor != 1:
+        told = f"level {level:.3g}: one of {count} residual branches of its stream, times {factor:.3g} on the way"
+    return Budget(level, told)
+
+
+def couplings(graph: SignalGraph) -> frozenset[str]:
+    """The weights whose output both scales what is skipped and is added to it: the last ones of affine couplings."""
+    paths: set[str] = set()
+    for add in residuals(graph):
+        products = nearest_before(graph, add.skip, lambda n: n.operation is Operation.MULTIPLY, through=_QUIET)
+        factors = {factor for index in products for factor in graph.nodes[index].inputs}
+        scaling = {i for f in factors for i in nearest_before(graph, f, _is_weighted, through=_ELEMENTWISE)}
+        paths |= {use.parameter for i in scaling & set(add.ends) for use in graph.nodes[i].uses_of("weight")}
+    return frozenset(graph.parameter(path).path for path in paths)
+
+
+def _is_weighted(node: Node) -> bool:
+    return node.operation.weighted
+
+
+def _normalised(graph: SignalGraph, skip: int) -> bool:
+    return bool(nearest_before(graph, skip, lambda n: n.operation is Operation.NORMALIZATION, through=_QUIET))
+
+
+def _weights(graph: SignalGraph, index: int) -> frozenset[str]:
+    """What a node is weighted with: equal for two uses of one layer."""
+    return frozenset(use.parameter for use in graph.nodes[index].uses if use.slot in {"weight", "scale"})
+
+
+def _factor(graph: SignalGraph, index: int) -> float:
+    """The product of the scalings by one number right before a sum."""
+    factor, node = 1.0, graph.nodes[index]
+    while node.operation in _SCALED and len(node.inputs) == 1 and not (node.operation is Operation.SCALE and node.uses):
+        if node.operation is Operation.SCALE and is_scalar(node):
+            factor *= abs(dict(node.settings)["other"])
+        node = graph.nodes[node.inputs[0]]
+    return factor if math.isfinite(factor) else 1.0
 
 
 def switches(graph: SignalGraph) -> frozenset[str]:

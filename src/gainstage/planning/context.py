@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_after, nearest_before, residuals
+from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals
 from gainstage.theory.composed import is_scalar
 
 __all__ = [
@@ -77,13 +77,14 @@ class Surroundings:
 
     Args:
         incoming: the signal it reads.
-        outgoing: the nodes that its output meets first, carriers left out.
+        outgoing: the ways to the nodes that its output meets first, carriers left out: scalings by one number, then
+            the node.
         depth: how many weights its plain run holds.
         biased: whether a bias that can be set is added to its output.
     """
 
     incoming: Incoming
-    outgoing: tuple[Node, ...]
+    outgoing: tuple[tuple[Node, ...], ...]
     depth: int
     biased: bool
 
@@ -221,6 +222,19 @@ def _operands(graph: SignalGraph, node: Node) -> list[Node]:
     return found
 
 
-def _outgoing(graph: SignalGraph, index: int) -> tuple[Node, ...]:
-    met = nearest_after(graph, index, lambda node: node.operation not in _CARRIERS, through=_CARRIERS)
-    return tuple(graph.nodes[i] for i in met)
+def _outgoing(graph: SignalGraph, index: int) -> tuple[tuple[Node, ...], ...]:
+    ways: dict[int, tuple[Node, ...]] = {}
+    seen: set[int] = set()
+    pending: list[tuple[int, tuple[Node, ...]]] = [(reader, ()) for reader in graph.consumers[index]]
+    while pending:
+        here, scalings = pending.pop()
+        node = graph.nodes[here]
+        if here in seen:
+            continue
+        seen.add(here)
+        if node.operation in _CARRIERS:
+            onward = (*scalings, node) if is_scalar(node) else scalings
+            pending += [(reader, onward) for reader in graph.consumers[here]]
+        else:
+            ways[here] = (*scalings, node)
+    return tuple(ways[reader] for reader in sorted(ways))

@@ -20,6 +20,7 @@ from gainstage.theory.composed import Functions
 
 __all__ = ["Arrival", "Levels"]
 
+_WAVES = frozenset({"sin", "cos"})
 _LEAST = 1e-12  # a weight a million times larger than usual would not mend what takes a signal down to this
 
 
@@ -76,7 +77,7 @@ class Levels:
         centred: set[int] = set()
         read: dict[int, Activation] = {}
         for index, place in around.items():
-            asked = [point(functions.of(node), place.depth) for node in place.outgoing if _is_activation(node)]
+            asked = [point(functions.of(*way), place.depth) for way in place.outgoing if _is_activation(way[-1])]
             known = [answer for answer in asked if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
@@ -105,8 +106,18 @@ class Levels:
     def saturating(self, index: int) -> bool:
         """Whether a node stands between bounded activations, where an isometry keeps the gradient together."""
         before = self.functions.get(index)
-        after = [node.function for node in self.around[index].outgoing if _is_activation(node)]
+        after = [way[-1].function for way in self.around[index].outgoing if _is_activation(way[-1])]
         return before is not None and before.bounded and any(_bounded(name) for name in after)
+
+    def reads_input(self, index: int) -> bool:
+        """Whether a node reads the model's input as it is."""
+        signal = self.around[index].incoming
+        return signal.origin == "input" and not signal.through
+
+    def feeds_waves(self, index: int) -> bool:
+        """Whether nothing but sines and cosines reads a node."""
+        met = {way[-1].function for way in self.around[index].outgoing}
+        return bool(met) and met <= _WAVES
 
     def arriving(self, index: int) -> Arrival:
         """What a weighted node reads."""

@@ -5,11 +5,22 @@ Importing this package gives records their looks: ``print`` shows a page of text
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from gainstage.records import Answer, Answers, Diagnosis, Fixed, Plan, Profile, register_renderer
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Fixed,
+    Plan,
+    Profile,
+    register_page,
+    register_renderer,
+)
 from gainstage.report.json import dumps, load, loads, save
 from gainstage.report.text import Shown, print_to, render
 
@@ -22,7 +33,7 @@ def _plain(record: Shown) -> str:
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
 
-for _kind in (Answer, Answers, Diagnosis, Fixed, Plan, Profile):
+for _kind in (Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile):
     register_renderer(_kind, "text/plain", _plain)
 
 
@@ -40,3 +51,14 @@ def _notebook(kind: str) -> Callable[[Any], str]:
 
 for _kind in (Diagnosis, Fixed, Plan, Profile):
     register_renderer(_kind, "text/html", _notebook(_kind.__name__.lower()))
+
+
+def _save_page(path: str | os.PathLike[str], record: Any) -> None:
+    """Pages are imported when one is first asked for."""
+    from gainstage.report.html import save_html
+
+    save_html(path, record)
+
+
+for _paged in (Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile):
+    register_page(_paged, _save_page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from gainstage.graph import Node
@@ -42,7 +43,7 @@ def _weighted(profile: Profile) -> list[tuple[Node, NodeProfile]]:
 
 
 def through_depth(profile: Profile) -> Depth:
-    """The figures at the nodes that mix units by a weight."""
+    """The measured figures at the nodes that mix units by a weight."""
     measured = _weighted(profile)
     return Depth(
         nodes=tuple(node.index for node, _ in measured),
@@ -50,14 +51,17 @@ def through_depth(profile: Profile) -> Depth:
         spread=tuple(at.forward.spread for _, at in measured),
         gradient=tuple(at.backward.norm if at.backward else None for _, at in measured),
         example_share=tuple(at.forward.example_share for _, at in measured),
-        spread_band=tuple(_between(at.forward, at.forward.spread) for _, at in measured),
-        gradient_band=tuple(_between(at.backward, at.backward.norm) if at.backward else None for _, at in measured),
+        spread_band=tuple(_band(at.forward.spread, at.forward) for _, at in measured),
+        gradient_band=tuple(_band(at.backward.norm, at.backward) if at.backward else None for _, at in measured),
     )
 
 
-def _between(moments: Moments, value: float) -> tuple[float, float] | None:
-    """Where the root of a second moment lies, nine draws of ten."""
-    return None if moments.band is None else (value * moments.band[0] ** 0.5, value * moments.band[1] ** 0.5)
+def _band(value: float, moments: Moments) -> tuple[float, float] | None:
+    """Of a spread or a norm, which go with the root of the second moment that the band speaks of."""
+    if moments.band is None:
+        return None
+    low, high = moments.band
+    return value * math.sqrt(low), value * math.sqrt(high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Records as versioned JSON: the file is the product, every picture is a rendering of it.
 
-A document is ``{"schema_version": 1, "kind": "diagnosis", "record": {...}}``, strict JSON throughout (see ``codec`` for
+A document is ``{"schema_version": 2, "kind": "diagnosis", "record": {...}}``, strict JSON throughout (see ``codec`` for
 floats that are not numbers).
 """
 
@@ -19,8 +19,11 @@ from gainstage.report.files import write_whole
 
 __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "save"]
 
-SCHEMA_VERSION = 1
-"""Rises with every change that an older reader would refuse."""
+SCHEMA_VERSION = 2
+"""Rises with every change that an older reader would refuse.
+
+Fields are only ever added, with a default that older files are read with: 2 added histograms, comparisons and bands.
+"""
 
 Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
 """What stands alone in a file."""
@@ -46,7 +49,7 @@ def dumps(record: Document, *, indent: int | None = None, lean: bool = False) ->
 
     >>> from gainstage.records import Plan
     >>> dumps(Plan(assignments=(), seed=3, scheme="auto"))
-    '{"schema_version": 1, "kind": "plan", "record": {"assignments": [], "seed": 3, "scheme": "auto", "notes": []}}'
+    '{"schema_version": 2, "kind": "plan", "record": {"assignments": [], "seed": 3, "scheme": "auto", "notes": []}}'
     """
     names = {kind: name for name, kind in KINDS.items()}
     if type(record) not in names:

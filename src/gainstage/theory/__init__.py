@@ -17,12 +17,16 @@ from gainstage.theory.gains import (
     gated_chi,
     gated_gain,
     layer_norm_growth,
+    level_gain,
     stability,
 )
+from gainstage.theory.gates import GATED_UNITS, gated_unit
+from gainstage.theory.jacobian import Ensemble, JacobianMoments, jacobian_moments
 from gainstage.theory.mean_field import MeanField, Regime, correlation_map, meanfield, variance_map
 from gainstage.theory.moments import GaussianMoments, finite_width_kappa, gaussian_moments
 from gainstage.theory.normalization import Normalization, Normalized, normalized
 from gainstage.theory.operating import OperatingPoint, operating_point
+from gainstage.theory.phase import REGIMES, PhaseDiagram, phase_diagram
 from gainstage.theory.pooling import (
     MaximumMoments,
     average_pool_factor,
@@ -41,13 +45,14 @@ from gainstage.theory.spatial import (
 )
 
 __all__ = [
-    "Activation", "AttentionGradients", "AttentionMoments", "CellKind", "Convention", "CriticalPoint",
-    "GaussianMoments", "Interpolation", "LogSoftmaxMoments", "MaximumMoments", "MeanField", "Normalization",
-    "Normalized", "OperatingPoint", "RecurrentMoments", "Regime", "ShiftedMoments", "SoftmaxMoments", "Stability",
-    "activation", "activations", "attention_concentration", "attention_moments", "average_pool_factor",
-    "batch_norm_growth", "correlated_moments", "correlation_map", "critical_line", "critical_point",
-    "finite_width_kappa", "gain", "gated_chi", "gated_gain", "gaussian_moments", "joint_moments", "layer_norm_growth",
-    "log_softmax_moments", "max_pool_moments", "meanfield", "normalized", "operating_point", "padded_profile",
-    "padding_factor", "recurrent_moments", "register", "resampling_factor", "resampling_matrix",
+    "Activation", "AttentionGradients", "AttentionMoments", "CellKind", "Convention", "CriticalPoint", "Ensemble",
+    "GATED_UNITS", "GaussianMoments", "Interpolation", "JacobianMoments", "LogSoftmaxMoments", "MaximumMoments",
+    "MeanField", "Normalization", "Normalized", "OperatingPoint", "PhaseDiagram", "REGIMES", "RecurrentMoments",
+    "Regime", "ShiftedMoments", "SoftmaxMoments", "Stability", "activation", "activations", "attention_concentration",
+    "attention_moments", "average_pool_factor", "batch_norm_growth", "correlated_moments", "correlation_map",
+    "critical_line", "critical_point", "finite_width_kappa", "gain", "gated_chi", "gated_gain", "gated_unit",
+    "gaussian_moments", "jacobian_moments", "joint_moments", "layer_norm_growth", "level_gain", "log_softmax_moments",
+    "max_pool_moments", "meanfield", "normalized", "operating_point", "padded_profile", "padding_factor",
+    "phase_diagram", "recurrent_moments", "register", "resampling_factor", "resampling_matrix",
     "shared_maximum_correlation", "shifted_moments", "softmax_moments", "stability", "variance_map",
 ]  # fmt: skip

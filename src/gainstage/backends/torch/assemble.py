@@ -23,6 +23,7 @@ from gainstage.graph import (
     Use,
     assign_roles,
     fuse,
+    unpacked,
 )
 
 __all__ = ["assemble", "named_parameters"]
@@ -75,7 +76,7 @@ def assemble(
         for path, tensor in parameters.items()
     )
     graph = SignalGraph(nodes, described, tuple(inputs), tuple(outputs), loss)
-    return assign_roles(fuse(graph))
+    return assign_roles(unpacked(fuse(graph)))
 
 
 def _node(draft: Draft, examples: int) -> Node:
@@ -150,10 +151,7 @@ def _geometry(draft: Draft, use: Use, tensor: torch.Tensor) -> _Geometry:
         return _Geometry()
     count = tensor.numel()
     if count == kernel.size:
-        blocks = _packed_blocks(draft, use, kernel)
-        if blocks > 1:
-            kernel = KernelShape(kernel.out // blocks, kernel.in_)
-        return _Geometry(kernel, blocks, draft.layout)
+        return _Geometry(kernel, 1, draft.layout)
     if count > kernel.size and count % kernel.size == 0:  # a slice of it is used here
         return _Geometry(kernel, count // kernel.size, draft.layout)
     if tensor.dim() == 2:  # part of a weight put together from several
@@ -165,12 +163,6 @@ def _geometry(draft: Draft, use: Use, tensor: torch.Tensor) -> _Geometry:
 def _is_projection(use: Use) -> bool:
     """An LSTM's output projection (``weight_hr``) has no gates."""
     return use.parameter.rsplit(".", 1)[-1].startswith("weight_hr")
-
-
-def _packed_blocks(draft: Draft, use: Use, kernel: KernelShape) -> int:
-    """``nn.MultiheadAttention`` stacks its query, key and value weights in one array."""
-    packed = use.parameter.rsplit(".", 1)[-1] == "in_proj_weight" and not use.derivation[:-1]
-    return 3 if packed and kernel.out == 3 * kernel.in_ and draft.layout == "out_in" else 1
 
 
 def _magnitudes(nodes: Sequence[Node], parameters: Mapping[str, torch.Tensor]) -> dict[str, str]:

@@ -150,6 +150,8 @@ class _Pass:
 
     def _judge(self, draft: Draft, output: torch.Tensor, level: float) -> tuple[str, float]:
         """What keeps a signal from being divided by, or else the factor that brings it to its level."""
+        if not draft.from_input:
+            return "it reads learned values alone, which say nothing of what will arrive", 1.0
         stride = draft.example_stride
         if stride is None and output.dim() and output.shape[0] == self.examples:
             stride = stride_at(output.shape, 0)  # what was made equal for all has lost its example axis too

@@ -39,10 +39,14 @@ __all__ = ["command"]
     help="Where the picture of both training curves is saved.",
 )  # fmt: skip
 @seed_option
+@click.option(
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), default="gainstage-demo.html", show_default=True,
+    help="Where the whole report is saved as one page.",
+)  # fmt: skip
 @json_option
 @traceback_option
 def command(
-    network: str, framework: Framework, data: str | None, steps: int, out: Path, seed: int, as_json: bool
+    network: str, framework: Framework, data: str | None, steps: int, out: Path, seed: int, as_json: bool, page: Path
 ) -> None:
     """See it on real data: a network that does not train, why, the cure, both training curves.
 
@@ -52,10 +56,13 @@ def command(
         gainstage demo --network classic
         gainstage demo --network classic --framework keras
     """  # noqa: D301
-    if not out.parent.is_dir():
-        raise InputError(f"'{out}' cannot be written: there is no directory '{out.parent}'.")
+    for path in (out, page):
+        if not path.parent.is_dir():
+            raise InputError(f"'{path}' cannot be written: there is no directory '{path.parent}'.")
     from gainstage.cli import story
     from gainstage.report.codec import encode
+    from gainstage.report.files import write_whole
+    from gainstage.report.html import save_html
     from gainstage.workflows import demo
 
     with progress() as report:
@@ -64,19 +71,14 @@ def command(
             shown = demo.deep(data or "digits", framework=framework, steps=steps, seed=seed, progress=report)
         else:
             shown = demo.classic(data or "mnist", framework=framework, steps=steps, seed=seed, progress=report)
-    _save(out, story.picture(shown))
+    write_whole(out, story.picture(shown))
+    about = shown.fixed if isinstance(shown, demo.DeepDemo) else shown.diagnosis
+    save_html(page, about, trainings=(shown.before, shown.after))
     if as_json:
         document = {"schema_version": 1, "kind": f"{network}_demo", "record": encode(shown)}
         click.echo(_json(document))
     else:
-        story.tell(console(), shown, str(out))
-
-
-def _save(out: Path, picture: str) -> None:
-    try:
-        out.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"'{out}' cannot be written: {error.strerror}.") from error
+        story.tell(console(), shown, str(out), str(page))
 
 
 def _json(document: object) -> str:

@@ -42,35 +42,43 @@ def command(name: str, convention: Convention | None, level: float, as_json: boo
 
     \b
         gainstage gain gelu
+        gainstage gain swiglu
         gainstage gain leaky_relu,negative_slope=0.2
         gainstage gain tanh --convention pytorch
     """  # noqa: D301
     if not (math.isfinite(level) and level > 0):
         raise InputError(f"The level is a positive number; received {level}.")
-    from gainstage.theory import gain
+    from gainstage.theory import gated_unit, level_gain, stability
 
-    act = _activation(name)
+    gated = gated_unit(name) is not None
+    act, label = (name, name) if gated else (found := _activation(name), found.label)
     if convention is not None and not as_json:
-        click.echo(f"{gain(act, convention, level):.6f}")
+        click.echo(f"{level_gain(act, convention, level):.6f}")
         return
     chosen = [convention] if convention else [*CONVENTIONS]
     gains: dict[Convention, float | None] = {}
     reasons: dict[Convention, str] = {}
     for each in chosen:
         try:
-            gains[each] = gain(act, each, level)
+            gains[each] = level_gain(act, each, level)
         except InputError as none:
             if convention:
                 raise
             gains[each], reasons[each] = None, str(none)
     if as_json:
-        document = {"activation": act.name, "settings": dict(act.settings), "level": level, "gains": gains}
+        known = (name, {}) if isinstance(act, str) else (act.name, dict(act.settings))
+        document = {"activation": known[0], "settings": known[1], "level": level, "gains": gains}
         click.echo(json.dumps({"schema_version": 1, "kind": "gain", **document}, indent=2, allow_nan=False))
         return
-    click.echo(f"{act.label} at level {level:g}: spread of the next layer's weights = gain / √fan_in")
+    click.echo(f"{label} at level {level:g}: spread of the next layer's weights = gain / √fan_in")
     for each, value in gains.items():
         figure = "       –" if value is None else f"{value:8.6f}"
         click.echo(f"  {each:<14} {figure}  {CONVENTIONS[each] if value is not None else reasons[each]}")
+    if not gated and gains.get("second_moment") is not None and not (kept := stability(act, level)).stable:
+        click.echo(
+            f"  Not stable: an error in the level grows by {kept.slope:.4g} a layer, and a deep plain net runs away "
+            "from it.\n  Hold it by a normalisation, by skips, or by calibrating on a batch."
+        )
 
 
 def _activation(text: str) -> Activation:

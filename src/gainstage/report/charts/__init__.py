@@ -6,10 +6,11 @@ from gainstage.report.charts.histograms import histogram_strip, value_map
 from gainstage.report.charts.intervals import Estimate, intervals
 from gainstage.report.charts.phase import Place, phase_diagram
 from gainstage.report.charts.scatter import Pair, agreement
+from gainstage.report.charts.trainings import training_curves
 from gainstage.report.charts.updates import update_ratio
 from gainstage.report.series import Series, series
 
 __all__ = [
     "Estimate", "Pair", "Place", "Series", "agreement", "curves", "depth_profile", "histogram_strip", "intervals",
-    "phase_diagram", "series", "update_ratio", "value_map",
+    "phase_diagram", "series", "training_curves", "update_ratio", "value_map",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ def curves(
     title: str,
     x_label: str = "",
     y_label: str = "",
+    log_x: bool = False,
     log_y: bool = False,
     guides: Sequence[tuple[str, float]] = (),
     styles: Sequence[tuple[int, str]] = (),
@@ -36,7 +37,8 @@ def curves(
         title: above the picture.
         x_label: below the x axis.
         y_label: under the title.
-        log_y: whether y is logarithmic.
+        log_x: whether x is logarithmic.
+        log_y: whether y is.
         guides: names and levels of y that lines are compared to, such as chance; drawn grey and dashed.
         styles: number of the colour and class of the dashes of each line; by default they follow from its place.
         width: in pixels, at least 240.
@@ -56,7 +58,8 @@ def curves(
         raise InputError(f"A chart of curves holds one to {MOST_LINES} lines; received {len(lines)}.")
     xs = [v for line in lines for v in line.x]
     ys = [v for line in lines for v in (*line.y, *line.low, *line.high)] + [level for _, level in guides]
-    x, y = scale_for(xs, whole=all(v.is_integer() for v in xs)), scale_for(ys, log=log_y)
+    x = scale_for(xs, log=log_x, whole=not log_x and all(v.is_integer() for v in xs))
+    y = scale_for(ys, log=log_y)
     styles = styles or [(i, f"d{i % 6}" if i >= 2 else "") for i in range(len(lines))]
     names = [Name(line.label, *style) for line, style in zip(lines, styles, strict=True)]
     levels = [(Name(label, -1), level) for label, level in guides]

@@ -12,10 +12,9 @@ from gainstage.report.placement import spread_apart
 from gainstage.report.wording import clean, elide
 
 __all__ = [
-    "CHARACTER", "LINE_HEIGHT", "Name", "at_ends", "cut", "fits_beside", "legend", "room_beside", "width_of",
+    "LINE_HEIGHT", "Name", "at_ends", "cut", "fits_beside", "legend", "room_beside", "width_of",
 ]  # fmt: skip
 
-CHARACTER = 7.2  # pixels of a usual character of plain text at the size of labels
 LINE_HEIGHT = 15.0
 GAP = 20.0  # pixels on both sides of a label together
 LONGEST = 170.0  # pixels of a label beside its line
@@ -26,7 +25,7 @@ MOST_BESIDE = 0.3  # of the picture's width, for labels beside the lines
 # Pixels of characters in the widest of the fonts asked for, bold, at 12 pixels: room is reserved for the worst case.
 _NARROW, _USUAL, _CAPITAL, _WIDE, _IDEOGRAPH = 5.4, 9.0, 10.4, 13.4, 13.0
 _PLAIN = 0.88  # of the width of bold text
-_WIDTHS = {**dict.fromkeys("iljI.,:;'|!()[] ", _NARROW), **dict.fromkeys("mwMW@%…", _WIDE)}
+_WIDTHS = {**dict.fromkeys("iljI.,:;'|!()[] ⁻⁰¹²³⁴⁵⁶⁷⁸⁹", _NARROW), **dict.fromkeys("mwMW@%…", _WIDE)}
 
 
 def width_of(content: str, *, bold: bool = True) -> float:

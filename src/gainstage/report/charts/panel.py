@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gainstage.report.charts.labels import CHARACTER, Name, at_ends, cut, fits_beside, room_beside, width_of
+from gainstage.report.charts.labels import Name, at_ends, cut, fits_beside, room_beside, width_of
 from gainstage.report.charts.svg import COLOURS, element, escaped, path, text
 from gainstage.report.scale import Axis, Tick
 from gainstage.report.series import Series
@@ -15,7 +15,7 @@ from gainstage.report.wording import clean, figure
 
 __all__ = ["Panel", "below_axis"]
 
-TOUCH_ROOM = 9.0  # pixels across between points that answer to the pointer
+TOUCH_ROOM = 16.0  # pixels across between points that answer to the pointer
 MOST_DOTS = 40  # points of a line that are drawn as dots
 DOT_ROOM = 9.0  # pixels across that a dot needs; where there is less, the line alone is drawn
 RIGHT_MARGIN = 20.0  # pixels free at the right of every panel
@@ -32,7 +32,7 @@ def below_axis(x_label: str) -> float:
 
 def _axis_width(y: Axis, height: float) -> float:
     """Pixels that the figures of a y axis of that height need at the left; the usual ones align from chart to chart."""
-    return max(56.0, 16 + CHARACTER * max(len(_power(tick.label)) for tick in _y_ticks(y, height)))
+    return max(56.0, 16 + max(width_of(_power(tick.label), bold=False) for tick in _y_ticks(y, height)))
 
 
 def _y_ticks(y: Axis, height: float) -> tuple[Tick, ...]:
@@ -158,7 +158,7 @@ class Panel:
             visible = dotted or i in alone
             if at is None or (i % stride and not visible):
                 continue
-            css, radius = (f"dot f{colour}", 3.5) if visible else ("touch", 5.0)
+            css, radius = (f"dot f{colour}", 3.5) if visible else ("touch", 8.0)
             title = element("title", {}, escaped(self._note(line, i)))
             yield element("circle", {"class": css, "cx": at[0], "cy": at[1], "r": radius}, title)
 

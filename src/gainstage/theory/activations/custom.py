@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gainstage.errors import InputError
+from gainstage.theory.activations.foreign import callable_name, on_arrays
 from gainstage.theory.activations.kinks import find_kinks
 from gainstage.theory.activations.record import Activation, Array, Elementwise
 
@@ -21,18 +22,18 @@ _FAR = (1e2, 1e3, 1e4)
 def from_callable(
     function: Elementwise, *, derivative: Elementwise | None = None, kinks: Sequence[float] | None = None
 ) -> Activation:
-    """Make an activation of a NumPy function, after checking that it is one.
+    """Make an activation of a function, after checking that it is one.
 
     Args:
-        function: float64 array to float64 array, elementwise and deterministic.
+        function: float64 array to float64 array, elementwise and deterministic; or a function or layer of a framework.
         derivative: f'; by default central differences of fourth order, one-sided next to a kink.
         kinks: where f is not smooth; by default they are searched for within ±40.
 
     Raises:
         InputError: it fails on an array, is not elementwise, not deterministic, not finite, or not float64.
     """
-    name = getattr(function, "__name__", type(function).__name__)
-    name = "function" if name == "<lambda>" else name
+    name = callable_name(function)
+    function, _ = on_arrays(function)
     quiet = _quiet(function)
     _check(function, f"The activation '{name}'")
     if kinks is None:
@@ -43,6 +44,7 @@ def from_callable(
             raise InputError(f"Kinks of the activation '{name}' are finite numbers; received {tuple(kinks)}.")
     slope = _differences(quiet, found)
     if derivative is not None:
+        derivative, _ = on_arrays(derivative)
         _check(derivative, f"The derivative of the activation '{name}'")
         _compare(_quiet(derivative), slope, found, name)
         slope = _quiet(derivative)

@@ -13,6 +13,7 @@ import numpy as np
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.theory.activations.constants import UNIT_MOMENTS
 from gainstage.theory.activations.custom import from_callable
+from gainstage.theory.activations.foreign import callable_name, on_arrays
 from gainstage.theory.activations.record import Activation, Elementwise
 
 __all__ = ["activation", "activations", "register"]
@@ -23,6 +24,7 @@ _builders: dict[str, Builder] = {}
 _aliases: dict[str, tuple[str, ...]] = {}
 _canonical: dict[str, str] = {}
 
+_GRID = np.linspace(-8.0, 8.0, 321) + 0.0037
 _NOT_ELEMENTWISE = frozenset({"softmax", "softmin", "softmax2d", "logsoftmax", "sparsemax", "glu", "crelu", "maxout"})
 
 
@@ -71,13 +73,14 @@ def activation(
     kinks: Sequence[float] | None = None,
     **values: float,
 ) -> Activation:
-    """An activation by name, or made of a NumPy function.
+    """An activation by name, or made of a function or layer: NumPy's, PyTorch's, Keras's, TensorFlow's or JAX's.
 
     Names are PyTorch's and Keras's (``hardswish``, ``hard_silu``); case and underscores do not count. Where the two
     frameworks' defaults differ, PyTorch's are taken: ``leaky_relu`` leaks 0.01 (Keras: 0.2).
 
     Args:
-        kind: a name, a function of a float64 array, or an ``Activation``, which is returned as it is.
+        kind: a name, a function of a float64 array, a function or layer of a framework (found in the table by its name
+            and values, where it is there), or an ``Activation``, which is returned as it is.
         settings: the numbers the activation takes, e.g. ``{"negative_slope": 0.2}``; defaults for the others.
         derivative: for a function: f', where it is known; otherwise central differences (about ten digits).
         kinks: for a function: where it is not smooth; otherwise they are searched for.
@@ -102,10 +105,34 @@ def activation(
             return kind
         if not callable(kind):
             raise InputError(f"An activation is a name, a function or an Activation; received {kind!r}.")
-        return from_callable(kind, derivative=derivative, kinks=kinks)
+        known = _of_a_framework(kind) if derivative is None and kinks is None else None
+        return known or from_callable(kind, derivative=derivative, kinks=kinks)
     if derivative is not None or kinks is not None:
         raise InputError(f"'{kind}' has its derivative and kinks in the table; give them with a function only.")
     return _build(kind, dict(settings or {}, **values))
+
+
+def _of_a_framework(function: Elementwise) -> Activation | None:
+    """The entry of the table that a framework's function or layer is, with the layer's settings."""
+    word = _fold(callable_name(function))
+    if word == "activation":  # Keras's layer around a function
+        word = _fold(callable_name(getattr(function, "activation", function)))
+    name = _canonical.get(word)
+    if name is None:
+        return None
+    on_array, foreign = on_arrays(function)
+    if not foreign:
+        return None
+    given = {key: getattr(function, key, None) for key in inspect.signature(_builders[name]).parameters}
+    chosen = {key: float(value) for key, value in given.items() if isinstance(value, (int, float))}
+    try:
+        known, values = _build(name, chosen), on_array(_GRID.copy())
+    except Exception:
+        return None  # not that function after all: what is wrong with it is told elsewhere
+    # Keras on JAX computes some functions in single precision whatever it is given.
+    tolerance = 1e-8 if values.dtype == np.float64 else 1e-5
+    same = values.shape == _GRID.shape and np.allclose(known(_GRID), values, rtol=tolerance, atol=tolerance / 2)
+    return known if same else None
 
 
 def _fold(word: str) -> str:

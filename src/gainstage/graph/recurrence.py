@@ -1,0 +1,82 @@
+"""Recurrent layers written out by hand: one weight that meets its own past at every step.
+
+``h = tanh(U x_t + W h)`` in a loop uses W again and again, each time on what it made before, and adds something that it
+did not make. That tells it from depth with shared weights, where nothing is added, and from a residual stream, to which
+the shared weight's own output is added.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gainstage.graph.operation import Operation
+from gainstage.graph.signal import SignalGraph
+from gainstage.graph.walk import ancestors, nearest_before
+
+__all__ = ["Recurrence", "recurrences"]
+
+_LINKS = frozenset({Operation.RESHAPE, Operation.OFFSET, Operation.DROPOUT})
+_STEPS = 3  # uses of one weight, each on the last one's output: fewer are a layer that happens to be shared
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """One weight from step to step.
+
+    Args:
+        states: the nodes in which it is used.
+        inputs: the nodes with the weights whose outputs are added to theirs.
+        sums: those sums.
+    """
+
+    states: tuple[int, ...]
+    inputs: tuple[int, ...]
+    sums: tuple[int, ...]
+
+
+def recurrences(graph: SignalGraph) -> tuple[Recurrence, ...]:
+    """All loops over time that the graph shows step by step."""
+    chains = _chains(graph)
+    own = {index: path for path, chain in chains.items() for index in chain}
+    sums: dict[str, list[int]] = defaultdict(list)
+    inputs: dict[str, list[int]] = defaultdict(list)
+    for node in graph.nodes if chains else ():
+        if node.operation is not Operation.ADD or len(node.inputs) != 2:
+            continue
+        sides = [nearest_before(graph, i, lambda n: n.operation.weighted, through=_LINKS) for i in node.inputs]
+        if not all(len(side) == 1 for side in sides):
+            continue
+        (first,), (second,) = sides
+        for state, other in ((first, second), (second, first)):
+            if state in own and other not in own:
+                sums[own[state]].append(node.index)
+                inputs[own[state]].append(other)
+    # A stream that starts with one such sum and goes on with others is depth with shared weights: so is ALBERT.
+    loops = ((path, found) for path, found in sums.items() if len(found) >= len(chains[path]) - 1)
+    return tuple(Recurrence(chains[path], _alike(graph, inputs[path]), tuple(found)) for path, found in loops)
+
+
+def _alike(graph: SignalGraph, nodes: list[int]) -> tuple[int, ...]:
+    """All nodes with the weights of these: at the first step there may be no state yet to be added to."""
+    weights = {use.parameter for index in nodes for use in graph.nodes[index].uses_of("weight")}
+    return tuple(n.index for n in graph.nodes if weights & {use.parameter for use in n.uses_of("weight")})
+
+
+def _chains(graph: SignalGraph) -> dict[str, tuple[int, ...]]:
+    """Weights of which each use but the first reads what the one before it made."""
+    uses: dict[str, list[int]] = defaultdict(list)
+    for node in graph.nodes:
+        if node.operation is Operation.LINEAR:
+            for use in node.uses_of("weight"):
+                uses[use.parameter].append(node.index)
+    repeated = {path: tuple(nodes) for path, nodes in uses.items() if len(nodes) >= _STEPS}
+    if not repeated:
+        return {}
+    sets = ancestors(graph)
+    return {
+        path: nodes
+        for path, nodes in repeated.items()
+        if all(sets[later] >> earlier & 1 for earlier, later in pairwise(nodes))
+    }
