@@ -1,10 +1,15 @@
 """Keras 3 on TensorFlow, JAX and PyTorch: the only rooms that import it."""
 
 from gainstage.backends.keras.calibrate import calibrate
+from gainstage.backends.keras.groups import parameter_groups
 from gainstage.backends.keras.initializer import Initializer
+from gainstage.backends.keras.lsuv import lsuv
 from gainstage.backends.keras.record import record
 from gainstage.backends.keras.structure import structure
 from gainstage.backends.keras.trace import materialise, trace
 from gainstage.backends.keras.write import apply, snapshot
 
-__all__ = ["Initializer", "apply", "calibrate", "materialise", "record", "snapshot", "structure", "trace"]
+__all__ = [
+    "Initializer", "apply", "calibrate", "lsuv", "materialise", "parameter_groups", "record", "snapshot", "structure",
+    "trace",
+]  # fmt: skip

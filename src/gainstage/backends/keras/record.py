@@ -66,6 +66,8 @@ def record(
         seed: of dropout and the like.
         synthetic: whether the inputs were made up.
 
+    Penalties that layers add to the loss by themselves (regularizers, ``add_loss``) are not measured.
+
     Raises:
         InputError: the batch, labels, loss or optimizer cannot be used.
         ModelError: the model's own code raised.
