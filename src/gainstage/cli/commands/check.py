@@ -43,12 +43,14 @@ def command(request: Request, style: str, as_json: bool, page: Path | None, fail
         gainstage check src/net.py:Net --data mine.npz --loss mse --optimizer adam --lr 1e-3
         gainstage check hf:gpt2,n_layer=2 --json --html report.html
     """  # noqa: D301
-    from gainstage.cli.subject import examine, prepare
+    from gainstage.cli.subject import examine, expected, prepare
 
     with status(f"Checking {request.model}"):
-        diagnosis = examine(prepare(request))
+        subject = prepare(request)
+        predicted = expected(subject) if page is not None else None
+        diagnosis = examine(subject)
     _show(diagnosis, "json" if as_json else style)
-    write_page(page, diagnosis)
+    write_page(page, diagnosis, predicted)
     return 0 if exit_zero else exit_code(diagnosis, fail_on)
 
 

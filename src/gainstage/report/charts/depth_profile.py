@@ -78,7 +78,7 @@ def depth_profile(
         body.append(text(MARGIN, top - 2, telling if width_of(telling, bold=False) < width - MARGIN else head))
         body.extend(panel.axes("layer" if place == len(shown) - 1 else ""))
         body.extend(draw_flags(panel, flags, named=place == 0))
-        for name, line in lines:
+        for name, line in sorted(lines, key=lambda drawn: drawn[0].text != "predicted"):  # what was measured on top
             body.extend(panel.line(line, name.colour, name.dash))
         body.extend(panel.names([(name, panel.end(line)) for name, line in lines] if names else []))
         top, room = panel.bottom + BETWEEN - 12, 0.0

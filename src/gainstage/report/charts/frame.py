@@ -63,8 +63,11 @@ def framed(
     subtitle: str = "",
     x_label: str = "",
     names: Sequence[Name] = (),
+    beside: bool = True,
 ) -> tuple[Panel, list[str], float]:
     """The panel, everything around it, and the height of the whole picture, which grows with a legend.
+
+    Names stand beside the panel where they fit and ``beside`` allows it, else in a legend.
 
     Raises:
         InputError: too small a picture.
@@ -72,9 +75,9 @@ def framed(
     check_size(width, height)
     body, top = heading(title, subtitle, width)
     rows = 0.0
-    if names and not fits_beside(names, width):
+    if names and not (beside and fits_beside(names, width)):
         entries, rows = legend(names, MARGIN, top + 4, width - 2 * MARGIN)
         body.extend(entries)
-    panel = Panel.fitted(x, y, top + 12 + rows, width, height - top - 12 - below_axis(x_label), names)
+    panel = Panel.fitted(x, y, top + 12 + rows, width, height - top - 12 - below_axis(x_label), names if beside else ())
     body.extend(panel.axes(x_label))
     return panel, body, height + rows

@@ -16,15 +16,17 @@ __all__ = ["diagnosis_body", "fixed_body", "plan_body", "profile_body"]
 JUDGED = (Column("rule"), Column("what it lacked", "prose"))
 
 
-def diagnosis_body(diagnosis: Diagnosis) -> Iterator[str]:
+def diagnosis_body(diagnosis: Diagnosis, predicted: Profile | None = None) -> Iterator[str]:
     """Findings, the signal through depth, distributions, every layer, what was not judged, how it was measured."""
     profile = diagnosis.profile
     yield paragraph(verdict(diagnosis), "soft")
     yield from map(_finding, diagnosis.findings)
     yield heading(2, "The signal through depth")
-    yield pictures.through_depth(profile, findings=diagnosis.findings)
+    yield pictures.through_depth(profile, predicted=predicted, findings=diagnosis.findings)
+    yield from pictures.against_theory(profile, predicted)
     yield from pictures.values(profile)
     yield from pictures.updates(profile)
+    yield from pictures.order_and_chaos(("you are here", profile))
     yield from tables.every_layer(profile)
     yield from tables.every_weight(profile)
     yield from _judged(diagnosis)
@@ -44,16 +46,18 @@ def fixed_body(fixed: Fixed) -> Iterator[str]:
     yield from pictures.values(before, ", before")
     yield from pictures.values(after, ", after")
     yield from pictures.updates(before, after)
+    yield from pictures.order_and_chaos(("before", before), ("after", after))
     yield from tables.every_layer(after)
     yield from tables.every_weight(after)
     yield from _judged(fixed.after)
     yield from _measurement(after)
 
 
-def profile_body(profile: Profile) -> Iterator[str]:
+def profile_body(profile: Profile, predicted: Profile | None = None) -> Iterator[str]:
     """The pictures and every layer, without a verdict."""
     yield paragraph(f"{count(len(profile.nodes), 'operation')}, not judged.", "soft")
-    yield pictures.through_depth(profile)
+    yield pictures.through_depth(profile, predicted=predicted)
+    yield from pictures.against_theory(profile, predicted)
     yield from pictures.values(profile)
     yield from pictures.updates(profile)
     yield from tables.every_layer(profile)

@@ -27,7 +27,7 @@ __all__ = ["Document", "html_page", "save_html"]
 Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
 
 
-def html_page(record: Document, trainings: Sequence[TrainingCurve] = ()) -> str:
+def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), predicted: Profile | None = None) -> str:
     """A record as one self-contained page.
 
     The record itself travels along, so that ``gs.load`` reads the page as it reads a JSON file.
@@ -35,6 +35,7 @@ def html_page(record: Document, trainings: Sequence[TrainingCurve] = ()) -> str:
     Args:
         record: what the page is about.
         trainings: of the same model, shown first.
+        predicted: what theory says of the same model, beside what was measured (of a Diagnosis or a Profile).
 
     Raises:
         InputError: the record is of a kind that has no page.
@@ -43,7 +44,7 @@ def html_page(record: Document, trainings: Sequence[TrainingCurve] = ()) -> str:
     >>> html_page(Plan((), scheme="he_normal"))[:15]
     '<!doctype html>'
     """
-    title, body = _content(record)
+    title, body = _content(record, predicted)
     policy = (
         f"default-src 'none'; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -66,11 +67,11 @@ def html_page(record: Document, trainings: Sequence[TrainingCurve] = ()) -> str:
     )
 
 
-def _content(record: Document) -> tuple[str, Iterable[str]]:
+def _content(record: Document, predicted: Profile | None) -> tuple[str, Iterable[str]]:
     """The page's title, which is its first line, and what follows."""
     match record:
         case Diagnosis():
-            return "Healthy" if record.ok else count(len(record.findings), "finding"), diagnosis_body(record)
+            return "Healthy" if record.ok else count(len(record.findings), "finding"), diagnosis_body(record, predicted)
         case Fixed():
             return "Fixed" if record.ok else "Not healthy yet", fixed_body(record)
         case Plan():
@@ -78,7 +79,7 @@ def _content(record: Document) -> tuple[str, Iterable[str]]:
         case Comparison():
             return comparison_title(record), comparison_body(record)
         case Profile():
-            return f"Profile, {record.source.kind}", profile_body(record)
+            return f"Profile, {record.source.kind}", profile_body(record, predicted)
         case Answer():
             return record.question, answers_body(Answers((record,)))
         case Answers():
@@ -87,18 +88,25 @@ def _content(record: Document) -> tuple[str, Iterable[str]]:
             raise InputError(f"There is no page for a {type(record).__name__}.")
 
 
-def save_html(path: str | os.PathLike[str], record: Document, trainings: Sequence[TrainingCurve] = ()) -> None:
+def save_html(
+    path: str | os.PathLike[str],
+    record: Document,
+    *,
+    trainings: Sequence[TrainingCurve] = (),
+    predicted: Profile | None = None,
+) -> None:
     """Write the page to a file; nothing half-written is left under its name.
 
     Args:
         path: of the file.
         record: what the page is about.
         trainings: of the same model, shown first.
+        predicted: what theory says of the same model, beside what was measured.
 
     Raises:
         InputError: the path cannot be written, or the record has no page.
     """
-    write_whole(path, html_page(record, trainings))
+    write_whole(path, html_page(record, trainings=trainings, predicted=predicted))
 
 
 def _hash(content: str) -> str:
