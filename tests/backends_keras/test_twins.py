@@ -28,8 +28,8 @@ def perceptron(activation, depth=DEPTH):
 
 
 def convolutional():
-    own = [layers.Conv2D(8, 3, padding="same"), layers.ReLU(), layers.MaxPooling2D(2), layers.Conv2D(8, 3, strides=2), layers.ReLU(),
-           layers.GlobalAveragePooling2D(), layers.Dense(5)]  # fmt: skip
+    own = [layers.Conv2D(8, 3, padding="same"), layers.ReLU(), layers.MaxPooling2D(2),
+           layers.Conv2D(8, 3, strides=2), layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(5)]  # fmt: skip
     twin = [
         nn.Conv2d(3, 8, 3, padding=1),
         nn.ReLU(),
