@@ -120,7 +120,7 @@ def product_settings(call: Call) -> Settings:
                  for axis, own in zip(axes, sides, strict=True)]  # fmt: skip
     else:
         contracted = shapes[0][-1]
-        units = [axes[0] == len(shapes[0]) - 1, axes[1] == max(len(shapes[1]) - 2, 0)]
+        units = [axes[0] in (None, len(shapes[0]) - 1), axes[1] == max(len(shapes[1]) - 2, 0)]
     return (("contracted", float(contracted)), ("first_units", float(units[0])), ("second_units", float(units[1])))
 
 
