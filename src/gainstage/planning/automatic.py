@@ -130,7 +130,7 @@ class Automatic:
                 level, why, count = 1.0, "level 1 at every gate", 1
             case _:
                 level, why = self.levels.target(node.index), self.levels.reason(node.index)
-                orthogonal = self.levels.saturating(node.index)
+                orthogonal = self.levels.in_a_run(node.index)
         if count > 1:
             level, why = level / count, f"{why}, shared by {count} terms of a sum"
         gain = math.sqrt(level / arrival.power)

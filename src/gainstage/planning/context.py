@@ -58,7 +58,9 @@ class Incoming:
         function: the activation in between; empty when there is none.
         settings: of that activation.
         keep: the share that dropout lets through on the way (1 without dropout).
-        gated: whether the activation multiplies another signal instead of passing on its own.
+        gated: whether the activation multiplies another signal instead of passing on its own; ``origin`` and ``node``
+            are then those of that other signal.
+        gate: the weighted node whose output the gate's activation reads; None where there is none.
         through: the activations and the scalings by one number on the way, in the order of flow.
     """
 
@@ -68,6 +70,7 @@ class Incoming:
     settings: tuple[tuple[str, float], ...] = ()
     keep: float = 1.0
     gated: bool = False
+    gate: int | None = None
     through: tuple[int, ...] = ()
 
 
@@ -114,8 +117,9 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     depth = dict(position)
     for index in reversed(incoming):
         signal = incoming[index]
-        if signal.origin == "weight":
-            depth[signal.node] = max(depth[signal.node], depth[index])
+        for before in (signal.node, signal.gate) if signal.origin == "weight" else ():
+            if before is not None:
+                depth[before] = max(depth[before], depth[index])
     owners = (
         bias_owner(graph, p) for p in graph.parameters if p.role is Role.BIAS and p.trainable and p.path in settable
     )
@@ -187,16 +191,25 @@ def _incoming(graph: SignalGraph, node: Node) -> Incoming:
     here = _main_input(graph, node)
     while here is not None:
         signal = replace(signal, origin=_ORIGINS.get(here.operation, "other"), node=here.index)
-        if here.operation is Operation.ACTIVATION or is_scalar(here):
+        if signal.gated and here.operation in {Operation.ACTIVATION, Operation.MULTIPLY}:
+            return replace(signal, origin="other")
+        if here.operation is Operation.ACTIVATION or (is_scalar(here) and not signal.gated):
             signal = replace(signal, through=(here.index, *signal.through))
             if here.operation is Operation.ACTIVATION and not signal.function:
                 signal = replace(signal, function=here.function or here.name, settings=here.settings)
         elif here.operation is Operation.MULTIPLY and not signal.function:
-            gate = next((g for g in _operands(graph, here) if g.operation is Operation.ACTIVATION), None)
-            if gate is None:
+            operands = _operands(graph, here)
+            gate = next((g for g in operands if g.operation is Operation.ACTIVATION), None)
+            if gate is None or len(operands) != 2:
                 return signal
             through = (gate.index, *signal.through)
-            return replace(signal, function=gate.function, settings=gate.settings, gated=True, through=through)
+            source = _operands(graph, gate)[0]
+            signal = replace(
+                signal, function=gate.function, settings=gate.settings, gated=True, through=through,
+                gate=source.index if _ORIGINS.get(source.operation) == "weight" else None,
+            )  # fmt: skip
+            here = next((operand for operand in operands if operand is not gate), here)
+            continue
         elif here.operation is Operation.DROPOUT:
             signal = replace(signal, keep=signal.keep * (1 - dict(here.settings).get("p", 0.0)))
         elif here.operation not in _CARRIERS:
