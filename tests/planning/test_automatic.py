@@ -74,11 +74,35 @@ def test_a_bias_that_is_left_alone_centres_nothing(options, sketch) -> None:
     assert planned["layers.1.bias"].scheme == "keep"
 
 
-def test_orthogonal_between_bounded_functions_only(sketch) -> None:
-    tanh, relu = (by_path(plan(sketch().plain(3, f).graph)) for f in ("tanh", "relu"))
-    assert [tanh[f"layers.{i}.weight"].scheme for i in range(3)] == ["normal", "orthogonal", "orthogonal"]
-    assert [relu[f"layers.{i}.weight"].scheme for i in range(3)] == ["normal"] * 3
-    assert tanh["head.weight"].scheme == "normal"
+@pytest.mark.parametrize("function", ["tanh", "relu", "gelu"])
+def test_orthogonal_in_plain_runs_whatever_the_activation(sketch, function) -> None:
+    planned = by_path(plan(sketch().plain(3, function).graph))
+    assert [planned[f"layers.{i}.weight"].scheme for i in range(3)] == ["orthogonal"] * 3
+    assert planned["head.weight"].scheme == "normal"
+
+
+def test_not_orthogonal_in_runs_of_two_weights(sketch) -> None:
+    planned = by_path(plan(sketch().plain(1, "relu").graph))
+    assert {planned[f"{name}.weight"].scheme for name in ("layers.0", "head")} == {"normal"}
+
+
+def test_a_gate_in_a_run_hardly_moves_and_one_on_its_own_does(sketch) -> None:
+    """1 + q E σ'² / E σ² for each of eight units, over all of them no more than two."""
+    for depth in (1, 8):
+        s = sketch()
+        here = s.input
+        for index in range(depth):
+            gate = s.activation(s.linear(here, f"gates.{index}"), "sigmoid")
+            here = s.add(Operation.MULTIPLY, "mul", s.linear(here, f"values.{index}"), gate)
+        s.linear(here, "head")
+        planned = by_path(plan(s.graph))
+        level = planned["gates.0.weight"].level
+        moments = gaussian_moments("sigmoid", level)
+        assert (depth + 1) * math.log1p(moments.chi) <= math.log(2) * (1 + 1e-9)
+        assert (level < 0.5) is (depth == 8)
+        assert planned["values.0.weight"].level == 1.0
+        if depth == 8:  # what the next value reads is a value of level one times a gate
+            assert level_after(planned["values.1.weight"], moments.second_moment) == pytest.approx(1.0)
 
 
 def test_dropout_is_paid_for(sketch) -> None:

@@ -51,8 +51,8 @@ __all__ = [
     "Regime", "ShiftedMoments", "SoftmaxMoments", "Stability", "activation", "activations", "attention_concentration",
     "attention_moments", "average_pool_factor", "batch_norm_growth", "correlated_moments", "correlation_map",
     "critical_line", "critical_point", "finite_width_kappa", "gain", "gate_point", "gated_chi", "gated_gain",
-    "gated_unit",     "gaussian_moments", "jacobian_moments", "joint_moments", "layer_norm_growth", "level_gain", "log_softmax_moments",
-    "max_pool_moments", "meanfield", "normalized", "operating_point", "padded_profile", "padding_factor",
-    "phase_diagram", "recurrent_moments", "register", "resampling_factor", "resampling_matrix",
+    "gated_unit", "gaussian_moments", "jacobian_moments", "joint_moments", "layer_norm_growth", "level_gain",
+    "log_softmax_moments", "max_pool_moments", "meanfield", "normalized", "operating_point", "padded_profile",
+    "padding_factor", "phase_diagram", "recurrent_moments", "register", "resampling_factor", "resampling_matrix",
     "shared_maximum_correlation", "shifted_moments", "softmax_moments", "stability", "variance_map",
 ]  # fmt: skip
