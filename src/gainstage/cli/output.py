@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gainstage.records import Diagnosis
     from gainstage.report.html.page import Document
 
-__all__ = ["FAIL_ON", "console", "exit_code", "progress", "status", "write_page"]
+__all__ = ["FAIL_ON", "console", "exit_code", "lively", "progress", "status", "write_page"]
 
 FAIL_ON = ("error", "warning", "note")
 
@@ -33,7 +33,8 @@ def exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
     return int(any(FAIL_ON.index(finding.severity) <= FAIL_ON.index(fail_on) for finding in diagnosis.findings))
 
 
-def _lively() -> bool:
+def lively() -> bool:
+    """Whether someone is watching stderr."""
     return sys.stderr.isatty() and not os.environ.get("CI")
 
 
@@ -50,7 +51,7 @@ def write_page(path: Path | None, record: Document) -> None:
 @contextmanager
 def status(message: str) -> Iterator[None]:
     """Say on stderr what is going on, where someone is watching."""
-    if not _lively():
+    if not lively():
         yield
         return
     from rich.console import Console
@@ -66,7 +67,7 @@ def _unseen(stage: str, done: int, total: int) -> None:
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar on stderr, where someone is watching; it is moved by calling it with (stage, done, total)."""
-    if not _lively():
+    if not lively():
         yield _unseen
         return
     from rich.console import Console

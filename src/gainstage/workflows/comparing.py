@@ -14,9 +14,11 @@ from gainstage.records import Comparison, Measure, Trial
 from gainstage.records.training import Schedule
 from gainstage.statistics import compared
 from gainstage.trials import Engine, Store
-from gainstage.workflows.experiment import Experiment, OnProgress, variant_of
+from gainstage.workflows.experiment import Experiment
+from gainstage.workflows.progress import OnProgress
 from gainstage.workflows.supplying import dataset_of
 from gainstage.workflows.trial import AS_BUILT, Scheme
+from gainstage.workflows.variant import variant_of
 
 __all__ = ["SWEEP", "compare", "concluded", "experiment"]
 
