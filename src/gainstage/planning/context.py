@@ -83,12 +83,16 @@ class Surroundings:
         outgoing: the ways to the nodes that its output meets first, carriers left out: scalings by one number, then
             the node.
         depth: how many weights its plain run holds.
+        position: which one of them it is, from 1.
+        end: the last node of its run.
         biased: whether a bias that can be set is added to its output.
     """
 
     incoming: Incoming
     outgoing: tuple[tuple[Node, ...], ...]
     depth: int
+    position: int
+    end: int
     biased: bool
 
 
@@ -115,18 +119,21 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     for index, signal in incoming.items():
         position[index] = position[signal.node] + 1 if signal.origin == "weight" else 1
     depth = dict(position)
+    end = {index: index for index in incoming}
     for index in reversed(incoming):
         signal = incoming[index]
         for before in (signal.node, signal.gate) if signal.origin == "weight" else ():
-            if before is not None:
-                depth[before] = max(depth[before], depth[index])
+            if before is not None and depth[before] < depth[index]:
+                depth[before], end[before] = depth[index], end[index]
     owners = (
         bias_owner(graph, p) for p in graph.parameters if p.role is Role.BIAS and p.trainable and p.path in settable
     )
     biased = {owner[0].index for owner in owners if owner is not None}
     return MappingProxyType(
         {
-            index: Surroundings(signal, _outgoing(graph, index), depth[index], index in biased)
+            index: Surroundings(
+                signal, _outgoing(graph, index), depth[index], position[index], end[index], index in biased
+            )
             for index, signal in incoming.items()
         }
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.planning.branches import Budget, budgets
 from gainstage.planning.context import Surroundings
 from gainstage.theory import (
     Activation,
@@ -56,19 +57,26 @@ class Levels:
         points: the operating point that each one's output should have, where an activation reads it.
         centred: the nodes whose bias is to take off the mean of what they read.
         functions: what each one reads, as a function of the signal whose level was set before.
+        budgets: what the end of a residual branch may bring; the run of weights that leads to it shares that.
     """
 
     around: Mapping[int, Surroundings]
     points: Mapping[int, OperatingPoint]
     centred: frozenset[int]
     functions: Mapping[int, Activation]
+    budgets: Mapping[int, Budget]
 
     @classmethod
     def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings]) -> Levels:
-        """Choose the operating points: the lowest level that any reader asks for."""
+        """Choose the operating points: the lowest level that any reader asks for.
+
+        The end of a residual branch takes off the mean of what it reads: a mean is the same for all examples, and what
+        every branch adds of it gathers on the stream.
+        """
         functions = Functions(graph)
         seen: dict[tuple[Activation, int, bool], OperatingPoint | None] = {}
         gates = {place.incoming.gate for place in around.values()}
+        ends = budgets(graph)
 
         def point(function: Activation | None, depth: int, *, gate: bool = False) -> OperatingPoint | None:
             if function is None:
@@ -93,21 +101,25 @@ class Levels:
             read[index] = function
             if place.biased and not place.incoming.gated and place.incoming.function:
                 chosen = point(function, place.depth)
-                if chosen is not None and chosen.centred:
+                if chosen is not None and (chosen.centred or index in ends):
                     centred.add(index)
-        return cls(around, points, frozenset(centred), read)
+        return cls(around, points, frozenset(centred), read, ends)
 
     def target(self, index: int) -> float:
         """The level that a node's output should have."""
-        point = self.points.get(index)
-        return point.level if point else 1.0
+        point, place = self.points.get(index), self.around[index]
+        budget = self.budgets.get(place.end)
+        share = budget.level ** (place.position / place.depth) if budget is not None and place.end != index else 1.0
+        return (point.level if point else 1.0) * share
 
     def reason(self, index: int) -> str:
         """Why that level."""
         point = self.points.get(index)
-        if point is None or self.around[index].depth == 1:
-            return f"level {self.target(index):.3g}"
-        return point.reason
+        level, place = self.target(index), self.around[index]
+        told = f"level {level:.3g}" if point is None or place.depth == 1 else point.reason
+        if level < (point.level if point else 1.0):
+            told += f"; level {level:.3g}, since {place.depth} weights share what the residual branch may bring"
+        return told
 
     def in_a_run(self, index: int) -> bool:
         """Whether a node belongs to a plain run, where factors multiply and an isometry keeps the gradient together.
