@@ -137,8 +137,12 @@ def test_residual_branches_share_one_budget(blocks, sketch) -> None:
         stream = s.add(Operation.ADD, "add", stream, s.linear(branch, f"down.{index}"))
     s.linear(s.norm(stream, "norm"), "head")
     planned = by_path(plan(s.graph))
-    added = [level_after(planned[f"down.{i}.weight"], RECTIFIERS["relu"]) for i in range(blocks)]
+    inner = [level_after(planned[f"up.{i}.weight"], 1.0) for i in range(blocks)]
+    assert inner == pytest.approx([blocks**-0.5] * blocks)  # two weights share the factor
+    power = gaussian_moments("relu", blocks**-0.5).variance  # the mean is the same for all examples, and taken off
+    added = [level_after(planned[f"down.{i}.weight"], power) for i in range(blocks)]
     assert sum(added) == pytest.approx(1.0)
+    assert {planned[f"down.{i}.bias"].bias for i in range(blocks)} == {"centre"}
     assert {planned[f"down.{i}.weight"].role for i in range(blocks)} == {Role.BRANCH_END}
     assert all(planned[f"norms.{i}.weight"].bias == "one" for i in range(blocks))
 

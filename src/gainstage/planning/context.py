@@ -114,7 +114,8 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     >>> around[3].incoming.function, around[3].incoming.origin, around[3].depth
     ('tanh', 'weight', 2)
     """
-    incoming = {node.index: _incoming(graph, node) for node in graph.nodes if node.operation.weighted}
+    forks = frozenset(add.fork for add in residuals(graph))
+    incoming = {node.index: _incoming(graph, node, forks) for node in graph.nodes if node.operation.weighted}
     position: dict[int, int] = {}
     for index, signal in incoming.items():
         position[index] = position[signal.node] + 1 if signal.origin == "weight" else 1
@@ -193,11 +194,14 @@ def embedding_sums(graph: SignalGraph) -> tuple[frozenset[int], ...]:
     return tuple(table for table in sums if not any(table < other for other in sums))
 
 
-def _incoming(graph: SignalGraph, node: Node) -> Incoming:
+def _incoming(graph: SignalGraph, node: Node, forks: Container[int]) -> Incoming:
     signal = Incoming("other", node.index)
     here = _main_input(graph, node)
+    forked = False
     while here is not None:
-        signal = replace(signal, origin=_ORIGINS.get(here.operation, "other"), node=here.index)
+        forked = forked or here.index in forks  # what a residual add carries on is a stream from there
+        origin = "stream" if forked and here.operation.weighted else _ORIGINS.get(here.operation, "other")
+        signal = replace(signal, origin=origin, node=here.index)
         if signal.gated and here.operation in {Operation.ACTIVATION, Operation.MULTIPLY}:
             return replace(signal, origin="other")
         if here.operation is Operation.ACTIVATION or (is_scalar(here) and not signal.gated):
