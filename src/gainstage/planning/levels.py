@@ -25,6 +25,7 @@ Rule = Callable[[Activation, int], OperatingPoint]
 
 _WAVES = frozenset({"sin", "cos"})
 _RUN = 3
+_ODD = 1e-6  # a mean below this is that of an odd function, and rounding
 _LEAST = 1e-12  # a weight a million times larger than usual would not mend what takes a signal down to this
 
 
@@ -101,7 +102,7 @@ class Levels:
             read[index] = function
             if place.biased and not place.incoming.gated and place.incoming.function:
                 chosen = point(function, place.depth)
-                if chosen is not None and (chosen.centred or index in ends):
+                if chosen is not None and (chosen.centred or (index in ends and abs(chosen.mean) > _ODD)):
                     centred.add(index)
         return cls(around, points, frozenset(centred), read, ends)
 
