@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gainstage.records import Diagnosis
+    from gainstage.records import Diagnosis, Profile
     from gainstage.report.html.page import Document
 
 __all__ = ["FAIL_ON", "console", "exit_code", "lively", "progress", "status", "write_page"]
@@ -38,13 +38,13 @@ def lively() -> bool:
     return sys.stderr.isatty() and not os.environ.get("CI")
 
 
-def write_page(path: Path | None, record: Document) -> None:
-    """Write the record's page where one was asked for, and say so."""
+def write_page(path: Path | None, record: Document, predicted: Profile | None = None) -> None:
+    """Write the record's page where one was asked for, beside what theory says of the model, and say so."""
     if path is None:
         return
     from gainstage.report.html import save_html
 
-    save_html(path, record)
+    save_html(path, record, predicted=predicted)
     sys.stderr.write(f"Wrote {path}.\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from gainstage.workflows.trial import Piece, Scheme, carry_out
 from gainstage.workflows.variant import Variant
 
 __all__ = ["Experiment"]
+
+_WORTH = 20.0
+"""Seconds of work left that make up for the start of processes, which import a framework each."""
 
 _ATTEMPTS = 3
 """Before a piece whose worker dies is given up."""
@@ -97,10 +101,8 @@ class Experiment:
         self, store: Store | None, board: Board, ended: Ended, engine: Engine, workers: int | None, address: str | None
     ) -> Iterator[Trial]:
         for attempt in range(1, _ATTEMPTS + 1):
-            pieces = self._pieces(ended, board)
-            count = workers or min(_cores(), max(len(pieces), 1))
             try:
-                for trials in run(carry_out, pieces, engine=engine, workers=count, address=address):
+                for trials in self._carried_out(self._pieces(ended, board), engine, workers, address):
                     if store is not None:
                         store.put(trials)
                     yield from trials
@@ -112,6 +114,18 @@ class Experiment:
                     yield from lost
             else:
                 return
+
+    def _carried_out(
+        self, pieces: list[Piece], engine: Engine, workers: int | None, address: str | None
+    ) -> Iterator[list[Trial]]:
+        """Unless told how many processes, run the first piece here, and see whether more are worth their start."""
+        if workers is None and engine == "local" and len(pieces) > 1:
+            begun = time.perf_counter()
+            yield carry_out(pieces[0])
+            pieces = pieces[1:]
+            worth = (time.perf_counter() - begun) * len(pieces) > _WORTH
+            workers = min(_cores(), len(pieces)) if worth else 1
+        yield from run(carry_out, pieces, engine=engine, workers=workers or _cores(), address=address)
 
     def _pieces(self, ended: Ended, board: Board) -> list[Piece]:
         """What is missing, cut so that pieces of all variants come in turn."""

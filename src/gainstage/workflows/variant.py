@@ -12,9 +12,11 @@ from gainstage.errors import GainstageError, InputError
 from gainstage.records.training import Schedule
 from gainstage.workflows.trial import in_a_line
 
-__all__ = ["Variant", "variant_of"]
+__all__ = ["MOST_TOGETHER", "Variant", "variant_of"]
 
 MOST_TOGETHER = 32
+"""Beyond this a training gains next to nothing by company, and ends later."""
+
 MOST_NUMBERS = 1 << 24
 """Of all models of a piece: their weights, gradients and the optimizer's memory have to stay near the processor."""
 
@@ -43,9 +45,15 @@ class Variant:
 
 
 def variant_of(
-    name: str, build: Callable[[], Any], dataset: Dataset, schedule: Schedule, loss: Any, optimizer: Any
+    name: str,
+    build: Callable[[], Any],
+    dataset: Dataset,
+    schedule: Schedule,
+    loss: Any,
+    optimizer: Any,
+    most: int = MOST_TOGETHER,
 ) -> Variant:
-    """Try a function that builds a network.
+    """Try a function that builds a network; at most ``most`` of it are trained as one.
 
     Raises:
         InputError: it is no such function, returns the same object twice, or model, data, loss and optimizer do not
@@ -62,9 +70,9 @@ def variant_of(
     trainer = trainer_of(framework)
     fitted = trainer.fitted(model, dataset, loss)
     starts = [Start(model, 1e-3), Start(again, 1e-3, 1)]
-    reason = trainer.obstacle(starts, fitted, schedule, loss, optimizer)
+    reason = trainer.obstacle(starts, fitted, schedule, loss, optimizer) if most > 1 else ""
     room = max(MOST_NUMBERS // max(trainer.size(model), 1), 1)
-    together = 1 if reason else min(MOST_TOGETHER, room)
+    together = 1 if reason else min(most, room)
     return Variant(name, build, framework, fitted, trainer.fingerprint(model), together, reason)
 
 

@@ -102,6 +102,10 @@ __all__ = ["command"]
     help="Where trials run: processes of this machine, a Dask or a Ray cluster.",
 )
 @click.option(
+    "--together", type=click.IntRange(1), default=32, show_default=True,
+    help="At most so many trainings run as one vectorised model; 1 runs them one by one.",
+)  # fmt: skip
+@click.option(
     "--workers", type=click.IntRange(1), help="Processes; by default one a core where there is work for them."
 )
 @click.option("--address", help="Of a cluster that is running; without it one is started here.")
@@ -128,6 +132,7 @@ def command(
     store: Path | None,
     resume: bool,
     engine: Engine,
+    together: int,
     workers: int | None,
     address: str | None,
     device: str,
@@ -157,6 +162,7 @@ def command(
             _builds(model, variants, device), data, _words(schemes, "--schemes"), seeds=_seeds(seeds),
             learning_rates=[_number(rate, float, "--lr") for rate in _words(rates, "--lr")], sweep=sweep,
             optimizer=optimizer, loss=loss, steps=steps, batch=batch, clip=clip,
+            together=together,
         )  # fmt: skip
         kept = Store(store, planned.facts, resume=resume) if store is not None else None
     try:

@@ -19,14 +19,14 @@ from gainstage.theory.activations import Array
 from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation import attention, recurrent
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.geometry import windows
+from gainstage.theory.propagation.geometry import spatial, windows
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.normalization import division
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.pooling import window_size
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Law, Signal
-from gainstage.theory.propagation.weighted import arranged
+from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 from gainstage.theory.propagation.weights import mixing, scale_of
 from gainstage.theory.softmax import log_softmax_moments, softmax_moments
 
@@ -107,21 +107,27 @@ class Backward:
         arrived = self.flows.get(node)
         if not arrived:
             return None
-        groups: dict[tuple[int, int | None], Flow] = {}
+        groups: dict[int, list[Flow]] = defaultdict(list)
         for flow in arrived:
-            key = flow.atom, None if flow.law is None else flow.law.source
-            groups[key] = _together(groups[key], flow) if key in groups else flow
-        return _independent(self, list(groups.values()))
+            groups[flow.atom].append(flow)
+        return _independent(self, [one for flows in groups.values() for one in _together(flows)])
 
 
 _ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
 
 
-def _together(first: Flow, second: Flow) -> Flow:
-    if first.law is None or second.law is None:
-        return replace(first, factor=first.factor + second.factor)
-    a, b = first.law.function.scaled(first.factor), second.law.function.scaled(second.factor)
-    return replace(first, factor=1.0, law=Law(first.law.source, a + b))
+def _together(flows: list[Flow]) -> list[Flow]:
+    """One gradient that arrives on several ways: its factors add up where they are functions of one source."""
+    sources = {f.law.source for f in flows if f.law is not None}
+    if len(flows) == 1 or len(sources) > 1:
+        return flows
+    if not sources:
+        return [replace(flows[0], factor=sum(f.factor for f in flows))]
+    functions = [(f.law.function if f.law is not None else _ONE).scaled(f.factor) for f in flows]
+    total = functions[0]
+    for function in functions[1:]:
+        total = total + function
+    return [replace(flows[0], factor=1.0, law=Law(sources.pop(), total))]
 
 
 def _independent(back: Backward, flows: list[Flow]) -> Flow:
@@ -174,7 +180,7 @@ def _given(function: Function, part: Function, mean: float, spread: float) -> Fu
     rest = mean + spread * ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
 
     def value(x: Array) -> Array:
-        return np.asarray(np.sqrt((function.value(part.value(x)[:, None] + rest) ** 2).mean(-1)))
+        return np.asarray(np.sqrt((function.value(part.value(x)[..., None] + rest) ** 2).mean(-1)))
 
     return Function(("given", function.key, part.key, mean, spread), value, np.zeros_like, part.kinks)
 
@@ -210,6 +216,7 @@ def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
 def _to(back: Backward, index: int, flow: Flow) -> None:
     """Hand a gradient on; where the operand was repeated, its copies' gradients add up."""
     signal = back.run.signals[index]
+    flow = _turned(back, flow, signal.extent)
     ratio = flow.extent.count / max(signal.extent.count, 1)
     if ratio > 1.001 and signal.extent.units <= flow.extent.units:
         plain = back.plain(flow)
@@ -231,6 +238,15 @@ def _to(back: Backward, index: int, flow: Flow) -> None:
     back.send(index, replace(flow, extent=signal.extent))
 
 
+def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
+    """Units and positions exchanged where a transposition has done so, which has no node of its own."""
+    mine = flow.extent
+    if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
+        return flow
+    plain = back.plain(flow)
+    return replace(plain, base=plain.base.turned(), extent=mine.turned(), borders=())
+
+
 def _passed(back: Backward, node: Node, flow: Flow) -> None:
     for index in node.inputs:
         if index in back.run.signals:
@@ -241,12 +257,39 @@ def _taken(back: Backward, node: Node, flow: Flow) -> None:
     """Elements of the output come from one operand each; what is padded comes from none."""
     live = [i for i in node.inputs if i in back.run.signals]
     repeats = "repeat" in node.name.lower() or "tile" in node.name.lower()
+    if "pad" in node.name.lower():
+        flow = _cropped(back, node, flow)
+    part = 0
     for index in live:
         signal = back.run.signals[index]
+        if flow.parts and node.operation is Operation.CONCATENATION:
+            mine = flow.parts[part : part + max(len(signal.parts), 1)]
+            part += len(mine)
+            factor = sum(mine) / len(mine) if mine else 1.0
+            plain = back.plain(flow)
+            relative = tuple(p / factor for p in mine) if len(mine) > 1 and factor > 0 else ()
+            sent = replace(plain, base=plain.base.scaled(factor), atom=back.run.ledger.number(), parts=relative)
+            back.send(index, replace(sent, extent=signal.extent))
+            continue
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and repeats):
             _to(back, index, flow)
         else:
             back.send(index, replace(back.plain(flow), extent=signal.extent, borders=()))
+
+
+def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
+    """What reaches the middle of a padded image; the gradient of the padding is lost."""
+    before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
+    for size, border in zip(before, flow.borders, strict=False):
+        if border is None or border.size <= size:
+            kept.append(border)
+            continue
+        start = (border.size - size) // 2
+        middle = border[start : start + size]
+        factor *= float(middle.mean())
+        kept.append(middle / middle.mean() if middle.mean() > 0 else None)
+    plain = back.plain(flow)
+    return replace(plain, base=plain.base.scaled(factor), atom=back.run.ledger.number(), borders=tuple(kept))
 
 
 def _unknown(back: Backward, node: Node, flow: Flow) -> None:
@@ -387,6 +430,8 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         share *= terms / window.kernel
         shared *= window.shared_back() / window.kernel
         borders.append(border)
+    if node.operation is Operation.CONVOLUTION and not borders:
+        share = min(plain.extent.positions / max(x.extent.positions, 1), 1.0)  # what strides leave out
     shared = min(shared, share)
     square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
     column = (by.weight_mean * fan_out * share) ** 2
@@ -397,7 +442,9 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         part = terms / share if share > 0 else 0.0
         return part * (apart * same + by.weight_mean**2 * fan_out * share * (same - other) + column * other)
 
-    seen = arranged(x, kernel.in_) if kernel is not None and node.operation is Operation.LINEAR else x
+    seen = x
+    if kernel is not None and node.operation is Operation.LINEAR:
+        seen = arranged(x, kernel.in_, heads=puts_heads_together(run, node))
     pairs = Pairs(
         pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
         pair(g.examples, 0.0, shared), pair(g.near, 0.0, share),
@@ -438,7 +485,7 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
     parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
-    g, total, noise = plain.base, Pairs(0.0), 0.0
+    g, total, noise, levels = plain.base, Pairs(0.0), 0.0, list[float]()
     along = _along(back, node, flow)
     units = sum(p.extent.units for p in parts)
     for part in parts:
@@ -454,7 +501,7 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
                 taken = g.level / by.over
             else:
                 taken = g.level * 2 / by.over + g.units * (1 - 1 / by.over)
-        factor = by.factor * by.scale
+        factor = by.factor * by.scale * _inverse_of_variance(node, run, part)
         share = part.extent.units / units
         # What a batch's mean takes off, all of its pairs lose.
         mean = g.over_batch(plain.extent) if node.function == "batch_norm" and not by.frozen else 0.0
@@ -463,12 +510,23 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
             g.positions - mean, g.examples - mean, g.near - mean,
         ).scaled(factor)  # fmt: skip
         total = total + found.scaled(share)
+        levels.append(found.level)
         noise += share * (0.0 if by.frozen else merged.noise)
-    borders = plain.borders
-    _to(
-        back, index,
-        replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, borders=borders),
-    )  # fmt: skip
+    relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
+    sent = replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, parts=relative)
+    _to(back, index, sent)
+
+
+def _inverse_of_variance(node: Node, run: Run, x: Signal) -> float:
+    """E 1/s² · E s² of a variance that each unit takes from few independent observations, here n: (n - 1)/(n - 3)."""
+    if node.function != "batch_norm" or not x.variance > 0:
+        return 1.0
+    over = division(run, node, x)
+    if over.frozen:
+        return 1.0
+    centred = x.pairs.zip(over.taken, lambda pair, taken: pair - taken)
+    observations = max(1 / max(centred.likeness(x.extent), 1e-9), 4.0)
+    return (observations - 1) / (observations - 3)
 
 
 def _along(back: Backward, node: Node, flow: Flow) -> Pairs:
@@ -567,11 +625,10 @@ def _product(back: Backward, node: Node, flow: Flow) -> None:
         return
     first, second = live[0], live[-1]
     x, y = run.ledger.merged(run.signals[first]), run.ledger.merged(run.signals[second])
-    settings = dict(node.settings)
     g = plain.base
     out_units = node.shape[-1] if node.shape else 1
     rows = node.shape[-2] if len(node.shape) > 1 else 1
-    left, right = bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", 1.0))
+    left, right = attention.summed_over_units(node, x)
     # dX = G Yᵀ: sums over the columns of the product, which are positions of y where its units were summed over.
     along = y.pairs.positions if right else y.pairs.units
     level = out_units * (g.level * y.pairs.level + (out_units - 1) * g.units * along)

@@ -103,6 +103,7 @@ class Flow:
         largest_of: the source's element is the largest of so many (behind max pooling).
         noise: variance of the log of the level between draws.
         borders: as in ``Signal``.
+        parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         doubt: why the figures are doubtful.
     """
 
@@ -114,4 +115,5 @@ class Flow:
     largest_of: int = 1
     noise: float = 0.0
     borders: tuple[Array | None, ...] = ()
+    parts: tuple[float, ...] = ()
     doubt: str = ""
