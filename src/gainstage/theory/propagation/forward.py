@@ -51,7 +51,9 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     near = told.positions if told.near is None else told.near
     apart = told.examples if told.apart is None else told.apart
     pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near, apart)
-    return run.ledger.fresh(Signal(extent, pairs, told.mean))
+    # Of a batch that is not given yet, the level scatters as that of so many independent values.
+    noise = 0.0 if 0 <= place < len(run.inputs) else 2 / max(extent.count, 1)
+    return run.ledger.fresh(Signal(extent, pairs, told.mean, noise=noise, carried=noise))
 
 
 def _activation(run: Run, node: Node, operands: list[Signal]) -> Signal:
