@@ -26,16 +26,23 @@ ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "agreement"
 
 
-def predicted(case: Architecture, seeds: int, *, real: bool) -> gs.Profile:
-    """The prediction for weights like these, and for the input's distribution: noise, or the images of all seeds."""
-    batch = batch_of(case, 0, real=real)
-    model, plan = model_of(case, 0, batch)
+def predicted(case: Architecture, seeds: int, *, real: bool) -> list[gs.Profile]:
+    """Predictions for the input's distribution: noise, or the images of all seeds.
+
+    One, from a plan, which is the same for every seed; or one for the weights of every seed, where no plan says how
+    they were drawn.
+    """
     told = None  # tokens are uniform, as a prediction takes them to be
     if real:
         told = InputMoments.of(torch.cat([batch_of(case, seed, real=True) for seed in range(seeds)]).numpy())
-    elif batch.is_floating_point():
+    elif batch_of(case, 0).is_floating_point():
         told = InputMoments()
-    return gs.predict(model, batch, input_moments=told, plan=plan)
+    profiles = []
+    for seed in range(seeds if case.scheme is None else 1):
+        batch = batch_of(case, seed, real=real)
+        model, plan = model_of(case, seed, batch)
+        profiles.append(gs.predict(model, batch, input_moments=told, plan=plan))
+    return profiles
 
 
 def compared(case: Architecture, seeds: int, *, real: bool = False) -> list[Row]:

@@ -64,25 +64,36 @@ class Row:
         return f"  {self.direction:8} {self.label:48} {figures}  {self.relative:+.1%}"
 
 
-def rows_of(case: Architecture, measured: Measured, profile: Profile, *, real: bool) -> list[Row]:
-    """Both directions at every weighted operation; where no gradient arrives there is nothing to compare."""
+def rows_of(case: Architecture, measured: Measured, profiles: Sequence[Profile], *, real: bool) -> list[Row]:
+    """Both directions at every weighted operation; where no gradient arrives there is nothing to compare.
+
+    With a prediction for every seed the error is that of the mean difference, and a draw is held against its own band.
+    """
     rows = []
     for column, (node, label) in enumerate(zip(measured.nodes.tolist(), measured.labels.tolist(), strict=True)):
-        found = profile.by_node.get(node)
         for direction, draws in (("forward", measured.forward[:, column]), ("backward", measured.backward[:, column])):
-            mean = float(draws.mean())
-            if not mean > 0:
+            if not draws.mean() > 0:
                 continue
-            moments = None if found is None else found.forward if direction == "forward" else found.backward
-            expected, low, high = math.nan, math.nan, math.nan
-            if moments is not None:
-                expected = moments.second_moment
-                low, high = (expected * edge for edge in moments.band or (math.nan, math.nan))
-            error = float(draws.std(ddof=1)) / math.sqrt(len(draws))
+            figures = np.array([_predicted(profile, node, direction) for profile in profiles])
+            expected, low, high = figures.T
+            scatter = draws - expected if np.isfinite(expected).all() else draws
+            error = float(scatter.std(ddof=1)) / math.sqrt(len(draws))
             inside = float(np.mean((draws >= low) & (draws <= high)))
-            figures = mean, error, expected, case.tolerance, inside
-            rows.append(Row(case.name, case.family, real, label, direction, *figures))
+            rows.append(
+                Row(case.name, case.family, real, label, direction, float(draws.mean()), error, float(expected.mean()),
+                    case.tolerance, inside)
+            )  # fmt: skip
     return rows
+
+
+def _predicted(profile: Profile, node: int, direction: Direction) -> tuple[float, float, float]:
+    """A second moment and the ends of its band; nan where there is none."""
+    found = profile.by_node.get(node)
+    moments = None if found is None else found.forward if direction == "forward" else found.backward
+    if moments is None:
+        return math.nan, math.nan, math.nan
+    low, high = moments.band or (math.nan, math.nan)
+    return moments.second_moment, moments.second_moment * low, moments.second_moment * high
 
 
 def share_off(rows: Iterable[Row]) -> float:
