@@ -20,6 +20,7 @@ from gainstage.backends.keras.geometry import (
     transposed,
 )
 from gainstage.backends.keras.names import named_layers, parameters_below
+from gainstage.backends.keras.windows import convolution_windows, pooling_windows, product_settings
 from gainstage.graph import Operation, Slot, Use
 
 __all__ = ["classify"]
@@ -104,7 +105,7 @@ def _linear(call: Call) -> Draft | None:
         return None
     left, right = call.values
     if left.node is not None and right.node is not None:
-        return drafted(call, Operation.MATMUL, inputs=_ordered(call))
+        return drafted(call, Operation.MATMUL, inputs=_ordered(call), settings=product_settings(call))
     static = int(right.node is None)
     value, weight = call.values[static], call.operands[static]
     if not value.derivations:  # a constant matrix: a fixed mixing
@@ -157,8 +158,15 @@ def _convolution(call: Call) -> Draft | None:
         geometry = depthwise(weight)
     else:
         geometry = convolution(weight, signal[axis])
-    uses = uses_of(call.values[1], "weight")
-    return drafted(call, Operation.CONVOLUTION, uses=uses, geometry=geometry, function=function, unit_axis=axis)
+    return drafted(
+        call,
+        Operation.CONVOLUTION,
+        uses=uses_of(call.values[1], "weight"),
+        geometry=geometry,
+        function=function,
+        unit_axis=axis,
+        settings=convolution_windows(call),
+    )
 
 
 def _normalization(call: Call) -> Draft | None:
@@ -239,7 +247,7 @@ def _structural(call: Call) -> Draft | None:
     if operation is Operation.SOFTMAX:
         function = "log_softmax" if call.name == "LogSoftmax" else "softmax"
     elif operation is Operation.POOLING:
-        function = "max" if "Max" in call.name else "average"
+        function, settings = "max" if "Max" in call.name else "average", pooling_windows(call)
     elif operation is Operation.REDUCTION:
         function = table.base_name(call.step.operation)
     if operation in (Operation.CONCATENATION, Operation.SOFTMAX):

@@ -26,7 +26,7 @@ from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.pooling import window_size
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Law, Signal
-from gainstage.theory.propagation.weighted import arranged
+from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 from gainstage.theory.propagation.weights import mixing, scale_of
 from gainstage.theory.softmax import log_softmax_moments, softmax_moments
 
@@ -210,6 +210,7 @@ def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
 def _to(back: Backward, index: int, flow: Flow) -> None:
     """Hand a gradient on; where the operand was repeated, its copies' gradients add up."""
     signal = back.run.signals[index]
+    flow = _turned(back, flow, signal.extent)
     ratio = flow.extent.count / max(signal.extent.count, 1)
     if ratio > 1.001 and signal.extent.units <= flow.extent.units:
         plain = back.plain(flow)
@@ -229,6 +230,15 @@ def _to(back: Backward, index: int, flow: Flow) -> None:
         plain = back.plain(flow)
         flow = replace(plain, base=plain.base.scaled(ratio), atom=back.run.ledger.number(), borders=())
     back.send(index, replace(flow, extent=signal.extent))
+
+
+def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
+    """Units and positions exchanged where a transposition has done so, which has no node of its own."""
+    mine = flow.extent
+    if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
+        return flow
+    plain = back.plain(flow)
+    return replace(plain, base=plain.base.turned(), extent=mine.turned(), borders=())
 
 
 def _passed(back: Backward, node: Node, flow: Flow) -> None:
@@ -387,6 +397,8 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         share *= terms / window.kernel
         shared *= window.shared_back() / window.kernel
         borders.append(border)
+    if node.operation is Operation.CONVOLUTION and not borders:
+        share = min(plain.extent.positions / max(x.extent.positions, 1), 1.0)  # what strides leave out
     shared = min(shared, share)
     square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
     column = (by.weight_mean * fan_out * share) ** 2
@@ -397,7 +409,9 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         part = terms / share if share > 0 else 0.0
         return part * (apart * same + by.weight_mean**2 * fan_out * share * (same - other) + column * other)
 
-    seen = arranged(x, kernel.in_) if kernel is not None and node.operation is Operation.LINEAR else x
+    seen = x
+    if kernel is not None and node.operation is Operation.LINEAR:
+        seen = arranged(x, kernel.in_, heads=puts_heads_together(run, node))
     pairs = Pairs(
         pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
         pair(g.examples, 0.0, shared), pair(g.near, 0.0, share),
@@ -567,11 +581,10 @@ def _product(back: Backward, node: Node, flow: Flow) -> None:
         return
     first, second = live[0], live[-1]
     x, y = run.ledger.merged(run.signals[first]), run.ledger.merged(run.signals[second])
-    settings = dict(node.settings)
     g = plain.base
     out_units = node.shape[-1] if node.shape else 1
     rows = node.shape[-2] if len(node.shape) > 1 else 1
-    left, right = bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", 1.0))
+    left, right = attention.summed_over_units(node, x)
     # dX = G Yᵀ: sums over the columns of the product, which are positions of y where its units were summed over.
     along = y.pairs.positions if right else y.pairs.units
     level = out_units * (g.level * y.pairs.level + (out_units - 1) * g.units * along)

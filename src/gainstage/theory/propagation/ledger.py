@@ -242,15 +242,18 @@ RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.
 def lifted(x: Signal, other: Extent) -> Signal:
     """A signal that is repeated along what it lacks, as broadcasting does."""
     extent, pairs = x.extent, x.pairs
+    if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
+        return replace(x, extent=extent.turned(), pairs=pairs.turned())  # a transposition has no node of its own
     if extent.units == 1 < other.units:
         extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
     if extent.positions == 1 < other.positions:
         extent, pairs = (
             replace(extent, positions=other.positions),
-            replace(pairs, positions=pairs.level, near=pairs.level),
+            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
         )
     if extent.examples == 1 < other.examples:
-        extent, pairs = replace(extent, examples=other.examples), replace(pairs, examples=pairs.level)
+        extent = replace(extent, examples=other.examples)
+        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
     return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)
 
 
@@ -307,6 +310,8 @@ def _mixture(parts: tuple[Signal, ...]) -> Signal:
         ),
         mean(lambda p: p.pairs.positions),
         mean(lambda p: p.pairs.examples),
+        mean(lambda p: p.pairs.near),
+        mean(lambda p: p.pairs.apart),
     )
     level = pairs.level or 1.0
     weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]

@@ -55,7 +55,7 @@ def division(run: Run, node: Node, x: Signal) -> Division:
             taken = Pairs(mean, both, mean, mean)
         case "instance_norm":
             mean, over = k.over_positions(extent.positions), float(extent.positions)
-            taken = Pairs(mean, both, mean, k.examples)
+            taken = Pairs(mean, both, mean, k.apart)
         case "group_norm":
             taken, over = Pairs(both, both, both, both), float(extent.units * extent.positions) / 8
         case "rms_norm":
@@ -64,7 +64,14 @@ def division(run: Run, node: Node, x: Signal) -> Division:
             share, over = 1 / max(extent.units, 1), float(extent.units)
             mean = share * k.level + (1 - share) * k.units
             apart = (1 - share) * both
-            taken = Pairs(mean, mean, share * k.positions + apart, share * k.examples + apart, share * k.near + apart)
+            taken = Pairs(
+                mean,
+                mean,
+                share * k.positions + apart,
+                share * k.examples + apart,
+                share * k.near + apart,
+                share * k.apart + apart,
+            )
     return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean)
 
 

@@ -52,7 +52,10 @@ def averaged(x: Signal, count: float) -> Signal:
         return x
     k, both, rest = x.pairs, x.mean**2, 1 - 1 / count
     together = k.positions if 2 * count > x.extent.positions else k.near
-    pairs = Pairs(k.level / count + rest * together, k.units / count + rest * both, k.positions, k.examples, k.near)
+    pairs = Pairs(
+        k.level / count + rest * together, k.units / count + rest * both, k.positions,
+        k.examples / count + rest * k.apart, k.near, k.apart,
+    )  # fmt: skip
     return _gaussian(x, pairs, count)
 
 
@@ -63,8 +66,9 @@ def averaged_units(x: Signal, count: float) -> Signal:
     k, both = x.pairs, x.mean**2
     rest = 1 - 1 / count
     pairs = Pairs(
-        k.level / count + rest * k.units, k.units, k.positions / count + rest * both, k.examples / count + rest * both
-    )
+        k.level / count + rest * k.units, k.units, k.positions / count + rest * both, k.examples / count + rest * both,
+        k.near / count + rest * both, k.apart / count + rest * both,
+    )  # fmt: skip
     return _gaussian(x, pairs, count)
 
 
@@ -96,7 +100,7 @@ def largest(run: Run, x: Signal, count: float) -> Signal:
     near = _largest(law.function, mean, spread, source.correlation(source.pairs.near), count)
     far = _largest(law.function, mean, spread, source.correlation(source.pairs.examples), count)
     wide = _largest(law.function, mean, spread, source.correlation(source.pairs.positions), count)
-    pairs = Pairs(near[1], near[0] ** 2, wide[4], far[4], near[4])
+    pairs = Pairs(near[1], near[0] ** 2, wide[4], far[4], near[4], min(far[4], wide[4]))
     variance = max(near[1] - near[0] ** 2, 0.0)
     third = near[2] - 3 * near[0] * near[1] + 2 * near[0] ** 3
     fourth = near[3] - 4 * near[0] * near[2] + 6 * near[0] ** 2 * near[1] - 3 * near[0] ** 4
