@@ -19,7 +19,7 @@ from gainstage.theory.activations import Array
 from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation import attention, recurrent
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.geometry import windows
+from gainstage.theory.propagation.geometry import Window, windows
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.normalization import division
 from gainstage.theory.propagation.pairs import Extent, Pairs
@@ -162,6 +162,22 @@ def _root_mean_square(functions: list[Function], weights: list[float]) -> Functi
     return Function(
         ("rms", *((w, f.key) for w, f in zip(weights, functions, strict=True))), value, np.zeros_like, kinks
     )
+
+
+def _winning(source: Signal, places: float) -> Function:
+    """√ of how much likelier than on average an element is the largest of its window, given what it is."""
+    from scipy.special import ndtr
+
+    mean, spread = source.mean, math.sqrt(source.variance) or 1.0
+    c = min(max(source.correlation(source.pairs.near), 0.0), 0.999)
+    # All others are below z when their own parts are, given what they have in common: √c z + √(1 - c) w.
+    w, weight = np.polynomial.hermite_e.hermegauss(24)
+
+    def value(x: Array) -> Array:
+        z = math.sqrt(1 - c) * (x[..., None] - mean) / spread
+        return np.asarray(np.sqrt(places * ndtr(z - math.sqrt(c) * w) ** (places - 1) @ (weight / weight.sum())))
+
+    return Function(("winning", mean, spread, c, places), value, np.zeros_like)
 
 
 _QUANTILES = 199
@@ -504,28 +520,43 @@ def _pooling(back: Backward, node: Node, flow: Flow) -> None:
     x, plain = run.signals[index], back.plain(flow)
     size = window_size(node, x.extent, plain.extent)
     g = plain.base
+    borders = tuple(
+        window.backward(plain.borders[axis] if axis < len(plain.borders) else None)[1]
+        for axis, window in enumerate(windows(node))
+    )
     covering = size * plain.extent.positions / max(x.extent.positions, 1)  # windows over one place
     found = windows(node)
     if found:
         covering = math.prod(w.backward(None)[0] for w in found)
     if node.function == "max":
         level = g.level * plain.extent.positions / max(x.extent.positions, 1)
-        if covering > 1:  # one place may be the largest of several windows
-            level += level * (covering - 1) / size * (g.positions / g.level if g.level > 0 else 0.0)
+        if covering > 1:  # one place may be the largest of several windows, which are neighbours
+            level += _twice(found, size) * g.near
         share = level / g.level if g.level > 0 else 0.0
         pairs = Pairs(level, g.units * share**2, g.positions * share**2, g.examples * share**2)
-        law = None if x.law is None else Law(x.law.source, _ONE)
-        moved = Flow(
-            x.extent, pairs, run.ledger.number(), law=law, largest_of=max(round(size), 1), noise=plain.noise,
-            doubt=plain.doubt,
-        )  # fmt: skip
-        back.send(index, moved)
+        law = None if x.law is None else Law(x.law.source, _winning(run.ledger.source(x.law.source), size))
+        back.send(index, Flow(x.extent, pairs, run.ledger.number(), law=law, noise=plain.noise, borders=borders,
+                              doubt=plain.doubt))
         return
     level = (covering * g.level + covering * max(covering - 1, 0.0) * g.positions) / size**2
     whole = plain.extent.positions == 1  # every place gets the same
     scale = (covering / size) ** 2
     pairs = Pairs(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, doubt=plain.doubt))
+    back.send(
+        index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt)
+    )
+
+
+def _twice(along: tuple[Window, ...], size: float) -> float:
+    """Ordered pairs of windows over one place, times the chance that it is the largest of both."""
+    square, shared = 1.0, 0.0
+    for window in along:
+        mean, profile = window.backward(None)
+        counts = np.full(1, mean) if profile is None else mean * profile
+        square *= float((counts**2).mean())
+        shared = max(shared, 1 - window.stride / window.kernel)
+    whole = math.prod(window.backward(None)[0] for window in along)
+    return max(square - whole, 0.0) / (size * (2 - shared))
 
 
 def _reduction(back: Backward, node: Node, flow: Flow) -> None:

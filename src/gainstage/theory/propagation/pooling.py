@@ -39,11 +39,20 @@ def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
         terms, border = window.forward(x.borders[axis] if axis < len(x.borders) else None)
         share *= terms / window.kernel
         borders.append(border)
-    if node.function == "max":
-        return run.ledger.fresh(replace(largest(run, x, size), extent=extent, borders=()))
+    if node.function == "max":  # what lies outside is never the largest: levels are means over what lies inside
+        inside = [window.forward(None)[1] for window in windows(node)]
+        level = tuple(_over(border, count) for border, count in zip(borders, inside, strict=True))
+        return run.ledger.fresh(replace(largest(run, x, size), extent=extent, borders=level))
     found = averaged(x, size)
     pairs = found.pairs.scaled(share)
     return run.ledger.fresh(replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders)))
+
+
+def _over(border: Array | None, count: Array | None) -> Array | None:
+    if border is None or count is None:
+        return border if count is None else None
+    relative = border / count
+    return np.asarray(relative / relative.mean())
 
 
 def averaged(x: Signal, count: float) -> Signal:
