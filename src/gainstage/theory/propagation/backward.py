@@ -78,7 +78,7 @@ class Backward:
         base = flow.base.scaled(flow.factor**2)
         if flow.law is None:
             return base
-        found = self.run.ledger.expectation(flow.law, flow.largest_of)
+        found = self.run.ledger.expectation(flow.law)
         source = self.run.ledger.source(flow.law.source)
         factor = source.pairs.each(lambda v: found.pair(source.correlation(v)))
         return base * replace(factor, level=found.second)
@@ -87,7 +87,7 @@ class Backward:
         """Variance of the log of its level between draws."""
         if flow.law is None:
             return flow.noise
-        found = self.run.ledger.expectation(flow.law, flow.largest_of)
+        found = self.run.ledger.expectation(flow.law)
         source = self.run.ledger.source(flow.law.source)
         uneven = max(found.fourth / found.second**2 - 1, 0.0) if found.second > 0 else 0.0
         alike = 1 + 2 * flow.base.likeness(flow.extent)
@@ -102,16 +102,13 @@ class Backward:
             noise=self.noise(flow),
         )  # fmt: skip
 
-    def total(self, node: int) -> Flow | None:
-        """All that arrives at a node: what comes from one gradient on several ways adds up, the rest is independent."""
-        arrived = self.flows.get(node)
-        if not arrived:
-            return None
+    def arrivals(self, node: int) -> list[Flow]:
+        """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
         groups: dict[tuple[int, int | None], Flow] = {}
-        for flow in arrived:
+        for flow in self.flows.get(node, ()):
             key = flow.atom, None if flow.law is None else flow.law.source
             groups[key] = _together(groups[key], flow) if key in groups else flow
-        return _independent(self, list(groups.values()))
+        return list(groups.values())
 
 
 _ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
@@ -129,7 +126,7 @@ def _independent(back: Backward, flows: list[Flow]) -> Flow:
     if len(flows) == 1:
         return flows[0]
     sources = {f.law.source for f in flows if f.law is not None}
-    together = len(sources) == 1 and all(f.largest_of == 1 for f in flows)
+    together = len(sources) == 1
     if not together:
         flows = [back.plain(f) for f in flows]
     values = [back.value(f).level for f in flows]
@@ -146,9 +143,13 @@ def _independent(back: Backward, flows: list[Flow]) -> Flow:
         weights = [f.base.level * f.factor**2 / base.level for f in flows]
         functions = [f.law.function if f.law is not None else _ONE for f in flows]
         law = Law(sources.pop(), _root_mean_square(functions, weights))
+    parts = max(len(f.uneven) for f in flows)
+    uneven = tuple(sum(s * (f.uneven[i] if f.uneven else 1.0) for s, f in zip(shares, flows, strict=True))
+                   for i in range(parts))  # fmt: skip
     return Flow(
-        flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders, doubt=doubt
-    )
+        flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders,
+        uneven=uneven, doubt=doubt,
+    )  # fmt: skip
 
 
 def _root_mean_square(functions: list[Function], weights: list[float]) -> Function:
@@ -210,13 +211,16 @@ def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
         if index in run.signals:
             back.send(index, Flow(run.signals[index].extent, pairs, run.ledger.number()))
     for node in reversed(run.graph.nodes):
-        flow = back.total(node.index) if node.index in run.signals else None
-        if flow is None:
+        arrived = back.arrivals(node.index) if node.index in run.signals else []
+        if not arrived:
             continue
+        flow = _independent(back, arrived)
         pairs = back.value(flow)
         back.gradients[node.index] = Gradient(run.signals[node.index].extent, pairs, back.noise(flow), flow.doubt)
         if any(i in run.signals for i in node.inputs):
-            _RULES.get(node.operation, _passed)(back, node, flow)
+            # The parts of a tensor that was put together tell what each gradient depends on; the whole does not.
+            for one in arrived if node.operation is Operation.CONCATENATION else (flow,):
+                _RULES.get(node.operation, _passed)(back, node, one)
     return back
 
 
@@ -273,6 +277,30 @@ def _taken(back: Backward, node: Node, flow: Flow) -> None:
             _to(back, index, flow)
         else:
             back.send(index, replace(back.plain(flow), extent=signal.extent, borders=()))
+
+
+def _parted(back: Backward, node: Node, flow: Flow) -> None:
+    """A tensor that was put together hands each part its own gradient."""
+    live = [i for i in node.inputs if i in back.run.signals]
+    signals = [back.run.signals[i] for i in live]
+    counts = [max(len(signal.parts), 1) for signal in signals]
+    if len(live) < 2 or not (flow.largest_of > 1 or len(flow.uneven) == sum(counts)):
+        _taken(back, node, replace(flow, uneven=()))
+        return
+    plain, start = back.plain(flow), 0
+    plain = replace(plain, uneven=plain.uneven or (1.0,) * sum(counts), largest_of=flow.largest_of)
+    for index, signal, count in zip(live, signals, counts, strict=True):
+        mine = plain.uneven[start : start + count]
+        units = [part.extent.units for part in signal.parts or (signal,)]
+        level = sum(u * n for u, n in zip(mine, units, strict=True)) / sum(units)
+        inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
+        base, number = plain.base.scaled(level), back.run.ledger.number()
+        sent = replace(plain, base=base, atom=number, extent=signal.extent, borders=(), uneven=inner)
+        if plain.largest_of > 1 and signal.law is not None:
+            won = _winning(back.run.ledger.source(signal.law.source), plain.largest_of)
+            sent = replace(sent, law=Law(signal.law.source, won), largest_of=1)
+        back.send(index, sent)
+        start += count
 
 
 def _unknown(back: Backward, node: Node, flow: Flow) -> None:
@@ -470,6 +498,7 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
     parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
     g, total, noise = plain.base, Pairs(0.0), 0.0
     along = _along(back, node, flow)
+    levels = []
     units = sum(p.extent.units for p in parts)
     for part in parts:
         merged = part if part.parts == () else run.ledger.merged(part)
@@ -493,11 +522,15 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
             g.positions - mean, g.examples - mean, g.near - mean,
         ).scaled(factor)  # fmt: skip
         total = total + found.scaled(share)
+        levels.append(found.level)
         noise += share * (0.0 if by.frozen else merged.noise)
     borders = plain.borders
     _to(
         back, index,
-        replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, borders=borders),
+        replace(
+            plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, borders=borders,
+            uneven=tuple(level / total.level for level in levels) if len(levels) > 1 and total.level > 0 else (),
+        ),
     )  # fmt: skip
 
 
@@ -535,8 +568,10 @@ def _pooling(back: Backward, node: Node, flow: Flow) -> None:
         share = level / g.level if g.level > 0 else 0.0
         pairs = Pairs(level, g.units * share**2, g.positions * share**2, g.examples * share**2)
         law = None if x.law is None else Law(x.law.source, _winning(run.ledger.source(x.law.source), size))
-        back.send(index, Flow(x.extent, pairs, run.ledger.number(), law=law, noise=plain.noise, borders=borders,
-                              doubt=plain.doubt))
+        later = round(size) if x.parts else 1  # each part tells then how likely it wins
+        moved = Flow(x.extent, pairs, run.ledger.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
+                     borders=borders, doubt=plain.doubt)  # fmt: skip
+        back.send(index, moved)
         return
     level = (covering * g.level + covering * max(covering - 1, 0.0) * g.positions) / size**2
     whole = plain.extent.positions == 1  # every place gets the same
@@ -683,7 +718,7 @@ _RULES: Mapping[Operation, Rule] = {
     Operation.POOLING: _pooling,
     Operation.RESAMPLE: _resampling,
     Operation.RESHAPE: _taken,
-    Operation.CONCATENATION: _taken,
+    Operation.CONCATENATION: _parted,
     Operation.REDUCTION: _reduction,
     Operation.DROPOUT: _dropout,
     Operation.UNKNOWN: _unknown,

@@ -100,9 +100,10 @@ class Flow:
         atom: its number; the same base may arrive on two ways.
         factor: a number that it is multiplied by.
         law: the function of a source that it is multiplied by.
-        largest_of: the source's element is the largest of so many (behind max pooling).
+        largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
         noise: variance of the log of the level between draws.
         borders: as in ``Signal``.
+        uneven: how the level varies over the parts of a tensor that was put together (mean one); empty where it does not.
         doubt: why the figures are doubtful.
     """
 
@@ -114,4 +115,5 @@ class Flow:
     largest_of: int = 1
     noise: float = 0.0
     borders: tuple[Array | None, ...] = ()
+    uneven: tuple[float, ...] = ()
     doubt: str = ""
