@@ -513,7 +513,7 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
                 taken = g.level / by.over
             else:
                 taken = g.level * 2 / by.over + g.units * (1 - 1 / by.over)
-        factor = by.factor * by.scale
+        factor = by.back * by.scale
         share = part.extent.units / units
         # What a batch's mean takes off, all of its pairs lose.
         mean = g.over_batch(plain.extent) if node.function == "batch_norm" and not by.frozen else 0.0

@@ -23,6 +23,8 @@ class Division:
         eps: added to it.
         over: elements that share one mean.
         scale, scale_mean: E γ² and E γ.
+        frozen: whether it divides by what it knew before.
+        uneven: relative variance of what is divided by, between channels.
     """
 
     taken: Pairs
@@ -32,11 +34,17 @@ class Division:
     scale: float
     scale_mean: float
     frozen: bool = False
+    uneven: float = 0.0
 
     @property
     def factor(self) -> float:
         """On second moments."""
         return 1 / (self.variance + self.eps) if self.variance + self.eps > 0 else 0.0
+
+    @property
+    def back(self) -> float:
+        """On second moments of gradients: the mean of the inverse is more than the inverse of the mean."""
+        return 1 / (self.variance * (1 - min(self.uneven, 0.7)) + self.eps) if self.variance + self.eps > 0 else 0.0
 
 
 def division(run: Run, node: Node, x: Signal) -> Division:
@@ -72,7 +80,16 @@ def division(run: Run, node: Node, x: Signal) -> Division:
                 share * k.near + apart,
                 share * k.apart + apart,
             )
-    return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean)
+    uneven = _uneven(x, taken) if node.function == "batch_norm" else 0.0
+    return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean, uneven=uneven)
+
+
+def _uneven(x: Signal, taken: Pairs) -> float:
+    """The variance of a channel is a mean of squares with few independent terms, where few different ones went in."""
+    own = x.pairs.zip(taken, lambda pair, mean: pair - mean)
+    if not own.level > 0:
+        return 0.0
+    return 2 * (own.likeness(x.extent) + x.chance.left * (x.pairs.level / own.level) ** 2)
 
 
 def normalization(run: Run, node: Node, operands: list[Signal]) -> Signal:
@@ -105,5 +122,8 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor) ** 2
     borders = x.borders if node.function in ("batch_norm", "group_norm", "instance_norm") else ()
     return run.ledger.fresh(
-        replace(x, pairs=pairs, mean=mean, noise=noise, carried=noise, zero=0.0, rows=None, borders=borders)
+        replace(
+            x, pairs=pairs, mean=mean, noise=noise, carried=noise, zero=0.0, rows=None, borders=borders,
+            chance=x.chance.scaled(found.factor * x.pairs.level) if not found.frozen else x.chance,
+        )  # fmt: skip
     )

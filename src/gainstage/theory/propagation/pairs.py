@@ -106,6 +106,7 @@ class Pairs:
         """Mean squared correlation of two observations of a unit: one over their effective number."""
         if not self.level > 0:
             return 1.0
-        p, e = min((self.positions / self.level) ** 2, 1.0), min((self.examples / self.level) ** 2, 1.0)
+        p, e, a = (min((v / self.level) ** 2, 1.0) for v in (self.positions, self.examples, self.apart))
         within = 1 / extent.positions + (1 - 1 / extent.positions) * p
-        return within / extent.examples + (1 - 1 / extent.examples) * e
+        between = e / extent.positions + (1 - 1 / extent.positions) * a
+        return within / extent.examples + (1 - 1 / extent.examples) * between

@@ -11,7 +11,7 @@ from gainstage.theory.activations import Array
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.signal import Chance, Signal
 from gainstage.theory.propagation.weights import Mixing, mixing
 
 __all__ = ["arranged", "convolution", "embedding", "linear"]
@@ -80,6 +80,19 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     )
 
 
+def _gathered(node: Node, x: Signal) -> Chance:
+    """What correlations have by chance behind a weight: grouped channels see few of the others."""
+    along = windows(node) if node.operation is Operation.CONVOLUTION else ()
+    kernel, units = node.kernel, x.extent.units
+    found = x.chance.gathered([w.kernel for w in along], [w.stride for w in along])
+    varies = (x.variance / x.pairs.level) ** 2 if x.pairs.level > 0 else 0.0
+    grouped = kernel is not None and kernel.groups > 1
+    single = varies / kernel.fan_in if kernel is not None and grouped else 0.0
+    if not along:  # uncorrelated units are correlated by chance
+        found = replace(found, scatter=found.scatter + varies / units)
+    return replace(found, single=single)
+
+
 def _mixed(
     run: Run, node: Node, x: Signal, by: Mixing, inside: tuple[float, float, float], borders: tuple[Array | None, ...]
 ) -> Signal:
@@ -117,7 +130,7 @@ def _mixed(
     share_of_signal = 1 - min(max(added, 0.0) / pairs.level, 1.0) if pairs.level > 0 else 0.0
     carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
     return Signal(
-        extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders,
+        extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders, chance=_gathered(node, x),
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip
 
