@@ -445,6 +445,8 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         share = min(plain.extent.positions / max(x.extent.positions, 1), 1.0)  # what strides leave out
     shared = min(shared, share)
     square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
+    if kernel is not None and kernel.groups > 1 and _normalised_behind(run, node):
+        square *= max(1 - 2 / fan_in, 0.2)  # a channel of small weights was divided by little, but passes little on
     column = (by.weight_mean * fan_out * share) ** 2
     g = plain.base
     apart = square - by.weight_mean**2 * fan_out * share
@@ -468,6 +470,12 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         x.extent, pairs, run.ledger.number(), noise=plain.noise + own, borders=tuple(borders), doubt=plain.doubt
     )
     back.send(index, moved)
+
+
+def _normalised_behind(run: Run, node: Node) -> bool:
+    """Whether a batch norm reads this node."""
+    readers = (run.graph.nodes[i] for i in run.graph.consumers[node.index])
+    return any(reader.function == "batch_norm" for reader in readers)
 
 
 def _recurrent(back: Backward, node: Node, flow: Flow) -> None:

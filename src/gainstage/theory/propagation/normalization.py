@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gainstage.graph import Node
+from gainstage.theory.activations import Array
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Signal
@@ -92,6 +95,17 @@ def _uneven(x: Signal, taken: Pairs) -> float:
     return 2 * (own.likeness(x.extent) + x.chance.left * (x.pairs.level / own.level) ** 2)
 
 
+def _centred(border: Array | None, share: float) -> Array | None:
+    """How the level varies along an axis when a channel's mean is taken off, which falls towards the border as well.
+
+    Next to the border the sum that makes the mean lacks terms, and is off the mean of all places by those.
+    """
+    if border is None:
+        return None
+    changed = share * border + (1 - share) * np.abs(1 - border)
+    return np.asarray(changed / changed.mean())
+
+
 def normalization(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """(x - mean) / spread · γ + β."""
     x = operands[0]
@@ -121,6 +135,8 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     # What is left of the noise: a level that is divided out has none, unless eps is what is divided by.
     noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor) ** 2
     borders = x.borders if node.function in ("batch_norm", "group_norm", "instance_norm") else ()
+    if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
+        borders = tuple(_centred(b, centred.level / x.pairs.level) for b in borders)
     return run.ledger.fresh(
         replace(
             x, pairs=pairs, mean=mean, noise=noise, carried=noise, zero=0.0, rows=None, borders=borders,

@@ -142,6 +142,7 @@ def _biases(run: Run, node: Node, cell: str, layer: int) -> tuple[tuple[float, .
         if cell == "lstm" and abs(found.mean - 0.25) < 1e-6 and abs(found.second_moment - 0.25) < 1e-6:
             means[1] += 1.0  # ones for the forget gate alone
             continue
-        means = [m + found.mean for m in means]
-        variance += found.variance
+        blocks = found.block_means or (found.mean,) * gates
+        means = [m + block for m, block in zip(means, blocks, strict=True)]
+        variance += max(found.second_moment - sum(b * b for b in blocks) / gates, 0.0)
     return tuple(means), variance
