@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 import gainstage as gs
+from gainstage.backends.keras.inputs import example_batch
 from gainstage.backends.keras.load import load, model_names
 
 LARGEST = 150e6  # weights; what is larger does not fit a small machine
@@ -27,7 +28,7 @@ def row(name):
     weights = sum(int(np.prod(v.shape)) for v in found.model.trainable_variables)
     if weights > LARGEST:
         return f"{name:20} {weights / 1e6:6.1f} M  left out: too large"
-    x = np.random.default_rng(0).standard_normal((BATCH, *found.shape), dtype=np.float32)
+    x = example_batch(found.model, found.inputs, batch=BATCH)  # pixels where the model scales them itself
     before = gs.check(found.model, x, synthetic=True)
     gs.initialize(found.model, batch=x, seed=0)
     after = gs.check(found.model, x, synthetic=True)

@@ -1,5 +1,7 @@
 """The same networks in Keras and in PyTorch: with equal weights, equal profiles, findings and plans."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from gainstage.backends.torch.layout import canonical
 from gainstage.planning import plan
 
 DEPTH = 12
+DTYPES = ("float32", "float16", "bfloat16", *(("float64",) if keras.config.backend() != "jax" else ()))  # not JAX's
 
 
 def perceptron(activation, depth=DEPTH):
@@ -181,4 +184,31 @@ def test_calibration_reaches_the_level_of_the_twin():
     before = [values_of(v) for v in model.trainable_variables]
     gs.apply(model, own)
     for old, variable in zip(before, model.trainable_variables, strict=True):
-        np.testing.assert_allclose(values_of(variable), old, rtol=1e-5, atol=1e-8)
+        assert values_of(variable).tobytes() == old.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_calibrated_plan_gives_both_frameworks_the_same_bytes(dtype, white):
+    """The measured scale multiplies what was cast already, in single precision or better, and is cast again."""
+    own = keras.Sequential([keras.Input((20,)), layers.Dense(48, dtype=dtype), layers.Dense(5, dtype=dtype)])
+    other = nn.Sequential(nn.Linear(20, 48), nn.Linear(48, 5)).to(getattr(torch, dtype))
+    measured = [(0.7390851, (0.1, *[0.3] * 47)), (1.6180339, (1 / 3,) * 5)]
+
+    def calibrated(graph):
+        planned = plan(graph, "he_normal", seed=3)
+        pairs = zip(planned.assignments[::2], planned.assignments[1::2], measured, strict=True)
+        return replace(planned, assignments=tuple(
+            a for w, b, (scale, values) in pairs
+            for a in (replace(w, scale=scale), replace(b, scheme="measured", bias="measured", values=values))
+        ))  # fmt: skip
+
+    from gainstage.backends.keras import apply, structure
+    from gainstage.backends.torch import apply as apply_torch
+    from gainstage.backends.torch import structure as structure_torch
+
+    apply(own, calibrated(structure(own)))
+    apply_torch(other, calibrated(structure_torch(other)))
+    for path, variable in parameters(own).items():
+        tensor = dict(other.named_parameters())[stream_path(path)].detach()
+        written = values_of(variable).astype(np.float64)
+        np.testing.assert_array_equal(written, tensor.double().numpy().T)

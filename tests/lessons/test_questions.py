@@ -95,7 +95,7 @@ COUNTEREXAMPLES = {
     "6.2": (batchnorm, lambda: batchnorm.levels(QUICK, batchnorm.PLAIN)),
     "6.3": (batchnorm, lambda: batchnorm.levels(QUICK, batchnorm.PLAIN)),
     "6.8": (batchnorm, lambda: batchnorm.growth(QUICK, "none", ("relu",))),
-    "7.1": (he, lambda: he.weights(QUICK, "default")),
+    "7.1": (he, lambda: he.weights(QUICK, he=False)),
 }
 
 
@@ -114,3 +114,13 @@ def test_the_same_seed_gives_the_same_figures_and_another_one_others() -> None:
     first, again, other = (xavier.variance(Setting(seed, quick=True)).figures for seed in (0, 0, 1))
     assert first == again
     assert first != other
+
+
+def test_where_keras_is_missing_the_answer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    study, claim = of(he.QUESTION, "7.1")
+    measured = study.experiment(QUICK)
+    assert {f.case for f in measured.figures} == set(he.TORCH_LAYERS)
+    told = judge(claim, measured.figures, absent=measured.absent)
+    assert told.verdict == "holds"
+    assert "Keras, 784 → 128 (Keras is not installed)" in told.conditions

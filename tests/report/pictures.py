@@ -19,6 +19,8 @@ def parsed(svg: str) -> ElementTree.Element:
     for element in root.iter():
         assert not [name for name in element.attrib if name.startswith("on")]
         assert element.get("href", "data:image/png;base64,").startswith("data:image/png;base64,")
+        if element.tag == f"{SVG}image":
+            continue  # its edges may be cut
         for name in ("x", "y", "cx", "cy"):
             if name in element.attrib:
                 assert 0 <= float(element.attrib[name]) <= (width if name.endswith("x") else height)

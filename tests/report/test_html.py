@@ -135,7 +135,7 @@ def test_every_record_saves_its_own_page(record, tmp_path):
 
 def test_trainings_come_first(sick):
     looks = (Evaluation(0, 2.3, 0.1), Evaluation(100, 0.4, 0.9))
-    page = html_page(sick, [TrainingCurve(name, (2.3, 0.4), looks, 2.3, 0.1) for name in ("default", "mended")])
+    page = html_page(sick, trainings=[TrainingCurve(n, (2.3, 0.4), looks, 2.3, 0.1) for n in ("default", "mended")])
     assert page.index(">mended<") < page.index("The signal through depth")
     assert "guessing" in page
 

@@ -13,6 +13,7 @@ import rich_click as click
 __all__ = [
     "Request",
     "branch_option",
+    "device_option",
     "fail_options",
     "html_option",
     "json_option",

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gainstage.records import Diagnosis
+    from gainstage.records import Diagnosis, Profile
     from gainstage.report.html.page import Document
 
-__all__ = ["FAIL_ON", "console", "exit_code", "progress", "status", "write_page"]
+__all__ = ["FAIL_ON", "console", "exit_code", "lively", "progress", "status", "write_page"]
 
 FAIL_ON = ("error", "warning", "note")
 
@@ -33,24 +33,25 @@ def exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
     return int(any(FAIL_ON.index(finding.severity) <= FAIL_ON.index(fail_on) for finding in diagnosis.findings))
 
 
-def _lively() -> bool:
+def lively() -> bool:
+    """Whether someone is watching stderr."""
     return sys.stderr.isatty() and not os.environ.get("CI")
 
 
-def write_page(path: Path | None, record: Document) -> None:
-    """Write the record's page where one was asked for, and say so."""
+def write_page(path: Path | None, record: Document, predicted: Profile | None = None) -> None:
+    """Write the record's page where one was asked for, beside what theory says of the model, and say so."""
     if path is None:
         return
     from gainstage.report.html import save_html
 
-    save_html(path, record)
+    save_html(path, record, predicted=predicted)
     sys.stderr.write(f"Wrote {path}.\n")
 
 
 @contextmanager
 def status(message: str) -> Iterator[None]:
     """Say on stderr what is going on, where someone is watching."""
-    if not _lively():
+    if not lively():
         yield
         return
     from rich.console import Console
@@ -66,7 +67,7 @@ def _unseen(stage: str, done: int, total: int) -> None:
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar on stderr, where someone is watching; it is moved by calling it with (stage, done, total)."""
-    if not _lively():
+    if not lively():
         yield _unseen
         return
     from rich.console import Console

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gainstage.errors import InputError
+from gainstage.errors import GainstageError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,3 +197,13 @@ def examine(subject: Subject) -> Diagnosis:
         subject.model, subject.inputs, subject.labels,
         loss=subject.loss, optimizer=subject.optimizer, synthetic=subject.synthetic,
     )  # fmt: skip
+
+
+def expected(subject: Subject) -> Profile | None:
+    """What theory says of the same model and batch; None where it cannot say anything."""
+    from gainstage.workflows import predict
+
+    try:
+        return predict(subject.model, subject.inputs, subject.labels, loss=subject.loss)
+    except GainstageError:
+        return None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 
-from gainstage.records import Arm, Band, Comparison, Contrast, Measure, RateLimit, TrainingCurve, Trial
+from gainstage.records import Arm, Band, Comparison, Measure, RateLimit, TrainingCurve, Trial
+from gainstage.statistics.contrasts import Contender, contrasts
 from gainstage.statistics.figures import share
 from gainstage.statistics.outcomes import guess, steps_to
-from gainstage.statistics.resampling import beats, interquartile_mean, paired_difference
+from gainstage.statistics.resampling import interquartile_mean
 
 __all__ = ["compared"]
 
@@ -69,13 +70,14 @@ def compared(
         for variant, scheme in product(variants, schemes)
     }
     contenders = [judge.arm(variant, scheme, *choice) for (variant, scheme), choice in chosen.items()]
-    scores = {arm.name: judge.scores(chosen[arm.variant, arm.scheme][1]) for arm in contenders}
+    sides = [judge.contender(arm.name, chosen[arm.variant, arm.scheme][1]) for arm in contenders]
     limits = [judge.limit(arm, [arms[arm.variant, arm.scheme, rate] for rate in learning_rates]) for arm in contenders]
     return Comparison(
         model=model, data=data, measure=measure, schemes=tuple(schemes), variants=tuple(variants),
         learning_rates=tuple(learning_rates), seeds=tuple(seeds), steps=steps, batch=batch, optimizer=optimizer,
         loss=loss, target_loss=target, chance_loss=chance_loss, chance_accuracy=chance_accuracy, trials=tuple(known),
-        contenders=tuple(contenders), arms=tuple(arms.values()), contrasts=judge.contrasts(scores),
+        contenders=tuple(contenders), arms=tuple(arms.values()),
+        contrasts=contrasts(sides, measure, grid=grid, most=steps),
         limits=tuple(limits) if len(learning_rates) > 1 else (),
         notes=(*_notes(known, len(order), seeds, len(learning_rates)), *notes),
     )  # fmt: skip
@@ -152,25 +154,11 @@ class _Judge:
             chosen += [t for t in cells[rate] if t.seed == seed]
         return overall, chosen
 
-    def contrasts(self, scores: Mapping[str, Mapping[int, float]]) -> tuple[Contrast, ...]:
-        """Every pair of contenders that have seeds in common."""
-        pairs = []
-        for first, second in combinations(scores, 2):
-            common = [seed for seed in scores[first] if seed in scores[second]]
-            if common:
-                pairs.append((first, second, [[scores[name][s] for s in common] for name in (first, second)]))
-        found = []
-        for first, second, (ones, others) in pairs:
-            name = f"{first} − {second}"
-            difference = paired_difference(name, ones, others, comparisons=len(pairs), resolution=self._grid)
-            probability = beats(
-                f"{first} beats {second}", [self._sign * v for v in ones], [self._sign * v for v in others]
-            )
-            better = ""
-            if difference.low > 0 or difference.high < 0:
-                better = first if (difference.low > 0) == (self._sign > 0) else second
-            found.append(Contrast(first, second, difference, probability, better))
-        return tuple(found)
+    def contender(self, name: str, trials: Sequence[Trial]) -> Contender:
+        """Scores and speed by seed."""
+        reached = {t.seed: steps_to(t.curve, self._target) for t in trials if t.curve is not None}
+        steps = {seed: math.inf if step is None else float(step) for seed, step in reached.items()}
+        return Contender(name, self.scores(trials), steps)
 
     def limit(self, contender: Arm, arms: Sequence[Arm]) -> RateLimit:
         """Up to which rate it trains: the end of the run of rates from the smallest one that trains."""

@@ -12,7 +12,7 @@ from gainstage.errors import InputError
 from gainstage.records import Figure
 from gainstage.statistics.figures import CONFIDENCE, share
 
-__all__ = ["beats", "interquartile_mean", "interval", "paired_difference"]
+__all__ = ["beats", "interquartile_mean", "interval", "paired_difference", "paired_ratio"]
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
@@ -122,6 +122,37 @@ def paired_difference(
     low, high = interval(differences.tolist(), lambda v: v.mean(axis=-1), confidence=confidence)
     middle = float(differences.mean())
     return Figure(name, middle, low - resolution / 2, high + resolution / 2, "", len(differences), case)
+
+
+def paired_ratio(
+    name: str,
+    first: Sequence[float],
+    second: Sequence[float],
+    case: str = "",
+    *,
+    comparisons: int = 1,
+    resolution: float = 1.0,
+) -> Figure:
+    """The geometric mean of first / second, pair by pair, as ``paired_difference`` of the logarithms.
+
+    Args:
+        name, case, comparisons: as there.
+        first, second: positive, of the same seeds in the same order.
+        resolution: factor between neighbours of the grid that values lie on.
+
+    Raises:
+        InputError: no pairs, not as many values in both, or one that is not positive.
+
+    >>> figure = paired_ratio("steps", [40, 44, 42], [10, 11, 10.5])
+    >>> round(figure.value, 6)
+    4.0
+    """
+    if any(not value > 0 for value in (*first, *second)):
+        raise InputError(f"The ratio '{name}' needs positive values; received {[*first][:5]} and {[*second][:5]}.")
+    ones, others = ([math.log(value) for value in values] for values in (first, second))
+    found = paired_difference(name, ones, others, case, comparisons=comparisons, resolution=math.log(resolution))
+    low, high = (math.exp(min(edge, 700.0)) for edge in (found.low, found.high))  # beyond lies only infinity
+    return Figure(name, math.exp(found.value), low, high, "", found.n, case)
 
 
 def beats(name: str, first: Sequence[float], second: Sequence[float], case: str = "") -> Figure:

@@ -120,9 +120,7 @@ class _Process:
         return np.asarray(row[: step + 1] @ self._normals[: step + 1])
 
 
-def forward_paths(
-    cell: Cell, lines: tuple[Line, ...], steps: int, units: int, level: float, likeness: Array
-) -> Paths:
+def forward_paths(cell: Cell, lines: tuple[Line, ...], steps: int, units: int, level: float, likeness: Array) -> Paths:
     """Paths of units from a memory of zero.
 
     Args:

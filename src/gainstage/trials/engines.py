@@ -13,6 +13,9 @@ __all__ = ["Engine", "LostWorkerError", "run"]
 
 Engine = Literal["local", "dask", "ray"]
 
+PATIENCE = "10s"
+"""How long a scheduler is waited for."""
+
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -97,7 +100,7 @@ def _dask(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
     distributed = _package("distributed", "The engine 'dask'", "'gainstage[dask]'")
     try:
         made = {"address": address} if address else {"n_workers": workers, "threads_per_worker": 1}
-        client = distributed.Client(**made, timeout="10s", set_as_default=False)
+        client = distributed.Client(**made, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"There is no Dask scheduler at '{address}': {error}") from error
     with client, joblib.parallel_config(backend="dask", client=client):

@@ -73,11 +73,12 @@ class Store:
                 _refuse_foreign(self.path)
             self._connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
         try:
+            self._refuse_other()
             with self._explained():
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._create()
-            self._check(experiment)
+            self.agree(experiment)
         except BaseException:
             self._connection.close()
             raise
@@ -146,30 +147,31 @@ class Store:
     ) -> None:
         self.close()
 
-    def _create(self) -> None:
-        with self._writing():
-            if (
-                self._pragma("application_id") == 0
-                and not self._connection.execute("SELECT * FROM sqlite_master").fetchall()
-            ):
-                for statement in filter(str.strip, _TABLES.split(";")):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
-
-    def _check(self, experiment: Mapping[str, str]) -> None:
-        if self._pragma("application_id") != APPLICATION:
+    def _refuse_other(self) -> None:
+        """Before anything is written to it."""
+        application, version = self._pragma("application_id"), self._pragma("user_version")
+        if application != APPLICATION and (application or self._tables()):
             raise InputError(f"'{self.path}' is an SQLite file of something else than trials. Name another file.")
-        version = self._pragma("user_version")
         if version > SCHEMA:
             raise InputError(
-                f"'{self.path}' was written by a newer gainstage (schema {version}, here {SCHEMA}); update it."
+                f"'{self.path}' was written by a newer gainstage (schema {version}, here {SCHEMA}). Update gainstage."
             )
         with self._explained():
             (state,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise InputError(f"'{self.path}' is damaged: {state}. Restore it from a copy, or name another file.")
-        self.agree(experiment)
+
+    def _create(self) -> None:
+        with self._writing():
+            if not self._tables():
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _tables(self) -> bool:
+        with self._explained():
+            return self._connection.execute("SELECT name FROM sqlite_master").fetchone() is not None
 
     def _pragma(self, name: str) -> int:
         with self._explained():

@@ -14,9 +14,11 @@ from gainstage.records import Comparison, Measure, Trial
 from gainstage.records.training import Schedule
 from gainstage.statistics import compared
 from gainstage.trials import Engine, Store
-from gainstage.workflows.experiment import Experiment, OnProgress, variant_of
+from gainstage.workflows.experiment import Experiment
+from gainstage.workflows.progress import OnProgress
 from gainstage.workflows.supplying import dataset_of
 from gainstage.workflows.trial import AS_BUILT, Scheme
+from gainstage.workflows.variant import MOST_TOGETHER, variant_of
 
 __all__ = ["SWEEP", "compare", "concluded", "experiment"]
 
@@ -48,6 +50,7 @@ def compare(
     clip: float | None = None,
     measure: Measure | None = None,
     target_loss: float | None = None,
+    together: int = MOST_TOGETHER,
     store: str | Path | None = None,
     resume: bool = False,
     engine: Engine = "local",
@@ -79,10 +82,11 @@ def compare(
         clip: the largest norm of a gradient; None clips nothing.
         measure: ``accuracy`` or ``loss`` on the held-back examples at the end; accuracy for classes by default.
         target_loss: to count steps to; half the loss of the best constant guess by default.
+        together: at most so many trainings run as one vectorised model; 1 runs them one by one.
         store: a file in which every trial is kept as soon as it ends.
         resume: go on with a store that exists: only what is missing is run.
         engine: ``local`` (processes of this machine), ``dask`` or ``ray``.
-        workers: processes; by default as many as there are cores and work for them.
+        workers: processes; by default as many as there are cores, once there is enough to do for them.
         address: of a Dask or Ray cluster.
         on_progress: called now and then, from another thread.
 
@@ -106,7 +110,7 @@ def compare(
     """
     planned = experiment(
         build, data, schemes, seeds=seeds, learning_rates=learning_rates, sweep=sweep, optimizer=optimizer, loss=loss,
-        steps=steps, batch=batch, evaluations=evaluations, clip=clip,
+        steps=steps, batch=batch, evaluations=evaluations, clip=clip, together=together,
     )  # fmt: skip
     with Store(store, planned.facts, resume=resume) if store is not None else nullcontext() as kept:
         trials = list(
@@ -129,6 +133,7 @@ def experiment(
     batch: int = 64,
     evaluations: int = 20,
     clip: float | None = None,
+    together: int = MOST_TOGETHER,
 ) -> Experiment:
     """Check everything that can be checked before the first training; takes what :func:`compare` takes."""
     schedule = Schedule(steps, batch, evaluations, clip, WATCHED)
@@ -141,7 +146,11 @@ def experiment(
     builds = dict(build) if isinstance(build, Mapping) else {"": build}
     if not builds:
         raise InputError("Received no model. Pass a function that builds one.")
-    variants = tuple(variant_of(name, make, dataset, schedule, loss, optimizer) for name, make in builds.items())
+    if together < 1:
+        raise InputError(f"At least one training runs at a time; received together={together}.")
+    variants = tuple(
+        variant_of(name, make, dataset, schedule, loss, optimizer, together) for name, make in builds.items()
+    )
     names = trainer_of(variants[0].framework).names(loss, optimizer, dataset.classes)
     notes = tuple(
         f"{f'{v.name}: t' if v.name else 'T'}rainings ran one by one, since {v.reason}." for v in variants if v.reason
@@ -178,11 +187,13 @@ def _model_words(planned: Experiment) -> str:
 def _schemes(schemes: Sequence[str] | Mapping[str, Scheme]) -> dict[str, Scheme]:
     if isinstance(schemes, str):
         raise InputError(f"Schemes are a list; received the string {schemes!r}. Write [{schemes!r}].")
-    given: dict[str, Scheme] = dict(schemes) if isinstance(schemes, Mapping) else {name: name for name in schemes}
+    given: list[tuple[str, Scheme]] = (
+        [*schemes.items()] if isinstance(schemes, Mapping) else [(name, name) for name in schemes]
+    )
     if not given:
         raise InputError("Received no scheme to compare. Give at least one, e.g. ['default', 'auto'].")
     found: dict[str, Scheme] = {}
-    for name, scheme in given.items():
+    for name, scheme in given:
         known = scheme if not isinstance(scheme, str) or scheme == AS_BUILT else planning.canonical_name(scheme)
         shown = str(known) if name == scheme else str(name)
         if shown in found:
@@ -196,7 +207,9 @@ def _schemes(schemes: Sequence[str] | Mapping[str, Scheme]) -> dict[str, Scheme]
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else tuple(seeds)  # type: ignore[arg-type]
+    if isinstance(seeds, bool):
+        raise InputError(f"Seeds are a number of them, or whole numbers; received {seeds!r}.")
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in chosen):
         raise InputError(f"Seeds are a number of them, at least 1, or whole numbers from 0; received {seeds!r}.")
     if len(set(chosen)) < len(chosen):

@@ -4,129 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 import numpy as np
 
-from gainstage.backends import Framework, Start, framework_of, trainer_of
 from gainstage.data import Dataset
-from gainstage.errors import InputError
 from gainstage.records import Trial
 from gainstage.records.training import Schedule
 from gainstage.trials import Board, Engine, Key, LostWorkerError, Store, run
-from gainstage.workflows.trial import Piece, Scheme, carry_out, in_a_line
+from gainstage.workflows.progress import Ended, OnProgress, told
+from gainstage.workflows.trial import Piece, Scheme, carry_out
+from gainstage.workflows.variant import Variant
 
-__all__ = ["Experiment", "OnProgress", "Progress", "Variant", "variant_of"]
+__all__ = ["Experiment"]
 
-MOST_TOGETHER = 32
-MOST_NUMBERS = 1 << 24
-"""Of all models of a piece: their weights, gradients and the optimizer's memory have to stay near the processor."""
-
-_GLANCE = 0.2
-"""Seconds between two looks at the board."""
+_WORTH = 20.0
+"""Seconds of work left that make up for the start of processes, which import a framework each."""
 
 _ATTEMPTS = 3
 """Before a piece whose worker dies is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a comparison is.
-
-    Args:
-        done: trials that ended.
-        total: trials in all.
-        lines: for every scheme its name, how many of its trials ended, how many there are, and the median of the last
-            losses of those that are under way (not a number where none is).
-    """
-
-    done: int
-    total: int
-    lines: tuple[tuple[str, int, int, float], ...]
-
-
-OnProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One network of a comparison.
-
-    Args:
-        name: empty where there is only one.
-        build: makes it anew.
-        framework: it is of.
-        dataset: as it takes it.
-        fingerprint: of its architecture.
-        together: how many of it are trained as one.
-        reason: why they are not; empty where they are.
-    """
-
-    name: str
-    build: Callable[[], Any]
-    framework: Framework
-    dataset: Dataset
-    fingerprint: str
-    together: int
-    reason: str = ""
-
-
-def variant_of(
-    name: str, build: Callable[[], Any], dataset: Dataset, schedule: Schedule, loss: Any, optimizer: Any
-) -> Variant:
-    """Try a function that builds a network.
-
-    Raises:
-        InputError: it is no such function, returns the same object twice, or model, data, loss and optimizer do not
-            fit together.
-        ModelError: the model cannot be run.
-    """
-    model, again = _built(build), _built(build)
-    if model is again:
-        raise InputError(
-            f"{_called(build)} returned the same model twice. Trainings would go on from each other's weights: build a "
-            "new one in every call, e.g. compare(lambda: Net(), …) or compare(Net, …)."
-        )
-    framework = _framework(model)
-    trainer = trainer_of(framework)
-    fitted = trainer.fitted(model, dataset, loss)
-    starts = [Start(model, 1e-3), Start(again, 1e-3, 1)]
-    reason = trainer.obstacle(starts, fitted, schedule, loss, optimizer)
-    room = max(MOST_NUMBERS // max(trainer.size(model), 1), 1)
-    together = 1 if reason else min(MOST_TOGETHER, room)
-    return Variant(name, build, framework, fitted, trainer.fingerprint(model), together, reason)
-
-
-def _built(build: Callable[[], Any]) -> Any:
-    if framework_of(build) is not None:
-        raise InputError(
-            f"Received a {type(build).__name__}, one model. Every training needs a new one: pass a function that "
-            "builds it, e.g. compare(lambda: Net(), …)."
-        )
-    if not callable(build):
-        raise InputError(f"Received a {type(build).__name__}. Pass a function that builds the model.")
-    try:
-        model = build()
-    except Exception as error:
-        raise InputError(f"{_called(build)} could not build a model: {in_a_line(error)}") from error
-    _framework(model)
-    return model
-
-
-def _framework(model: Any) -> Framework:
-    framework = framework_of(model)
-    if framework is None:
-        raise InputError(f"The function that builds the model returned {model!r:.60}. It has to return the model.")
-    return framework
-
-
-def _called(build: Any) -> str:
-    return f"'{getattr(build, '__name__', type(build).__name__)}'"
 
 
 @dataclass(frozen=True)
@@ -191,20 +91,18 @@ class Experiment:
         yield from (trial for trial in held if trial.key in done)
         with tempfile.TemporaryDirectory(prefix="gainstage-") as folder:
             board = Board.create(folder, len(keys))
-            ended = _Ended(keys, done)
-            with _told(on_progress, board, ended) if on_progress else nullcontext():
+            ended = Ended(keys, done)
+            with told(on_progress, board, ended, self.schedule.steps) if on_progress else nullcontext():
                 for trial in self._run(store, board, ended, engine, workers, address):
                     ended.add(trial.key)
                     yield trial
 
     def _run(
-        self, store: Store | None, board: Board, ended: _Ended, engine: Engine, workers: int | None, address: str | None
+        self, store: Store | None, board: Board, ended: Ended, engine: Engine, workers: int | None, address: str | None
     ) -> Iterator[Trial]:
         for attempt in range(1, _ATTEMPTS + 1):
-            pieces = self._pieces(ended, board)
-            count = workers or min(_cores(), max(len(pieces), 1))
             try:
-                for trials in run(carry_out, pieces, engine=engine, workers=count, address=address):
+                for trials in self._carried_out(self._pieces(ended, board), engine, workers, address):
                     if store is not None:
                         store.put(trials)
                     yield from trials
@@ -217,7 +115,19 @@ class Experiment:
             else:
                 return
 
-    def _pieces(self, ended: _Ended, board: Board) -> list[Piece]:
+    def _carried_out(
+        self, pieces: list[Piece], engine: Engine, workers: int | None, address: str | None
+    ) -> Iterator[list[Trial]]:
+        """Unless told how many processes, run the first piece here, and see whether more are worth their start."""
+        if workers is None and engine == "local" and len(pieces) > 1:
+            begun = time.perf_counter()
+            yield carry_out(pieces[0])
+            pieces = pieces[1:]
+            worth = (time.perf_counter() - begun) * len(pieces) > _WORTH
+            workers = min(_cores(), len(pieces)) if worth else 1
+        yield from run(carry_out, pieces, engine=engine, workers=workers or _cores(), address=address)
+
+    def _pieces(self, ended: Ended, board: Board) -> list[Piece]:
         """What is missing, cut so that pieces of all variants come in turn."""
         place = {key: i for i, key in enumerate(ended.keys)}
         missing = ended.missing
@@ -234,54 +144,6 @@ class Experiment:
                 )  # fmt: skip
                 pieces.append((turn, piece))
         return [piece for _, piece in sorted(pieces, key=lambda pair: pair[0])]
-
-
-class _Ended:
-    """Which trials have ended; written by one thread, read by another."""
-
-    def __init__(self, keys: Sequence[Key], done: set[Key]) -> None:
-        self.keys, self._done = keys, set(done)
-
-    def add(self, key: Key) -> None:
-        self._done.add(key)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._done
-
-    @property
-    def missing(self) -> list[Key]:
-        return [key for key in self.keys if key not in self._done]
-
-
-@contextmanager
-def _told(on_progress: OnProgress, board: Board, ended: _Ended) -> Iterator[None]:
-    """Tell of progress from a thread of its own meanwhile, and once more at the end."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_GLANCE):
-            on_progress(_progress(board, ended))
-
-    thread = threading.Thread(target=watch, daemon=True)
-    on_progress(_progress(board, ended))
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        on_progress(_progress(board, ended))
-
-
-def _progress(board: Board, ended: _Ended) -> Progress:
-    table = board.read()
-    lines = []
-    for scheme in dict.fromkeys(key[1] for key in ended.keys):
-        places = [i for i, key in enumerate(ended.keys) if key[1] == scheme]
-        done = sum(ended.keys[i] in ended for i in places)
-        losses = [float(table[i, 1]) for i in places if table[i, 0] > 0 and np.isfinite(table[i, 1])]
-        lines.append((scheme, done, len(places), median(losses) if losses else float("nan")))
-    return Progress(sum(done for _, done, _, _ in lines), len(ended.keys), tuple(lines))
 
 
 def _cores() -> int:

@@ -19,6 +19,7 @@ from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.gradients import compiled
 from gainstage.backends.keras.replay import replay
 from gainstage.backends.keras.trace import Program, program_of, require_model
+from gainstage.backends.keras.write import rescale
 from gainstage.graph import Operation, Use
 from gainstage.records import Assignment, Plan
 
@@ -73,8 +74,7 @@ def calibrate(model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
             left[path] = f"the signal arrived with a level of {float(as_array(level)):.3g}"
             continue
         scales[path] = scale
-        weight = program.parameters[path]
-        weight.assign(ops.multiply(weight.value, scale))
+        rescale(program.parameters[path], scale)
         if site.centred is not None:
             bias = program.parameters[site.centred]
             bias.assign(ops.reshape(-scale * mean, bias.shape))

@@ -20,7 +20,7 @@ from gainstage.graph import KernelShape
 from gainstage.records import Assignment, Plan
 from gainstage.streams import Stream
 
-__all__ = ["apply", "draw", "snapshot", "stream_path"]
+__all__ = ["apply", "draw", "rescale", "snapshot", "stream_path"]
 
 Array = NDArray[Any]
 
@@ -81,10 +81,26 @@ def apply(model: Any, plan: Plan, *, streams: Mapping[str, str] | None = None) -
     for assignment in sorted(to_write, key=lambda a: a.bias == "centre"):
         variable = variables[assignment.parameter]
         variable.assign(ops.convert_to_tensor(_values(assignment, variables, by_path, plan.seed, names)))
+        if assignment.scale != 1.0:  # after the cast, as calibration did it: the same bytes in every dtype
+            rescale(variable, assignment.scale)
+
+
+def rescale(variable: Any, scale: float) -> None:
+    """Multiply a weight by a number, in single precision or better, and cast once: the same bytes on every backend.
+
+    >>> import keras
+    >>> weight = keras.Variable([1.0, 3.0], dtype="bfloat16")
+    >>> rescale(weight, 0.7)
+    >>> values_of(weight).astype("float32").tolist()
+    [0.69921875, 2.09375]
+    """
+    values = values_of(variable)
+    wide = values if values.dtype == np.float64 else values.astype(np.float32)
+    variable.assign(ops.convert_to_tensor(wide * wide.dtype.type(scale)))
 
 
 def draw(assignment: Assignment, seed: int, stream: str | None = None) -> NDArray[np.float32]:
-    """The values a scheme gives to one weight, in the canonical layout.
+    """The values a scheme gives to one weight, in the canonical layout, before any measured scale.
 
     Args:
         assignment: of a weight; its scheme is a name in the table of schemes.
@@ -100,8 +116,8 @@ def draw(assignment: Assignment, seed: int, stream: str | None = None) -> NDArra
     """
     kernel = _kernel(assignment)
     scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
-    gain, name = assignment.gain * assignment.scale, stream or stream_path(assignment.parameter)
-    return np.concatenate([scheme.draw(kernel, gain, Stream(seed, name, block)) for block in range(assignment.blocks)])
+    streams = (Stream(seed, stream or stream_path(assignment.parameter), block) for block in range(assignment.blocks))
+    return np.concatenate([scheme.draw(kernel, assignment.gain, own) for own in streams])
 
 
 def snapshot(model: Any) -> Callable[[], None]:
@@ -206,7 +222,9 @@ def _values(
     """What is written, in the variable's own shape; casting is left to Keras."""
     shape, stream = assignment.shape, streams[assignment.parameter]
     if assignment.bias is not None:
-        return _bias(assignment, variables, plan, Stream(seed, stream)).reshape(shape).astype(np.float32)
+        wide = "float64" in str(variables[assignment.parameter].dtype)
+        values = _bias(assignment, variables, plan, Stream(seed, stream)).reshape(shape)
+        return values.astype(np.float64 if wide else np.float32)
     values = draw(assignment, seed, stream)
     return native(values, shape, _kernel(assignment), assignment.blocks, assignment.layout)
 

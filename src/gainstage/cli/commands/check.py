@@ -50,15 +50,16 @@ def command(
         gainstage check hf:gpt2,n_layer=2 --json --html report.html
         gainstage check hf:llama --predict --device meta
     """  # noqa: D301
-    from gainstage.cli.subject import examine, forecast, prepare
+    from gainstage.cli.subject import examine, expected, forecast, prepare
     from gainstage.rules import judge
 
     with status(f"Checking {request.model}"):
         subject = prepare(request)
         unset = "auto" if request.device == "meta" else None
         diagnosis = judge(forecast(subject, unset)) if predicted else examine(subject)
+        theory = expected(subject) if page is not None and not predicted else None
     _show(diagnosis, "json" if as_json else style)
-    write_page(page, diagnosis)
+    write_page(page, diagnosis, theory)
     return 0 if exit_zero else exit_code(diagnosis, fail_on)
 
 

@@ -73,7 +73,7 @@ def command(
             shown = demo.classic(data or "mnist", framework=framework, steps=steps, seed=seed, progress=report)
     write_whole(out, story.picture(shown))
     about = shown.fixed if isinstance(shown, demo.DeepDemo) else shown.diagnosis
-    save_html(page, about, (shown.before, shown.after))
+    save_html(page, about, trainings=(shown.before, shown.after))
     if as_json:
         document = {"schema_version": 1, "kind": f"{network}_demo", "record": encode(shown)}
         click.echo(_json(document))

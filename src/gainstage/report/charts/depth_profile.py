@@ -39,6 +39,7 @@ def depth_profile(
     *,
     predicted: Profile | None = None,
     findings: Sequence[Finding] = (),
+    title: str = "Signal through depth",
     width: float = 720,
     height: float = 480,
 ) -> str:
@@ -52,6 +53,7 @@ def depth_profile(
         after: the same model after a fix; the first one is then dashed.
         predicted: what theory says of the same model, dotted, with its band where it has one.
         findings: their places are flagged.
+        title: above the picture; may be empty where a heading says the same.
         width: in pixels, at least 240.
         height: likewise, for both panels.
 
@@ -65,7 +67,7 @@ def depth_profile(
     drawn = list(_lines(before, after, predicted))
     flags = flags_of(findings, drawn[0].depth)
     shown = {head: some for head in (SPREAD, GRADIENT) if (some := _present(drawn, head))}
-    body, top = heading("Signal through depth", "", width)
+    body, top = heading(title, "", width)
     if not shown:
         body.append(text(MARGIN, 54, "No layer with a weight was measured."))
     room = LINE_HEIGHT if flags else 0.0
@@ -78,7 +80,7 @@ def depth_profile(
         body.append(text(MARGIN, top - 2, telling if width_of(telling, bold=False) < width - MARGIN else head))
         body.extend(panel.axes("layer" if place == len(shown) - 1 else ""))
         body.extend(draw_flags(panel, flags, named=place == 0))
-        for name, line in lines:
+        for name, line in sorted(lines, key=lambda drawn: drawn[0].text != "predicted"):  # what was measured on top
             body.extend(panel.line(line, name.colour, name.dash))
         body.extend(panel.names([(name, panel.end(line)) for name, line in lines] if names else []))
         top, room = panel.bottom + BETWEEN - 12, 0.0

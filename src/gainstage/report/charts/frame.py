@@ -27,9 +27,9 @@ def check_size(width: float, height: float) -> None:
 def heading(title: str, subtitle: str, width: float) -> tuple[list[str], float]:
     """Title and what the picture shows, cut to its width, and where they end."""
     room, whole = width - 2 * MARGIN, clean(title)
-    lines = _wrapped(whole, room)
+    lines = _wrapped(whole, room) if whole else []
     body = [text(MARGIN, 26 + TITLE_LINE * i, line, "title", full=whole) for i, line in enumerate(lines)]
-    top = 34 + TITLE_LINE * (len(lines) - 1)
+    top = 34 + TITLE_LINE * (len(lines) - 1) if lines else 8.0
     if not subtitle:
         return body, top
     told = clean(subtitle)
@@ -63,8 +63,11 @@ def framed(
     subtitle: str = "",
     x_label: str = "",
     names: Sequence[Name] = (),
+    beside: bool = True,
 ) -> tuple[Panel, list[str], float]:
     """The panel, everything around it, and the height of the whole picture, which grows with a legend.
+
+    Names stand beside the panel where they fit and ``beside`` allows it, else in a legend.
 
     Raises:
         InputError: too small a picture.
@@ -72,9 +75,9 @@ def framed(
     check_size(width, height)
     body, top = heading(title, subtitle, width)
     rows = 0.0
-    if names and not fits_beside(names, width):
+    if names and not (beside and fits_beside(names, width)):
         entries, rows = legend(names, MARGIN, top + 4, width - 2 * MARGIN)
         body.extend(entries)
-    panel = Panel.fitted(x, y, top + 12 + rows, width, height - top - 12 - below_axis(x_label), names)
+    panel = Panel.fitted(x, y, top + 12 + rows, width, height - top - 12 - below_axis(x_label), names if beside else ())
     body.extend(panel.axes(x_label))
     return panel, body, height + rows

@@ -23,7 +23,7 @@ CELL = 78.0  # pixels across for one histogram
 BARS = 64.0  # pixels for its highest bar
 MOST_CELLS = 14
 MAP_ROWS = 96
-MOST_COLUMNS = 1000
+COLUMN = 3.0  # pixels across that a layer needs to be told from its neighbours
 MOST_CROSSES = 200
 COLOUR = (32, 134, 190)  # between the blues of light and dark: readable on both grounds
 SIGNED_FROM = 30.0  # largest value over smallest spread from which a linear axis would hide layers
@@ -108,7 +108,7 @@ def value_map(profile: Profile, *, width: float = 720, height: float = 320) -> s
         strength[:, layer.layer - 1] = _column(layer.histogram, edges)
     attributes: dict[str, str | float] = {
         "class": "heat", "x": panel.left, "y": panel.top, "width": panel.width, "height": panel.height,
-        "preserveAspectRatio": "none", "href": data_uri(shaded(_thinned(strength), COLOUR)),
+        "preserveAspectRatio": "none", "href": data_uri(shaded(_thinned(strength, panel.width), COLOUR)),
     }  # fmt: skip
     body.append(element("image", attributes, element("title", {}, escaped(title))))
     body.append(path([(panel.left, panel.bottom), (panel.right, panel.bottom)], "axis"))
@@ -165,10 +165,10 @@ def _column(histogram: Histogram, edges: NDArray[np.float64]) -> NDArray[np.floa
     return shown
 
 
-def _thinned(strength: NDArray[np.float64]) -> NDArray[np.float64]:
+def _thinned(strength: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     """Neighbouring layers share a column where there are more of them than can be told apart."""
     layers = strength.shape[1]
-    together = math.ceil(layers / MOST_COLUMNS)
+    together = math.ceil(layers * COLUMN / width)
     if together == 1:
         return strength
     starts = np.arange(0, layers, together)

@@ -15,7 +15,7 @@ from gainstage.report.wording import clean, figure
 
 __all__ = ["Panel", "below_axis"]
 
-TOUCH_ROOM = 9.0  # pixels across between points that answer to the pointer
+TOUCH_ROOM = 16.0  # pixels across between points that answer to the pointer
 MOST_DOTS = 40  # points of a line that are drawn as dots
 DOT_ROOM = 9.0  # pixels across that a dot needs; where there is less, the line alone is drawn
 RIGHT_MARGIN = 20.0  # pixels free at the right of every panel
@@ -158,7 +158,7 @@ class Panel:
             visible = dotted or i in alone
             if at is None or (i % stride and not visible):
                 continue
-            css, radius = (f"dot f{colour}", 3.5) if visible else ("touch", 5.0)
+            css, radius = (f"dot f{colour}", 3.5) if visible else ("touch", 8.0)
             title = element("title", {}, escaped(self._note(line, i)))
             yield element("circle", {"class": css, "cx": at[0], "cy": at[1], "r": radius}, title)
 

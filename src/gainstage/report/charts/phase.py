@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from gainstage.errors import InputError
 from gainstage.report.charts.frame import framed
-from gainstage.report.charts.labels import LINE_HEIGHT, cut, width_of
-from gainstage.report.charts.panel import Panel, Pixel
+from gainstage.report.charts.labels import LINE_HEIGHT, Name, cut, width_of
+from gainstage.report.charts.panel import Panel
+from gainstage.report.charts.png import data_uri, shaded
 from gainstage.report.charts.svg import document, element, escaped, path, text
 from gainstage.report.placement import spread_apart
-from gainstage.report.scale import Scale, scale_for
+from gainstage.report.scale import Scale
 from gainstage.report.wording import clean, figure
 
 __all__ = ["Place", "phase_diagram"]
 
 LONGEST = 200.0
-ORDERED = ("ordered: gradients vanish, examples become one", "ordered: gradients vanish", "ordered")
-CHAOTIC = ("chaotic: gradients explode, examples part", "chaotic: gradients explode", "chaotic")
+NAMES = (
+    Name("ordered: gradients vanish", 0),
+    Name("chaotic: gradients explode", 1),
+    Name("critical: they keep their size", 5),
+)
+ORDERED, CHAOTIC = (0, 114, 178), (213, 94, 0)  # blue and vermilion of Okabe and Ito (2008)
+FULL = 4.0  # growth of a gradient's second moment per layer, or its inverse, at which the colour is full
+STRONGEST = 0.45  # opacity there: labels and lines stay readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +48,9 @@ class Place:
 
 
 def phase_diagram(
-    sigma_w: Sequence[float],
-    sigma_b: Sequence[float],
+    sigma_w: ArrayLike,
+    sigma_b: ArrayLike,
+    chi: ArrayLike,
     here: Sequence[Place] = (),
     *,
     title: str = "Order and chaos",
@@ -46,78 +58,108 @@ def phase_diagram(
     width: float = 560,
     height: float = 420,
 ) -> str:
-    """The critical line between order and chaos, and where networks stand.
+    """Where gradients vanish and where they explode, the critical line between, and where networks stand.
+
+    The stronger the colour, the faster: it is full where a layer halves or doubles a gradient.
 
     Args:
-        sigma_w: of points on the critical line.
-        sigma_b: of the same points, rising.
-        here: what to mark.
+        sigma_w: spreads of the weights times √fan_in, evenly rising, shape (weights,), at least two.
+        sigma_b: spreads of the biases, likewise, shape (biases,).
+        chi: growth of a gradient's second moment per layer, shape (biases, weights); nan where the signal diverges.
+        here: what to mark; a place beyond the axes stands at their edge.
         title: above the picture.
         subtitle: under it.
         width: in pixels, at least 240.
-        height: likewise.
+        height: likewise; a legend adds to it.
 
     Returns:
         One self-contained SVG element, light and dark, without script.
 
     Raises:
-        InputError: no line, or too small a picture.
+        InputError: arrays that do not fit, or too small a picture.
 
-    >>> phase_diagram([1.0, 1.3], [0.0, 0.3], [Place("you are here", 0.6, 0.1)])[:4]
+    >>> phase_diagram([0.5, 1.5], [0.0, 0.3], [[0.3, 1.4], [0.3, 1.4]], [Place("you are here", 0.6, 0.1)])[:4]
     '<svg'
     """
-    if len(sigma_w) != len(sigma_b) or not sigma_w:
+    weights, biases, growth = (np.asarray(values, dtype=np.float64) for values in (sigma_w, sigma_b, chi))
+    if min(weights.shape + biases.shape, default=0) < 2 or growth.shape != (biases.size, weights.size):
         raise InputError(
-            f"A critical line needs as many σ_w as σ_b, at least one; received {len(sigma_w)} and {len(sigma_b)}."
+            f"A phase diagram needs chi of shape (biases, weights), two of each at least; received sigma_w "
+            f"{weights.shape}, sigma_b {biases.shape}, chi {growth.shape}."
         )
-    x = scale_for([0.0, 1.25 * max(sigma_w), *(1.1 * p.sigma_w for p in here)])
-    y = scale_for([0.0, *sigma_b, *(1.1 * p.sigma_b for p in here), *([0.5] if max(sigma_b) <= 0 else [])])
+    x, y = (Scale(float(axis[0]), float(axis[-1])) for axis in (weights, biases))
     panel, body, height = framed(
-        title, x, y, width=width, height=height, x_label="σ_w: spread of the weights times √fan_in",
-        subtitle=subtitle or "up: σ_b, the spread of the biases",
+        title, x, y, width=width, height=height, x_label="σ_w: spread of the weights times √fan_in", names=NAMES,
+        subtitle=subtitle or "up: σ_b, the spread of the biases", beside=False,
     )  # fmt: skip
-    line = _line(panel, x, y, sigma_w, sigma_b)
-    body.append(path([(panel.left, panel.top), (panel.left, panel.bottom), *line], "area f0", closed=True))
-    body.append(path([(panel.right, panel.top), (panel.right, panel.bottom), *line], "area f1", closed=True))
-    body.append(path(line, "line s5", title="critical: gradients keep their size"))
-    body.extend(_regions(panel, line))
+    body.append(_ground(panel, growth))
+    line = _critical(weights, biases, growth)
+    for stretch in line:
+        pixels = [at for w, b in stretch if (at := panel.pixel(w, b))]
+        body.append(path(pixels, "line s5", title="critical: gradients keep their size"))
     body.extend(_places(panel, here))
     told = "; ".join(f"{p.label} at σ_w {figure(p.sigma_w)}, σ_b {figure(p.sigma_b)}" for p in here)
-    critical = f"critical from σ_w {figure(sigma_w[0])}, σ_b {figure(sigma_b[0])}"
+    critical = f"critical from σ_w {figure(line[0][0][0])}" if line else "no critical line in this picture"
     return document(width, height, f"{title}: {critical}{'. ' + told if told else ''}.", body)
 
 
-def _line(panel: Panel, x: Scale, y: Scale, sigma_w: Sequence[float], sigma_b: Sequence[float]) -> list[Pixel]:
-    """From the lower edge to the upper one, prolonged upright where the points end."""
-    points = [
-        (panel.left + (x.fraction(w) or 0.0) * panel.width, panel.bottom - (y.fraction(b) or 0.0) * panel.height)
-        for w, b in zip(sigma_w, sigma_b, strict=True)
-    ]
-    return [(points[0][0], panel.bottom), *points, (points[-1][0], panel.top)]
+def _ground(panel: Panel, growth: NDArray[np.float64]) -> str:
+    """All of the plane as one image, its cells around the points of the grid."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        strength = np.log(growth) / math.log(FULL)
+    strength = STRONGEST * np.clip(np.where(np.isnan(growth), 1.0, strength), -1.0, 1.0)
+    across, up = panel.width / (growth.shape[1] - 1), panel.height / (growth.shape[0] - 1)
+    # The outer cells reach half their size beyond the axes: the picture is cut to the panel by its own view box.
+    view = element(
+        "image",
+        {
+            "class": "heat", "x": -across / 2, "y": -up / 2, "width": panel.width + across,
+            "height": panel.height + up, "preserveAspectRatio": "none",
+            "href": data_uri(shaded(strength[::-1], CHAOTIC, ORDERED)),
+        },
+        element("title", {}, "blue: gradients vanish; orange: they explode"),
+    )  # fmt: skip
+    attributes: dict[str, str | float] = {
+        "x": panel.left, "y": panel.top, "width": panel.width, "height": panel.height,
+    }  # fmt: skip
+    return element("svg", attributes, view)
 
 
-def _regions(panel: Panel, line: Sequence[Pixel]) -> Iterator[str]:
-    """Each region's name in its upper corner, as much of it as fits beside the line."""
-    edge = min(max(line[-1][0], panel.left + 80), panel.right - 80)  # room for the shortest names in any case
-    for words, room, x, anchor, css in (
-        (ORDERED, edge - panel.left - 16, panel.left + 8, "start", "name f0"),
-        (CHAOTIC, panel.right - edge - 16, panel.right - 8, "end", "name f1"),
-    ):
-        fitting = next((w for w in words if width_of(w) <= room), words[-1])
-        yield text(x, panel.top + 16, fitting, css, anchor=anchor, full=words[0])
+def _critical(
+    weights: NDArray[np.float64], biases: NDArray[np.float64], growth: NDArray[np.float64]
+) -> list[list[tuple[float, float]]]:
+    """Stretches of the line on which a gradient keeps its size: for every spread of the biases its first weight."""
+    stretches: list[list[tuple[float, float]]] = [[]]
+    for bias, row in zip(biases, growth, strict=True):
+        crossing = _crossing(weights, row)
+        if crossing is not None:
+            stretches[-1].append((crossing, float(bias)))
+        elif stretches[-1]:
+            stretches.append([])
+    return [stretch for stretch in stretches if len(stretch) > 1]
+
+
+def _crossing(weights: NDArray[np.float64], row: NDArray[np.float64]) -> float | None:
+    """Where the growth first passes one, by a straight line between its logarithms."""
+    for i in range(len(row) - 1):
+        low, high = row[i], row[i + 1]
+        if 0 < low <= 1 <= high:
+            share = -math.log(low) / (math.log(high) - math.log(low)) if high > low else 0.0
+            return float(weights[i] + share * (weights[i + 1] - weights[i]))
+        if 0 < low <= 1 and math.isnan(high):
+            return float(weights[i + 1])
+    return None
 
 
 def _places(panel: Panel, here: Sequence[Place]) -> Iterator[str]:
     placed = [(place, at) for place in here if (at := panel.pixel(place.sigma_w, place.sigma_b))]
-    # Kept off the rows of the regions' names.
-    heights = spread_apart([at[1] for _, at in placed], LINE_HEIGHT, panel.top + 38, panel.bottom - 6)
+    heights = spread_apart([at[1] for _, at in placed], LINE_HEIGHT, panel.top + 8, panel.bottom - 8)
     for (place, (x, y)), beside in zip(placed, heights, strict=True):
         told = f"{place.label}: σ_w {figure(place.sigma_w)}, σ_b {figure(place.sigma_b)}"
-        right = panel.right - x - 14
-        left = x - panel.left - 14
+        right, left = panel.right - x - 14, x - panel.left - 14
         label = cut(clean(place.label), min(LONGEST, max(left, right)))
         onward = width_of(label) <= right
         if abs(beside - y) > 2:
             yield path([(x, y), (x + (9 if onward else -9), beside)], "axis")
         yield element("circle", {"class": "dot f3", "cx": x, "cy": y, "r": 6.0}, element("title", {}, escaped(told)))
-        yield text(x + (11 if onward else -11), beside + 4, label, "name f3", "start" if onward else "end", full=told)
+        yield text(x + (11 if onward else -11), beside + 4, label, "name ink", "start" if onward else "end", full=told)

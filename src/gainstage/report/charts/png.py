@@ -11,27 +11,32 @@ from numpy.typing import NDArray
 
 __all__ = ["data_uri", "shaded"]
 
-STRENGTHS = 64
+STRENGTHS = 31  # of each colour
+
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 
 
-def shaded(strength: NDArray[np.float64], colour: tuple[int, int, int]) -> bytes:
+def shaded(strength: NDArray[np.float64], colour: Colour, below: Colour | None = None) -> bytes:
     r"""A picture that is transparent where ``strength`` is 0 and of that colour where it is 1.
 
     Args:
-        strength: (rows, columns), the upper row first; between 0 and 1.
-        colour: red, green and blue, 0 to 255.
+        strength: (rows, columns), the upper row first; between 0 and 1, or -1 and 1 with a second colour.
+        colour: of what is above zero.
+        below: of what is below.
 
     >>> shaded(np.zeros((2, 3)), (0, 0, 0))[:4]
     b'\x89PNG'
     """
     rows, columns = strength.shape
-    indices = np.rint(np.clip(strength, 0.0, 1.0) * (STRENGTHS - 1)).astype(np.uint8)
+    lowest = 0 if below is None else -STRENGTHS
+    indices = (np.rint(np.clip(strength, np.sign(lowest), 1.0) * STRENGTHS) - lowest).astype(np.uint8)
     scanlines = np.concatenate([np.zeros((rows, 1), np.uint8), indices], axis=1)  # 0: no filter
-    opacity = bytes(255 * i // (STRENGTHS - 1) for i in range(STRENGTHS))
+    steps = range(lowest, STRENGTHS + 1)
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0)),
-        (b"PLTE", bytes(colour) * STRENGTHS),
-        (b"tRNS", opacity),
+        (b"PLTE", b"".join(bytes(colour if step >= 0 or below is None else below) for step in steps)),
+        (b"tRNS", bytes(255 * abs(step) // STRENGTHS for step in steps)),
         (b"IDAT", zlib.compress(scanlines.tobytes(), 9)),
         (b"IEND", b""),
     )

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gainstage.errors import InputError
+from gainstage.records import Profile
 from gainstage.report.charts.frame import framed
 from gainstage.report.charts.labels import Name, fits_beside
 from gainstage.report.charts.panel import Panel, Pixel
 from gainstage.report.charts.svg import COLOURS, document, element, escaped, number, path
+from gainstage.report.depth import through_depth
 from gainstage.report.scale import Scale, scale_for
 from gainstage.report.wording import count, elide, figure
 
-__all__ = ["Pair", "agreement"]
+__all__ = ["Pair", "agreement", "pairs_of"]
 
 MOST_POINTS = 4000
 SHAPES = ("M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z", "M-3.3 -3.3h6.6v6.6h-6.6z", "M0 -4.4l4.2 7.4h-8.4z",
@@ -37,6 +39,21 @@ class Pair:
     predicted: float
     measured: float
     group: str = ""
+
+
+def pairs_of(measured: Profile, predicted: Profile) -> list[Pair]:
+    """Spread and gradient at every weighted layer that both profiles of one model know."""
+    ours, theirs = through_depth(measured), through_depth(predicted)
+    at = {node: place for place, node in enumerate(theirs.nodes)}
+    both = [
+        (i, at[node]) for i, node in enumerate(ours.nodes) if node in at and ours.labels[i] == theirs.labels[at[node]]
+    ]
+    pairs = [Pair(ours.labels[i], theirs.spread[j], ours.spread[i], "forward spread") for i, j in both]
+    for i, j in both:
+        expected, found = theirs.gradient[j], ours.gradient[i]
+        if expected is not None and found is not None:
+            pairs.append(Pair(ours.labels[i], expected, found, "gradient norm"))
+    return pairs
 
 
 def agreement(

@@ -14,8 +14,8 @@ from gainstage.report.wording import elide
 
 __all__ = ["relative_changes", "update_ratio"]
 
-STEP = ("Update to weight", "norm of the first step over the norm of the weight", "step/weight")
-GRADIENT = ("Gradient to weight", "norm of the gradient over the norm of the weight", "gradient/weight")
+STEP = ("Update to weight", "‖first step‖ / ‖weight‖")
+GRADIENT = ("Gradient to weight", "‖gradient‖ / ‖weight‖")
 
 
 def relative_changes(profile: Profile) -> tuple[bool, tuple[tuple[ParameterProfile, float], ...]]:
@@ -59,7 +59,7 @@ def update_ratio(
     """
     check_size(width, height)
     stepped, first = relative_changes(before)
-    title, meaning, _ = STEP if stepped else GRADIENT
+    title, meaning = STEP if stepped else GRADIENT
     if not first:
         body, top = heading(title, meaning, width)
         body.append(text(MARGIN, top + 24, "No gradient by a weight was measured."))

@@ -12,9 +12,8 @@ from gainstage.records import Answer, Answers, Comparison, Diagnosis, Fixed, Pla
 from gainstage.report.carried import carried
 from gainstage.report.charts.svg import escaped
 from gainstage.report.files import write_whole
-from gainstage.report.html import pictures
 from gainstage.report.html.answers import answers_body
-from gainstage.report.html.bodies import diagnosis_body, fixed_body, plan_body, profile_body
+from gainstage.report.html.bodies import Beside, diagnosis_body, fixed_body, plan_body, profile_body
 from gainstage.report.html.comparison import comparison_body, comparison_title
 from gainstage.report.html.parts import heading
 from gainstage.report.html.script import SCRIPT
@@ -27,14 +26,15 @@ __all__ = ["Document", "html_page", "save_html"]
 Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
 
 
-def html_page(record: Document, trainings: Sequence[TrainingCurve] = ()) -> str:
+def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), predicted: Profile | None = None) -> str:
     """A record as one self-contained page.
 
     The record itself travels along, so that ``gs.load`` reads the page as it reads a JSON file.
 
     Args:
         record: what the page is about.
-        trainings: of the same model, shown first.
+        trainings: of the same model, from several starts.
+        predicted: what theory says of the same model, beside what was measured (of a Diagnosis or a Profile).
 
     Raises:
         InputError: the record is of a kind that has no page.
@@ -43,7 +43,7 @@ def html_page(record: Document, trainings: Sequence[TrainingCurve] = ()) -> str:
     >>> html_page(Plan((), scheme="he_normal"))[:15]
     '<!doctype html>'
     """
-    title, body = _content(record)
+    title, body = _content(record, Beside(tuple(trainings), predicted))
     policy = (
         f"default-src 'none'; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -56,7 +56,6 @@ def html_page(record: Document, trainings: Sequence[TrainingCurve] = ()) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escaped(title)} · gainstage</title><style>{STYLE}</style></head><body><main>",
             heading(1, title),
-            *pictures.trainings(trainings),
             *body,
             "</main>",
             carried(dumps(record, lean=True)),
@@ -66,19 +65,19 @@ def html_page(record: Document, trainings: Sequence[TrainingCurve] = ()) -> str:
     )
 
 
-def _content(record: Document) -> tuple[str, Iterable[str]]:
+def _content(record: Document, beside: Beside) -> tuple[str, Iterable[str]]:
     """The page's title, which is its first line, and what follows."""
     match record:
         case Diagnosis():
-            return "Healthy" if record.ok else count(len(record.findings), "finding"), diagnosis_body(record)
+            return "Healthy" if record.ok else count(len(record.findings), "finding"), diagnosis_body(record, beside)
         case Fixed():
-            return "Fixed" if record.ok else "Not healthy yet", fixed_body(record)
+            return "Fixed" if record.ok else "Not healthy yet", fixed_body(record, beside)
         case Plan():
             return f"Plan: {record.scheme or 'mixed'}", plan_body(record)
         case Comparison():
             return comparison_title(record), comparison_body(record)
         case Profile():
-            return f"Profile, {record.source.kind}", profile_body(record)
+            return f"Profile, {record.source.kind}", profile_body(record, beside)
         case Answer():
             return record.question, answers_body(Answers((record,)))
         case Answers():
@@ -87,18 +86,25 @@ def _content(record: Document) -> tuple[str, Iterable[str]]:
             raise InputError(f"There is no page for a {type(record).__name__}.")
 
 
-def save_html(path: str | os.PathLike[str], record: Document, trainings: Sequence[TrainingCurve] = ()) -> None:
+def save_html(
+    path: str | os.PathLike[str],
+    record: Document,
+    *,
+    trainings: Sequence[TrainingCurve] = (),
+    predicted: Profile | None = None,
+) -> None:
     """Write the page to a file; nothing half-written is left under its name.
 
     Args:
         path: of the file.
         record: what the page is about.
-        trainings: of the same model, shown first.
+        trainings: of the same model, from several starts.
+        predicted: what theory says of the same model, beside what was measured.
 
     Raises:
         InputError: the path cannot be written, or the record has no page.
     """
-    write_whole(path, html_page(record, trainings))
+    write_whole(path, html_page(record, trainings=trainings, predicted=predicted))
 
 
 def _hash(content: str) -> str:

@@ -57,14 +57,16 @@ def card(kind: str, badge: str, title: str, *content: str) -> str:
     return f'<section class="card {kind}"><h3>{told} {escaped(title)}</h3>{"".join(content)}</section>'
 
 
-def drawn(draw: Callable[[float], str]) -> str:
+def drawn(draw: Callable[[float], str], *, square: bool = False) -> str:
     """A chart, drawn once for a wide window and once for a narrow one; the window shows one of them.
 
     Args:
         draw: from a width in pixels to SVG.
+        square: whether the picture is about as high as wide, and so does not fill a wide window.
     """
     wide, narrow = (draw(width).replace(_OWN_STYLE, "").replace(_OWN_SIZE, "").rstrip() for width in (WIDE, NARROW))
-    return f'<figure><div class="at-wide">{wide}</div><div class="at-narrow">{narrow}</div></figure>'
+    kind = ' class="square"' if square else ""
+    return f'<figure{kind}><div class="at-wide">{wide}</div><div class="at-narrow">{narrow}</div></figure>'
 
 
 def folded_away(summary: str, *content: str) -> str:

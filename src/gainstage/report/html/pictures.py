@@ -7,17 +7,43 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gainstage.records import Finding, Picture, Profile, TrainingCurve
-from gainstage.report.charts import curves, depth_profile, histogram_strip, training_curves, update_ratio, value_map
+from gainstage.report.charts import (
+    Pair,
+    Place,
+    agreement,
+    curves,
+    depth_profile,
+    histogram_strip,
+    phase_diagram,
+    training_curves,
+    update_ratio,
+    value_map,
+)
+from gainstage.report.charts.scatter import pairs_of
 from gainstage.report.charts.trainings import measured_by, training_lines
 from gainstage.report.depth import Distribution, distributions
 from gainstage.report.html.parts import WIDE, Column, drawn, heading, same_in_figures
 from gainstage.report.placement import evenly
 from gainstage.report.series import Series
+from gainstage.report.standing import standing
 from gainstage.report.wording import figure
+from gainstage.theory import phase_diagram as phase_of
 
-__all__ = ["line_chart", "series_table", "through_depth", "trainings", "updates", "values"]
+__all__ = [
+    "against_theory",
+    "line_chart",
+    "order_and_chaos",
+    "series_table",
+    "through_depth",
+    "trainings",
+    "updates",
+    "values",
+]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST_PAIRS = 2000
+GRID = (24, 13)  # points of a phase diagram, across and up
+WITHIN, SQUARE = 0.1, 620.0
 MOST_ROWS = 60  # of a table beside a chart; of longer ones evenly chosen points are told
 
 
@@ -32,9 +58,33 @@ def through_depth(
 
     def draw(width: float) -> str:
         height = 480 if width == WIDE else 440
-        return depth_profile(before, after, predicted=predicted, findings=findings, width=width, height=height)
+        return depth_profile(
+            before, after, predicted=predicted, findings=findings, title="", width=width, height=height
+        )
 
     return drawn(draw)
+
+
+def against_theory(measured: Profile, predicted: Profile | None) -> Iterator[str]:
+    """Every figure that theory predicted against the same figure measured."""
+    pairs = pairs_of(measured, predicted)[:MOST_PAIRS] if predicted is not None else []
+    if not pairs:
+        return
+    yield heading(2, "Measured against theory")
+
+    def draw(width: float) -> str:
+        return agreement(pairs, within=WITHIN, width=min(width, SQUARE), height=520 if width == WIDE else 400)
+
+    yield drawn(draw, square=True)
+    columns = [Column("layer"), Column("figure"), *(Column(c, "number") for c in ("predicted", "measured", "ratio"))]
+    rows = (pairs[i] for i in evenly(len(pairs), MOST_ROWS))
+    yield same_in_figures(
+        columns, ((p.label, p.group, figure(p.predicted), figure(p.measured), _ratio(p)) for p in rows)
+    )
+
+
+def _ratio(pair: Pair) -> str:
+    return figure(pair.measured / pair.predicted) if pair.predicted > 0 else ""
 
 
 def values(profile: Profile, when: str = "") -> Iterator[str]:
@@ -65,12 +115,35 @@ def updates(before: Profile, after: Profile | None = None) -> Iterator[str]:
     yield drawn(lambda width: update_ratio(before, after, width=width))
 
 
+def order_and_chaos(*networks: tuple[str, Profile]) -> Iterator[str]:
+    """Where plain networks of one activation stand in its phase diagram; nothing for other networks."""
+    known = [(label, at) for label, profile in networks if (at := standing(profile)) is not None]
+    if not known or len({at.activation for _, at in known}) > 1:
+        return
+    name = known[0][1].activation
+    reach_w = 1.25 * max(2.0, *(at.sigma_w for _, at in known))
+    reach_b = 1.25 * max(0.4, *(at.sigma_b for _, at in known))
+    diagram = phase_of(name, np.linspace(reach_w / GRID[0], reach_w, GRID[0]), np.linspace(0.0, reach_b, GRID[1]))
+    here = [Place(label, at.sigma_w, at.sigma_b) for label, at in known]
+    yield heading(2, "Between order and chaos")
+
+    def draw(width: float) -> str:
+        return phase_diagram(
+            diagram.sigma_w, diagram.sigma_b, diagram.chi_1, here, width=min(width, SQUARE),
+            subtitle=f"{name}, layer upon layer without end; up: σ_b, the spread of the biases",
+        )  # fmt: skip
+
+    yield drawn(draw, square=True)
+    columns = [Column("network"), *(Column(c, "number") for c in ("hidden layers", "σ_w", "σ_b"))]
+    yield same_in_figures(columns, ((n, str(a.layers), figure(a.sigma_w), figure(a.sigma_b)) for n, a in known))
+
+
 def trainings(trained: Sequence[TrainingCurve]) -> Iterator[str]:
     """Trainings of one model from several starts."""
     if not trained:
         return
-    yield heading(2, "What came of it: the same network, trained")
-    yield drawn(lambda width: training_curves(trained, width=width))
+    yield heading(2, "The same network, trained")
+    yield drawn(lambda width: training_curves(trained, title="", width=width))
     yield series_table(training_lines(trained, measured_by(trained)), "step")
 
 

@@ -48,6 +48,7 @@ th[aria-sort=descending] button::after{content:'\\2009\\25BC'}
 .tools input{font:inherit;color:inherit;background:var(--raised);border:1px solid var(--rule);border-radius:4px;
 padding:6px 10px;width:100%;max-width:320px}
 figure{margin:16px 0}.gs{width:100%;height:auto;display:block}.at-narrow{display:none;max-width:560px}
+.square{max-width:660px}
 @media (max-width:719px){.at-wide{display:none}.at-narrow{display:block}}
 @media (max-width:480px){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5em}.card{padding:10px 12px}}
 @media print{.tools{display:none}.card,figure,tr{break-inside:avoid}h2{break-after:avoid}body{max-width:none;padding:0}

@@ -17,7 +17,7 @@ MOST_LAYERS = 2500  # rows; of a larger model only the layers with a weight are 
 
 NUMBER, PROSE = "number", "prose"
 LAYERS = (
-    Column("node"), Column("layer"), Column("module"), Column("operation"), Column("shape"),
+    Column("layer"), Column("module"), Column("operation"), Column("shape"),
     Column("mean", NUMBER), Column("spread", NUMBER), Column("share across examples", NUMBER),
     Column("gradient norm", NUMBER),
 )  # fmt: skip
@@ -41,7 +41,6 @@ def every_layer(profile: Profile) -> Iterator[str]:
         node, back = profile.node(measured), measured.backward
         rows.append(
             (
-                str(node.index),
                 str(layer.get(node.index, "")),
                 node.path or "the model itself",
                 node.function or node.operation.value,

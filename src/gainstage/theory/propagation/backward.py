@@ -19,7 +19,7 @@ from gainstage.theory.activations import Array
 from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation import attention, recurrent
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.geometry import Window, windows
+from gainstage.theory.propagation.geometry import Window, spatial, windows
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.normalization import division
 from gainstage.theory.propagation.pairs import Extent, Pairs
@@ -104,21 +104,27 @@ class Backward:
 
     def arrivals(self, node: int) -> list[Flow]:
         """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
-        groups: dict[tuple[int, int | None], Flow] = {}
+        groups: dict[int, list[Flow]] = defaultdict(list)
         for flow in self.flows.get(node, ()):
-            key = flow.atom, None if flow.law is None else flow.law.source
-            groups[key] = _together(groups[key], flow) if key in groups else flow
-        return list(groups.values())
+            groups[flow.atom].append(flow)
+        return [one for flows in groups.values() for one in _together(flows)]
 
 
 _ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
 
 
-def _together(first: Flow, second: Flow) -> Flow:
-    if first.law is None or second.law is None:
-        return replace(first, factor=first.factor + second.factor)
-    a, b = first.law.function.scaled(first.factor), second.law.function.scaled(second.factor)
-    return replace(first, factor=1.0, law=Law(first.law.source, a + b))
+def _together(flows: list[Flow]) -> list[Flow]:
+    """One gradient that arrives on several ways: its factors add up where they are functions of one source."""
+    sources = {f.law.source for f in flows if f.law is not None}
+    if len(flows) == 1 or len(sources) > 1:
+        return flows
+    if not sources:
+        return [replace(flows[0], factor=sum(f.factor for f in flows))]
+    functions = [(f.law.function if f.law is not None else _ONE).scaled(f.factor) for f in flows]
+    total = functions[0]
+    for function in functions[1:]:
+        total = total + function
+    return [replace(flows[0], factor=1.0, law=Law(sources.pop(), total))]
 
 
 def _independent(back: Backward, flows: list[Flow]) -> Flow:
@@ -143,12 +149,12 @@ def _independent(back: Backward, flows: list[Flow]) -> Flow:
         weights = [f.base.level * f.factor**2 / base.level for f in flows]
         functions = [f.law.function if f.law is not None else _ONE for f in flows]
         law = Law(sources.pop(), _root_mean_square(functions, weights))
-    parts = max(len(f.uneven) for f in flows)
-    uneven = tuple(sum(s * (f.uneven[i] if f.uneven else 1.0) for s, f in zip(shares, flows, strict=True))
-                   for i in range(parts))  # fmt: skip
+    count = max(len(f.parts) for f in flows)
+    parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
+                  for i in range(count))  # fmt: skip
     return Flow(
-        flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders,
-        uneven=uneven, doubt=doubt,
+        flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders, parts=parts,
+        doubt=doubt,
     )  # fmt: skip
 
 
@@ -191,7 +197,7 @@ def _given(function: Function, part: Function, mean: float, spread: float) -> Fu
     rest = mean + spread * ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
 
     def value(x: Array) -> Array:
-        return np.asarray(np.sqrt((function.value(part.value(x)[:, None] + rest) ** 2).mean(-1)))
+        return np.asarray(np.sqrt((function.value(part.value(x)[..., None] + rest) ** 2).mean(-1)))
 
     return Function(("given", function.key, part.key, mean, spread), value, np.zeros_like, part.kinks)
 
@@ -271,36 +277,55 @@ def _taken(back: Backward, node: Node, flow: Flow) -> None:
     """Elements of the output come from one operand each; what is padded comes from none."""
     live = [i for i in node.inputs if i in back.run.signals]
     repeats = "repeat" in node.name.lower() or "tile" in node.name.lower()
-    for index in live:
-        signal = back.run.signals[index]
+    if "pad" in node.name.lower():
+        flow = _cropped(back, node, flow)
+    signals = [back.run.signals[i] for i in live]
+    parted = flow.largest_of > 1 or len(flow.parts) == sum(max(len(signal.parts), 1) for signal in signals)
+    if node.operation is Operation.CONCATENATION and len(live) > 1 and parted:
+        _parted(back, live, flow)
+        return
+    for index, signal in zip(live, signals, strict=True):
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and repeats):
             _to(back, index, flow)
         else:
             back.send(index, replace(back.plain(flow), extent=signal.extent, borders=()))
 
 
-def _parted(back: Backward, node: Node, flow: Flow) -> None:
+def _parted(back: Backward, live: list[int], flow: Flow) -> None:
     """A tensor that was put together hands each part its own gradient."""
-    live = [i for i in node.inputs if i in back.run.signals]
     signals = [back.run.signals[i] for i in live]
     counts = [max(len(signal.parts), 1) for signal in signals]
-    if len(live) < 2 or not (flow.largest_of > 1 or len(flow.uneven) == sum(counts)):
-        _taken(back, node, replace(flow, uneven=()))
-        return
     plain, start = back.plain(flow), 0
-    plain = replace(plain, uneven=plain.uneven or (1.0,) * sum(counts), largest_of=flow.largest_of)
+    levels = plain.parts or (1.0,) * sum(counts)
     for index, signal, count in zip(live, signals, counts, strict=True):
-        mine = plain.uneven[start : start + count]
+        mine = levels[start : start + count]
         units = [part.extent.units for part in signal.parts or (signal,)]
         level = sum(u * n for u, n in zip(mine, units, strict=True)) / sum(units)
         inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
-        base, number = plain.base.scaled(level), back.run.ledger.number()
-        sent = replace(plain, base=base, atom=number, extent=signal.extent, borders=(), uneven=inner)
-        if plain.largest_of > 1 and signal.law is not None:
-            won = _winning(back.run.ledger.source(signal.law.source), plain.largest_of)
+        sent = replace(
+            plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent, borders=(),
+            parts=inner, largest_of=flow.largest_of,
+        )  # fmt: skip
+        if flow.largest_of > 1 and signal.law is not None:
+            won = _winning(back.run.ledger.source(signal.law.source), flow.largest_of)
             sent = replace(sent, law=Law(signal.law.source, won), largest_of=1)
         back.send(index, sent)
         start += count
+
+
+def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
+    """What reaches the middle of a padded image; the gradient of the padding is lost."""
+    before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
+    for size, border in zip(before, flow.borders, strict=False):
+        if border is None or border.size <= size:
+            kept.append(border)
+            continue
+        start = (border.size - size) // 2
+        middle = border[start : start + size]
+        factor *= float(middle.mean())
+        kept.append(middle / middle.mean() if middle.mean() > 0 else None)
+    plain = back.plain(flow)
+    return replace(plain, base=plain.base.scaled(factor), atom=back.run.ledger.number(), borders=tuple(kept))
 
 
 def _unknown(back: Backward, node: Node, flow: Flow) -> None:
@@ -445,7 +470,7 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         share = min(plain.extent.positions / max(x.extent.positions, 1), 1.0)  # what strides leave out
     shared = min(shared, share)
     square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
-    if kernel is not None and kernel.groups > 1 and _normalised_behind(run, node):
+    if kernel is not None and _normalised_behind(run, node):
         square *= max(1 - 2 / fan_in, 0.2)  # a channel of small weights was divided by little, but passes little on
     column = (by.weight_mean * fan_out * share) ** 2
     g = plain.base
@@ -504,9 +529,8 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
     parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
-    g, total, noise = plain.base, Pairs(0.0), 0.0
+    g, total, noise, levels = plain.base, Pairs(0.0), 0.0, list[float]()
     along = _along(back, node, flow)
-    levels = []
     units = sum(p.extent.units for p in parts)
     for part in parts:
         merged = part if part.parts == () else run.ledger.merged(part)
@@ -532,14 +556,9 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
         total = total + found.scaled(share)
         levels.append(found.level)
         noise += share * (0.0 if by.frozen else merged.noise)
-    borders = plain.borders
-    _to(
-        back, index,
-        replace(
-            plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, borders=borders,
-            uneven=tuple(level / total.level for level in levels) if len(levels) > 1 and total.level > 0 else (),
-        ),
-    )  # fmt: skip
+    relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
+    sent = replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, parts=relative)
+    _to(back, index, sent)
 
 
 def _along(back: Backward, node: Node, flow: Flow) -> Pairs:
@@ -585,9 +604,7 @@ def _pooling(back: Backward, node: Node, flow: Flow) -> None:
     whole = plain.extent.positions == 1  # every place gets the same
     scale = (covering / size) ** 2
     pairs = Pairs(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
-    back.send(
-        index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt)
-    )
+    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt))
 
 
 def _twice(along: tuple[Window, ...], size: float) -> float:
@@ -726,7 +743,7 @@ _RULES: Mapping[Operation, Rule] = {
     Operation.POOLING: _pooling,
     Operation.RESAMPLE: _resampling,
     Operation.RESHAPE: _taken,
-    Operation.CONCATENATION: _parted,
+    Operation.CONCATENATION: _taken,
     Operation.REDUCTION: _reduction,
     Operation.DROPOUT: _dropout,
     Operation.UNKNOWN: _unknown,

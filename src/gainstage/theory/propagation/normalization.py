@@ -139,7 +139,14 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
         borders = tuple(_centred(b, centred.level / x.pairs.level) for b in borders)
     return run.ledger.fresh(
         replace(
-            x, pairs=pairs, mean=mean, noise=noise, carried=noise, zero=0.0, rows=None, borders=borders,
+            x,
+            pairs=pairs,
+            mean=mean,
+            noise=noise,
+            carried=noise,
+            zero=0.0,
+            rows=None,
+            borders=borders,
             chance=x.chance.scaled(found.factor * x.pairs.level) if not found.frozen else x.chance,
-        )  # fmt: skip
+        )
     )

@@ -106,7 +106,11 @@ class Pairs:
         """Mean squared correlation of two observations of a unit: one over their effective number."""
         if not self.level > 0:
             return 1.0
-        p, e, a = (min((v / self.level) ** 2, 1.0) for v in (self.positions, self.examples, self.apart))
-        within = 1 / extent.positions + (1 - 1 / extent.positions) * p
-        between = e / extent.positions + (1 - 1 / extent.positions) * a
-        return within / extent.examples + (1 - 1 / extent.examples) * between
+
+        def alike(pair: float) -> float:
+            return min((pair / self.level) ** 2, 1.0)
+
+        places, examples = extent.positions, extent.examples
+        within = 1 / places + (1 - 1 / places) * alike(self.positions)
+        between = alike(self.examples) / places + (1 - 1 / places) * alike(self.apart)
+        return within / examples + (1 - 1 / examples) * between

@@ -27,8 +27,8 @@ def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> 
             count *= size
         weight = Moments(count, known.mean, known.variance, known.second_moment)
         level = _gradient(back, parameter)
-        if level is None and parameter.trainable and any(i in back.gradients for i in parameter.nodes):
-            continue  # something arrives, and no rule says how much
+        if not level and parameter.trainable and any(i in back.gradients for i in parameter.nodes):
+            continue  # something arrives, and no rule says how much is left of it
         gradient = Moments(count, 0.0, level, level) if level is not None and parameter.trainable else None
         spread = known.second_moment**0.5
         unit_spread = (spread, spread) if parameter.kernel is not None and len(parameter.shape) > 1 else None
@@ -60,10 +60,12 @@ def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float 
     if slot in ("bias", "shift"):
         return summed * _summed(g, gradient, Pairs(1.0, 1.0, 1.0, 1.0))
     if slot == "scale":
+        if node.operation is not Operation.NORMALIZATION:
+            read = back.run.signals.get(node.inputs[0]) if node.inputs else None
+            return None if read is None else summed * _summed(g, gradient, read.pairs)
         signal = back.run.signals[node.index]
         level = signal.pairs.level or 1.0
-        unit = signal.pairs.scaled(1 / level) if node.operation is Operation.NORMALIZATION else signal.pairs
-        return summed * _summed(g, gradient, unit)
+        return summed * _summed(g, gradient, signal.pairs.scaled(1 / level))
     if node.operation is Operation.EMBEDDING:
         rows = node.kernel.in_ if node.kernel is not None else 1
         return summed * g.level / max(rows, 1)
@@ -86,10 +88,26 @@ def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float 
 
 
 def _summed(g: Pairs, gradient: Gradient, x: Pairs) -> float:
-    """E of (Σ δ x)² over all places, divided by their number."""
+    """E of (Σ δ x)² over all places, divided by their number: the trace of the product of both Gram matrices."""
     e, p = gradient.extent.examples, gradient.extent.positions
-    within = g.level * x.level + (p - 1) * g.positions * x.positions
-    return max(within + (e - 1) * p * g.examples * x.examples, 0.0)
+    times = (1, e - 1, p - 1, (e - 1) * (p - 1))
+    products = zip(times, _eigenvalues(g, e, p), _eigenvalues(x, e, p), strict=True)
+    return sum(count * first * second for count, first, second in products) / (e * p)
+
+
+def _eigenvalues(k: Pairs, e: int, p: int) -> tuple[float, float, float, float]:
+    """Of the Gram matrix over examples and positions: of the mean, between examples, between positions, of the rest.
+
+    Rounding and approximation may leave a small one below zero, where none is.
+    """
+    within, between = k.level + (p - 1) * k.positions, k.examples + (p - 1) * k.apart
+    values = (
+        within + (e - 1) * between,
+        within - between,
+        k.level - k.positions + (e - 1) * (k.examples - k.apart),
+        k.level - k.positions - k.examples + k.apart,
+    )
+    return tuple(max(value, 0.0) for value in values)  # type: ignore[return-value]
 
 
 def _recurrent(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:

@@ -49,9 +49,7 @@ def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
     found = averaged(x, size)
     pairs, chance = found.pairs.scaled(share), _kept(chance, x, found)
     return run.ledger.fresh(
-        replace(
-            found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders), chance=chance
-        )
+        replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders), chance=chance)
     )
 
 

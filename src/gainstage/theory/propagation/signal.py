@@ -151,7 +151,7 @@ class Flow:
         largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
         noise: variance of the log of the level between draws.
         borders: as in ``Signal``.
-        uneven: how the level varies over the parts of a tensor that was put together (mean one); empty where it does not.
+        parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         doubt: why the figures are doubtful.
     """
 
@@ -163,5 +163,5 @@ class Flow:
     largest_of: int = 1
     noise: float = 0.0
     borders: tuple[Array | None, ...] = ()
-    uneven: tuple[float, ...] = ()
+    parts: tuple[float, ...] = ()
     doubt: str = ""
