@@ -32,16 +32,17 @@ def predicted(case: Architecture, seeds: int, *, real: bool) -> list[gs.Profile]
     One, from a plan, which is the same for every seed; or one for the weights of every seed, where no plan says how
     they were drawn.
     """
-    told = None  # tokens are uniform, as a prediction takes them to be
+    told = None
     if real:
         told = InputMoments.of(torch.cat([batch_of(case, seed, real=True) for seed in range(seeds)]).numpy())
-    elif batch_of(case, 0).is_floating_point():
-        told = InputMoments()
     profiles = []
     for seed in range(seeds if case.scheme is None else 1):
         batch = batch_of(case, seed, real=real)
         model, plan = model_of(case, seed, batch)
-        profiles.append(gs.predict(model, batch, input_moments=told, plan=plan))
+        if real or not batch.is_floating_point():  # tokens are uniform, as a prediction takes them to be
+            profiles.append(gs.predict(model, batch, input_moments=told, plan=plan))
+        else:
+            profiles.append(gs.predict(model, input_shape=tuple(batch.shape), plan=plan))
     return profiles
 
 

@@ -188,18 +188,26 @@ def _winning(source: Signal, places: float) -> Function:
 
 
 _QUANTILES = 199
+_SPAN = np.linspace(-14.0, 14.0, 1121)
+_BESIDE = 1e-9
 
 
-def _given(function: Function, part: Function, mean: float, spread: float) -> Function:
-    """√E f(part + rest)² over an independent rest: what a function of a sum is, given one of its terms."""
+def _given(function: Function, part: Function, mean: float, spread: float, source: Signal) -> Function:
+    """√E f(part + rest)² over an independent rest: what a function of a sum is, given one of its terms.
+
+    Tabulated over the source, since streams nest it block after block.
+    """
     from scipy.special import ndtri
 
     rest = mean + spread * ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
 
-    def value(x: Array) -> Array:
-        return np.asarray(np.sqrt((function.value(part.value(x)[..., None] + rest) ** 2).mean(-1)))
-
-    return Function(("given", function.key, part.key, mean, spread), value, np.zeros_like, part.kinks)
+    kinks = np.asarray(part.kinks)
+    beside = _BESIDE * (1 + np.abs(kinks))
+    span = source.mean + math.sqrt(source.variance) * _SPAN
+    places = np.sort(np.concatenate((span, kinks - beside, kinks + beside)))
+    values = np.sqrt((function.value(part.value(places)[:, None] + rest) ** 2).mean(-1))
+    key = ("given", function.key, part.key, mean, spread, source.mean, source.variance)
+    return Function(key, lambda x: np.interp(x, places, values), np.zeros_like, part.kinks)
 
 
 Rule = Callable[[Backward, Node, Flow], None]
@@ -353,7 +361,8 @@ def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
     if whole.law.source == term.law.source or term.law.function.affine is not None or term.parts:
         return flow
     mean, variance = whole.mean - term.mean, max(whole.variance - term.variance, 0.0)
-    given = _given(flow.law.function, term.law.function, mean, math.sqrt(variance))
+    source = ledger.source(term.law.source)
+    given = _given(flow.law.function, term.law.function, mean, math.sqrt(variance), source)
     return replace(flow, law=Law(term.law.source, given), atom=ledger.number())
 
 
