@@ -1,6 +1,7 @@
 """Laws of the page: one file, no request, nothing that a name could break out of, readable without a script."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 from html.parser import HTMLParser
@@ -138,6 +139,15 @@ def test_trainings_come_first(sick):
     page = html_page(sick, trainings=[TrainingCurve(n, (2.3, 0.4), looks, 2.3, 0.1) for n in ("default", "mended")])
     assert page.index(">mended<") < page.index("The signal through depth")
     assert "guessing" in page
+
+
+def test_doubts_of_a_prediction_stand_beside_the_layer(sick):
+    doubts = {3: "a mask is taken to be causal"}
+    nodes = tuple(dataclasses.replace(n, doubt=doubts.get(n.node, "")) for n in sick.profile.nodes)
+    page = html_page(dataclasses.replace(sick.profile, nodes=nodes))
+    assert page.count("a mask is taken to be causal") == 1
+    assert ">doubt<" in page
+    assert ">doubt<" not in html_page(sick.profile)
 
 
 def test_bad_input():
