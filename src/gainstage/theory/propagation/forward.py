@@ -13,7 +13,7 @@ from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
-from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.signal import Chance, Signal
 from gainstage.theory.propagation.weights import scale_of
 
 __all__ = ["forward"]
@@ -51,9 +51,11 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     near = told.positions if told.near is None else told.near
     apart = told.examples if told.apart is None else told.apart
     pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near, apart)
+    alike = told.examples / told.second_moment if told.second_moment > 0 else 0.0
+    chance = Chance((1 - alike) ** 2 / max(extent.units, 1))
     # Of a batch that is not given yet, the level scatters as that of so many independent values.
     noise = 0.0 if 0 <= place < len(run.inputs) else 2 / max(extent.count, 1)
-    return run.ledger.fresh(Signal(extent, pairs, told.mean, noise=noise, carried=noise))
+    return run.ledger.fresh(Signal(extent, pairs, told.mean, noise=noise, carried=noise, chance=chance))
 
 
 def _activation(run: Run, node: Node, operands: list[Signal]) -> Signal:

@@ -82,9 +82,13 @@ class Ledger:
         likeness = source.pairs.likeness(source.extent)
         noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
         borders = tuple(_powered(b, found.response) for b in source.borders)
+        # How a correlation answers to the one before.
+        steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
+        chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0)
         return replace(
             like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
             carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,
+            chance=chance,
         )  # fmt: skip
 
     def _atom(self, signal: Signal, terms: tuple[tuple[int, float], ...]) -> Signal:
@@ -135,6 +139,7 @@ class Ledger:
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=_blended(x.borders, y.borders, share),
+            chance=x.chance.beside(y.chance, share),
         )  # fmt: skip
         number = self.number()
         result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
@@ -226,7 +231,7 @@ class Ledger:
         whole = _mixture(parts)
         return replace(
             like, pairs=whole.pairs, mean=whole.mean, skew=whole.skew, excess=whole.excess, noise=whole.noise,
-            carried=whole.carried, law=None, terms=(), parts=parts, rows=None, zero=whole.zero,
+            carried=whole.carried, law=None, terms=(), parts=parts, rows=None, zero=whole.zero, chance=whole.chance,
             doubt=next((p.doubt for p in parts if p.doubt), ""), borders=whole.borders,
             extent=replace(like.extent, units=whole.extent.units),
         )  # fmt: skip

@@ -13,7 +13,7 @@ from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Law, Signal
+from gainstage.theory.propagation.signal import Chance, Law, Signal
 
 __all__ = ["averaged", "averaged_units", "largest", "pooled", "resampled", "window_size"]
 
@@ -39,11 +39,31 @@ def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
         terms, border = window.forward(x.borders[axis] if axis < len(x.borders) else None)
         share *= terms / window.kernel
         borders.append(border)
-    if node.function == "max":
-        return run.ledger.fresh(replace(largest(run, x, size), extent=extent, borders=()))
+    along = windows(node)
+    chance = x.chance.gathered([w.kernel for w in along], [w.stride for w in along])
+    if node.function == "max":  # what lies outside is never the largest: levels are means over what lies inside
+        inside = [window.forward(None)[1] for window in along]
+        level = tuple(_over(border, count) for border, count in zip(borders, inside, strict=True))
+        found = largest(run, x, size)
+        return run.ledger.fresh(replace(found, extent=extent, borders=level, chance=_kept(chance, x, found)))
     found = averaged(x, size)
-    pairs = found.pairs.scaled(share)
-    return run.ledger.fresh(replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders)))
+    pairs, chance = found.pairs.scaled(share), _kept(chance, x, found)
+    return run.ledger.fresh(
+        replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders), chance=chance)
+    )
+
+
+def _kept(chance: Chance, before: Signal, after: Signal) -> Chance:
+    """Deviations of correlations belong to what varies, not to what all places have in common."""
+    one, other = (s.variance / s.pairs.level if s.pairs.level > 0 else 1.0 for s in (before, after))
+    return chance.scaled(other / one if one > 0 else 0.0)
+
+
+def _over(border: Array | None, count: Array | None) -> Array | None:
+    if border is None or count is None:
+        return border if count is None else None
+    relative = border / count
+    return np.asarray(relative / relative.mean())
 
 
 def averaged(x: Signal, count: float) -> Signal:

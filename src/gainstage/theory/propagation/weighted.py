@@ -11,7 +11,7 @@ from gainstage.theory.activations import Array
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.signal import Chance, Signal
 from gainstage.theory.propagation.weights import Mixing, mixing
 
 __all__ = ["arranged", "convolution", "embedding", "linear"]
@@ -29,6 +29,8 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
         level = mean + (level - mean) / count
     rows = max(node.kernel.in_, 1) if node.kernel is not None else 1
     alike = mean + (level - mean) / rows if node.from_input else mean  # two tokens may be the same
+    if not node.from_input and len(node.shape) > 1 and rows < node.shape[-2]:
+        alike = level  # too few rows to tell places apart: the same one for all
     examples = alike if node.from_input else level
     signal = Signal(extent, Pairs(level, mean, alike, examples, apart=alike), table.mean)
     return run.ledger.fresh(replace(signal, doubt=told and doubtful(node, told)))
@@ -80,6 +82,19 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     )
 
 
+def _gathered(node: Node, x: Signal) -> Chance:
+    """What correlations have by chance behind a weight: grouped channels see few of the others."""
+    along = windows(node) if node.operation is Operation.CONVOLUTION else ()
+    kernel, units = node.kernel, x.extent.units
+    found = x.chance.gathered([w.kernel for w in along], [w.stride for w in along])
+    varies = (x.variance / x.pairs.level) ** 2 if x.pairs.level > 0 else 0.0
+    grouped = kernel is not None and kernel.groups > 1
+    single = varies / kernel.fan_in if kernel is not None and grouped else 0.0
+    if not along:  # uncorrelated units are correlated by chance
+        found = replace(found, scatter=found.scatter + varies / units)
+    return replace(found, single=single)
+
+
 def _mixed(
     run: Run, node: Node, x: Signal, by: Mixing, inside: tuple[float, float, float], borders: tuple[Array | None, ...]
 ) -> Signal:
@@ -117,7 +132,7 @@ def _mixed(
     share_of_signal = 1 - min(max(added, 0.0) / pairs.level, 1.0) if pairs.level > 0 else 0.0
     carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
     return Signal(
-        extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders,
+        extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders, chance=_gathered(node, x),
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip
 
