@@ -83,12 +83,17 @@ def division(run: Run, node: Node, x: Signal) -> Division:
                 share * k.near + apart,
                 share * k.apart + apart,
             )
-    uneven = _uneven(x, taken) if node.function == "batch_norm" else _between(x)
+    uneven = _uneven(x, taken) if node.function == "batch_norm" else 0.0
+    if node.function not in ("batch_norm", "instance_norm", "group_norm"):
+        uneven = _between(x)
     return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean, uneven=uneven)
 
 
 def _between(x: Signal) -> float:
-    """The same of what each observation is divided by: those next to a border lack terms."""
+    """The same of what each observation is divided by: those next to a border lack terms.
+
+    A statistic over places as well, as group norm takes it, averages that out.
+    """
     whole = 1 - min(x.chance.uneven, 0.7)
     for border in x.borders:
         if border is not None and (border > 0).all():
