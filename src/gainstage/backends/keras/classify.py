@@ -20,7 +20,13 @@ from gainstage.backends.keras.geometry import (
     transposed,
 )
 from gainstage.backends.keras.names import named_layers, parameters_below
-from gainstage.backends.keras.windows import convolution_windows, pooling_windows, product_settings
+from gainstage.backends.keras.windows import (
+    attention_settings,
+    convolution_windows,
+    pooling_windows,
+    product_settings,
+    turned_product,
+)
 from gainstage.graph import Operation, Slot, Use
 
 __all__ = ["classify"]
@@ -131,15 +137,8 @@ def _turned(geometry: Geometry) -> Geometry:
 
 def _ordered(call: Call) -> tuple[int, ...]:
     """The two factors of signal × signal: rows of the result first, as in q kᵀ and in softmax(q kᵀ) v."""
-    first, second = (v.node for v in call.values)
-    if call.name == "Einsum":
-        operands, _, result = call.setting("subscripts", "").replace(" ", "").partition("->")
-        left, right = operands.split(",")
-        rows = [next((i for i, a in enumerate(result) if a in own and a not in other), len(result))
-                for own, other in ((left, right), (right, left))]  # fmt: skip
-        if rows[1] < rows[0]:
-            first, second = second, first
-    return tuple(dict.fromkeys(node for node in (first, second) if node is not None))
+    order = (1, 0) if turned_product(call) else (0, 1)
+    return tuple(dict.fromkeys(node for i in order if (node := call.values[i].node) is not None))
 
 
 def _convolution(call: Call) -> Draft | None:
@@ -158,14 +157,10 @@ def _convolution(call: Call) -> Draft | None:
         geometry = depthwise(weight)
     else:
         geometry = convolution(weight, signal[axis])
+    uses = uses_of(call.values[1], "weight")
+    windows = convolution_windows(call)
     return drafted(
-        call,
-        Operation.CONVOLUTION,
-        uses=uses_of(call.values[1], "weight"),
-        geometry=geometry,
-        function=function,
-        unit_axis=axis,
-        settings=convolution_windows(call),
+        call, Operation.CONVOLUTION, uses=uses, geometry=geometry, function=function, unit_axis=axis, settings=windows
     )
 
 
@@ -248,6 +243,8 @@ def _structural(call: Call) -> Draft | None:
         function = "log_softmax" if call.name == "LogSoftmax" else "softmax"
     elif operation is Operation.POOLING:
         function, settings = "max" if "Max" in call.name else "average", pooling_windows(call)
+    elif operation is Operation.ATTENTION:
+        settings = attention_settings(call)
     elif operation is Operation.REDUCTION:
         function = table.base_name(call.step.operation)
     if operation in (Operation.CONCATENATION, Operation.SOFTMAX):

@@ -1,101 +1,130 @@
-"""What prediction needs to know of sliding windows and products of signals, as settings of a node."""
+"""What prediction needs to know of sliding windows, of attention and of products of signals, as settings of a node."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from gainstage.backends.keras.call import Call, channel_axis
 
-__all__ = ["convolution_windows", "pooling_windows", "product_settings"]
+__all__ = ["attention_settings", "convolution_windows", "pooling_windows", "product_settings", "turned_product"]
 
 Settings = tuple[tuple[str, float], ...]
 
 
 def convolution_windows(call: Call) -> Settings:
-    """Size, kernel, stride, padding and dilation of every axis."""
-    weight = tuple(call.operands[1].shape)
-    kernel = weight[:-2]
-    return _axes(call, kernel, call.setting("strides", 1), call.setting("dilation_rate", 1))
+    """Size, kernel, stride, padding and dilation of every axis; padding is what stands before the first place."""
+    signal, weight = (tuple(operand.shape) for operand in call.operands[:2])
+    return _axes(
+        _places(call, signal),
+        weight[:-2],
+        call.setting("strides", 1),
+        call.setting("dilation_rate", 1),
+        str(call.setting("padding", "valid")),
+        transposed=call.name == "ConvTranspose",
+    )
 
 
 def pooling_windows(call: Call) -> Settings:
     """The same for pooling; an adaptive one is taken for windows of equal size side by side."""
-    sizes = _spatial(call, 0)
-    if call.name.startswith("Adaptive"):
-        outs = _spatial_of(tuple(call.output.shape), call)
-        kernel = tuple(max(size // max(out, 1), 1) for size, out in zip(sizes, outs, strict=True))
-        return _axes(call, kernel, kernel, 1)
-    kernel = _spread(call.setting("pool_size", 1), len(sizes), 1)
-    return _axes(call, kernel, call.setting("strides") or kernel, 1)
+    sizes = _places(call, tuple(call.operands[0].shape))
+    if "Adaptive" in call.name:
+        outs = _places(call, tuple(call.output.shape))
+        steps = tuple(max(size // max(out, 1), 1) for size, out in zip(sizes, outs, strict=True))
+        return _axes(sizes, steps, steps, 1, "valid")
+    kernel = call.setting("pool_size", 1)
+    strides = call.setting("strides")
+    return _axes(sizes, kernel, kernel if strides is None else strides, 1, str(call.setting("padding", "valid")))
 
 
-def product_settings(call: Call) -> Settings:
-    """How many terms are summed in a product of two signals, and whether they run over the units of each.
-
-    The last axis is that of units, unless a transposition has put another one there: of q kᵀ and of softmax × v.
-    """
-    first, second = (tuple(operand.shape) for operand in call.operands[:2])
-    left, right = (value.unit_axis for value in call.values[:2])
-    if call.name == "Einsum":
-        operands, _, result = call.setting("subscripts", "").replace(" ", "").partition("->")
-        a, b = operands.split(",")
-        summed = [letter for letter in a if letter in b and letter not in result]
-        if len(summed) != 1:
-            return ()
-        count = first[a.index(summed[0])]
-        return (
-            ("contracted", float(count)),
-            ("first_units", float(a.index(summed[0]) == len(a) - 1)),
-            ("second_units", float(b.index(summed[0]) == len(b) - 1)),
-        )
-    if not first or len(second) < 2:
-        return ()
-    return (
-        ("contracted", float(first[-1])),
-        ("first_units", float(left is None or left == len(first) - 1)),
-        ("second_units", float(right is not None and right == len(second) - 2)),
-    )
+def _places(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes that are neither examples nor channels."""
+    gone = {0, channel_axis(call.setting("data_format"), len(shape))}
+    return tuple(size for axis, size in enumerate(shape) if axis not in gone)
 
 
-def _axes(call: Call, kernel: Sequence[int], stride: Any, dilation: Any) -> Settings:
-    sizes = _spatial(call, 0)
-    strides, dilations = _spread(stride, len(sizes), 1), _spread(dilation, len(sizes), 1)
-    same = call.setting("padding", "valid") == "same"
+def _axes(
+    sizes: Sequence[int], kernel: Any, stride: Any, dilation: Any, padding: str, *, transposed: bool = False
+) -> Settings:
     found: list[tuple[str, float]] = []
     for axis, size in enumerate(sizes):
-        reach = (kernel[axis] - 1) * dilations[axis] + 1
+        taps, step, apart = (_at(values, axis) for values in (kernel, stride, dilation))
+        reach = (taps - 1) * apart + 1
         before = 0
-        if same and call.name == "ConvTranspose":
-            before = max(reach - strides[axis], 0) // 2
-        elif same:
-            out = -(-size // strides[axis])
-            before = max((out - 1) * strides[axis] + reach - size, 0) // 2
-        fields = {
-            "size": size,
-            "kernel": kernel[axis],
-            "stride": strides[axis],
-            "padding": before,
-            "dilation": dilations[axis],
-        }
+        if padding == "same":
+            covered = step if transposed else (-(-size // step) - 1) * step + reach - size
+            before = max(reach - step if transposed else covered, 0) // 2
+        elif padding == "causal":
+            before = reach - 1
+        fields = {"size": size, "kernel": taps, "stride": step, "padding": before, "dilation": apart}
         found += [(f"{name}_{axis}", float(value)) for name, value in fields.items()]
     return tuple(found)
 
 
-def _spatial(call: Call, operand: int) -> tuple[int, ...]:
-    return _spatial_of(tuple(call.operands[operand].shape), call)
+def _at(values: Any, axis: int) -> int:
+    """One value for all axes, or one for each."""
+    if isinstance(values, (list, tuple)):
+        return int(values[axis] if axis < len(values) else values[-1])
+    return int(values)
 
 
-def _spatial_of(shape: tuple[int, ...], call: Call) -> tuple[int, ...]:
-    """The sizes of the axes that are neither examples nor channels."""
-    channels = channel_axis(call.setting("data_format"), len(shape))
-    return tuple(size for axis, size in enumerate(shape) if axis not in (0, channels))
+def attention_settings(call: Call) -> Settings:
+    """Rows and keys, width and factor of the scores, whether a row sees only what came before.
+
+    Keras lays heads behind positions: ``(batch, positions, heads, width)``. A mask whose values are not known at
+    tracing is told as ``masked``.
+    """
+    query, key = call.operands[0], call.operands[1]
+    arguments = {
+        **dict(zip(("q", "k", "v", "bias", "mask", "scale"), call.step.args, strict=False)),
+        **call.step.kwargs,
+    }
+    scale, mask = arguments.get("scale"), arguments.get("mask")
+    rows, keys, width = query.shape[1], key.shape[1], query.shape[-1]
+    square = mask is not None and len(mask.shape) >= 2 and mask.shape[-1] == mask.shape[-2] > 1
+    return (
+        ("rows", float(rows)),
+        ("keys", float(keys)),
+        ("width", float(width)),
+        ("scale", float(scale) if isinstance(scale, (int, float)) else width**-0.5),
+        ("causal", float(bool(call.setting("is_causal", False)))),
+        ("masked", float(square)),
+        ("p", 0.0),
+    )
 
 
-def _spread(value: Any, count: int, default: int) -> tuple[int, ...]:
-    """One number for all axes, or one for each."""
-    if isinstance(value, int):
-        return (value,) * count
-    if isinstance(value, (list, tuple)) and value:
-        return tuple(int(v) for v in (*value, *value[-1:] * count))[:count]
-    return (default,) * count
+def turned_product(call: Call) -> bool:
+    """Whether the rows of a product are those of its second factor, as in Keras's ``key, query`` order of scores."""
+    if call.name != "Einsum":
+        return False
+    left, right, result = _letters(call)
+    rows = [
+        next((i for i, a in enumerate(result) if a in own and a not in other), len(result))
+        for own, other in ((left, right), (right, left))
+    ]
+    return rows[1] < rows[0]
+
+
+def product_settings(call: Call) -> Settings:
+    """How many terms are summed in a product of two signals, and whether they run over the units of each."""
+    order = (1, 0) if turned_product(call) else (0, 1)
+    shapes = [tuple(call.operands[i].shape) for i in order]
+    axes = [call.values[i].unit_axis for i in order]
+    if call.name == "Einsum":
+        letters = _letters(call)
+        sides = [letters[i] for i in order]
+        summed = [a for a in sides[0] if a in sides[1] and a not in letters[2]]
+        contracted = prod(shapes[0][sides[0].index(a)] for a in summed if a in sides[0])
+        units = [axis is not None and axis < len(own) and own[axis] in summed
+                 for axis, own in zip(axes, sides, strict=True)]  # fmt: skip
+    else:
+        contracted = shapes[0][-1]
+        units = [axes[0] in (None, len(shapes[0]) - 1), axes[1] == max(len(shapes[1]) - 2, 0)]
+    return (("contracted", float(contracted)), ("first_units", float(units[0])), ("second_units", float(units[1])))
+
+
+def _letters(call: Call) -> tuple[str, str, str]:
+    operands, _, result = call.setting("subscripts", "").replace(" ", "").partition("->")
+    left, right = operands.split(",")
+    return left, right, result

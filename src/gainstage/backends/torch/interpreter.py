@@ -67,6 +67,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._examples = examples
         self._eye = eye
         self._modules: list[str] = []
+        self._names: dict[Any, str] = {}
         self._region: nn.Module | None = None
         for path, parameter in parameters.items():
             self._values.set(parameter, Value(derivations=(Derivation(path),)))
@@ -165,7 +166,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result: Any,
     ) -> int | None:
         """Find out what an operation did and remember it for its outputs; returns its node, if it has one."""
-        name = table.base_name(func)
+        name = self._names.get(func) or self._names.setdefault(func, table.base_name(func))
         outputs = tensors_in(result)
         if not outputs:
             return None

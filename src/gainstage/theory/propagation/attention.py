@@ -33,7 +33,7 @@ class Heads:
         width = node.shape[-1] if node.shape else 1
         self.width = int(settings.get("width", width))
         self.keys = int(settings.get("keys", node.shape[-2] if len(node.shape) > 1 else 1))
-        self.rows = node.shape[-2] if len(node.shape) > 1 else 1
+        self.rows = int(settings.get("rows", node.shape[-2] if len(node.shape) > 1 else 1))
         self.scale = settings.get("scale", self.width**-0.5)
         self.causal = bool(settings.get("causal")) and self.rows == self.keys
         self.masked = bool(settings.get("masked"))
