@@ -124,6 +124,15 @@ def test_the_first_step_is_the_optimizers_own(white):
     assert profile.by_path["0.kernel"].update == pytest.approx(update, rel=1e-4)
 
 
+def test_a_loss_scaling_does_not_shrink_the_step(white):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8, activation="tanh"), layers.Dense(2)])
+    x, y, plain = white(16, 4), white(16, 2, seed=1), keras.optimizers.SGD(0.3)
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.3))
+    first, second = (record(model, x, y, loss="mse", optimizer=optimizer) for optimizer in (plain, scaled))
+    assert second.step == first.step
+    assert second.task.optimizer == first.task.optimizer
+
+
 def test_compiled_models_use_their_own_loss_and_optimizer(white):
     model = keras.Sequential([keras.Input((5,)), layers.Dense(3, "softmax")])
     model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")

@@ -28,9 +28,17 @@ def perceptron(activation, depth=DEPTH):
 
 
 def convolutional():
-    own = [layers.Conv2D(8, 3), layers.ReLU(), layers.Conv2D(8, 3, strides=2), layers.ReLU(),
-           layers.GlobalAveragePooling2D(), layers.Dense(5)]  # fmt: skip
-    twin = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(), Pooled(), nn.Linear(8, 5)]
+    own = [layers.Conv2D(8, 3, padding="same"), layers.ReLU(), layers.MaxPooling2D(2),
+           layers.Conv2D(8, 3, strides=2), layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(5)]  # fmt: skip
+    twin = [
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, stride=2),
+        nn.ReLU(),
+        Pooled(),
+        nn.Linear(8, 5),
+    ]
     return own, twin, (32, 12, 12, 3)
 
 
@@ -138,6 +146,20 @@ def test_findings_and_profiles_are_those_of_the_twin(name):
     assert own.profile.task.loss.value == pytest.approx(twin.profile.task.loss.value, rel=1e-5)
     by_weight = [sorted(p.gradient.second_moment for p in d.profile.parameters) for d in (own, twin)]
     np.testing.assert_allclose(*by_weight, rtol=1e-3, atol=1e-20)
+
+
+@pytest.mark.parametrize("name", ["healthy relu", "healthy convolutions", "healthy with normalisation"])
+def test_predicted_levels_are_those_of_the_twin(name):
+    model, other, x, _ = pair(name)
+    own = gs.predict(model, x)
+    twin = gs.predict(other, torch.from_numpy(np.moveaxis(x, -1, 1).copy() if x.ndim == 4 else x))
+    assert own.source.framework.startswith("keras")
+    levels = [[n.forward.second_moment for n in p.nodes] for p in (own, twin)]
+    gradients = [[n.backward.second_moment for n in p.nodes] for p in (own, twin)]
+    np.testing.assert_allclose(*levels, rtol=1e-5)
+    np.testing.assert_allclose(*gradients, rtol=1e-5)
+    planned = gs.predict(model, input_shape=x.shape, plan="he_normal")
+    assert all(n.forward.second_moment > 0 for n in planned.nodes)
 
 
 @pytest.mark.parametrize("scheme", ["auto", "he_normal", "orthogonal", "pytorch_default"])

@@ -74,11 +74,35 @@ def test_a_bias_that_is_left_alone_centres_nothing(options, sketch) -> None:
     assert planned["layers.1.bias"].scheme == "keep"
 
 
-def test_orthogonal_between_bounded_functions_only(sketch) -> None:
-    tanh, relu = (by_path(plan(sketch().plain(3, f).graph)) for f in ("tanh", "relu"))
-    assert [tanh[f"layers.{i}.weight"].scheme for i in range(3)] == ["normal", "orthogonal", "orthogonal"]
-    assert [relu[f"layers.{i}.weight"].scheme for i in range(3)] == ["normal"] * 3
-    assert tanh["head.weight"].scheme == "normal"
+@pytest.mark.parametrize("function", ["tanh", "relu", "gelu"])
+def test_orthogonal_in_plain_runs_whatever_the_activation(sketch, function) -> None:
+    planned = by_path(plan(sketch().plain(3, function).graph))
+    assert [planned[f"layers.{i}.weight"].scheme for i in range(3)] == ["orthogonal"] * 3
+    assert planned["head.weight"].scheme == "normal"
+
+
+def test_not_orthogonal_in_runs_of_two_weights(sketch) -> None:
+    planned = by_path(plan(sketch().plain(1, "relu").graph))
+    assert {planned[f"{name}.weight"].scheme for name in ("layers.0", "head")} == {"normal"}
+
+
+def test_a_gate_in_a_run_hardly_moves_and_one_on_its_own_does(sketch) -> None:
+    """1 + q E σ'² / E σ² for each of eight units, over all of them no more than two."""
+    for depth in (1, 8):
+        s = sketch()
+        here = s.input
+        for index in range(depth):
+            gate = s.activation(s.linear(here, f"gates.{index}"), "sigmoid")
+            here = s.add(Operation.MULTIPLY, "mul", s.linear(here, f"values.{index}"), gate)
+        s.linear(here, "head")
+        planned = by_path(plan(s.graph))
+        level = planned["gates.0.weight"].level
+        moments = gaussian_moments("sigmoid", level)
+        assert (depth + 1) * math.log1p(moments.chi) <= math.log(2) * (1 + 1e-9)
+        assert (level < 0.5) is (depth == 8)
+        assert planned["values.0.weight"].level == 1.0
+        if depth == 8:  # what the next value reads is a value of level one times a gate
+            assert level_after(planned["values.1.weight"], moments.second_moment) == pytest.approx(1.0)
 
 
 def test_dropout_is_paid_for(sketch) -> None:
@@ -113,8 +137,12 @@ def test_residual_branches_share_one_budget(blocks, sketch) -> None:
         stream = s.add(Operation.ADD, "add", stream, s.linear(branch, f"down.{index}"))
     s.linear(s.norm(stream, "norm"), "head")
     planned = by_path(plan(s.graph))
-    added = [level_after(planned[f"down.{i}.weight"], RECTIFIERS["relu"]) for i in range(blocks)]
+    inner = [level_after(planned[f"up.{i}.weight"], 1.0) for i in range(blocks)]
+    assert inner == pytest.approx([blocks**-0.5] * blocks)  # two weights share the factor
+    power = gaussian_moments("relu", blocks**-0.5).variance  # the mean is the same for all examples, and taken off
+    added = [level_after(planned[f"down.{i}.weight"], power) for i in range(blocks)]
     assert sum(added) == pytest.approx(1.0)
+    assert {planned[f"down.{i}.bias"].bias for i in range(blocks)} == {"centre"}
     assert {planned[f"down.{i}.weight"].role for i in range(blocks)} == {Role.BRANCH_END}
     assert all(planned[f"norms.{i}.weight"].bias == "one" for i in range(blocks))
 

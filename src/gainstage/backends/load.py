@@ -52,13 +52,14 @@ def framework_named(name: str) -> Framework | None:
     return "keras" if source[1] == "keras" else "torch" if source[1] in _TORCH_SOURCES else None
 
 
-def load(name: str, *, seed: int | None = None) -> Loaded:
+def load(name: str, *, seed: int | None = None, memoryless: bool = False) -> Loaded:
     """Find or build a model by name: one of a collection, or of the user's own code.
 
     Args:
         name: as ``backends.torch.load`` and ``backends.keras.load`` describe them, or ``package.module:attribute`` or
             ``path/file.py:attribute`` with a model of either framework; these import, and so run, the user's code.
         seed: of all random states while the model is made; None leaves them alone.
+        memoryless: build a PyTorch model on the meta device, where weights have a shape and no values.
 
     Raises:
         LoadError: the name cannot be resolved, or its code raises.
@@ -76,7 +77,7 @@ def load(name: str, *, seed: int | None = None) -> Loaded:
         case "torch":
             from gainstage.backends.torch.load import load as of_torch
 
-            found = of_torch(name, seed=seed)
+            found = of_torch(name, seed=seed, memoryless=memoryless)
             return Loaded(name, "torch", found.model, found.inputs)
     with _seeded(_mentioned(name), seed):
         found_there = found_in_python(name)

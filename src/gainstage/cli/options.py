@@ -79,7 +79,8 @@ device_option = click.option(
     default="cpu",
     show_default=True,
     envvar="GAINSTAGE_DEVICE",
-    help="Where to run: cpu, cuda, cuda:1, mps.",
+    help="Where to run: cpu, cuda, cuda:1, mps; meta builds the model without memory, for predict, plan and "
+    "check --predict.",
 )
 
 scheme_option = click.option(

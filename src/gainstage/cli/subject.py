@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gainstage.data import Dataset, InputSpec
     from gainstage.records import Diagnosis, Profile
 
-__all__ = ["Subject", "Writer", "examine", "parse_overrides", "prepare", "refuse_unusable", "writer"]
+__all__ = ["Subject", "Writer", "examine", "forecast", "parse_overrides", "prepare", "refuse_unusable", "writer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def prepare(request: Request) -> Subject:
     _refuse_contradictions(request)
     from gainstage.backends.load import load
 
-    loaded = load(request.model, seed=request.seed)
+    loaded = load(request.model, seed=request.seed, memoryless=request.device == "meta")
     return _of_keras(request, loaded) if loaded.framework == "keras" else _of_torch(request, loaded)
 
 
@@ -68,19 +68,18 @@ def _of_torch(request: Request, loaded: Loaded) -> Subject:
     from gainstage.backends.torch.inputs import example_batch, labelled_batch, on_device
     from gainstage.backends.torch.objectives import loss_function, optimizer
 
-    model = on_device(loaded.model, request.device)
+    device = "cpu" if request.device == "meta" else request.device  # of the batch, which is small
+    model = loaded.model if request.device == "meta" else on_device(loaded.model, device)
     stepper = None
     if request.optimizer is not None and request.learning_rate is not None:
         stepper = optimizer(request.optimizer, model, request.learning_rate)
     specs = _specs(request, loaded)
     if request.data is not None:
         dataset = _dataset(request)
-        inputs, labels = labelled_batch(dataset, specs, batch=request.batch, device=request.device)
+        inputs, labels = labelled_batch(dataset, specs, batch=request.batch, device=device)
         loss = loss_function(request.loss or ("cross_entropy" if dataset.classes else "mse"))
         return Subject(model, "torch", inputs, labels, loss, stepper)
-    batch = example_batch(
-        model, _needed(specs, request.model), batch=request.batch, seed=request.seed, device=request.device
-    )
+    batch = example_batch(model, _needed(specs, request.model), batch=request.batch, seed=request.seed, device=device)
     return Subject(model, "torch", batch, optimizer=stepper, synthetic=True)
 
 
@@ -177,6 +176,17 @@ def parse_overrides(given: tuple[str, ...]) -> dict[str, str]:
             raise InputError(f"Cannot read the override '{text}'; write it like 'head.*=zeros'.")
         chosen[pattern.strip()] = scheme.strip()
     return chosen
+
+
+def forecast(subject: Subject, scheme: str | None) -> Profile:
+    """Predict what was prepared: from its weights, or as a scheme or recipe would set them.
+
+    Raises:
+        GainstageError: as ``gainstage.predict``.
+    """
+    from gainstage.workflows import predict
+
+    return predict(subject.model, subject.inputs, subject.labels, loss=subject.loss, plan=scheme)
 
 
 def examine(subject: Subject) -> Diagnosis:

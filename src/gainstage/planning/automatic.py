@@ -13,7 +13,7 @@ from typing import Literal
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, terms
 from gainstage.planning.assign import constant, drawn, kept, neutral
-from gainstage.planning.branches import Budget, budgets, couplings, switches
+from gainstage.planning.branches import Budget, couplings, switches
 from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.planning.levels import Levels
@@ -66,7 +66,7 @@ class Automatic:
         """
         silent = switches(graph) if branch_start == "zero" else frozenset()
         levels = Levels.of(graph, survey(graph, settable))
-        return cls(graph, levels, budgets(graph), terms(graph), adapter_ends(graph), silent, couplings(graph))
+        return cls(graph, levels, levels.budgets, terms(graph), adapter_ends(graph), silent, couplings(graph))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Automatic:
                 level, why, count = 1.0, "level 1 at every gate", 1
             case _:
                 level, why = self.levels.target(node.index), self.levels.reason(node.index)
-                orthogonal = self.levels.saturating(node.index)
+                orthogonal = self.levels.in_a_run(node.index)
         if count > 1:
             level, why = level / count, f"{why}, shared by {count} terms of a sum"
         gain = math.sqrt(level / arrival.power)

@@ -58,7 +58,9 @@ class Incoming:
         function: the activation in between; empty when there is none.
         settings: of that activation.
         keep: the share that dropout lets through on the way (1 without dropout).
-        gated: whether the activation multiplies another signal instead of passing on its own.
+        gated: whether the activation multiplies another signal instead of passing on its own; ``origin`` and ``node``
+            are then those of that other signal.
+        gate: the weighted node whose output the gate's activation reads; None where there is none.
         through: the activations and the scalings by one number on the way, in the order of flow.
     """
 
@@ -68,6 +70,7 @@ class Incoming:
     settings: tuple[tuple[str, float], ...] = ()
     keep: float = 1.0
     gated: bool = False
+    gate: int | None = None
     through: tuple[int, ...] = ()
 
 
@@ -80,12 +83,16 @@ class Surroundings:
         outgoing: the ways to the nodes that its output meets first, carriers left out: scalings by one number, then
             the node.
         depth: how many weights its plain run holds.
+        position: which one of them it is, from 1.
+        end: the last node of its run.
         biased: whether a bias that can be set is added to its output.
     """
 
     incoming: Incoming
     outgoing: tuple[tuple[Node, ...], ...]
     depth: int
+    position: int
+    end: int
     biased: bool
 
 
@@ -107,22 +114,27 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     >>> around[3].incoming.function, around[3].incoming.origin, around[3].depth
     ('tanh', 'weight', 2)
     """
-    incoming = {node.index: _incoming(graph, node) for node in graph.nodes if node.operation.weighted}
+    forks = frozenset(add.fork for add in residuals(graph))
+    incoming = {node.index: _incoming(graph, node, forks) for node in graph.nodes if node.operation.weighted}
     position: dict[int, int] = {}
     for index, signal in incoming.items():
         position[index] = position[signal.node] + 1 if signal.origin == "weight" else 1
     depth = dict(position)
+    end = {index: index for index in incoming}
     for index in reversed(incoming):
         signal = incoming[index]
-        if signal.origin == "weight":
-            depth[signal.node] = max(depth[signal.node], depth[index])
+        for before in (signal.node, signal.gate) if signal.origin == "weight" else ():
+            if before is not None and depth[before] < depth[index]:
+                depth[before], end[before] = depth[index], end[index]
     owners = (
         bias_owner(graph, p) for p in graph.parameters if p.role is Role.BIAS and p.trainable and p.path in settable
     )
     biased = {owner[0].index for owner in owners if owner is not None}
     return MappingProxyType(
         {
-            index: Surroundings(signal, _outgoing(graph, index), depth[index], index in biased)
+            index: Surroundings(
+                signal, _outgoing(graph, index), depth[index], position[index], end[index], index in biased
+            )
             for index, signal in incoming.items()
         }
     )
@@ -182,21 +194,33 @@ def embedding_sums(graph: SignalGraph) -> tuple[frozenset[int], ...]:
     return tuple(table for table in sums if not any(table < other for other in sums))
 
 
-def _incoming(graph: SignalGraph, node: Node) -> Incoming:
+def _incoming(graph: SignalGraph, node: Node, forks: Container[int]) -> Incoming:
     signal = Incoming("other", node.index)
     here = _main_input(graph, node)
+    forked = False
     while here is not None:
-        signal = replace(signal, origin=_ORIGINS.get(here.operation, "other"), node=here.index)
-        if here.operation is Operation.ACTIVATION or is_scalar(here):
+        forked = forked or here.index in forks  # what a residual add carries on is a stream from there
+        origin = "stream" if forked and here.operation.weighted else _ORIGINS.get(here.operation, "other")
+        signal = replace(signal, origin=origin, node=here.index)
+        if signal.gated and here.operation in {Operation.ACTIVATION, Operation.MULTIPLY}:
+            return replace(signal, origin="other")
+        if here.operation is Operation.ACTIVATION or (is_scalar(here) and not signal.gated):
             signal = replace(signal, through=(here.index, *signal.through))
             if here.operation is Operation.ACTIVATION and not signal.function:
                 signal = replace(signal, function=here.function or here.name, settings=here.settings)
         elif here.operation is Operation.MULTIPLY and not signal.function:
-            gate = next((g for g in _operands(graph, here) if g.operation is Operation.ACTIVATION), None)
-            if gate is None:
+            operands = _operands(graph, here)
+            gate = next((g for g in operands if g.operation is Operation.ACTIVATION), None)
+            if gate is None or len(operands) != 2:
                 return signal
             through = (gate.index, *signal.through)
-            return replace(signal, function=gate.function, settings=gate.settings, gated=True, through=through)
+            source = _operands(graph, gate)[0]
+            signal = replace(
+                signal, function=gate.function, settings=gate.settings, gated=True, through=through,
+                gate=source.index if _ORIGINS.get(source.operation) == "weight" else None,
+            )  # fmt: skip
+            here = next((operand for operand in operands if operand is not gate), here)
+            continue
         elif here.operation is Operation.DROPOUT:
             signal = replace(signal, keep=signal.keep * (1 - dict(here.settings).get("p", 0.0)))
         elif here.operation not in _CARRIERS:

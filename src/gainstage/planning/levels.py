@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.planning.branches import Budget, budgets
 from gainstage.planning.context import Surroundings
 from gainstage.theory import (
     Activation,
     GaussianMoments,
     OperatingPoint,
-    activation,
+    gate_point,
     gaussian_moments,
     operating_point,
 )
@@ -20,7 +21,11 @@ from gainstage.theory.composed import Functions
 
 __all__ = ["Arrival", "Levels"]
 
+Rule = Callable[[Activation, int], OperatingPoint]
+
 _WAVES = frozenset({"sin", "cos"})
+_RUN = 3
+_ODD = 1e-6  # a mean below this is that of an odd function, and rounding
 _LEAST = 1e-12  # a weight a million times larger than usual would not mend what takes a signal down to this
 
 
@@ -53,31 +58,41 @@ class Levels:
         points: the operating point that each one's output should have, where an activation reads it.
         centred: the nodes whose bias is to take off the mean of what they read.
         functions: what each one reads, as a function of the signal whose level was set before.
+        budgets: what the end of a residual branch may bring; the run of weights that leads to it shares that.
     """
 
     around: Mapping[int, Surroundings]
     points: Mapping[int, OperatingPoint]
     centred: frozenset[int]
     functions: Mapping[int, Activation]
+    budgets: Mapping[int, Budget]
 
     @classmethod
     def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings]) -> Levels:
-        """Choose the operating points: the lowest level that any reader asks for."""
-        functions = Functions(graph)
-        seen: dict[tuple[Activation, int], OperatingPoint | None] = {}
+        """Choose the operating points: the lowest level that any reader asks for.
 
-        def point(function: Activation | None, depth: int) -> OperatingPoint | None:
+        The end of a residual branch takes off the mean of what it reads: a mean is the same for all examples, and what
+        every branch adds of it gathers on the stream.
+        """
+        functions = Functions(graph)
+        seen: dict[tuple[Activation, int, bool], OperatingPoint | None] = {}
+        gates = {place.incoming.gate for place in around.values()}
+        ends = budgets(graph)
+
+        def point(function: Activation | None, depth: int, *, gate: bool = False) -> OperatingPoint | None:
             if function is None:
                 return None
-            if (function, depth) not in seen:
-                seen[function, depth] = _point(function, depth)
-            return seen[function, depth]
+            key = function, depth, gate
+            if key not in seen:
+                seen[key] = _point(gate_point if gate else operating_point, function, depth)
+            return seen[key]
 
         points: dict[int, OperatingPoint] = {}
         centred: set[int] = set()
         read: dict[int, Activation] = {}
         for index, place in around.items():
-            asked = [point(functions.of(*way), place.depth) for way in place.outgoing if _is_activation(way[-1])]
+            ways = (way for way in place.outgoing if _is_activation(way[-1]))
+            asked = [point(functions.of(*way), place.depth, gate=index in gates) for way in ways]
             known = [answer for answer in asked if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
@@ -87,27 +102,32 @@ class Levels:
             read[index] = function
             if place.biased and not place.incoming.gated and place.incoming.function:
                 chosen = point(function, place.depth)
-                if chosen is not None and chosen.centred:
+                if chosen is not None and (chosen.centred or (index in ends and abs(chosen.mean) > _ODD)):
                     centred.add(index)
-        return cls(around, points, frozenset(centred), read)
+        return cls(around, points, frozenset(centred), read, ends)
 
     def target(self, index: int) -> float:
         """The level that a node's output should have."""
-        point = self.points.get(index)
-        return point.level if point else 1.0
+        point, place = self.points.get(index), self.around[index]
+        budget = self.budgets.get(place.end)
+        share = budget.level ** (place.position / place.depth) if budget is not None and place.end != index else 1.0
+        return (point.level if point else 1.0) * share
 
     def reason(self, index: int) -> str:
         """Why that level."""
         point = self.points.get(index)
-        if point is None or self.around[index].depth == 1:
-            return f"level {self.target(index):.3g}"
-        return point.reason
+        level, place = self.target(index), self.around[index]
+        told = f"level {level:.3g}" if point is None or place.depth == 1 else point.reason
+        if level < (point.level if point else 1.0):
+            told += f"; level {level:.3g}, since {place.depth} weights share what the residual branch may bring"
+        return told
 
-    def saturating(self, index: int) -> bool:
-        """Whether a node stands between bounded activations, where an isometry keeps the gradient together."""
-        before = self.functions.get(index)
-        after = [way[-1].function for way in self.around[index].outgoing if _is_activation(way[-1])]
-        return before is not None and before.bounded and any(_bounded(name) for name in after)
+    def in_a_run(self, index: int) -> bool:
+        """Whether a node belongs to a plain run, where factors multiply and an isometry keeps the gradient together.
+
+        In a run of one or two weights, between normalisations or skips, there is nothing to gain by it.
+        """
+        return self.around[index].depth >= _RUN
 
     def reads_input(self, index: int) -> bool:
         """Whether a node reads the model's input as it is."""
@@ -122,9 +142,11 @@ class Levels:
     def arriving(self, index: int) -> Arrival:
         """What a weighted node reads."""
         signal = self.around[index].incoming
-        level = self.target(signal.node) if signal.origin == "weight" else 1.0
+        level = carried = self.target(signal.node) if signal.origin == "weight" else 1.0
         thinned = "" if signal.keep == 1.0 else f" after dropout that keeps {signal.keep:.3g}"
         function = self.functions.get(index)
+        if signal.gated:
+            level = self.target(signal.gate) if signal.gate is not None else 1.0
         moments = _moments(function, level) if function is not None else None
         if function is None or moments is None:
             source = f"'{signal.function}', taken to keep the level" if signal.function else _SOURCES[signal.origin]
@@ -133,8 +155,9 @@ class Levels:
         if index in self.centred:
             power = second - mean**2
             return Arrival(power, mean, True, name, f"reads {name}{thinned}, Var[x] = {power:.4g} once centred")
-        gate = "a gate of " if signal.gated else ""
-        return Arrival(second, mean, False, name, f"reads {gate}{name}{thinned}, E[x²] = {second:.4g}")
+        if signal.gated:
+            second, name = second * carried, f"a gate of {name}"
+        return Arrival(second, mean, False, name, f"reads {name}{thinned}, E[x²] = {second:.4g}")
 
 
 _SOURCES = {
@@ -151,18 +174,10 @@ def _is_activation(node: Node) -> bool:
     return node.operation is Operation.ACTIVATION
 
 
-def _bounded(name: str) -> bool:
-    """Whether an activation of that name saturates on both sides."""
-    try:
-        return activation(name).bounded
-    except GainstageError:
-        return False
-
-
-def _point(function: Activation, depth: int) -> OperatingPoint | None:
+def _point(rule: Rule, function: Activation, depth: int) -> OperatingPoint | None:
     """The operating point of an activation; None where theory has none (a function that carries nothing)."""
     try:
-        return operating_point(function, depth)
+        return rule(function, depth)
     except GainstageError:
         return None
 

@@ -18,6 +18,7 @@ class WeightMoments:
         row_sum_product: of a bias: mean over units of bias · Σ incoming weights. None: independent of them.
         row_sum_mean: of a weight: mean over output units of Σ incoming weights. None: that of independent weights.
         isometric: whether the weight is drawn so that it keeps norms, which leaves no noise between draws.
+        block_means: of a bias of stacked gates: the mean of each block. None: all have the same.
     """
 
     mean: float
@@ -26,6 +27,7 @@ class WeightMoments:
     row_sum_product: float | None = None
     row_sum_mean: float | None = None
     isometric: bool = False
+    block_means: tuple[float, ...] | None = None
 
     @property
     def variance(self) -> float:

@@ -49,7 +49,7 @@ def _notebook(kind: str) -> Callable[[Any], str]:
     return show
 
 
-for _kind in (Diagnosis, Fixed, Plan, Profile):
+for _kind in (Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile):
     register_renderer(_kind, "text/html", _notebook(_kind.__name__.lower()))
 
 

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gainstage.records import Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.records import Answer, Answers, Comparison, Diagnosis, Evidence, Finding, Fixed, Plan, Profile
+from gainstage.report.charts.curves import MOST_LINES, curves
 from gainstage.report.charts.depth_profile import depth_profile
 from gainstage.report.charts.svg import escaped
+from gainstage.report.series import Series
 from gainstage.report.text.diagnosis import verdict
-from gainstage.report.text.plan import plan_rows, spread_text
-from gainstage.report.wording import count, elide, shape_text
+from gainstage.report.text.lesson import interval
+from gainstage.report.text.plan import plan_rows, scheme_text, spread_text
+from gainstage.report.wording import count, elide, figure, shape_text
 
-__all__ = ["diagnosis_html", "fixed_html", "plan_html", "profile_html"]
+__all__ = [
+    "answer_html",
+    "answers_html",
+    "comparison_html",
+    "diagnosis_html",
+    "fixed_html",
+    "plan_html",
+    "profile_html",
+]
 
 LONGEST_NAME = 80
 
@@ -23,7 +34,7 @@ def diagnosis_html(diagnosis: Diagnosis) -> str:
     return _block(
         _heading(word, verdict(diagnosis)),
         _findings(diagnosis.findings),
-        depth_profile(diagnosis.profile),
+        depth_profile(diagnosis.profile, findings=diagnosis.findings),
         f"<p>Not judged: {escaped(missing)}.</p>" if missing else "",
     )
 
@@ -42,7 +53,7 @@ def fixed_html(fixed: Fixed) -> str:
     return _block(
         _heading("Fixed" if fixed.ok else "Not healthy yet", f"now: {verdict(fixed.after)}"),
         _table(("code", "finding", "outcome", "what was done"), changes) if changes else "",
-        depth_profile(fixed.before.profile, fixed.after.profile),
+        depth_profile(fixed.before.profile, fixed.after.profile, findings=fixed.before.findings),
         _findings(fixed.after.findings),
     )
 
@@ -54,7 +65,7 @@ def plan_html(plan: Plan) -> str:
             f"{elide(row.label, LONGEST_NAME)}{f' ×{len(row.items)}' if len(row.items) > 1 else ''}",
             row.items[0].role.value,
             shape_text(row.items[0].shape),
-            row.items[0].scheme,
+            scheme_text(row.items[0]),
             spread_text(row.items),
             row.items[0].reason,
         )
@@ -64,6 +75,64 @@ def plan_html(plan: Plan) -> str:
         _heading("Plan", f"{plan.scheme or 'mixed'}, seed {plan.seed}, {count(len(plan), 'array')}."),
         _table(("parameter", "role", "shape", "scheme", "spread", "reason"), rows),
         *(f"<p>{escaped(note)}</p>" for note in plan.notes),
+    )
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Who trains best, the curves with their bands, one row a start."""
+    lines = [
+        Series(name, tuple(map(float, band.steps)), band.middle, band.low, band.high)
+        for name, band in comparison.curves.items()
+        if band.steps
+    ][:MOST_LINES]
+    best = comparison.best()
+    word = f"{best[0].name} trains best" if len(best) == 1 else f"{count(len(best), 'start')} not told apart"
+    rows = [
+        (
+            arm.name,
+            interval(arm.score) if arm.score else "",
+            figure(arm.validation_loss),
+            f"{arm.trained.value:.0%}" if arm.trained else "",
+            str(arm.failed),
+        )
+        for arm in comparison.ranking
+    ]
+    title = f"Validation {comparison.measure}: median of the seeds, and the middle half of them"
+    return _block(
+        _heading(word, f"{comparison.model} on {comparison.data}, {count(len(comparison.seeds), 'seed')}."),
+        curves(lines, title=title, x_label="step") if lines else "",
+        _table(("start", f"{comparison.measure} and interval", "validation loss", "trained", "failed"), rows),
+        *(f"<p>{escaped(note)}</p>" for note in comparison.notes),
+    )
+
+
+def answers_html(answers: Answers) -> str:
+    """Question after question."""
+    return _block(*map(answer_html, answers.answers))
+
+
+def answer_html(answer: Answer) -> str:
+    """The text, then every claim with its verdict, its figures and its picture."""
+    paragraphs = "".join(f"<p>{escaped(text)}</p>" for text in answer.text)
+    return _block(f"<h3>{escaped(answer.question)}</h3>", paragraphs, *map(_evidence, answer.evidence))
+
+
+def _evidence(evidence: Evidence) -> str:
+    rows = [(figure.name, figure.case, interval(figure)) for figure in evidence.figures]
+    picture = evidence.picture
+    chart = ""
+    if picture is not None:
+        lines = [Series(line.label, line.x, line.y) for line in picture.lines]
+        chart = curves(
+            lines, title=picture.title, x_label=picture.x_label, y_label=picture.y_label, log_y=picture.log_y
+        )
+    return "".join(
+        (
+            _heading(evidence.verdict.capitalize(), f"{evidence.claim.id} {evidence.claim.statement}"),
+            f"<p>{escaped(evidence.conditions)}</p>" if evidence.conditions else "",
+            _table(("figure", "case", "measured"), rows),
+            chart,
+        )
     )
 
 

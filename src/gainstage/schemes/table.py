@@ -150,6 +150,8 @@ def get(name: str, *, where: str | None = None) -> Scheme:
     >>> get("kaiming_normal_").name, get("HeNormal").name, get("xavier_uniform").name
     ('he_normal', 'he_normal', 'glorot_uniform')
     """
+    if isinstance(name, str) and name in _SCHEMES:
+        return _SCHEMES[name]
     try:
         return _by_key()[_key(name)]
     except KeyError:

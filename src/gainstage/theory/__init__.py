@@ -25,7 +25,7 @@ from gainstage.theory.jacobian import Ensemble, JacobianMoments, jacobian_moment
 from gainstage.theory.mean_field import MeanField, Regime, correlation_map, meanfield, variance_map
 from gainstage.theory.moments import GaussianMoments, finite_width_kappa, gaussian_moments
 from gainstage.theory.normalization import Normalization, Normalized, normalized
-from gainstage.theory.operating import OperatingPoint, operating_point
+from gainstage.theory.operating import OperatingPoint, gate_point, operating_point
 from gainstage.theory.phase import REGIMES, PhaseDiagram, phase_diagram
 from gainstage.theory.pooling import (
     MaximumMoments,
@@ -50,9 +50,9 @@ __all__ = [
     "MeanField", "Normalization", "Normalized", "OperatingPoint", "PhaseDiagram", "REGIMES", "RecurrentMoments",
     "Regime", "ShiftedMoments", "SoftmaxMoments", "Stability", "activation", "activations", "attention_concentration",
     "attention_moments", "average_pool_factor", "batch_norm_growth", "correlated_moments", "correlation_map",
-    "critical_line", "critical_point", "finite_width_kappa", "gain", "gated_chi", "gated_gain", "gated_unit",
-    "gaussian_moments", "jacobian_moments", "joint_moments", "layer_norm_growth", "level_gain", "log_softmax_moments",
-    "max_pool_moments", "meanfield", "normalized", "operating_point", "padded_profile", "padding_factor",
-    "phase_diagram", "recurrent_moments", "register", "resampling_factor", "resampling_matrix",
+    "critical_line", "critical_point", "finite_width_kappa", "gain", "gate_point", "gated_chi", "gated_gain",
+    "gated_unit", "gaussian_moments", "jacobian_moments", "joint_moments", "layer_norm_growth", "level_gain",
+    "log_softmax_moments", "max_pool_moments", "meanfield", "normalized", "operating_point", "padded_profile",
+    "padding_factor", "phase_diagram", "recurrent_moments", "register", "resampling_factor", "resampling_matrix",
     "shared_maximum_correlation", "shifted_moments", "softmax_moments", "stability", "variance_map",
 ]  # fmt: skip

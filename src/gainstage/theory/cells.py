@@ -120,9 +120,7 @@ class _Process:
         return np.asarray(row[: step + 1] @ self._normals[: step + 1])
 
 
-def forward_paths(
-    cell: Cell, lines: tuple[Line, ...], steps: int, units: int, level: float, correlation: float
-) -> Paths:
+def forward_paths(cell: Cell, lines: tuple[Line, ...], steps: int, units: int, level: float, likeness: Array) -> Paths:
     """Paths of units from a memory of zero.
 
     Args:
@@ -131,15 +129,14 @@ def forward_paths(
         steps: of time.
         units: how many paths are drawn, even.
         level: second moment of the inputs.
-        correlation: of the inputs at two times, uncentred.
+        likeness: correlation of the inputs at two times, uncentred, by the steps between them; 1 at first.
     """
     normals = _normals((len(lines), steps), units, _SEED)
     processes = [_Process(steps, drawn) for drawn in normals]
     sums, states, outputs = np.zeros((len(lines), steps, units)), np.zeros((steps, units)), np.zeros((steps, units))
     state = np.zeros(units)
     for t in range(steps):
-        inputs = np.full(t + 1, level * correlation)
-        inputs[t] = level
+        inputs = level * likeness[t::-1]
         # The output before step 0 is zero.
         past = np.zeros(t + 1)
         if t:

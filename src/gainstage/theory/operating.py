@@ -13,7 +13,7 @@ from gainstage.theory.gains import MARGIN, carrying
 from gainstage.theory.moments import GaussianMoments
 from gainstage.theory.roots import bracket, root
 
-__all__ = ["OperatingPoint", "operating_point"]
+__all__ = ["OperatingPoint", "gate_point", "operating_point"]
 
 _LOWEST = 1e-8
 
@@ -75,12 +75,8 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     'tanh, 50 layers: level 0.138, so that gradients grow by no more than 2'
     """
     act = activation(kind)
-    if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
-        raise InputError(f"A depth is a whole number of layers, at least 1; received {depth!r} for '{act.label}'.")
-    if not (growth > 0 and math.isfinite(growth)):
-        raise InputError(f"The growth allowed is the log of a factor, finite and above 0; received {growth!r}.")
+    run = f"{act.label}, {_layers(act, depth, growth)}"
     unit = carrying(act, 1.0)
-    run = f"{act.label}, {depth} {'layer' if depth == 1 else 'layers'}"
     if act.homogeneous:
         return _point(unit, False, f"{run}: level 1, since any level is kept and gradients with it")
     # Poincaré's inequality puts the centred chi at 1 or above; where f jumps it may not be, and centring mends nothing.
@@ -102,6 +98,59 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     chosen = carrying(act, root(excess, *found, tolerance=1e-10))
     promise = f"so that gradients grow by no more than {math.exp(growth):.3g}"
     return _point(chosen, centred, f"{run}: level {chosen.level:.3g}, {promise}")
+
+
+def gate_point(kind: str | Activation | Elementwise, depth: int, *, growth: float = math.log(2)) -> OperatingPoint:
+    """Choose the level of a gate's pre-activation b in a plain run of units a · f(b).
+
+    Both factors send a gradient back, so that its second moment grows by 1 + q E f'² / E f² a layer, q the level of b.
+    The level is the largest one, at most 1, at which that stays below ``exp(growth)`` over the whole depth: a sigmoid
+    that hardly moves at the start is a scaling by a half. Where no level does that (silu, relu: a gate that is zero at
+    zero moves by its own size at any level) it is 1, and the growth is reported.
+
+    Args:
+        kind, depth, growth: as in ``operating_point``.
+
+    Returns:
+        ``gain`` is that of the next layer's weights, which read a · f(b) with a of level 1.
+
+    Raises:
+        UnknownNameError, InputError: as there.
+
+    >>> point = gate_point("sigmoid", 16)
+    >>> round(point.level, 3), round(point.gain, 3)
+    (0.203, 1.955)
+    """
+    act = activation(kind)
+    run = f"a gate of {act.label}, {_layers(act, depth, growth)}"
+
+    def excess(level: float) -> float:
+        return depth * math.log1p(carrying(act, level).chi) - growth
+
+    chosen = carrying(act, 1.0)
+    found = bracket(excess, 1.0, 0.5, _LOWEST) if excess(1.0) > 0 else None
+    if excess(1.0) <= 0:
+        told = f"level 1, gradients grow by no more than {math.exp(excess(1.0) + growth):.3g}"
+    elif found is None:
+        told = f"level 1, where a layer multiplies gradients by {1 + chosen.chi:.4g}: wants a skip or a normalisation"
+    else:
+        chosen = carrying(act, root(excess, *found, tolerance=1e-10))
+        told = f"level {chosen.level:.3g}, so that gradients grow by no more than {math.exp(growth):.3g}"
+    gain = 1 / math.sqrt(chosen.second_moment)
+    return OperatingPoint(chosen.level, gain, False, chosen.mean, 1 + chosen.chi, 1 + chosen.slope, f"{run}: {told}")
+
+
+def _layers(act: Activation, depth: int, growth: float) -> str:
+    """The length of a run in words.
+
+    Raises:
+        InputError: a depth or growth out of range.
+    """
+    if isinstance(depth, bool) or not isinstance(depth, (int, np.integer)) or depth < 1:
+        raise InputError(f"A depth is a whole number of layers, at least 1; received {depth!r} for '{act.label}'.")
+    if not (growth > 0 and math.isfinite(growth)):
+        raise InputError(f"The growth allowed is the log of a factor, finite and above 0; received {growth!r}.")
+    return f"{depth} {'layer' if depth == 1 else 'layers'}"
 
 
 def _chi(moments: GaussianMoments, centred: bool) -> float:

@@ -23,6 +23,7 @@ _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 _UNITS = 4096
 _HORIZON = 96  # steps that are followed; a layer that remembers longer is taken to go on as it did
 _BOUND = 1e150
+_HALVINGS = 40
 _SETTLED = 0.02  # growth per step below this is the noise of drawn paths
 
 
@@ -37,6 +38,7 @@ class RecurrentMoments:
         last: E h² after the last step.
         mean: E h, mean over the sequence: over units, so over weights and inputs.
         correlation: of the outputs at two different times, uncentred, mean over pairs.
+        near: of the outputs one step apart.
         backward: factor on the gradient's second moment from outputs to inputs, mean over the sequence, for as many
             inputs as units; times units/inputs otherwise.
         backwards: the same at each step that was followed.
@@ -49,6 +51,7 @@ class RecurrentMoments:
     last: float
     mean: float
     correlation: float
+    near: float
     backward: float
     backwards: tuple[float, ...]
     gates: tuple[float, ...]
@@ -60,6 +63,7 @@ def recurrent_moments(
     *,
     level: float = 1.0,
     correlation: float = 0.0,
+    near: float | None = None,
     input_weight: PerGate = 1.0,
     recurrent_weight: PerGate = 1.0,
     bias: PerGate = 0.0,
@@ -81,7 +85,8 @@ def recurrent_moments(
         kind: ``rnn``, ``lstm`` or ``gru`` (reset after the weights: PyTorch's, and Keras's default).
         steps: length of the sequence.
         level: E x² of the inputs.
-        correlation: of the inputs at two times, uncentred.
+        correlation: of the inputs at two times, uncentred, mean over all pairs of the sequence.
+        near: of the inputs one step apart, from which it falls off to a common part; the same for all by default.
         input_weight: inputs · variance of the weights on the input.
         recurrent_weight: units · variance of the weights on the output before.
         bias: variance of the input biases over units.
@@ -108,7 +113,8 @@ def recurrent_moments(
         raise InputError(f"A sequence has a whole number of steps, at least 1; received {steps!r}.")
     if arrives not in ("all", "last"):
         raise UnknownNameError("arrival of gradients", arrives, ("all", "last"))
-    for name, value in (("inputs", correlation), ("gradients", gradient_correlation)):
+    alike = ("inputs", correlation), ("inputs one step apart", near or 0.0), ("gradients", gradient_correlation)
+    for name, value in alike:
         if not 0 <= value <= 1:
             raise InputError(f"The correlation of {name} over time lies between 0 and 1; received {value!r}.")
     count = _GATES[kind]
@@ -117,9 +123,10 @@ def recurrent_moments(
     biases, more = _each("bias", bias, count), _each("recurrent_bias", recurrent_bias, count)
     means = _each("bias_mean", bias_mean, count, least=-math.inf)
     followed = min(int(steps), _HORIZON)
+    likeness = _likeness(correlation, near, int(steps))
     if kind == "rnn":
         line = Line(weights[0], recurrent[0], biases[0] + more[0], means[0])
-        found = _simple(activation(activation_kind), line, int(steps), level, correlation, arrives)
+        found = _simple(activation(activation_kind), line, int(steps), level, likeness, arrives)
         return _summary(int(steps), *found)
     if kind == "lstm":
         every = zip(weights, recurrent, biases, more, means, strict=True)
@@ -131,21 +138,19 @@ def recurrent_moments(
             Line(0.0, recurrent[2], more[2], 0.0),
         )
     cell = Lstm() if kind == "lstm" else Gru()
-    paths = forward_paths(cell, lines, followed, _UNITS, level, correlation)
+    paths = forward_paths(cell, lines, followed, _UNITS, level, likeness)
     gates = backward_paths(cell, lines, paths, arrives, gradient_correlation)[: 4 if kind == "lstm" else 3]
     covariance = paths.output @ paths.output.T / _UNITS
-    return _summary(
-        int(steps), np.diag(covariance), paths.output.mean(-1), _between(covariance, int(steps)), gates, weights
-    )
+    levels, between = np.diag(covariance), _between(covariance, int(steps))
+    return _summary(int(steps), levels, paths.output.mean(-1), between, gates, weights)
 
 
 def _simple(
-    act: Activation, line: Line, length: int, level: float, correlation: float, arrives: str
-) -> tuple[Array, Array, float, Array, tuple[float, ...]]:
+    act: Activation, line: Line, length: int, level: float, likeness: Array, arrives: str
+) -> tuple[Array, Array, tuple[float, float], Array, tuple[float, ...]]:
     """A simple RNN: one integral a step, since an output depends on the sum of its step alone."""
     steps = min(length, _HORIZON)
     own = line.input_weight * level + line.bias
-    apart = line.input_weight * level * correlation + line.bias
     squares, means, slopes, variances = (np.zeros(steps) for _ in range(4))
     before = 0.0
     for t in range(steps):
@@ -158,13 +163,19 @@ def _simple(
         before = squares[t] = float(moments.second_moment)
         means[t] = moments.mean
         slopes[t] = moments.derivative_second_moment
-    # The covariance of outputs at two times grows from that of the earlier ones, whatever lies between the two.
-    shared, joint = np.zeros(steps), 0.0
-    for t in range(steps):
-        pair = float(variances[t]), float(variances[-1])
-        covariance = apart + line.recurrent_weight * joint
-        likeness = min(covariance / math.sqrt(pair[0] * pair[1]), 1.0) if min(pair) > 0 else 0.0
-        shared[t] = joint = joint_moments(act, act, likeness, means=(line.mean,) * 2, variances=pair)[0]
+
+    def products(alike: float) -> Array:
+        """E h h' of two times so alike in their inputs, by the earlier one: it grows from that of the steps before."""
+        found, joint = np.zeros(steps), 0.0
+        for t in range(steps):
+            pair = float(variances[t]), float(variances[-1])
+            covariance = line.input_weight * level * alike + line.bias + line.recurrent_weight * joint
+            c = min(covariance / math.sqrt(pair[0] * pair[1]), 1.0) if min(pair) > 0 else 0.0
+            found[t] = joint = joint_moments(act, act, c, means=(line.mean,) * 2, variances=pair)[0]
+        return found
+
+    pairs = np.arange(length - 1, 0, -1.0)  # so many have that many steps between them; all but the far ones count
+    shared = products(float(pairs @ likeness[1:]) / float(pairs.sum()) if length > 1 else 1.0)
     gates = np.zeros((1, steps))
     later = 0.0
     for t in range(steps - 1, -1, -1):
@@ -172,13 +183,15 @@ def _simple(
         gates[0, t] = later = slopes[t] * at_output
     weight = np.maximum(length - 1 - np.arange(length), 0)  # pairs whose earlier one is this step
     weight = np.append(weight[: steps - 1], weight[steps - 1 :].sum())
+    mean = float(squares.sum() + (length - steps) * squares[-1]) / length
     apart = float(weight @ shared) / max(float(weight.sum()), 1.0)
-    level = float(squares.sum() + (length - steps) * squares[-1]) / length
-    return squares, means, apart / level if level > 0 else 0.0, gates, (line.input_weight,)
+    beside = float(products(float(likeness[1])) @ weight) / max(float(weight.sum()), 1.0) if length > 1 else mean
+    alike = (apart / mean, beside / mean) if mean > 0 else (0.0, 0.0)
+    return squares, means, alike, gates, (line.input_weight,)
 
 
 def _summary(
-    steps: int, squares: Array, means: Array, correlation: float, gates: Array, weights: tuple[float, ...]
+    steps: int, squares: Array, means: Array, alike: tuple[float, float], gates: Array, weights: tuple[float, ...]
 ) -> RecurrentMoments:
     followed = squares.size
     more = steps - followed
@@ -190,7 +203,8 @@ def _summary(
         second_moment=float(squares.sum() + more * squares[-1]) / steps,
         last=float(squares[-1]),
         mean=float(means.sum() + more * means[-1]) / steps,
-        correlation=correlation,
+        correlation=alike[0],
+        near=alike[1],
         backward=float(np.asarray(weights) @ averaged),
         backwards=tuple(backwards.tolist()),
         gates=tuple(averaged),
@@ -211,12 +225,28 @@ def _extended(row: Array, more: int) -> float:
         return float(row[third:].sum() + between + row[:third].sum() * np.float64(growth) ** more)
 
 
-def _between(covariance: Array, steps: int) -> float:
-    """Mean correlation of outputs at two different times of the sequence."""
+def _likeness(correlation: float, near: float | None, steps: int) -> Array:
+    """By the steps between: from 1 over ``near`` down to a common part, so that the mean over all pairs is kept."""
+    found = np.full(steps, correlation)
+    found[0] = 1.0
+    if near is None or near <= correlation or steps < 3:
+        return found
+    lags = np.arange(steps)
+    pairs = np.maximum(steps - lags, 0.0)[1:]
+    low, high = min(0.0, correlation), correlation
+    for _ in range(_HALVINGS):
+        common = (low + high) / 2
+        found = common + (1 - common) * ((near - common) / (1 - common)) ** lags
+        low, high = (common, high) if float(pairs @ found[1:]) < correlation * float(pairs.sum()) else (low, common)
+    return np.asarray(found)
+
+
+def _between(covariance: Array, steps: int) -> tuple[float, float]:
+    """Mean correlation of outputs at two different times of the sequence, and one step apart."""
     followed = len(covariance)
     own = float(np.trace(covariance)) / followed
     if followed == 1 or own <= 0:
-        return 1.0 if own > 0 else 0.0
+        return (1.0, 1.0) if own > 0 else (0.0, 0.0)
     lags = np.arange(1, followed)
     sums = np.array([np.trace(covariance, lag) for lag in lags])
     if steps > followed:  # far apart in time as the farthest that were followed
@@ -224,7 +254,8 @@ def _between(covariance: Array, steps: int) -> float:
         distant = sums[far].sum() / (followed - lags[far]).sum()
         lags = np.arange(1, steps)
         sums = np.append(sums / (followed - lags[: followed - 1]), np.full(steps - followed, distant)) * (steps - lags)
-    return float(sums.sum() / (steps * (steps - 1) / 2)) / own
+    beside = float(np.trace(covariance, 1)) / (followed - 1)
+    return float(sums.sum() / (steps * (steps - 1) / 2)) / own, beside / own
 
 
 def _each(name: str, value: PerGate, count: int, least: float = 0.0) -> tuple[float, ...]:

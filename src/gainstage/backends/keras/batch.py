@@ -93,14 +93,18 @@ def values_of(variable: Any) -> np.ndarray[Any, Any]:
 
 
 def first_output(output: Any) -> Any:
-    """What the loss sees of a model with several outputs: the first floating one.
+    """What the loss sees of a model with several outputs: ``logits`` if there are any, else the first floating one.
+
+    Numbers without a batch beside others (a penalty, say) are passed over.
 
     Raises:
         ModelError: the model returned no floating tensor.
     """
-    for leaf in keras.tree.flatten(output):
-        if "float" in str(getattr(leaf, "dtype", "")):
-            return leaf
+    if isinstance(output, Mapping) and "logits" in output:
+        return first_output(output["logits"])
+    leaves = [leaf for leaf in keras.tree.flatten(output) if "float" in str(getattr(leaf, "dtype", ""))]
+    if leaves:
+        return next((leaf for leaf in leaves if len(leaf.shape)), leaves[0])
     raise ModelError(
         f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, or a list or dict "
         "that holds one."

@@ -20,6 +20,13 @@ from gainstage.backends.keras.geometry import (
     transposed,
 )
 from gainstage.backends.keras.names import named_layers, parameters_below
+from gainstage.backends.keras.windows import (
+    attention_settings,
+    convolution_windows,
+    pooling_windows,
+    product_settings,
+    turned_product,
+)
 from gainstage.graph import Operation, Slot, Use
 
 __all__ = ["classify"]
@@ -104,7 +111,7 @@ def _linear(call: Call) -> Draft | None:
         return None
     left, right = call.values
     if left.node is not None and right.node is not None:
-        return drafted(call, Operation.MATMUL, inputs=_ordered(call))
+        return drafted(call, Operation.MATMUL, inputs=_ordered(call), settings=product_settings(call))
     static = int(right.node is None)
     value, weight = call.values[static], call.operands[static]
     if not value.derivations:  # a constant matrix: a fixed mixing
@@ -130,15 +137,8 @@ def _turned(geometry: Geometry) -> Geometry:
 
 def _ordered(call: Call) -> tuple[int, ...]:
     """The two factors of signal × signal: rows of the result first, as in q kᵀ and in softmax(q kᵀ) v."""
-    first, second = (v.node for v in call.values)
-    if call.name == "Einsum":
-        operands, _, result = call.setting("subscripts", "").replace(" ", "").partition("->")
-        left, right = operands.split(",")
-        rows = [next((i for i, a in enumerate(result) if a in own and a not in other), len(result))
-                for own, other in ((left, right), (right, left))]  # fmt: skip
-        if rows[1] < rows[0]:
-            first, second = second, first
-    return tuple(dict.fromkeys(node for node in (first, second) if node is not None))
+    order = (1, 0) if turned_product(call) else (0, 1)
+    return tuple(dict.fromkeys(node for i in order if (node := call.values[i].node) is not None))
 
 
 def _convolution(call: Call) -> Draft | None:
@@ -158,7 +158,10 @@ def _convolution(call: Call) -> Draft | None:
     else:
         geometry = convolution(weight, signal[axis])
     uses = uses_of(call.values[1], "weight")
-    return drafted(call, Operation.CONVOLUTION, uses=uses, geometry=geometry, function=function, unit_axis=axis)
+    windows = convolution_windows(call)
+    return drafted(
+        call, Operation.CONVOLUTION, uses=uses, geometry=geometry, function=function, unit_axis=axis, settings=windows
+    )
 
 
 def _normalization(call: Call) -> Draft | None:
@@ -239,7 +242,9 @@ def _structural(call: Call) -> Draft | None:
     if operation is Operation.SOFTMAX:
         function = "log_softmax" if call.name == "LogSoftmax" else "softmax"
     elif operation is Operation.POOLING:
-        function = "max" if "Max" in call.name else "average"
+        function, settings = "max" if "Max" in call.name else "average", pooling_windows(call)
+    elif operation is Operation.ATTENTION:
+        settings = attention_settings(call)
     elif operation is Operation.REDUCTION:
         function = table.base_name(call.step.operation)
     if operation in (Operation.CONCATENATION, Operation.SOFTMAX):

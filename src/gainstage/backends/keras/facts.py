@@ -119,12 +119,12 @@ def _target(labels: Array) -> TargetFacts:
 
 
 def _float_kind(labels: Array) -> Literal["multi_label", "one_hot", "binary", "probabilities", "values"]:
-    wide = labels.ndim > 1 and labels.shape[1] > 1
+    wide = labels.ndim > 1 and labels.shape[-1] > 1  # Keras's losses take the classes last
     if ((labels == 0) | (labels == 1)).all():
         if not wide:
             return "binary"
-        return "one_hot" if (labels.sum(1) == 1).all() else "multi_label"
-    if wide and labels.min() >= 0 and (np.abs(labels.sum(1) - 1) < 1e-4).all():
+        return "one_hot" if (labels.sum(-1) == 1).all() else "multi_label"
+    if wide and labels.min() >= 0 and (np.abs(labels.sum(-1) - 1) < 1e-4).all():
         return "probabilities"
     return "values"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -48,6 +48,7 @@ class Criterion:
         kind: where the loss is one of Keras's own; None where its operations have to tell.
         function: Keras's name of it, or empty.
         mean_reduced: whether it is a mean over examples.
+        first: the labels of the output that is looked at, where there are several; None where it has none.
     """
 
     measure: Callable[[Any, Any], Any]
@@ -55,12 +56,12 @@ class Criterion:
     kind: LossKind | None
     function: str = ""
     mean_reduced: bool = True
+    first: np.ndarray[Any, Any] | None = None
 
     @property
-    def first_labels(self) -> np.ndarray[Any, Any]:
-        """The labels of the first output."""
-        first: np.ndarray[Any, Any] = keras.tree.flatten(self.labels)[0]
-        return first
+    def first_labels(self) -> np.ndarray[Any, Any] | None:
+        """The labels of the output that is looked at."""
+        return self.labels if isinstance(self.labels, np.ndarray) else self.first
 
     def on_arrays(self, output: Any) -> Any:
         """The loss of what the model returned."""
@@ -85,6 +86,8 @@ class Criterion:
 
     def _require_fit(self, shape: tuple[int, ...]) -> None:
         labels = self.first_labels
+        if labels is None:
+            return
         name = self.function or "The loss"
         if labels.shape[:1] != shape[:1]:
             raise InputError(
@@ -140,16 +143,22 @@ def criterion_of(model: Any, loss: Any, target: Any) -> Criterion | None:
             "Labels were given without a loss. Pass loss=, e.g. loss='sparse_categorical_crossentropy', or compile the "
             "model with one."
         )
+    if isinstance(target, (list, tuple)) and all(np.ndim(one) == 0 for one in target):
+        target = np.asarray(target)  # plain numbers, one an example
     labels = keras.tree.map_structure(as_array, target)
     for array in keras.tree.flatten(labels):
         if array.dtype.kind not in "fiub":
             raise InputError(f"The labels hold {array.dtype}, not numbers.")
         if not np.isfinite(array).all():
             raise InputError(f"The labels of shape {array.shape} hold NaN or infinite values.")
-    if isinstance(loss, (list, tuple, dict)) and len(keras.tree.flatten(loss)) > 1:
+    if isinstance(labels, (list, tuple, dict)):
         return _several(model, loss, labels)
-    single = keras.tree.flatten(loss)[0] if isinstance(loss, (list, tuple, dict)) else loss
-    return _single(single, labels)
+    if isinstance(loss, (list, tuple, dict)):
+        losses_given = keras.tree.flatten(loss)
+        if len(losses_given) != 1:
+            raise InputError(f"There are {len(losses_given)} losses for 1 array of labels. Pass one each.")
+        loss = losses_given[0]
+    return _single(loss, labels)
 
 
 def _single(loss: Any, labels: Any) -> Criterion:
@@ -189,22 +198,56 @@ def _shaped_alike(loss: Callable[[Any, Any], Any], function: str) -> Callable[[A
 
 
 def _several(model: Any, loss: Any, labels: Any) -> Criterion:
-    """One loss an output, added up with the weights that ``compile`` was given."""
-    flat_labels = keras.tree.flatten(labels)
-    each = [_single(one, own) for one, own in zip(keras.tree.flatten(loss), flat_labels, strict=False)]
-    if len(each) != len(flat_labels) or len(keras.tree.flatten(loss)) != len(each):
-        raise InputError(
-            f"There are {len(keras.tree.flatten(loss))} losses for {len(flat_labels)} arrays of labels. Pass one each."
-        )
+    """One loss an output, added up with the weights that ``compile`` was given, as Keras pairs them."""
+    names = _output_names(model, labels)
+    each = {name: one for name, one in _by_output(loss, names, "losses").items() if one is not None}
+    targets = _by_output(labels, names, "arrays of labels")
     given = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
-    weights = keras.tree.flatten(given) if given is not None else [1.0] * len(each)
+    weights = _by_output(given, names, "weights of losses") if given is not None else {}
+    lacking = [name for name in each if targets.get(name) is None]
+    if lacking:
+        raise InputError(f"There are no labels for the output '{lacking[0]}', which has a loss. Pass one array each.")
+    criteria = {name: _single(one, targets[name]) for name, one in each.items()}
 
-    def measure(targets: Any, outputs: Any) -> Any:
-        pairs = zip(each, keras.tree.flatten(targets), keras.tree.flatten(outputs), weights, strict=True)
+    def measure(labels_of: Any, outputs: Any) -> Any:
+        found = _by_output(outputs, names, "outputs")
+        known = _by_output(labels_of, names, "arrays of labels")
         total: Any = 0.0
-        for own, target, output, weight in pairs:
-            value = own.measure(target, output)
-            total = total + weight * (ops.mean(value) if len(value.shape) else value)
+        for name, own in criteria.items():
+            value = own.measure(known[name], found[name])
+            weight = weights.get(name)
+            total = total + (1.0 if weight is None else weight) * (ops.mean(value) if len(value.shape) else value)
         return total
 
-    return Criterion(measure, labels, "other")
+    seen = targets.get("logits" if "logits" in names else names[0])  # as first_output chooses
+    if len(names) == 1:
+        return replace(next(iter(criteria.values())), labels=labels, measure=measure, first=seen)
+    return Criterion(measure, labels, "other", first=seen)
+
+
+def _output_names(model: Any, labels: Any) -> list[str]:
+    """What the outputs are called: by their keys, by the layers that make them, or by their place."""
+    if isinstance(labels, dict) and isinstance(getattr(model, "_outputs_struct", labels), dict):
+        return sorted(labels)  # as keras.tree orders them
+    names = getattr(model, "output_names", None)
+    if names is not None and (isinstance(labels, dict) or len(names) == len(labels)):
+        return list(names)
+    return sorted(labels) if isinstance(labels, dict) else [str(place) for place in range(len(labels))]
+
+
+def _by_output(given: Any, names: list[str], what: str) -> dict[str, Any]:
+    """What was given for every output, by its name; one loss alone counts for all."""
+    if isinstance(given, dict):
+        unknown = [key for key in given if key not in names]
+        if unknown and what != "outputs":
+            raise InputError(f"The {what} name an output '{unknown[0]}', and the outputs are {', '.join(names)}.")
+        return {name: given.get(name) for name in names}
+    if isinstance(given, (list, tuple)):
+        if len(given) != len(names):
+            raise InputError(f"There are {len(given)} {what} for {len(names)} outputs. Pass one each.")
+        return dict(zip(names, given, strict=True))
+    if what == "losses":
+        return dict.fromkeys(names, given)
+    if len(names) == 1:
+        return {names[0]: given}
+    raise InputError(f"There is one of the {what} for {len(names)} outputs. Pass one each.")

@@ -13,6 +13,7 @@ from keras import ops
 from gainstage.backends.keras.batch import Batch, as_array, first_output, prepare, values_of
 from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.facts import task_of
+from gainstage.backends.keras.forecast import version
 from gainstage.backends.keras.gradients import compiled, differentiate
 from gainstage.backends.keras.losses import Criterion, criterion_of
 from gainstage.backends.keras.moments import look_at, moments_of, token_correlation, unit_stats
@@ -65,6 +66,8 @@ def record(
         detail: ``lean`` leaves out normalisations, sums and extremes.
         seed: of dropout and the like.
         synthetic: whether the inputs were made up.
+
+    Penalties that layers add to the loss by themselves (regularizers, ``add_loss``) are not measured.
 
     Raises:
         InputError: the batch, labels, loss or optimizer cannot be used.
@@ -168,10 +171,8 @@ class _Recording:
         return ops.sum(ops.cast(seen, "float32") * ops.convert_to_tensor(signs.astype("float32"))) / self.batch.examples
 
     def _source(self, output: Any) -> Source:
-        backend = keras.config.backend()
         dtype = keras.backend.standardize_dtype(output.dtype)
-        framework = f"keras {keras.__version__} on {backend}"
-        return Source("measured", framework, "cpu", dtype, self.batch.arrays[0].shape, self.seed, self.detail)
+        return Source("measured", version(), "cpu", dtype, self.batch.arrays[0].shape, self.seed, self.detail)
 
     def _wanted(self, draft: Draft) -> bool:
         operations = _MEASURED | _ALSO if self.detail == "standard" else _MEASURED

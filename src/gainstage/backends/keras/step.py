@@ -17,7 +17,9 @@ __all__ = ["require_optimizer", "try_step"]
 
 
 def require_optimizer(optimizer: Any) -> Any:
-    """The optimizer itself, or the one of that name with Keras's defaults.
+    """The optimizer itself, or the one of that name with Keras's defaults; the one inside of a loss scaling.
+
+    Gradients are not scaled here, and a loss scaling would divide them all the same.
 
     Raises:
         InputError: it is none.
@@ -37,6 +39,8 @@ def require_optimizer(optimizer: Any) -> Any:
             f"Expected a Keras optimizer, received {type(optimizer).__name__}. Pass an object such as "
             "keras.optimizers.SGD(learning_rate=0.1)."
         )
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
     return optimizer
 
 

@@ -81,11 +81,15 @@ class Tape:
         """See every symbolic operation of Keras until the block is left."""
         operation, layer = keras.Operation, keras.layers.Layer
         before = {kind: vars(kind)["symbolic_call"] for kind in (operation, layer)}
+        add_loss = layer.add_loss
         operation.symbolic_call = lambda op, *args, **kwargs: self._operation(op, args, kwargs)
         layer.symbolic_call = lambda own, *args, **kwargs: self._layer(own, args, kwargs)
+        # Keras adds numbers only; what a layer adds to the loss beside its output is not measured here.
+        layer.add_loss = lambda own, loss: None if _on_symbols(loss) else add_loss(own, loss)
         try:
             yield
         finally:
+            layer.add_loss = add_loss
             for kind, method in before.items():
                 kind.symbolic_call = method
 
@@ -181,6 +185,10 @@ class Tape:
         builtin = bool(self._inside) and type(self._inside[-1]).__module__.startswith("keras.")
         path = self._paths[id(here)] if here is not None else ""
         self.steps.append(Step(operation, args, kwargs, outputs, path, builtin, self.stage))
+
+
+def _on_symbols(loss: Any) -> bool:
+    return any(is_symbol(leaf) for leaf in keras.tree.flatten(loss))
 
 
 def _first_line(error: Exception) -> str:

@@ -67,7 +67,7 @@ def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
             raise InputError(
                 f"The batch is empty: received an input of shape {tuple(tensor.shape)}. Pass at least one example."
             )
-        return tensor.to(device) if tensor.device != device else tensor
+        return tensor.to(device) if tensor.device != device and not tensor.is_meta else tensor
 
     args: tuple[Any, ...]
     if isinstance(inputs, Mapping):

@@ -12,7 +12,7 @@ from gainstage.backends.torch.batch import prepare
 from gainstage.backends.torch.moments import moments_of
 from gainstage.backends.torch.weights import incoming_weights
 from gainstage.errors import InputError
-from gainstage.graph import SignalGraph
+from gainstage.graph import Operation, Parameter, SignalGraph
 from gainstage.records import WeightMoments
 from gainstage.theory.propagation import InputMoments
 
@@ -48,6 +48,10 @@ def weight_moments(model: nn.Module, graph: SignalGraph) -> dict[str, WeightMome
             sums[parameter.path] = rows
             square, mean = float(rows.square().mean()), float(rows.mean())
             known = replace(known, row_sum_square=square, row_sum_mean=mean)
+        blocks = _blocks(graph, parameter) if tensor.dim() == 1 else 1
+        if blocks > 1:
+            means = tensor.detach().double().reshape(blocks, -1).mean(1)
+            known = replace(known, block_means=tuple(means.tolist()))
         found[parameter.path] = known
     for path, rows in sums.items():
         for index in graph.parameter(path).nodes:
@@ -57,6 +61,16 @@ def weight_moments(model: nn.Module, graph: SignalGraph) -> dict[str, WeightMome
                     product = float((bias.detach().double().reshape(-1) * rows).mean())
                     found[use.parameter] = replace(found[use.parameter], row_sum_product=product)
     return found
+
+
+def _blocks(graph: SignalGraph, parameter: Parameter) -> int:
+    """Into how many gates a bias falls: as many as the weight beside it."""
+    for index in parameter.nodes:
+        node = graph.nodes[index]
+        if node.operation is Operation.RECURRENT and any(u.parameter == parameter.path for u in node.uses_of("bias")):
+            weights = [graph.parameter(use.parameter).blocks for use in node.uses_of("weight")]
+            return max(weights, default=1)
+    return 1
 
 
 def placeholder(model: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:

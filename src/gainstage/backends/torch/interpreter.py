@@ -67,6 +67,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._examples = examples
         self._eye = eye
         self._modules: list[str] = []
+        self._names: dict[Any, str] = {}
         self._region: nn.Module | None = None
         for path, parameter in parameters.items():
             self._values.set(parameter, Value(derivations=(Derivation(path),)))
@@ -165,12 +166,12 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result: Any,
     ) -> int | None:
         """Find out what an operation did and remember it for its outputs; returns its node, if it has one."""
-        name = table.base_name(func)
+        name = self._names.get(func) or self._names.setdefault(func, table.base_name(func))
         outputs = tensors_in(result)
         if not outputs:
             return None
         overwrite = func._schema.is_mutable
-        carried = self._carried(name, args, operands, before, outputs[0])
+        carried = self._carried(name, args, operands, before, outputs[0], in_place=overwrite)
         if carried is not None:
             for tensor in outputs:
                 self._remember(tensor, carried, overwrite)
@@ -223,11 +224,18 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._values.overwrite(tensor, value, rest)
 
     def _carried(
-        self, name: str, args: tuple[Any, ...], operands: list[torch.Tensor], before: list[Value], out: torch.Tensor
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        operands: list[torch.Tensor],
+        before: list[Value],
+        out: torch.Tensor,
+        *,
+        in_place: bool,
     ) -> Value | None:
         """The value of an output that needs no node: constants, what derives from parameters, and moved signals."""
         if name in table.CREATION:
-            return Value(random=name in table.RANDOM, keep=_share_of_ones(name, args))
+            return Value(random=name in table.RANDOM, keep=_share_of_ones(name, args, in_place))
         signals = [v for v in before if v.node is not None]
         if not signals:
             if _enters(name, before, out, self._examples):
@@ -273,11 +281,13 @@ def _axes_of(
     return stride, unit
 
 
-def _share_of_ones(name: str, args: tuple[Any, ...]) -> float | None:
-    """The probability that a mask is drawn with."""
-    if name != "bernoulli" or len(args) < 2 or not isinstance(args[1], (int, float)):
+def _share_of_ones(name: str, args: tuple[Any, ...], in_place: bool) -> float | None:
+    """The probability that a mask is drawn with; one half, the default, is left out of the call."""
+    if name != "bernoulli":
         return None
-    return float(args[1])
+    if len(args) < 2:
+        return 0.5 if in_place else None
+    return float(args[1]) if isinstance(args[1], (int, float)) else None
 
 
 def _enters(name: str, before: list[Value], out: torch.Tensor, examples: int) -> bool:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import nn
 
 from gainstage.backends.python_source import found_in_python, made_from
@@ -47,7 +48,7 @@ class LoadedModel:
     inputs: tuple[InputSpec, ...] | None = None
 
 
-def load(name: str, *, seed: int | None = None) -> LoadedModel:
+def load(name: str, *, seed: int | None = None, memoryless: bool = False) -> LoadedModel:
     """Find or build a model by name.
 
     ======================================  =====================================================================
@@ -66,6 +67,7 @@ def load(name: str, *, seed: int | None = None) -> LoadedModel:
     Args:
         name: of the model.
         seed: of all random states while the model is made; they are put back. None leaves them alone.
+        memoryless: build it on the meta device, where weights have a shape and no values.
 
     Raises:
         LoadError: the name cannot be resolved, or its code raises.
@@ -75,7 +77,11 @@ def load(name: str, *, seed: int | None = None) -> LoadedModel:
     >>> load("mlp:64x32x10").inputs
     (InputSpec(shape=(64,), kind='values', name='', vocabulary=None),)
     """
-    with random_state(seed) if seed is not None else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if seed is not None:
+            stack.enter_context(random_state(seed))
+        if memoryless:
+            stack.enter_context(torch.device("meta"))
         model, inputs = _find(name)
     return LoadedModel(name, model, inputs)
 

@@ -94,9 +94,8 @@ def attention_settings(call: Call) -> Settings:
 
 def product_settings(call: Call, first: torch.Tensor, second: torch.Tensor) -> Settings:
     """How many terms are summed in a product of two signals, and whether they run over the units of each."""
-    left, right = call.of(first).unit_axis, call.of(second).unit_axis
-    return (
-        ("contracted", float(first.shape[-1])),
-        ("first_units", float(left is not None and left == first.dim() - 1)),
-        ("second_units", float(right is not None and right == max(second.dim() - 2, 0))),
-    )
+    axes = call.of(first).unit_axis, call.of(second).unit_axis
+    summed = first.dim() - 1, max(second.dim() - 2, 0)
+    sides = zip(("first_units", "second_units"), axes, summed, strict=True)
+    known = tuple((name, float(axis == over)) for name, axis, over in sides if axis is not None)
+    return (("contracted", float(first.shape[-1])), *known)

@@ -24,10 +24,16 @@ FORMATS = ("text", "json", "github", "junit", "sarif")
     "--format", "style", type=click.Choice(FORMATS), default="text", show_default=True, envvar="GAINSTAGE_FORMAT",
     help="github: annotations of a workflow run; junit and sarif: for CI servers and code scanning.",
 )  # fmt: skip
+@click.option(
+    "--predict", "predicted", is_flag=True,
+    help="Judge what theory predicts instead of a run: for models that fit no memory (with --device meta).",
+)  # fmt: skip
 @json_option
 @html_option
 @fail_options
-def command(request: Request, style: str, as_json: bool, page: Path | None, fail_on: str, exit_zero: bool) -> int:
+def command(
+    request: Request, style: str, predicted: bool, as_json: bool, page: Path | None, fail_on: str, exit_zero: bool
+) -> int:
     """Check signal and gradient of a network at its start, and name what is wrong.
 
     Runs one forward and one backward pass, and writes nothing into the model.
@@ -42,15 +48,18 @@ def command(request: Request, style: str, as_json: bool, page: Path | None, fail
         gainstage check mypackage.nets:build --input 3,32,32
         gainstage check src/net.py:Net --data mine.npz --loss mse --optimizer adam --lr 1e-3
         gainstage check hf:gpt2,n_layer=2 --json --html report.html
+        gainstage check hf:llama --predict --device meta
     """  # noqa: D301
-    from gainstage.cli.subject import examine, expected, prepare
+    from gainstage.cli.subject import examine, expected, forecast, prepare
+    from gainstage.rules import judge
 
     with status(f"Checking {request.model}"):
         subject = prepare(request)
-        predicted = expected(subject) if page is not None else None
-        diagnosis = examine(subject)
+        unset = "auto" if request.device == "meta" else None
+        diagnosis = judge(forecast(subject, unset)) if predicted else examine(subject)
+        theory = expected(subject) if page is not None and not predicted else None
     _show(diagnosis, "json" if as_json else style)
-    write_page(page, diagnosis, predicted)
+    write_page(page, diagnosis, theory)
     return 0 if exit_zero else exit_code(diagnosis, fail_on)
 
 

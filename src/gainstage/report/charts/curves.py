@@ -34,7 +34,7 @@ def curves(
 
     Args:
         lines: one to twelve.
-        title: above the picture.
+        title: above the picture; may be empty where a heading says the same.
         x_label: below the x axis.
         y_label: under the title.
         log_x: whether x is logarithmic.
@@ -77,4 +77,4 @@ def curves(
         body.extend(panel.names([*ends, *((name, panel.level(level)) for name, level in levels)]))
     told = "; ".join(f"{line.label} from {figure(line.y[0])} to {figure(line.y[-1])}" for line in lines)
     told += "".join(f"; {label} {figure(level)}" for label, level in guides)
-    return document(width, height, f"{title}. {y_label or 'Curves'}: {told}.", body)
+    return document(width, height, f"{title}{'. ' if title else ''}{y_label or 'Curves'}: {told}.", body)

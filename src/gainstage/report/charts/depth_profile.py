@@ -39,6 +39,7 @@ def depth_profile(
     *,
     predicted: Profile | None = None,
     findings: Sequence[Finding] = (),
+    title: str = "Signal through depth",
     width: float = 720,
     height: float = 480,
 ) -> str:
@@ -52,6 +53,7 @@ def depth_profile(
         after: the same model after a fix; the first one is then dashed.
         predicted: what theory says of the same model, dotted, with its band where it has one.
         findings: their places are flagged.
+        title: above the picture; may be empty where a heading says the same.
         width: in pixels, at least 240.
         height: likewise, for both panels.
 
@@ -65,7 +67,7 @@ def depth_profile(
     drawn = list(_lines(before, after, predicted))
     flags = flags_of(findings, drawn[0].depth)
     shown = {head: some for head in (SPREAD, GRADIENT) if (some := _present(drawn, head))}
-    body, top = heading("Signal through depth", "", width)
+    body, top = heading(title, "", width)
     if not shown:
         body.append(text(MARGIN, 54, "No layer with a weight was measured."))
     room = LINE_HEIGHT if flags else 0.0

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gainstage.records import Finding
+from gainstage.records import Finding, Severity
 from gainstage.report.charts.labels import width_of
 from gainstage.report.charts.panel import Panel
 from gainstage.report.charts.svg import path, text
@@ -26,11 +26,13 @@ class Flag:
         layer: counted from one, as the axis counts.
         text: the worst one's code, and how many more there are.
         full: every code and title.
+        severity: of the worst one.
     """
 
     layer: int
     text: str
     full: str
+    severity: Severity
 
 
 def flags_of(findings: Sequence[Finding], depth: Depth) -> tuple[Flag, ...]:
@@ -43,7 +45,8 @@ def flags_of(findings: Sequence[Finding], depth: Depth) -> tuple[Flag, ...]:
         Flag(
             layer,
             some[0].code + (f" +{len(some) - 1}" if len(some) > 1 else ""),
-            "; ".join(f"{f.code} {f.title}" for f in some),
+            "; ".join(f"{f.severity.value} {f.code} {f.title}" for f in some),
+            min((f.severity for f in some), key=lambda severity: severity.rank),
         )
         for layer, some in at.items()
     )
@@ -57,8 +60,9 @@ def draw_flags(panel: Panel, flags: Sequence[Flag], *, named: bool) -> Iterator[
     half = (widest - ROOM) / 2
     places = spread_apart(wanted, widest, panel.left + half, max(panel.right - half, panel.left + half))
     for flag, x, middle in zip(fit, wanted, places, strict=True):
-        yield path([(x, panel.top), (x, panel.bottom)], "flag", title=flag.full)
+        css = f"flag {flag.severity.value}"
+        yield path([(x, panel.top), (x, panel.bottom)], css, title=flag.full)
         if named:
             if abs(middle - x) > 1:
-                yield path([(middle, panel.top - 4), (x, panel.top)], "flag")
-            yield text(middle, panel.top - 7, flag.text, "flag", anchor="middle", full=flag.full)
+                yield path([(middle, panel.top - 4), (x, panel.top)], css)
+            yield text(middle, panel.top - 7, flag.text, css, anchor="middle", full=flag.full)

@@ -27,9 +27,9 @@ def check_size(width: float, height: float) -> None:
 def heading(title: str, subtitle: str, width: float) -> tuple[list[str], float]:
     """Title and what the picture shows, cut to its width, and where they end."""
     room, whole = width - 2 * MARGIN, clean(title)
-    lines = _wrapped(whole, room)
+    lines = _wrapped(whole, room) if whole else []
     body = [text(MARGIN, 26 + TITLE_LINE * i, line, "title", full=whole) for i, line in enumerate(lines)]
-    top = 34 + TITLE_LINE * (len(lines) - 1)
+    top = 34 + TITLE_LINE * (len(lines) - 1) if lines else 8.0
     if not subtitle:
         return body, top
     told = clean(subtitle)

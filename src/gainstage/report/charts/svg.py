@@ -21,7 +21,9 @@ STYLE = """
 .gs .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}.gs .band{stroke:none;fill-opacity:.16}
 .gs .dot{stroke:#fff;stroke-width:1}.gs .touch{fill-opacity:0;stroke:none}.gs .mark{fill:none;stroke-width:1.5}
 .gs .guide{fill:none;stroke:#5b6470;stroke-dasharray:3 3}.gs .flag{fill:none;stroke:#b3261e;stroke-dasharray:2 3}
-.gs text.flag{fill:#b3261e;stroke:none;font-weight:600}.gs .area{stroke:none;fill-opacity:.1}
+.gs text.flag{fill:#b3261e;stroke:none;font-weight:600}
+.gs .warning{stroke:#8a5300}.gs text.warning{fill:#8a5300}.gs .note{stroke:#0b5cad}.gs text.note{fill:#0b5cad}
+.gs .area{stroke:none;fill-opacity:.1}
 .gs text.soft{fill:#5b6470}.gs text.ink{fill:#1b1f24}
 .gs .bars{stroke:none;fill-opacity:.75}.gs .heat{image-rendering:pixelated}.gs .thin{stroke-width:1.5}
 .gs .d2{stroke-dasharray:7 4}.gs .d3{stroke-dasharray:2 4}.gs .d4{stroke-dasharray:8 4 2 4}
@@ -32,7 +34,8 @@ STYLE = """
 @media (prefers-color-scheme:dark){
 .gs .ground{fill:#14171b}.gs text{fill:#a3adb9}.gs .title{fill:#eef1f4}
 .gs .grid{stroke:#272c33}.gs .axis{stroke:#59626d}.gs .dot{stroke:#14171b}.gs .guide{stroke:#a3adb9}
-.gs .flag{stroke:#ff8a80}.gs text.flag{fill:#ff8a80}.gs text.soft{fill:#a3adb9}.gs text.ink{fill:#eef1f4}
+.gs .flag{stroke:#ff8a80}.gs text.flag{fill:#ff8a80}.gs .warning{stroke:#f0b95a}.gs text.warning{fill:#f0b95a}
+.gs .note{stroke:#7cc0ff}.gs text.note{fill:#7cc0ff}.gs text.soft{fill:#a3adb9}.gs text.ink{fill:#eef1f4}
 .gs .s0{stroke:#56b4e9}.gs .f0{fill:#56b4e9}.gs .s1{stroke:#ff9a57}.gs .f1{fill:#ff9a57}
 .gs .s2{stroke:#2fcfa0}.gs .f2{fill:#2fcfa0}.gs .s3{stroke:#e79ad0}.gs .f3{fill:#e79ad0}
 .gs .s4{stroke:#f0c94a}.gs .f4{fill:#f0c94a}.gs .s5{stroke:#b9c1ca}.gs .f5{fill:#b9c1ca}

@@ -13,6 +13,7 @@ from gainstage.report.series import Series
 __all__ = ["measured_by", "training_curves", "training_lines"]
 
 Measure = Literal["accuracy", "loss"]
+BEFORE_AND_AFTER = ((1, "d2"), (0, ""))  # as in the pictures through depth
 
 
 def measured_by(trained: Sequence[TrainingCurve]) -> Measure:
@@ -48,6 +49,8 @@ def training_curves(
 ) -> str:
     """Validation accuracy (or loss) over the steps, with the level that a constant guess reaches.
 
+    Two trainings are drawn as before and after.
+
     Args:
         trained: one to twelve trainings.
         title: above the picture.
@@ -66,5 +69,5 @@ def training_curves(
     guides = [("guessing", chance) for chance in chances[:1] if chance is not None and len(set(chances)) == 1]
     return curves(
         training_lines(trained, measure), title=title, x_label="step", y_label=f"validation {measure}", guides=guides,
-        width=width, height=height,
+        styles=BEFORE_AND_AFTER if len(trained) == 2 else (), width=width, height=height,
     )  # fmt: skip

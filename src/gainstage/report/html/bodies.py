@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from gainstage.records import Change, Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.records import Change, Diagnosis, Finding, Fixed, Plan, Profile, TrainingCurve
 from gainstage.report.charts.svg import escaped
 from gainstage.report.html import pictures, tables
 from gainstage.report.html.parts import Column, card, code, definitions, folded_away, heading, paragraph, table
@@ -16,14 +17,28 @@ __all__ = ["diagnosis_body", "fixed_body", "plan_body", "profile_body"]
 JUDGED = (Column("rule"), Column("what it lacked", "prose"))
 
 
-def diagnosis_body(diagnosis: Diagnosis, predicted: Profile | None = None) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a page shows beside its record.
+
+    Args:
+        trainings: of the same model, from several starts.
+        predicted: what theory says of the same model.
+    """
+
+    trainings: tuple[TrainingCurve, ...] = ()
+    predicted: Profile | None = None
+
+
+def diagnosis_body(diagnosis: Diagnosis, beside: Beside) -> Iterator[str]:
     """Findings, the signal through depth, distributions, every layer, what was not judged, how it was measured."""
     profile = diagnosis.profile
     yield paragraph(verdict(diagnosis), "soft")
     yield from map(_finding, diagnosis.findings)
+    yield from pictures.trainings(beside.trainings)
     yield heading(2, "The signal through depth")
-    yield pictures.through_depth(profile, predicted=predicted, findings=diagnosis.findings)
-    yield from pictures.against_theory(profile, predicted)
+    yield pictures.through_depth(profile, predicted=beside.predicted, findings=diagnosis.findings)
+    yield from pictures.against_theory(profile, beside.predicted)
     yield from pictures.values(profile)
     yield from pictures.updates(profile)
     yield from pictures.order_and_chaos(("you are here", profile))
@@ -33,11 +48,12 @@ def diagnosis_body(diagnosis: Diagnosis, predicted: Profile | None = None) -> It
     yield from _measurement(profile)
 
 
-def fixed_body(fixed: Fixed) -> Iterator[str]:
+def fixed_body(fixed: Fixed, beside: Beside) -> Iterator[str]:
     """What was changed, before and after in one picture, what is left."""
     before, after = fixed.before.profile, fixed.after.profile
     yield paragraph(f"{count(len(fixed.before.findings), 'finding')} before; now: {verdict(fixed.after)}", "soft")
     yield from map(_change, fixed.changes)
+    yield from pictures.trainings(beside.trainings)
     yield heading(2, "Before and after")
     yield pictures.through_depth(before, after, findings=fixed.before.findings)
     if fixed.after.findings:
@@ -53,11 +69,12 @@ def fixed_body(fixed: Fixed) -> Iterator[str]:
     yield from _measurement(after)
 
 
-def profile_body(profile: Profile, predicted: Profile | None = None) -> Iterator[str]:
+def profile_body(profile: Profile, beside: Beside) -> Iterator[str]:
     """The pictures and every layer, without a verdict."""
     yield paragraph(f"{count(len(profile.nodes), 'operation')}, not judged.", "soft")
-    yield pictures.through_depth(profile, predicted=predicted)
-    yield from pictures.against_theory(profile, predicted)
+    yield heading(2, "The signal through depth")
+    yield pictures.through_depth(profile, predicted=beside.predicted)
+    yield from pictures.against_theory(profile, beside.predicted)
     yield from pictures.values(profile)
     yield from pictures.updates(profile)
     yield from tables.every_layer(profile)

@@ -14,7 +14,7 @@ from gainstage.report.wording import count, figure
 
 __all__ = ["comparison_body", "comparison_title"]
 
-MOST_CURVES = 12
+MOST_CURVES, MOST_SCORES = 12, 60
 NUMBER = "number"
 CONTENDERS = (
     Column("start"), Column("learning rate", NUMBER), Column("score and interval", NUMBER), Column("median", NUMBER),
@@ -87,7 +87,7 @@ def _trainings(comparison: Comparison) -> Iterator[str]:
 
 def _training_chart(lines: list[Series], comparison: Comparison, guides: list[tuple[str, float]], width: float) -> str:
     of = f"validation {comparison.measure}; median of the seeds, and the middle half of them"
-    return curves(lines, title="The trainings", x_label="step", y_label=of, guides=guides, width=width, height=400)
+    return curves(lines, title="", x_label="step", y_label=of, guides=guides, width=width, height=400)
 
 
 def _line(name: str, band: Band) -> Series:
@@ -97,7 +97,12 @@ def _line(name: str, band: Band) -> Series:
 def _scores(comparison: Comparison) -> Iterator[str]:
     yield heading(2, "Every start")
     scored = [arm for arm in comparison.ranking if arm.score is not None]
-    estimates = [Estimate(arm.name, s.value, s.low, s.high) for arm in scored[:60] if (s := arm.score) is not None]
+    colours = {name: place % MOST_CURVES for place, name in enumerate(comparison.curves)}  # those of the curves above
+    estimates = [
+        Estimate(arm.name, s.value, s.low, s.high, colours.get(arm.name, 0))
+        for arm in scored[:MOST_SCORES]
+        if (s := arm.score) is not None
+    ]
     if len(estimates) > 1:
         title = f"Final validation {comparison.measure}, with 95 % intervals"
         yield drawn(lambda width: intervals(estimates, title=title, width=width))

@@ -12,9 +12,8 @@ from gainstage.records import Answer, Answers, Comparison, Diagnosis, Fixed, Pla
 from gainstage.report.carried import carried
 from gainstage.report.charts.svg import escaped
 from gainstage.report.files import write_whole
-from gainstage.report.html import pictures
 from gainstage.report.html.answers import answers_body
-from gainstage.report.html.bodies import diagnosis_body, fixed_body, plan_body, profile_body
+from gainstage.report.html.bodies import Beside, diagnosis_body, fixed_body, plan_body, profile_body
 from gainstage.report.html.comparison import comparison_body, comparison_title
 from gainstage.report.html.parts import heading
 from gainstage.report.html.script import SCRIPT
@@ -34,7 +33,7 @@ def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), pred
 
     Args:
         record: what the page is about.
-        trainings: of the same model, shown first.
+        trainings: of the same model, from several starts.
         predicted: what theory says of the same model, beside what was measured (of a Diagnosis or a Profile).
 
     Raises:
@@ -44,7 +43,7 @@ def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), pred
     >>> html_page(Plan((), scheme="he_normal"))[:15]
     '<!doctype html>'
     """
-    title, body = _content(record, predicted)
+    title, body = _content(record, Beside(tuple(trainings), predicted))
     policy = (
         f"default-src 'none'; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -57,7 +56,6 @@ def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), pred
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escaped(title)} · gainstage</title><style>{STYLE}</style></head><body><main>",
             heading(1, title),
-            *pictures.trainings(trainings),
             *body,
             "</main>",
             carried(dumps(record, lean=True)),
@@ -67,19 +65,19 @@ def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), pred
     )
 
 
-def _content(record: Document, predicted: Profile | None) -> tuple[str, Iterable[str]]:
+def _content(record: Document, beside: Beside) -> tuple[str, Iterable[str]]:
     """The page's title, which is its first line, and what follows."""
     match record:
         case Diagnosis():
-            return "Healthy" if record.ok else count(len(record.findings), "finding"), diagnosis_body(record, predicted)
+            return "Healthy" if record.ok else count(len(record.findings), "finding"), diagnosis_body(record, beside)
         case Fixed():
-            return "Fixed" if record.ok else "Not healthy yet", fixed_body(record)
+            return "Fixed" if record.ok else "Not healthy yet", fixed_body(record, beside)
         case Plan():
             return f"Plan: {record.scheme or 'mixed'}", plan_body(record)
         case Comparison():
             return comparison_title(record), comparison_body(record)
         case Profile():
-            return f"Profile, {record.source.kind}", profile_body(record, predicted)
+            return f"Profile, {record.source.kind}", profile_body(record, beside)
         case Answer():
             return record.question, answers_body(Answers((record,)))
         case Answers():
@@ -100,7 +98,7 @@ def save_html(
     Args:
         path: of the file.
         record: what the page is about.
-        trainings: of the same model, shown first.
+        trainings: of the same model, from several starts.
         predicted: what theory says of the same model, beside what was measured.
 
     Raises:

@@ -58,7 +58,9 @@ def through_depth(
 
     def draw(width: float) -> str:
         height = 480 if width == WIDE else 440
-        return depth_profile(before, after, predicted=predicted, findings=findings, width=width, height=height)
+        return depth_profile(
+            before, after, predicted=predicted, findings=findings, title="", width=width, height=height
+        )
 
     return drawn(draw)
 
@@ -140,8 +142,8 @@ def trainings(trained: Sequence[TrainingCurve]) -> Iterator[str]:
     """Trainings of one model from several starts."""
     if not trained:
         return
-    yield heading(2, "What came of it: the same network, trained")
-    yield drawn(lambda width: training_curves(trained, width=width))
+    yield heading(2, "The same network, trained")
+    yield drawn(lambda width: training_curves(trained, title="", width=width))
     yield series_table(training_lines(trained, measured_by(trained)), "step")
 
 

@@ -36,27 +36,27 @@ def every_layer(profile: Profile) -> Iterator[str]:
     listed = profile.nodes
     if len(listed) > MOST_LAYERS:
         listed = tuple(n for n in listed if n.node in layer)
+    doubtful = any(measured.doubt for measured in listed)
     rows = []
     for measured in listed:
         node, back = profile.node(measured), measured.backward
-        rows.append(
-            (
-                str(layer.get(node.index, "")),
-                node.path or "the model itself",
-                node.function or node.operation.value,
-                shape_text(node.shape),
-                figure(measured.forward.mean),
-                figure(measured.forward.spread),
-                _figure(measured.forward.example_share),
-                _figure(back.norm if back else None),
-            )
+        told = (
+            str(layer.get(node.index, "")),
+            node.path or "the model itself",
+            node.function or node.operation.value,
+            shape_text(node.shape),
+            figure(measured.forward.mean),
+            figure(measured.forward.spread),
+            _figure(measured.forward.example_share),
+            _figure(back.norm if back else None),
         )
+        rows.append((*told, measured.doubt) if doubtful else told)
     yield heading(2, "Every layer")
     if len(listed) < len(profile.nodes):
         yield paragraph(
             f"The {count(len(listed), 'layer')} with a weight, of {len(profile.nodes):,} operations.", "soft"
         )
-    yield table(LAYERS, rows, sortable=True)
+    yield table((*LAYERS, Column("doubt", PROSE)) if doubtful else LAYERS, rows, sortable=True)
 
 
 def every_weight(profile: Profile) -> Iterator[str]:

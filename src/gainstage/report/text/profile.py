@@ -20,11 +20,14 @@ def add_profile(page: Page, profile: Profile) -> None:
     """Sparklines, table, measurement."""
     add_depth(page, profile)
     page.blank()
-    columns = (
+    columns = [
         Column("layer", flexible=True), Column("spread", "right"),
         Column("example share", "right"), Column("gradient norm", "right"),
-    )  # fmt: skip
+    ]  # fmt: skip
     rows = _rows(profile)
+    if profile.source.kind == "predicted":
+        columns.insert(2, Column("nine of ten draws", "right"))
+        rows = [(*row[:2], band, *row[2:]) for row, band in zip(rows, _bands(profile), strict=True)]
     if rows:
         page.table(columns, _middle_cut(rows))
         page.blank()
@@ -41,8 +44,15 @@ def _rows(profile: Profile) -> list[tuple[Part, ...]]:
     ]
 
 
+def _bands(profile: Profile) -> list[str]:
+    """Where the spread of a single draw lies, nine times of ten."""
+    bands = through_depth(profile).spread_band
+    return ["" if band is None else f"{figure(band[0])} … {figure(band[1])}" for band in bands]
+
+
 def _middle_cut(rows: list[tuple[Part, ...]]) -> Sequence[tuple[Part, ...]]:
     if len(rows) <= MOST_ROWS:
         return rows
     half = MOST_ROWS // 2
-    return [*rows[:half], (f"… {len(rows) - 2 * half} more layers", "", "", ""), *rows[-half:]]
+    cut = (f"… {len(rows) - 2 * half} more layers", *("" for _ in rows[0][1:]))
+    return [*rows[:half], cut, *rows[-half:]]

@@ -6,14 +6,17 @@ import math
 from dataclasses import replace
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after
-from gainstage.theory.attention import AttentionMoments, attention_moments
+from gainstage.theory.attention import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
 from gainstage.theory.propagation.signal import Rows, Signal
 from gainstage.theory.softmax import log_softmax_moments
 
-__all__ = ["Heads", "attention", "attention_of", "heads_of", "masks_scores", "product", "row_variance", "softmax"]
+__all__ = [
+    "Heads", "attention", "attention_of", "heads_of", "masks_scores", "product", "row_variance", "softmax",
+    "summed_over_units",
+]  # fmt: skip
 
 _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
 _QUIET = frozenset({Operation.RESHAPE, Operation.SCALE, Operation.DROPOUT, Operation.OFFSET, Operation.MASK})
@@ -30,7 +33,7 @@ class Heads:
         width = node.shape[-1] if node.shape else 1
         self.width = int(settings.get("width", width))
         self.keys = int(settings.get("keys", node.shape[-2] if len(node.shape) > 1 else 1))
-        self.rows = node.shape[-2] if len(node.shape) > 1 else 1
+        self.rows = int(settings.get("rows", node.shape[-2] if len(node.shape) > 1 else 1))
         self.scale = settings.get("scale", self.width**-0.5)
         self.causal = bool(settings.get("causal")) and self.rows == self.keys
         self.masked = bool(settings.get("masked"))
@@ -68,12 +71,23 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
     own = max(v.pairs.level - v.pairs.positions, 0.0)
     overlap = found.overlap if math.isfinite(found.overlap) else found.concentration
     level = v.pairs.positions + own * found.concentration + (1 / keep - 1) * found.concentration * v.pairs.level
-    pairs = Pairs(level, v.pairs.units, v.pairs.positions + own * overlap, v.pairs.examples)
+    apart, alike = v.pairs.apart, v.pairs.examples - v.pairs.apart
+    pairs = Pairs(
+        level, v.pairs.units, v.pairs.positions + own * overlap,
+        apart + alike * _same_row(found, heads.query.pairs), apart=apart + alike * overlap,
+    )  # fmt: skip
     doubt = ""
     if heads.masked:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
     signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0)
     return run.ledger.fresh(replace(signal, carried=signal.noise, doubt=v.doubt or doubt))
+
+
+def _same_row(found: AttentionMoments, query: Pairs) -> float:
+    """E Σ_j a_j a'_j of one row in two examples: as concentrated as the row where they ask the same."""
+    even = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
+    alike = min(max(query.examples / query.level, 0.0), 1.0) if query.level > 0 else 1.0
+    return float(even * (found.concentration / even) ** alike)
 
 
 def masks_scores(graph: SignalGraph, node: Node) -> bool:
@@ -110,7 +124,8 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
         rows.concentration / count,
         (1 - rows.concentration) / (count * max(count - 1, 1)),
         shared / count,
-        mean**2,
+        _same_row(rows, x.pairs) / count,
+        apart=mean**2,
     )
     doubt = doubtful(node, "a mask, whose values are not known, is taken to be causal") if causal else ""
     shares = replace(
@@ -143,7 +158,8 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
     x, y = run.ledger.merged(operands[0]), run.ledger.merged(operands[-1])
     settings = dict(node.settings)
     count = settings.get("contracted", float(x.extent.units))
-    left, right = _summed(x, settings.get("first_units", 1.0)), _summed(y, settings.get("second_units", 1.0))
+    over_units = summed_over_units(node, x)
+    left, right = _summed(x, over_units[0]), _summed(y, over_units[1])
     a, b = lifted_to(left, run), lifted_to(right, run)
     rest = count * (count - 1)
     both_a = (1 - left.pairs.positions * count) / rest if x.rows and rest else a.mean**2
@@ -153,14 +169,26 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
         count * a.pairs.level * b.pairs.positions + rest * a.pairs.units * b.mean**2,
         count * a.pairs.positions * b.pairs.level + rest * both_a * b.pairs.units,
         count * a.pairs.examples * b.pairs.examples + rest * a.mean**2 * b.pairs.examples,
+        apart=count * a.pairs.apart * b.pairs.apart + rest * a.mean**2 * b.pairs.apart,
     )
-    if x.rows:
-        # Shares of two examples are told apart, but they sum to one in each.
-        pairs = replace(pairs, examples=y.pairs.examples, units=y.pairs.units)
+    if x.rows:  # shares sum to one in every row
+        alike = count * x.pairs.examples
+        between = y.pairs.examples - y.pairs.apart
+        pairs = replace(
+            pairs, units=y.pairs.units, examples=y.pairs.apart + alike * between,
+            apart=y.pairs.apart + count * x.pairs.positions * between,
+        )  # fmt: skip
     noise = x.noise * (0.0 if x.rows else 1.0) + y.noise
     mean = count * a.mean * b.mean
     signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, doubt=x.doubt or y.doubt)
     return run.ledger.fresh(signal)
+
+
+def summed_over_units(node: Node, first: Signal) -> tuple[bool, bool]:
+    """Whether a product sums over the units of its factors: q kᵀ does over both, shares times v over one."""
+    settings = dict(node.settings)
+    shares = first.rows is not None
+    return bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", float(not shares)))
 
 
 def lifted_to(x: Signal, run: Run) -> Signal:
@@ -168,7 +196,7 @@ def lifted_to(x: Signal, run: Run) -> Signal:
     return lifted(x, Extent(1, 1, run.examples))
 
 
-def _summed(x: Signal, over_units: float) -> Signal:
+def _summed(x: Signal, over_units: bool) -> Signal:
     """The factor with what is summed over as its units."""
     if over_units:
         return x

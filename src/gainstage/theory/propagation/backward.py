@@ -19,14 +19,14 @@ from gainstage.theory.activations import Array
 from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation import attention, recurrent
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.geometry import windows
+from gainstage.theory.propagation.geometry import Window, spatial, windows
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.normalization import division
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.pooling import window_size
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Law, Signal
-from gainstage.theory.propagation.weighted import arranged
+from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 from gainstage.theory.propagation.weights import mixing, scale_of
 from gainstage.theory.softmax import log_softmax_moments, softmax_moments
 
@@ -78,7 +78,7 @@ class Backward:
         base = flow.base.scaled(flow.factor**2)
         if flow.law is None:
             return base
-        found = self.run.ledger.expectation(flow.law, flow.largest_of)
+        found = self.run.ledger.expectation(flow.law)
         source = self.run.ledger.source(flow.law.source)
         factor = source.pairs.each(lambda v: found.pair(source.correlation(v)))
         return base * replace(factor, level=found.second)
@@ -87,7 +87,7 @@ class Backward:
         """Variance of the log of its level between draws."""
         if flow.law is None:
             return flow.noise
-        found = self.run.ledger.expectation(flow.law, flow.largest_of)
+        found = self.run.ledger.expectation(flow.law)
         source = self.run.ledger.source(flow.law.source)
         uneven = max(found.fourth / found.second**2 - 1, 0.0) if found.second > 0 else 0.0
         alike = 1 + 2 * flow.base.likeness(flow.extent)
@@ -102,26 +102,29 @@ class Backward:
             noise=self.noise(flow),
         )  # fmt: skip
 
-    def total(self, node: int) -> Flow | None:
-        """All that arrives at a node: what comes from one gradient on several ways adds up, the rest is independent."""
-        arrived = self.flows.get(node)
-        if not arrived:
-            return None
-        groups: dict[tuple[int, int | None], Flow] = {}
-        for flow in arrived:
-            key = flow.atom, None if flow.law is None else flow.law.source
-            groups[key] = _together(groups[key], flow) if key in groups else flow
-        return _independent(self, list(groups.values()))
+    def arrivals(self, node: int) -> list[Flow]:
+        """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
+        groups: dict[int, list[Flow]] = defaultdict(list)
+        for flow in self.flows.get(node, ()):
+            groups[flow.atom].append(flow)
+        return [one for flows in groups.values() for one in _together(flows)]
 
 
 _ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
 
 
-def _together(first: Flow, second: Flow) -> Flow:
-    if first.law is None or second.law is None:
-        return replace(first, factor=first.factor + second.factor)
-    a, b = first.law.function.scaled(first.factor), second.law.function.scaled(second.factor)
-    return replace(first, factor=1.0, law=Law(first.law.source, a + b))
+def _together(flows: list[Flow]) -> list[Flow]:
+    """One gradient that arrives on several ways: its factors add up where they are functions of one source."""
+    sources = {f.law.source for f in flows if f.law is not None}
+    if len(flows) == 1 or len(sources) > 1:
+        return flows
+    if not sources:
+        return [replace(flows[0], factor=sum(f.factor for f in flows))]
+    functions = [(f.law.function if f.law is not None else _ONE).scaled(f.factor) for f in flows]
+    total = functions[0]
+    for function in functions[1:]:
+        total = total + function
+    return [replace(flows[0], factor=1.0, law=Law(sources.pop(), total))]
 
 
 def _independent(back: Backward, flows: list[Flow]) -> Flow:
@@ -129,7 +132,7 @@ def _independent(back: Backward, flows: list[Flow]) -> Flow:
     if len(flows) == 1:
         return flows[0]
     sources = {f.law.source for f in flows if f.law is not None}
-    together = len(sources) == 1 and all(f.largest_of == 1 for f in flows)
+    together = len(sources) == 1
     if not together:
         flows = [back.plain(f) for f in flows]
     values = [back.value(f).level for f in flows]
@@ -146,9 +149,13 @@ def _independent(back: Backward, flows: list[Flow]) -> Flow:
         weights = [f.base.level * f.factor**2 / base.level for f in flows]
         functions = [f.law.function if f.law is not None else _ONE for f in flows]
         law = Law(sources.pop(), _root_mean_square(functions, weights))
+    count = max(len(f.parts) for f in flows)
+    parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
+                  for i in range(count))  # fmt: skip
     return Flow(
-        flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders, doubt=doubt
-    )
+        flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders, parts=parts,
+        doubt=doubt,
+    )  # fmt: skip
 
 
 def _root_mean_square(functions: list[Function], weights: list[float]) -> Function:
@@ -164,19 +171,43 @@ def _root_mean_square(functions: list[Function], weights: list[float]) -> Functi
     )
 
 
+def _winning(source: Signal, places: float) -> Function:
+    """√ of how much likelier than on average an element is the largest of its window, given what it is."""
+    from scipy.special import ndtr
+
+    mean, spread = source.mean, math.sqrt(source.variance) or 1.0
+    c = min(max(source.correlation(source.pairs.near), 0.0), 0.999)
+    # All others are below z when their own parts are, given what they have in common: √c z + √(1 - c) w.
+    w, weight = np.polynomial.hermite_e.hermegauss(24)
+
+    def value(x: Array) -> Array:
+        z = math.sqrt(1 - c) * (x[..., None] - mean) / spread
+        return np.asarray(np.sqrt(places * ndtr(z - math.sqrt(c) * w) ** (places - 1) @ (weight / weight.sum())))
+
+    return Function(("winning", mean, spread, c, places), value, np.zeros_like)
+
+
 _QUANTILES = 199
+_SPAN = np.linspace(-14.0, 14.0, 1121)
+_BESIDE = 1e-9
 
 
-def _given(function: Function, part: Function, mean: float, spread: float) -> Function:
-    """√E f(part + rest)² over an independent rest: what a function of a sum is, given one of its terms."""
+def _given(function: Function, part: Function, mean: float, spread: float, source: Signal) -> Function:
+    """√E f(part + rest)² over an independent rest: what a function of a sum is, given one of its terms.
+
+    Tabulated over the source, since streams nest it block after block.
+    """
     from scipy.special import ndtri
 
     rest = mean + spread * ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
 
-    def value(x: Array) -> Array:
-        return np.asarray(np.sqrt((function.value(part.value(x)[:, None] + rest) ** 2).mean(-1)))
-
-    return Function(("given", function.key, part.key, mean, spread), value, np.zeros_like, part.kinks)
+    kinks = np.asarray(part.kinks)
+    beside = _BESIDE * (1 + np.abs(kinks))
+    span = source.mean + math.sqrt(source.variance) * _SPAN
+    places = np.sort(np.concatenate((span, kinks - beside, kinks + beside)))
+    values = np.sqrt((function.value(part.value(places)[:, None] + rest) ** 2).mean(-1))
+    key = ("given", function.key, part.key, mean, spread, source.mean, source.variance)
+    return Function(key, lambda x: np.interp(x, places, values), np.zeros_like, part.kinks)
 
 
 Rule = Callable[[Backward, Node, Flow], None]
@@ -194,13 +225,16 @@ def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
         if index in run.signals:
             back.send(index, Flow(run.signals[index].extent, pairs, run.ledger.number()))
     for node in reversed(run.graph.nodes):
-        flow = back.total(node.index) if node.index in run.signals else None
-        if flow is None:
+        arrived = back.arrivals(node.index) if node.index in run.signals else []
+        if not arrived:
             continue
+        flow = _independent(back, arrived)
         pairs = back.value(flow)
         back.gradients[node.index] = Gradient(run.signals[node.index].extent, pairs, back.noise(flow), flow.doubt)
         if any(i in run.signals for i in node.inputs):
-            _RULES.get(node.operation, _passed)(back, node, flow)
+            # The parts of a tensor that was put together tell what each gradient depends on; the whole does not.
+            for one in arrived if node.operation is Operation.CONCATENATION else (flow,):
+                _RULES.get(node.operation, _passed)(back, node, one)
     return back
 
 
@@ -210,6 +244,7 @@ def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
 def _to(back: Backward, index: int, flow: Flow) -> None:
     """Hand a gradient on; where the operand was repeated, its copies' gradients add up."""
     signal = back.run.signals[index]
+    flow = _turned(back, flow, signal.extent)
     ratio = flow.extent.count / max(signal.extent.count, 1)
     if ratio > 1.001 and signal.extent.units <= flow.extent.units:
         plain = back.plain(flow)
@@ -231,6 +266,15 @@ def _to(back: Backward, index: int, flow: Flow) -> None:
     back.send(index, replace(flow, extent=signal.extent))
 
 
+def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
+    """Units and positions exchanged where a transposition has done so, which has no node of its own."""
+    mine = flow.extent
+    if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
+        return flow
+    plain = back.plain(flow)
+    return replace(plain, base=plain.base.turned(), extent=mine.turned(), borders=())
+
+
 def _passed(back: Backward, node: Node, flow: Flow) -> None:
     for index in node.inputs:
         if index in back.run.signals:
@@ -241,12 +285,55 @@ def _taken(back: Backward, node: Node, flow: Flow) -> None:
     """Elements of the output come from one operand each; what is padded comes from none."""
     live = [i for i in node.inputs if i in back.run.signals]
     repeats = "repeat" in node.name.lower() or "tile" in node.name.lower()
-    for index in live:
-        signal = back.run.signals[index]
+    if "pad" in node.name.lower():
+        flow = _cropped(back, node, flow)
+    signals = [back.run.signals[i] for i in live]
+    parted = flow.largest_of > 1 or len(flow.parts) == sum(max(len(signal.parts), 1) for signal in signals)
+    if node.operation is Operation.CONCATENATION and len(live) > 1 and parted:
+        _parted(back, live, flow)
+        return
+    for index, signal in zip(live, signals, strict=True):
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and repeats):
             _to(back, index, flow)
         else:
             back.send(index, replace(back.plain(flow), extent=signal.extent, borders=()))
+
+
+def _parted(back: Backward, live: list[int], flow: Flow) -> None:
+    """A tensor that was put together hands each part its own gradient."""
+    signals = [back.run.signals[i] for i in live]
+    counts = [max(len(signal.parts), 1) for signal in signals]
+    plain, start = back.plain(flow), 0
+    levels = plain.parts or (1.0,) * sum(counts)
+    for index, signal, count in zip(live, signals, counts, strict=True):
+        mine = levels[start : start + count]
+        units = [part.extent.units for part in signal.parts or (signal,)]
+        level = sum(u * n for u, n in zip(mine, units, strict=True)) / sum(units)
+        inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
+        sent = replace(
+            plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent, borders=(),
+            parts=inner, largest_of=flow.largest_of,
+        )  # fmt: skip
+        if flow.largest_of > 1 and signal.law is not None:
+            won = _winning(back.run.ledger.source(signal.law.source), flow.largest_of)
+            sent = replace(sent, law=Law(signal.law.source, won), largest_of=1)
+        back.send(index, sent)
+        start += count
+
+
+def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
+    """What reaches the middle of a padded image; the gradient of the padding is lost."""
+    before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
+    for size, border in zip(before, flow.borders, strict=False):
+        if border is None or border.size <= size:
+            kept.append(border)
+            continue
+        start = (border.size - size) // 2
+        middle = border[start : start + size]
+        factor *= float(middle.mean())
+        kept.append(middle / middle.mean() if middle.mean() > 0 else None)
+    plain = back.plain(flow)
+    return replace(plain, base=plain.base.scaled(factor), atom=back.run.ledger.number(), borders=tuple(kept))
 
 
 def _unknown(back: Backward, node: Node, flow: Flow) -> None:
@@ -274,7 +361,8 @@ def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
     if whole.law.source == term.law.source or term.law.function.affine is not None or term.parts:
         return flow
     mean, variance = whole.mean - term.mean, max(whole.variance - term.variance, 0.0)
-    given = _given(flow.law.function, term.law.function, mean, math.sqrt(variance))
+    source = ledger.source(term.law.source)
+    given = _given(flow.law.function, term.law.function, mean, math.sqrt(variance), source)
     return replace(flow, law=Law(term.law.source, given), atom=ledger.number())
 
 
@@ -387,8 +475,12 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         share *= terms / window.kernel
         shared *= window.shared_back() / window.kernel
         borders.append(border)
+    if node.operation is Operation.CONVOLUTION and not borders:
+        share = min(plain.extent.positions / max(x.extent.positions, 1), 1.0)  # what strides leave out
     shared = min(shared, share)
     square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
+    if kernel is not None and _normalised_behind(run, node):
+        square *= max(1 - 2 / fan_in, 0.2)  # a channel of small weights was divided by little, but passes little on
     column = (by.weight_mean * fan_out * share) ** 2
     g = plain.base
     apart = square - by.weight_mean**2 * fan_out * share
@@ -397,7 +489,9 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         part = terms / share if share > 0 else 0.0
         return part * (apart * same + by.weight_mean**2 * fan_out * share * (same - other) + column * other)
 
-    seen = arranged(x, kernel.in_) if kernel is not None and node.operation is Operation.LINEAR else x
+    seen = x
+    if kernel is not None and node.operation is Operation.LINEAR:
+        seen = arranged(x, kernel.in_, heads=puts_heads_together(run, node))
     pairs = Pairs(
         pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
         pair(g.examples, 0.0, shared), pair(g.near, 0.0, share),
@@ -410,6 +504,12 @@ def _linear(back: Backward, node: Node, flow: Flow) -> None:
         x.extent, pairs, run.ledger.number(), noise=plain.noise + own, borders=tuple(borders), doubt=plain.doubt
     )
     back.send(index, moved)
+
+
+def _normalised_behind(run: Run, node: Node) -> bool:
+    """Whether a batch norm reads this node."""
+    readers = (run.graph.nodes[i] for i in run.graph.consumers[node.index])
+    return any(reader.function == "batch_norm" for reader in readers)
 
 
 def _recurrent(back: Backward, node: Node, flow: Flow) -> None:
@@ -438,7 +538,7 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
     parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
-    g, total, noise = plain.base, Pairs(0.0), 0.0
+    g, total, noise, levels = plain.base, Pairs(0.0), 0.0, list[float]()
     along = _along(back, node, flow)
     units = sum(p.extent.units for p in parts)
     for part in parts:
@@ -454,7 +554,7 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
                 taken = g.level / by.over
             else:
                 taken = g.level * 2 / by.over + g.units * (1 - 1 / by.over)
-        factor = by.factor * by.scale
+        factor = by.back * by.scale
         share = part.extent.units / units
         # What a batch's mean takes off, all of its pairs lose.
         mean = g.over_batch(plain.extent) if node.function == "batch_norm" and not by.frozen else 0.0
@@ -463,12 +563,11 @@ def _normalization(back: Backward, node: Node, flow: Flow) -> None:
             g.positions - mean, g.examples - mean, g.near - mean,
         ).scaled(factor)  # fmt: skip
         total = total + found.scaled(share)
+        levels.append(found.level)
         noise += share * (0.0 if by.frozen else merged.noise)
-    borders = plain.borders
-    _to(
-        back, index,
-        replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, borders=borders),
-    )  # fmt: skip
+    relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
+    sent = replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, parts=relative)
+    _to(back, index, sent)
 
 
 def _along(back: Backward, node: Node, flow: Flow) -> Pairs:
@@ -490,28 +589,43 @@ def _pooling(back: Backward, node: Node, flow: Flow) -> None:
     x, plain = run.signals[index], back.plain(flow)
     size = window_size(node, x.extent, plain.extent)
     g = plain.base
+    borders = tuple(
+        window.backward(plain.borders[axis] if axis < len(plain.borders) else None)[1]
+        for axis, window in enumerate(windows(node))
+    )
     covering = size * plain.extent.positions / max(x.extent.positions, 1)  # windows over one place
     found = windows(node)
     if found:
         covering = math.prod(w.backward(None)[0] for w in found)
     if node.function == "max":
         level = g.level * plain.extent.positions / max(x.extent.positions, 1)
-        if covering > 1:  # one place may be the largest of several windows
-            level += level * (covering - 1) / size * (g.positions / g.level if g.level > 0 else 0.0)
+        if covering > 1:  # one place may be the largest of several windows, which are neighbours
+            level += _twice(found, size) * g.near
         share = level / g.level if g.level > 0 else 0.0
         pairs = Pairs(level, g.units * share**2, g.positions * share**2, g.examples * share**2)
-        law = None if x.law is None else Law(x.law.source, _ONE)
-        moved = Flow(
-            x.extent, pairs, run.ledger.number(), law=law, largest_of=max(round(size), 1), noise=plain.noise,
-            doubt=plain.doubt,
-        )  # fmt: skip
+        law = None if x.law is None else Law(x.law.source, _winning(run.ledger.source(x.law.source), size))
+        later = round(size) if x.parts else 1  # each part tells then how likely it wins
+        moved = Flow(x.extent, pairs, run.ledger.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
+                     borders=borders, doubt=plain.doubt)  # fmt: skip
         back.send(index, moved)
         return
     level = (covering * g.level + covering * max(covering - 1, 0.0) * g.positions) / size**2
     whole = plain.extent.positions == 1  # every place gets the same
     scale = (covering / size) ** 2
     pairs = Pairs(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, doubt=plain.doubt))
+    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt))
+
+
+def _twice(along: tuple[Window, ...], size: float) -> float:
+    """Ordered pairs of windows over one place, times the chance that it is the largest of both."""
+    square, shared = 1.0, 0.0
+    for window in along:
+        mean, profile = window.backward(None)
+        counts = np.full(1, mean) if profile is None else mean * profile
+        square *= float((counts**2).mean())
+        shared = max(shared, 1 - window.stride / window.kernel)
+    whole = math.prod(window.backward(None)[0] for window in along)
+    return max(square - whole, 0.0) / (size * (2 - shared))
 
 
 def _reduction(back: Backward, node: Node, flow: Flow) -> None:
@@ -567,11 +681,10 @@ def _product(back: Backward, node: Node, flow: Flow) -> None:
         return
     first, second = live[0], live[-1]
     x, y = run.ledger.merged(run.signals[first]), run.ledger.merged(run.signals[second])
-    settings = dict(node.settings)
     g = plain.base
     out_units = node.shape[-1] if node.shape else 1
     rows = node.shape[-2] if len(node.shape) > 1 else 1
-    left, right = bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", 1.0))
+    left, right = attention.summed_over_units(node, x)
     # dX = G Yᵀ: sums over the columns of the product, which are positions of y where its units were summed over.
     along = y.pairs.positions if right else y.pairs.units
     level = out_units * (g.level * y.pairs.level + (out_units - 1) * g.units * along)

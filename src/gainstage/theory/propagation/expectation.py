@@ -14,7 +14,7 @@ from gainstage.theory.quadrature import FEATURES, NODES, WEIGHTS, panels
 
 __all__ = ["Expectation", "Expectations", "Marginal"]
 
-_REACH = 10.0
+_REACH = 14.0
 _TERMS = 24  # of the Hermite series; what they leave out is known, and decays faster
 
 

@@ -13,7 +13,7 @@ from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
-from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.signal import Chance, Signal
 from gainstage.theory.propagation.weights import scale_of
 
 __all__ = ["forward"]
@@ -25,7 +25,7 @@ Rule = Callable[[Run, Node, list[Signal]], Signal]
 def forward(run: Run) -> Run:
     """Predict every node of the model, in order of execution; the loss is left out."""
     for node in run.graph.nodes:
-        if node.part_of is not None or node.stage != "model":
+        if node.part_of is not None or node.stage != "model" or node.operation is Operation.LOSS:
             continue
         operands = [run.signals[i] for i in node.inputs if i in run.signals]
         if not operands and node.operation not in _SOURCES:
@@ -45,12 +45,17 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
             (w.second_moment if (w := run.weights.get(use.parameter)) is not None else 1.0) for use in node.uses
         )
         level = square if node.uses else 1.0
-        return run.ledger.fresh(Signal(extent, Pairs(level, 0.0, 0.0, level)))
+        return run.ledger.fresh(Signal(extent, Pairs(level, 0.0, 0.0, level, apart=0.0)))
     place = run.graph.inputs.index(node.index) if node.index in run.graph.inputs else -1
     told = run.inputs[place] if 0 <= place < len(run.inputs) else InputMoments()
     near = told.positions if told.near is None else told.near
-    pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near)
-    return run.ledger.fresh(Signal(extent, pairs, told.mean))
+    apart = told.examples if told.apart is None else told.apart
+    pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near, apart)
+    alike = told.examples / told.second_moment if told.second_moment > 0 else 0.0
+    chance = Chance((1 - alike) ** 2 / max(extent.units, 1))
+    # Of a batch that is not given yet, the level scatters as that of so many independent values.
+    noise = 0.0 if 0 <= place < len(run.inputs) else 2 / max(extent.count, 1)
+    return run.ledger.fresh(Signal(extent, pairs, told.mean, noise=noise, carried=noise, chance=chance))
 
 
 def _activation(run: Run, node: Node, operands: list[Signal]) -> Signal:
@@ -103,7 +108,8 @@ def _offset(run: Run, node: Node, operands: list[Signal]) -> Signal:
         if added.second_moment > 0:
             # Learned positions are the same for every example; a bias is the same at every position too.
             everywhere = added.second_moment if use.slot in ("bias", "shift") else added.mean**2
-            pairs = Pairs(added.second_moment, added.mean**2, everywhere, added.second_moment)
+            square = added.second_moment
+            pairs = Pairs(square, added.mean**2, everywhere, square, apart=everywhere)
             x = run.ledger.add(x, run.ledger.fresh(Signal(x.extent, pairs, added.mean)))
     if len(operands) > 1:
         for constant in operands[1:]:
@@ -199,6 +205,11 @@ def _concatenation(run: Run, node: Node, operands: list[Signal]) -> Signal:
     along_units = axis is None or node.unit_axis is None or int(axis) == node.unit_axis
     sized = flat if along_units else tuple(replace(x, extent=replace(x.extent, units=x.extent.positions)) for x in flat)
     joined = run.ledger.joined(sized, operands[0])
+    if not along_units:
+        levels = [x.pairs.level for x in operands]
+        if max(levels) > _UNEVEN * min(levels):
+            why = "places of different levels stand side by side, and are taken for their mean"
+            joined = replace(joined, doubt=joined.doubt or doubtful(node, why))
     if along_units:
         return replace(joined, extent=extent)
     return run.ledger.fresh(replace(joined, parts=(), extent=extent, borders=()))
@@ -235,6 +246,7 @@ def _unknown(run: Run, node: Node, operands: list[Signal]) -> Signal:
     return replace(run.placed(node, run.ledger.fresh(x)), doubt=doubtful(node, "there is no rule for this operation"))
 
 
+_UNEVEN = 4.0  # a gradient that goes to one of the places alone is off by that much
 _SOURCES = frozenset({Operation.INPUT, Operation.EMBEDDING})
 _RULES: Mapping[Operation, Rule] = {
     Operation.INPUT: _input,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
 
-__all__ = ["Window", "windows"]
+__all__ = ["Window", "spatial", "windows"]
 
 Places = npt.NDArray[np.integer[Any]]
 _FLAT = 1e-9
@@ -113,11 +113,11 @@ def windows(node: Node) -> tuple[Window, ...]:
     settings: Mapping[str, float] = dict(node.settings)
     found = []
     axis = 0
-    spatial = _spatial(node)
-    while f"size_{axis}" in settings and axis < len(spatial):
+    outs = spatial(node)
+    while f"size_{axis}" in settings and axis < len(outs):
         read = (int(settings.get(f"{name}_{axis}", default)) for name, default in _FIELDS)
         size, kernel, stride, padding, dilation = read
-        found.append(Window(size, spatial[axis], kernel, stride, padding, dilation, node.function == "transposed"))
+        found.append(Window(size, outs[axis], kernel, stride, padding, dilation, node.function == "transposed"))
         axis += 1
     return tuple(found)
 
@@ -125,7 +125,7 @@ def windows(node: Node) -> tuple[Window, ...]:
 _FIELDS = (("size", 1), ("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
 
 
-def _spatial(node: Node) -> tuple[int, ...]:
+def spatial(node: Node) -> tuple[int, ...]:
     """The sizes of the axes that are neither examples nor units."""
     gone = {node.example_axis, node.unit_axis}
     return tuple(size for axis, size in enumerate(node.shape) if axis not in gone)

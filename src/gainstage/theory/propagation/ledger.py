@@ -82,9 +82,13 @@ class Ledger:
         likeness = source.pairs.likeness(source.extent)
         noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
         borders = tuple(_powered(b, found.response) for b in source.borders)
+        # How a correlation answers to the one before.
+        steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
+        chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0)
         return replace(
             like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
             carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,
+            chance=chance,
         )  # fmt: skip
 
     def _atom(self, signal: Signal, terms: tuple[tuple[int, float], ...]) -> Signal:
@@ -135,6 +139,7 @@ class Ledger:
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=_blended(x.borders, y.borders, share),
+            chance=x.chance.beside(y.chance, share),
         )  # fmt: skip
         number = self.number()
         result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
@@ -226,7 +231,7 @@ class Ledger:
         whole = _mixture(parts)
         return replace(
             like, pairs=whole.pairs, mean=whole.mean, skew=whole.skew, excess=whole.excess, noise=whole.noise,
-            carried=whole.carried, law=None, terms=(), parts=parts, rows=None, zero=whole.zero,
+            carried=whole.carried, law=None, terms=(), parts=parts, rows=None, zero=whole.zero, chance=whole.chance,
             doubt=next((p.doubt for p in parts if p.doubt), ""), borders=whole.borders,
             extent=replace(like.extent, units=whole.extent.units),
         )  # fmt: skip
@@ -242,15 +247,18 @@ RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.
 def lifted(x: Signal, other: Extent) -> Signal:
     """A signal that is repeated along what it lacks, as broadcasting does."""
     extent, pairs = x.extent, x.pairs
+    if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
+        return replace(x, extent=extent.turned(), pairs=pairs.turned())  # a transposition has no node of its own
     if extent.units == 1 < other.units:
         extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
     if extent.positions == 1 < other.positions:
         extent, pairs = (
             replace(extent, positions=other.positions),
-            replace(pairs, positions=pairs.level, near=pairs.level),
+            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
         )
     if extent.examples == 1 < other.examples:
-        extent, pairs = replace(extent, examples=other.examples), replace(pairs, examples=pairs.level)
+        extent = replace(extent, examples=other.examples)
+        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
     return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)
 
 
@@ -307,6 +315,8 @@ def _mixture(parts: tuple[Signal, ...]) -> Signal:
         ),
         mean(lambda p: p.pairs.positions),
         mean(lambda p: p.pairs.examples),
+        mean(lambda p: p.pairs.near),
+        mean(lambda p: p.pairs.apart),
     )
     level = pairs.level or 1.0
     weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gainstage.graph import Node
+from gainstage.theory.activations import Array
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Signal
@@ -23,6 +26,8 @@ class Division:
         eps: added to it.
         over: elements that share one mean.
         scale, scale_mean: E γ² and E γ.
+        frozen: whether it divides by what it knew before.
+        uneven: relative variance of what is divided by, between channels.
     """
 
     taken: Pairs
@@ -32,11 +37,17 @@ class Division:
     scale: float
     scale_mean: float
     frozen: bool = False
+    uneven: float = 0.0
 
     @property
     def factor(self) -> float:
         """On second moments."""
         return 1 / (self.variance + self.eps) if self.variance + self.eps > 0 else 0.0
+
+    @property
+    def back(self) -> float:
+        """On second moments of gradients: the mean of the inverse is more than the inverse of the mean."""
+        return 1 / (self.variance * (1 - min(self.uneven, 0.7)) + self.eps) if self.variance + self.eps > 0 else 0.0
 
 
 def division(run: Run, node: Node, x: Signal) -> Division:
@@ -55,7 +66,7 @@ def division(run: Run, node: Node, x: Signal) -> Division:
             taken = Pairs(mean, both, mean, mean)
         case "instance_norm":
             mean, over = k.over_positions(extent.positions), float(extent.positions)
-            taken = Pairs(mean, both, mean, k.examples)
+            taken = Pairs(mean, both, mean, k.apart)
         case "group_norm":
             taken, over = Pairs(both, both, both, both), float(extent.units * extent.positions) / 8
         case "rms_norm":
@@ -64,8 +75,35 @@ def division(run: Run, node: Node, x: Signal) -> Division:
             share, over = 1 / max(extent.units, 1), float(extent.units)
             mean = share * k.level + (1 - share) * k.units
             apart = (1 - share) * both
-            taken = Pairs(mean, mean, share * k.positions + apart, share * k.examples + apart, share * k.near + apart)
-    return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean)
+            taken = Pairs(
+                mean,
+                mean,
+                share * k.positions + apart,
+                share * k.examples + apart,
+                share * k.near + apart,
+                share * k.apart + apart,
+            )
+    uneven = _uneven(x, taken) if node.function == "batch_norm" else 0.0
+    return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean, uneven=uneven)
+
+
+def _uneven(x: Signal, taken: Pairs) -> float:
+    """The variance of a channel is a mean of squares with few independent terms, where few different ones went in."""
+    own = x.pairs.zip(taken, lambda pair, mean: pair - mean)
+    if not own.level > 0:
+        return 0.0
+    return 2 * (own.likeness(x.extent) + x.chance.left * (x.pairs.level / own.level) ** 2)
+
+
+def _centred(border: Array | None, share: float) -> Array | None:
+    """How the level varies along an axis when a channel's mean is taken off, which falls towards the border as well.
+
+    Next to the border the sum that makes the mean lacks terms, and is off the mean of all places by those.
+    """
+    if border is None:
+        return None
+    changed = share * border + (1 - share) * np.abs(1 - border)
+    return np.asarray(changed / changed.mean())
 
 
 def normalization(run: Run, node: Node, operands: list[Signal]) -> Signal:
@@ -97,6 +135,18 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     # What is left of the noise: a level that is divided out has none, unless eps is what is divided by.
     noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor) ** 2
     borders = x.borders if node.function in ("batch_norm", "group_norm", "instance_norm") else ()
+    if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
+        borders = tuple(_centred(b, centred.level / x.pairs.level) for b in borders)
     return run.ledger.fresh(
-        replace(x, pairs=pairs, mean=mean, noise=noise, carried=noise, zero=0.0, rows=None, borders=borders)
+        replace(
+            x,
+            pairs=pairs,
+            mean=mean,
+            noise=noise,
+            carried=noise,
+            zero=0.0,
+            rows=None,
+            borders=borders,
+            chance=x.chance.scaled(found.factor * x.pairs.level) if not found.frozen else x.chance,
+        )
     )

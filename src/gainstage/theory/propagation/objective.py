@@ -54,6 +54,14 @@ def objective(run: Run, output: int) -> Objective:
             return _cross_entropy(signal, classes, rows, graph.loss, kind)
         case "bce_logits":
             return _binary(run, signal, graph.loss)
+        case "probability_nll":  # -1/p at the label's place, p near 1/C
+            level = classes / rows**2
+            facts = LossFacts("probability_nll", math.log(classes), graph.loss, "log", math.log(classes),
+                              math.log(classes))  # fmt: skip
+            return Objective(Pairs(level), facts)
+        case "bce":  # (p - y) / p (1 - p), p near 1/2
+            facts = LossFacts("bce", math.log(2), graph.loss, "", math.log(2), math.log(2))
+            return Objective(Pairs(4 / signal.extent.count**2), facts)
         case "mse":
             targets = 1.0  # of unit variance, as regression targets should be
             level = 4 * (signal.pairs.level + targets) / signal.extent.count**2
@@ -62,7 +70,7 @@ def objective(run: Run, output: int) -> Objective:
             facts = LossFacts("mse", value, graph.loss, chance=targets)
             return Objective(Pairs(level, pairs.units, pairs.positions, pairs.examples), facts)
     doubt = f"no rule for this loss ({kind}); random signs stand in for its gradient"
-    return Objective(signs, LossFacts("surrogate", math.nan, graph.loss), doubt)
+    return Objective(signs, None, doubt)
 
 
 def _kind(graph: SignalGraph) -> LossKind:
@@ -70,8 +78,10 @@ def _kind(graph: SignalGraph) -> LossKind:
     named = {n.function for n in own if n.operation is Operation.LOSS}
     softmax = _has(own, "log_softmax") or _has(graph.nodes, "log_softmax")
     if named == {"nll"}:
+        if any(n.function == "log" for n in own):
+            return "probability_nll"
         return "cross_entropy" if softmax else "nll"
-    known: tuple[LossKind, ...] = ("cross_entropy", "bce_logits", "mse")
+    known: tuple[LossKind, ...] = ("cross_entropy", "bce_logits", "bce", "mse", "probability_nll")
     return next((kind for kind in known if named == {kind}), "cross_entropy" if not named and softmax else "other")
 
 

@@ -23,6 +23,10 @@ class Extent:
     positions: int = 1
     examples: int = 1
 
+    def turned(self) -> Extent:
+        """Units and positions exchanged."""
+        return Extent(self.positions, self.units, self.examples)
+
     @property
     def count(self) -> int:
         """All elements."""
@@ -39,6 +43,7 @@ class Pairs:
         positions: of two positions of one unit and example.
         examples: of two examples, at one unit and position.
         near: of two neighbouring positions; like any two where nothing else is said.
+        apart: of two that differ in both, example and position; like two examples where nothing else is said.
     """
 
     level: float
@@ -46,10 +51,13 @@ class Pairs:
     positions: float = 0.0
     examples: float = 0.0
     near: float = math.nan
+    apart: float = math.nan
 
     def __post_init__(self) -> None:
         if math.isnan(self.near):
             object.__setattr__(self, "near", self.positions)
+        if math.isnan(self.apart):
+            object.__setattr__(self, "apart", self.examples)
 
     def __add__(self, other: Pairs) -> Pairs:
         return self.zip(other, lambda a, b: a + b)
@@ -65,13 +73,12 @@ class Pairs:
             combine(self.positions, other.positions),
             combine(self.examples, other.examples),
             combine(self.near, other.near),
+            combine(self.apart, other.apart),
         )
 
     def each(self, change: Callable[[float], float]) -> Pairs:
         """Every one changed alike."""
-        return Pairs(
-            change(self.level), change(self.units), change(self.positions), change(self.examples), change(self.near)
-        )
+        return self.zip(self, lambda value, _: change(value))
 
     def scaled(self, factor: float) -> Pairs:
         """Every one times a factor."""
@@ -81,6 +88,10 @@ class Pairs:
         """Every one plus a number."""
         return self.each(lambda value: value + offset)
 
+    def turned(self) -> Pairs:
+        """Units and positions exchanged."""
+        return Pairs(self.level, self.positions, self.units, self.examples)
+
     def over_positions(self, count: float) -> float:
         """E of the square of a mean over so many positions."""
         return self.level / count + (1 - 1 / count) * self.positions
@@ -88,12 +99,18 @@ class Pairs:
     def over_batch(self, extent: Extent) -> float:
         """E of the square of a mean over all examples and positions of a unit."""
         within = self.over_positions(extent.positions)
-        return within / extent.examples + (1 - 1 / extent.examples) * self.examples
+        between = self.examples / extent.positions + (1 - 1 / extent.positions) * self.apart
+        return within / extent.examples + (1 - 1 / extent.examples) * between
 
     def likeness(self, extent: Extent) -> float:
         """Mean squared correlation of two observations of a unit: one over their effective number."""
         if not self.level > 0:
             return 1.0
-        p, e = min((self.positions / self.level) ** 2, 1.0), min((self.examples / self.level) ** 2, 1.0)
-        within = 1 / extent.positions + (1 - 1 / extent.positions) * p
-        return within / extent.examples + (1 - 1 / extent.examples) * e
+
+        def alike(pair: float) -> float:
+            return min((pair / self.level) ** 2, 1.0)
+
+        places, examples = extent.positions, extent.examples
+        within = 1 / places + (1 - 1 / places) * alike(self.positions)
+        between = alike(self.examples) / places + (1 - 1 / places) * alike(self.apart)
+        return within / examples + (1 - 1 / examples) * between

@@ -10,7 +10,7 @@ from gainstage.records import Moments, ParameterProfile, WeightMoments
 from gainstage.theory.propagation import recurrent
 from gainstage.theory.propagation.backward import Backward, Gradient
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.weighted import arranged
+from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 
 __all__ = ["parameter_profiles"]
 
@@ -27,6 +27,8 @@ def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> 
             count *= size
         weight = Moments(count, known.mean, known.variance, known.second_moment)
         level = _gradient(back, parameter)
+        if not level and parameter.trainable and any(i in back.gradients for i in parameter.nodes):
+            continue  # something arrives, and no rule says how much is left of it
         gradient = Moments(count, 0.0, level, level) if level is not None and parameter.trainable else None
         spread = known.second_moment**0.5
         unit_spread = (spread, spread) if parameter.kernel is not None and len(parameter.shape) > 1 else None
@@ -58,34 +60,58 @@ def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float 
     if slot in ("bias", "shift"):
         return summed * _summed(g, gradient, Pairs(1.0, 1.0, 1.0, 1.0))
     if slot == "scale":
+        if node.operation is not Operation.NORMALIZATION:
+            read = back.run.signals.get(node.inputs[0]) if node.inputs else None
+            return None if read is None else summed * _summed(g, gradient, read.pairs)
         signal = back.run.signals[node.index]
         level = signal.pairs.level or 1.0
-        unit = signal.pairs.scaled(1 / level) if node.operation is Operation.NORMALIZATION else signal.pairs
-        return summed * _summed(g, gradient, unit)
-    if slot != "weight" or not node.inputs:
-        return None
+        return summed * _summed(g, gradient, signal.pairs.scaled(1 / level))
     if node.operation is Operation.EMBEDDING:
         rows = node.kernel.in_ if node.kernel is not None else 1
         return summed * g.level / max(rows, 1)
+    if node.operation is Operation.RECURRENT:
+        return _recurrent(back, node, gradient, slot)
+    if node.operation in (Operation.ADD, Operation.OFFSET, Operation.INPUT, Operation.SCALE):
+        # A table of positions, a token: one value for each place, summed over the examples.
+        e = extent.examples
+        return e * (g.level + (e - 1) * g.examples)
+    if slot != "weight" or not node.inputs:
+        return None
     x = back.run.signals.get(node.inputs[0])
     if x is None:
         return None
-    if node.operation is Operation.RECURRENT:
-        return _recurrent(back, node, gradient)
     merged = back.run.ledger.merged(x)
-    seen = arranged(merged, node.kernel.in_) if node.kernel is not None else merged
+    seen = merged
+    if node.kernel is not None:
+        seen = arranged(merged, node.kernel.in_, heads=puts_heads_together(back.run, node))
     return summed * _summed(g, gradient, seen.pairs)
 
 
 def _summed(g: Pairs, gradient: Gradient, x: Pairs) -> float:
-    """E of (Σ δ x)² over all places, divided by their number."""
+    """E of (Σ δ x)² over all places, divided by their number: the trace of the product of both Gram matrices."""
     e, p = gradient.extent.examples, gradient.extent.positions
-    within = g.level * x.level + (p - 1) * g.positions * x.positions
-    return max(within + (e - 1) * p * g.examples * x.examples, 0.0)
+    times = (1, e - 1, p - 1, (e - 1) * (p - 1))
+    products = zip(times, _eigenvalues(g, e, p), _eigenvalues(x, e, p), strict=True)
+    return sum(count * first * second for count, first, second in products) / (e * p)
 
 
-def _recurrent(back: Backward, node: Node, gradient: Gradient) -> float | None:
-    """Of the first layer's weights on the input: gradients at its gates times what it reads."""
+def _eigenvalues(k: Pairs, e: int, p: int) -> tuple[float, float, float, float]:
+    """Of the Gram matrix over examples and positions: of the mean, between examples, between positions, of the rest.
+
+    Rounding and approximation may leave a small one below zero, where none is.
+    """
+    within, between = k.level + (p - 1) * k.positions, k.examples + (p - 1) * k.apart
+    values = (
+        within + (e - 1) * between,
+        within - between,
+        k.level - k.positions + (e - 1) * (k.examples - k.apart),
+        k.level - k.positions - k.examples + k.apart,
+    )
+    return tuple(max(value, 0.0) for value in values)  # type: ignore[return-value]
+
+
+def _recurrent(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
+    """Gradients at the gates of the first layer times what they read: the input, or the last output."""
     x = back.run.signals[node.inputs[0]]
     try:
         first = recurrent.stages(back.run, node, x)[0]
@@ -93,4 +119,5 @@ def _recurrent(back: Backward, node: Node, gradient: Gradient) -> float | None:
         return None
     gates = sum(first.moments.gates) / max(len(first.moments.gates), 1)
     count = gradient.extent.examples * gradient.extent.positions
-    return count * gradient.pairs.level * gates * x.pairs.level
+    read = {"weight": x.pairs.level, "state": first.moments.second_moment}.get(slot, 1.0)
+    return count * gradient.pairs.level * gates * read

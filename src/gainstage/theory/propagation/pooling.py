@@ -13,7 +13,7 @@ from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Law, Signal
+from gainstage.theory.propagation.signal import Chance, Law, Signal
 
 __all__ = ["averaged", "averaged_units", "largest", "pooled", "resampled", "window_size"]
 
@@ -39,11 +39,31 @@ def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
         terms, border = window.forward(x.borders[axis] if axis < len(x.borders) else None)
         share *= terms / window.kernel
         borders.append(border)
-    if node.function == "max":
-        return run.ledger.fresh(replace(largest(run, x, size), extent=extent, borders=()))
+    along = windows(node)
+    chance = x.chance.gathered([w.kernel for w in along], [w.stride for w in along])
+    if node.function == "max":  # what lies outside is never the largest: levels are means over what lies inside
+        inside = [window.forward(None)[1] for window in along]
+        level = tuple(_over(border, count) for border, count in zip(borders, inside, strict=True))
+        found = largest(run, x, size)
+        return run.ledger.fresh(replace(found, extent=extent, borders=level, chance=_kept(chance, x, found)))
     found = averaged(x, size)
-    pairs = found.pairs.scaled(share)
-    return run.ledger.fresh(replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders)))
+    pairs, chance = found.pairs.scaled(share), _kept(chance, x, found)
+    return run.ledger.fresh(
+        replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders), chance=chance)
+    )
+
+
+def _kept(chance: Chance, before: Signal, after: Signal) -> Chance:
+    """Deviations of correlations belong to what varies, not to what all places have in common."""
+    one, other = (s.variance / s.pairs.level if s.pairs.level > 0 else 1.0 for s in (before, after))
+    return chance.scaled(other / one if one > 0 else 0.0)
+
+
+def _over(border: Array | None, count: Array | None) -> Array | None:
+    if border is None or count is None:
+        return border if count is None else None
+    relative = border / count
+    return np.asarray(relative / relative.mean())
 
 
 def averaged(x: Signal, count: float) -> Signal:
@@ -52,7 +72,10 @@ def averaged(x: Signal, count: float) -> Signal:
         return x
     k, both, rest = x.pairs, x.mean**2, 1 - 1 / count
     together = k.positions if 2 * count > x.extent.positions else k.near
-    pairs = Pairs(k.level / count + rest * together, k.units / count + rest * both, k.positions, k.examples, k.near)
+    pairs = Pairs(
+        k.level / count + rest * together, k.units / count + rest * both, k.positions,
+        k.examples / count + rest * k.apart, k.near, k.apart,
+    )  # fmt: skip
     return _gaussian(x, pairs, count)
 
 
@@ -63,8 +86,9 @@ def averaged_units(x: Signal, count: float) -> Signal:
     k, both = x.pairs, x.mean**2
     rest = 1 - 1 / count
     pairs = Pairs(
-        k.level / count + rest * k.units, k.units, k.positions / count + rest * both, k.examples / count + rest * both
-    )
+        k.level / count + rest * k.units, k.units, k.positions / count + rest * both, k.examples / count + rest * both,
+        k.near / count + rest * both, k.apart / count + rest * both,
+    )  # fmt: skip
     return _gaussian(x, pairs, count)
 
 
@@ -96,7 +120,7 @@ def largest(run: Run, x: Signal, count: float) -> Signal:
     near = _largest(law.function, mean, spread, source.correlation(source.pairs.near), count)
     far = _largest(law.function, mean, spread, source.correlation(source.pairs.examples), count)
     wide = _largest(law.function, mean, spread, source.correlation(source.pairs.positions), count)
-    pairs = Pairs(near[1], near[0] ** 2, wide[4], far[4], near[4])
+    pairs = Pairs(near[1], near[0] ** 2, wide[4], far[4], near[4], min(far[4], wide[4]))
     variance = max(near[1] - near[0] ** 2, 0.0)
     third = near[2] - 3 * near[0] * near[1] + 2 * near[0] ** 3
     fourth = near[3] - 4 * near[0] * near[2] + 6 * near[0] ** 2 * near[1] - 3 * near[0] ** 4

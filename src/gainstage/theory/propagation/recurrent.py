@@ -61,7 +61,8 @@ def stages(
     inputs, states = _paths(node, "weight"), _paths(node, "state")
     directions = 2 if any("reverse" in path or "backward" in path for path in states) else 1
     steps = max(x.extent.positions, 1)
-    level, alike = x.pairs.level, x.pairs.positions / x.pairs.level if x.pairs.level > 0 else 0.0
+    level = x.pairs.level
+    alike, near = (pair / level if level > 0 else 0.0 for pair in (x.pairs.positions, x.pairs.near))
     found: list[Stage] = []
     for layer in range(0, len(states), directions):
         first = inputs[min(layer, len(inputs) - 1)]
@@ -72,7 +73,8 @@ def stages(
             cast("Cell", cell),
             steps,
             level=level,
-            correlation=min(max(alike, -1.0), 1.0),
+            correlation=min(max(alike, 0.0), 1.0),
+            near=min(max(near, 0.0), 1.0),
             input_weight=fan * weight.second_moment,
             recurrent_weight=units * state.second_moment,
             bias=variance,
@@ -82,7 +84,7 @@ def stages(
             gradient_correlation=correlation,
         )
         found.append(Stage(moments, level, alike, fan, units, first, states[layer]))
-        level, alike = moments.second_moment, moments.correlation
+        level, alike, near = moments.second_moment, moments.correlation, moments.near
     return found
 
 
@@ -99,7 +101,7 @@ def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
     level = found.second_moment
     alike = x.pairs.examples / x.pairs.level if x.pairs.level > 0 else 0.0
     bound = min(max(found.mean**2, alike * level), level)
-    pairs = Pairs(level, found.mean**2, found.correlation * level, bound)
+    pairs = Pairs(level, found.mean**2, found.correlation * level, bound, found.near * level)
     likeness = pairs.likeness(extent)
     noise = x.noise + 2 * likeness / extent.units
     return run.ledger.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
@@ -140,6 +142,7 @@ def _biases(run: Run, node: Node, cell: str, layer: int) -> tuple[tuple[float, .
         if cell == "lstm" and abs(found.mean - 0.25) < 1e-6 and abs(found.second_moment - 0.25) < 1e-6:
             means[1] += 1.0  # ones for the forget gate alone
             continue
-        means = [m + found.mean for m in means]
-        variance += found.variance
+        blocks = found.block_means or (found.mean,) * gates
+        means = [m + block for m, block in zip(means, blocks, strict=True)]
+        variance += max(found.second_moment - sum(b * b for b in blocks) / gates, 0.0)
     return tuple(means), variance

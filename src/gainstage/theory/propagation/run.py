@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gainstage.errors import InputError
-from gainstage.graph import Node, SignalGraph
+from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import WeightMoments
 from gainstage.theory.composed import Functions
 from gainstage.theory.propagation.ledger import Ledger
@@ -31,6 +31,7 @@ class InputMoments:
         positions: E x·y of two positions of one unit.
         examples: E x·y of two examples.
         near: E x·y of two neighbouring positions; that of any two where it is not given.
+        apart: E x·y of two positions of two examples; that of two examples where it is not given.
 
     The default is independent standard normal values.
 
@@ -44,9 +45,10 @@ class InputMoments:
     positions: float = 0.0
     examples: float = 0.0
     near: float | None = None
+    apart: float | None = None
 
     def __post_init__(self) -> None:
-        pairs = (self.mean**2, self.units, self.positions, self.examples, self.near or 0.0)
+        pairs = (self.mean**2, self.units, self.positions, self.examples, self.near or 0.0, self.apart or 0.0)
         bound = self.second_moment * (1 + 1e-9) + 1e-12
         if not (math.isfinite(self.second_moment) and self.second_moment >= 0) or not all(
             abs(v) <= bound for v in pairs
@@ -77,10 +79,15 @@ class InputMoments:
         neighbours = laid[..., 1:] * laid[..., :-1] if laid.ndim > 2 and laid.shape[-1] > 1 else None
         laid = laid.reshape(laid.shape[0], laid.shape[1], -1)
         level = float((laid**2).mean())
-        return cls(
-            float(laid.mean()), level, _pair(laid, 1, level), _pair(laid, 2, level), _pair(laid, 0, level),
-            None if neighbours is None else float(neighbours.mean()),
-        )  # fmt: skip
+        positions, examples = _pair(laid, 2, level), _pair(laid, 0, level)
+        b, p = laid.shape[0], laid.shape[2]
+        apart = None
+        if b > 1 and p > 1:
+            whole = float((laid.mean((0, 2)) ** 2).mean()) * b * p
+            apart = (whole - level - (p - 1) * positions - (b - 1) * examples) / ((b - 1) * (p - 1))
+            apart = min(max(apart, -level), level)
+        near = None if neighbours is None else float(neighbours.mean())
+        return cls(float(laid.mean()), level, _pair(laid, 1, level), positions, examples, near, apart)
 
 
 @dataclass
@@ -113,6 +120,8 @@ class Run:
         """How a node's output is laid out."""
         examples = self.examples if node.example_axis is not None else 1
         axis = node.unit_axis if node.unit_axis is not None and node.unit_axis < len(node.shape) else None
+        if axis is None and node.operation is not Operation.REDUCTION and len(node.shape) > 1:
+            axis = len(node.shape) - 1  # where it was lost sight of, units are most often last
         units = node.shape[axis] if axis is not None else 1
         total = math.prod(node.shape)
         return Extent(units, max(total // max(units * examples, 1), 1), examples)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Flow", "Law", "Rows", "Signal"]
+__all__ = ["Chance", "Flow", "Law", "Rows", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,50 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Chance:
+    """What correlations of two observations have by chance: those of few channels scatter widely around their mean.
+
+    A channel's variance over the batch is a sum of squares with that few independent terms, and scatters as well.
+
+    Args:
+        scatter: variance of the correlation of two places, between pairs of them.
+        blur: variance, along one axis and in places of the input, of the taps that one place was gathered from; over
+            them the scatter is averaged.
+        pitch: places of the input from one place to the next.
+        axes: of an image.
+        single: more of it, where each channel saw few others; gone when all are mixed again.
+    """
+
+    scatter: float = 0.0
+    blur: float = 0.0
+    pitch: float = 1.0
+    axes: int = 0
+    single: float = 0.0
+
+    @property
+    def left(self) -> float:
+        """Of the scatter, after the average: Σ w² of bell-shaped weights along every axis."""
+        return float(self.scatter / (1 + 4 * math.pi * self.blur) ** (self.axes / 2)) + self.single
+
+    def gathered(self, kernels: Sequence[int], strides: Sequence[int]) -> Chance:
+        """Behind a window."""
+        if not kernels:
+            return self
+        wide = sum(k * k - 1 for k in kernels) / len(kernels) / 12
+        pitch = self.pitch * math.prod(strides) ** (1 / len(strides))
+        return Chance(self.scatter, self.blur + self.pitch**2 * wide, pitch, len(kernels), self.single)
+
+    def scaled(self, factor: float) -> Chance:
+        """Every deviation multiplied."""
+        return replace(self, scatter=min(self.scatter * factor**2, 1.0), single=min(self.single * factor**2, 1.0))
+
+    def beside(self, other: Chance, share: float) -> Chance:
+        """Of a sum, of which this one has that share: both deviate together, since both see the same input."""
+        root = share * math.sqrt(self.scatter) + (1 - share) * math.sqrt(other.scatter)
+        return replace(self if share >= 0.5 else other, scatter=root**2)
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """One tensor.
 
@@ -57,6 +103,7 @@ class Signal:
         borders: for each axis of an image, how the level varies along it (mean one); None where it does not.
         rows: of a softmax.
         zero: share of elements that are exactly zero.
+        chance: how unlike the pairs are.
         doubt: why the figures are doubtful; empty where they are not.
     """
 
@@ -73,6 +120,7 @@ class Signal:
     borders: tuple[Array | None, ...] = ()
     rows: Rows | None = None
     zero: float = 0.0
+    chance: Chance = Chance()
     doubt: str = ""
 
     @property
@@ -100,9 +148,10 @@ class Flow:
         atom: its number; the same base may arrive on two ways.
         factor: a number that it is multiplied by.
         law: the function of a source that it is multiplied by.
-        largest_of: the source's element is the largest of so many (behind max pooling).
+        largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
         noise: variance of the log of the level between draws.
         borders: as in ``Signal``.
+        parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         doubt: why the figures are doubtful.
     """
 
@@ -114,4 +163,5 @@ class Flow:
     largest_of: int = 1
     noise: float = 0.0
     borders: tuple[Array | None, ...] = ()
+    parts: tuple[float, ...] = ()
     doubt: str = ""

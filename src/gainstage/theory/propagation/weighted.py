@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from gainstage.graph import Node
+from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.signal import Chance, Signal
 from gainstage.theory.propagation.weights import Mixing, mixing
 
 __all__ = ["arranged", "convolution", "embedding", "linear"]
@@ -21,19 +22,43 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     extent = run.extent(node)
     use = next(iter(node.uses_of("weight")), None)
     found = run.weights.get(run.graph.parameter(use.parameter).path) if use is not None else None
-    table = found if found is not None else WeightMoments(0.0, 1.0)
+    table, told = (found, "") if found is not None else _likely_table(run)
     mean, level = table.mean**2, table.second_moment
+    if "bag" in node.name:  # the mean over the tokens of an example
+        count = _tokens_of(run, node)
+        level = mean + (level - mean) / count
     rows = max(node.kernel.in_, 1) if node.kernel is not None else 1
     alike = mean + (level - mean) / rows if node.from_input else mean  # two tokens may be the same
+    if not node.from_input and len(node.shape) > 1 and rows < node.shape[-2]:
+        alike = level  # too few rows to tell places apart: the same one for all
     examples = alike if node.from_input else level
-    signal = Signal(extent, Pairs(level, mean, alike, examples), table.mean)
-    doubt = "" if found is not None else doubtful(node, "the values of its table are not known; taken to be N(0, 1)")
-    return run.ledger.fresh(replace(signal, doubt=doubt))
+    signal = Signal(extent, Pairs(level, mean, alike, examples, apart=alike), table.mean)
+    return run.ledger.fresh(replace(signal, doubt=told and doubtful(node, told)))
+
+
+def _likely_table(run: Run) -> tuple[WeightMoments, str]:
+    """A table whose values are not known is most likely drawn as the others are; how that is to be told."""
+    for other in run.graph.nodes:
+        for use in other.uses_of("weight") if other.operation is Operation.EMBEDDING else ():
+            known = run.weights.get(run.graph.parameter(use.parameter).path)
+            if known is not None:
+                return (
+                    known,
+                    f"the values of its table are not known; taken to be as large as those of '{use.parameter}'",
+                )
+    return WeightMoments(0.0, 1.0), "the values of its table are not known; taken to be N(0, 1)"
+
+
+def _tokens_of(run: Run, node: Node) -> int:
+    """How many tokens one example holds."""
+    shape = run.graph.nodes[node.inputs[0]].shape if node.inputs else ()
+    return max(math.prod(shape) // max(run.examples, 1), 1)
 
 
 def linear(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Signal × weight."""
-    x = arranged(run.ledger.merged(operands[0]), node.kernel.in_ if node.kernel is not None else 0)
+    summed = node.kernel.in_ if node.kernel is not None else 0
+    x = arranged(run.ledger.merged(operands[0]), summed, heads=puts_heads_together(run, node))
     mixed = mixing(run.graph, node, run.weights)
     return run.ledger.fresh(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
 
@@ -55,6 +80,19 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     return run.ledger.fresh(
         _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(borders))
     )
+
+
+def _gathered(node: Node, x: Signal) -> Chance:
+    """What correlations have by chance behind a weight: grouped channels see few of the others."""
+    along = windows(node) if node.operation is Operation.CONVOLUTION else ()
+    kernel, units = node.kernel, x.extent.units
+    found = x.chance.gathered([w.kernel for w in along], [w.stride for w in along])
+    varies = (x.variance / x.pairs.level) ** 2 if x.pairs.level > 0 else 0.0
+    grouped = kernel is not None and kernel.groups > 1
+    single = varies / kernel.fan_in if kernel is not None and grouped else 0.0
+    if not along:  # uncorrelated units are correlated by chance
+        found = replace(found, scatter=found.scatter + varies / units)
+    return replace(found, single=single)
 
 
 def _mixed(
@@ -83,8 +121,9 @@ def _mixed(
         pair(k.level, k.units, share),
         common,
         pair(k.positions, both, shared),
-        pair(k.examples, both, shared),
+        pair(k.examples, both, share),
         pair(k.near, both, beside),
+        pair(k.apart, both, shared),
     )
     mean = by.row_sum * m + by.bias
     # Inputs that are uncorrelated on average are correlated by chance, by 1/√fan_in.
@@ -93,25 +132,34 @@ def _mixed(
     share_of_signal = 1 - min(max(added, 0.0) / pairs.level, 1.0) if pairs.level > 0 else 0.0
     carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
     return Signal(
-        extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders,
+        extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders, chance=_gathered(node, x),
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip
 
 
-def arranged(x: Signal, summed: int) -> Signal:
+def puts_heads_together(run: Run, node: Node) -> bool:
+    """Whether a layer reads attention, whose units are those of one head."""
+    reads = (run.graph.nodes[i].operation for i in node.inputs)
+    return any(operation in (Operation.ATTENTION, Operation.MATMUL) for operation in reads)
+
+
+def arranged(x: Signal, summed: int, *, heads: bool = False) -> Signal:
     """The signal as a weight reads it that sums over so many units: reshapes have no node of their own.
 
     Flattening and putting heads together make units of positions; mixing tokens exchanges the two.
+
+    Args:
+        x: as it was left by the operation before.
+        summed: units that the weight sums over.
+        heads: whether ``x`` is an attention's output, whose heads count as positions.
     """
     units, positions = x.extent.units, x.extent.positions
     if summed in (units, 0) or units * positions % max(summed, 1):
         return x
     k, both = x.pairs, x.mean**2
-    if summed == positions:
+    if summed == positions and not (heads and summed % units == 0):
         extent = Extent(positions, units, x.extent.examples)
-        return replace(
-            x, extent=extent, pairs=replace(k, units=k.positions, positions=k.units, near=k.units), borders=()
-        )
+        return replace(x, extent=extent, pairs=k.turned(), borders=())
     if summed > units and summed % units == 0:
         taken = summed // units
         share = (taken - 1) / (summed - 1)  # of all pairs of the new units, those of one old unit

@@ -1,0 +1,242 @@
+"""Every operation's rule, forward and backward, against real layers that are drawn again and again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import gainstage as gs
+from gainstage.backends.torch import record
+from gainstage.graph import Operation
+from gainstage.theory.propagation.forward import _RULES
+
+SEEDS = 16
+
+
+class Apply(nn.Module):
+    """Modules first, then a function of their outputs on one input."""
+
+    def __init__(self, function: Callable[..., torch.Tensor], *modules: nn.Module):
+        super().__init__()
+        self.function, self.parts = function, nn.ModuleList(modules)
+
+    def forward(self, x):
+        return self.function(*(part(x) for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation between layers; ``slack`` is what theory may miss beyond the sampling error."""
+
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...] = (32, 256)
+    slack: float = 0.02
+    tokens: int = 0
+    operations: tuple[Operation, ...] = ()
+
+
+def between(*middle: nn.Module, width: int = 256, out: int | None = None) -> nn.Module:
+    return nn.Sequential(nn.Linear(width, width), *middle, nn.Linear(out or width, width))
+
+
+def image(*middle: nn.Module, channels: int = 64, out: int | None = None) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(16, channels, 3, padding=1), *middle, nn.Conv2d(out or channels, 64, 3, padding=1))
+
+
+def attend(x, causal=False):
+    q, k, v = x.chunk(3, -1)
+    split = lambda t: t.unflatten(-1, (4, -1)).transpose(1, 2)  # noqa: E731
+    out = functional.scaled_dot_product_attention(split(q * 3), split(k * 3), split(v), is_causal=causal)
+    return out.transpose(1, 2).flatten(2)
+
+
+def attend_by_hand(x):
+    q, k, v = x.chunk(3, -1)
+    return ((3 * q) @ (3 * k).transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) @ v
+
+
+def gelu_by_hand(x):
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+class Calls(nn.Module):
+    def __init__(self, function, **settings):
+        super().__init__()
+        self.function, self.settings = function, settings
+
+    def forward(self, x):
+        return self.function(x, **self.settings)
+
+
+class First(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(x)[0]
+
+
+class Stream(nn.Module):
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x):
+        for branch in self.branches:
+            x = x + branch(x)
+        return x
+
+
+def recurrent(kind) -> nn.Module:
+    return nn.Sequential(First(kind(64, 128, batch_first=True)), nn.Linear(128, 64))
+
+
+IMAGE, TOKENS = (8, 16, 12, 12), (8, 24, 128)
+O = Operation
+CASES = {
+    "linear": Case(lambda: between(), operations=(O.LINEAR, O.INPUT)),
+    "relu": Case(lambda: between(nn.ReLU(), nn.Linear(256, 256), nn.ReLU()), operations=(O.ACTIVATION,)),
+    "leaky relu with a bias": Case(lambda: between(nn.LeakyReLU(0.2))),
+    "tanh": Case(lambda: between(nn.Tanh(), nn.Linear(256, 256), nn.Tanh())),
+    "sigmoid": Case(lambda: between(nn.Sigmoid())),
+    "gelu written out": Case(lambda: between(Calls(gelu_by_hand))),
+    "square": Case(lambda: between(Calls(lambda x: x * x))),
+    "x + x": Case(lambda: between(Calls(lambda x: x + x)), operations=(O.ADD,)),
+    "x + relu(x)": Case(lambda: between(Calls(lambda x: x + torch.relu(x)))),
+    "x - mean of nothing": Case(lambda: between(Calls(lambda x: 2 * x - 0.5)), operations=(O.OFFSET, O.SCALE)),
+    "relu(relu(x) + y)": Case(
+        lambda: nn.Sequential(
+            nn.Linear(256, 256), nn.ReLU(), Stream(nn.Linear(256, 256)), nn.ReLU(), Stream(nn.Linear(256, 256)),
+            nn.ReLU(),
+        ),
+        slack=0.03,
+    ),
+    "residual stream": Case(
+        lambda: Stream(*(nn.Sequential(nn.LayerNorm(256), nn.Linear(256, 256), nn.ReLU()) for _ in range(4)))
+    ),
+    "gate": Case(
+        lambda: nn.Sequential(
+            nn.Linear(256, 256),
+            Apply(lambda a, b: torch.sigmoid(a) * b, nn.Linear(256, 256), nn.Linear(256, 256)),
+            nn.Linear(256, 64),
+        ),
+        operations=(O.MULTIPLY,),
+    ),
+    "gated by a half": Case(lambda: between(nn.GLU(), out=128), slack=0.03),
+    "split and multiplied": Case(lambda: between(Calls(lambda x: x.chunk(2, -1)[0] * x.chunk(2, -1)[1]), out=128)),
+    "dropout": Case(lambda: between(nn.ReLU(), nn.Dropout(0.4)), operations=(O.DROPOUT,)),
+    "layer norm": Case(lambda: between(nn.ReLU(), nn.LayerNorm(256)), operations=(O.NORMALIZATION,)),
+    "rms norm": Case(lambda: between(nn.RMSNorm(256))),
+    "batch norm": Case(lambda: between(nn.ReLU(), nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU()), slack=0.04),
+    "batch norm in evaluation": Case(lambda: between(nn.BatchNorm1d(256), nn.ReLU()).eval()),
+    "batch norm of images": Case(
+        lambda: image(nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()), IMAGE, 0.06
+    ),
+    "group norm": Case(lambda: image(nn.GroupNorm(4, 64), nn.ReLU()), IMAGE, 0.03),
+    "convolution": Case(
+        lambda: image(nn.ReLU(), nn.Conv2d(64, 64, 3, 2, 1), nn.ReLU()), IMAGE, 0.04, operations=(O.CONVOLUTION,)
+    ),
+    "dilated and grouped": Case(lambda: image(nn.Conv2d(64, 64, 3, padding=2, dilation=2, groups=4)), IMAGE, 0.04),
+    "depthwise": Case(lambda: image(nn.Conv2d(64, 64, 5, padding=2, groups=64)), IMAGE, 0.06),
+    "transposed": Case(lambda: image(nn.ConvTranspose2d(64, 64, 4, 2, 1), nn.ReLU()), IMAGE, 0.04),
+    "max pooling": Case(lambda: image(nn.ReLU(), nn.MaxPool2d(2)), IMAGE, 0.04, 0, (O.POOLING,)),
+    "average pooling": Case(lambda: image(nn.ReLU(), nn.AvgPool2d(2)), IMAGE, 0.04),
+    "mean over an image": Case(
+        lambda: nn.Sequential(
+            nn.Conv2d(16, 256, 3, padding=1), nn.ReLU(), Calls(torch.mean, dim=(2, 3)), nn.Linear(256, 64)
+        ),
+        IMAGE, 0.04, operations=(O.REDUCTION,),
+    ),
+    "nearest upsampling": Case(lambda: image(nn.Upsample(scale_factor=2)), IMAGE, 0.04, 0, (O.RESAMPLE,)),
+    "flattening": Case(
+        lambda: nn.Sequential(nn.Conv2d(16, 64, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 144, 64)),
+        IMAGE, 0.04,
+    ),
+    "concatenation": Case(
+        lambda: nn.Sequential(
+            Apply(lambda a, b: torch.cat((a, torch.tanh(4 * b)), 1), nn.Linear(256, 256), nn.Linear(256, 128)),
+            nn.BatchNorm1d(384), nn.ReLU(), nn.Linear(384, 128),
+        ),
+        slack=0.05, operations=(O.CONCATENATION,),
+    ),
+    "slices": Case(lambda: between(Calls(lambda x: x[:, :128]), out=128), operations=(O.RESHAPE,)),
+    "padding": Case(lambda: image(nn.ZeroPad2d(2)), IMAGE, 0.06),
+    "softmax": Case(lambda: between(nn.Softmax(-1)), slack=0.03, operations=(O.SOFTMAX,)),
+    "token mixing": Case(
+        lambda: nn.Sequential(
+            nn.Linear(128, 128), nn.GELU(), Calls(torch.transpose, dim0=1, dim1=2), nn.Linear(24, 48), nn.GELU(),
+            nn.Linear(48, 24), Calls(torch.transpose, dim0=1, dim1=2), nn.Linear(128, 64),
+        ),
+        TOKENS, 0.06,
+    ),
+    "attention": Case(
+        lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend), nn.Linear(128, 64)), TOKENS, 0.15, 0, (O.ATTENTION,)
+    ),
+    "causal attention": Case(
+        lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend, causal=True), nn.Linear(128, 64)), TOKENS, 0.15
+    ),
+    "attention by hand": Case(
+        lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend_by_hand), nn.Linear(128, 64)),
+        TOKENS, 0.15, operations=(O.MATMUL,),
+    ),
+    "embedding": Case(
+        lambda: nn.Sequential(nn.Embedding(500, 128), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 64)), (16, 12),
+        0.03, 500, (O.EMBEDDING,),
+    ),
+    "rnn": Case(lambda: recurrent(nn.RNN), (16, 12, 64), 0.15, operations=(O.RECURRENT,)),
+    "lstm": Case(lambda: recurrent(nn.LSTM), (16, 12, 64), 0.15),
+    "gru": Case(lambda: recurrent(nn.GRU), (16, 12, 64), 0.15),
+}  # fmt: skip
+
+
+def signs(output: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
+    return (output * sign.expand_as(output) if sign.numel() == 1 else output * sign).sum() / len(output)
+
+
+def batch(case: Case, seed: int) -> Any:
+    generator = torch.Generator().manual_seed(seed)
+    if case.tokens:
+        return torch.randint(0, case.tokens, case.shape, generator=generator)
+    return torch.randn(case.shape, generator=generator)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_rule_agrees_with_real_layers(name):
+    case = CASES[name]
+    forward, backward, predicted = {}, {}, []
+    for seed in range(SEEDS):
+        torch.manual_seed(seed)
+        model, x = case.build(), batch(case, 1000 + seed)
+        sign = torch.randint(0, 2, model(x).shape) * 2.0 - 1
+        profile = record(model, x, sign, loss=signs, seed=seed)
+        if seed < 4:  # the weights' own moments scatter little
+            predicted.append(
+                gs.predict(model, input_shape=None if case.tokens else case.shape, x=x if case.tokens else None)
+            )
+        for node in profile.nodes:
+            forward.setdefault(node.node, []).append(node.forward.second_moment)
+            backward.setdefault(node.node, []).append(node.backward.second_moment)
+    graph = predicted[0].graph
+    for index, values in forward.items():
+        for which, found in (("forward", values), ("backward", backward[index])):
+            told = [getattr(p.by_node[index], which).second_moment for p in predicted]
+            error = np.std(found, ddof=1) / math.sqrt(SEEDS) + np.std(told, ddof=1) / math.sqrt(len(told))
+            off = abs(np.mean(found) - np.mean(told))
+            where = f"{which} at {graph.nodes[index].label}: {np.mean(found):.4g}, predicted {np.mean(told):.4g}"
+            assert off <= 4 * error + case.slack * np.mean(told), where
+
+
+def test_every_operation_has_a_rule_that_is_tested():
+    tested = {operation for case in CASES.values() for operation in case.operations}
+    untested = set(_RULES) - tested - {Operation.MASK, Operation.UNKNOWN}  # these say that they do not know
+    assert untested == set()
+    assert set(Operation) - set(_RULES) == {Operation.LOSS}
