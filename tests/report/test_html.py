@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import re
+import typing
 from html.parser import HTMLParser
 
 import pytest
@@ -94,6 +95,31 @@ def test_hostile_names_stay_text(hostile, distrusted):
         page = html_page(theirs)
         page.encode("utf-8")
         assert [tag for tag, _ in Reader(page).elements] == count
+
+
+def with_every_text(record, text):
+    """The record with one string in place of every free text in it; identifiers within it stay distinct."""
+    if dataclasses.is_dataclass(record):
+        hints = typing.get_type_hints(type(record))
+        values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+        return type(record)(
+            **{n: text if hints[n] is str and v else with_every_text(v, text) for n, v in values.items()}
+        )
+    if isinstance(record, tuple):
+        return tuple(text if isinstance(item, str) else with_every_text(item, text) for item in record)
+    return record
+
+
+@pytest.mark.parametrize("name", ["answers", "comparison"])
+def test_hostile_texts_stay_text_in_answers_and_comparisons(name, hostile, request):
+    record = request.getfixturevalue(name)
+    plain, bad = (html_page(with_every_text(record, text)) for text in ("harmless", hostile))
+    bad.encode("utf-8")
+    ours, theirs = Reader(plain), Reader(bad)
+    assert theirs.balanced
+    assert {tag for tag, _ in theirs.elements} <= {tag for tag, _ in ours.elements} | {"title"}
+    assert sum(tag == "script" for tag, _ in theirs.elements) == 2
+    assert {name for _, a in theirs.elements for name in a} <= {name for _, a in ours.elements for name in a}
 
 
 def test_every_finding_is_told_whole(sick):

@@ -294,7 +294,7 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "kind", "words"), BAD, ids=lambda case: str(case)[:40])
+@pytest.mark.parametrize(("given", "kind", "words"), BAD, ids=[case[2] for case in BAD])
 def test_bad_arguments_are_said_before_anything_is_trained(given, kind, words):
     arguments = {"build": net, "data": CLOUDS, "schemes": ["default"], "seeds": 2, "steps": 3, **given}
     with pytest.raises(kind, match=words):

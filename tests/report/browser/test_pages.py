@@ -156,8 +156,9 @@ def test_charts_say_to_a_screen_reader_what_they_show(fixed: Fixed, visit: Open)
 
 
 def test_a_page_prints_without_its_tools(sick: Diagnosis, visit: Open) -> None:
-    page = visit(html_page(sick), width=760)
+    page = visit(html_page(sick), width=794)  # A4
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 794
     assert not page.get_by_role("searchbox").first.is_visible()
     assert len(page.pdf(format="A4")) > 10_000
 

@@ -33,10 +33,12 @@ pre{background:var(--raised);border-radius:4px;padding:10px 12px;margin:.4em 0 0
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;overflow-wrap:normal}
 details{margin:.8em 0}summary{cursor:pointer}
 .wide{overflow-x:auto}table{border-collapse:collapse;min-width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
-th,td{text-align:left;vertical-align:top;padding:5px 16px 5px 0;border-bottom:1px solid var(--rule);max-width:24em}
+th,td{text-align:left;vertical-align:top;padding:5px 16px 5px 0;border-bottom:1px solid var(--rule);
+max-width:min(24em,60vw)}
 th{white-space:nowrap;position:sticky;top:0;background:var(--ground)}
 td{overflow-wrap:normal;word-break:normal;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-td.prose{white-space:normal;min-width:18em;max-width:none}td:hover,td:focus-within{white-space:normal;overflow-wrap:anywhere}
+td.prose{white-space:normal;min-width:18em;max-width:none}
+td:hover,td:focus-within{white-space:normal;overflow-wrap:anywhere}
 .number,"""
     + RIGHT
     + """{text-align:right}
@@ -52,7 +54,8 @@ figure{margin:16px 0}.gs{width:100%;height:auto;display:block}.at-narrow{display
 @media (max-width:719px){.at-wide{display:none}.at-narrow{display:block}}
 @media (max-width:480px){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5em}.card{padding:10px 12px}}
 @media print{.tools{display:none}.card,figure,tr{break-inside:avoid}h2{break-after:avoid}body{max-width:none;padding:0}
-.wide{overflow:visible}td{white-space:normal;overflow-wrap:anywhere}th{position:static}}
+.wide{overflow:visible}table{font-size:.75rem}th{position:static;white-space:normal}
+td{white-space:normal;overflow-wrap:break-word;max-width:16em}}
 """
     + CHARTS
 )
