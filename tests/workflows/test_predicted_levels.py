@@ -1,8 +1,7 @@
 """The plan without calibration: the mean over seeds of every weight's output is at the level that was aimed at.
 
-Held by plain nets and by residual ones, normalised or not. What the plan's own forecast does not follow
-(borders of padded convolutions, pooling, attention's averages) is left to
-calibration.
+Held by plain nets and by residual ones, normalised or not. What the plan's own forecast does not follow (borders of
+padded convolutions, pooling, attention's averages) is left to calibration.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ NETS = {
     "tanh": lambda: plain(20, nn.Tanh),
     "sigmoid": lambda: plain(8, nn.Sigmoid),
     "gelu": lambda: plain(8, nn.GELU),
+    "residual": lambda: ResidualMLP(8, norm=False),
     "residual, layer norm": lambda: ResidualMLP(8, norm=True),
 }
 
