@@ -8,6 +8,7 @@
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
+#   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make trainings   real trainings, every start at its best learning rate (long)
 #   make clean   forget the environment and all caches
 
@@ -23,7 +24,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures test test-keras check format bench zoo trainings clean
+.PHONY: help demo browser pictures test test-keras check format bench zoo agreement trainings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -93,6 +94,9 @@ bench: $(VENV)/.installed-test
 
 zoo: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/zoo/long_tables.py $(ARGS)
+
+agreement: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/long/agreement.py $(ARGS)
 
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)

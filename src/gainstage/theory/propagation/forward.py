@@ -52,7 +52,8 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     apart = told.examples if told.apart is None else told.apart
     pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near, apart)
     alike = told.examples / told.second_moment if told.second_moment > 0 else 0.0
-    chance = Chance((1 - alike) ** 2 / max(extent.units, 1))
+    few = (1 - alike) ** 2 / max(extent.units, 1)
+    chance = Chance(few, swing=2 * few)
     # Of a batch that is not given yet, the level scatters as that of so many independent values.
     noise = 0.0 if 0 <= place < len(run.inputs) else 2 / max(extent.count, 1)
     return run.ledger.fresh(Signal(extent, pairs, told.mean, noise=noise, carried=noise, chance=chance))

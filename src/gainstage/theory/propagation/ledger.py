@@ -84,7 +84,7 @@ class Ledger:
         borders = tuple(_powered(b, found.response) for b in source.borders)
         # How a correlation answers to the one before.
         steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
-        chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0)
+        chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0).swung(found.response)
         return replace(
             like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
             carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,

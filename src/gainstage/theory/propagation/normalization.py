@@ -27,7 +27,7 @@ class Division:
         over: elements that share one mean.
         scale, scale_mean: E γ² and E γ.
         frozen: whether it divides by what it knew before.
-        uneven: relative variance of what is divided by, between channels.
+        uneven: relative variance of what is divided by, between channels or between observations.
     """
 
     taken: Pairs
@@ -70,7 +70,7 @@ def division(run: Run, node: Node, x: Signal) -> Division:
         case "group_norm":
             taken, over = Pairs(both, both, both, both), float(extent.units * extent.positions) / 8
         case "rms_norm":
-            return Division(Pairs(0.0), k.level, eps, float(extent.units), scale, scale_mean)
+            return Division(Pairs(0.0), k.level, eps, float(extent.units), scale, scale_mean, uneven=_between(x))
         case _:  # one mean for a position, whatever the unit
             share, over = 1 / max(extent.units, 1), float(extent.units)
             mean = share * k.level + (1 - share) * k.units
@@ -84,7 +84,21 @@ def division(run: Run, node: Node, x: Signal) -> Division:
                 share * k.apart + apart,
             )
     uneven = _uneven(x, taken) if node.function == "batch_norm" else 0.0
+    if node.function not in ("batch_norm", "instance_norm", "group_norm"):
+        uneven = _between(x)
     return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean, uneven=uneven)
+
+
+def _between(x: Signal) -> float:
+    """The same of what each observation is divided by: those next to a border lack terms.
+
+    A statistic over places as well, as group norm takes it, averages that out.
+    """
+    whole = 1 - min(x.chance.uneven, 0.7)
+    for border in x.borders:
+        if border is not None and (border > 0).all():
+            whole /= float((1 / border).mean())
+    return 1 - whole
 
 
 def _uneven(x: Signal, taken: Pairs) -> float:
@@ -137,6 +151,9 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     borders = x.borders if node.function in ("batch_norm", "group_norm", "instance_norm") else ()
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
         borders = tuple(_centred(b, centred.level / x.pairs.level) for b in borders)
+    chance = x.chance if found.frozen else x.chance.scaled(factor * x.pairs.level)
+    if node.function != "batch_norm":  # every observation is brought to one level
+        chance = replace(chance, swing=0.0, fresh=0.0)
     return run.ledger.fresh(
         replace(
             x,
@@ -147,6 +164,6 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
             zero=0.0,
             rows=None,
             borders=borders,
-            chance=x.chance.scaled(found.factor * x.pairs.level) if not found.frozen else x.chance,
+            chance=chance,
         )
     )

@@ -55,6 +55,8 @@ class Chance:
         pitch: places of the input from one place to the next.
         axes: of an image.
         single: more of it, where each channel saw few others; gone when all are mixed again.
+        swing: relative variance of one observation's level (a mean over units), between observations, per place.
+        fresh: more of it, that the last weight brought.
     """
 
     scatter: float = 0.0
@@ -62,11 +64,22 @@ class Chance:
     pitch: float = 1.0
     axes: int = 0
     single: float = 0.0
+    swing: float = 0.0
+    fresh: float = 0.0
 
     @property
     def left(self) -> float:
         """Of the scatter, after the average: Σ w² of bell-shaped weights along every axis."""
-        return float(self.scatter / (1 + 4 * math.pi * self.blur) ** (self.axes / 2)) + self.single
+        return self.scatter * self._window + self.single
+
+    @property
+    def uneven(self) -> float:
+        """Relative variance of an observation's level."""
+        return self.swing * self._window + self.fresh
+
+    @property
+    def _window(self) -> float:
+        return float((1 + 4 * math.pi * self.blur) ** (-self.axes / 2))
 
     def gathered(self, kernels: Sequence[int], strides: Sequence[int]) -> Chance:
         """Behind a window."""
@@ -74,16 +87,25 @@ class Chance:
             return self
         wide = sum(k * k - 1 for k in kernels) / len(kernels) / 12
         pitch = self.pitch * math.prod(strides) ** (1 / len(strides))
-        return Chance(self.scatter, self.blur + self.pitch**2 * wide, pitch, len(kernels), self.single)
+        return replace(self, blur=self.blur + self.pitch**2 * wide, pitch=pitch, axes=len(kernels))
 
     def scaled(self, factor: float) -> Chance:
         """Every deviation multiplied."""
         return replace(self, scatter=min(self.scatter * factor**2, 1.0), single=min(self.single * factor**2, 1.0))
 
+    def swung(self, response: float) -> Chance:
+        """Every level raised to a power."""
+        return replace(self, swing=self.swing * response**2, fresh=self.fresh * response**2)
+
     def beside(self, other: Chance, share: float) -> Chance:
         """Of a sum, of which this one has that share: both deviate together, since both see the same input."""
-        root = share * math.sqrt(self.scatter) + (1 - share) * math.sqrt(other.scatter)
-        return replace(self if share >= 0.5 else other, scatter=root**2)
+        rest = 1 - share
+        root = share * math.sqrt(self.scatter) + rest * math.sqrt(other.scatter)
+        level = share * math.sqrt(self.swing) + rest * math.sqrt(other.swing)
+        return replace(
+            self if share >= 0.5 else other, scatter=root**2, swing=level**2,
+            fresh=share**2 * self.fresh + rest**2 * other.fresh,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

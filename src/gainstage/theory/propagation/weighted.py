@@ -90,9 +90,8 @@ def _gathered(node: Node, x: Signal) -> Chance:
     varies = (x.variance / x.pairs.level) ** 2 if x.pairs.level > 0 else 0.0
     grouped = kernel is not None and kernel.groups > 1
     single = varies / kernel.fan_in if kernel is not None and grouped else 0.0
-    if not along:  # uncorrelated units are correlated by chance
-        found = replace(found, scatter=found.scatter + varies / units)
-    return replace(found, single=single)
+    out = max(kernel.out if kernel is not None else units, 1)
+    return replace(found, single=single, fresh=2 / out)
 
 
 def _mixed(
