@@ -37,7 +37,7 @@ WHY = """
 - **T5** does not scale its scores, which puts its softmax where small errors of the score variance count most.
 - **Squeeze and excitation**: the gradient of a gate is the sum over places of gradient times signal. The gradient came
   through a relu that depends on the same signal, so the terms add up instead of cancelling; they are taken to cancel.
-- **Highway**: the gate's gradient comes from the difference of two signals that share a mean; they are taken one by one.
+- **Highway**: the gate's gradient is that of a difference of two signals that share a mean; they are taken one by one.
 - **MobileNet, Inception, residual networks**: three input channels and eight images leave channels with variances that
   scatter by 5 to 10 %. How much is followed through the layers in one number, good to a few percent per network; behind
   depthwise weights and windows that overlap it is coarser.
