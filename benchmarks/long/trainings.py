@@ -62,10 +62,10 @@ def run(net: Net, start: str, seeds: list[int]) -> Iterator[Result]:
     schedule = Schedule(steps=net.steps, batch=BATCH, evaluations=1)
     curves = train_together(starts, seen, schedule, criterion=Criterion.of(None, seen.classes))
     for begun, curve in zip(starts, curves, strict=True):
-        yield _result(net, start, begun, curve, seen.chance_accuracy or 0.0)
+        yield result(net, start, begun, curve, seen.chance_accuracy or 0.0)
 
 
-def _result(net: Net, start: str, begun: Start, curve: TrainingCurve, chance: float) -> Result:
+def result(net: Net, start: str, begun: Start, curve: TrainingCurve, chance: float) -> Result:
     """A training that diverged guesses."""
     if curve.trained is None or not math.isfinite(curve.final.loss):
         return Result(net.name, start, begun.learning_rate, begun.seed, chance, math.inf, math.inf)

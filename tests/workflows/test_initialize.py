@@ -6,6 +6,7 @@ import copy
 import math
 from dataclasses import dataclass
 from functools import cache
+from statistics import fmean, median, variance
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from zoo.untouched import untouched
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.SELU, nn.ELU, nn.Softplus, nn.Mish,
                nn.Hardswish)  # fmt: skip
 EXAMPLES, CLASSES = 64, 10
+SEEDS = range(3)
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,23 @@ class Figures:
 
 
 @cache
-def measured(net: Net) -> tuple[Figures, Figures]:
+def measured(net: Net, seed: int = 0) -> tuple[Figures, Figures]:
     """The framework's default, and automatic initialization."""
     generator = torch.Generator().manual_seed(1)
     x, y = torch.randn(EXAMPLES, *net.shape, generator=generator), torch.arange(EXAMPLES) % CLASSES
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = net.build()
     default = figures(model, x, y)
-    gs.initialize(model, batch=x)
+    gs.initialize(model, batch=x, seed=seed)
     return default, figures(model, x, y)
+
+
+def over_seeds(net: Net) -> tuple[list[float], list[float]]:
+    """Logs of the ratio of gradients over depth: the default's, and automatic initialization's."""
+    pairs = [measured(net, seed) for seed in SEEDS]
+    default, auto = zip(*pairs, strict=True)
+    return [math.log(f.gradients) for f in default], [math.log(f.gradients) for f in auto]
 
 
 def figures(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Figures:
@@ -104,14 +113,16 @@ def test_examples_differ_no_less_than_by_default(net):
         assert auto.share >= default.share
 
 
-@pytest.mark.parametrize("net", UNNORMALISED, ids=str)
-def test_gradients_run_no_worse_than_twice_the_default(net):
-    default, auto = measured(net)
-    assert auto.gradients < 2 * default.gradients
+@pytest.mark.parametrize("net", NETS, ids=str)
+def test_gradients_run_no_worse_than_by_default(net):
+    """The means of the logs over seeds, and three times the scatter of their difference."""
+    default, auto = over_seeds(net)
+    scatter = math.sqrt((variance(default) + variance(auto)) / len(SEEDS))
+    assert fmean(auto) <= fmean(default) + 3 * scatter
 
 
 def test_gradients_run_ten_times_better_on_half_of_the_nets_without_normalisation():
-    better = [net for net in UNNORMALISED if measured(net)[1].gradients < measured(net)[0].gradients / 10]
+    better = [net for net in UNNORMALISED if median(over_seeds(net)[1]) < median(over_seeds(net)[0]) - math.log(10)]
     assert len(better) >= len(UNNORMALISED) / 2
 
 

@@ -53,10 +53,10 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     - A positively homogeneous function (relu, leaky relu, linear) keeps any level with a gradient factor of 1: level 1.
     - A function whose mean is so large that keeping E f² makes gradients and differences between examples shrink
       (chi < 1, only for its mean: sigmoid, softplus) is centred.
-    - Of a function that keeps its level by itself (tanh, selu, the centred sigmoid) the level is the largest one, at
-      most 1, at which the gradient's second moment grows by at most ``exp(growth)`` over the whole depth.
-    - A function that does not keep its level (gelu, silu, mish: see ``stability``), or that no level tames, stays at
-      level 1; its growth is reported. It needs calibration or a normalisation.
+    - Otherwise the level is the largest one, at most 1, at which the gradient's second moment grows by at most
+      ``exp(growth)`` over the whole depth; 1 where no level does that, and the growth is reported.
+    - A function that does not keep its level by itself (gelu, silu, mish: see ``stability``) says so: it wants
+      calibration or a normalisation. It leaves a low level more slowly than a high one.
 
     Args:
         kind: a name, a function of a float64 array, or an ``Activation``.
@@ -83,21 +83,22 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     centred = unit.chi < 1 - MARGIN and unit.chi_centred >= 1 - MARGIN
     if centred:
         run += f": centred, since its mean {unit.mean:.3g} would drown the differences between examples"
-    if _slope(unit, centred) > 1 + MARGIN:
-        return _point(unit, centred, f"{run}: level 1, {_report(unit, centred)}")
 
     def excess(level: float) -> float:
-        return depth * math.log(_chi(carrying(act, level), centred)) - growth
+        try:
+            return depth * math.log(_chi(carrying(act, level), centred)) - growth
+        except InputError:  # a function with a dead zone carries nothing that is small
+            return math.inf
 
     if excess(1.0) <= 0:
-        total = math.exp(excess(1.0) + growth)
-        return _point(unit, centred, f"{run}: level 1, gradients grow by no more than {total:.3g}")
+        promise = f"gradients grow by no more than {math.exp(excess(1.0) + growth):.3g}"
+        return _point(unit, centred, f"{run}: level 1, {promise}{_warning(unit, centred)}")
     found = bracket(excess, 1.0, 0.5, _LOWEST)
     if found is None:
         return _point(unit, centred, f"{run}: level 1, as no lower one is better, {_report(unit, centred)}")
     chosen = carrying(act, root(excess, *found, tolerance=1e-10))
     promise = f"so that gradients grow by no more than {math.exp(growth):.3g}"
-    return _point(chosen, centred, f"{run}: level {chosen.level:.3g}, {promise}")
+    return _point(chosen, centred, f"{run}: level {chosen.level:.3g}, {promise}{_warning(chosen, centred)}")
 
 
 def gate_point(kind: str | Activation | Elementwise, depth: int, *, growth: float = math.log(2)) -> OperatingPoint:
@@ -165,6 +166,11 @@ def _report(moments: GaussianMoments, centred: bool) -> str:
     """What happens at this level in a net that is left to itself."""
     factors = f"an error in it by {_slope(moments, centred):.4g} and gradients by {_chi(moments, centred):.4g}"
     return f"where a layer multiplies {factors}: wants calibration or a normalisation"
+
+
+def _warning(moments: GaussianMoments, centred: bool) -> str:
+    """Nothing for a level that is kept."""
+    return f", {_report(moments, centred)}" if _slope(moments, centred) > 1 + MARGIN else ""
 
 
 def _point(moments: GaussianMoments, centred: bool, reason: str) -> OperatingPoint:

@@ -196,7 +196,7 @@ def obstacle(
             warnings.simplefilter("always")
             stack = Stack(ends, criterion)
             losses = stack.losses(torch.stack([x, x]), torch.stack([y, y]))
-            gradients = stack.gradients(losses)
+            gradients = stack.as_known(stack.gradients(losses))
     except GainstageError:
         raise
     except Exception as error:
