@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gainstage.graph import Node, Operation, SignalGraph, ancestors, nearest_before, residuals, stream_lengths
 from gainstage.theory.composed import is_scalar
 
-__all__ = ["Branch", "Budget", "branches", "budgets", "couplings", "innermost", "switches"]
+__all__ = ["Branch", "Budget", "branches", "budgets", "couplings", "innermost", "stream_levels", "switches"]
 
 _QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.OFFSET})
 _SCALED = _QUIET | {Operation.SCALE}
@@ -97,6 +97,17 @@ def budgets(graph: SignalGraph) -> Mapping[int, Budget]:
             if end not in found or budget.level < found[end].level:
                 found[end] = budget
     return found
+
+
+def stream_levels(graph: SignalGraph) -> Mapping[int, float]:
+    """The level of a stream behind each of its adds: what it held before, and its branch's share."""
+    adds = residuals(graph)
+    lengths = stream_lengths(adds)
+    levels: dict[int, float] = {}
+    for add in adds:
+        before = nearest_before(graph, add.skip, lambda n: n.index in levels, through=_QUIET)
+        levels[add.add] = max((levels[i] for i in before), default=1.0) + 1 / lengths[add.stream]
+    return levels
 
 
 def _budget(count: int, times: int, factor: float) -> Budget:

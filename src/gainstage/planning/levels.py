@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, SignalGraph
-from gainstage.planning.branches import Budget, budgets
+from gainstage.planning.branches import Budget, budgets, stream_levels
 from gainstage.planning.context import Surroundings
 from gainstage.theory import (
     Activation,
@@ -59,6 +59,7 @@ class Levels:
         centred: the nodes whose bias is to take off the mean of what they read.
         functions: what each one reads, as a function of the signal whose level was set before.
         budgets: what the end of a residual branch may bring; the run of weights that leads to it shares that.
+        streams: the level behind every residual add.
     """
 
     around: Mapping[int, Surroundings]
@@ -66,6 +67,7 @@ class Levels:
     centred: frozenset[int]
     functions: Mapping[int, Activation]
     budgets: Mapping[int, Budget]
+    streams: Mapping[int, float]
 
     @classmethod
     def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings]) -> Levels:
@@ -104,7 +106,7 @@ class Levels:
                 chosen = point(function, place.depth)
                 if chosen is not None and (chosen.centred or (index in ends and abs(chosen.mean) > _ODD)):
                     centred.add(index)
-        return cls(around, points, frozenset(centred), read, ends)
+        return cls(around, points, frozenset(centred), read, ends, stream_levels(graph))
 
     def target(self, index: int) -> float:
         """The level that a node's output should have."""
@@ -142,7 +144,8 @@ class Levels:
     def arriving(self, index: int) -> Arrival:
         """What a weighted node reads."""
         signal = self.around[index].incoming
-        level = carried = self.target(signal.node) if signal.origin == "weight" else 1.0
+        level = self.target(signal.node) if signal.origin == "weight" else self.streams.get(signal.node, 1.0)
+        carried = level
         thinned = "" if signal.keep == 1.0 else f" after dropout that keeps {signal.keep:.3g}"
         function = self.functions.get(index)
         if signal.gated:
