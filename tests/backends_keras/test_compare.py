@@ -9,6 +9,7 @@ import pytest
 import gainstage as gs
 from gainstage import data
 from gainstage.errors import InputError
+from gainstage.workflows.supplying import dataset_of
 
 CLOUDS = data.gaussian(classes=3, features=4, examples=300)
 
@@ -28,6 +29,27 @@ def test_schemes_are_compared_one_by_one_and_seeds_repeat_themselves():
     twin = {t.key: t for t in found.trials}
     for trial in again.trials:
         np.testing.assert_allclose(trial.curve.losses, twin[trial.key].curve.losses, rtol=1e-3)
+
+
+@pytest.mark.parametrize("batch", [None, 32])
+def test_a_tf_dataset_is_read_batched_or_not(batch):
+    tf = pytest.importorskip("tensorflow")
+    source = tf.data.Dataset.from_tensor_slices((CLOUDS.x_train, CLOUDS.y_train))
+    found = dataset_of(source.batch(batch) if batch else source)
+    assert found.classes == 3
+    everything = np.concatenate([found.x_train, found.x_validation])
+    assert sorted(map(tuple, everything)) == sorted(map(tuple, CLOUDS.x_train))
+
+
+def test_a_tf_dataset_of_something_else_is_refused(monkeypatch):
+    tf = pytest.importorskip("tensorflow")
+    with pytest.raises(InputError, match="pairs"):
+        dataset_of(tf.data.Dataset.from_tensor_slices(CLOUDS.x_train))
+    with pytest.raises(InputError, match="is empty"):
+        dataset_of(tf.data.Dataset.from_tensor_slices((CLOUDS.x_train, CLOUDS.y_train)).take(0))
+    monkeypatch.setattr("gainstage.backends.keras.datasets.MOST", 10)
+    with pytest.raises(InputError, match="does not end"):
+        dataset_of(tf.data.Dataset.from_tensor_slices((CLOUDS.x_train, CLOUDS.y_train)).repeat())
 
 
 def test_bad_arguments_are_said():

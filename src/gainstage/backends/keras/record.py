@@ -123,6 +123,7 @@ class _Recording:
         weights = {p: ops.convert_to_tensor(arrays[p]) for p in trainable if arrays[p].dtype.kind not in "iub"}
         shapes = {index: (d.shape, d.dtype) for index, d in wanted.items()}
         value, output, by_weight, seen, by_node = differentiate(self._function(), weights, shapes)
+        by_weight, by_node = self._connected(by_weight, by_node)
         nodes = []
         for index, tensor in sorted(seen.items()):
             measured = self._look(wanted[index], as_array(tensor))
@@ -153,6 +154,20 @@ class _Recording:
             self._first_nonfinite() if bad else None,
             bool(by_weight),
             tuple(self.notes),
+        )
+
+    def _connected(
+        self, by_weight: Mapping[str, Any], by_node: Mapping[int, Any]
+    ) -> tuple[dict[str, Any], dict[int, Any]]:
+        """Without the zeros that JAX returns for what does not lead to the loss; other backends return nothing."""
+        graph = self.program.graph
+        leading = {graph.loss} if graph.loss is not None else set(graph.outputs)
+        for node in reversed(graph.nodes):
+            if node.index in leading:
+                leading.update(node.inputs)
+        return (
+            {p: g for p, g in by_weight.items() if leading.intersection(graph.parameter(p).nodes) or as_array(g).any()},
+            {n: g for n, g in by_node.items() if n in leading or as_array(g).any()},
         )
 
     def _function(self) -> Any:
@@ -206,20 +221,23 @@ class _Recording:
 
     def _first_nonfinite(self) -> int | None:
         """Run forward once more and look for the first output with a NaN or an infinity."""
-        found: list[int] = []
         by_index = {d.index: d for d in self.program.drafts}
 
-        def tap(node: int, output: Any) -> Any:
-            draft = by_index[node]
-            if not found and draft.dtype.startswith(("float", "bfloat")):
-                array = as_array(output)
-                masked = draft.operation in (Operation.MASK, Operation.OFFSET) and not np.isnan(array).any()
-                if not np.isfinite(array).all() and not masked:  # −inf marks what attention must not see
-                    found.append(node)
-            return output
+        def look(arrays: list[Any]) -> dict[int, Any]:
+            found: dict[int, Any] = {}
 
-        replay(self.program, self.inputs, {}, seed=self.seed, tap=tap)
-        return found[0] if found else None
+            def tap(node: int, output: Any) -> Any:
+                draft = by_index[node]
+                if draft.dtype.startswith(("float", "bfloat")):
+                    masking = draft.operation in (Operation.MASK, Operation.OFFSET)
+                    # −inf marks what attention must not see
+                    found[node] = ops.any(ops.isnan(output) if masking else ops.logical_not(ops.isfinite(output)))
+                return output
+
+            replay(self.program, arrays, {}, seed=self.seed, tap=tap)
+            return found
+
+        return min((node for node, bad in compiled(look)(self.inputs).items() if bool(as_array(bad))), default=None)
 
 
 def _array(gradient: Any) -> Any:
