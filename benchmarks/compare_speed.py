@@ -1,6 +1,7 @@
 """Many trainings of one network as one vectorised model, against one after the other with all threads.
 
-The small trainings are timed on a few of them and multiplied: each takes as long as the next.
+Trainings alone are timed on a few of them and multiplied: each takes as long as the next. Name other networks on the
+command line, e.g. ``convolution``.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def report(name: str, optimizer: str) -> None:
 
 
 def main() -> None:
-    asked = sys.argv[1:] or [*NETWORKS]
+    asked = sys.argv[1:] or [name for name, (*_, target) in NETWORKS.items() if target.startswith("at least")]
     print(f"{torch.get_num_threads()} threads for both, {os.cpu_count()} processors")
     for name in [name for name in NETWORKS if any(word in name for word in asked)]:
         for optimizer in ("adam", "momentum"):

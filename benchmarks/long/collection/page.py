@@ -28,11 +28,30 @@ for attention, gated units and recurrence. The printed 90 % band is held against
 ![Every weighted operation, predicted against measured](agreement.svg)
 """
 
+WHY = """
+## Where it is worse, and why
+
+- **Causal attention** (GPT-2, Llama, Mistral): the first tokens look back on few others, so rows differ in level and in
+  how alike they are. A prediction carries one mean over all rows, and a norm behind the first block divides each row by
+  its own level. Gradients at queries and keys are the most sensitive to it.
+- **T5** does not scale its scores, which puts its softmax where small errors of the score variance count most.
+- **Squeeze and excitation**: the gradient of a gate is the sum over places of gradient times signal. The gradient came
+  through a relu that depends on the same signal, so the terms add up instead of cancelling; they are taken to cancel.
+- **Highway**: the gate's gradient is that of a difference of two signals that share a mean; they are taken one by one.
+- **MobileNet, Inception, residual networks**: three input channels and eight images leave channels with variances that
+  scatter by 5 to 10 %. How much is followed through the layers in one number, good to a few percent per network; behind
+  depthwise weights and windows that overlap it is coarser.
+- **Post-norm stacks**: what one norm takes off a gradient is taken off again by the next, though it is gone by then.
+- **Bands** come from the scatter of wide layers. A head of ten units, the mean over an image and correlated tokens
+  scatter more; there the band is too narrow, backward above all.
+"""
+
 REAL = """
 ## On real images
 
 The same networks on images of handwritten digits instead of noise. Theory is told their mean, their second moment and
-how alike pixels and examples are, and takes them to be Gaussian, which they are not.
+how alike pixels and examples are, and takes them to be Gaussian, which they are not; pixels are alike by their
+distance, of which only the neighbours are told.
 """
 
 
@@ -41,7 +60,7 @@ def page(rows: Sequence[Row], seeds: int) -> str:
     noise, real = [row for row in rows if not row.real], [row for row in rows if row.real]
     cases = len({row.case for row in noise})
     parts = [INTRODUCTION.format(cases=cases, seeds=seeds), "\n## By family\n\n", _families(noise)]
-    parts += ["\n## By architecture\n\n", _architectures(noise), _worst(noise)]
+    parts += ["\n## By architecture\n\n", _architectures(noise), _worst(noise), WHY]
     if real:
         parts += [REAL, "\n", _architectures(real)]
     return "".join(parts)

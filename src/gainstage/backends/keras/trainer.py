@@ -26,6 +26,7 @@ _LOOK = 8
 def build(make: Callable[[], Any], seed: int) -> Any:
     """Call the user's function with all random states at ``seed``.
 
+    >>> import keras
     >>> one, other = (build(lambda: keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]), 3) for _ in range(2))
     >>> bool((np.asarray(one.weights[0]) == np.asarray(other.weights[0])).all())
     True
