@@ -8,7 +8,7 @@ from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, Parameter
 from gainstage.records import Moments, ParameterProfile, WeightMoments
 from gainstage.theory.propagation import recurrent
-from gainstage.theory.propagation.backward import Backward, Gradient
+from gainstage.theory.propagation.back.flows import Backward, Gradient
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 

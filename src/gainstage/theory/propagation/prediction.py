@@ -23,7 +23,8 @@ from gainstage.records import (
     WeightMoments,
 )
 from gainstage.theory.activations import activation
-from gainstage.theory.propagation.backward import Gradient, backward
+from gainstage.theory.propagation.back.flows import Gradient
+from gainstage.theory.propagation.backward import backward
 from gainstage.theory.propagation.forward import forward
 from gainstage.theory.propagation.objective import Objective, objective
 from gainstage.theory.propagation.parameters import parameter_profiles

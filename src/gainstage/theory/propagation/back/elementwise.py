@@ -1,0 +1,167 @@
+"""Backward through sums, products and functions of single elements."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from gainstage.graph import Node
+from gainstage.theory.composed import is_scalar
+from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, unknown
+from gainstage.theory.propagation.function import Function
+from gainstage.theory.propagation.ledger import lifted
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.signal import Flow, Law, Signal
+from gainstage.theory.propagation.weights import scale_of
+
+__all__ = ["activation", "add", "dropout", "multiply", "scale"]
+
+
+_QUANTILES = 199
+_SPAN = np.linspace(-14.0, 14.0, 1121)
+_BESIDE = 1e-9
+
+
+def _given(function: Function, part: Function, mean: float, spread: float, source: Signal) -> Function:
+    """√E f(part + rest)² over an independent rest: what a function of a sum is, given one of its terms.
+
+    Tabulated over the source, since streams nest it block after block.
+    """
+    from scipy.special import ndtri
+
+    rest = mean + spread * ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+
+    kinks = np.asarray(part.kinks)
+    beside = _BESIDE * (1 + np.abs(kinks))
+    span = source.mean + math.sqrt(source.variance) * _SPAN
+    places = np.sort(np.concatenate((span, kinks - beside, kinks + beside)))
+    values = np.sqrt((function.value(part.value(places)[:, None] + rest) ** 2).mean(-1))
+    key = ("given", function.key, part.key, mean, spread, source.mean, source.variance)
+    return Function(key, lambda x: np.interp(x, places, values), np.zeros_like, part.kinks)
+
+
+def add(back: Backward, node: Node, flow: Flow) -> None:
+    """A sum hands its gradient to every term."""
+    live = [i for i in node.inputs if i in back.run.signals]
+    sign = -1.0 if node.name in ("sub", "rsub", "Subtract") else 1.0
+    if len(live) == 1 and len(node.inputs) == 1:
+        hand_on(back, live[0], replace(flow, factor=flow.factor * (1 + sign)))
+        return
+    for place, index in enumerate(live):
+        sent = _through_sum(back, node, index, flow)
+        hand_on(back, index, sent if place == 0 else replace(sent, factor=sign * sent.factor))
+
+
+def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
+    """A gradient that depends on a sum depends on its terms: behind relu(relu(x) + y), it comes where x is positive."""
+    ledger = back.run.ledger
+    whole, term = back.run.signals[node.index], back.run.signals[index]
+    if flow.law is None or whole.law is None or flow.law.source != whole.law.source or term.law is None:
+        return flow
+    if whole.law.source == term.law.source or term.law.function.affine is not None or term.parts:
+        return flow
+    mean, variance = whole.mean - term.mean, max(whole.variance - term.variance, 0.0)
+    source = ledger.source(term.law.source)
+    given = _given(flow.law.function, term.law.function, mean, math.sqrt(variance), source)
+    return replace(flow, law=Law(term.law.source, given), atom=ledger.number())
+
+
+def multiply(back: Backward, node: Node, flow: Flow) -> None:
+    """A product hands to each factor its gradient times the others."""
+    run = back.run
+    live = [i for i in node.inputs if i in run.signals]
+    divide = node.name in ("div", "true_divide", "Divide", "TrueDivide")
+    for index in live:
+        others = [run.signals[i] for i in live if i != index] or [run.signals[index]]
+        other = others[0]
+        mine = run.signals[index]
+        if divide and index != live[0]:  # d(x / y) = -x / y²
+            pairs = run.signals[node.index].pairs.scaled(1 / max(mine.pairs.level, 1e-300))
+        elif divide:
+            pairs = lifted(other, flow.extent).pairs.each(lambda v: 1 / v if v > 0 else 0.0)
+        else:
+            same = other.law is not None and mine.law is not None and other.law.source == mine.law.source
+            if same and other.law is not None and not other.parts and flow.law is None:
+                twice = 2.0 if len(live) == 1 else 1.0
+                hand_on(back, index, replace(flow, law=other.law, factor=flow.factor * twice))
+                continue
+            pairs = lifted(run.ledger.merged(other), flow.extent).pairs
+        plain = back.plain(flow)
+        noise = plain.noise + other.noise
+        hand_on(back, index, replace(plain, base=plain.base * pairs, atom=run.ledger.number(), noise=noise))
+
+
+def activation(back: Backward, node: Node, flow: Flow) -> None:
+    """A function multiplies by its slope, a function of the same source."""
+    run, index = back.run, node.inputs[0]
+    x = run.signals[index]
+    if node.function == "glu":
+        gate = run.functions.of(replace(node, function="sigmoid"))
+        half = run.ledger.fresh(run.ledger.merged(x))
+        if gate is not None and half.law is not None:
+            opened = run.ledger.expectation(Law(half.law.source, Function.of(gate)))
+            plain = back.plain(flow)
+            factor = (opened.second + half.pairs.level * opened.slope_second) / 2
+            hand_on(back, index, replace(plain, base=plain.base.scaled(2 * factor), atom=run.ledger.number()))
+        return
+    found = run.functions.of(node)
+    if found is None:
+        unknown(back, node, flow)
+        return
+    function = Function.of(found)
+    if x.parts or x.law is None:
+        hand_on(back, index, _over_parts(back, flow, x, function))
+        return
+    if flow.law is not None and flow.law.source != x.law.source:
+        flow = back.plain(flow)
+    slope = function.slope_after(x.law.function)
+    total = slope if flow.law is None else flow.law.function * slope
+    hand_on(back, index, replace(flow, law=Law(x.law.source, total)))
+
+
+def _over_parts(back: Backward, flow: Flow, x: Signal, function: Function) -> Flow:
+    """Through a function of several signals side by side: the mean of their factors."""
+    plain, total = back.plain(flow), Pairs(0.0)
+    parts = x.parts or (x,)
+    units = sum(p.extent.units for p in parts)
+    for part in parts:
+        if part.law is None:
+            part = back.run.ledger.fresh(part)
+        assert part.law is not None
+        found = back.run.ledger.expectation(Law(part.law.source, function.slope_after(part.law.function)))
+        source = back.run.ledger.source(part.law.source)
+        factor = replace(source.pairs.each(lambda v: found.pair(source.correlation(v))), level=found.second)  # noqa: B023
+        total = total + factor.scaled(part.extent.units / units)
+    return replace(plain, base=plain.base * total, atom=back.run.ledger.number())
+
+
+def scale(back: Backward, node: Node, flow: Flow) -> None:
+    """A factor on the way there is one on the way back."""
+    run = back.run
+    index = next(i for i in node.inputs if i in run.signals)
+    if is_scalar(node):
+        hand_on(back, index, replace(flow, factor=flow.factor * dict(node.settings)["other"]))
+        return
+    if node.function in ("cos", "sin"):
+        hand_on(back, index, replace(flow, factor=flow.factor * math.sqrt(0.5)))
+        return
+    plain = back.plain(flow)
+    pairs = plain.base
+    for use in node.uses:
+        found = scale_of(run.graph, replace(use, slot="scale"), run.weights)
+        pairs = replace(pairs.scaled(found.second_moment), units=pairs.units * found.mean**2)
+    for constant in (i for i in node.inputs if i in run.signals and i != index):
+        pairs = pairs * lifted(run.signals[constant], plain.extent).pairs
+    hand_on(back, index, replace(plain, base=pairs, atom=run.ledger.number()))
+
+
+def dropout(back: Backward, node: Node, flow: Flow) -> None:
+    """What was dropped gets nothing, the rest more."""
+    p = dict(node.settings).get("p", 0.0) if back.run.training else 0.0
+    if not 0 < p < 1:
+        passed(back, node, flow)
+        return
+    base = replace(flow.base, level=flow.base.level / (1 - p))
+    passed(back, node, replace(flow, base=base, atom=back.run.ledger.number()))

@@ -1,0 +1,202 @@
+"""What arrives at a node on the way back: gradients that add up, that are independent, that depend on a source."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gainstage.graph import Node
+from gainstage.theory.activations import Array
+from gainstage.theory.propagation.function import Function
+from gainstage.theory.propagation.pairs import Extent, Pairs
+from gainstage.theory.propagation.run import Run
+from gainstage.theory.propagation.signal import Flow, Law
+
+__all__ = ["Backward", "Gradient", "ONE", "hand_on", "independent", "passed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """A gradient by one node's output, worked out: second moments of elements and of pairs.
+
+    Args:
+        extent: of the output.
+        pairs: of the gradient.
+        noise: variance of the log of its level between draws.
+        doubt: why it is doubtful.
+    """
+
+    extent: Extent
+    pairs: Pairs
+    noise: float = 0.0
+    doubt: str = ""
+
+
+@dataclass
+class Backward:
+    """One pass back through a graph.
+
+    Args:
+        run: the forward pass.
+        flows: what has arrived at each node so far.
+        gradients: at each node, worked out.
+    """
+
+    run: Run
+    flows: dict[int, list[Flow]] = field(default_factory=lambda: defaultdict(list))
+    gradients: dict[int, Gradient] = field(default_factory=dict)
+
+    def send(self, node: int, flow: Flow) -> None:
+        """A gradient arrives at a node's output."""
+        signal = self.run.signals.get(node)
+        if signal is None or not self.run.graph.nodes[node].from_input:
+            if signal is not None:
+                self.flows[node].append(flow)
+            return
+        self.flows[node].append(flow)
+
+    def value(self, flow: Flow) -> Pairs:
+        """Second moments of a gradient and of its pairs."""
+        base = flow.base.scaled(flow.factor**2)
+        if flow.law is None:
+            return base
+        found = self.run.ledger.expectation(flow.law)
+        source = self.run.ledger.source(flow.law.source)
+        factor = source.pairs.each(lambda v: found.pair(source.correlation(v)))
+        return base * replace(factor, level=found.second)
+
+    def noise(self, flow: Flow) -> float:
+        """Variance of the log of its level between draws."""
+        if flow.law is None:
+            return flow.noise
+        found = self.run.ledger.expectation(flow.law)
+        source = self.run.ledger.source(flow.law.source)
+        uneven = max(found.fourth / found.second**2 - 1, 0.0) if found.second > 0 else 0.0
+        alike = 1 + 2 * flow.base.likeness(flow.extent)
+        return flow.noise + uneven * alike * source.pairs.likeness(source.extent) / flow.extent.units
+
+    def plain(self, flow: Flow) -> Flow:
+        """The same gradient with nothing left to be worked out."""
+        if flow.law is None and flow.factor == 1.0:
+            return flow
+        return replace(
+            flow, base=self.value(flow), atom=self.run.ledger.number(), factor=1.0, law=None, largest_of=1,
+            noise=self.noise(flow),
+        )  # fmt: skip
+
+    def arrivals(self, node: int) -> list[Flow]:
+        """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
+        groups: dict[int, list[Flow]] = defaultdict(list)
+        for flow in self.flows.get(node, ()):
+            groups[flow.atom].append(flow)
+        return [one for flows in groups.values() for one in _together(flows)]
+
+
+ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
+
+
+def _together(flows: list[Flow]) -> list[Flow]:
+    """One gradient that arrives on several ways: its factors add up where they are functions of one source."""
+    sources = {f.law.source for f in flows if f.law is not None}
+    if len(flows) == 1 or len(sources) > 1:
+        return flows
+    if not sources:
+        return [replace(flows[0], factor=sum(f.factor for f in flows))]
+    functions = [(f.law.function if f.law is not None else ONE).scaled(f.factor) for f in flows]
+    total = functions[0]
+    for function in functions[1:]:
+        total = total + function
+    return [replace(flows[0], factor=1.0, law=Law(sources.pop(), total))]
+
+
+def independent(back: Backward, flows: list[Flow]) -> Flow:
+    """The sum of independent gradients; what depends on one source goes on depending on it."""
+    if len(flows) == 1:
+        return flows[0]
+    sources = {f.law.source for f in flows if f.law is not None}
+    together = len(sources) == 1
+    if not together:
+        flows = [back.plain(f) for f in flows]
+    values = [back.value(f).level for f in flows]
+    whole = sum(values)
+    shares = [v / whole if whole > 0 else 1 / len(flows) for v in values]
+    noise = sum(s * s * back.noise(f) for s, f in zip(shares, flows, strict=True))
+    largest = flows[max(range(len(flows)), key=lambda i: shares[i])]
+    doubt = next((f.doubt for f in flows if f.doubt), "")
+    base = flows[0].base.scaled(flows[0].factor ** 2)
+    for other in flows[1:]:
+        base = base + other.base.scaled(other.factor**2)
+    law = None
+    if together and base.level > 0:
+        weights = [f.base.level * f.factor**2 / base.level for f in flows]
+        functions = [f.law.function if f.law is not None else ONE for f in flows]
+        law = Law(sources.pop(), _root_mean_square(functions, weights))
+    count = max(len(f.parts) for f in flows)
+    parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
+                  for i in range(count))  # fmt: skip
+    return Flow(
+        flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders, parts=parts,
+        doubt=doubt,
+    )  # fmt: skip
+
+
+def _root_mean_square(functions: list[Function], weights: list[float]) -> Function:
+    """√Σ w f²: the factor of a sum of independent gradients that are multiplied by functions of one source."""
+    kinks = tuple(sorted({kink for f in functions for kink in f.kinks}))
+
+    def value(x: Array) -> Array:
+        squares = (w * f.value(x) ** 2 for w, f in zip(weights, functions, strict=True))
+        return np.asarray(np.sqrt(sum(squares)))
+
+    return Function(
+        ("rms", *((w, f.key) for w, f in zip(weights, functions, strict=True))), value, np.zeros_like, kinks
+    )
+
+
+def hand_on(back: Backward, index: int, flow: Flow) -> None:
+    """Hand a gradient on; where the operand was repeated, its copies' gradients add up."""
+    signal = back.run.signals[index]
+    flow = _turned(back, flow, signal.extent)
+    ratio = flow.extent.count / max(signal.extent.count, 1)
+    if ratio > 1.001 and signal.extent.units <= flow.extent.units:
+        plain = back.plain(flow)
+        k, shared = plain.base, plain.base
+        if signal.extent.positions == 1 < flow.extent.positions:
+            shared = replace(shared, level=k.positions)
+        elif signal.extent.units == 1 < flow.extent.units:
+            shared = replace(shared, level=k.units)
+        elif signal.extent.examples == 1 < flow.extent.examples:
+            shared = replace(shared, level=k.examples)
+        else:
+            shared = replace(shared, level=0.0)
+        level = ratio * k.level + ratio * (ratio - 1) * shared.level
+        grown = Pairs(level, ratio * k.units, ratio * k.positions, ratio * k.examples)
+        flow = replace(plain, base=grown, atom=back.run.ledger.number(), borders=())
+    elif ratio < 0.999:  # a part of the operand: the rest gets nothing from here
+        plain = back.plain(flow)
+        flow = replace(plain, base=plain.base.scaled(ratio), atom=back.run.ledger.number(), borders=())
+    back.send(index, replace(flow, extent=signal.extent))
+
+
+def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
+    """Units and positions exchanged where a transposition has done so, which has no node of its own."""
+    mine = flow.extent
+    if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
+        return flow
+    plain = back.plain(flow)
+    return replace(plain, base=plain.base.turned(), extent=mine.turned(), borders=())
+
+
+def passed(back: Backward, node: Node, flow: Flow) -> None:
+    """Hand a gradient on as it is."""
+    for index in node.inputs:
+        if index in back.run.signals:
+            hand_on(back, index, flow)
+
+
+def unknown(back: Backward, node: Node, flow: Flow) -> None:
+    """Hand a gradient on, in doubt."""
+    doubt = flow.doubt or f"{node.label}: there is no rule for this operation"
+    passed(back, node, replace(back.plain(flow), doubt=doubt))

@@ -1,0 +1,64 @@
+"""Backward through normalisations: the mean, and the projection on the signal, are taken off the gradient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gainstage.graph import Node
+from gainstage.theory.propagation.back.flows import ONE, Backward, hand_on
+from gainstage.theory.propagation.normalization import division
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.signal import Flow, Law
+
+__all__ = ["normalization"]
+
+
+def normalization(back: Backward, node: Node, flow: Flow) -> None:
+    """(x - mean) / spread · γ: the gradient over the spread, less what both averages take off."""
+    run, index = back.run, node.inputs[0]
+    x, plain = run.signals[index], back.plain(flow)
+    parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
+    g, total, noise, levels = plain.base, Pairs(0.0), 0.0, list[float]()
+    along = _along(back, node, flow)
+    units = sum(p.extent.units for p in parts)
+    for part in parts:
+        merged = part if part.parts == () else run.ledger.merged(part)
+        by = division(run, node, merged)
+        taken = 0.0
+        if not by.frozen and by.over > 1:
+            if node.function == "batch_norm":
+                taken = g.over_batch(plain.extent) + along.over_batch(plain.extent)
+            elif node.function == "instance_norm":
+                taken = g.over_positions(plain.extent.positions) + along.over_positions(plain.extent.positions)
+            elif node.function == "rms_norm":
+                taken = g.level / by.over
+            else:
+                taken = g.level * 2 / by.over + g.units * (1 - 1 / by.over)
+        factor = by.back * by.scale
+        share = part.extent.units / units
+        # What a batch's mean takes off, all of its pairs lose.
+        mean = g.over_batch(plain.extent) if node.function == "batch_norm" and not by.frozen else 0.0
+        found = Pairs(
+            max(g.level - taken, 0.0), g.units * by.scale_mean**2 / max(by.scale, 1e-300),
+            g.positions - mean, g.examples - mean, g.near - mean,
+        ).scaled(factor)  # fmt: skip
+        total = total + found.scaled(share)
+        levels.append(found.level)
+        noise += share * (0.0 if by.frozen else merged.noise)
+    relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
+    sent = replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, parts=relative)
+    hand_on(back, index, sent)
+
+
+def _along(back: Backward, node: Node, flow: Flow) -> Pairs:
+    """Second moments of gradient times normalised signal, which a normalisation takes off as well.
+
+    They are not independent: a relu lets the gradient through where the signal is positive.
+    """
+    out = back.run.signals[node.index]
+    level = out.pairs.level or 1.0
+    if out.parts or out.law is None or (flow.law is not None and flow.law.source != out.law.source):
+        return (back.value(flow) * out.pairs).scaled(1 / level)
+    through = flow.law.function if flow.law is not None else ONE
+    both = replace(flow, law=Law(out.law.source, through * out.law.function))
+    return back.value(both).scaled(1 / level)

@@ -1,0 +1,88 @@
+"""Backward through weights: each input gathers from all outputs that it reaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gainstage.errors import GainstageError
+from gainstage.graph import Node, Operation
+from gainstage.theory.activations import Array
+from gainstage.theory.propagation import recurrent
+from gainstage.theory.propagation.back.flows import Backward, hand_on
+from gainstage.theory.propagation.geometry import windows
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.run import Run
+from gainstage.theory.propagation.signal import Flow
+from gainstage.theory.propagation.weighted import arranged, puts_heads_together
+from gainstage.theory.propagation.weights import mixing
+
+__all__ = ["linear", "through_time"]
+
+
+def linear(back: Backward, node: Node, flow: Flow) -> None:
+    """A linear layer or convolution."""
+    run, index = back.run, node.inputs[0]
+    x, plain = run.signals[index], back.plain(flow)
+    by, kernel = mixing(run.graph, node, run.weights), node.kernel
+    fan_in, fan_out = (kernel.fan_in, kernel.fan_out) if kernel is not None else (1.0, 1.0)
+    share, shared, borders = 1.0, 1.0, list[Array | None]()
+    for axis, window in enumerate(windows(node) if node.operation is Operation.CONVOLUTION else ()):
+        terms, border = window.backward(plain.borders[axis] if axis < len(plain.borders) else None)
+        share *= terms / window.kernel
+        shared *= window.shared_back() / window.kernel
+        borders.append(border)
+    if node.operation is Operation.CONVOLUTION and not borders:
+        share = min(plain.extent.positions / max(x.extent.positions, 1), 1.0)  # what strides leave out
+    shared = min(shared, share)
+    square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
+    if kernel is not None and kernel.groups > 1 and _normalised_behind(run, node):
+        square *= max(1 - 2 / fan_in, 0.2)  # a channel of small weights was divided by little, but passes little on
+    column = (by.weight_mean * fan_out * share) ** 2
+    g = plain.base
+    apart = square - by.weight_mean**2 * fan_out * share
+
+    def pair(same: float, other: float, terms: float) -> float:
+        part = terms / share if share > 0 else 0.0
+        return part * (apart * same + by.weight_mean**2 * fan_out * share * (same - other) + column * other)
+
+    seen = x
+    if kernel is not None and node.operation is Operation.LINEAR:
+        seen = arranged(x, kernel.in_, heads=puts_heads_together(run, node))
+    pairs = Pairs(
+        pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
+        pair(g.examples, 0.0, shared), pair(g.near, 0.0, share),
+    )  # fmt: skip
+    if seen.extent != x.extent and seen.extent.positions == x.extent.units:  # tokens were mixed
+        pairs = replace(pairs, units=pairs.positions, positions=pairs.units, near=pairs.units)
+    likeness = min(pairs.likeness(seen.extent) + 1 / max(fan_out, 1.0), 1.0)
+    own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
+    moved = Flow(
+        x.extent, pairs, run.ledger.number(), noise=plain.noise + own, borders=tuple(borders), doubt=plain.doubt
+    )
+    back.send(index, moved)
+
+
+def _normalised_behind(run: Run, node: Node) -> bool:
+    """Whether a batch norm reads this node."""
+    readers = (run.graph.nodes[i] for i in run.graph.consumers[node.index])
+    return any(reader.function == "batch_norm" for reader in readers)
+
+
+def through_time(back: Backward, node: Node, flow: Flow) -> None:
+    """A recurrent layer, all steps and layers of it."""
+    run, index = back.run, node.inputs[0]
+    x, plain = run.signals[index], back.plain(flow)
+    g = plain.base
+    alike = g.positions / g.level if g.level > 0 else 0.0
+    try:
+        found = recurrent.stages(run, node, x, correlation=min(max(alike, -1.0), 1.0))
+    except GainstageError as error:  # the forward pass has told why
+        hand_on(back, index, replace(plain, doubt=plain.doubt or f"{node.label}: {error}"))
+        return
+    factor = 1.0
+    for stage in found:
+        factor *= stage.moments.backward * stage.units / stage.fan_in
+    directions = max(plain.extent.units // found[-1].units, 1)
+    pairs = Pairs(g.level * factor * directions, 0.0, g.positions * factor, g.examples * factor)
+    noise = plain.noise + 2 * pairs.likeness(x.extent) / x.extent.units
+    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=noise, doubt=plain.doubt))
