@@ -26,9 +26,9 @@ _TOO_FAR = 1e3  # a factor beyond this says that the prediction lost the signal,
 def settled(graph: SignalGraph, plan: Plan, present: Mapping[str, WeightMoments] | None = None) -> Plan:
     """Rescale the spreads of a plan so that the predicted output of every weight is at its level.
 
-    A weight that is used again was set by its first use. Where prediction rests on an assumption (a mask whose values it
-    does not know, an operation without a rule, which is taken to keep the level) the reason says so; where nothing arrives,
-    or the weight is changed before it is used, the spread stays as the recipe chose it.
+    A weight that is used again was set by its first use. Where prediction rests on an assumption (a mask whose values
+    it does not know, an operation without a rule, which is taken to keep the level) the reason says so; where nothing
+    arrives, or the weight is changed before it is used, the spread stays as the recipe chose it.
 
     Args:
         graph: the model.
@@ -112,7 +112,7 @@ class _Walk:
         return line
 
     def _level(self, run: Run, node: Node, signal: Signal, line: Assignment, incoming: float) -> float:
-        """Of the output, as calibration measures it: without its bias, or without the mean that a bias will take off."""
+        """Of the output, as calibration measures it: without its bias, or the mean that a bias will take off."""
         level = signal.pairs.level
         for use in node.uses_of("bias"):
             bias = run.weights.get(self.graph.parameter(use.parameter).path)
