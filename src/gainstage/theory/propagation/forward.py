@@ -20,10 +20,17 @@ __all__ = ["forward"]
 
 
 Rule = Callable[[Run, Node, list[Signal]], Signal]
+Arrived = Callable[[Run, Node, Signal], Mapping[str, WeightMoments]]
 
 
-def forward(run: Run) -> Run:
-    """Predict every node of the model, in order of execution; the loss is left out."""
+def forward(run: Run, *, arrived: Arrived | None = None) -> Run:
+    """Predict every node of the model, in order of execution; the loss is left out.
+
+    Args:
+        run: what is known before; what is found is added to it.
+        arrived: called at every weighted node with what it makes of the signal; the weights that it returns take the
+            place of those that are known, and the node is predicted anew.
+    """
     for node in run.graph.nodes:
         if node.part_of is not None or node.stage != "model" or node.operation is Operation.LOSS:
             continue
@@ -32,6 +39,11 @@ def forward(run: Run) -> Run:
             continue
         rule = _RULES.get(node.operation, _unknown)
         signal = rule(run, node, operands)
+        if arrived is not None and node.operation.weighted:
+            told = replace(signal, doubt=next((s.doubt for s in (signal, *operands) if s.doubt), ""))
+            if instead := arrived(run, node, told):
+                run.weights = {**run.weights, **instead}
+                signal = rule(run, node, operands)
         doubt = next((s.doubt for s in (signal, *operands) if s.doubt), "")
         run.signals[node.index] = signal if signal.doubt == doubt else replace(signal, doubt=doubt)
     return run
