@@ -14,6 +14,7 @@ from itertools import count
 import numpy as np
 
 from gainstage.theory.activations import Array
+from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.expectation import Expectation, Expectations
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
@@ -88,8 +89,22 @@ class Ledger:
         return replace(
             like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
             carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,
-            chance=chance,
+            chance=chance, course=self._course(found, source),
         )  # fmt: skip
+
+    @staticmethod
+    def _course(found: Expectation, source: Signal) -> Course | None:
+        """How the level of a function runs along a sequence, from that of its source."""
+        x = source.course
+        if x is None:
+            return None
+        level, both = source.pairs.level, source.mean**2
+        own = np.sqrt(np.maximum(level * x.level - both, 1e-300))
+        changed = np.maximum(x.level, 1e-12) ** found.response
+        root = np.sqrt(changed)
+        pairs = found.pairs((level * x.alike - both) / own[:, None] / own[None, :])
+        alike = pairs / found.second if found.second > 0 else np.ones_like(pairs)
+        return Course.of(x.counts, changed, alike * root[:, None] * root[None, :])[0]
 
     def _atom(self, signal: Signal, terms: tuple[tuple[int, float], ...]) -> Signal:
         """Give a signal with a law its terms; one that is no sum of others becomes an atom."""
@@ -139,7 +154,7 @@ class Ledger:
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=_blended(x.borders, y.borders, share),
-            chance=x.chance.beside(y.chance, share),
+            chance=x.chance.beside(y.chance, share), course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
         )  # fmt: skip
         number = self.number()
         result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
@@ -162,7 +177,7 @@ class Ledger:
             return replace(self._atom(self._of_law(law, x), ()), doubt=x.doubt or y.doubt)
         if divide:
             y = self.apply(RECIPROCAL, y)
-        pairs = x.pairs * y.pairs
+        pairs, course = times(x.course, x.pairs, y.course, y.pairs)
         kurtosis = _kurtosis(x) * _kurtosis(y)
         mean = x.mean * y.mean
         variance = max(pairs.level - mean**2, 0.0)
@@ -178,6 +193,7 @@ class Ledger:
                 noise=x.noise + y.noise,
                 carried=x.carried + y.carried,
                 parts=(),
+                course=course,
                 rows=None,
                 zero=1 - (1 - x.zero) * (1 - y.zero),
                 doubt=x.doubt or y.doubt,
@@ -248,7 +264,9 @@ def lifted(x: Signal, other: Extent) -> Signal:
     """A signal that is repeated along what it lacks, as broadcasting does."""
     extent, pairs = x.extent, x.pairs
     if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
-        return replace(x, extent=extent.turned(), pairs=pairs.turned())  # a transposition has no node of its own
+        return replace(
+            x, extent=extent.turned(), pairs=pairs.turned(), course=None
+        )  # a transposition has no node of its own
     if extent.units == 1 < other.units:
         extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
     if extent.positions == 1 < other.positions:
