@@ -18,8 +18,8 @@ from gainstage.theory.propagation.signal import Rows, Signal
 from gainstage.theory.softmax import log_softmax_moments
 
 __all__ = [
-    "Heads", "attention", "attention_of", "glance", "heads_of", "masks_scores", "product", "rotated", "row_variance", "softmax",
-    "summed_over_units",
+    "Heads", "attention", "attention_of", "glance", "heads_of", "masks_scores", "product", "rotated",
+    "row_variance", "softmax", "summed_over_units",
 ]  # fmt: skip
 
 _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one

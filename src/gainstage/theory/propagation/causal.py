@@ -1,4 +1,4 @@
-"""Causal attention along its places: what each row makes of the tokens that it looks back on, and hands back to them."""
+"""Attention along its places: what each row makes of the tokens that it looks at, and hands back to them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How level and likeness run along the places of a sequence, where these are not alike.
 
-A token of a causal sequence looks back on those before it. The first rows average few values and the last ones many, so
-that rows differ in level, and later rows have more in common than early ones. A norm divides every row by its own level.
+A token of a causal sequence looks back on those before it. The first rows average few values and the last ones many,
+so that rows differ in level, and later ones have more in common. A norm divides every row by its own level.
 """
 
 from __future__ import annotations

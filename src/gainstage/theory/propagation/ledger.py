@@ -7,16 +7,15 @@ integral, the second makes ``x + x`` twice x while ``x + y`` of two independent 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
-from gainstage.theory.activations import Array
 from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.expectation import Expectation, Expectations
 from gainstage.theory.propagation.function import Function
+from gainstage.theory.propagation.mixture import blended_borders, mixture, powered
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.signal import Law, Signal
 
@@ -82,7 +81,7 @@ class Ledger:
         kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
         likeness = source.pairs.likeness(source.extent)
         noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
-        borders = tuple(_powered(b, found.response) for b in source.borders)
+        borders = tuple(powered(b, found.response) for b in source.borders)
         # How a correlation answers to the one before.
         steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
         chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0).swung(found.response)
@@ -153,7 +152,7 @@ class Ledger:
             noise=share**2 * x.noise + (1 - share) ** 2 * y.noise + 2 * share * (1 - share) * min(x.carried, y.carried),
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
-            parts=(), rows=None, zero=0.0, doubt=doubt, borders=_blended(x.borders, y.borders, share),
+            parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
             chance=x.chance.beside(y.chance, share), course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
         )  # fmt: skip
         number = self.number()
@@ -244,7 +243,7 @@ class Ledger:
 
     def joined(self, parts: tuple[Signal, ...], like: Signal) -> Signal:
         """Signals side by side along the units, as one that remembers them."""
-        whole = _mixture(parts)
+        whole = mixture(parts)
         return replace(
             like, pairs=whole.pairs, mean=whole.mean, skew=whole.skew, excess=whole.excess, noise=whole.noise,
             carried=whole.carried, law=None, terms=(), parts=parts, rows=None, zero=whole.zero, chance=whole.chance,
@@ -315,57 +314,3 @@ def _third(x: Signal) -> float:
 def _bounded(excess: float) -> float:
     """Edgeworth's series is of no use for what is far from Gaussian."""
     return min(excess, 6.0)
-
-
-def _mixture(parts: tuple[Signal, ...]) -> Signal:
-    total = sum(p.extent.units for p in parts)
-    shares = [p.extent.units / total for p in parts]
-
-    def mean(of: Callable[[Signal], float]) -> float:
-        return sum(s * of(p) for s, p in zip(shares, parts, strict=True))
-
-    pairs = Pairs(
-        mean(lambda p: p.pairs.level),
-        sum(
-            a * b * (p.pairs.units if i == j else p.mean * q.mean)
-            for i, (a, p) in enumerate(zip(shares, parts, strict=True))
-            for j, (b, q) in enumerate(zip(shares, parts, strict=True))
-        ),
-        mean(lambda p: p.pairs.positions),
-        mean(lambda p: p.pairs.examples),
-        mean(lambda p: p.pairs.near),
-        mean(lambda p: p.pairs.apart),
-    )
-    level = pairs.level or 1.0
-    weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]
-    largest = max(zip(weight, parts, strict=True), key=lambda pair: pair[0])[1]
-    return replace(
-        largest, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
-        skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
-        noise=sum(w * w * p.noise for w, p in zip(weight, parts, strict=True)),
-        carried=sum(w * w * p.carried for w, p in zip(weight, parts, strict=True)), zero=mean(lambda p: p.zero),
-    )  # fmt: skip
-
-
-def _powered(border: Array | None, exponent: float) -> Array | None:
-    if border is None or abs(exponent - 1) < 1e-9:
-        return border
-    changed = np.maximum(border, 1e-12) ** exponent
-    return np.asarray(changed / changed.mean())
-
-
-def _blended(
-    first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
-) -> tuple[Array | None, ...]:
-    """How the level of a sum varies along the axes."""
-    if len(first) != len(second):
-        return first or second
-    blended: list[Array | None] = []
-    for a, b in zip(first, second, strict=True):
-        if a is None and b is None:
-            blended.append(None)
-            continue
-        size = a.size if a is not None else b.size if b is not None else 1
-        left, right = (np.ones(size) if v is None else v for v in (a, b))
-        blended.append(share * left + (1 - share) * right if left.size == right.size else None)
-    return tuple(blended)

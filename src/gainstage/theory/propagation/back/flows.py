@@ -83,8 +83,8 @@ class Backward:
         if flow.law is None and flow.factor == 1.0:
             return flow
         return replace(
-            flow, base=self.value(flow), course=self._course(flow), atom=self.run.ledger.number(), factor=1.0, law=None, largest_of=1,
-            noise=self.noise(flow),
+            flow, base=self.value(flow), course=self._course(flow), atom=self.run.ledger.number(), factor=1.0,
+            law=None, largest_of=1, noise=self.noise(flow),
         )  # fmt: skip
 
     def _course(self, flow: Flow) -> Course | None:
