@@ -36,11 +36,19 @@ class Rows:
         keys: how many numbers share one row.
         concentration: E Σ a² of a row.
         score_variance: of the scores, within a row.
+        score_level: E s² of the scores.
+        scores: the node that multiplied queries with keys; None where none did.
+        causal: whether rows look back alone.
+        keep: the share of them that dropout kept.
     """
 
     keys: int
     concentration: float
     score_variance: float
+    score_level: float = 0.0
+    scores: int | None = None
+    causal: bool = False
+    keep: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

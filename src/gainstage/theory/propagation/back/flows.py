@@ -43,11 +43,13 @@ class Backward:
         run: the forward pass.
         flows: what has arrived at each node so far.
         gradients: at each node, worked out.
+        answered: products of queries and keys whose operands have their gradients already.
     """
 
     run: Run
     flows: dict[int, list[Flow]] = field(default_factory=lambda: defaultdict(list))
     gradients: dict[int, Gradient] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
 
     def send(self, node: int, flow: Flow) -> None:
         """A gradient arrives at a node's output."""
@@ -94,9 +96,9 @@ class Backward:
         source = self.run.ledger.source(flow.law.source)
         if flow.course is None and source.course is None:
             return None
-        places = (flow.course or source.course).places  # type: ignore[union-attr]
-        base = flow.course or Course.even(places, flow.base)
-        x = source.course or Course.even(places, source.pairs)
+        counts = (flow.course or source.course).counts  # type: ignore[union-attr]
+        base = flow.course or Course.even(counts, flow.base)
+        x = source.course or Course.even(counts, source.pairs)
         if x.places != base.places:
             return None
         found = self.run.ledger.expectation(flow.law)
