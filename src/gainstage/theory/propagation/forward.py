@@ -45,6 +45,8 @@ def forward(run: Run, *, arrived: Arrived | None = None) -> Run:
                 run.weights = {**run.weights, **instead}
                 signal = rule(run, node, operands)
         doubt = next((s.doubt for s in (signal, *operands) if s.doubt), "")
+        if signal.course is not None and signal.extent.positions % signal.course.places:
+            signal = replace(signal, course=None)  # places were left out or put together
         run.signals[node.index] = signal if signal.doubt == doubt else replace(signal, doubt=doubt)
     return run
 
@@ -139,7 +141,10 @@ def _scale(run: Run, node: Node, operands: list[Signal]) -> Signal:
         return run.placed(node, run.ledger.apply(IDENTITY.scaled(other), x))
     if node.function in ("cos", "sin"):
         # Rotary positions: a cosine and a sine whose squares add up to one, on tensors that are independent.
-        return run.placed(node, run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x))
+        turned = run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x)
+        if len(node.shape) > 2:
+            turned = attention.rotated(turned, node.shape[-2], node.shape[-1])
+        return run.placed(node, turned)
     for use in node.uses:
         x = _times(run, x, scale_of(run.graph, replace(use, slot="scale"), run.weights))
     if len(operands) > 1:
@@ -183,6 +188,7 @@ def _dropout(run: Run, node: Node, operands: list[Signal]) -> Signal:
         replace(
             x,
             pairs=replace(x.pairs, level=level),
+            course=None if x.course is None else replace(x.course, alike=keep * x.course.alike),
             rows=rows,
             zero=1 - keep * (1 - x.zero),
             skew=central3 / variance**1.5 if variance > 0 else 0.0,

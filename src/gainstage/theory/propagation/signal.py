@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gainstage.theory.activations import Array
+from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
@@ -126,6 +127,7 @@ class Signal:
         rows: of a softmax.
         zero: share of elements that are exactly zero.
         chance: how unlike the pairs are.
+        course: how level and likeness run along the tokens of a sequence; None where these are alike.
         doubt: why the figures are doubtful; empty where they are not.
     """
 
@@ -143,6 +145,7 @@ class Signal:
     rows: Rows | None = None
     zero: float = 0.0
     chance: Chance = Chance()
+    course: Course | None = None
     doubt: str = ""
 
     @property
@@ -173,6 +176,7 @@ class Flow:
         largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
         noise: variance of the log of the level between draws.
         borders: as in ``Signal``.
+        course: of the base, as in ``Signal``.
         parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         doubt: why the figures are doubtful.
     """
@@ -185,5 +189,6 @@ class Flow:
     largest_of: int = 1
     noise: float = 0.0
     borders: tuple[Array | None, ...] = ()
+    course: Course | None = None
     parts: tuple[float, ...] = ()
     doubt: str = ""

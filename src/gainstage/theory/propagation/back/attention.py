@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from gainstage.graph import Node
-from gainstage.theory.propagation import attention
+from gainstage.theory.propagation import attention, causal
 from gainstage.theory.propagation.back.flows import Backward, unknown
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Flow
@@ -89,6 +89,9 @@ def attended(back: Backward, node: Node, flow: Flow) -> None:
     pairs_of_keys = max(heads.keys * (heads.keys - 1), 1)
     shared = heads.rows * g.level * (1 - rows.concentration) / pairs_of_keys
     shared += heads.rows * (heads.rows - 1) * g.positions * (1 - overlap) / pairs_of_keys
+    if heads.causal:
+        _looked_back(back, node, plain, heads, targets)
+        return
     for index, level, positions in zip(targets, (found.query, found.key, found.value), (0.0, 0.0, shared), strict=True):
         like = Pairs(level, 0.0, min(positions, level), 0.0)
         moved = Flow(plain.extent, like, run.ledger.number(), noise=plain.noise, doubt=plain.doubt)
@@ -97,3 +100,17 @@ def attended(back: Backward, node: Node, flow: Flow) -> None:
         if index != targets[0] and copies > 1.5:  # heads share their keys and values
             moved = replace(moved, base=like.scaled(copies))
         back.send(index, replace(moved, extent=signal.extent))
+
+
+def _looked_back(back: Backward, node: Node, plain: Flow, heads: attention.Heads, targets: list[int]) -> None:
+    """Causal attention: a token gets its gradient from the rows that come after it."""
+    g, q, k, v = plain.base.level, heads.query.pairs.level, heads.key.pairs.level, heads.value.pairs.level
+    found = causal.handed_back(attention.glance(heads), plain, node.shape[-1])
+    through = heads.scale**2 * v * g
+    for index, (course, level), factor in zip(targets, found, (through * k, through * q, g), strict=True):
+        signal = back.run.signals[index]
+        copies = plain.extent.count / max(signal.extent.count, 1)
+        shared = copies if index != targets[0] and copies > 1.5 else 1.0  # heads share their keys and values
+        base = course.set_in(Pairs(level * factor * shared))
+        back.send(index, Flow(signal.extent, base, back.run.ledger.number(), noise=plain.noise, course=course,
+                              doubt=plain.doubt))  # fmt: skip
