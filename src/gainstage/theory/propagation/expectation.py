@@ -69,6 +69,12 @@ class Expectation:
         """E f(u) f(v) of two numbers with that correlation (of what is left when the mean is taken off)."""
         return _pair(self.series, self.second, correlation)
 
+    def pairs(self, correlations: Array) -> Array:
+        """The same of many correlations."""
+        c = np.clip(correlations, -1.0, 1.0)
+        known = np.polynomial.polynomial.polyval(c, self.series)
+        return np.asarray(known + max(self.second - float(self.series.sum()), 0.0) * c**self.series.size)
+
     def slope_pair(self, correlation: float) -> float:
         """E f'(u) f'(v)."""
         return _pair(self.slopes, self.slope_second, correlation)
@@ -156,7 +162,9 @@ def _density_of_largest(z: Array, count: int, common: float) -> Array:
 def _constant(function: Function, mean: float) -> Expectation:
     with np.errstate(all="ignore"):
         f, d = float(function.value(np.array([mean]))[0]), float(function.slope(np.array([mean]))[0])
-    return Expectation(f, f * f, f**3, f**4, d * d, d**4, 1.0, 1.0, float(f == 0.0), np.array([f * f]), np.array([d * d]))
+    return Expectation(
+        f, f * f, f**3, f**4, d * d, d**4, 1.0, 1.0, float(f == 0.0), np.array([f * f]), np.array([d * d])
+    )
 
 
 def _edgeworth(z: Array, skew: float, excess: float) -> Array:

@@ -16,7 +16,9 @@ from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weighted import overlaps
 from gainstage.theory.propagation.weights import scale_of
 
-__all__ = ["Division", "division", "normalization"]
+__all__ = ["Division", "divided_by", "division", "normalization"]
+
+_OF_A_TOKEN = frozenset({"layer_norm", "rms_norm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,14 @@ def division(run: Run, node: Node, x: Signal) -> Division:
     if node.function not in ("batch_norm", "instance_norm", "group_norm"):
         uneven = _between(x)
     return Division(taken, left, eps, over, scale, scale_mean, uneven=uneven, few=few)
+
+
+def divided_by(node: Node, x: Signal, by: Division) -> Array | None:
+    """What each stretch of a sequence is divided by, squared, as a part of the mean; None where they are alike."""
+    if x.course is None or node.function not in _OF_A_TOKEN:
+        return None
+    whole = by.variance + by.eps
+    return (by.variance * x.course.level + by.eps) / whole if whole > 0 else None
 
 
 def _between(x: Signal) -> float:
@@ -215,8 +225,12 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
         borders = _centred(run, node, x, centred.level)
     chance = x.chance if found.frozen else x.chance.scaled(factor * x.pairs.level)
+    course = x.course
     if node.function != "batch_norm":  # every observation is brought to one level
         chance = replace(chance, swing=0.0, fresh=0.0)
+    if course is not None and node.function in _OF_A_TOKEN:
+        course = course.levelled()
+        pairs = course.set_in(pairs)
     return run.ledger.fresh(
         replace(
             x,
@@ -228,5 +242,6 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
             rows=None,
             borders=borders,
             chance=chance,
+            course=course,
         )
     )

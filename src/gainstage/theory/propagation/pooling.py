@@ -104,7 +104,9 @@ def _gaussian(x: Signal, pairs: Pairs, count: float) -> Signal:
 
 _COMMON, _COMMON_WEIGHT = np.polynomial.hermite_e.hermegauss(24)
 _COMMON_WEIGHT = _COMMON_WEIGHT / _COMMON_WEIGHT.sum()
-_HERMITE = np.stack([np.polynomial.hermite_e.HermiteE.basis(n)(_COMMON) / math.sqrt(math.factorial(n)) for n in range(12)])
+_HERMITE = np.stack(
+    [np.polynomial.hermite_e.HermiteE.basis(n)(_COMMON) / math.sqrt(math.factorial(n)) for n in range(12)]
+)
 _HERMITE = _HERMITE * _COMMON_WEIGHT
 _OWN = np.linspace(-8.0, 8.0, 801)
 
