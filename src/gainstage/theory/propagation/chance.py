@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Chance", "Deviation"]
+__all__ = ["CERTAIN", "Chance", "Deviation"]
 
 _MOST = 12  # what older ones add is small
 
@@ -108,3 +108,7 @@ class Chance:
             single=share**2 * self.single + rest**2 * other.single,
             fresh=share**2 * self.fresh + rest**2 * other.fresh,
         )  # fmt: skip
+
+
+CERTAIN = Chance()
+"""All pairs are alike."""

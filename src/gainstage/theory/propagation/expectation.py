@@ -132,17 +132,22 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         scaling = float(gaussian @ (f * d * x)) / bare if bare > 0 and math.isfinite(bare) else 1.0
     means = powers @ weight
     series, slopes = coefficients**2
-    # Edgeworth's terms move the total; the pairs go along.
-    if bare > 0 and (marginal.skew or marginal.excess):
-        series = series * (max(float(means[1]), 0.0) / bare)
-    bare_slope = float(gaussian @ (d * d))
-    if bare_slope > 0 and (marginal.skew or marginal.excess):
-        slopes = slopes * (max(float(means[4]), 0.0) / bare_slope)
+    if marginal.skew or marginal.excess:
+        series = _moved(series, bare, float(means[0]), float(means[1]))
+        slopes = _moved(slopes, float(gaussian @ (d * d)), float(d @ weight), float(means[4]))
     named = [float(v) for v in means]
     return Expectation(
         named[0], max(named[1], 0.0), named[2], max(named[3], 0.0), max(named[4], 0.0), max(named[5], 0.0),
         response, scaling, min(max(named[6], 0.0), 1.0), series, slopes,
     )  # fmt: skip
+
+
+def _moved(series: Array, bare: float, mean: float, second: float) -> Array:
+    """A series as Edgeworth's terms move the mean and the total; the rest goes along."""
+    varies, left = bare - float(series[0]), max(second, 0.0) - mean**2
+    if not (varies > 0 and left > 0 and math.isfinite(varies)):
+        return series
+    return np.concatenate(([mean**2], series[1:] * (left / varies)))
 
 
 def _density_of_largest(z: Array, count: int, common: float) -> Array:

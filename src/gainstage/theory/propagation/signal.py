@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gainstage.theory.activations import Array
-from gainstage.theory.propagation.chance import Chance
+from gainstage.theory.propagation.chance import CERTAIN, Chance
 from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
@@ -85,7 +85,7 @@ class Signal:
     borders: tuple[Array | None, ...] = ()
     rows: Rows | None = None
     zero: float = 0.0
-    chance: Chance = Chance()
+    chance: Chance = CERTAIN
     course: Course | None = None
     doubt: str = ""
 

@@ -99,7 +99,11 @@ def _gathered(node: Node, x: Signal, by: Mixing) -> Chance:
     kernel, units = node.kernel, x.extent.units
     varies = (x.variance / x.pairs.level) ** 2 if x.pairs.level > 0 else 0.0
     grouped, summed = (kernel.groups > 1, kernel.fan_in) if kernel is not None else (False, float(units))
-    before = x.chance if grouped else x.chance.and_also(Deviation(node.index, varies / max(kernel.in_, 1)))
+    before = (
+        x.chance
+        if grouped
+        else x.chance.and_also(Deviation(node.index, varies / max(kernel.in_ if kernel is not None else units, 1)))
+    )
     found = before.gathered([w.kernel for w in along], [w.stride for w in along])
     out = max(kernel.out if kernel is not None else units, 1)
     # Weights whose squares scatter less than those of a Gaussian leave channels more alike.
