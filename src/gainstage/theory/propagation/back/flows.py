@@ -9,8 +9,8 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
-from gainstage.theory.propagation.course import Course, blended
-from gainstage.theory.propagation.function import Function
+from gainstage.theory.propagation.course import Course, blended, times
+from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Law
@@ -112,7 +112,26 @@ class Backward:
         groups: dict[int, list[Flow]] = defaultdict(list)
         for flow in self.flows.get(node, ()):
             groups[flow.atom].append(flow)
-        return [one for flows in groups.values() for one in _together(flows)]
+        return self._summed([one for flows in groups.values() for one in _together(flows)])
+
+    def _summed(self, flows: list[Flow]) -> list[Flow]:
+        """Products of one gradient with several signals, as its product with their sum."""
+        groups: dict[int, list[Flow]] = defaultdict(list)
+        for flow in flows:
+            known = flow.product is not None and flow.product.atom == flow.atom and flow.law is None
+            groups[flow.product.origin if known and flow.product is not None else -1 - len(groups)].append(flow)
+        return [self._times_sum(of_one) if len(of_one) > 1 else of_one[0] for of_one in groups.values()]
+
+    def _times_sum(self, flows: list[Flow]) -> Flow:
+        ledger, first = self.run.ledger, flows[0]
+        terms = [ledger.apply(IDENTITY.scaled(f.factor), f.product.by) for f in flows if f.product is not None]
+        total = terms[0]
+        for term in terms[1:]:
+            total = ledger.add(total, term)
+        assert first.product is not None
+        base, course = times(first.product.course, first.product.base, total.course, total.pairs)
+        noise = max(f.noise for f in flows)
+        return replace(first, base=base, course=course, atom=ledger.number(), factor=1.0, noise=noise, product=None)
 
 
 ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
