@@ -9,10 +9,10 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.composed import is_scalar
-from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, unknown
+from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
 from gainstage.theory.propagation.course import times
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.ledger import lifted
+from gainstage.theory.propagation.ledger import kurtosis, lifted
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Flow, Law, Product, Signal
 from gainstage.theory.propagation.weights import scale_of
@@ -98,6 +98,9 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
         plain = back.plain(flow)
         base, along = times(plain.course, plain.base, course, pairs)
         noise = plain.noise + other.noise
+        if factor is not None:
+            own = max(kurtosis(factor) - 1, 0.0) * scatter(plain.base, factor.pairs, plain.extent)
+            noise = plain.noise + factor.carried + own / max(plain.extent.units, 1)
         atom = run.ledger.number()
         product = None if divide or factor is None else Product(atom, plain.atom, plain.base, factor, plain.course)
         hand_on(back, index, replace(plain, base=base, course=along, atom=atom, noise=noise, product=product))
