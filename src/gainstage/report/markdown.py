@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gainstage.records import Answer, Answers, Evidence
-from gainstage.report.text.lesson import OUTCOMES, interval, summary_line
+from gainstage.report.text.lesson import OUTCOMES, interval, slider_line, summary_line
 from gainstage.report.wording import clean
 
 __all__ = ["answers_markdown"]
@@ -33,6 +33,8 @@ def _answer(answer: Answer) -> Iterator[str]:
         yield from _evidence(evidence)
     lines = "\n".join(answer.try_it)
     yield f"Try it yourself:\n\n```\n{lines}\n```"
+    if answer.slider is not None:
+        yield _plain(slider_line(answer.slider))
     yield "References: " + "; ".join(map(_plain, answer.references)) + "."
 
 

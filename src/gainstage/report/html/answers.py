@@ -9,7 +9,7 @@ from gainstage.records import Answer, Answers, Check, Evidence, Figure
 from gainstage.report.charts import Estimate, intervals
 from gainstage.report.charts.svg import escaped
 from gainstage.report.html.parts import Column, card, code, drawn, folded_away, heading, paragraph, table
-from gainstage.report.html.pictures import line_chart
+from gainstage.report.html.pictures import line_chart, slider_chart
 from gainstage.report.text.lesson import interval, summary_line
 
 __all__ = ["answers_body"]
@@ -34,6 +34,8 @@ def answers_body(answers: Answers) -> Iterator[str]:
         yield from map(_evidence, answer.evidence)
         yield heading(3, "Try it yourself")
         yield code("\n".join(answer.try_it))
+        if answer.slider is not None:
+            yield f'<div class="sliding">{"".join(slider_chart(answer.slider))}{paragraph(answer.slider.hint)}</div>'
         yield folded_away("References", *(paragraph(reference) for reference in answer.references))
         yield paragraph(summary_line(answer), "soft")
 

@@ -7,12 +7,12 @@ import math
 from rich.text import Text
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Evidence, Figure, Outcome, Picture, Verdict
+from gainstage.records import Answer, Answers, Evidence, Figure, Outcome, Picture, Slider, Verdict
 from gainstage.report.series import Series
 from gainstage.report.text.page import Column, Page, Part
 from gainstage.report.text.plot import line_plot
 
-__all__ = ["add_answer", "add_answers", "interval", "summary_line"]
+__all__ = ["add_answer", "add_answers", "add_evidence", "interval", "slider_line", "summary_line"]
 
 MOST_LINES = 4  # of a text plot
 PLOT_WIDTH, PLOT_HEIGHT = 96, 10
@@ -44,17 +44,27 @@ def add_answer(page: Page, answer: Answer) -> None:
         page.line(page.words(paragraph))
     for evidence in answer.evidence:
         page.blank()
-        _add_evidence(page, evidence)
+        add_evidence(page, evidence)
     page.blank()
     page.line(("Try it yourself", "bold"))
     for line in answer.try_it:
         page.code(line, indent=2)
+    if answer.slider is not None:
+        page.line("  ", page.words(slider_line(answer.slider)))
     page.blank()
     page.line(("References", "bold"))
     for reference in answer.references:
         page.line("  ", page.words(reference))
     page.blank()
     page.line((page.words(summary_line(answer)), "dim"))
+
+
+def slider_line(slider: Slider) -> str:
+    """What the slider of the page changes, and what is seen there."""
+    return (
+        f"A slider in the page that --html writes: {slider.setting}, from {slider.places[0]:g} to "
+        f"{slider.places[-1]:g}. {slider.hint}"
+    ).rstrip()
 
 
 def summary_line(answer: Answer) -> str:
@@ -67,7 +77,8 @@ def summary_line(answer: Answer) -> str:
     )
 
 
-def _add_evidence(page: Page, evidence: Evidence) -> None:
+def add_evidence(page: Page, evidence: Evidence) -> None:
+    """A claim, its verdict, what was measured, and the picture."""
     sign, style = VERDICTS[evidence.verdict]
     sign = sign if page.unicode else {"✓": "+", "◐": "~", "✗": "-"}[sign]
     claim = evidence.claim
