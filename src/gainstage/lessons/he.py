@@ -276,7 +276,7 @@ QUESTION = Question(
     try_it=(
         "gainstage demo --network classic",
         "gainstage demo --network classic --framework keras",
-        "gainstage init mlp:784x128x10 --scheme he_normal --override 'head.*=auto' --input 784",
+        "gainstage init mlp:784x128x10 --scheme he_normal --override 'head.*=auto' --input 784 --dry-run",
     ),
     references=(
         "He, Zhang, Ren, Sun 2015, Delving deep into rectifiers",

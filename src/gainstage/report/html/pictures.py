@@ -23,7 +23,7 @@ from gainstage.report.charts import (
 from gainstage.report.charts.scatter import pairs_of
 from gainstage.report.charts.trainings import measured_by, training_lines
 from gainstage.report.depth import Distribution, distributions
-from gainstage.report.html.parts import WIDE, Column, drawn, heading, same_in_figures, slide
+from gainstage.report.html.parts import WIDE, Column, drawn, heading, paragraph, same_in_figures, slide
 from gainstage.report.placement import evenly
 from gainstage.report.series import Series
 from gainstage.report.standing import standing
@@ -164,6 +164,8 @@ def slider_chart(slider: Slider) -> Iterator[str]:
     first = slider.pictures[0]
     places = [[Series(line.label, line.x, line.y) for line in picture.lines] for picture in slider.pictures]
     yield slide(slider.setting, [f"{place:g}" for place in slider.places], slider.start)
+    if slider.hint:
+        yield paragraph(slider.hint)
     yield drawn(
         lambda width: curves_by_place(
             places, shown=slider.start, title=first.title, x_label=first.x_label, y_label=first.y_label,

@@ -49,6 +49,7 @@ def render(record: Shown, *, width: int | None = None, color: bool = False, unic
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
+        force_jupyter=False,  # in a notebook rich would show every line by itself, beside the record
     )
     page.print_to(console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip("\n") + "\n"
