@@ -97,15 +97,19 @@ def _add_figures(page: Page, evidence: Evidence) -> None:
     checks = {(check.bound.figure, check.bound.case): check for check in evidence.checks}
     for name in dict.fromkeys(figure.name for figure in evidence.figures):
         asked = dict.fromkeys(check.bound.words for check in evidence.checks if check.bound.figure == name)
-        page.line("  ", page.words(name), (f"   asked: {page.words(' or '.join(asked))}" if asked else "", "dim"))
+        alike = len(asked) == 1
+        page.line("  ", page.words(name), (f"   asked: {page.words(next(iter(asked)))}" if alike else "", "dim"))
         title = "case" if any(figure.case for figure in evidence.figures if figure.name == name) else ""
         rows: list[tuple[Part, ...]] = []
         for figure in evidence.figures:
             if figure.name == name:
                 check = checks.get((name, figure.case))
                 word: Part = OUTCOMES[check.outcome] if check else ""
-                rows.append(("    " + page.words(figure.case or "value"), (interval(figure), "bold"), word))
-        page.table((Column(f"    {title}", flexible=True), Column("measured"), Column("kept")), rows)
+                wanted = page.words(check.bound.words) if check and not alike else ""
+                rows.append(("    " + page.words(figure.case or "value"), (interval(figure), "bold"), wanted, word))
+        columns = [Column(f"    {title}", flexible=True), Column("measured"), Column("asked"), Column("kept")]
+        told = [0, 1, 3] if alike or not asked else [0, 1, 2, 3]
+        page.table([columns[i] for i in told], [tuple(row[i] for i in told) for row in rows])
 
 
 def interval(figure: Figure) -> str:
