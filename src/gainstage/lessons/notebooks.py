@@ -73,10 +73,10 @@ def _cells(question: Question, source: _Source) -> Iterator[Cell]:
     for study, part in zip(question.studies, parts, strict=True):
         yield "markdown", f"## {study.title.capitalize()}\n\n{part.summary}"
         yield "code", _joined(part.code)
-        yield "code", f"measured = {study.experiment.__name__}(setting)"
+        yield "code", f"result = {study.experiment.__name__}(setting)"
         for claim, code in zip(study.claims, part.claims, strict=True):
             yield "markdown", f"### {claim.id} {claim.statement}\n\nClaimed by: {claim.source}."
-            yield "code", f"claim = {code}\nevidence(claim, measured)"
+            yield "code", f"claim = {code}\nevidence(claim, result)"
     if question.play is not None:
         yield from _playground(question.play)
     yield "markdown", "## References\n\n" + "\n".join(f"- {reference}" for reference in question.references)
