@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +17,9 @@ from gainstage.lessons.catalogue import Entry, open_question
 from gainstage.lessons.question import Play, Question
 
 __all__ = ["file_name", "notebook", "notebook_text"]
+
+LONGEST = 100
+"""Characters of a line that a notebook shows without scrolling."""
 
 Cell = tuple[str, str]
 """Its kind, ``markdown`` or ``code``, and its text."""
@@ -165,7 +169,7 @@ class _Source:
     def imports(self, used: str) -> str:
         """The module's imports, as far as a code uses them, and what hands a claim its figures."""
         names = {node.id for node in ast.walk(ast.parse(used)) if isinstance(node, ast.Name)} | {"Setting", "evidence"}
-        lines = []
+        lines, last = [], ""
         for node in self.tree.body:
             if not isinstance(node, ast.Import | ast.ImportFrom) or getattr(node, "module", "") == "__future__":
                 continue
@@ -175,7 +179,11 @@ class _Source:
                 (n for n in node.names if (n.asname or n.name).split(".")[0] in names), key=lambda n: n.name
             )
             if node.names:
-                lines.append(ast.unparse(node))
+                origin = _origin_of(getattr(node, "module", None) or node.names[0].name)
+                lines += (
+                    ["", _wrapped(ast.unparse(node))] if last not in ("", origin) else [_wrapped(ast.unparse(node))]
+                )
+                last = origin
         return "\n".join(lines)
 
     def study(self, experiment: str, claims: Iterable[str], told: set[str]) -> _Part:
@@ -215,6 +223,19 @@ class _Source:
     def _dedented(self, call: ast.AST) -> str:
         lines = (ast.get_source_segment(self.text, call) or "").splitlines()
         return "\n".join((lines[0], *(line.removeprefix(" " * 12) for line in lines[1:])))
+
+
+def _origin_of(module: str) -> str:
+    root = module.partition(".")[0]
+    return root if root == "gainstage" else "standard" if root in sys.stdlib_module_names else "third party"
+
+
+def _wrapped(statement: str) -> str:
+    """An import on one line, or one name a line where it would be too long."""
+    source, _, names = statement.partition(" import ")
+    if len(statement) <= LONGEST:
+        return statement
+    return f"{source} import (\n" + "".join(f"    {name},\n" for name in names.split(", ")) + ")"
 
 
 def _names_set_by(node: ast.stmt) -> list[str]:
