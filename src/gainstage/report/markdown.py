@@ -12,7 +12,7 @@ __all__ = ["answers_markdown"]
 
 
 def answers_markdown(answers: Answers, title: str) -> str:
-    r"""All answers as one page: text, then a table of figures for every claim.
+    r"""All answers as one page: text, then a table of figures for every claim; the same seed gives the same page.
 
     Args:
         answers: in the order of the page.
@@ -28,7 +28,7 @@ def answers_markdown(answers: Answers, title: str) -> str:
 def _answer(answer: Answer) -> Iterator[str]:
     yield f"## {answer.number}. {answer.question}"
     yield from (_plain(paragraph) for paragraph in answer.text)
-    yield f"*{_plain(summary_line(answer))}*"
+    yield f"*{_plain(summary_line(answer, timed=False))}*"
     for evidence in answer.evidence:
         yield from _evidence(evidence)
     lines = "\n".join(answer.try_it)

@@ -22,6 +22,11 @@ __all__ = ["command"]
 
 Form = Literal["text", "json", "markdown"]
 
+_NEXT = """\
+gainstage ask 1 --quick                  a first look, in seconds
+gainstage ask 1 --html vanishing.html    the answer as a page, with a slider
+gainstage ask 1 --notebook one.ipynb     its experiments, to change and run"""
+
 
 @click.command("ask")
 @click.argument("question", required=False)
@@ -91,7 +96,7 @@ def command(
     else:
         for entry in QUESTIONS:
             click.echo(f"{entry.number}  {entry.slug:<14}  {entry.question}")
-        click.echo("\nAnswer one with 'gainstage ask 1', a first look with 'gainstage ask 1 --quick'.")
+        click.echo("\n" + _NEXT)
 
 
 def _write_notebooks(target: Path, entries: Iterable[Entry], *, several: bool) -> None:

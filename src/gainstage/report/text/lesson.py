@@ -67,10 +67,10 @@ def slider_line(slider: Slider) -> str:
     ).rstrip()
 
 
-def summary_line(answer: Answer) -> str:
-    """What the figures are of, and what the brackets mean."""
+def summary_line(answer: Answer, *, timed: bool = True) -> str:
+    """What the figures are of, how long they took where that is asked for, and what the brackets mean."""
     look = "a quick look (fewer and shorter trainings; leave out --quick for figures worth quoting)"
-    took = f", {answer.seconds:.0f} s" if math.isfinite(answer.seconds) else ""
+    took = f", {answer.seconds:.0f} s" if timed and math.isfinite(answer.seconds) else ""
     return (
         f"Measured on {answer.setting}; seed {answer.seed}{took}{'; ' + look if answer.quick else ''}. "
         "Brackets: 95 % confidence intervals over fresh draws of the weights."
