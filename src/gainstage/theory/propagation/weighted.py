@@ -140,7 +140,8 @@ def _mixed(
     carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
     bond = x.bond * share_of_signal**2 + pairs.bond(extent)
     return Signal(
-        extent, pairs, mean, noise=carried + own_noise, carried=carried, bond=bond, borders=borders, chance=_gathered(node, x),
+        extent, pairs, mean, noise=carried + own_noise, carried=carried, bond=bond, borders=borders,
+        chance=_gathered(node, x),
         course=course,
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip
