@@ -133,11 +133,13 @@ class _Walk:
         factor, told = self.factors.get(path, 1.0), line.reason
         if line.spread is None:
             return line
-        if abs(factor - 1) > _SAME:
-            told += f"; times {factor:.4g}, by the moments of the whole signal that arrives"
+        spread = line.spread * factor
+        if abs(factor - 1) > _SAME and line.kernel is not None and line.level is not None:
+            power = line.level / (line.kernel.fan_in * spread**2)
+            told += f"; with borders, pooling and sums counted it is E[x²] = {power:.4g} that arrives"
         if path in self.doubts:
             told += f"; assumed: {self.doubts[path]}"
-        return replace(line, gain=line.gain * factor, spread=line.spread * factor, reason=told)
+        return replace(line, gain=line.gain * factor, spread=spread, reason=told)
 
 
 def _centring(line: Assignment, mean: float, weight: WeightMoments) -> WeightMoments:

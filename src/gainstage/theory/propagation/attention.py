@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from gainstage.graph import Node, Operation, SignalGraph, nearest_after
+from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.theory.attention import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.propagation import causal
-from gainstage.theory.propagation.course import Course
+from gainstage.theory.propagation.course import Course, stretches
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Rows, Signal
+from gainstage.theory.propagation.signal import Chance, Rows, Signal
 from gainstage.theory.softmax import log_softmax_moments
 
 __all__ = [
-    "Heads", "attention", "attention_of", "glance", "heads_of", "masks_scores", "product", "rotated",
-    "row_variance", "softmax", "summed_over_units",
+    "Heads", "attention", "attention_of", "glance", "glance_of_shares", "heads_of", "masks_scores", "product",
+    "rotated", "row_variance", "softmax", "summed_over_units",
 ]  # fmt: skip
 
 _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
@@ -66,10 +66,48 @@ def attention_of(heads: Heads) -> AttentionMoments:
     )
 
 
-def glance(heads: Heads) -> causal.Glance:
-    """The rows of causal attention, one by one."""
+def glance(run: Run, node: Node, heads: Heads) -> causal.Glance | None:
+    """The rows of a fused attention, one by one; None where they look at another sequence than their own."""
+    if heads.rows != heads.keys or heads.keys < 2:
+        return None
     variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
-    return causal.glance(heads.query, heads.key, heads.value, heads.keys, variance)
+    operands = (heads.query, heads.key, heads.value)
+    width, keep = _source_width(run.graph, node.inputs[-1]), 1 - (heads.dropped if run.training else 0.0)
+    return causal.glance(operands, heads.keys, variance, causal=heads.causal, width=width, keep=keep)
+
+
+def glance_of_shares(run: Run, node: Node, shares: Signal, value: Signal) -> causal.Glance | None:
+    """The same where scores, softmax and the product with values are operations of their own."""
+    rows = shares.rows
+    if rows is None or rows.scores is None:
+        return None
+    before = run.graph.nodes[rows.scores]
+    query, key = (run.ledger.merged(run.signals[i]) for i in (before.inputs[0], before.inputs[-1]))
+    width = _source_width(run.graph, node.inputs[-1])
+    return causal.glance(
+        (query, key, value), rows.keys, rows.score_level, causal=rows.causal, width=width, keep=rows.keep
+    )
+
+
+def _source_width(graph: SignalGraph, value: int) -> float:
+    """Units of the tokens that values were made of."""
+    found = nearest_before(graph, value, lambda n: n.operation is Operation.LINEAR, through=_QUIET)
+    kernel = graph.nodes[found[0]].kernel if len(found) == 1 else None
+    return float(kernel.in_) if kernel is not None else 0.0
+
+
+def _seen(out: Signal, value: Signal, seen: causal.Glance | None) -> Signal:
+    """An attention's output when its rows are looked at one by one."""
+    if seen is None:
+        return out
+    course, share = causal.looked_back(seen)
+    pairs = course.set_in(replace(out.pairs, level=share * value.pairs.level))
+    places = seen.value.places
+    extent = Extent(max(out.extent.count // (places * out.extent.examples), 1), places, out.extent.examples)
+    # To average values is to average what they were made of: few different averages scatter more than many values.
+    noise = value.carried + 2 * pairs.likeness(extent, course.likeness) / extent.units
+    course_kept = course if course.counts.size > 1 else None
+    return replace(out, pairs=pairs, course=course_kept, noise=noise, carried=noise)
 
 
 def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
@@ -86,15 +124,12 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
         level, v.pairs.units, v.pairs.positions + own * overlap,
         apart + alike * _same_row(found, heads.query.pairs), apart=apart + alike * overlap,
     )  # fmt: skip
-    course = None
-    if heads.causal:
-        course, share = causal.looked_back(glance(heads), keep)
-        pairs = course.set_in(replace(pairs, level=share * v.pairs.level))
     doubt = ""
     if heads.masked:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
-    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=course)
-    return run.ledger.fresh(replace(signal, carried=signal.noise, doubt=v.doubt or doubt))
+    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=None)
+    signal = replace(signal, chance=Chance(), carried=signal.noise, doubt=v.doubt or doubt)
+    return run.ledger.fresh(_seen(signal, v, glance(run, node, heads)))
 
 
 def _same_row(found: AttentionMoments, query: Pairs) -> float:
@@ -111,7 +146,7 @@ def rotated(x: Signal, places: int, width: int) -> Signal:
     """Rotary positions turn what tokens have in common apart: by the cosines of their distance."""
     if places < 2 or width < 2 or x.extent.positions % places:
         return x
-    course = x.course if x.course is not None and x.course.places == places else Course.even(places, x.pairs)
+    course = x.course if x.course is not None and x.course.places == places else Course.even(stretches(places), x.pairs)
     angles = _ROTARY_BASE ** (-np.arange(width // 2) / (width // 2))
     middle = np.cumsum(course.counts) - course.counts / 2
     distance = np.abs(middle[:, None] - middle[None, :])
@@ -160,9 +195,20 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
     doubt = doubtful(node, "a mask, whose values are not known, is taken to be causal") if masked else ""
     shares = replace(
         x, pairs=pairs, mean=mean, extent=extent, skew=0.0, excess=0.0, zero=0.5 * (1 - mean) if masked else 0.0,
-        rows=Rows(count, rows.concentration, variance), borders=(), doubt=x.doubt or doubt,
+        rows=Rows(count, rows.concentration, variance, x.pairs.level, _scores(run, node), masked), borders=(),
+        course=None, doubt=x.doubt or doubt,
     )  # fmt: skip
     return run.ledger.fresh(shares)
+
+
+def _scores(run: Run, node: Node) -> int | None:
+    """Where queries were multiplied with keys of one sequence."""
+    found = nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET)
+    if len(found) != 1 or not _square(node):
+        return None
+    before = run.graph.nodes[found[0]]
+    known = before.function != "dynamic_convolution" and all(i in run.signals for i in before.inputs)
+    return found[0] if known and len(before.inputs) == 2 else None
 
 
 def _square(node: Node) -> bool:
@@ -215,6 +261,7 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
     noise = x.noise * (0.0 if x.rows else 1.0) + y.noise
     mean = count * a.mean * b.mean
     signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, doubt=x.doubt or y.doubt)
+    signal = _seen(signal, y, glance_of_shares(run, node, x, y))
     return run.ledger.fresh(signal)
 
 

@@ -46,9 +46,8 @@ class Course:
     alike: Array
 
     @classmethod
-    def even(cls, places: int, pairs: Pairs) -> Course:
+    def even(cls, counts: Array, pairs: Pairs) -> Course:
         """Of a tensor whose places are alike."""
-        counts = stretches(places)
         share = pairs.positions / pairs.level if pairs.level > 0 else 0.0
         return cls(counts, np.ones(counts.size), np.full((counts.size, counts.size), share))
 
@@ -70,6 +69,13 @@ class Course:
         n = self.counts
         pairs = float(n @ self.alike @ n - n @ np.diag(self.alike))
         return pairs / max(float(n.sum() * (n.sum() - 1)), 1.0)
+
+    @property
+    def likeness(self) -> float:
+        """Mean squared product of two places, as a part of the squared mean level: one over their effective number."""
+        n = self.counts
+        pairs = n @ self.alike**2 @ n - n @ np.diag(self.alike) ** 2
+        return float(n @ self.level**2 + pairs) / float(n.sum()) ** 2
 
     @property
     def correlation(self) -> Array:
@@ -111,8 +117,8 @@ def blended(first: Course | None, second: Course | None, share: float, pairs: tu
     """
     if first is None and second is None:
         return None
-    places = (first or second).places  # type: ignore[union-attr]
-    a, b = (c or Course.even(places, p) for c, p in zip((first, second), pairs, strict=True))
+    counts = (first or second).counts  # type: ignore[union-attr]
+    a, b = (c or Course.even(counts, p) for c, p in zip((first, second), pairs, strict=True))
     if a.places != b.places:
         return None
     rest = 1 - share
@@ -124,8 +130,8 @@ def times(first: Course | None, one: Pairs, second: Course | None, other: Pairs)
     pairs = one * other
     if first is None and second is None:
         return pairs, None
-    places = (first or second).places  # type: ignore[union-attr]
-    a, b = first or Course.even(places, one), second or Course.even(places, other)
+    counts = (first or second).counts  # type: ignore[union-attr]
+    a, b = first or Course.even(counts, one), second or Course.even(counts, other)
     if a.places != b.places:
         return pairs, None
     course, share = a.scaled(b.level, b.alike)
@@ -133,26 +139,32 @@ def times(first: Course | None, one: Pairs, second: Course | None, other: Pairs)
 
 
 class Windows:
-    """What the rows of causal attention look at: all stretches before, and half of their own.
+    """What the rows of attention look at: all places, or all stretches before and half of their own.
 
     Args:
         counts: places of each stretch.
+        causal: whether a row looks back alone.
     """
 
-    def __init__(self, counts: Array) -> None:
+    def __init__(self, counts: Array, *, causal: bool = True) -> None:
         m = counts.size
-        start = np.cumsum(counts) - counts
-        self.counts = counts
-        self.seen: Array = np.tril(np.broadcast_to(counts, (m, m)), -1) + np.diag((counts + 1) / 2)
-        self.length: Array = start + (counts + 1) / 2
-        # Of two rows, the shorter and the longer; of two in one stretch, the means of smaller and larger.
-        self.shorter: Array = np.minimum(self.length[:, None], self.length[None, :])
-        self.longer: Array = np.maximum(self.length[:, None], self.length[None, :])
-        np.fill_diagonal(self.shorter, start + (counts + 1) / 3)
-        np.fill_diagonal(self.longer, start + 2 * (counts + 1) / 3)
+        start, whole = np.cumsum(counts) - counts, float(counts.sum())
+        self.counts, self.causal = counts, causal
         # Ordered pairs of different rows.
         self.times: Array = np.outer(counts, counts)
         np.fill_diagonal(self.times, counts * (counts - 1))
+        if not causal:
+            self.seen: Array = np.broadcast_to(counts, (m, m)).copy()
+            self.length: Array = np.full(m, whole)
+            self.shorter = self.longer = np.full((m, m), whole)
+            return
+        self.seen = np.tril(np.broadcast_to(counts, (m, m)), -1) + np.diag((counts + 1) / 2)
+        self.length = start + (counts + 1) / 2
+        # Of two rows, the shorter and the longer; of two in one stretch, the means of smaller and larger.
+        self.shorter = np.minimum(self.length[:, None], self.length[None, :])
+        self.longer = np.maximum(self.length[:, None], self.length[None, :])
+        np.fill_diagonal(self.shorter, start + (counts + 1) / 3)
+        np.fill_diagonal(self.longer, start + 2 * (counts + 1) / 3)
 
     def levels(self, level: Array) -> Array:
         """Means over what each row looks at."""

@@ -177,7 +177,9 @@ def _dropout(run: Run, node: Node, operands: list[Signal]) -> Signal:
     if x.parts:
         return run.ledger.joined(tuple(_dropout(run, node, [part]) for part in x.parts), x)
     level = x.pairs.level / keep
-    rows = None if x.rows is None else replace(x.rows, concentration=x.rows.concentration / keep)
+    rows = None if x.rows is None else replace(
+        x.rows, concentration=x.rows.concentration / keep, keep=keep * x.rows.keep
+    )  # fmt: skip
     variance = max(level - x.mean**2, 0.0)
     fourth = _fourth(x) / keep**3
     mean = x.mean

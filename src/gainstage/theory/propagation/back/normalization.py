@@ -52,7 +52,7 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
     sent = replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, parts=relative)
     if (divided := divided_by(node, x, division(run, node, x))) is not None and x.course is not None:
         # Where the level is high the gradient is divided by more.
-        course = plain.course or Course.even(x.course.places, plain.base)
+        course = plain.course or Course.even(x.course.counts, plain.base)
         if course.places == x.course.places:
             inverse = 1 / divided
             course, ratio = course.scaled(inverse, np.sqrt(inverse[:, None] * inverse[None, :]))
