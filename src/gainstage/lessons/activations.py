@@ -213,7 +213,7 @@ def slider(setting: Setting) -> Slider:
     z = np.random.default_rng(setting.seed).normal(size=20_000)
     edges = np.linspace(0, 1, BINS + 1)
     centres = tuple(((edges[1:] + edges[:-1]) / 2).tolist())
-    spreads = tuple(round(2 * gain, 2) for gain in GAINS[:: setting.of(1, 2)])
+    spreads = tuple(round(2 * gain, 2) for gain in GAINS)
     pictures = []
     for spread in spreads:
         lines = []
