@@ -77,7 +77,7 @@ TRAINED = {
 def in_training(setting: Setting, nets: dict[str, Net] = TRAINED, rate: float = 0.03) -> Measured:
     """The same share while the network learns."""
     dataset = load("digits", seed=setting.seed)
-    looks = (30, 100) if setting.quick else (30, 100, 200, 300)
+    looks = (30, 100, 200) if setting.quick else (30, 100, 200, 300)
     figures, lines = [], []
     for case, net in nets.items():
         rows = []

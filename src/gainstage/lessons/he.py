@@ -191,7 +191,7 @@ def thirty_layers(setting: Setting, nets: dict[str, Net] | None = None) -> Measu
         ratios = [d.gradient_ratio for d in depths(net, dataset, setting.seeds(6, 3))]
         figures.append(factor(KEPT, ratios, start))
     for optimizer, rates in OPTIMIZERS.items():
-        budget = Budget(setting.of(400, 240), optimizer.lower(), rates[1:2] if setting.quick else rates)
+        budget = Budget(setting.of(400, 160), optimizer.lower(), rates[1:2] if setting.quick else rates)
         trained = train_all(nets, dataset, budget, setting.seeds(5, 3), setting, f"7. thirty layers, {optimizer}")
         for start, found in trained.items():
             figures.append(mean(DEEP[start], found.final, optimizer))
@@ -231,8 +231,8 @@ QUESTION = Question(
         "nonlinearity='relu') and zeros for the bias. In Keras: Dense(128, activation='relu', "
         "kernel_initializer='he_normal').",
         "In the classic network 784 → 128 → 10 it hardly matters: one hidden layer trains from almost any start. In "
-        "thirty layers Xavier's missing factor of 2 is paid thirty times; Adam, which divides the size of a gradient out, "
-        "makes up for a part of it.",
+        "thirty layers Xavier's missing factor of 2 is paid thirty times; Adam, which divides the size of a gradient "
+        "out, makes up for a part of it.",
         "Questionable are two habits. The factor of 2 belongs to a layer that reads a relu's output and keeps the "
         "level for the next relu; on the output layer it only makes the first logits louder, so that training starts "
         "above the loss of equal probabilities and first unlearns its random opinions. And a layer without an explicit "
