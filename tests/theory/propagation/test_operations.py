@@ -285,7 +285,7 @@ def test_a_bias_on_scores_is_no_mask():
     for seed in range(SEEDS):
         torch.manual_seed(seed)
         found = nn.Sequential(Biased(128, 24), nn.Linear(128, 64))(batch(Case(between, TOKENS), seed))
-        levels.append(float(found.square().mean()))
+        levels.append(found.square().mean().item())
     error = np.std(levels, ddof=1) / math.sqrt(SEEDS)
     assert abs(np.mean(levels) - last.forward.second_moment) <= 4 * error + 0.03 * np.mean(levels)
 
