@@ -4,11 +4,13 @@
 #   make test    the tests and every example in the docstrings
 #   make browser a Chromium for the tests of pages, from the distribution, where none is found
 #   make pictures   docs/images anew: the pictures that README.md shows
+#   make notebooks   notebooks/ anew from the seven questions
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
+#   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
 #   make clean   forget the environment and all caches
 
@@ -24,7 +26,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures test test-keras check format bench zoo agreement trainings clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo agreement architectures trainings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -69,6 +71,9 @@ browser:
 pictures: $(VENV)/.installed-test browser
 	$(BIN)/python docs/pictures.py $(ARGS)
 
+notebooks: $(VENV)/.installed-demo
+	$(BIN)/gainstage ask --all --notebook notebooks
+
 # Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
 test-keras: $(VENV)/.installed-keras
 	@for backend in tensorflow jax torch; do \
@@ -97,6 +102,9 @@ zoo: $(VENV)/.installed-test
 
 agreement: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/agreement.py $(ARGS)
+
+architectures: $(VENV)/.installed-test
+	$(BIN)/python docs/architectures.py
 
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)

@@ -11,7 +11,7 @@ from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Flow", "Law", "Rows", "Signal"]
+__all__ = ["Flow", "Law", "Product", "Rows", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Signal:
         skew, excess: of an element, as in ``Marginal``.
         noise: variance of the log of the level between draws of the weights.
         carried: the part of it that was there before this tensor's own weights were drawn.
+        bond: variance of the log of what two positions have in common, between draws.
         law: which source it is a function of.
         terms: the sum it is: (number of an atom, factor), where an atom is a tensor that is no sum of others.
         parts: signals side by side along the units, after a concatenation.
@@ -79,6 +80,7 @@ class Signal:
     excess: float = 0.0
     noise: float = 0.0
     carried: float = 0.0
+    bond: float = 0.0
     law: Law | None = None
     terms: tuple[tuple[int, float], ...] = ()
     parts: tuple[Signal, ...] = ()
@@ -105,6 +107,25 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """That a gradient is another one times a signal.
+
+    Args:
+        atom: of this gradient; it is no product any more when it has got another.
+        origin: the other gradient's atom.
+        base: second moments of that.
+        by: the signal.
+        course: of the other gradient.
+    """
+
+    atom: int
+    origin: int
+    base: Pairs
+    by: Signal
+    course: Course | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """One gradient, by a tensor: a base that is independent of the signal, times a function of it.
 
@@ -118,6 +139,7 @@ class Flow:
         noise: variance of the log of the level between draws.
         borders: as in ``Signal``.
         course: of the base, as in ``Signal``.
+        product: what it is a product of, where that is known: g·h and -g·x are g·(h - x).
         parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         doubt: why the figures are doubtful.
     """
@@ -131,5 +153,6 @@ class Flow:
     noise: float = 0.0
     borders: tuple[Array | None, ...] = ()
     course: Course | None = None
+    product: Product | None = None
     parts: tuple[float, ...] = ()
     doubt: str = ""
