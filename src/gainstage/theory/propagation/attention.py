@@ -10,11 +10,12 @@ import numpy as np
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.theory.attention import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.propagation import causal
+from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.course import Course, stretches
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Chance, Rows, Signal
+from gainstage.theory.propagation.signal import Rows, Signal
 from gainstage.theory.softmax import log_softmax_moments
 
 __all__ = [
