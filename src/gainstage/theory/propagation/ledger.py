@@ -81,7 +81,7 @@ class Ledger:
         kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
         likeness = source.pairs.likeness(source.extent)
         noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
-        borders = tuple(powered(b, found.response) for b in source.borders)
+        borders = tuple(powered(b, found.scaling) for b in source.borders)
         # How a correlation answers to the one before.
         steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
         chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0).swung(found.response)
@@ -153,6 +153,7 @@ class Ledger:
             excess=0.0 if cross is not None or not variance else excess,
             noise=share**2 * x.noise + (1 - share) ** 2 * y.noise
             + 2 * share * (1 - share) * (min(x.carried, y.carried) + 2 * beside),
+            bond=self._bond(x, y),
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
@@ -162,6 +163,14 @@ class Ledger:
         result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
         self._sources[number] = result
         return result
+
+    @staticmethod
+    def _bond(x: Signal, y: Signal) -> float:
+        """How far that scatters which two positions of a sum have in common."""
+        one, two = max(x.pairs.positions, 0.0), max(y.pairs.positions, 0.0)
+        share = one / (one + two) if one + two > 0 else 0.5
+        crossed = 2 * share * (1 - share) * math.sqrt(x.pairs.bond(x.extent) * y.pairs.bond(y.extent))
+        return share**2 * x.bond + (1 - share) ** 2 * y.bond + crossed
 
     def multiply(self, x: Signal, y: Signal, *, divide: bool = False) -> Signal:
         """The signal x · y (or x / y)."""
@@ -202,6 +211,13 @@ class Ledger:
                 doubt=x.doubt or y.doubt,
             )
         )
+
+    def regression(self, x: Signal, on: Signal) -> float:
+        """How much of x moves with y: Cov(x, y) / Var y, nothing where they share no source."""
+        shared = {a for a, _ in x.terms} & {a for a, _ in on.terms}
+        if not on.variance > 0 or not (shared or self._related(x, on)):
+            return 0.0
+        return (self._cross(x, on) - x.mean * on.mean) / on.variance
 
     def _related(self, x: Signal, y: Signal) -> bool:
         """Whether an atom of one is a function of a source that is an atom of the other."""
