@@ -106,7 +106,7 @@ def _seen(out: Signal, value: Signal, seen: causal.Glance | None) -> Signal:
     places = seen.value.places
     extent = Extent(max(out.extent.count // (places * out.extent.examples), 1), places, out.extent.examples)
     # To average values is to average what they were made of: few different averages scatter more than many values.
-    shared = causal.shared_part(seen)
+    shared = causal.shared_part(seen, course, share)
     one = Extent(extent.units, places, value.extent.examples)
     bond = max(value.bond - value.pairs.bond(one), 0.0)
     noise = (1 - shared) ** 2 * value.carried + shared**2 * bond
