@@ -60,3 +60,18 @@ def test_shared_terms_are_counted_over_all_pairs_and_over_neighbours(case):
     assert window.shared(None) == pytest.approx((inside.mean(1) ** 2).mean().item(), rel=1e-6)
     beside = (inside[:, 1::2] * inside[:, : inside.shape[1] // 2 * 2 : 2]).mean().item()
     assert window.neighbouring(None) == pytest.approx(beside, rel=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_overlaps_are_those_of_all_pairs(case):
+    size, kernel, stride, padding, dilation = case
+    out = ones(*case).shape[-1]
+    taps = [{place * stride + tap * dilation - padding for tap in range(kernel)} for place in range(out)]
+    inside = [{t for t in place if 0 <= t < size} for place in taps]
+    kept = [{t - place * stride for t in inside[place]} for place in range(out)]
+    shared = np.array([[len(a & b) / kernel for b in kept] for a in kept])
+    found = Window(size, out, kernel, stride, padding, dilation).overlap(None)
+    np.testing.assert_allclose(found.own, np.diag(shared))
+    np.testing.assert_allclose(found.cross, shared.mean(1))
+    assert found.square == pytest.approx((shared**2).mean())
+    assert found.mean == pytest.approx(shared.mean())

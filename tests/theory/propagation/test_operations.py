@@ -173,7 +173,28 @@ CASES = {
     "dropout": Case(lambda: between(nn.ReLU(), nn.Dropout(0.4)), operations=(O.DROPOUT,)),
     "layer norm": Case(lambda: between(nn.ReLU(), nn.LayerNorm(256)), operations=(O.NORMALIZATION,)),
     "rms norm": Case(lambda: between(nn.RMSNorm(256))),
-    "batch norm": Case(lambda: between(nn.ReLU(), nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU()), slack=0.04),
+    "batch norm": Case(lambda: between(nn.ReLU(), nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU()), slack=0.015),
+    "batch norm of few examples": Case(
+        lambda: between(nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU()),
+        (12, 256), 0.03,
+    ),
+    "batch norm behind few units": Case(
+        lambda: nn.Sequential(
+            nn.Linear(256, 24), nn.BatchNorm1d(24), nn.Linear(24, 256), nn.BatchNorm1d(256), nn.ReLU()
+        ),
+        (128, 256), 0.02,
+    ),
+    "batch norm beside a skip": Case(
+        lambda: between(
+            nn.ReLU(), Apply(lambda a, b: torch.relu(a + b), nn.Identity(), between(nn.BatchNorm1d(256)))
+        ), slack=0.03,
+    ),
+    "batch norm behind largest places": Case(
+        lambda: image(
+            nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(64, 64, 3, padding=1, bias=False),
+            nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
+        ), IMAGE, 0.03,
+    ),
     "batch norm in evaluation": Case(lambda: between(nn.BatchNorm1d(256), nn.ReLU()).eval()),
     "batch norm of images": Case(
         lambda: image(nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()), IMAGE, 0.06

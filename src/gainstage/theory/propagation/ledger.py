@@ -30,6 +30,7 @@ class Ledger:
     def __init__(self) -> None:
         self.expectations = Expectations()
         self._sources: dict[int, Signal] = {}
+        self._factors: dict[int, tuple[tuple[Signal, Signal], ...]] = {}
         self._numbers = count()
 
     def number(self) -> int:
@@ -195,7 +196,7 @@ class Ledger:
         variance = max(pairs.level - mean**2, 0.0)
         third = _third(x) * _third(y) - 3 * mean * pairs.level + 2 * mean**3
         skew = third / variance**1.5 if variance > 0 else 0.0
-        return self.fresh(
+        product = self.fresh(
             replace(
                 x,
                 pairs=pairs,
@@ -211,13 +212,25 @@ class Ledger:
                 doubt=x.doubt or y.doubt,
             )
         )
+        self._factors[product.terms[0][0]] = ((x, y), (y, x))
+        return product
 
     def regression(self, x: Signal, on: Signal) -> float:
-        """How much of x moves with y: Cov(x, y) / Var y, nothing where they share no source."""
-        shared = {a for a, _ in x.terms} & {a for a, _ in on.terms}
-        if not on.variance > 0 or not (shared or self._related(x, on)):
+        """How much of x moves with y: Cov(x, y) / Var y, nothing where they share no source.
+
+        Of a term of y that is a product, the factor that x has to do with counts, times the mean of the other.
+        """
+        if not on.variance > 0:
             return 0.0
-        return (self._cross(x, on) - x.mean * on.mean) / on.variance
+        covariance = self._covariance(x, on)
+        for atom, share in on.terms:
+            for one, other in self._factors.get(atom, ()):
+                covariance += share * other.mean * self._covariance(x, one)
+        return covariance / on.variance
+
+    def _covariance(self, x: Signal, y: Signal) -> float:
+        shared = {a for a, _ in x.terms} & {a for a, _ in y.terms}
+        return self._cross(x, y) - x.mean * y.mean if shared or self._related(x, y) else 0.0
 
     def _related(self, x: Signal, y: Signal) -> bool:
         """Whether an atom of one is a function of a source that is an atom of the other."""

@@ -97,6 +97,8 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
             pairs, course = factor.pairs, factor.course
         plain = back.plain(flow)
         base, along = times(plain.course, plain.base, course, pairs)
+        if factor is not None and along is None:
+            base = back.met(flow, factor)
         noise = plain.noise + other.noise
         if factor is not None:
             own = max(kurtosis(factor) - 1, 0.0) * scatter(plain.base, factor.pairs, plain.extent)

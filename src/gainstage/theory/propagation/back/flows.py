@@ -14,7 +14,7 @@ from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Flow, Law
+from gainstage.theory.propagation.signal import Flow, Law, Signal
 
 __all__ = ["Backward", "Gradient", "ONE", "hand_on", "independent", "passed", "scatter", "unknown"]
 
@@ -78,6 +78,24 @@ class Backward:
         source = self.run.ledger.source(flow.law.source)
         factor = source.pairs.each(lambda v: found.pair(source.correlation(v)))
         return base * replace(factor, level=found.second)
+
+    def met(self, flow: Flow, signal: Signal) -> Pairs:
+        """Second moments of a gradient times a signal, and of pairs.
+
+        They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is
+        positive of which the signal is one term. Given that sum, the signal is a share of it and a rest that knows
+        nothing of it.
+        """
+        ledger = self.run.ledger
+        if signal.parts or signal.law is None or flow.law is None:
+            return self.value(flow) * signal.pairs
+        if flow.law.source == signal.law.source:
+            return self.value(replace(flow, law=Law(signal.law.source, flow.law.function * signal.law.function)))
+        whole = ledger.source(flow.law.source)
+        share = ledger.regression(signal, whole)
+        told = Law(flow.law.source, flow.law.function * IDENTITY.shifted(-whole.mean).scaled(share))
+        rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
+        return self.value(replace(flow, law=told)) + self.value(flow) * rest
 
     def noise(self, flow: Flow) -> float:
         """Variance of the log of its level between draws."""

@@ -9,10 +9,9 @@ import numpy as np
 from gainstage.graph import Node
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.course import Course
-from gainstage.theory.propagation.function import IDENTITY
 from gainstage.theory.propagation.normalization import divided_by, division
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.signal import Flow, Law
+from gainstage.theory.propagation.signal import Flow
 
 __all__ = ["normalization"]
 
@@ -23,7 +22,8 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
     x, plain = run.signals[index], back.plain(flow)
     parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
     g, total, noise, levels = plain.base, Pairs(0.0), 0.0, list[float]()
-    along = _along(back, node, flow)
+    out = run.signals[node.index]
+    along = back.met(flow, out).scaled(1 / (out.pairs.level or 1.0))  # gradient times normalised signal
     units = sum(p.extent.units for p in parts)
     for part in parts:
         merged = part if part.parts == () else run.ledger.merged(part)
@@ -59,23 +59,3 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
             course, ratio = course.scaled(inverse, np.sqrt(inverse[:, None] * inverse[None, :]))
             sent = replace(sent, course=course, base=course.set_in(sent.base.scaled(ratio)))
     hand_on(back, index, sent)
-
-
-def _along(back: Backward, node: Node, flow: Flow) -> Pairs:
-    """Second moments of gradient times normalised signal, which a normalisation takes off as well.
-
-    They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is positive
-    of which the signal is one term. Given that sum, the signal is a share of it and a rest that knows nothing of it.
-    """
-    ledger, out = back.run.ledger, back.run.signals[node.index]
-    level = out.pairs.level or 1.0
-    if out.parts or out.law is None or flow.law is None:
-        return (back.value(flow) * out.pairs).scaled(1 / level)
-    if flow.law.source == out.law.source:
-        both = Law(out.law.source, flow.law.function * out.law.function)
-        return back.value(replace(flow, law=both)).scaled(1 / level)
-    whole = ledger.source(flow.law.source)
-    share = ledger.regression(out, whole)
-    told = Law(flow.law.source, flow.law.function * IDENTITY.shifted(-whole.mean).scaled(share))
-    rest = out.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
-    return (back.value(replace(flow, law=told)) + back.value(flow) * rest).scaled(1 / level)
