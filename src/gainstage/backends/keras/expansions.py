@@ -72,9 +72,20 @@ def _bidirectional(
     return outputs if layer.merge_mode is None else outputs[0]
 
 
+def _softmax(layer: Any, inputs: Any, mask: Any = None) -> Any:
+    """What is masked is put out of reach, by an operation that takes symbols."""
+    if mask is None:
+        return layer.call(inputs)
+    if "bool" not in str(mask.dtype):
+        mask = ops.greater(mask, 0.5)
+    lowest = -3e4 if str(inputs.dtype) == "float16" else -1e9
+    return layer.call(ops.where(mask, inputs, ops.cast(lowest, inputs.dtype)))
+
+
 EXPANSIONS: tuple[tuple[type, Callable[..., Any]], ...] = (
     (layers.TimeDistributed, _time_distributed),
     (layers.Bidirectional, _bidirectional),
+    (layers.Softmax, _softmax),
 )
 """Instead of the layer's own ``call``."""
 
@@ -119,5 +130,11 @@ def _grouped(operation: Any, inputs: Any, kernel: Any) -> Any:
     return operation.compute_output_spec(keras.KerasTensor(shape, inputs.dtype), kernel)
 
 
-SPECIFICATIONS: Mapping[str, Callable[..., Any]] = {"Conv": _grouped}
-"""Operations that refuse symbols where they take arrays: a convolution in groups (Keras 3.15)."""
+def _halved(operation: Any, x: Any) -> Any:
+    shape = list(x.shape)
+    shape[operation.axis] //= 2
+    return keras.KerasTensor(shape, x.dtype)
+
+
+SPECIFICATIONS: Mapping[str, Callable[..., Any]] = {"Conv": _grouped, "Glu": _halved}
+"""Operations that refuse symbols where they take arrays (convolutions in groups) or tell a wrong shape (Keras 3.15)."""
