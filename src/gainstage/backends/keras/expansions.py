@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 __all__ = ["EXPANSIONS", "OPERATION_EXPANSIONS", "Elementwise", "REPLAYS", "SPECIFICATIONS"]
@@ -82,10 +83,25 @@ def _softmax(layer: Any, inputs: Any, mask: Any = None) -> Any:
     return layer.call(ops.where(mask, inputs, ops.cast(lowest, inputs.dtype)))
 
 
+def _rescaling(layer: Any, inputs: Any) -> Any:
+    """Two operations, so that scale and offset are known."""
+
+    def constant(values: Any) -> Any:
+        array = np.asarray(values, dtype=np.float32)
+        if not array.ndim:
+            return float(array)
+        first = keras.config.image_data_format() == "channels_first"
+        return ops.convert_to_tensor(array.reshape(*array.shape, *[1] * (3 - array.ndim)) if first else array)
+
+    scaled = ops.multiply(ops.cast(inputs, layer.compute_dtype), constant(layer.scale))
+    return ops.add(scaled, constant(layer.offset)) if np.any(layer.offset) else scaled
+
+
 EXPANSIONS: tuple[tuple[type, Callable[..., Any]], ...] = (
     (layers.TimeDistributed, _time_distributed),
     (layers.Bidirectional, _bidirectional),
     (layers.Softmax, _softmax),
+    (layers.Rescaling, _rescaling),
 )
 """Instead of the layer's own ``call``."""
 

@@ -114,6 +114,8 @@ class Tape:
         try:
             if whole_layer(layer) is not None:
                 return self._whole(layer, args, kwargs)
+            if getattr(layer, "quantization_mode", None):
+                return self._opaque(layer, args, kwargs, f"is quantized ({layer.quantization_mode})")
             with self._symbolic_activation(layer):
                 return self._expanded(layer, args, kwargs)
         finally:
@@ -138,11 +140,16 @@ class Tape:
             except Exception as error:  # code that expects numbers may reject symbols in any way it likes
                 failure = error
             del self.steps[start:], self.notes[notes:]
-        path = self._paths.get(id(layer), "")
-        what = path or type(layer).__name__
-        reason = f": {_first_line(failure)}" if failure is not None else "."
+        reason = f" ({_first_line(failure)})" if failure is not None else ""
+        return self._opaque(
+            layer, args, kwargs, f"cannot run on symbols{reason}. Written with keras.ops, its parts would be seen too"
+        )
+
+    def _opaque(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], why: str) -> Any:
+        """Keep a layer whole that is no single operation, and say so."""
         outputs = self._whole(layer, args, kwargs)
-        message = f"'{what}' cannot run on symbols, so it counts as one operation{reason}"
+        path = self._paths.get(id(layer), "")
+        message = f"'{path or type(layer).__name__}' counts as one operation: it {why}."
         self.notes.append(Note("GS902", message, path))
         return outputs
 
