@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -70,8 +70,10 @@ class Backend(Protocol):
         """Optimizer groups from factors on the learning rate."""
         ...
 
-    def weight_moments(self, model: Any, graph: SignalGraph) -> dict[str, WeightMoments]:
-        """What prediction needs to know of the values that the parameters hold; those without values are left out."""
+    def weight_moments(
+        self, model: Any, graph: SignalGraph, only: Container[str] | None = None
+    ) -> dict[str, WeightMoments]:
+        """What prediction needs to know of the values that parameters hold; those without values are left out."""
         ...
 
     def placeholder(self, model: Any, shape: tuple[int, ...]) -> Any:

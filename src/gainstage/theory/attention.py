@@ -12,7 +12,7 @@ from gainstage.theory.activations import Array, Elementwise
 from gainstage.theory.laplace import Lattice, power, smoothed
 from gainstage.theory.softmax import SoftmaxMoments, checked, softmax_moments
 
-__all__ = ["AttentionGradients", "AttentionMoments", "attention_concentration", "attention_moments"]
+__all__ = ["AttentionGradients", "AttentionMoments", "TwoRows", "attention_concentration", "attention_moments"]
 
 _STEP = 0.4  # of the lattice of two rows
 _REACH = 8.5
@@ -181,7 +181,7 @@ def _overlap(t: float, n: int, correlation: float, causal: bool) -> float:
             return 1 / n
         harmonic = float((1 / np.arange(2, n + 1)).sum()) if n <= 1000 else math.log(n) + np.euler_gamma - 1 + 0.5 / n
         return 2 * (n - 1 - harmonic) / (n * (n - 1))  # 1/k, k the longer row
-    rows = _TwoRows(t, n, correlation)
+    rows = TwoRows(t, n, correlation)
     if not causal:
         return rows.overlap(n, n)
     # The sum over pairs as a double integral over the logarithms of their lengths.
@@ -199,7 +199,7 @@ def _lengths(low: float, high: float) -> list[tuple[float, float]]:
     return list(zip(lengths.tolist(), (half * _PAIR_WEIGHTS * lengths).tolist(), strict=True))
 
 
-class _TwoRows:
+class TwoRows:
     """The same integral over two Laplace variables, for two rows whose scores of one token are correlated."""
 
     def __init__(self, t: float, n: int, correlation: float) -> None:

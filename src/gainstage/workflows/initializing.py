@@ -16,6 +16,9 @@ from gainstage.records import Plan
 
 __all__ = ["apply", "initialize", "parameter_groups", "plan"]
 
+_SETTLED = frozenset({"auto", "zero_branches"})
+"""Recipes whose levels hold without a batch of data as well."""
+
 
 def plan(
     model: Any,
@@ -58,6 +61,14 @@ def plan(
     >>> [(a.parameter, a.scheme) for a in gs.plan(net, "glorot_normal")]
     [('0.weight', 'glorot_normal'), ('0.bias', 'zero'), ('2.weight', 'glorot_normal'), ('2.bias', 'zero')]
     """
+    return _planned(model, scheme, batch, target, loss, seed, overrides, branch_start, predicted=True)
+
+
+def _planned(
+    model: Any, scheme: str, batch: Any, target: Any, loss: Callable[[Any, Any], Any] | None, seed: int,
+    overrides: Overrides | None, branch_start: BranchStart, *, predicted: bool,
+) -> Plan:  # fmt: skip
+    """A plan whose levels theory predicts, or whose levels a batch is about to tell."""
     backend = backend_of(model)
     scheme = planning.canonical_name(scheme)
     if batch is None:
@@ -70,6 +81,9 @@ def plan(
     else:
         graph = backend.trace(model, batch, target, loss=loss)
     decided = planning.plan(graph, scheme, seed=seed, overrides=overrides, branch_start=branch_start)
+    if predicted and batch is not None and scheme in _SETTLED:
+        kept = {a.parameter for a in decided if a.scheme == "keep"}
+        decided = planning.settled(graph, decided, backend.weight_moments(model, graph, kept))
     labels = _labels(target)
     return decided if scheme != "auto" or labels is None else planning.with_output_bias(graph, decided, labels)
 
@@ -119,9 +133,7 @@ def initialize(
     backend = backend_of(model)
     if batch is not None:
         backend.materialise(model, batch)
-    decided = plan(
-        model, scheme, batch=batch, target=target, loss=loss, seed=seed, overrides=overrides, branch_start=branch_start
-    )
+    decided = _planned(model, scheme, batch, target, loss, seed, overrides, branch_start, predicted=False)
     backend.apply(model, decided)
     if batch is None:
         return decided

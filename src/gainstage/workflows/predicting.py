@@ -87,7 +87,7 @@ def _weights(
 ) -> tuple[dict[str, WeightMoments], list[Note]]:
     """The weights' moments: those of a plan, or those that are there."""
     if plan is not None:
-        decided = planning.plan(graph, plan) if isinstance(plan, str) else plan
+        decided = planning.settled(graph, planning.plan(graph, plan), present) if isinstance(plan, str) else plan
         return planned(graph, decided, present), []
     missing = [p.path for p in graph.parameters if p.reached and p.path not in present]
     if not missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +24,13 @@ __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_mom
 _SAMPLE = 4_000_000  # elements of an input are enough for its moments
 
 
-def weight_moments(model: Any, graph: SignalGraph) -> dict[str, WeightMoments]:
+def weight_moments(model: Any, graph: SignalGraph, only: Container[str] | None = None) -> dict[str, WeightMoments]:
     """What prediction needs to know of the values that the weights hold.
 
     Args:
         model: a built Keras model or layer.
         graph: its trace, which says how every weight is used.
+        only: paths of the weights to look at; all by default.
 
     >>> from gainstage.backends.keras import trace
     >>> layer = keras.layers.Dense(2, use_bias=False, kernel_initializer="ones")
@@ -37,7 +39,8 @@ def weight_moments(model: Any, graph: SignalGraph) -> dict[str, WeightMoments]:
     16.0
     """
     variables = named_parameters(model)[0]
-    arrays = {path: _wide(values_of(v)) for path, v in variables.items() if "float" in str(v.dtype)}
+    asked = {path: v for path, v in variables.items() if only is None or path in only}
+    arrays = {path: _wide(values_of(v)) for path, v in asked.items() if "float" in str(v.dtype)}
     sums: dict[str, np.ndarray[Any, Any]] = {}
     found: dict[str, WeightMoments] = {}
     for parameter in graph.parameters:

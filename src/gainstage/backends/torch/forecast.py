@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -21,12 +22,15 @@ __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_mom
 _SAMPLE = 4_000_000  # elements of an input are enough for its moments
 
 
-def weight_moments(model: nn.Module, graph: SignalGraph) -> dict[str, WeightMoments]:
+def weight_moments(
+    model: nn.Module, graph: SignalGraph, only: Container[str] | None = None
+) -> dict[str, WeightMoments]:
     """What prediction needs to know of the values that the parameters hold; those without values are left out.
 
     Args:
         model: the module; what is on the meta device has no values.
         graph: its trace, which says how every parameter is used.
+        only: paths of the parameters to look at; all by default.
 
     >>> from gainstage.backends.torch import trace
     >>> layer = nn.Linear(4, 2, bias=False)
@@ -38,7 +42,7 @@ def weight_moments(model: nn.Module, graph: SignalGraph) -> dict[str, WeightMome
     sums: dict[str, torch.Tensor] = {}
     found: dict[str, WeightMoments] = {}
     for parameter in graph.parameters:
-        tensor = tensors.get(parameter.path)
+        tensor = tensors.get(parameter.path) if only is None or parameter.path in only else None
         if tensor is None or tensor.is_meta or not tensor.is_floating_point():
             continue
         moments = moments_of(tensor)

@@ -4,6 +4,7 @@ from gainstage.theory.propagation.backward import backward
 from gainstage.theory.propagation.forward import forward
 from gainstage.theory.propagation.prediction import predicted_profile
 from gainstage.theory.propagation.run import InputMoments, Run
-from gainstage.theory.propagation.weights import planned
+from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.weights import leaves_values, planned
 
-__all__ = ["InputMoments", "Run", "backward", "forward", "planned", "predicted_profile"]
+__all__ = ["InputMoments", "Run", "Signal", "backward", "forward", "leaves_values", "planned", "predicted_profile"]

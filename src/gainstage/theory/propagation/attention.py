@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from gainstage.graph import Node, Operation, SignalGraph, nearest_after
+import numpy as np
+
+from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.theory.attention import AttentionMoments, attention_concentration, attention_moments
+from gainstage.theory.propagation import causal
+from gainstage.theory.propagation.course import Course, stretches
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Rows, Signal
+from gainstage.theory.propagation.signal import Chance, Rows, Signal
 from gainstage.theory.softmax import log_softmax_moments
 
 __all__ = [
-    "Heads", "attention", "attention_of", "heads_of", "masks_scores", "product", "row_variance", "softmax",
-    "summed_over_units",
+    "Heads", "attention", "attention_of", "glance", "glance_of_shares", "heads_of", "masks_scores", "product",
+    "rotated", "row_variance", "softmax", "summed_over_units",
 ]  # fmt: skip
 
 _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
@@ -62,6 +66,45 @@ def attention_of(heads: Heads) -> AttentionMoments:
     )
 
 
+def glance(run: Run, node: Node, heads: Heads) -> causal.Glance | None:
+    """The rows of a fused attention, one by one; None where they look at another sequence than their own."""
+    if heads.rows != heads.keys or heads.keys < 2:
+        return None
+    variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
+    operands = (heads.query, heads.key, heads.value)
+    width, keep = _source_width(run.graph, node.inputs[-1]), 1 - (heads.dropped if run.training else 0.0)
+    return causal.glance(operands, heads.keys, variance, causal=heads.causal, width=width, keep=keep)
+
+
+def glance_of_shares(run: Run, node: Node, shares: Signal, value: Signal) -> causal.Glance | None:
+    """The same where scores, softmax and the product with values are operations of their own."""
+    rows = shares.rows
+    if rows is None or rows.scores is None:
+        return None
+    before = run.graph.nodes[rows.scores]
+    query, key = (run.ledger.merged(run.signals[i]) for i in (before.inputs[0], before.inputs[-1]))
+    width = _source_width(run.graph, node.inputs[-1])
+    return causal.glance(
+        (query, key, value), rows.keys, rows.score_level, causal=rows.causal, width=width, keep=rows.keep
+    )
+
+
+def _source_width(graph: SignalGraph, value: int) -> float:
+    """Units of the tokens that values were made of."""
+    found = nearest_before(graph, value, lambda n: n.operation is Operation.LINEAR, through=_QUIET)
+    kernel = graph.nodes[found[0]].kernel if len(found) == 1 else None
+    return float(kernel.in_) if kernel is not None else 0.0
+
+
+def _seen(pairs: Pairs, value: Signal, seen: causal.Glance | None) -> tuple[Pairs, Course | None]:
+    """Pairs of an attention's output when its rows are looked at one by one."""
+    if seen is None:
+        return pairs, None
+    course, share = causal.looked_back(seen)
+    pairs = course.set_in(replace(pairs, level=share * value.pairs.level))
+    return pairs, course if course.counts.size > 1 else None
+
+
 def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """softmax(q kᵀ) v in one operation."""
     heads = heads_of(run, node, operands)
@@ -76,10 +119,12 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
         level, v.pairs.units, v.pairs.positions + own * overlap,
         apart + alike * _same_row(found, heads.query.pairs), apart=apart + alike * overlap,
     )  # fmt: skip
+    pairs, course = _seen(pairs, v, glance(run, node, heads))
     doubt = ""
     if heads.masked:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
-    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0)
+    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=course)
+    signal = replace(signal, chance=Chance())
     return run.ledger.fresh(replace(signal, carried=signal.noise, doubt=v.doubt or doubt))
 
 
@@ -88,6 +133,22 @@ def _same_row(found: AttentionMoments, query: Pairs) -> float:
     even = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
     alike = min(max(query.examples / query.level, 0.0), 1.0) if query.level > 0 else 1.0
     return float(even * (found.concentration / even) ** alike)
+
+
+_ROTARY_BASE = 1e4  # the usual one, since a trace does not see the angles
+
+
+def rotated(x: Signal, places: int, width: int) -> Signal:
+    """Rotary positions turn what tokens have in common apart: by the cosines of their distance."""
+    if places < 2 or width < 2 or x.extent.positions % places:
+        return x
+    course = x.course if x.course is not None and x.course.places == places else Course.even(stretches(places), x.pairs)
+    angles = _ROTARY_BASE ** (-np.arange(width // 2) / (width // 2))
+    middle = np.cumsum(course.counts) - course.counts / 2
+    distance = np.abs(middle[:, None] - middle[None, :])
+    np.fill_diagonal(distance, (course.counts + 1) / 3)
+    course = replace(course, alike=course.alike * np.cos(distance[..., None] * angles).mean(-1))
+    return replace(x, course=course, pairs=course.set_in(x.pairs))
 
 
 def masks_scores(graph: SignalGraph, node: Node) -> bool:
@@ -112,10 +173,10 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
         found = log_softmax_moments(variance, count)
         pairs = Pairs(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
         return run.ledger.fresh(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
-    causal = _masked_before(run.graph, node) and _square(node)
+    masked = _masked_before(run.graph, node) and _square(node)
     alike = x.correlation(x.pairs.positions)
     rows = attention_moments(
-        variance, count, queries=max(count if _square(node) else x.extent.positions, 1), causal=causal,
+        variance, count, queries=max(count if _square(node) else x.extent.positions, 1), causal=masked,
         correlation=min(max(alike, -1.0), 1.0),
     )  # fmt: skip
     shared = rows.overlap if math.isfinite(rows.overlap) else rows.concentration
@@ -127,12 +188,23 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
         _same_row(rows, x.pairs) / count,
         apart=mean**2,
     )
-    doubt = doubtful(node, "a mask, whose values are not known, is taken to be causal") if causal else ""
+    doubt = doubtful(node, "a mask, whose values are not known, is taken to be causal") if masked else ""
     shares = replace(
-        x, pairs=pairs, mean=mean, extent=extent, skew=0.0, excess=0.0, zero=0.5 * (1 - mean) if causal else 0.0,
-        rows=Rows(count, rows.concentration, variance), borders=(), doubt=x.doubt or doubt,
+        x, pairs=pairs, mean=mean, extent=extent, skew=0.0, excess=0.0, zero=0.5 * (1 - mean) if masked else 0.0,
+        rows=Rows(count, rows.concentration, variance, x.pairs.level, _scores(run, node), masked), borders=(),
+        course=None, doubt=x.doubt or doubt,
     )  # fmt: skip
     return run.ledger.fresh(shares)
+
+
+def _scores(run: Run, node: Node) -> int | None:
+    """Where queries were multiplied with keys of one sequence."""
+    found = nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET)
+    if len(found) != 1 or not _square(node):
+        return None
+    before = run.graph.nodes[found[0]]
+    known = before.function != "dynamic_convolution" and all(i in run.signals for i in before.inputs)
+    return found[0] if known and len(before.inputs) == 2 else None
 
 
 def _square(node: Node) -> bool:
@@ -140,13 +212,17 @@ def _square(node: Node) -> bool:
 
 
 def _masked_before(graph: SignalGraph, node: Node) -> bool:
-    """Whether a mask of unknown values was put on the scores."""
-    here = graph.nodes[node.inputs[0]] if node.inputs else None
-    while here is not None and here.operation in _QUIET:
-        unknown = here.operation is Operation.OFFSET and not here.uses and "other" not in dict(here.settings)
-        if here.operation is Operation.MASK or unknown:
+    """Whether a mask of unknown values was put on the scores, or on a bias that was added to them."""
+    waiting, seen = list(node.inputs), set[int]()
+    while waiting:
+        here = graph.nodes[waiting.pop()]
+        if here.index in seen or here.operation not in _QUIET:
+            continue
+        seen.add(here.index)
+        single = len(here.inputs) == 1 and not here.uses and "other" not in dict(here.settings)
+        if here.operation is Operation.MASK or (here.operation is Operation.OFFSET and single):
             return True
-        here = graph.nodes[here.inputs[0]] if here.inputs else None
+        waiting.extend(here.inputs)
     return False
 
 
@@ -178,9 +254,10 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
             pairs, units=y.pairs.units, examples=y.pairs.apart + alike * between,
             apart=y.pairs.apart + count * x.pairs.positions * between,
         )  # fmt: skip
+    pairs, course = _seen(pairs, y, glance_of_shares(run, node, x, y))
     noise = x.noise * (0.0 if x.rows else 1.0) + y.noise
     mean = count * a.mean * b.mean
-    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, doubt=x.doubt or y.doubt)
+    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, course=course, doubt=x.doubt or y.doubt)
     return run.ledger.fresh(signal)
 
 

@@ -67,6 +67,12 @@ class Expectation:
         """E f(u) f(v) of two numbers with that correlation (of what is left when the mean is taken off)."""
         return _pair(self.series, self.second, correlation)
 
+    def pairs(self, correlations: Array) -> Array:
+        """The same of many correlations."""
+        c = np.clip(correlations, -1.0, 1.0)
+        known = np.polynomial.polynomial.polyval(c, self.series)
+        return np.asarray(known + max(self.second - float(self.series.sum()), 0.0) * c**self.series.size)
+
     def slope_pair(self, correlation: float) -> float:
         """E f'(u) f'(v)."""
         return _pair(self.slopes, self.slope_second, correlation)

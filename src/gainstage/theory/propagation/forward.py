@@ -20,10 +20,17 @@ __all__ = ["forward"]
 
 
 Rule = Callable[[Run, Node, list[Signal]], Signal]
+Arrived = Callable[[Run, Node, Signal], Mapping[str, WeightMoments]]
 
 
-def forward(run: Run) -> Run:
-    """Predict every node of the model, in order of execution; the loss is left out."""
+def forward(run: Run, *, arrived: Arrived | None = None) -> Run:
+    """Predict every node of the model, in order of execution; the loss is left out.
+
+    Args:
+        run: what is known before; what is found is added to it.
+        arrived: called at every weighted node with what it makes of the signal; the weights that it returns take the
+            place of those that are known, and the node is predicted anew.
+    """
     for node in run.graph.nodes:
         if node.part_of is not None or node.stage != "model" or node.operation is Operation.LOSS:
             continue
@@ -32,7 +39,14 @@ def forward(run: Run) -> Run:
             continue
         rule = _RULES.get(node.operation, _unknown)
         signal = rule(run, node, operands)
+        if arrived is not None and node.operation.weighted:
+            told = replace(signal, doubt=next((s.doubt for s in (signal, *operands) if s.doubt), ""))
+            if instead := arrived(run, node, told):
+                run.weights = {**run.weights, **instead}
+                signal = rule(run, node, operands)
         doubt = next((s.doubt for s in (signal, *operands) if s.doubt), "")
+        if signal.course is not None and signal.extent.positions % signal.course.places:
+            signal = replace(signal, course=None)  # places were left out or put together
         run.signals[node.index] = signal if signal.doubt == doubt else replace(signal, doubt=doubt)
     return run
 
@@ -127,7 +141,10 @@ def _scale(run: Run, node: Node, operands: list[Signal]) -> Signal:
         return run.placed(node, run.ledger.apply(IDENTITY.scaled(other), x))
     if node.function in ("cos", "sin"):
         # Rotary positions: a cosine and a sine whose squares add up to one, on tensors that are independent.
-        return run.placed(node, run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x))
+        turned = run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x)
+        if len(node.shape) > 2:
+            turned = attention.rotated(turned, node.shape[-2], node.shape[-1])
+        return run.placed(node, turned)
     for use in node.uses:
         x = _times(run, x, scale_of(run.graph, replace(use, slot="scale"), run.weights))
     if len(operands) > 1:
@@ -160,7 +177,9 @@ def _dropout(run: Run, node: Node, operands: list[Signal]) -> Signal:
     if x.parts:
         return run.ledger.joined(tuple(_dropout(run, node, [part]) for part in x.parts), x)
     level = x.pairs.level / keep
-    rows = None if x.rows is None else replace(x.rows, concentration=x.rows.concentration / keep)
+    rows = None if x.rows is None else replace(
+        x.rows, concentration=x.rows.concentration / keep, keep=keep * x.rows.keep
+    )  # fmt: skip
     variance = max(level - x.mean**2, 0.0)
     fourth = _fourth(x) / keep**3
     mean = x.mean
@@ -171,6 +190,7 @@ def _dropout(run: Run, node: Node, operands: list[Signal]) -> Signal:
         replace(
             x,
             pairs=replace(x.pairs, level=level),
+            course=None if x.course is None else replace(x.course, alike=keep * x.course.alike),
             rows=rows,
             zero=1 - keep * (1 - x.zero),
             skew=central3 / variance**1.5 if variance > 0 else 0.0,

@@ -7,15 +7,15 @@ integral, the second makes ``x + x`` twice x while ``x + y`` of two independent 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
-from gainstage.theory.activations import Array
+from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.expectation import Expectation, Expectations
 from gainstage.theory.propagation.function import Function
+from gainstage.theory.propagation.mixture import blended_borders, mixture, powered
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.signal import Law, Signal
 
@@ -81,15 +81,29 @@ class Ledger:
         kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
         likeness = source.pairs.likeness(source.extent)
         noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
-        borders = tuple(_powered(b, found.response) for b in source.borders)
+        borders = tuple(powered(b, found.response) for b in source.borders)
         # How a correlation answers to the one before.
         steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
         chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0).swung(found.response)
         return replace(
             like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
             carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,
-            chance=chance,
+            chance=chance, course=self._course(found, source),
         )  # fmt: skip
+
+    @staticmethod
+    def _course(found: Expectation, source: Signal) -> Course | None:
+        """How the level of a function runs along a sequence, from that of its source."""
+        x = source.course
+        if x is None:
+            return None
+        level, both = source.pairs.level, source.mean**2
+        own = np.sqrt(np.maximum(level * x.level - both, 1e-300))
+        changed = np.maximum(x.level, 1e-12) ** found.response
+        root = np.sqrt(changed)
+        pairs = found.pairs((level * x.alike - both) / own[:, None] / own[None, :])
+        alike = pairs / found.second if found.second > 0 else np.ones_like(pairs)
+        return Course.of(x.counts, changed, alike * root[:, None] * root[None, :])[0]
 
     def _atom(self, signal: Signal, terms: tuple[tuple[int, float], ...]) -> Signal:
         """Give a signal with a law its terms; one that is no sum of others becomes an atom."""
@@ -138,8 +152,8 @@ class Ledger:
             noise=share**2 * x.noise + (1 - share) ** 2 * y.noise + 2 * share * (1 - share) * min(x.carried, y.carried),
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
-            parts=(), rows=None, zero=0.0, doubt=doubt, borders=_blended(x.borders, y.borders, share),
-            chance=x.chance.beside(y.chance, share),
+            parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
+            chance=x.chance.beside(y.chance, share), course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
         )  # fmt: skip
         number = self.number()
         result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
@@ -162,7 +176,7 @@ class Ledger:
             return replace(self._atom(self._of_law(law, x), ()), doubt=x.doubt or y.doubt)
         if divide:
             y = self.apply(RECIPROCAL, y)
-        pairs = x.pairs * y.pairs
+        pairs, course = times(x.course, x.pairs, y.course, y.pairs)
         kurtosis = _kurtosis(x) * _kurtosis(y)
         mean = x.mean * y.mean
         variance = max(pairs.level - mean**2, 0.0)
@@ -178,6 +192,7 @@ class Ledger:
                 noise=x.noise + y.noise,
                 carried=x.carried + y.carried,
                 parts=(),
+                course=course,
                 rows=None,
                 zero=1 - (1 - x.zero) * (1 - y.zero),
                 doubt=x.doubt or y.doubt,
@@ -228,7 +243,7 @@ class Ledger:
 
     def joined(self, parts: tuple[Signal, ...], like: Signal) -> Signal:
         """Signals side by side along the units, as one that remembers them."""
-        whole = _mixture(parts)
+        whole = mixture(parts)
         return replace(
             like, pairs=whole.pairs, mean=whole.mean, skew=whole.skew, excess=whole.excess, noise=whole.noise,
             carried=whole.carried, law=None, terms=(), parts=parts, rows=None, zero=whole.zero, chance=whole.chance,
@@ -248,7 +263,9 @@ def lifted(x: Signal, other: Extent) -> Signal:
     """A signal that is repeated along what it lacks, as broadcasting does."""
     extent, pairs = x.extent, x.pairs
     if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
-        return replace(x, extent=extent.turned(), pairs=pairs.turned())  # a transposition has no node of its own
+        return replace(
+            x, extent=extent.turned(), pairs=pairs.turned(), course=None
+        )  # a transposition has no node of its own
     if extent.units == 1 < other.units:
         extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
     if extent.positions == 1 < other.positions:
@@ -297,57 +314,3 @@ def _third(x: Signal) -> float:
 def _bounded(excess: float) -> float:
     """Edgeworth's series is of no use for what is far from Gaussian."""
     return min(excess, 6.0)
-
-
-def _mixture(parts: tuple[Signal, ...]) -> Signal:
-    total = sum(p.extent.units for p in parts)
-    shares = [p.extent.units / total for p in parts]
-
-    def mean(of: Callable[[Signal], float]) -> float:
-        return sum(s * of(p) for s, p in zip(shares, parts, strict=True))
-
-    pairs = Pairs(
-        mean(lambda p: p.pairs.level),
-        sum(
-            a * b * (p.pairs.units if i == j else p.mean * q.mean)
-            for i, (a, p) in enumerate(zip(shares, parts, strict=True))
-            for j, (b, q) in enumerate(zip(shares, parts, strict=True))
-        ),
-        mean(lambda p: p.pairs.positions),
-        mean(lambda p: p.pairs.examples),
-        mean(lambda p: p.pairs.near),
-        mean(lambda p: p.pairs.apart),
-    )
-    level = pairs.level or 1.0
-    weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]
-    largest = max(zip(weight, parts, strict=True), key=lambda pair: pair[0])[1]
-    return replace(
-        largest, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
-        skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
-        noise=sum(w * w * p.noise for w, p in zip(weight, parts, strict=True)),
-        carried=sum(w * w * p.carried for w, p in zip(weight, parts, strict=True)), zero=mean(lambda p: p.zero),
-    )  # fmt: skip
-
-
-def _powered(border: Array | None, exponent: float) -> Array | None:
-    if border is None or abs(exponent - 1) < 1e-9:
-        return border
-    changed = np.maximum(border, 1e-12) ** exponent
-    return np.asarray(changed / changed.mean())
-
-
-def _blended(
-    first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
-) -> tuple[Array | None, ...]:
-    """How the level of a sum varies along the axes."""
-    if len(first) != len(second):
-        return first or second
-    blended: list[Array | None] = []
-    for a, b in zip(first, second, strict=True):
-        if a is None and b is None:
-            blended.append(None)
-            continue
-        size = a.size if a is not None else b.size if b is not None else 1
-        left, right = (np.ones(size) if v is None else v for v in (a, b))
-        blended.append(share * left + (1 - share) * right if left.size == right.size else None)
-    return tuple(blended)

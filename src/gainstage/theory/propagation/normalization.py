@@ -13,7 +13,9 @@ from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weights import scale_of
 
-__all__ = ["Division", "division", "normalization"]
+__all__ = ["Division", "divided_by", "division", "normalization"]
+
+_OF_A_TOKEN = frozenset({"layer_norm", "rms_norm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,14 @@ def division(run: Run, node: Node, x: Signal) -> Division:
     return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean, uneven=uneven)
 
 
+def divided_by(node: Node, x: Signal, by: Division) -> Array | None:
+    """What each stretch of a sequence is divided by, squared, as a part of the mean; None where they are alike."""
+    if x.course is None or node.function not in _OF_A_TOKEN:
+        return None
+    whole = by.variance + by.eps
+    return (by.variance * x.course.level + by.eps) / whole if whole > 0 else None
+
+
 def _between(x: Signal) -> float:
     """The same of what each observation is divided by: those next to a border lack terms.
 
@@ -152,8 +162,12 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
         borders = tuple(_centred(b, centred.level / x.pairs.level) for b in borders)
     chance = x.chance if found.frozen else x.chance.scaled(factor * x.pairs.level)
+    course = x.course
     if node.function != "batch_norm":  # every observation is brought to one level
         chance = replace(chance, swing=0.0, fresh=0.0)
+    if course is not None and node.function in _OF_A_TOKEN:
+        course = course.levelled()
+        pairs = course.set_in(pairs)
     return run.ledger.fresh(
         replace(
             x,
@@ -165,5 +179,6 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
             rows=None,
             borders=borders,
             chance=chance,
+            course=course,
         )
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gainstage.theory.activations import Array
+from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
@@ -35,11 +36,19 @@ class Rows:
         keys: how many numbers share one row.
         concentration: E Σ a² of a row.
         score_variance: of the scores, within a row.
+        score_level: E s² of the scores.
+        scores: the node that multiplied queries with keys; None where none did.
+        causal: whether rows look back alone.
+        keep: the share of them that dropout kept.
     """
 
     keys: int
     concentration: float
     score_variance: float
+    score_level: float = 0.0
+    scores: int | None = None
+    causal: bool = False
+    keep: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,7 @@ class Signal:
         rows: of a softmax.
         zero: share of elements that are exactly zero.
         chance: how unlike the pairs are.
+        course: how level and likeness run along the tokens of a sequence; None where these are alike.
         doubt: why the figures are doubtful; empty where they are not.
     """
 
@@ -143,6 +153,7 @@ class Signal:
     rows: Rows | None = None
     zero: float = 0.0
     chance: Chance = Chance()
+    course: Course | None = None
     doubt: str = ""
 
     @property
@@ -173,6 +184,7 @@ class Flow:
         largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
         noise: variance of the log of the level between draws.
         borders: as in ``Signal``.
+        course: of the base, as in ``Signal``.
         parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         doubt: why the figures are doubtful.
     """
@@ -185,5 +197,6 @@ class Flow:
     largest_of: int = 1
     noise: float = 0.0
     borders: tuple[Array | None, ...] = ()
+    course: Course | None = None
     parts: tuple[float, ...] = ()
     doubt: str = ""

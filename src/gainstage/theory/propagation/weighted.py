@@ -132,6 +132,7 @@ def _mixed(
     carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
     return Signal(
         extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders, chance=_gathered(node, x),
+        course=None if x.course is None else x.course.offset(share_of_signal),
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip
 
@@ -158,7 +159,7 @@ def arranged(x: Signal, summed: int, *, heads: bool = False) -> Signal:
     k, both = x.pairs, x.mean**2
     if summed == positions and not (heads and summed % units == 0):
         extent = Extent(positions, units, x.extent.examples)
-        return replace(x, extent=extent, pairs=k.turned(), borders=())
+        return replace(x, extent=extent, pairs=k.turned(), borders=(), course=None)
     if summed > units and summed % units == 0:
         taken = summed // units
         share = (taken - 1) / (summed - 1)  # of all pairs of the new units, those of one old unit

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from gainstage.graph import Node, Role, SignalGraph, Use
 from gainstage.records import Assignment, Plan, WeightMoments
 
-__all__ = ["Mixing", "mixing", "planned", "scale_of"]
+__all__ = ["Mixing", "leaves_values", "mixing", "planned", "scale_of"]
 
 _MOVES = frozenset(
     """
@@ -64,7 +64,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
             found = WeightMoments(0.0, 1 / fan)
         elif normed is not None:  # its norm is stored beside it
             found = WeightMoments(0.0, found.second_moment / fan)
-        elif not _plain(use):
+        elif not leaves_values(use):
             doubt = doubt or f"'{use.parameter}' is changed ({', '.join(use.derivation)}) before it is used"
         weights.append(found)
     if not weights:
@@ -101,7 +101,8 @@ def _without_zeros(
     return tuple(replace(use, derivation=tuple(s for s in use.derivation if s != "add")) for use in rest)
 
 
-def _plain(use: Use) -> bool:
+def leaves_values(use: Use) -> bool:
+    """Whether the parameter's own values are what the operation multiplies by."""
     return all(step in _MOVES for step in use.derivation)
 
 

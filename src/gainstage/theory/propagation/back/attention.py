@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from gainstage.graph import Node
-from gainstage.theory.propagation import attention
+from gainstage.theory.propagation import attention, causal
 from gainstage.theory.propagation.back.flows import Backward, unknown
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Flow
@@ -41,6 +41,8 @@ def product(back: Backward, node: Node, flow: Flow) -> None:
     if node.function == "dynamic_convolution" or not live:
         unknown(back, node, flow)
         return
+    if node.index in back.answered:
+        return
     first, second = live[0], live[-1]
     x, y = run.ledger.merged(run.signals[first]), run.ledger.merged(run.signals[second])
     g = plain.base
@@ -58,6 +60,16 @@ def product(back: Backward, node: Node, flow: Flow) -> None:
         like = replace(like, positions=out_units * g.positions * y.pairs.level)
     back.send(first, Flow(run.signals[first].extent, like, run.ledger.number(), noise=plain.noise + y.noise,
                           doubt=plain.doubt))  # fmt: skip
+    if (seen := attention.glance_of_shares(run, node, x, y)) is not None and x.rows and x.rows.scores is not None:
+        before = run.graph.nodes[x.rows.scores]
+        width = dict(before.settings).get("contracted", float(run.signals[before.inputs[0]].extent.units))
+        q, k = (run.signals[i].pairs.level for i in before.inputs)
+        scale = x.rows.score_level / max(width * q * k, 1e-300)  # squared
+        through = scale * y.pairs.level * g.level
+        targets = [before.inputs[0], before.inputs[-1], second]
+        _handed_back(back, plain, seen, targets, (through * k, through * q), out_units)
+        back.answered.add(before.index)
+        return
     # dY = Xᵀ G: sums over the rows.
     between_rows = x.pairs.positions if left else x.pairs.units
     level = rows * (g.level * x.pairs.level + (rows - 1) * g.positions * between_rows)
@@ -90,6 +102,10 @@ def attended(back: Backward, node: Node, flow: Flow) -> None:
     pairs_of_keys = max(heads.keys * (heads.keys - 1), 1)
     shared = heads.rows * g.level * (1 - rows.concentration) / pairs_of_keys
     shared += heads.rows * (heads.rows - 1) * g.positions * (1 - overlap) / pairs_of_keys
+    if (seen := attention.glance(run, node, heads)) is not None:
+        through = heads.scale**2 * v.level * g.level
+        _handed_back(back, plain, seen, targets, (through * k.level, through * q.level), node.shape[-1])
+        return
     for index, level, positions in zip(targets, (found.query, found.key, found.value), (0.0, 0.0, shared), strict=True):
         like = Pairs(level, 0.0, min(positions, level), 0.0)
         moved = Flow(plain.extent, like, run.ledger.number(), noise=plain.noise, doubt=plain.doubt)
@@ -98,3 +114,18 @@ def attended(back: Backward, node: Node, flow: Flow) -> None:
         if index != targets[0] and copies > 1.5:  # heads share their keys and values
             moved = replace(moved, base=like.scaled(copies))
         back.send(index, replace(moved, extent=signal.extent))
+
+
+def _handed_back(
+    back: Backward, plain: Flow, seen: causal.Glance, targets: list[int], factors: tuple[float, float], width: int
+) -> None:
+    """A token gets its gradient from the rows that look at it."""
+    levels = (*factors, plain.base.level)
+    for index, (course, level), factor in zip(targets, causal.handed_back(seen, plain, width), levels, strict=True):
+        signal = back.run.signals[index]
+        copies = plain.extent.count / max(signal.extent.count, 1)
+        shared = copies if index != targets[0] and copies > 1.5 else 1.0  # heads share their keys and values
+        base = course.set_in(Pairs(level * factor * shared))
+        along = course if course.counts.size > 1 else None
+        back.send(index, Flow(signal.extent, base, back.run.ledger.number(), noise=plain.noise, course=along,
+                              doubt=plain.doubt))  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from gainstage.graph import Node
 from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, unknown
+from gainstage.theory.propagation.course import times
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Pairs
@@ -76,7 +77,7 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
     for index in live:
         others = [run.signals[i] for i in live if i != index] or [run.signals[index]]
         other = others[0]
-        mine = run.signals[index]
+        mine, course = run.signals[index], None
         if divide and index != live[0]:  # d(x / y) = -x / y²
             pairs = run.signals[node.index].pairs.scaled(1 / max(mine.pairs.level, 1e-300))
         elif divide:
@@ -87,10 +88,12 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
                 twice = 2.0 if len(live) == 1 else 1.0
                 hand_on(back, index, replace(flow, law=other.law, factor=flow.factor * twice))
                 continue
-            pairs = lifted(run.ledger.merged(other), flow.extent).pairs
+            factor = lifted(run.ledger.merged(other), flow.extent)
+            pairs, course = factor.pairs, factor.course
         plain = back.plain(flow)
+        base, along = times(plain.course, plain.base, course, pairs)
         noise = plain.noise + other.noise
-        hand_on(back, index, replace(plain, base=plain.base * pairs, atom=run.ledger.number(), noise=noise))
+        hand_on(back, index, replace(plain, base=base, course=along, atom=run.ledger.number(), noise=noise))
 
 
 def activation(back: Backward, node: Node, flow: Flow) -> None:

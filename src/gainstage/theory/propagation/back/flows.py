@@ -9,6 +9,7 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
+from gainstage.theory.propagation.course import Course, blended
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
@@ -42,11 +43,13 @@ class Backward:
         run: the forward pass.
         flows: what has arrived at each node so far.
         gradients: at each node, worked out.
+        answered: products of queries and keys whose operands have their gradients already.
     """
 
     run: Run
     flows: dict[int, list[Flow]] = field(default_factory=lambda: defaultdict(list))
     gradients: dict[int, Gradient] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
 
     def send(self, node: int, flow: Flow) -> None:
         """A gradient arrives at a node's output."""
@@ -82,9 +85,27 @@ class Backward:
         if flow.law is None and flow.factor == 1.0:
             return flow
         return replace(
-            flow, base=self.value(flow), atom=self.run.ledger.number(), factor=1.0, law=None, largest_of=1,
-            noise=self.noise(flow),
+            flow, base=self.value(flow), course=self._course(flow), atom=self.run.ledger.number(), factor=1.0,
+            law=None, largest_of=1, noise=self.noise(flow),
         )  # fmt: skip
+
+    def _course(self, flow: Flow) -> Course | None:
+        """How a gradient runs along a sequence when what it depends on is worked out."""
+        if flow.law is None:
+            return flow.course
+        source = self.run.ledger.source(flow.law.source)
+        if flow.course is None and source.course is None:
+            return None
+        counts = (flow.course or source.course).counts  # type: ignore[union-attr]
+        base = flow.course or Course.even(counts, flow.base)
+        x = source.course or Course.even(counts, source.pairs)
+        if x.places != base.places:
+            return None
+        found = self.run.ledger.expectation(flow.law)
+        both = source.mean**2
+        own = np.sqrt(np.maximum(source.pairs.level * x.level - both, 1e-300))
+        factor = found.pairs((source.pairs.level * x.alike - both) / own[:, None] / own[None, :])
+        return replace(base, alike=base.alike * factor / found.second if found.second > 0 else base.alike)
 
     def arrivals(self, node: int) -> list[Flow]:
         """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
@@ -136,9 +157,14 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     count = max(len(f.parts) for f in flows)
     parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
                   for i in range(count))  # fmt: skip
+    course, level = flows[0].course, flows[0].base.level * flows[0].factor ** 2
+    for f in flows[1:]:
+        more = f.base.level * f.factor**2
+        share = level / (level + more) if level + more > 0 else 0.5
+        course, level = blended(course, f.course, share, (flows[0].base, f.base)), level + more
     return Flow(
         flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders, parts=parts,
-        doubt=doubt,
+        course=course, doubt=doubt,
     )  # fmt: skip
 
 
@@ -186,7 +212,7 @@ def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
     if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
         return flow
     plain = back.plain(flow)
-    return replace(plain, base=plain.base.turned(), extent=mine.turned(), borders=())
+    return replace(plain, base=plain.base.turned(), extent=mine.turned(), borders=(), course=None)
 
 
 def passed(back: Backward, node: Node, flow: Flow) -> None:

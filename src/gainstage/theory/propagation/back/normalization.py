@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from gainstage.graph import Node
 from gainstage.theory.propagation.back.flows import ONE, Backward, hand_on
-from gainstage.theory.propagation.normalization import division
+from gainstage.theory.propagation.course import Course
+from gainstage.theory.propagation.normalization import divided_by, division
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Flow, Law
 
@@ -47,6 +50,13 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
         noise += share * (0.0 if by.frozen else merged.noise)
     relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
     sent = replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, parts=relative)
+    if (divided := divided_by(node, x, division(run, node, x))) is not None and x.course is not None:
+        # Where the level is high the gradient is divided by more.
+        course = plain.course or Course.even(x.course.counts, plain.base)
+        if course.places == x.course.places:
+            inverse = 1 / divided
+            course, ratio = course.scaled(inverse, np.sqrt(inverse[:, None] * inverse[None, :]))
+            sent = replace(sent, course=course, base=course.set_in(sent.base.scaled(ratio)))
     hand_on(back, index, sent)
 
 

@@ -1,0 +1,70 @@
+"""Signals side by side, and how the level of a sum or a function varies along the axes of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from gainstage.theory.activations import Array
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.signal import Signal
+
+__all__ = ["blended_borders", "mixture", "powered"]
+
+
+def mixture(parts: tuple[Signal, ...]) -> Signal:
+    """Signals side by side along the units as one, of the kind of the largest."""
+    total = sum(p.extent.units for p in parts)
+    shares = [p.extent.units / total for p in parts]
+
+    def mean(of: Callable[[Signal], float]) -> float:
+        return sum(s * of(p) for s, p in zip(shares, parts, strict=True))
+
+    pairs = Pairs(
+        mean(lambda p: p.pairs.level),
+        sum(
+            a * b * (p.pairs.units if i == j else p.mean * q.mean)
+            for i, (a, p) in enumerate(zip(shares, parts, strict=True))
+            for j, (b, q) in enumerate(zip(shares, parts, strict=True))
+        ),
+        mean(lambda p: p.pairs.positions),
+        mean(lambda p: p.pairs.examples),
+        mean(lambda p: p.pairs.near),
+        mean(lambda p: p.pairs.apart),
+    )
+    level = pairs.level or 1.0
+    weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]
+    largest = max(zip(weight, parts, strict=True), key=lambda pair: pair[0])[1]
+    return replace(
+        largest, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
+        skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
+        noise=sum(w * w * p.noise for w, p in zip(weight, parts, strict=True)),
+        carried=sum(w * w * p.carried for w, p in zip(weight, parts, strict=True)), zero=mean(lambda p: p.zero),
+    )  # fmt: skip
+
+
+def powered(border: Array | None, exponent: float) -> Array | None:
+    """How the level varies along an axis behind a function that answers with that power of it."""
+    if border is None or abs(exponent - 1) < 1e-9:
+        return border
+    changed = np.maximum(border, 1e-12) ** exponent
+    return np.asarray(changed / changed.mean())
+
+
+def blended_borders(
+    first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
+) -> tuple[Array | None, ...]:
+    """How the level of a sum varies along the axes."""
+    if len(first) != len(second):
+        return first or second
+    blended: list[Array | None] = []
+    for a, b in zip(first, second, strict=True):
+        if a is None and b is None:
+            blended.append(None)
+            continue
+        size = a.size if a is not None else b.size if b is not None else 1
+        left, right = (np.ones(size) if v is None else v for v in (a, b))
+        blended.append(share * left + (1 - share) * right if left.size == right.size else None)
+    return tuple(blended)
