@@ -205,6 +205,11 @@ NETS = (
     Net("transposed", "digits", transposed, 120),
     Net("gelu 40", "digits", plain(nn.GELU, 40), 200),
     Net("silu 40", "digits", plain(nn.SiLU, 40), 200),
+    Net("tanh 10", "digits", plain(nn.Tanh, 10), 200),
+    Net("gelu 10", "digits", plain(nn.GELU, 10), 200),
+    Net("silu 10", "digits", plain(nn.SiLU, 10), 200),
+    Net("relu 50", "digits", plain(nn.ReLU, 50), 200),
+    Net("sigmoid 50", "digits", plain(nn.Sigmoid, 50), 200),
     Net("transformer, pre-norm, 24", "copy", lambda d: Transformer(d, 24, "pre"), 100),
     Net("transformer, post-norm, 24", "copy", lambda d: Transformer(d, 24, "post"), 100),
 )

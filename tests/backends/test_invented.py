@@ -76,6 +76,15 @@ def test_loops_over_time_are_recurrent_and_no_stream():
     assert {graph.parameter(f"{name}.weight").blocks for name in ("input", "state")} == {4}
 
 
+def test_a_scan_over_time_is_no_stream():
+    """Its state is multiplied and added to at every step; the block around it is the one residual."""
+    graph, found = roles("scan")
+    (around,) = residuals(graph)
+    assert stream_lengths((around,)) == {around.stream: 1}
+    assert found["out.weight"] is Role.BRANCH_END
+    assert found["packed.weight"] is not Role.BRANCH_END
+
+
 def test_depth_with_shared_weights_is_not_recurrent():
     for name in ("shared depth", "shared stream"):
         _, found = roles(name)

@@ -96,8 +96,11 @@ def test_automatic_initialization_starts_at_chance(case):
     plan = gs.initialize(model, batch=inputs)
     assert {a.parameter for a in plan} == {name for name, _ in model.named_parameters()}
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
-    loss, _ = plain_pass(case, model)
+    loss, gradients = plain_pass(case, model)
     assert math.isfinite(loss)
+    _, before = plain_pass(case)
+    silenced = {n for n, g in before.items() if g is not None and g.any() and not gradients[n].any()}
+    assert not silenced, silenced
     if case.chance is not None:
         # Logits of spread .3 cost .3²/2 nats; were all examples alike, the mean would scatter by .3 around that.
         assert loss <= case.chance + 0.3**2 / 2 + 4 * 0.3, plan

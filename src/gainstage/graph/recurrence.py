@@ -8,16 +8,19 @@ the shared weight's own output is added.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 from gainstage.graph.operation import Operation
-from gainstage.graph.signal import SignalGraph
+from gainstage.graph.signal import Node, SignalGraph
 from gainstage.graph.walk import ancestors, nearest_before
 
-__all__ = ["Recurrence", "recurrences"]
+__all__ = ["Recurrence", "recurrences", "scans"]
 
 _LINKS = frozenset({Operation.RESHAPE, Operation.OFFSET, Operation.DROPOUT})
+_TAKEN = frozenset({Operation.RESHAPE, Operation.MULTIPLY, Operation.SCALE, Operation.ACTIVATION})
 _STEPS = 3  # uses of one weight, each on the last one's output: fewer are a layer that happens to be shared
 
 
@@ -56,6 +59,38 @@ def recurrences(graph: SignalGraph) -> tuple[Recurrence, ...]:
     # A stream that starts with one such sum and goes on with others is depth with shared weights: so is ALBERT.
     loops = ((path, found) for path, found in sums.items() if len(found) >= len(chains[path]) - 1)
     return tuple(Recurrence(chains[path], _alike(graph, inputs[path]), tuple(found)) for path, found in loops)
+
+
+def scans(graph: SignalGraph) -> frozenset[int]:
+    """The sums of a state that runs over time without a matrix: ``h = a_t * h + b_t`` (state-space models).
+
+    At every step one more slice of a tensor that was there before the first one is added, while the branches of a
+    residual stream are made of what the stream holds.
+    """
+    by_tensor: dict[int, list[int]] = defaultdict(list)
+    for node in graph.nodes:
+        if node.operation is Operation.ADD and len(node.inputs) == 2:
+            slices = {s for i in node.inputs for s in nearest_before(graph, i, _step_of(graph), through=_TAKEN)}
+            for tensor in {graph.nodes[s].inputs[0] for s in slices}:
+                by_tensor[tensor].append(node.index)
+    several = [sums for sums in by_tensor.values() if len(sums) >= _STEPS]
+    if not several:
+        return frozenset()
+    sets = ancestors(graph)
+    chains = (sums for sums in several if all(sets[later] >> earlier & 1 for earlier, later in pairwise(sums)))
+    return frozenset(index for sums in chains for index in sums)
+
+
+def _step_of(graph: SignalGraph) -> Callable[[Node], bool]:
+    """Whether a node is one step of a tensor: an axis is gone."""
+
+    def taken(node: Node) -> bool:
+        if node.operation is not Operation.RESHAPE or len(node.inputs) != 1:
+            return False
+        before = graph.nodes[node.inputs[0]].shape
+        return len(node.shape) < len(before) and prod(node.shape) < prod(before)
+
+    return taken
 
 
 def _alike(graph: SignalGraph, nodes: list[int]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from itertools import product
 from math import prod
 
 from gainstage.graph.operation import Operation
-from gainstage.graph.recurrence import recurrences
+from gainstage.graph.recurrence import recurrences, scans
 from gainstage.graph.signal import Node, SignalGraph
 from gainstage.graph.walk import ancestors, fewest_weights, nearest_before
 
@@ -62,7 +62,7 @@ _SUMMED = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Opera
 def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
     """All residual adds, in order of execution."""
     sets = ancestors(graph)
-    over_time = {index for loop in recurrences(graph) for index in loop.sums}
+    over_time = {index for loop in recurrences(graph) for index in loop.sums} | scans(graph)
     found: dict[int, Residual] = {}
     for node in graph.nodes:
         if node.operation is not Operation.ADD or node.stage != "model" or node.index in over_time:

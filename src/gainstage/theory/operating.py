@@ -53,10 +53,12 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     - A positively homogeneous function (relu, leaky relu, linear) keeps any level with a gradient factor of 1: level 1.
     - A function whose mean is so large that keeping E f² makes gradients and differences between examples shrink
       (chi < 1, only for its mean: sigmoid, softplus) is centred.
-    - Otherwise the level is the largest one, at most 1, at which the gradient's second moment grows by at most
-      ``exp(growth)`` over the whole depth; 1 where no level does that, and the growth is reported.
-    - A function that does not keep its level by itself (gelu, silu, mish: see ``stability``) says so: it wants
-      calibration or a normalisation. It leaves a low level more slowly than a high one.
+    - Otherwise the level is the largest one, at most 1, at which over the whole depth neither the gradient's second
+      moment nor an error in the level grows by more than ``exp(growth)``; 1 where no level does that, and the growth is
+      reported.
+    - It is errors in the level that decide for a function that does not keep its level by itself (gelu, silu, mish): it
+      leaves a low level more slowly than a high one. Calibration mends the mean over a batch; where the errors of
+      single examples grow, a few examples come to hold the whole signal.
 
     Args:
         kind: a name, a function of a float64 array, or an ``Activation``.
@@ -86,19 +88,17 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
 
     def excess(level: float) -> float:
         try:
-            return depth * math.log(_chi(carrying(act, level), centred)) - growth
+            return depth * math.log(_growth(carrying(act, level), centred)) - growth
         except InputError:  # a function with a dead zone carries nothing that is small
             return math.inf
 
     if excess(1.0) <= 0:
-        promise = f"gradients grow by no more than {math.exp(excess(1.0) + growth):.3g}"
-        return _point(unit, centred, f"{run}: level 1, {promise}{_warning(unit, centred)}")
+        return _point(unit, centred, f"{run}: level 1, {_promise(unit, centred, excess(1.0) + growth)}")
     found = bracket(excess, 1.0, 0.5, _LOWEST)
     if found is None:
         return _point(unit, centred, f"{run}: level 1, as no lower one is better, {_report(unit, centred)}")
     chosen = carrying(act, root(excess, *found, tolerance=1e-10))
-    promise = f"so that gradients grow by no more than {math.exp(growth):.3g}"
-    return _point(chosen, centred, f"{run}: level {chosen.level:.3g}, {promise}{_warning(chosen, centred)}")
+    return _point(chosen, centred, f"{run}: level {chosen.level:.3g}, so that {_promise(chosen, centred, growth)}")
 
 
 def gate_point(kind: str | Activation | Elementwise, depth: int, *, growth: float = math.log(2)) -> OperatingPoint:
@@ -168,9 +168,15 @@ def _report(moments: GaussianMoments, centred: bool) -> str:
     return f"where a layer multiplies {factors}: wants calibration or a normalisation"
 
 
-def _warning(moments: GaussianMoments, centred: bool) -> str:
-    """Nothing for a level that is kept."""
-    return f", {_report(moments, centred)}" if _slope(moments, centred) > 1 + MARGIN else ""
+def _growth(moments: GaussianMoments, centred: bool) -> float:
+    """The factor a layer puts on the gradient, or on an error of the level, whichever is larger."""
+    return max(_chi(moments, centred), _slope(moments, centred))
+
+
+def _promise(moments: GaussianMoments, centred: bool, growth: float) -> str:
+    """What stays bounded over the whole depth."""
+    what = "gradients, and errors in the level," if _slope(moments, centred) > 1 + MARGIN else "gradients"
+    return f"{what} grow by no more than {math.exp(growth):.3g}"
 
 
 def _point(moments: GaussianMoments, centred: bool, reason: str) -> OperatingPoint:
