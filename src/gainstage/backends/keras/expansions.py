@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from gainstage.backends.keras.names import attributes
+
 __all__ = ["EXPANSIONS", "OPERATION_EXPANSIONS", "Elementwise", "REPLAYS", "SPECIFICATIONS"]
 
 
@@ -83,6 +85,26 @@ def _softmax(layer: Any, inputs: Any, mask: Any = None) -> Any:
     return layer.call(ops.where(mask, inputs, ops.cast(lowest, inputs.dtype)))
 
 
+def _spectral(layer: Any, inputs: Any, training: Any = False) -> Any:
+    """The kernel divided by its largest singular value as a derived weight, where Keras assigns it to the variable."""
+    inner = layer.layer
+    if not training:
+        return inner(inputs)
+    held = next(name for name, value in attributes(inner).items() if value is layer.kernel)
+    matrix = ops.reshape(layer.kernel, (-1, layer.kernel.shape[-1]))
+    left = right = ops.convert_to_tensor(layer.vector_u.value)
+    for _ in range(layer.power_iterations):
+        left = ops.normalize(ops.matmul(right, ops.transpose(matrix)), axis=None)
+        right = ops.normalize(ops.matmul(left, matrix), axis=None)
+    left, right = ops.stop_gradient(left), ops.stop_gradient(right)
+    largest = ops.matmul(ops.matmul(left, matrix), ops.transpose(right))
+    inner.__dict__[held] = ops.divide(layer.kernel, ops.reshape(largest, ()))
+    try:
+        return inner(inputs)
+    finally:
+        inner.__dict__[held] = layer.kernel
+
+
 def _rescaling(layer: Any, inputs: Any) -> Any:
     """Two operations, so that scale and offset are known."""
 
@@ -102,6 +124,7 @@ EXPANSIONS: tuple[tuple[type, Callable[..., Any]], ...] = (
     (layers.Bidirectional, _bidirectional),
     (layers.Softmax, _softmax),
     (layers.Rescaling, _rescaling),
+    (layers.SpectralNormalization, _spectral),
 )
 """Instead of the layer's own ``call``."""
 

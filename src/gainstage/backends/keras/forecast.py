@@ -82,7 +82,7 @@ def _by_gate(graph: SignalGraph, parameter: Parameter, array: np.ndarray[Any, An
         siblings = [graph.parameter(u.parameter) for u in node.uses_of("weight")]
         blocks = max((s.blocks for s in siblings if _together(s, parameter)), default=1)
         values = array.astype(np.float64).reshape(-1, array.shape[-1]).sum(0)
-        if blocks == 1 or values.size % blocks:
+        if blocks == 1 or values.size % blocks or node.function == "mixed":
             return None
         means = values.reshape(blocks, -1).mean(1).tolist()
         if node.function == "gru":  # Keras: update, reset, new

@@ -89,9 +89,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
     )
 
 
-def _without_zeros(
-    uses: tuple[Use, ...], graph: SignalGraph, known: Mapping[str, WeightMoments]
-) -> tuple[Use, ...]:
+def _without_zeros(uses: tuple[Use, ...], graph: SignalGraph, known: Mapping[str, WeightMoments]) -> tuple[Use, ...]:
     """Without a product of weights one of which is zero, beside what it is added to (LoRA merged into a weight)."""
     factors = [use for use in uses if "add" in use.derivation and _PRODUCTS.intersection(use.derivation)]
     found = [known.get(graph.parameter(use.parameter).path) for use in factors]
