@@ -4,6 +4,7 @@
 #   make test    the tests and every example in the docstrings
 #   make browser a Chromium for the tests of pages, from the distribution, where none is found
 #   make pictures   docs/images anew: the pictures that README.md shows
+#   make notebooks   notebooks/ anew from the seven questions
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
@@ -24,7 +25,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures test test-keras check format bench zoo agreement trainings clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo agreement trainings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -68,6 +69,9 @@ browser:
 
 pictures: $(VENV)/.installed-test browser
 	$(BIN)/python docs/pictures.py $(ARGS)
+
+notebooks: $(VENV)/.installed-demo
+	$(BIN)/gainstage ask --all --notebook notebooks
 
 # Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
 test-keras: $(VENV)/.installed-keras

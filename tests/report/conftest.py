@@ -43,6 +43,7 @@ from gainstage.records import (
     RateLimit,
     Remedy,
     Severity,
+    Slider,
     Source,
     Step,
     TargetFacts,
@@ -271,8 +272,15 @@ def answers() -> Answers:
     slope = Evidence(
         Claim("2.1", "A sigmoid's slope is at most 1/4.", (bound,), ""), (exact,), (Check(bound, "met"),), "holds"
     )
+    places = (0.5, 1.0, 2.0)
+    played = tuple(
+        dataclasses.replace(picture, lines=tuple(Line(line.label, x, tuple(y**p for y in line.y)) for line in lines))
+        for p in places
+    )
+    slider = Slider("gain on Xavier's weights", places, played, 1, "At 2 every line falls twice as fast.")
     one = Answer(1, "vanishing", "Vanishing gradients: what are they?", ("Factors below one.",) * 3, (shrinks,),
-        ("gainstage check mlp:64x128x10,act=sigmoid",), ("Hochreiter 1991",), "the digits", 0, True, 8.0)  # fmt: skip
+        ("gainstage check mlp:64x128x10,act=sigmoid",), ("Hochreiter 1991",), "the digits", 0, True, 8.0,
+        slider)  # fmt: skip
     two = Answer(2, "slope", "How steep is a sigmoid?", ("Not very.",), (slope,), ("gainstage gain sigmoid",), ())
     return Answers((one, two))
 

@@ -160,6 +160,18 @@ def test_a_scheme_of_ones_own():
     assert again.trials[0].curve.losses == pytest.approx(found.trials[0].curve.losses, rel=1e-4)
 
 
+def test_a_scheme_of_ones_own_that_takes_the_seed_draws_anew_for_every_trial():
+    drawn = {}
+
+    def own(model, seed):
+        gs.initialize(model, "he_normal", seed=seed)
+        drawn[seed] = model.head.weight.detach().clone()
+
+    gs.compare(net, CLOUDS, {"own": own}, seeds=(3, 4), steps=2, workers=1)
+    assert sorted(drawn) == [3, 4]
+    assert not torch.equal(drawn[3], drawn[4])
+
+
 def test_dropout_runs_one_by_one_and_says_so():
     drops = lambda: nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 3))  # noqa: E731
     found = gs.compare(drops, CLOUDS, ["default"], seeds=5, steps=10)

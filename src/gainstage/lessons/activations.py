@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gainstage.backends.torch.build import ACTIVATIONS, mlp
 from gainstage.backends.torch.probes import SoftmaxUse, softmax_gradient
@@ -12,24 +13,22 @@ from gainstage.backends.torch.train import train
 from gainstage.data import gaussian, load
 from gainstage.errors import InputError
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Net, depth_of, measured
-from gainstage.lessons.question import Measured, Question, Setting, Study
+from gainstage.lessons.networks import Net, depth_of, gradient_line, measured, over_layers
+from gainstage.lessons.question import Measured, Play, Question, Setting, Study
+from gainstage.lessons.sliders import GAINS, start_of
 from gainstage.planning import Override
-from gainstage.records import Bound, Claim, Figure, Line, Picture
+from gainstage.records import Bound, Claim, Line, Picture, Slider
 from gainstage.statistics import exact, factor, mean
 from gainstage.theory import activation, gaussian_moments, level_gain
 from gainstage.workflows import initialize
 
-__all__ = ["QUESTION", "SATURATION", "TABLE", "derivatives", "layer_factors", "saturation", "softmax"]
+__all__ = [
+    "QUESTION", "SATURATION", "TABLE", "TRAINED", "derivatives", "in_training", "layer_factors", "saturation", "slider",
+    "softmax",
+]  # fmt: skip
 
 FAR = 5.0
 SLOPE = f"slope at ±{FAR:g}, the larger one, over the steepest slope"
-SATURATED = "share of saturated activations"
-FACTOR = "factor of one layer on the gradient, at the gain that keeps the level"
-AGREEMENT = "the same, measured over predicted"
-SOFTMAX = "length of the gradient when sure and wrong, over that at equal probabilities"
-RESIDUE = "largest difference between the gradient and p − y"
-
 CURVES = ("sigmoid", "tanh", "relu", "gelu")
 
 
@@ -47,42 +46,67 @@ def derivatives(setting: Setting, names: tuple[str, ...] = CURVES) -> Measured: 
     return Measured(tuple(figures), {"3.1": picture})
 
 
+SATURATED = "share of saturated activations"
 SATURATION = {
-    "tanh, Xavier": (Net("tanh", 5, "glorot_normal"), 0),
-    "tanh, Xavier × 5": (Net("tanh", 5, "glorot_normal", gain=5.0), 0),
-    "tanh, Xavier, after training": (Net("tanh", 5, "glorot_normal"), 300),
-    "sigmoid, Xavier": (Net("sigmoid", 5, "glorot_normal"), 0),
-    "sigmoid, Xavier × 20": (Net("sigmoid", 5, "glorot_normal", gain=20.0), 0),
-    "sigmoid, centred, after training": (Net("sigmoid", 5, "auto"), 300),
+    "tanh, Xavier": Net("tanh", 5, "glorot_normal"),
+    "tanh, Xavier × 5": Net("tanh", 5, "glorot_normal", gain=5.0),
+    "sigmoid, Xavier": Net("sigmoid", 5, "glorot_normal"),
+    "sigmoid, Xavier × 20": Net("sigmoid", 5, "glorot_normal", gain=20.0),
 }
-"""By case: a start, and the steps trained before looking."""
 
 
-def saturation(setting: Setting, cases: dict[str, tuple[Net, int]] = SATURATION) -> Measured:
-    """The share of activations that sit within 1 % of their range from a bound."""
+def saturation(setting: Setting, nets: dict[str, Net] = SATURATION) -> Measured:
+    """The share of activations that sit within 1 % of their range from a bound, at the start."""
     dataset = load("digits", seed=setting.seed)
-    figures: list[Figure] = []
-    lines: list[Line] = []
-    for case, (net, steps) in cases.items():
-        shares = []
-        for seed in setting.seeds(4, 3):
-            model = net.start(dataset, seed)
-            if steps:
-                spent = setting.of(steps, steps // 3)
-                train(model, dataset, steps=spent, learning_rate=0.03, optimizer="momentum", seed=seed, evaluations=1)
-            saturated = depth_of(measured(model, dataset)).saturated
-            shares.append(float(np.mean(saturated)))
-        figures.append(mean(SATURATED, shares, case))
-        if len(lines) < 3:
-            lines.append(Line(case, tuple(float(i) for i in range(1, net.depth + 1)), saturated))
-    picture = Picture("Saturated activations", "hidden layer", "share", tuple(lines))
+    figures, lines = [], []
+    for case, net in nets.items():
+        found = [depth_of(measured(net.start(dataset, s), dataset)).saturated for s in setting.seeds(6, 3)]
+        figures.append(mean(SATURATED, [float(np.mean(shares)) for shares in found], case))
+        lines.append(over_layers(case, found[0]))
+    picture = Picture("Saturated activations before training", "hidden layer", "share", tuple(lines))
     return Measured(tuple(figures), {"3.2": picture})
+
+
+GROWN = "share of saturated activations, grown in training"
+TRAINED = {
+    "tanh, Xavier": Net("tanh", 5, "glorot_normal"),
+    "sigmoid, centred": Net("sigmoid", 5, "auto"),
+}
+
+
+def in_training(setting: Setting, nets: dict[str, Net] = TRAINED, rate: float = 0.03) -> Measured:
+    """The same share while the network learns."""
+    dataset = load("digits", seed=setting.seed)
+    looks = (30, 100) if setting.quick else (30, 100, 200, 300)
+    figures, lines = [], []
+    for case, net in nets.items():
+        rows = []
+        for seed in setting.seeds(5, 3):
+            model = net.start(dataset, seed)
+            shares = [float(np.mean(depth_of(measured(model, dataset)).saturated))]
+
+            def look(step: int, _loss: float, model: object = model, shares: list[float] = shares) -> None:
+                if step in looks:
+                    shares.append(float(np.mean(depth_of(measured(model, dataset)).saturated)))
+
+            train(
+                model, dataset, steps=looks[-1], learning_rate=rate, optimizer="momentum", seed=seed, evaluations=1,
+                on_step=look,
+            )  # fmt: skip
+            rows.append(shares)
+        figures += [
+            mean(GROWN, [row[-1] - row[0] for row in rows], case),
+            mean("share of saturated activations after training", [row[-1] for row in rows], case),
+        ]
+        lines.append(Line(case, (0.0, *map(float, looks)), tuple(np.mean(rows, axis=0).tolist())))
+    picture = Picture("Saturated activations while the network learns", "step", "share", tuple(lines))
+    return Measured(tuple(figures), {"3.3": picture})
 
 
 def _in_table(name: str) -> bool:
     """Whether theory has a gain for it at level 1, and it is a function (rrelu draws its slope at random)."""
-    if name in ("rrelu", "linear", "swish", "identity"):
-        return name == "identity"
+    if name in ("rrelu", "linear", "swish"):  # the last two are second names
+        return False
     try:
         level_gain(name)
     except (InputError, LookupError):
@@ -91,9 +115,11 @@ def _in_table(name: str) -> bool:
 
 
 TABLE = tuple(name for name in ACTIVATIONS if _in_table(name))
-"""Every activation that has both a layer and a theory; ``linear`` and ``swish`` are second names."""
+"""Every activation that has both a layer and a theory."""
 PRONE = ("sigmoid", "tanh")
 LAYERS, WIDTH = 5, 256
+FACTOR = "factor of one layer on the gradient, at the gain that keeps the level"
+AGREEMENT = "the same, measured over predicted"
 
 
 def layer_factors(setting: Setting, names: tuple[str, ...] = TABLE) -> Measured:
@@ -103,7 +129,7 @@ def layer_factors(setting: Setting, names: tuple[str, ...] = TABLE) -> Measured:
     √(gain² E f'²).
     """
     noise = gaussian(features=WIDTH, examples=512, separation=0.0, seed=setting.seed)
-    figures = []
+    figures, lines, pairs = [], [], []
     for name in names:
         own = level_gain(name)
         predicted = own * math.sqrt(gaussian_moments(name).derivative_second_moment)
@@ -115,11 +141,24 @@ def layer_factors(setting: Setting, names: tuple[str, ...] = TABLE) -> Measured:
                 "hidden.0.linear.weight": "normal",
             }
             initialize(model, "normal", seed=seed, overrides=louder)
-            found.append(depth_of(measured(model, noise)).gradient_factor)
-        figures += [factor(FACTOR, found, name), factor(AGREEMENT, [f / predicted for f in found], name)]
-    return Measured(tuple(figures))
+            found.append(depth_of(measured(model, noise)))
+        factors = [depth.gradient_factor for depth in found]
+        figures += [factor(FACTOR, factors, name), factor(AGREEMENT, [f / predicted for f in factors], name)]
+        pairs.append((predicted, figures[-2].value))
+        if name in CURVES:
+            lines.append(gradient_line(name, found[0]))
+    by_theory, by_measurement = zip(*sorted(pairs), strict=True)
+    pictures = {
+        "3.4": Picture("Gradient, as a share of that at the last hidden layer", "hidden layer", "gradient (rms)",
+                       tuple(lines), log_y=True),
+        "3.5": Picture("Factor of one layer on the gradient, activation by activation", "predicted", "measured",
+                       (Line("measured", by_theory, by_measurement), Line("as predicted", by_theory, by_theory))),
+    }  # fmt: skip
+    return Measured(tuple(figures), {key: picture for key, picture in pictures.items() if picture.lines})
 
 
+SOFTMAX = "length of the gradient when sure and wrong, over that at equal probabilities"
+RESIDUE = "largest difference between the gradient and p − y"
 USES: dict[str, SoftmaxUse] = {"squared error": "mse", "hidden layer": "hidden", "cross-entropy": "cross_entropy"}
 SURE = 20.0
 
@@ -129,20 +168,63 @@ def softmax(setting: Setting, uses: dict[str, SoftmaxUse] = USES) -> Measured:
     figures, lines = [], []
     logits = np.linspace(0, SURE, 41)
     for case, use in uses.items():
-        lengths = [float(np.linalg.norm(softmax_gradient((0.0, z, *[0.0] * 8), 0, use))) for z in logits]
+        lengths = [float(np.linalg.norm(softmax_gradient(_sure_of(z), 0, use))) for z in logits]
         figures.append(exact(SOFTMAX, lengths[-1] / lengths[0], case))
         lines.append(Line(case, tuple(logits.tolist()), tuple(lengths)))
     rng = np.random.default_rng(setting.seed)
     worst = 0.0
     for _ in range(20):
         z = rng.normal(0, 5, 10)
-        p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
-        gradient = softmax_gradient(tuple(z.tolist()), 3, "cross_entropy")
-        worst = max(worst, float(np.abs(np.array(gradient) - (p - np.eye(10)[3])).max()))
+        gradient = softmax_gradient(tuple(z.tolist()), 3, _residue_of(uses))
+        worst = max(worst, float(np.abs(np.array(gradient) - (_probabilities(z) - np.eye(10)[3])).max()))
     figures.append(exact(RESIDUE, worst))
+    x = tuple(logits.tolist())
+    gradients = [softmax_gradient(_sure_of(z), 0, _residue_of(uses))[1] for z in logits]
+    residues = [float(_probabilities(np.array(_sure_of(z)))[1]) for z in logits]
     title = "Gradient by the logits while the softmax grows sure of a wrong class"
-    picture = Picture(title, "logit of the wrong class", "length of the gradient", tuple(lines), log_y=True)
-    return Measured(tuple(figures), {"3.5": picture})
+    pictures = {
+        "3.6": Picture(title, "logit of the wrong class", "length of the gradient", tuple(lines), log_y=True),
+        "3.7": Picture("Gradient by the wrong class's logit", "logit of the wrong class", "gradient",
+                       (Line("by autograd", x, tuple(gradients)), Line("p − y", x, tuple(residues)))),
+    }  # fmt: skip
+    return Measured(tuple(figures), pictures)
+
+
+def _sure_of(z: float) -> tuple[float, ...]:
+    """Ten logits, of which the second stands out."""
+    return (0.0, float(z), *[0.0] * 8)
+
+
+def _probabilities(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(z - z.max())
+    probabilities: NDArray[np.float64] = powers / powers.sum()
+    return probabilities
+
+
+def _residue_of(uses: dict[str, SoftmaxUse]) -> SoftmaxUse:
+    return uses.get("cross-entropy", next(iter(uses.values())))
+
+
+BINS = 21
+
+
+def slider(setting: Setting) -> Slider:
+    """Where the outputs of tanh and of sigmoid lie, for pre-activations of every spread."""
+    z = np.random.default_rng(setting.seed).normal(size=20_000)
+    edges = np.linspace(0, 1, BINS + 1)
+    centres = tuple(((edges[1:] + edges[:-1]) / 2).tolist())
+    spreads = tuple(round(2 * gain, 2) for gain in GAINS[:: setting.of(1, 2)])
+    pictures = []
+    for spread in spreads:
+        lines = []
+        for name in PRONE:
+            low, high = (0.0, 1.0) if name == "sigmoid" else (-1.0, 1.0)
+            outputs = (activation(name).function(spread * z) - low) / (high - low)
+            lines.append(Line(name, centres, tuple((np.histogram(outputs, edges)[0] / len(z)).tolist())))
+        title = "Where the outputs lie between the lower bound (0) and the upper one (1)"
+        pictures.append(Picture(title, "place between the bounds", "share of the units", tuple(lines)))
+    hint = "Below 1 both stay in the middle, where they are steep. From 2 on tanh crowds at its bounds: slope 0."
+    return Slider("spread of the pre-activations", spreads, tuple(pictures), start_of(spreads, 1.0), hint)
 
 
 QUESTION = Question(
@@ -176,23 +258,30 @@ QUESTION = Question(
                 for_each(SATURATION, SATURATED, above=0.1), "Glorot and Bengio 2010",
             ),
         )),
+        Study("saturation in training", in_training, (
+            Claim(
+                "3.3", "Training saturates more of them.",
+                for_each(TRAINED, GROWN, above=0.0), "Glorot and Bengio 2010",
+                shows=("share of saturated activations after training",),
+            ),
+        )),
         Study("factor of one layer", layer_factors, (
             Claim(
-                "3.3", "Sigmoid and tanh lose gradient in every layer, even when the level of the signal is kept.",
+                "3.4", "Sigmoid and tanh lose gradient in every layer, even when the level of the signal is kept.",
                 for_each(PRONE, FACTOR, below=0.95), "common teaching", shows=(FACTOR,),
             ),
             Claim(
-                "3.4", "Mean-field theory predicts the factor of every activation within ten per cent.",
+                "3.5", "Mean-field theory predicts the factor of every activation within ten per cent.",
                 for_each(TABLE, AGREEMENT, above=0.9, below=1.1), "Poole et al. 2016; Schoenholz et al. 2017",
             ),
         )),
         Study("softmax", softmax, (
             Claim(
-                "3.5", "Softmax's gradient vanishes when its probabilities are near 0 or 1.",
+                "3.6", "Softmax's gradient vanishes when its probabilities are near 0 or 1.",
                 for_each(USES, SOFTMAX, below=0.01), "common teaching",
             ),
             Claim(
-                "3.6", "With cross-entropy the gradient by the logits is p − y.",
+                "3.7", "With cross-entropy the gradient by the logits is p − y.",
                 (Bound(RESIDUE, below=1e-12),), "Bishop 2006, section 4.3",
             ),
         )),
@@ -210,4 +299,10 @@ QUESTION = Question(
         "Bishop 2006, Pattern Recognition and Machine Learning",
     ),
     setting=f"the 8×8 digits (5 × 64 units) and normal inputs ({LAYERS} × {WIDTH} units)",
+    slider=slider,
+    play=Play(
+        "Replace `\"hardsigmoid\"` by `\"softsign\"`, `\"gelu\"`, `\"softplus\"` …: which of them lose the gradient at "
+        "the same start, and which train all the same?",
+        "hardsigmoid", 8, "glorot_normal",
+    ),
 )  # fmt: skip

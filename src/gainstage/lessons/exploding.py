@@ -7,16 +7,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from gainstage.backends.torch.experiments import FirstSteps, first_steps
+from gainstage.backends.torch.experiments import first_steps
 from gainstage.data import load
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Net, depths, over_layers
-from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.trainings import Budget, Trained, accuracy_line, final_accuracy, run
-from gainstage.records import Bound, Claim, Line, Picture
+from gainstage.lessons.networks import Net, depths, gradient_line, over_layers
+from gainstage.lessons.question import Measured, Play, Question, Setting, Study
+from gainstage.lessons.sliders import start_of
+from gainstage.lessons.trainings import Budget, accuracy_line, loss_line, train_all
+from gainstage.records import Bound, Claim, Line, Picture, Slider
 from gainstage.statistics import factor, mean, share
 
-__all__ = ["EXPLODING", "HEALTHY", "QUESTION", "clipping", "drastic_steps", "growth"]
+__all__ = ["EXPLODING", "HEALTHY", "QUESTION", "clipping", "drastic_steps", "growth", "slider"]
 
 DEPTH = 12
 EXPLODING = {
@@ -27,16 +28,7 @@ HEALTHY = {
     "relu, He": Net("relu", DEPTH, "he_normal"),
     "tanh, Xavier": Net("tanh", DEPTH, "glorot_normal"),
 }
-RATE = 0.03
-
-RATIO = "gradient at layer 1 over layer 12"
-FIRST = "largest change of a weight in the first step, as a share of it"
-GROWN = "largest growth of a weight in 30 steps"
-UPS = "share of steps after which the loss was higher"
-PEAK = "highest loss over the first one"
-DIVERGED = "share of trainings that ended in NaN or infinity"
-ACCURACY = "final accuracy"
-LOST = "accuracy lost against the healthy start"
+RATIO = f"gradient at layer 1 over layer {DEPTH}"
 
 
 def growth(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
@@ -44,17 +36,24 @@ def growth(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
     dataset = load("digits", seed=setting.seed)
     figures, lines = [], []
     for case, net in (nets or {**EXPLODING, **HEALTHY}).items():
-        found = depths(net, dataset, setting.seeds(6, 4))
+        found = depths(net, dataset, setting.seeds(8, 4))
         figures.append(factor(RATIO, [d.gradient_ratio for d in found], case))
-        lines.append(over_layers(case, [g / found[0].gradient[-1] for g in found[0].gradient]))
+        lines.append(gradient_line(case, found[0]))
     title = "Gradient, as a multiple of that at the last hidden layer"
     return Measured(tuple(figures), {"4.1": Picture(title, "hidden layer", "gradient (rms)", tuple(lines), log_y=True)})
+
+
+RATE = 0.03
+FIRST = "largest change of a weight in the first step, as a share of it"
+GROWN = "largest growth of a weight in 30 steps"
+UPS = "share of steps after which the loss was higher"
+PEAK = "highest loss over the first one"
 
 
 def drastic_steps(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
     """The first thirty steps of plain gradient descent at a learning rate that suits the healthy starts."""
     dataset = load("digits", seed=setting.seed)
-    figures, lines = [], []
+    figures, changes, losses = [], [], []
     for case, net in (nets or {**EXPLODING, **HEALTHY}).items():
         runs = [
             first_steps(net.start(dataset, s), dataset, steps=30, learning_rate=RATE, optimizer="sgd", seed=s)
@@ -66,8 +65,14 @@ def drastic_steps(setting: Setting, nets: dict[str, Net] | None = None) -> Measu
             factor(PEAK, [_finite(max(r.losses) / r.losses[0]) for r in runs], case),
             mean(UPS, [float(np.mean([b > a for a, b in pairwise(r.losses)])) for r in runs], case),
         ]
-        lines.append(_losses(case, runs[0]))
-    return Measured(tuple(figures), {"4.3": Picture("The loss", "step", "loss", tuple(lines), log_y=True)})
+        changes.append(over_layers(case, runs[0].first[:-1]))
+        losses.append(Line(case, tuple(map(float, range(len(runs[0].losses)))), runs[0].losses))
+    title = "How far the first step moves a weight, as a share of itself"
+    pictures = {
+        "4.2": Picture(title, "hidden layer", "‖change‖ / ‖weight‖", tuple(changes), log_y=True),
+        "4.3": Picture("The loss", "step", "loss", tuple(losses), log_y=True),
+    }
+    return Measured(tuple(figures), pictures)
 
 
 CEILING = 1e30
@@ -78,10 +83,9 @@ def _finite(value: float) -> float:
     return min(value, CEILING) if value == value else CEILING
 
 
-def _losses(label: str, steps: FirstSteps) -> Line:
-    return Line(label, tuple(map(float, range(len(steps.losses)))), steps.losses)
-
-
+DIVERGED = "share of trainings that ended in NaN or infinity"
+ACCURACY = "final accuracy"
+LOST = "accuracy lost against the healthy start"
 TRAININGS = {
     "momentum": Budget(300, "momentum", (RATE,)),
     "momentum, clipped": Budget(300, "momentum", (RATE,), clip=1.0),
@@ -92,28 +96,50 @@ TRAININGS = {
 def clipping(setting: Setting, sick: Net | None = None, healthy: Net | None = None) -> Measured:
     """Whole trainings from an exploding start, with and without clipping, against the healthy start."""
     dataset = load("digits", seed=setting.seed)
-    seeds = setting.seeds(5, 4)
-    sick, healthy = sick or EXPLODING["relu, He × 2"], healthy or HEALTHY["relu, He"]
-    figures, lines = [], []
+    nets = {"exploding": sick or EXPLODING["relu, He × 2"], "healthy": healthy or HEALTHY["relu, He"]}
+    seeds = setting.seeds(8, 4)
+    figures, accuracies, losses = [], {}, []
     for case, budget in TRAININGS.items():
-        spent = replace(budget, steps=setting.of(budget.steps, 150))
-        curves, others = [], []
-        for i, seed in enumerate(seeds):
-            setting.progress(f"4. training: {case}", i, len(seeds))
-            curves.append(run(sick, dataset, spent, budget.rates[0], seed))
-            others.append(run(healthy, dataset, spent, budget.rates[0], seed))
-        lost = [final_accuracy(b) - final_accuracy(a) for a, b in zip(curves, others, strict=True)]
-        trained = Trained(budget.rates[0], tuple(curves))
+        spent = replace(budget, steps=setting.of(budget.steps, 100))
+        trained = train_all(nets, dataset, spent, seeds, setting, f"4. training: {case}")
+        ours, theirs = trained["exploding"], trained["healthy"]
         figures += [
-            share(DIVERGED, trained.diverged, len(seeds), case),
-            mean(ACCURACY, trained.final, case),
-            mean(LOST, lost, case),
+            share(DIVERGED, sum(curve.diverged for curve in ours.best), len(seeds), case),
+            mean(ACCURACY, ours.final, case),
+            mean(LOST, [b - a for a, b in zip(ours.final, theirs.final, strict=True)], case),
         ]
-        lines.append(accuracy_line(case, trained))
-        if case == "momentum":
-            lines.append(accuracy_line("healthy, momentum", Trained(budget.rates[0], tuple(others))))
-    picture = Picture("Training from relu, He × 2", "step", "validation accuracy", tuple(lines))
-    return Measured(tuple(figures), {"4.5": picture})
+        accuracies[case] = accuracy_line(case, ours.best)
+        accuracies[f"healthy, {case}"] = accuracy_line(f"healthy, {case}", theirs.best)
+        losses.append(loss_line(case, ours.best[0], 60))
+    title = "Training from relu, He × 2, and from a healthy start"
+    apart = ("momentum, clipped", "healthy, momentum, clipped")
+    others = tuple(line for case, line in accuracies.items() if case not in apart)
+    clipped = tuple(accuracies[case] for case in apart)
+    pictures = {
+        "4.4": Picture(title, "step", "validation accuracy", others),
+        "4.5": Picture("The loss of one training from relu, He × 2", "step", "loss", tuple(losses), log_y=True),
+        "4.6": Picture(title, "step", "validation accuracy", clipped),
+    }
+    return Measured(tuple(figures), pictures)
+
+
+def slider(setting: Setting) -> Slider:
+    """The loss of the first steps for weights of every scale."""
+    dataset = load("digits", seed=setting.seed)
+    gains = (1.0, 1.4, 1.8, 2.4) if setting.quick else (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
+    nets = {f"{gain:g}": replace(HEALTHY["relu, He"], gain=gain) for gain in gains}
+    losses: dict[str, list[Line]] = {gain: [] for gain in nets}
+    for case, budget in TRAININGS.items():
+        spent = replace(budget, steps=40, evaluations=1)
+        for gain, trained in train_all(nets, dataset, spent, setting.seeds(1, 1), setting, "4. the slider").items():
+            losses[gain].append(loss_line(case, trained.best[0]))
+    pictures = tuple(
+        Picture("The loss of twelve relu layers", "step", "loss", tuple(lines), log_y=True) for lines in losses.values()
+    )
+    hint = (
+        "Up to 1.4 all three go down. Further up momentum jumps and overflows; clipped it goes on, but from far above."
+    )
+    return Slider("gain on He's weights", gains, pictures, start_of(gains, 1.4), hint)
 
 
 QUESTION = Question(
@@ -128,10 +154,11 @@ QUESTION = Question(
         "A step is the learning rate times the gradient, so a weight can be thrown by a multiple of its own size at "
         "once. The loss jumps, the next gradient is larger still, and within a few steps numbers overflow; or the "
         "network ends up with saturated or dead units and stays at guessing.",
-        "Clipping shortens the gradient when its norm is too large. It keeps the direction and the arithmetic alive, "
-        "but not the balance between layers: the first layers still get nearly all of the step, and the units and "
-        "the loss still start where the bad weights put them. Adam divides every component by its own recent size, "
-        "which removes the scale altogether. Neither replaces a good start.",
+        "Clipping shortens the gradient when its norm is too large. It keeps the direction, and numbers stay finite. "
+        "But the start is what it was: weights that make the gradient grow on its way back mostly make the signal grow "
+        "on its way forward too, so the outputs are far too loud, the loss begins far up, and short steps take long "
+        "to bring it down. Adam divides every component by its own recent size, which removes the scale of the "
+        "gradient altogether, and not that of the signal. Neither replaces a good start.",
     ),
     studies=(
         Study("gradients before the first step", growth, (
@@ -179,4 +206,10 @@ QUESTION = Question(
         "Kingma, Ba 2015, Adam: a method for stochastic optimization",
     ),
     setting=f"the 8×8 digits, twelve hidden layers of 64 units, cross-entropy, SGD at {RATE}",
+    slider=slider,
+    play=Play(
+        "Weights twice too large. Bring `GAIN` down in steps of 0.2: from where on does the check find nothing, and "
+        "from where on does the network train?",
+        "relu", 12, "he_normal", 2.0,
+    ),
 )  # fmt: skip

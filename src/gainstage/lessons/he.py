@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,13 +15,25 @@ from gainstage.backends.torch.probes import classic_weights
 from gainstage.data import Dataset, load
 from gainstage.errors import GainstageError
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Net, depths, over_layers
-from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.trainings import Budget, Trained, accuracy_line, at_best_rate, final_accuracy, mean_accuracy, run
-from gainstage.records import Bound, Claim, Picture, TrainingCurve
+from gainstage.lessons.networks import Depth, Net, depths, gradient_line, over_layers
+from gainstage.lessons.question import Measured, Play, Question, Setting, Study
+from gainstage.lessons.sliders import start_of
+from gainstage.lessons.trainings import (
+    Budget,
+    Trainings,
+    accuracy_line,
+    by_start,
+    final_accuracy,
+    loss_line,
+    mean_accuracy,
+    shown_by,
+    train_all,
+)
+from gainstage.records import Bound, Claim, Line, Picture, Slider
 from gainstage.statistics import exact, factor, mean
+from gainstage.workflows import compare
 
-__all__ = ["QUESTION", "classic", "defaults", "thirty_layers", "weights"]
+__all__ = ["QUESTION", "classic", "defaults", "slider", "thirty_layers", "weights"]
 
 SIZES = (784, 128, 10)
 LAYERS = {"784 → 128": 0, "128 → 10": 1}
@@ -28,6 +41,7 @@ VARIANCE = "variance of the weights over 2 / n_in"
 DEFAULT = "variance of the default weights over He's"
 SAMPLING = "sampling error of one draw, one standard error"
 ACCURACY = "accuracy on MNIST"
+AVERAGE = "accuracy averaged over training"
 START = "loss at the start minus log 10"
 DEEP = {"He": "final accuracy of 30 layers from He", "Xavier": "final accuracy of 30 layers from Xavier"}
 KEPT = "gradient at layer 1 over layer 30"
@@ -75,98 +89,133 @@ def _over_he(drawn: list[Weights], index: int) -> list[float]:
     return [float(w[index].var(dtype="float64")) * SIZES[index] / 2 for w in drawn]
 
 
+EDGES = np.linspace(-4, 4, 41) * math.sqrt(2 / SIZES[0])
+
+
+def _densities(drawn: dict[str, list[Weights]]) -> tuple[Line, ...]:
+    """How the weights of the first layer are distributed, beside He's normal distribution."""
+    centres, spread = (EDGES[1:] + EDGES[:-1]) / 2, math.sqrt(2 / SIZES[0])
+    x = tuple(centres.tolist())
+    normal = np.exp(-((centres / spread) ** 2) / 2) / (spread * math.sqrt(2 * math.pi))
+    lines = [Line("He: N(0, 2 / n_in)", x, tuple(normal.tolist()))]
+    for framework, draws in drawn.items():
+        lines.append(Line(framework, x, tuple(np.histogram(draws[0][0], EDGES, density=True)[0].tolist())))
+    return tuple(lines)
+
+
 def weights(setting: Setting, he: bool = True) -> Measured:
     """Both weights of the classic network as the frameworks' own initializers draw them."""
     figures = []
-    for framework, drawn in _drawn(setting.seeds(40, 20), he).items():
+    drawn = _drawn(setting.seeds(40, 20), he)
+    for framework, draws in drawn.items():
         for layer, index in LAYERS.items():
             count, case = SIZES[index] * SIZES[index + 1], f"{framework}, {layer}"
             figures += [
-                factor(VARIANCE, _over_he(drawn, index), case),
+                factor(VARIANCE, _over_he(draws, index), case),
                 exact(SAMPLING, math.sqrt(2 / count), case),
             ]
-    return Measured(tuple(figures), {}, _absent(KERAS_LAYERS))
+    picture = Picture("Weights of the layer 784 → 128, drawn as He's", "weight", "density", _densities(drawn))
+    return Measured(tuple(figures), {"7.1": picture}, _absent(KERAS_LAYERS))
 
 
-def defaults(setting: Setting) -> Measured:
+def defaults(setting: Setting, he: bool = False) -> Measured:
     """What the frameworks draw when nobody asks for He."""
+    drawn = _drawn(setting.seeds(40, 20), he)
     figures = [
-        factor(DEFAULT, _over_he(drawn, index), f"{framework}, {layer}")
-        for framework, drawn in _drawn(setting.seeds(40, 20), he=False).items()
+        factor(DEFAULT, _over_he(draws, index), f"{framework}, {layer}")
+        for framework, draws in drawn.items()
         for layer, index in LAYERS.items()
     ]
-    return Measured(tuple(figures), {}, _absent(KERAS_LAYERS))
+    picture = Picture("Weights of the layer 784 → 128 by default", "weight", "density", _densities(drawn))
+    return Measured(tuple(figures), {"7.5": picture}, _absent(KERAS_LAYERS))
 
 
-HE_EVERYWHERE = Net("relu", 1, "he_normal", width=128)
-CLASSIC = {"He on both layers": HE_EVERYWHERE, "He hidden, small head": Net("relu", 1, "auto", width=128)}
+CLASSIC = {
+    "He on both layers": Net("relu", 1, "he_normal", width=128),
+    "He hidden, small head": Net("relu", 1, "auto", width=128),
+}
 
 
 def classic(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
     """Linear, relu, linear on the MNIST images with Adam and cross-entropy, in PyTorch and in Keras."""
     dataset = load("mnist", seed=setting.seed)
-    budget = Budget(setting.of(600, 200), "adam", (1e-3,))
-    figures, lines = [], []
-    trainings = {case: partial(run, net, dataset, budget, 1e-3) for case, net in (nets or CLASSIC).items()}
+    budget = Budget(setting.of(500, 250), "adam", (1e-3,), batch=64)
+    seeds = setting.seeds(5, 3)
+    trained = train_all(nets or CLASSIC, dataset, budget, seeds, setting, "7. training in PyTorch")
     if nets is None and keras_absence() is None:
-        trainings[KERAS_NET] = partial(_of_keras, dataset, budget)
-    for case, training in trainings.items():
-        curves, seeds = [], setting.seeds(4, 3)
-        for i, seed in enumerate(seeds):
-            setting.progress(f"7. training: {case}", i, len(seeds))
-            curves.append(training(seed))
+        trained |= _of_keras(dataset, budget, seeds, setting)
+    figures, accuracies, losses = [], [], []
+    for case, found in trained.items():
         figures += [
-            mean(ACCURACY, [final_accuracy(c) for c in curves], case),
-            mean(START, [c.evaluations[0].loss - math.log(dataset.classes) for c in curves], case),
-            mean("accuracy averaged over training", [mean_accuracy(c) for c in curves], case),
+            mean(ACCURACY, [final_accuracy(c) for c in found.best], case),
+            mean(START, [c.evaluations[0].loss - math.log(dataset.classes) for c in found.best], case),
+            mean(AVERAGE, [mean_accuracy(c) for c in found.best], case),
         ]
-        lines.append(accuracy_line(case, Trained(1e-3, tuple(curves))))
-    picture = Picture("The classic network on MNIST", "step", "validation accuracy", tuple(lines))
-    return Measured(tuple(figures), {"7.2": picture}, _absent((KERAS_NET,)))
+        accuracies.append(accuracy_line(case, found.best))
+        losses.append(loss_line(case, found.best[0], 40))
+    steps = losses[0].x
+    losses.append(Line("equal probabilities", steps, (math.log(dataset.classes),) * len(steps)))
+    pictures = {
+        "7.2": Picture("The classic network on MNIST", "step", "validation accuracy", tuple(accuracies)),
+        "7.3": Picture("The loss of the first steps", "step", "loss", tuple(losses)),
+    }
+    return Measured(tuple(figures), pictures, _absent((KERAS_NET,)))
 
 
-def _of_keras(dataset: Dataset, budget: Budget, seed: int) -> TrainingCurve:
-    """One training of the classic network as Keras's textbooks have it: HeNormal, and a softmax at the end."""
+def _of_keras(dataset: Dataset, budget: Budget, seeds: tuple[int, ...], setting: Setting) -> dict[str, Trainings]:
+    """The classic network as Keras's textbooks have it: HeNormal, and a softmax at the end."""
     from gainstage.backends.keras.build import mlp
-    from gainstage.backends.keras.train import train
 
-    return train(
-        mlp(SIZES, output="softmax", rule="he_normal", seed=seed),
-        dataset,
-        steps=budget.steps,
-        batch=budget.batch,
-        learning_rate=budget.rates[0],
-        optimizer=budget.optimizer,
-        seed=seed,
-        evaluations=budget.evaluations,
-        label=KERAS_NET,
-    )
+    comparison = compare(
+        {KERAS_NET: partial(mlp, SIZES, output="softmax", rule="he_normal")},
+        dataset, ["default"], seeds=seeds, learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps,
+        batch=budget.batch, evaluations=budget.evaluations, workers=1,
+        on_progress=shown_by(setting, "7. training in Keras"),
+    )  # fmt: skip
+    return by_start(comparison)
 
 
 DEEP_NETS = {
     "He": Net("relu", DEEPEST, "he_normal"),
     "Xavier": Net("relu", DEEPEST, "glorot_normal"),
 }
-OPTIMIZERS = {"momentum": (0.1, 0.03, 0.01, 0.003), "Adam": (3e-3, 1e-3, 3e-4)}
+OPTIMIZERS = {"momentum": (0.03, 0.01, 0.003), "Adam": (3e-3, 1e-3, 3e-4)}
 
 
 def thirty_layers(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
     """Thirty relu layers from He's start and from Xavier's, each at the best of its learning rates."""
     dataset = load("digits", seed=setting.seed)
-    figures, lines, gradients = [], [], []
-    for start, net in (nets or DEEP_NETS).items():
-        found = depths(net, dataset, setting.seeds(4, 3))
-        figures.append(factor(KEPT, [d.gradient_ratio for d in found], start))
-        gradients.append(over_layers(start, [g / found[0].gradient[-1] for g in found[0].gradient]))
-        for optimizer, rates in OPTIMIZERS.items():
-            case = f"{start}, {optimizer}"
-            chosen = rates[1:2] if setting.quick else rates
-            budget = Budget(setting.of(300, 120), optimizer.lower(), chosen)
-            trained = at_best_rate(net, dataset, budget, setting.seeds(4, 3), setting, f"7. training: {case}")
-            figures.append(mean(DEEP[start], trained.final, optimizer))
-            lines.append(accuracy_line(case, trained))
+    nets = nets or DEEP_NETS
+    figures, lines = [], []
+    for start, net in nets.items():
+        ratios = [d.gradient_ratio for d in depths(net, dataset, setting.seeds(6, 3))]
+        figures.append(factor(KEPT, ratios, start))
+    for optimizer, rates in OPTIMIZERS.items():
+        budget = Budget(setting.of(400, 240), optimizer.lower(), rates[1:2] if setting.quick else rates)
+        trained = train_all(nets, dataset, budget, setting.seeds(5, 3), setting, f"7. thirty layers, {optimizer}")
+        for start, found in trained.items():
+            figures.append(mean(DEEP[start], found.final, optimizer))
+            lines.append(accuracy_line(f"{start}, {optimizer}", found.best))
     picture = Picture("Training thirty relu layers", "step", "validation accuracy", tuple(lines))
     return Measured(tuple(figures), {"7.4": picture})
+
+
+def slider(setting: Setting) -> Slider:
+    """Signal and gradient through thirty relu layers for weights of every variance."""
+    dataset, seed = load("digits", seed=setting.seed), setting.seeds(1, 1)
+    variances = (1.0, 2.0, 4.0) if setting.quick else (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+    pictures = []
+    for variance in variances:
+        found = depths(replace(DEEP_NETS["He"], gain=math.sqrt(variance / 2)), dataset, seed)[0]
+        lines = (_level_line("signal (rms)", found), gradient_line("gradient", found))
+        title = "Signal against the first layer, gradient against the last one"
+        pictures.append(Picture(title, "hidden layer", "ratio", lines, log_y=True))
+    hint = "2 is He's rule: both stay within a factor of ten or so. 1 is Xavier's for equal widths: both are gone."
+    return Slider("n_in times the variance of the weights", variances, tuple(pictures), start_of(variances, 2.0), hint)
+
+
+def _level_line(label: str, found: Depth) -> Line:
+    return over_layers(label, [level / found.level[0] for level in found.level])
 
 
 QUESTION = Question(
@@ -201,7 +250,7 @@ QUESTION = Question(
                 "7.2", "784 → 128 → 10 with He, Adam and cross-entropy learns the MNIST images.",
                 (Bound(ACCURACY, above=0.9, case="He on both layers"),
                  Bound(ACCURACY, above=0.9, case=KERAS_NET)),
-                "common teaching", shows=(ACCURACY, "accuracy averaged over training"),
+                "common teaching", shows=(ACCURACY, AVERAGE),
             ),
             Claim(
                 "7.3", "He's gain belongs on the output layer too: the loss starts at that of equal probabilities.",
@@ -227,7 +276,7 @@ QUESTION = Question(
     try_it=(
         "gainstage demo --network classic",
         "gainstage demo --network classic --framework keras",
-        "gainstage init mlp:784x128x10 --scheme he_normal --override 'head.*=auto' --input 784",
+        "gainstage init mlp:784x128x10 --scheme he_normal --override 'head.*=auto' --input 784 --dry-run",
     ),
     references=(
         "He, Zhang, Ren, Sun 2015, Delving deep into rectifiers",
@@ -235,4 +284,10 @@ QUESTION = Question(
         "LeCun et al. 1998, Gradient-based learning applied to document recognition (MNIST)",
     ),
     setting="5,000 MNIST images (784 → 128 → 10, in PyTorch and in Keras) and the 8×8 digits (30 × 64 units)",
+    slider=slider,
+    play=Play(
+        "Thirty relu layers at He's start. Set `SCHEME = \"glorot_normal\"`, then give it back its factor of 2 by "
+        "`GAIN = 2**0.5`.",
+        "relu", 30, "he_normal",
+    ),
 )  # fmt: skip

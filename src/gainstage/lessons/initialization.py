@@ -7,19 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from gainstage.backends.torch.experiments import accuracy_at_loss
-from gainstage.data import Dataset, load
+from gainstage.data import load
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net
-from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.trainings import Budget, Trained, accuracy_line, final_accuracy, mean_accuracy, run
-from gainstage.records import Claim, Figure, Line, Picture, TrainingCurve
+from gainstage.lessons.question import Measured, Play, Question, Setting, Study
+from gainstage.lessons.sliders import start_of
+from gainstage.lessons.trainings import Budget, accuracy_line, final_accuracy, mean_accuracy, train_all
+from gainstage.records import Claim, Line, Picture, Slider, TrainingCurve
 from gainstage.statistics import mean
 
-__all__ = ["PAIRS", "QUESTION", "generalization", "speed_and_stability"]
+__all__ = ["GENERAL_PAIRS", "PAIRS", "QUESTION", "generalization", "slider", "speed_and_stability"]
 
 DEPTH = 8
-PAIRS = {
+Pairs = dict[str, tuple[Net, Net]]
+PAIRS: Pairs = {
     "relu: He against default": (Net("relu", DEPTH, "he_normal"), Net("relu", DEPTH)),
     "relu: He against He × 2": (Net("relu", DEPTH, "he_normal"), Net("relu", DEPTH, "he_normal", gain=2.0)),
     "tanh: Xavier against default": (Net("tanh", DEPTH, "glorot_normal"), Net("tanh", DEPTH)),
@@ -30,93 +31,124 @@ PAIRS = {
 FASTER = "accuracy averaged over training, gained"
 FINAL = "final accuracy, gained"
 ROBUST = "share of learning rates that train, gained"
-GENERAL = "validation accuracy at the same training loss, gained"
 TRAINS = 0.8
 """Final accuracy from which a training counts as one that worked."""
 
 
-def speed_and_stability(setting: Setting, pairs: dict[str, tuple[Net, Net]] = PAIRS) -> Measured:
+def speed_and_stability(setting: Setting, pairs: Pairs = PAIRS) -> Measured:
     """Every start with every learning rate and every seed."""
     dataset = load("digits", seed=setting.seed)
-    rates = (0.1, 0.01) if setting.quick else (0.3, 0.1, 0.03, 0.01)
-    budget = Budget(setting.of(200, 80), "momentum", rates, evaluations=10)
-    seeds = setting.seeds(4, 3)
-    grids: dict[Net, list[list[TrainingCurve]]] = {}
-    for case, pair in pairs.items():
-        for net in pair:
-            if net not in grids:
-                setting.progress(f"5. training: {case}", len(grids), 2 * len(pairs))
-                grids[net] = [[run(net, dataset, budget, rate, seed) for rate in rates] for seed in seeds]
-    figures: list[Figure] = []
-    lines: list[Line] = []
-    for case, (proper, other) in pairs.items():
-        good, bad = grids[proper], grids[other]
-        best_good, best_bad = _cross_validated(good), _cross_validated(bad)
+    rates = (0.1, 0.01) if setting.quick else (0.3, 0.1, 0.03, 0.01, 0.003)
+    nets = _sides(pairs)
+    trained = train_all(
+        nets, dataset, Budget(setting.of(200, 80), rates=rates), setting.seeds(6, 3), setting, "5. training"
+    )
+    figures = []
+    for case in pairs:
+        good, bad = (trained[side] for side in _names(case))
+        both = list(zip(good.best, bad.best, strict=True))
+        worked = np.mean(good.finals > TRAINS, axis=0) - np.mean(bad.finals > TRAINS, axis=0)
         figures += [
-            mean(FASTER, [mean_accuracy(a) - mean_accuracy(b) for a, b in zip(best_good, best_bad, strict=True)], case),
-            mean(
-                FINAL, [final_accuracy(a) - final_accuracy(b) for a, b in zip(best_good, best_bad, strict=True)], case
-            ),
-            mean(
-                ROBUST,
-                [_trains(a) - _trains(b) for a, b in zip(good, bad, strict=True)],
-                case,
-                resolution=1 / len(rates),
-            ),
+            mean(FASTER, [mean_accuracy(a) - mean_accuracy(b) for a, b in both], case),
+            mean(FINAL, [final_accuracy(a) - final_accuracy(b) for a, b in both], case),
+            mean(ROBUST, worked.tolist(), case, resolution=1 / len(rates)),
         ]
-        if len(lines) < 4:
-            first, second = (words.strip() for words in case.split(":")[1].split("against"))
-            name = case.split(":")[0]
-            lines.append(accuracy_line(f"{name}, {first}", Trained(math.nan, tuple(best_good))))
-            lines.append(accuracy_line(f"{name}, {second}", Trained(math.nan, tuple(best_bad))))
-    picture = Picture("Each start at its best learning rate", "step", "validation accuracy", tuple(lines))
-    return Measured(tuple(figures), {"5.1": picture})
+    x = tuple(math.log10(rate) for rate in sorted(rates))
+    over_rates = [Line(side, x, tuple(found.finals.mean(axis=1).tolist())) for side, found in trained.items()]
+    over_steps = [accuracy_line(side, found.best) for side, found in trained.items()]
+    pictures = {
+        "5.1": Picture("Each start at its best learning rate", "step", "validation accuracy", tuple(over_steps)),
+        "5.2": Picture("Each start at every learning rate", "log10 of the learning rate", "final validation accuracy",
+                       tuple(over_rates)),
+    }  # fmt: skip
+    return Measured(tuple(figures), pictures)
 
 
-def _cross_validated(grid: list[list[TrainingCurve]]) -> list[TrainingCurve]:
-    """For every seed the training at the rate that is best for the other seeds, so that no seed chooses for itself."""
-    scores = np.array([[mean_accuracy(curve) for curve in row] for row in grid])
-    others = scores.sum(axis=0) - scores if len(grid) > 1 else scores
-    return [row[int(np.argmax(score))] for row, score in zip(grid, others, strict=True)]
+def _names(case: str) -> tuple[str, str]:
+    """The two sides of a case.
+
+    >>> _names("relu: He against default")
+    ('relu, He', 'relu, default')
+    """
+    network, _, starts = case.rpartition(": ")
+    proper, _, other = starts.partition(" against ")
+    return tuple(f"{network}, {start}" if network else start for start in (proper, other))  # type: ignore[return-value]
 
 
-def _trains(row: list[TrainingCurve]) -> float:
-    return float(np.mean([final_accuracy(curve) > TRAINS for curve in row]))
+def _sides(pairs: Pairs) -> dict[str, Net]:
+    return {name: net for case, pair in pairs.items() for name, net in zip(_names(case), pair, strict=True)}
 
 
-FEW = 300
-GENERAL_PAIRS = {
+FEW, FITTED = 300, 0.02
+GENERAL = "validation accuracy at the same training loss, gained"
+SAVED = "steps to that loss, saved"
+GENERAL_PAIRS: Pairs = {
     "He against default": (Net("relu", 3, "he_normal"), Net("relu", 3)),
     "He against He × 3": (Net("relu", 3, "he_normal"), Net("relu", 3, "he_normal", gain=3.0)),
     "Xavier against Xavier × 3": (Net("tanh", 3, "glorot_normal"), Net("tanh", 3, "glorot_normal", gain=3.0)),
 }
 
 
-def generalization(setting: Setting, pairs: dict[str, tuple[Net, Net]] = GENERAL_PAIRS) -> Measured:
+def generalization(setting: Setting, pairs: Pairs = GENERAL_PAIRS) -> Measured:
     """Validation accuracy of three hidden layers that fit 300 training examples equally well."""
     whole = load("digits", seed=setting.seed)
     dataset = replace(whole, x_train=whole.x_train[:FEW], y_train=whole.y_train[:FEW])
-    seeds = setting.seeds(8, 4)
-    reached: dict[tuple[Net, int], tuple[float, int] | None] = {}
-    figures: list[Figure] = []
-    absent: dict[str, str] = {}
-    for case, pair in pairs.items():
-        setting.progress(f"5. generalization: {case}", len(figures), len(pairs) * 2)
-        for net in pair:
-            for seed in seeds:
-                if (net, seed) not in reached:
-                    reached[net, seed] = _at_same_loss(net, dataset, seed)
-        both = [(a, b) for s in seeds if (a := reached[pair[0], s]) and (b := reached[pair[1], s])]
+    steps = setting.of(720, 540)
+    budget = Budget(steps, "adam", (1e-3,), batch=FEW // EPOCH, evaluations=steps // EPOCH)
+    trained = train_all(_sides(pairs), dataset, budget, setting.seeds(10, 4), setting, "5. generalization")
+    figures, absent = [], {}
+    for case in pairs:
+        good, bad = (map(_fitted, trained[side].best) for side in _names(case))
+        both = [(a, b) for a, b in zip(good, bad, strict=True) if a and b]
         if both:
-            figures.append(mean(GENERAL, [a[0] - b[0] for a, b in both], case))
-            figures.append(mean("steps to that loss, saved", [float(b[1] - a[1]) for a, b in both], case))
+            figures.append(mean(GENERAL, [a[1] - b[1] for a, b in both], case))
+            figures.append(mean(SAVED, [float(b[0] - a[0]) for a, b in both], case))
         else:
             absent[case] = "one of the starts never reached the training loss"
-    return Measured(tuple(figures), {}, absent)
+    lines = tuple(_against_fit(side, found.best[0]) for side, found in trained.items())
+    title = "Validation accuracy on the way to the same fit"
+    picture = Picture(title, "log10 of the training loss (mean of an epoch)", "validation accuracy", lines)
+    return Measured(tuple(figures), {"5.3": picture}, absent)
 
 
-def _at_same_loss(net: Net, dataset: Dataset, seed: int) -> tuple[float, int] | None:
-    return accuracy_at_loss(net.start(dataset, seed), dataset, seed=seed)
+EPOCH = 6
+"""Steps in which every training example is seen once."""
+
+
+def _on_the_way(curve: TrainingCurve) -> list[tuple[int, float, float]]:
+    """Step, training loss averaged over the last epoch, and validation accuracy, epoch by epoch."""
+    seen = {e.step: e.accuracy for e in curve.evaluations}
+    return [
+        (step, float(np.mean(curve.losses[step - EPOCH : step])), accuracy)
+        for step in range(EPOCH, curve.steps + 1, EPOCH)
+        if (accuracy := seen.get(step)) is not None
+    ]
+
+
+def _fitted(curve: TrainingCurve) -> tuple[int, float] | None:
+    """After how many steps the training loss has come down far enough, and the validation accuracy there."""
+    return next(((step, accuracy) for step, loss, accuracy in _on_the_way(curve) if loss <= FITTED), None)
+
+
+def _against_fit(label: str, curve: TrainingCurve) -> Line:
+    points = sorted((math.log10(loss), accuracy) for _, loss, accuracy in _on_the_way(curve) if loss > 0)
+    return Line(label, tuple(x for x, _ in points), tuple(y for _, y in points))
+
+
+def slider(setting: Setting) -> Slider:
+    """Training from three starts at every learning rate."""
+    dataset = load("digits", seed=setting.seed)
+    rates = (0.003, 0.03, 0.3) if setting.quick else (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    nets = {name: net for name, net in _sides(PAIRS).items() if name.startswith("relu")}
+    budget = Budget(setting.of(200, 80), rates=rates)
+    trained = train_all(nets, dataset, budget, setting.seeds(1, 1), setting, "5. the slider")
+    pictures = tuple(
+        Picture(f"Training {DEPTH} relu layers", "step", "validation accuracy",
+                tuple(accuracy_line(side, found.curves[place]) for side, found in trained.items()))
+        for place in range(len(rates))
+    )  # fmt: skip
+    hint = "He's start learns from 0.003 to 0.1. The others stay at guessing at every rate, or learn at one or two."
+    return Slider("learning rate", rates, pictures, start_of(rates, 0.03), hint)
 
 
 QUESTION = Question(
@@ -150,7 +182,7 @@ QUESTION = Question(
             Claim(
                 "5.3", "It gives better generalization, beyond what comes from fitting better.",
                 for_each(GENERAL_PAIRS, GENERAL, above=0.0), "common teaching",
-                shows=("steps to that loss, saved",),
+                shows=(SAVED,),
             ),
         )),
     ),
@@ -166,4 +198,10 @@ QUESTION = Question(
     ),
     setting=f"the 8×8 digits, {DEPTH} hidden layers of 64 units, SGD with momentum; generalization: 3 layers, {FEW} "
     "training examples, Adam",
+    slider=slider,
+    play=Play(
+        "Eight relu layers, trained from three starts in the last cell. Make the network shallower, `LAYERS = 1`: what "
+        "is left of the difference?",
+        "relu", 8, "he_normal",
+    ),
 )  # fmt: skip

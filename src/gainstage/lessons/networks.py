@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from gainstage.backends.torch import record
 from gainstage.backends.torch.build import Norm, mlp
 from gainstage.backends.torch.inputs import labelled_batch
 from gainstage.backends.torch.objectives import loss_function
 from gainstage.data import Dataset
 from gainstage.graph import Operation
 from gainstage.planning import Override
-from gainstage.records import Line, NodeProfile, Profile
-from gainstage.workflows import initialize
+from gainstage.records import Line, NodeProfile, Plan, Profile
+from gainstage.theory import gaussian_moments
+from gainstage.workflows import apply, check, plan
 
-__all__ = ["Depth", "Net", "depth_of", "depths", "measured", "over_layers", "scaled", "spread_over_examples"]
+__all__ = [
+    "Depth", "Net", "depth_of", "depths", "gradient_line", "measured", "over_layers", "scaled", "spread_line",
+    "spread_over_examples",
+]  # fmt: skip
 
 BATCH = 256
 """Examples in one measurement."""
@@ -37,6 +40,7 @@ class Net:
         width: units of a hidden layer.
         norm: before every activation.
         head: scheme of the output layer, where it differs.
+        centred: whether biases take the mean of the incoming activation off.
     """
 
     activation: str
@@ -46,22 +50,51 @@ class Net:
     width: int = 64
     norm: Norm = "none"
     head: str | None = None
+    centred: bool = False
+
+    @property
+    def architecture(self) -> tuple[str, int, int, Norm]:
+        """What networks have in common that can be trained as one."""
+        return self.activation, self.depth, self.width, self.norm
 
     def sizes(self, dataset: Dataset) -> tuple[int, ...]:
         """Widths from the input to the output."""
         return (dataset.features, *[self.width] * self.depth, dataset.classes)
 
-    def start(self, dataset: Dataset, seed: int) -> Any:
-        """The network with its weights drawn."""
-        model = mlp(self.sizes(dataset), activation=self.activation, norm=self.norm, seed=seed)
+    def build(self, dataset: Dataset, seed: int | None = None) -> Any:
+        """The network as PyTorch starts it."""
+        return mlp(self.sizes(dataset), activation=self.activation, norm=self.norm, seed=seed)
+
+    def initialize(self, model: Any, dataset: Dataset, seed: int) -> Plan:
+        """Draw the weights of a network that ``build`` made."""
         overrides: dict[str, str | Override] = {}
         if self.gain != 1:
             overrides["hidden.*.linear.weight"] = Override(gain=self.gain)
         if self.head is not None:
             overrides["head.weight"] = self.head
         batch = labelled_batch(dataset, batch=BATCH)[0] if self.scheme == "auto" else None
-        initialize(model, self.scheme, batch=batch, seed=seed, overrides=overrides)
+        drawn = plan(model, self.scheme, batch=batch, seed=seed, overrides=overrides)
+        if self.centred:
+            drawn = _centred(drawn, gaussian_moments(self.activation).mean)
+        apply(model, drawn)
+        return drawn
+
+    def start(self, dataset: Dataset, seed: int) -> Any:
+        """The network with its weights drawn."""
+        model = self.build(dataset, seed)
+        self.initialize(model, dataset, seed)
         return model
+
+
+def _centred(drawn: Plan, mean: float) -> Plan:
+    """The same plan with biases of minus the mean times the sum of the unit's weights; the input has no such mean."""
+    assignments = tuple(
+        replace(a, bias="centre", value=mean, weight=a.parameter.removesuffix("bias") + "weight")
+        if a.bias is not None and not a.parameter.startswith("hidden.0.")
+        else a
+        for a in drawn
+    )
+    return replace(drawn, assignments=assignments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +106,14 @@ class Depth:
         gradient: root mean square of the loss's gradient.
         activation: the same as spread, at the outputs of the activations.
         saturated: share of the activations within 1 % of their range from a bound; empty where there is none.
+        level: root mean square of the outputs of the hidden linear layers, differences between units included.
     """
 
     spread: tuple[float, ...]
     gradient: tuple[float, ...]
     activation: tuple[float, ...]
     saturated: tuple[float, ...] = ()
+    level: tuple[float, ...] = ()
 
     @property
     def gradient_ratio(self) -> float:
@@ -99,7 +134,7 @@ class Depth:
 def measured(model: Any, dataset: Dataset) -> Profile:
     """One forward and one backward pass of cross-entropy on the first training examples."""
     x, y = labelled_batch(dataset, batch=BATCH)
-    return record(model, x, y, loss=loss_function("cross_entropy"))
+    return check(model, x, y, loss=loss_function("cross_entropy")).profile
 
 
 def depth_of(profile: Profile) -> Depth:
@@ -112,6 +147,7 @@ def depth_of(profile: Profile) -> Depth:
         tuple(n.backward.rms if n.backward is not None else math.nan for n in layers),
         tuple(spread_over_examples(n) for n in activations),
         tuple(s for s in saturated if s is not None),
+        tuple(n.forward.rms for n in layers),
     )
 
 
@@ -144,3 +180,13 @@ def scaled(dataset: Dataset, factor: float) -> Dataset:
 def over_layers(label: str, values: Sequence[float]) -> Line:
     """A line over layers, counted from 1."""
     return Line(label, tuple(float(i) for i in range(1, len(values) + 1)), tuple(values))
+
+
+def spread_line(label: str, found: Depth) -> Line:
+    """The spread over examples at every hidden layer, as a multiple of that at the first one."""
+    return over_layers(label, [spread / found.spread[0] for spread in found.spread])
+
+
+def gradient_line(label: str, found: Depth) -> Line:
+    """The gradient at every hidden layer, as a multiple of that at the last one."""
+    return over_layers(label, [gradient / found.gradient[-1] for gradient in found.gradient])

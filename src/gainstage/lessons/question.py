@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from gainstage.backends.torch.probes import one_thread
 from gainstage.errors import InputError
 from gainstage.lessons.criterion import judge
-from gainstage.records import Answer, Claim, Evidence, Figure, Picture
+from gainstage.records import Answer, Claim, Evidence, Figure, Picture, Slider
 
-__all__ = ["Experiment", "Measured", "Progress", "Question", "Setting", "Study", "answer"]
+__all__ = ["Experiment", "Measured", "Play", "Progress", "Question", "Setting", "Study", "answer", "evidence"]
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage in words, the steps made in it, and how many there are."""
@@ -83,6 +83,24 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
+class Play:
+    """A network to begin with, in a notebook whose reader goes on.
+
+    Args:
+        hint: what to change, and what to look for.
+        activation, layers, norm: of the network.
+        scheme, gain: of its start.
+    """
+
+    hint: str
+    activation: str
+    layers: int
+    scheme: str
+    gain: float = 1.0
+    norm: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """Everything about one question; fields as in ``Answer``."""
 
@@ -94,11 +112,18 @@ class Question:
     try_it: tuple[str, ...]
     references: tuple[str, ...]
     setting: str = ""
+    slider: Callable[[Setting], Slider] | None = None
+    play: Play | None = None
 
     @property
     def claims(self) -> tuple[Claim, ...]:
         """Of all studies, in order."""
         return tuple(claim for study in self.studies for claim in study.claims)
+
+
+def evidence(claim: Claim, measured: Measured) -> Evidence:
+    """Hold a claim against what an experiment measured."""
+    return judge(claim, measured.figures, absent=measured.absent, picture=measured.pictures.get(claim.id))
 
 
 def answer(question: Question, setting: Setting) -> Answer:
@@ -108,17 +133,17 @@ def answer(question: Question, setting: Setting) -> Answer:
         MissingPackageError: the data cannot be loaded.
     """
     started = time.perf_counter()
-    evidence: list[Evidence] = []
-    for place, study in enumerate(question.studies):
-        setting.progress(f"{question.number}. {study.title}", place, len(question.studies))
-        with one_thread():
+    found: list[Evidence] = []
+    stages = len(question.studies) + 1
+    with one_thread():
+        for place, study in enumerate(question.studies):
+            setting.progress(f"{question.number}. {study.title}", place, stages)
             measured = study.experiment(setting)
-        evidence += [
-            judge(claim, measured.figures, absent=measured.absent, picture=measured.pictures.get(claim.id))
-            for claim in study.claims
-        ]
+            found += [evidence(claim, measured) for claim in study.claims]
+        setting.progress(f"{question.number}. the slider", stages - 1, stages)
+        slider = question.slider(setting) if question.slider is not None else None
     setting.progress(f"{question.number}. done", 1, 1)
     return Answer(
-        question.number, question.slug, question.question, question.text, tuple(evidence), question.try_it,
-        question.references, question.setting, setting.seed, setting.quick, time.perf_counter() - started,
+        question.number, question.slug, question.question, question.text, tuple(found), question.try_it,
+        question.references, question.setting, setting.seed, setting.quick, time.perf_counter() - started, slider,
     )  # fmt: skip

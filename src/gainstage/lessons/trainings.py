@@ -1,23 +1,26 @@
-"""Trainings over several seeds, each kind of start at the best of a few learning rates."""
+"""Trainings of several starts with several learning rates and seeds, by the library's own comparison engine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from gainstage.backends.torch.train import train
 from gainstage.data import Dataset
+from gainstage.errors import ModelError
 from gainstage.lessons.networks import Net
 from gainstage.lessons.question import Setting
-from gainstage.records import Line, TrainingCurve
+from gainstage.records import Comparison, Line, TrainingCurve
+from gainstage.workflows import compare
+from gainstage.workflows.progress import Progress
 
-__all__ = ["Budget", "Trained", "accuracy_line", "at_best_rate", "final_accuracy", "mean_accuracy", "run"]
-
-PILOT = 500
-"""Added to a seed for the trainings that choose the learning rate: they must not be those that are judged."""
+__all__ = [
+    "Budget", "Trainings", "accuracy_line", "by_start", "final_accuracy", "loss_line", "mean_accuracy", "shown_by",
+    "train_all",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,68 +39,99 @@ class Budget:
     steps: int
     optimizer: str = "momentum"
     rates: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01)
-    batch: int = 64
-    evaluations: int = 20
+    batch: int = 32
+    evaluations: int = 10
     clip: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """Trainings of one kind of start, at one learning rate, one for every seed."""
+class Trainings:
+    """Trainings from one start.
 
-    rate: float
-    curves: tuple[TrainingCurve, ...]
+    Args:
+        rates: learning rates, rising.
+        curves: for every rate, a training with every seed.
+    """
+
+    rates: tuple[float, ...]
+    curves: tuple[tuple[TrainingCurve, ...], ...]
+
+    @property
+    def best(self) -> tuple[TrainingCurve, ...]:
+        """Of every seed the training at the rate that is best for the other seeds: no seed chooses for itself."""
+        scores = np.array([[mean_accuracy(curve) for curve in row] for row in self.curves])
+        others = scores.sum(axis=1, keepdims=True) - scores if scores.shape[1] > 1 else scores
+        return tuple(self.curves[rate][seed] for seed, rate in enumerate(np.argmax(others, axis=0)))
 
     @property
     def final(self) -> tuple[float, ...]:
-        """Validation accuracy at the end."""
-        return tuple(map(final_accuracy, self.curves))
+        """Validation accuracy at the end, at the best rate."""
+        return tuple(map(final_accuracy, self.best))
 
     @property
     def mean(self) -> tuple[float, ...]:
         """Validation accuracy averaged over the training: high only where learning is both fast and good."""
-        return tuple(map(mean_accuracy, self.curves))
+        return tuple(map(mean_accuracy, self.best))
 
     @property
-    def diverged(self) -> int:
-        """How many ended in a loss that is not a number."""
-        return sum(curve.diverged for curve in self.curves)
+    def finals(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        """Validation accuracy at the end of every training, of shape (rates, seeds)."""
+        return np.array([[final_accuracy(curve) for curve in row] for row in self.curves])
 
 
-def run(net: Net, dataset: Dataset, budget: Budget, rate: float, seed: int) -> TrainingCurve:
-    """One training from a fresh start."""
-    return train(
-        net.start(dataset, seed),
-        dataset,
-        steps=budget.steps,
-        batch=budget.batch,
-        learning_rate=rate,
-        optimizer=budget.optimizer,
-        clip=budget.clip,
-        seed=seed,
-        evaluations=budget.evaluations,
-        label=f"{net.scheme} {net.activation}",
-    )
+def train_all(
+    nets: Mapping[str, Net], dataset: Dataset, budget: Budget, seeds: Sequence[int], setting: Setting, stage: str
+) -> dict[str, Trainings]:
+    """Train every network with every learning rate and every seed; those of one architecture are trained as one."""
+    architectures: dict[object, dict[str, Net]] = {}
+    for case, net in nets.items():
+        architectures.setdefault(net.architecture, {})[case] = net
+    found: dict[str, Trainings] = {}
+    for cases in architectures.values():
+        comparison = compare(
+            partial(next(iter(cases.values())).build, dataset),
+            dataset,
+            {case: partial(net.initialize, dataset=dataset) for case, net in cases.items()},
+            seeds=seeds,
+            learning_rates=budget.rates,
+            optimizer=budget.optimizer,
+            steps=budget.steps,
+            batch=budget.batch,
+            evaluations=budget.evaluations,
+            clip=budget.clip,
+            workers=1,
+            on_progress=shown_by(setting, stage),
+        )
+        found |= by_start(comparison)
+    return {case: found[case] for case in nets}
 
 
-def at_best_rate(
-    net: Net, dataset: Dataset, budget: Budget, seeds: Sequence[int], setting: Setting, stage: str
-) -> Trained:
-    """Choose the learning rate in pilot trainings of another seed, then train with every seed."""
-    total = len(seeds) + (len(budget.rates) if len(budget.rates) > 1 else 0)
-    done = 0
+def shown_by(setting: Setting, stage: str) -> Callable[[Progress], None]:
+    """Hand a comparison's progress on."""
 
-    def one(rate: float, seed: int) -> TrainingCurve:
-        nonlocal done
-        setting.progress(stage, done, total)
-        done += 1
-        return run(net, dataset, budget, rate, seed)
+    def show(progress: Progress) -> None:
+        shares = [line.share for line in progress.lines]
+        setting.progress(stage, round(100 * sum(shares) / len(shares)), 100)
 
-    best = budget.rates[0]
-    if len(budget.rates) > 1:
-        pilots = {rate: mean_accuracy(one(rate, seeds[0] + PILOT)) for rate in budget.rates}
-        best = max(pilots, key=lambda rate: pilots[rate])
-    return Trained(best, tuple(one(best, seed) for seed in seeds))
+    return show
+
+
+def by_start(comparison: Comparison) -> dict[str, Trainings]:
+    """The trainings of a comparison by their start, or by their network where there are several of one start.
+
+    Raises:
+        ModelError: one of them could not be run.
+    """
+    curves: dict[tuple[str, float, int], TrainingCurve] = {}
+    for trial in comparison.trials:
+        if trial.curve is None:
+            raise ModelError(f"A training from '{trial.scheme}' could not be run: {trial.error}")
+        curves[trial.variant or trial.scheme, trial.learning_rate, trial.seed] = trial.curve
+    rates, seeds = comparison.learning_rates, comparison.seeds
+    return {
+        name: Trainings(rates, tuple(tuple(curves[name, rate, seed] for seed in seeds) for rate in rates))
+        for name in dict.fromkeys(key[0] for key in curves)
+    }
 
 
 def final_accuracy(curve: TrainingCurve) -> float:
@@ -113,11 +147,18 @@ def mean_accuracy(curve: TrainingCurve) -> float:
     return float(np.mean([math.nan if e.accuracy is None else e.accuracy for e in curve.evaluations[1:]]))
 
 
-def accuracy_line(label: str, trained: Trained) -> Line:
-    """Validation accuracy over steps, the mean of those trainings that reached the end."""
-    whole = [curve for curve in trained.curves if not curve.diverged]
-    if not whole:
-        return Line(label, (0.0,), (final_accuracy(trained.curves[0]),))
-    steps = tuple(float(e.step) for e in whole[0].evaluations)
-    accuracies = np.array([[e.accuracy for e in curve.evaluations] for curve in whole], np.float64)
-    return Line(label, steps, tuple(accuracies.mean(axis=0).tolist()))
+def accuracy_line(label: str, curves: Iterable[TrainingCurve]) -> Line:
+    """Validation accuracy over steps, the mean over trainings; one that diverged counts as guessing from there on."""
+    known = tuple(curves)
+    steps = max((tuple(e.step for e in curve.evaluations) for curve in known), key=len)
+    rows = []
+    for curve in known:
+        seen = {e.step: e.accuracy for e in curve.evaluations if math.isfinite(e.loss)}
+        rows.append([seen.get(step, curve.chance_accuracy) for step in steps])
+    return Line(label, tuple(map(float, steps)), tuple(np.array(rows, np.float64).mean(axis=0).tolist()))
+
+
+def loss_line(label: str, curve: TrainingCurve, steps: int | None = None) -> Line:
+    """The loss on every batch of one training."""
+    losses = curve.losses[:steps]
+    return Line(label, tuple(map(float, range(1, len(losses) + 1))), losses)

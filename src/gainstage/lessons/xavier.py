@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from gainstage.data import load
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Net, depths, measured, over_layers, scaled
-from gainstage.lessons.question import Measured, Question, Setting, Study
-from gainstage.lessons.trainings import Budget, accuracy_line, at_best_rate
-from gainstage.records import Bound, Claim, Picture
+from gainstage.lessons.networks import Net, depths, gradient_line, measured, scaled, spread_line
+from gainstage.lessons.question import Measured, Play, Question, Setting, Study
+from gainstage.lessons.sliders import over_gains
+from gainstage.lessons.trainings import Budget, accuracy_line, train_all
+from gainstage.records import Bound, Claim, Line, Picture, Slider
 from gainstage.statistics import factor, mean
 
-__all__ = ["QUESTION", "SPREADS", "TRAINED", "mitigation", "spreads", "suits", "variance"]
+__all__ = ["QUESTION", "SPREADS", "TRAINED", "cure", "mitigation", "slider", "spreads", "suits", "variance"]
+
+VARIANCE = "variance of the weights over 2 / (n_in + n_out)"
+MEAN = "mean of the weights, in standard deviations"
+WIDTHS = {"64 → 64": 64, "64 → 128": 128, "64 → 512": 512}
+
+
+def variance(setting: Setting, scheme: str = "glorot_normal") -> Measured:
+    """Moments of weights of several shapes as drawn, against Glorot and Bengio's formula."""
+    dataset = load("digits", seed=setting.seed)
+    figures, drawn = [], []
+    for case, width in WIDTHS.items():
+        target = 2 / (dataset.features + width)
+        models = [Net("tanh", 1, scheme, width=width).start(dataset, seed) for seed in setting.seeds(20, 10)]
+        weights = [measured(model, dataset).by_path["hidden.0.linear.weight"].weight for model in models]
+        figures += [
+            factor(VARIANCE, [weight.variance / target for weight in weights], case),
+            mean(MEAN, [weight.mean / target**0.5 for weight in weights], case),
+        ]
+        drawn.append((float(dataset.features + width), weights[0].variance, target))
+    sizes, found, asked = zip(*drawn, strict=True)
+    lines = (Line("one draw", sizes, found), Line("2 / (n_in + n_out)", sizes, asked))
+    picture = Picture("Variance of the weights", "n_in + n_out", "variance", lines, log_y=True)
+    return Measured(tuple(figures), {"2.1": picture})
+
 
 DEPTH = 10
 KEPT = (0.9, 1.1)
@@ -24,23 +49,8 @@ SPREADS = {
     "relu": ("relu", 1.0),
 }
 """By case: an activation, and a factor on the input. A quiet input stays where tanh is nearly the identity."""
-
-
-def variance(setting: Setting, scheme: str = "glorot_normal") -> Measured:
-    """Moments of a 64 → 128 weight as drawn, against Glorot and Bengio's formula."""
-    dataset = load("digits", seed=setting.seed)
-    target = 2 / (64 + 128)
-    ratios, means = [], []
-    for seed in setting.seeds(10, 5):
-        profile = measured(Net("tanh", 1, scheme, width=128).start(dataset, seed), dataset)
-        weight = profile.by_path["hidden.0.linear.weight"].weight
-        ratios.append(weight.variance / target)
-        means.append(weight.mean / target**0.5)
-    return Measured((factor(VARIANCE, ratios), mean(MEAN, means)))
-
-
-VARIANCE = "variance of the weights over 2 / (n_in + n_out)"
-MEAN = "mean of the weights, in standard deviations"
+FORWARD = "factor of one layer on the spread over examples"
+BACKWARD = "factor of one layer on the gradient"
 
 
 def spreads(setting: Setting, cases: dict[str, tuple[str, float]] = SPREADS, scheme: str = "glorot_normal") -> Measured:
@@ -48,70 +58,110 @@ def spreads(setting: Setting, cases: dict[str, tuple[str, float]] = SPREADS, sch
     dataset = load("digits", seed=setting.seed)
     figures, signal, gradient = [], [], []
     for case, (activation, loudness) in cases.items():
-        found = depths(Net(activation, DEPTH, scheme), scaled(dataset, loudness), setting.seeds(6, 4))
+        found = depths(Net(activation, DEPTH, scheme), scaled(dataset, loudness), setting.seeds(8, 4))
         figures += [
             factor(FORWARD, [d.spread_factor for d in found], case),
             factor(BACKWARD, [d.gradient_factor for d in found], case),
         ]
-        signal.append(over_layers(case, [s / found[0].spread[0] for s in found[0].spread]))
-        gradient.append(over_layers(case, [g / found[0].gradient[-1] for g in found[0].gradient]))
-    shown = [line for line in range(len(signal)) if signal[line].label != "tanh, quiet input"]
+        signal.append(spread_line(case, found[0]))
+        gradient.append(gradient_line(case, found[0]))
     pictures = {
         "2.2": Picture("Spread over examples, as a share of that at the first layer", "hidden layer", "spread",
-                       tuple(signal[i] for i in shown), log_y=True),
+                       tuple(signal), log_y=True),
         "2.3": Picture("Gradient, as a share of that at the last hidden layer", "hidden layer", "gradient (rms)",
-                       tuple(gradient[i] for i in shown), log_y=True),
+                       tuple(gradient), log_y=True),
     }  # fmt: skip
     return Measured(tuple(figures), pictures)
 
 
-FORWARD = "factor of one layer on the spread over examples"
-BACKWARD = "factor of one layer on the gradient"
+RESCUED = "gradient at layer 1 over layer 10: Xavier over default"
+LEFT = "gradient at layer 1 over layer 10"
 
 
 def mitigation(setting: Setting, rescuer: str = "glorot_normal", baseline: str = "pytorch_default") -> Measured:
     """How much more of the gradient reaches the first layer than with PyTorch's default."""
     dataset = load("digits", seed=setting.seed)
-    seeds = setting.seeds(6, 4)
-    figures = []
+    figures, lines = [], []
     for activation in ("tanh", "sigmoid"):
-        ours = depths(Net(activation, DEPTH, rescuer), dataset, seeds)
-        theirs = depths(Net(activation, DEPTH, baseline), dataset, seeds)
+        ours, theirs = (
+            depths(Net(activation, DEPTH, scheme), dataset, setting.seeds(8, 4)) for scheme in (rescuer, baseline)
+        )
         gained = [a.gradient_ratio / b.gradient_ratio for a, b in zip(ours, theirs, strict=True)]
         figures += [
             factor(RESCUED, gained, activation),
-            factor(LEFT, [d.gradient_ratio for d in ours], activation),
+            factor(LEFT, [d.gradient_ratio for d in ours], f"{activation}, Xavier"),
+            factor(LEFT, [d.gradient_ratio for d in theirs], f"{activation}, default"),
         ]
-    return Measured(tuple(figures))
+        lines += [gradient_line(f"{activation}, Xavier", ours[0]), gradient_line(f"{activation}, default", theirs[0])]
+    title = "Gradient, as a share of that at the last hidden layer"
+    picture = Picture(title, "hidden layer", "gradient (rms)", tuple(lines), log_y=True)
+    return Measured(tuple(figures), {"2.4": picture})
 
 
-RESCUED = "gradient at layer 1 over layer 10: Xavier over default"
-LEFT = "gradient at layer 1 over layer 10 with Xavier"
+CURES = {
+    "Xavier": Net("sigmoid", DEPTH, "glorot_normal"),
+    "gain 4": Net("sigmoid", DEPTH, "glorot_normal", gain=4.0),
+    "bias −½ Σw": Net("sigmoid", DEPTH, "glorot_normal", centred=True),
+    "gain 4 and bias −½ Σw": Net("sigmoid", DEPTH, "glorot_normal", gain=4.0, centred=True),
+}
+"""Sigmoid's slope at zero is 1/4, its mean 1/2: the gain makes up for one, the bias takes the other off."""
+BOTH = "gain 4 and bias −½ Σw"
+VANISHED = 0.1
 
+
+def cure(setting: Setting, nets: dict[str, Net] = CURES) -> Measured:
+    """Signal and gradient through ten sigmoid layers with either remedy, and with both."""
+    dataset = load("digits", seed=setting.seed)
+    figures, lines = [], []
+    for case, net in nets.items():
+        found = depths(net, dataset, setting.seeds(8, 4))
+        figures += [
+            factor(LEFT, [d.gradient_ratio for d in found], case),
+            factor(FORWARD, [d.spread_factor for d in found], case),
+        ]
+        lines.append(spread_line(case, found[0]))
+    title = "Sigmoid: spread over examples, as a share of that at the first layer"
+    return Measured(tuple(figures), {"2.5": Picture(title, "hidden layer", "spread", tuple(lines), log_y=True)})
+
+
+ACCURACY = "final accuracy of 10 layers"
+TRAINS = 0.85
 TRAINED = {
     "tanh, Xavier": Net("tanh", DEPTH, "glorot_normal"),
-    "sigmoid, Xavier": Net("sigmoid", DEPTH, "glorot_normal"),
-    "sigmoid, gain 4": Net("sigmoid", DEPTH, "glorot_normal", gain=4.0),
-    "sigmoid, gain 4 + bias": Net("sigmoid", DEPTH, "auto"),
+    **{f"sigmoid, {case}": net for case, net in CURES.items()},
+    "sigmoid, automatic": Net("sigmoid", DEPTH, "auto"),
 }
 
 
 def suits(setting: Setting, nets: dict[str, Net] = TRAINED) -> Measured:
-    """Training with each start, at the best of four learning rates."""
+    """Training with each start, at the best of its learning rates."""
     dataset = load("digits", seed=setting.seed)
-    rates = (0.1,) if setting.quick else (0.3, 0.1, 0.03, 0.01)
-    budget = Budget(steps=setting.of(300, 150), rates=rates)
-    figures, lines = [], []
-    for case, net in nets.items():
-        trained = at_best_rate(net, dataset, budget, setting.seeds(4, 3), setting, f"2. training: {case}")
-        figures.append(mean(ACCURACY, trained.final, case))
-        lines.append(accuracy_line(case, trained))
-    picture = Picture("Training ten hidden layers", "step", "validation accuracy", tuple(lines))
-    return Measured(tuple(figures), {"2.5": picture})
+    budget = Budget(setting.of(300, 150), rates=(0.03,) if setting.quick else (0.3, 0.1, 0.03))
+    trained = train_all(nets, dataset, budget, setting.seeds(6, 3), setting, "2. training")
+    figures = [mean(ACCURACY, found.final, case) for case, found in trained.items()]
+    lines = {case: accuracy_line(case, found.best) for case, found in trained.items()}
+    title = "Training ten hidden layers"
+    plain = tuple(line for case, line in lines.items() if case in ("tanh, Xavier", "sigmoid, Xavier"))
+    sigmoid = tuple(line for case, line in lines.items() if case.startswith("sigmoid"))
+    pictures = {
+        key: Picture(title, "step", "validation accuracy", shown or tuple(lines.values()))
+        for key, shown in (("2.6", plain), ("2.7", sigmoid))
+    }
+    return Measured(tuple(figures), pictures)
 
 
-ACCURACY = "final accuracy of 10 layers"
-TRAINS, FAILS = 0.85, 0.5
+def slider(setting: Setting) -> Slider:
+    """The spread through ten layers for weights of every scale."""
+    nets = {name: Net(name, DEPTH, "glorot_normal") for name in ("linear", "tanh", "relu", "sigmoid")}
+    nets["sigmoid + bias"] = Net("sigmoid", DEPTH, "glorot_normal", centred=True)
+    title = "Spread over examples, as a multiple of that at the first layer"
+    return over_gains(
+        nets, setting, line=spread_line, picture=Picture(title, "hidden layer", "spread", (), log_y=True),
+        words="gain on Xavier's weights",
+        hint="1 is Xavier: linear is level. At 1.41, He's rule, relu is level. At 4 the bias makes the difference for "
+        "sigmoid.",
+    )  # fmt: skip
+
 
 QUESTION = Question(
     number=2,
@@ -127,14 +177,14 @@ QUESTION = Question(
         "of the signal, which is why He's rule doubles the variance.",
         "For sigmoid two assumptions fail: its slope at zero is 1/4, so every layer takes three quarters of the "
         "differences between examples and of the gradient; and its output has mean 1/2, which every layer above "
-        "turns into an offset. A gain of 4 alone therefore is not reliable: it also multiplies the offset and drives "
-        "units into saturation. Gain 4 together with a bias of −½ Σw, which takes the mean off, does.",
+        "turns into an offset. A gain of 4 alone is not enough: it multiplies the offset too, and drives units into "
+        "saturation. Together with a bias of −½ Σw, which takes the mean off, it is.",
     ),
     studies=(
         Study("the weights themselves", variance, (
             Claim(
                 "2.1", "Xavier draws weights with mean 0 and variance 2 / (n_in + n_out).",
-                (Bound(VARIANCE, 0.97, 1.03), Bound(MEAN, -0.03, 0.03)),
+                (*for_each(WIDTHS, VARIANCE, above=0.97, below=1.03), *for_each(WIDTHS, MEAN, above=-0.03, below=0.03)),
                 "Glorot and Bengio 2010, eq. 12",
             ),
         )),
@@ -154,18 +204,26 @@ QUESTION = Question(
                 for_each(("tanh", "sigmoid"), RESCUED, above=10.0), "Glorot and Bengio 2010", shows=(LEFT,),
             ),
         )),
+        Study("sigmoid: slope and mean", cure, (
+            Claim(
+                "2.5", "Deep sigmoid networks keep their gradient with a gain of 4 and a bias that takes the mean off; "
+                "neither is enough alone.",
+                (Bound(LEFT, above=VANISHED, case=BOTH),
+                 *for_each((case for case in CURES if case != BOTH), LEFT, below=VANISHED)),
+                "follows from f'(0) = 1/4 and f(0) = 1/2", shows=(LEFT, FORWARD),
+            ),
+        )),
         Study("training", suits, (
             Claim(
-                "2.5", "It suits tanh and sigmoid: ten hidden layers train.",
+                "2.6", "Xavier suits tanh and sigmoid: ten hidden layers train.",
                 for_each(("tanh, Xavier", "sigmoid, Xavier"), ACCURACY, above=TRAINS),
                 "common teaching; Glorot and Bengio 2010 found sigmoid hard to train",
             ),
             Claim(
-                "2.6", "A deep sigmoid network needs a gain of 4 and a bias that takes the mean off, both together.",
-                (Bound(ACCURACY, above=TRAINS, case="sigmoid, gain 4 + bias"),
-                 Bound(ACCURACY, below=FAILS, case="sigmoid, gain 4"),
-                 Bound(ACCURACY, below=FAILS, case="sigmoid, Xavier")),
-                "follows from f'(0) = 1/4 and f(0) = 1/2",
+                "2.7", "Ten sigmoid layers train with gain and bias together, and with neither alone.",
+                (Bound(ACCURACY, above=TRAINS, case=f"sigmoid, {BOTH}"),
+                 *for_each((f"sigmoid, {case}" for case in CURES if case != BOTH), ACCURACY, below=TRAINS)),
+                "follows from f'(0) = 1/4 and f(0) = 1/2", shows=(ACCURACY,),
             ),
         )),
     ),
@@ -181,4 +239,10 @@ QUESTION = Question(
         "Poole et al. 2016, Exponential expressivity in deep neural networks through transient chaos",
     ),
     setting="the 8×8 digits, ten hidden layers of 64 units, cross-entropy; 'default' is PyTorch's own start",
+    slider=slider,
+    play=Play(
+        "Xavier on tanh. Turn `GAIN` down to 0.5 and up to 3, then try `ACTIVATION = \"relu\"` and find the gain at "
+        "which its signal is level.",
+        "tanh", 10, "glorot_normal",
+    ),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from gainstage.records.lesson import (
     Line,
     Outcome,
     Picture,
+    Slider,
     Verdict,
 )
 from gainstage.records.moments import Histogram, Moments, UnitStats
@@ -28,6 +29,6 @@ __all__ = [
     "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
     "InputFacts", "Line", "LossFacts", "LossKind", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts",
     "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Remedy", "Rendered",
-    "Severity", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats",
-    "Unjudged", "Verdict", "WeightMoments", "register_page", "register_renderer",
+    "Severity", "Slider", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome",
+    "UnitStats", "Unjudged", "Verdict", "WeightMoments", "register_page", "register_renderer",
 ]  # fmt: skip

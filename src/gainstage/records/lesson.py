@@ -10,7 +10,7 @@ from gainstage.records.figure import Figure
 from gainstage.records.rendering import Rendered
 
 __all__ = [
-    "Answer", "Answers", "Bound", "Check", "Claim", "Evidence", "Line", "Outcome", "Picture", "Verdict",
+    "Answer", "Answers", "Bound", "Check", "Claim", "Evidence", "Line", "Outcome", "Picture", "Slider", "Verdict",
 ]  # fmt: skip
 
 Verdict = Literal["holds", "holds under conditions", "does not hold"]
@@ -105,7 +105,26 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Slider:
+    """A picture for every place of a slider.
+
+    Args:
+        setting: what it changes.
+        places: its values, rising.
+        pictures: one for each place; all have the same lines, in the same order.
+        start: index of the place to begin with.
+        hint: where to move it, and what is seen there.
+    """
+
+    setting: str
+    places: tuple[float, ...]
+    pictures: tuple[Picture, ...]
+    start: int = 0
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence(Rendered):
     """One claim, what was measured, and the verdict that the criterion gives.
 
     Args:
@@ -143,6 +162,7 @@ class Answer(Rendered):
         seed: of everything random.
         quick: whether this was the first look, with fewer and shorter trainings.
         seconds: how long it took.
+        slider: a picture to play with.
     """
 
     number: int
@@ -156,6 +176,7 @@ class Answer(Rendered):
     seed: int = 0
     quick: bool = False
     seconds: float = math.nan
+    slider: Slider | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from gainstage.records import (
     Answers,
     Comparison,
     Diagnosis,
+    Evidence,
     Fixed,
     Plan,
     Profile,
@@ -33,7 +34,8 @@ def _plain(record: Shown) -> str:
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
 
-for _kind in (Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile):
+_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Plan, Profile)
+for _kind in _SHOWN:
     register_renderer(_kind, "text/plain", _plain)
 
 
@@ -49,7 +51,7 @@ def _notebook(kind: str) -> Callable[[Any], str]:
     return show
 
 
-for _kind in (Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile):
+for _kind in _SHOWN:
     register_renderer(_kind, "text/html", _notebook(_kind.__name__.lower()))
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gainstage.records import Answer, Answers, Evidence
-from gainstage.report.text.lesson import OUTCOMES, interval, summary_line
+from gainstage.report.text.lesson import OUTCOMES, interval, slider_line, summary_line
 from gainstage.report.wording import clean
 
 __all__ = ["answers_markdown"]
 
 
 def answers_markdown(answers: Answers, title: str) -> str:
-    r"""All answers as one page: text, then a table of figures for every claim.
+    r"""All answers as one page: text, then a table of figures for every claim; the same seed gives the same page.
 
     Args:
         answers: in the order of the page.
@@ -28,11 +28,13 @@ def answers_markdown(answers: Answers, title: str) -> str:
 def _answer(answer: Answer) -> Iterator[str]:
     yield f"## {answer.number}. {answer.question}"
     yield from (_plain(paragraph) for paragraph in answer.text)
-    yield f"*{_plain(summary_line(answer))}*"
+    yield f"*{_plain(summary_line(answer, timed=False))}*"
     for evidence in answer.evidence:
         yield from _evidence(evidence)
     lines = "\n".join(answer.try_it)
     yield f"Try it yourself:\n\n```\n{lines}\n```"
+    if answer.slider is not None:
+        yield _plain(slider_line(answer.slider))
     yield "References: " + "; ".join(map(_plain, answer.references)) + "."
 
 

@@ -10,7 +10,7 @@ from gainstage.report.charts.depth_profile import depth_profile
 from gainstage.report.charts.svg import escaped
 from gainstage.report.series import Series
 from gainstage.report.text.diagnosis import verdict
-from gainstage.report.text.lesson import interval
+from gainstage.report.text.lesson import OUTCOMES, interval
 from gainstage.report.text.plan import plan_rows, scheme_text, spread_text
 from gainstage.report.wording import count, elide, figure, shape_text
 
@@ -19,6 +19,7 @@ __all__ = [
     "answers_html",
     "comparison_html",
     "diagnosis_html",
+    "evidence_html",
     "fixed_html",
     "plan_html",
     "profile_html",
@@ -114,11 +115,21 @@ def answers_html(answers: Answers) -> str:
 def answer_html(answer: Answer) -> str:
     """The text, then every claim with its verdict, its figures and its picture."""
     paragraphs = "".join(f"<p>{escaped(text)}</p>" for text in answer.text)
-    return _block(f"<h3>{escaped(answer.question)}</h3>", paragraphs, *map(_evidence, answer.evidence))
+    return _block(f"<h3>{escaped(answer.question)}</h3>", paragraphs, *map(_claim, answer.evidence))
 
 
-def _evidence(evidence: Evidence) -> str:
-    rows = [(figure.name, figure.case, interval(figure)) for figure in evidence.figures]
+def evidence_html(evidence: Evidence) -> str:
+    """One claim: its verdict, what was measured against what was asked, and the picture."""
+    return _block(_claim(evidence))
+
+
+def _claim(evidence: Evidence) -> str:
+    checks = {(check.bound.figure, check.bound.case): check for check in evidence.checks}
+    rows = [
+        (f.name, f.case, interval(f), check.bound.words if check else "", OUTCOMES[check.outcome][0] if check else "")
+        for f in evidence.figures
+        for check in [checks.get((f.name, f.case))]
+    ]
     picture = evidence.picture
     chart = ""
     if picture is not None:
@@ -130,7 +141,7 @@ def _evidence(evidence: Evidence) -> str:
         (
             _heading(evidence.verdict.capitalize(), f"{evidence.claim.id} {evidence.claim.statement}"),
             f"<p>{escaped(evidence.conditions)}</p>" if evidence.conditions else "",
-            _table(("figure", "case", "measured"), rows),
+            _table(("figure", "case", "measured", "asked", "kept"), rows),
             chart,
         )
     )

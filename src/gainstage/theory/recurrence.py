@@ -39,6 +39,7 @@ class RecurrentMoments:
         mean: E h, mean over the sequence: over units, so over weights and inputs.
         correlation: of the outputs at two different times, uncentred, mean over pairs.
         near: of the outputs one step apart.
+        far: of the outputs at the most distant times that were followed.
         backward: factor on the gradient's second moment from outputs to inputs, mean over the sequence, for as many
             inputs as units; times units/inputs otherwise.
         backwards: the same at each step that was followed.
@@ -52,6 +53,7 @@ class RecurrentMoments:
     mean: float
     correlation: float
     near: float
+    far: float
     backward: float
     backwards: tuple[float, ...]
     gates: tuple[float, ...]
@@ -147,7 +149,7 @@ def recurrent_moments(
 
 def _simple(
     act: Activation, line: Line, length: int, level: float, likeness: Array, arrives: str
-) -> tuple[Array, Array, tuple[float, float], Array, tuple[float, ...]]:
+) -> tuple[Array, Array, tuple[float, float, float], Array, tuple[float, ...]]:
     """A simple RNN: one integral a step, since an output depends on the sum of its step alone."""
     steps = min(length, _HORIZON)
     own = line.input_weight * level + line.bias
@@ -185,13 +187,19 @@ def _simple(
     weight = np.append(weight[: steps - 1], weight[steps - 1 :].sum())
     mean = float(squares.sum() + (length - steps) * squares[-1]) / length
     apart = float(weight @ shared) / max(float(weight.sum()), 1.0)
+    far = float(products(float(likeness[-1]))[-1])
     beside = float(products(float(likeness[1])) @ weight) / max(float(weight.sum()), 1.0) if length > 1 else mean
-    alike = (apart / mean, beside / mean) if mean > 0 else (0.0, 0.0)
+    alike = (apart / mean, beside / mean, far / mean) if mean > 0 else (0.0, 0.0, 0.0)
     return squares, means, alike, gates, (line.input_weight,)
 
 
 def _summary(
-    steps: int, squares: Array, means: Array, alike: tuple[float, float], gates: Array, weights: tuple[float, ...]
+    steps: int,
+    squares: Array,
+    means: Array,
+    alike: tuple[float, float, float],
+    gates: Array,
+    weights: tuple[float, ...],
 ) -> RecurrentMoments:
     followed = squares.size
     more = steps - followed
@@ -205,6 +213,7 @@ def _summary(
         mean=float(means.sum() + more * means[-1]) / steps,
         correlation=alike[0],
         near=alike[1],
+        far=alike[2],
         backward=float(np.asarray(weights) @ averaged),
         backwards=tuple(backwards.tolist()),
         gates=tuple(averaged),
@@ -241,21 +250,21 @@ def _likeness(correlation: float, near: float | None, steps: int) -> Array:
     return np.asarray(found)
 
 
-def _between(covariance: Array, steps: int) -> tuple[float, float]:
-    """Mean correlation of outputs at two different times of the sequence, and one step apart."""
+def _between(covariance: Array, steps: int) -> tuple[float, float, float]:
+    """Mean correlation of outputs at two different times of the sequence, one step apart, and farthest apart."""
     followed = len(covariance)
     own = float(np.trace(covariance)) / followed
     if followed == 1 or own <= 0:
-        return (1.0, 1.0) if own > 0 else (0.0, 0.0)
+        return (1.0, 1.0, 1.0) if own > 0 else (0.0, 0.0, 0.0)
     lags = np.arange(1, followed)
     sums = np.array([np.trace(covariance, lag) for lag in lags])
+    far = lags > 2 * followed // 3
+    distant = float(sums[far].sum() / (followed - lags[far]).sum()) if far.any() else float(sums[-1])
     if steps > followed:  # far apart in time as the farthest that were followed
-        far = lags > 2 * followed // 3
-        distant = sums[far].sum() / (followed - lags[far]).sum()
         lags = np.arange(1, steps)
         sums = np.append(sums / (followed - lags[: followed - 1]), np.full(steps - followed, distant)) * (steps - lags)
     beside = float(np.trace(covariance, 1)) / (followed - 1)
-    return float(sums.sum() / (steps * (steps - 1) / 2)) / own, beside / own
+    return float(sums.sum() / (steps * (steps - 1) / 2)) / own, beside / own, distant / own
 
 
 def _each(name: str, value: PerGate, count: int, least: float = 0.0) -> tuple[float, ...]:

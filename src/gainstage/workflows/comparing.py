@@ -69,7 +69,9 @@ def compare(
         data: a name (``digits``, ``mnist``), a ``.npz`` file, arrays ``(x, y)`` or
             ``(x, y, x_validation, y_validation)``, a PyTorch ``Dataset`` or ``DataLoader``, or a ``tf.data.Dataset``.
         schemes: names for :func:`initialize`; ``default`` leaves the weights as the model was built. A mapping gives
-            names to schemes, or to functions of your own that initialize a model in place.
+            names to schemes, or to functions of your own that initialize a model in place. Random states are at the
+            trial's seed meanwhile; a function with a parameter ``seed`` is given it, to hand on:
+            ``lambda model, seed: gs.initialize(model, "he_normal", seed=seed, overrides=...)``.
         seeds: how many, or which.
         learning_rates: one, or several; with several every scheme is judged at its own best.
         sweep: ``lr`` takes nine rates from tiny to huge, and finds the largest one that still trains.

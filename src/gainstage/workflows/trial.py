@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ AS_BUILT = "default"
 INITIALIZED_ON = 256
 """Examples that an initialization may look at."""
 
-Scheme = str | Callable[[Any], object]
-"""A name, or a function that initializes a model in place."""
+Scheme = str | Callable[..., object]
+"""A name, or a function of (model) or (model, seed=…) that initializes a model in place."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,17 @@ def started(trainer: Trainer, build: Callable[[], Any], scheme: Scheme, seed: in
     if isinstance(scheme, str):
         initialize(model, scheme, batch=trainer.batch(model, dataset, INITIALIZED_ON), seed=seed)
     else:
-        trainer.build(lambda: scheme(model), seed)
+        trainer.build(lambda: scheme(model, **_seeded(scheme, seed)), seed)
     return model
+
+
+def _seeded(scheme: Callable[..., object], seed: int) -> dict[str, int]:
+    """The trial's seed, for a function that has a parameter of that name."""
+    try:
+        named = inspect.signature(scheme).parameters
+    except (TypeError, ValueError):  # written in C
+        return {}
+    return {"seed": seed} if "seed" in named else {}
 
 
 def _alone(piece: Piece, key: Key, place: int) -> Trial:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gainstage.records import Diagnosis, Fixed
+from gainstage.records import Answers, Diagnosis, Fixed
 from gainstage.report.html import html_page
 from gainstage.report.wording import figure
 
@@ -103,6 +103,33 @@ def test_figures_that_are_no_numbers_sort_last(visit: Open, profile_of: Callable
     ):
         page.get_by_role("button", name=name, exact=True).first.click()
         assert column(page, 0, heads.index(name) + 1) == expected
+
+
+def test_a_slider_moves_the_lines_by_keyboard_and_says_where_it_is(answers: Answers, visit: Open) -> None:
+    page = visit(html_page(answers))
+    slider = answers.answers[0].slider
+    assert slider is not None
+    handle = page.get_by_role("slider", name=slider.setting)
+    assert page.locator(".slide output").inner_text() == "1"
+    shown = page.locator(".sliding .at-wide .place:not([display=none])")
+
+    def drawn() -> list[str]:
+        return [path.get_attribute("d") for path in shown.locator("path.line").all()]
+
+    seen = {handle.get_attribute("aria-valuetext"): drawn()}
+    for key in ("ArrowRight", "Home"):
+        handle.press(key)
+        assert shown.count() == 1
+        seen[handle.get_attribute("aria-valuetext")] = drawn()
+    assert set(seen) == {f"{place:g}" for place in slider.places}
+    assert len({tuple(paths) for paths in seen.values()}) == len(slider.places)
+
+
+def test_without_javascript_a_slider_is_a_picture(answers: Answers, visit: Open) -> None:
+    page = visit(html_page(answers), scripts=False)
+    assert page.locator(".sliding .at-wide .place:not([display=none])").count() == 1
+    assert not page.locator(".slide").is_visible()
+    assert "gain on Xavier's weights: 1" in page.locator(".sliding").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

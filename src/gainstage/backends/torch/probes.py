@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Literal
@@ -18,7 +18,8 @@ from gainstage.data import Dataset
 from gainstage.errors import InputError
 
 __all__ = [
-    "SoftmaxUse", "classic_weights", "normalised_units", "one_thread", "refuses_one_example", "softmax_gradient",
+    "SoftmaxUse", "classic_weights", "companions", "normalised_units", "one_thread", "refuses_one_example",
+    "softmax_gradient", "with_shifts",
 ]  # fmt: skip
 
 SoftmaxUse = Literal["cross_entropy", "mse", "hidden"]
@@ -96,6 +97,77 @@ def refuses_one_example(model: nn.Module, dataset: Dataset) -> bool:
         except ValueError:
             return True
     return False
+
+
+def companions(
+    model: nn.Module, dataset: Dataset, sizes: Sequence[int], *, seed: int = 0, rounds: int = 8
+) -> tuple[float, ...]:
+    """How much the companions in a batch change what becomes of an example in the first batch normalisation.
+
+    Args:
+        model: with a ``BatchNorm1d`` whose input depends on no other one.
+        dataset: its training examples are used.
+        sizes: of the batches.
+        seed: of the choice of examples.
+        rounds: batches of every size.
+
+    Returns:
+        for every size, the root mean square of the difference between an example normalised in a batch and normalised
+        by all examples.
+
+    Raises:
+        InputError: the model has no batch normalisation.
+
+    >>> from gainstage.data import gaussian
+    >>> small, large = companions(nn.Sequential(nn.BatchNorm1d(2)), gaussian(features=2), (2, 128))
+    >>> small > large
+    True
+    """
+    layer = next((m for m in model.modules() if isinstance(m, nn.BatchNorm1d)), None)
+    if layer is None:
+        raise InputError(f"'{type(model).__name__}' has no BatchNorm1d layer to look at.")
+    seen: list[Tensor] = []
+    with preserved(model), torch.no_grad():
+        handle = layer.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0].detach()))
+        try:
+            model.train()
+            model(torch.from_numpy(dataset.x_train))
+        finally:
+            handle.remove()
+    values, generator = seen[0], torch.Generator().manual_seed(seed)
+    whole = functional.batch_norm(values, None, None, training=True)
+    found = []
+    for size in sizes:
+        chosen = torch.stack([torch.randperm(len(values), generator=generator)[:size] for _ in range(rounds)])
+        apart = [functional.batch_norm(values[rows], None, None, training=True) - whole[rows] for rows in chosen]
+        found.append(float(torch.stack(apart).double().square().mean().sqrt()))
+    return tuple(found)
+
+
+def with_shifts(model: nn.Module, shift: float = 0.5, scale: float = 1.25) -> nn.Module:
+    """Shift and scale what leaves every batch normalisation anew in every training step, the same for a whole batch.
+
+    Every unit is multiplied by a number from 1 to ``scale`` and moved by one from -``shift`` to ``shift``, both drawn
+    uniformly. In evaluation nothing is changed. Source: Santurkar et al. 2018, section 2.2 and its defaults.
+
+    >>> noisy = with_shifts(nn.Sequential(nn.BatchNorm1d(4)))
+    >>> bool(noisy(torch.randn(100, 4)).mean(0).abs().max() > 1e-3)
+    True
+    """
+
+    def change(layer: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+        if not layer.training:
+            return None
+        factors, offsets = (
+            1 + (scale - 1) * torch.rand(output.shape[-1]),
+            shift * (2 * torch.rand(output.shape[-1]) - 1),
+        )
+        return torch.addcmul(offsets, output, factors)
+
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d):
+            layer.register_forward_hook(change)
+    return model
 
 
 def classic_weights(

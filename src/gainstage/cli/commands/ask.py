@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,11 @@ __all__ = ["command"]
 
 Form = Literal["text", "json", "markdown"]
 
+_NEXT = """\
+gainstage ask 1 --quick                  a first look, in seconds
+gainstage ask 1 --html vanishing.html    the answer as a page, with a slider
+gainstage ask 1 --notebook one.ipynb     its experiments, to change and run"""
+
 
 @click.command("ask")
 @click.argument("question", required=False)
@@ -28,6 +34,13 @@ Form = Literal["text", "json", "markdown"]
 @click.option("--quick", is_flag=True, help="A first look in seconds: fewer and shorter trainings.")
 @seed_option
 @click.option("--markdown", is_flag=True, help="Print a page of Markdown instead of text.")
+@click.option(
+    "--notebook",
+    "notebook",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a Jupyter notebook that makes the experiments step by step, instead of an answer; a folder with --all.",
+)
 @json_option
 @html_option
 @traceback_option
@@ -37,6 +50,7 @@ def command(
     quick: bool,
     seed: int,
     markdown: bool,
+    notebook: Path | None,
     as_json: bool,
     page: Path | None,
 ) -> None:
@@ -49,6 +63,7 @@ def command(
         gainstage ask
         gainstage ask 1 --quick
         gainstage ask --all --html answers.html
+        gainstage ask 2 --notebook xavier.ipynb
     """  # noqa: D301
     from gainstage.lessons import QUESTIONS, find
     from gainstage.records import Answers
@@ -59,6 +74,13 @@ def command(
         raise InputError("Received both --markdown and --json. Give one of them.")
     if page is not None and not (question or everything):
         raise InputError("--html needs a question to answer. Give its number, or --all.")
+    if notebook is not None:
+        if not (question or everything):
+            raise InputError("--notebook needs a question. Give its number, or --all.")
+        if quick or seed or markdown or as_json or page is not None:
+            raise InputError("--notebook writes the experiments without running them. Leave the other options out.")
+        _write_notebooks(notebook, QUESTIONS if question is None else [find(question)], several=everything)
+        return
     form: Form = "json" if as_json else "markdown" if markdown else "text"
     if everything:
         answers = [_answer(entry, seed, quick) for entry in QUESTIONS]
@@ -74,7 +96,22 @@ def command(
     else:
         for entry in QUESTIONS:
             click.echo(f"{entry.number}  {entry.slug:<14}  {entry.question}")
-        click.echo("\nAnswer one with 'gainstage ask 1', a first look with 'gainstage ask 1 --quick'.")
+        click.echo("\n" + _NEXT)
+
+
+def _write_notebooks(target: Path, entries: Iterable[Entry], *, several: bool) -> None:
+    from gainstage.lessons.notebooks import file_name, notebook_text
+    from gainstage.report.files import write_whole
+
+    if several:
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"Cannot make the folder '{target}': {error.strerror or error}.") from error
+    for entry in entries:
+        path = target / file_name(entry) if several else target
+        write_whole(path, notebook_text(entry))
+        click.echo(f"Wrote {path}.", err=True)
 
 
 def _answer(entry: Entry, seed: int, quick: bool) -> Answer:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from gainstage.records import Answer, Answers, Check, Evidence, Figure
+from gainstage.records import Answer, Answers, Check, Evidence, Figure, Verdict
 from gainstage.report.charts import Estimate, intervals
 from gainstage.report.charts.svg import escaped
 from gainstage.report.html.parts import Column, card, code, drawn, folded_away, heading, paragraph, table
-from gainstage.report.html.pictures import line_chart
+from gainstage.report.html.pictures import line_chart, slider_chart
 from gainstage.report.text.lesson import interval, summary_line
 
 __all__ = ["answers_body"]
 
 KINDS = {"holds": "good", "holds under conditions": "warning", "does not hold": "error"}
+TALLY: dict[Verdict, tuple[str, str]] = {
+    "holds": ("holds", "hold"),
+    "holds under conditions": ("holds under conditions", "hold under conditions"),
+    "does not hold": ("does not hold", "do not hold"),
+}
+"""How often a verdict was given, in words: for one claim, and for several."""
 COLUMNS = (
     Column("case"), Column("measured", "number"), Column("asked"), Column("kept"),
 )  # fmt: skip
@@ -34,13 +40,17 @@ def answers_body(answers: Answers) -> Iterator[str]:
         yield from map(_evidence, answer.evidence)
         yield heading(3, "Try it yourself")
         yield code("\n".join(answer.try_it))
+        if answer.slider is not None:
+            yield f'<div class="sliding">{"".join(slider_chart(answer.slider))}</div>'
         yield folded_away("References", *(paragraph(reference) for reference in answer.references))
         yield paragraph(summary_line(answer), "soft")
 
 
 def _entry(answer: Answer) -> str:
     tally = Counter(evidence.verdict for evidence in answer.evidence)
-    told = ", ".join(f"{number} {verdict}" for verdict, number in tally.items())
+    told = ", ".join(
+        f"{tally[verdict]} {words[tally[verdict] > 1]}" for verdict, words in TALLY.items() if tally[verdict]
+    )
     return (
         f'<li value="{answer.number}"><a href="#q{answer.number}">{escaped(answer.question)}</a> '
         f'<span class="soft">{escaped(told)}</span></li>'

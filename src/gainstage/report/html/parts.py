@@ -9,7 +9,7 @@ from gainstage.report.charts.svg import STYLE, escaped
 
 __all__ = [
     "NARROW", "WIDE", "Column", "card", "code", "definitions", "drawn", "folded_away", "heading", "paragraph",
-    "same_in_figures", "table",
+    "same_in_figures", "slide", "table",
 ]  # fmt: skip
 
 WIDE, NARROW = 920.0, 360.0  # pixels for which every chart is drawn twice: text keeps its size on a phone
@@ -67,6 +67,16 @@ def drawn(draw: Callable[[float], str], *, square: bool = False) -> str:
     wide, narrow = (draw(width).replace(_OWN_STYLE, "").replace(_OWN_SIZE, "").rstrip() for width in (WIDE, NARROW))
     kind = ' class="square"' if square else ""
     return f'<figure{kind}><div class="at-wide">{wide}</div><div class="at-narrow">{narrow}</div></figure>'
+
+
+def slide(setting: str, places: Sequence[str], start: int) -> str:
+    """A slider over the places of the chart below it; hidden until the page's script makes it move."""
+    told = escaped(" ".join(places))
+    return (
+        f'<p class="slide" hidden><label>{escaped(setting)} <input type="range" min="0" max="{len(places) - 1}" '
+        f'value="{start}" data-places="{told}"></label> <output>{escaped(places[start])}</output></p>'
+        f'<noscript><p class="soft">{escaped(setting)}: {escaped(places[start])}</p></noscript>'
+    )
 
 
 def folded_away(summary: str, *content: str) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gainstage.records import Finding, Picture, Profile, TrainingCurve
+from gainstage.records import Finding, Picture, Profile, Slider, TrainingCurve
 from gainstage.report.charts import (
     Pair,
     Place,
     agreement,
     curves,
+    curves_by_place,
     depth_profile,
     histogram_strip,
     phase_diagram,
@@ -22,7 +23,7 @@ from gainstage.report.charts import (
 from gainstage.report.charts.scatter import pairs_of
 from gainstage.report.charts.trainings import measured_by, training_lines
 from gainstage.report.depth import Distribution, distributions
-from gainstage.report.html.parts import WIDE, Column, drawn, heading, same_in_figures
+from gainstage.report.html.parts import WIDE, Column, drawn, heading, paragraph, same_in_figures, slide
 from gainstage.report.placement import evenly
 from gainstage.report.series import Series
 from gainstage.report.standing import standing
@@ -34,6 +35,7 @@ __all__ = [
     "line_chart",
     "order_and_chaos",
     "series_table",
+    "slider_chart",
     "through_depth",
     "trainings",
     "updates",
@@ -155,6 +157,34 @@ def line_chart(picture: Picture) -> Iterator[str]:
         lambda width: curves(lines, title=picture.title, x_label=x, y_label=y, log_y=picture.log_y, width=width)
     )
     yield series_table(lines, x)
+
+
+def slider_chart(slider: Slider) -> Iterator[str]:
+    """A picture of an answer for every place of a slider, which the page's script brings to life."""
+    first = slider.pictures[0]
+    places = [[Series(line.label, line.x, line.y) for line in picture.lines] for picture in slider.pictures]
+    yield slide(slider.setting, [f"{place:g}" for place in slider.places], slider.start)
+    if slider.hint:
+        yield paragraph(slider.hint)
+    yield drawn(
+        lambda width: curves_by_place(
+            places, shown=slider.start, title=first.title, x_label=first.x_label, y_label=first.y_label,
+            log_y=first.log_y, width=width,
+        )
+    )  # fmt: skip
+    # The end that moves: a line may be drawn against its first point or against its last one.
+    end = 0 if len({line.y[-1] for lines in places for line in lines}) == 1 else -1
+    where = f"{first.x_label} {places[0][0].x[end]:g}" if first.x_label else "at the end"
+    columns = [
+        Column(slider.setting, "number"), *(Column(f"{line.label}, {where}", "number") for line in places[0])
+    ]  # fmt: skip
+    yield same_in_figures(
+        columns,
+        (
+            [f"{place:g}", *(figure(line.y[end]) for line in lines)]
+            for place, lines in zip(slider.places, places, strict=True)
+        ),
+    )
 
 
 def series_table(lines: Sequence[Series], x_label: str) -> str:

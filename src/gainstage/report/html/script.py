@@ -1,4 +1,4 @@
-"""The page's one script: sorting and filtering of tables. Without it every row is simply there."""
+"""The page's one script: sorting and filtering of tables, and sliders. Without it every row is simply there."""
 
 from __future__ import annotations
 
@@ -52,5 +52,21 @@ for (const table of document.querySelectorAll('table.sortable')) {
   });
   tools.append(filter, told);
   table.parentElement.before(tools);
+}
+for (const sliding of document.querySelectorAll('.sliding')) {
+  const line = sliding.querySelector('.slide'), told = line.querySelector('output');
+  const range = line.querySelector('input'), places = range.dataset.places.split(' ');
+  const charts = [...sliding.querySelectorAll('svg')].map(svg => [...svg.querySelectorAll('.place')]);
+  const show = () => {
+    const at = Number(range.value);
+    told.textContent = places[at];
+    range.setAttribute('aria-valuetext', places[at]);
+    for (const groups of charts) groups.forEach((group, i) => {
+      if (i === at) group.removeAttribute('display'); else group.setAttribute('display', 'none');
+    });
+  };
+  range.addEventListener('input', show);
+  line.hidden = false;
+  show();
 }
 """

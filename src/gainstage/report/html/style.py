@@ -49,12 +49,15 @@ th[aria-sort=descending] button::after{content:'\\2009\\25BC'}
 .tools{display:flex;gap:12px;align-items:center;margin:0 0 8px}
 .tools input{font:inherit;color:inherit;background:var(--raised);border:1px solid var(--rule);border-radius:4px;
 padding:6px 10px;width:100%;max-width:320px}
+.slide{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:center;margin:1em 0 0}.slide[hidden]{display:none}
+.slide label{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:center}
+.slide input{width:min(320px,80vw);accent-color:var(--note)}.slide output{font-weight:600;min-width:3em}
 figure{margin:16px 0}.gs{width:100%;height:auto;display:block}.at-narrow{display:none;max-width:560px}
 .square{max-width:660px}
 @media (max-width:719px){.at-wide{display:none}.at-narrow{display:block}}
 @media (max-width:480px){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5em}.card{padding:10px 12px}}
-@media print{.tools{display:none}.card,figure,tr{break-inside:avoid}h2{break-after:avoid}body{max-width:none;padding:0}
-.wide{overflow:visible}table{font-size:.75rem}th{position:static;white-space:normal}
+@media print{.tools,.slide{display:none}.card,figure,tr{break-inside:avoid}h2{break-after:avoid}body{max-width:none;
+padding:0}.wide{overflow:visible}table{font-size:.75rem}th{position:static;white-space:normal}
 td{white-space:normal;overflow-wrap:break-word;max-width:16em}}
 """
     + CHARTS

@@ -8,10 +8,10 @@ import shutil
 from rich.console import Console
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile
+from gainstage.records import Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Plan, Profile
 from gainstage.report.text.comparison import add_comparison
 from gainstage.report.text.diagnosis import add_diagnosis, add_fixed
-from gainstage.report.text.lesson import add_answer, add_answers
+from gainstage.report.text.lesson import add_answer, add_answers, add_evidence
 from gainstage.report.text.page import Page
 from gainstage.report.text.plan import add_plan
 from gainstage.report.text.profile import add_profile
@@ -19,7 +19,7 @@ from gainstage.report.text.rule import RulePage, add_rule
 
 __all__ = ["RulePage", "Shown", "print_to", "render"]
 
-Shown = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile | RulePage
+Shown = Answer | Answers | Comparison | Diagnosis | Evidence | Fixed | Plan | Profile | RulePage
 """What can be shown as text."""
 
 
@@ -27,7 +27,7 @@ def render(record: Shown, *, width: int | None = None, color: bool = False, unic
     """The record as text, ending with a newline.
 
     Args:
-        record: an Answer, several Answers, a Comparison, Diagnosis, Fixed, Plan, Profile, or a rule.
+        record: an Answer, several Answers, a Comparison, Diagnosis, Evidence, Fixed, Plan, Profile, or a rule.
         width: cells a line, held between 40 and 200; by default the terminal's. Lines to copy are never wrapped.
         color: whether to add ANSI colours; the environment variable ``NO_COLOR`` overrules it.
         unicode: whether characters beyond ASCII may be used.
@@ -49,6 +49,7 @@ def render(record: Shown, *, width: int | None = None, color: bool = False, unic
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
+        force_jupyter=False,  # in a notebook rich would show every line by itself, beside the record
     )
     page.print_to(console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip("\n") + "\n"
@@ -74,6 +75,8 @@ def _page(record: Shown, width: int, unicode: bool) -> Page:
             add_comparison(page, record)
         case Diagnosis():
             add_diagnosis(page, record)
+        case Evidence():
+            add_evidence(page, record)
         case Fixed():
             add_fixed(page, record)
         case Plan():

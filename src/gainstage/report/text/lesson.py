@@ -7,12 +7,12 @@ import math
 from rich.text import Text
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Evidence, Figure, Outcome, Picture, Verdict
+from gainstage.records import Answer, Answers, Evidence, Figure, Outcome, Picture, Slider, Verdict
 from gainstage.report.series import Series
 from gainstage.report.text.page import Column, Page, Part
 from gainstage.report.text.plot import line_plot
 
-__all__ = ["add_answer", "add_answers", "interval", "summary_line"]
+__all__ = ["add_answer", "add_answers", "add_evidence", "interval", "slider_line", "summary_line"]
 
 MOST_LINES = 4  # of a text plot
 PLOT_WIDTH, PLOT_HEIGHT = 96, 10
@@ -44,11 +44,13 @@ def add_answer(page: Page, answer: Answer) -> None:
         page.line(page.words(paragraph))
     for evidence in answer.evidence:
         page.blank()
-        _add_evidence(page, evidence)
+        add_evidence(page, evidence)
     page.blank()
     page.line(("Try it yourself", "bold"))
     for line in answer.try_it:
         page.code(line, indent=2)
+    if answer.slider is not None:
+        page.line("  ", page.words(slider_line(answer.slider)))
     page.blank()
     page.line(("References", "bold"))
     for reference in answer.references:
@@ -57,17 +59,26 @@ def add_answer(page: Page, answer: Answer) -> None:
     page.line((page.words(summary_line(answer)), "dim"))
 
 
-def summary_line(answer: Answer) -> str:
-    """What the figures are of, and what the brackets mean."""
+def slider_line(slider: Slider) -> str:
+    """What the slider of the page changes, and what is seen there."""
+    return (
+        f"A slider in the page that --html writes: {slider.setting}, from {slider.places[0]:g} to "
+        f"{slider.places[-1]:g}. {slider.hint}"
+    ).rstrip()
+
+
+def summary_line(answer: Answer, *, timed: bool = True) -> str:
+    """What the figures are of, how long they took where that is asked for, and what the brackets mean."""
     look = "a quick look (fewer and shorter trainings; leave out --quick for figures worth quoting)"
-    took = f", {answer.seconds:.0f} s" if math.isfinite(answer.seconds) else ""
+    took = f", {answer.seconds:.0f} s" if timed and math.isfinite(answer.seconds) else ""
     return (
         f"Measured on {answer.setting}; seed {answer.seed}{took}{'; ' + look if answer.quick else ''}. "
         "Brackets: 95 % confidence intervals over fresh draws of the weights."
     )
 
 
-def _add_evidence(page: Page, evidence: Evidence) -> None:
+def add_evidence(page: Page, evidence: Evidence) -> None:
+    """A claim, its verdict, what was measured, and the picture."""
     sign, style = VERDICTS[evidence.verdict]
     sign = sign if page.unicode else {"✓": "+", "◐": "~", "✗": "-"}[sign]
     claim = evidence.claim
@@ -86,15 +97,19 @@ def _add_figures(page: Page, evidence: Evidence) -> None:
     checks = {(check.bound.figure, check.bound.case): check for check in evidence.checks}
     for name in dict.fromkeys(figure.name for figure in evidence.figures):
         asked = dict.fromkeys(check.bound.words for check in evidence.checks if check.bound.figure == name)
-        page.line("  ", page.words(name), (f"   asked: {page.words(' or '.join(asked))}" if asked else "", "dim"))
+        alike = len(asked) == 1
+        page.line("  ", page.words(name), (f"   asked: {page.words(next(iter(asked)))}" if alike else "", "dim"))
         title = "case" if any(figure.case for figure in evidence.figures if figure.name == name) else ""
         rows: list[tuple[Part, ...]] = []
         for figure in evidence.figures:
             if figure.name == name:
                 check = checks.get((name, figure.case))
                 word: Part = OUTCOMES[check.outcome] if check else ""
-                rows.append(("    " + page.words(figure.case or "value"), (interval(figure), "bold"), word))
-        page.table((Column(f"    {title}", flexible=True), Column("measured"), Column("kept")), rows)
+                wanted = page.words(check.bound.words) if check and not alike else ""
+                rows.append(("    " + page.words(figure.case or "value"), (interval(figure), "bold"), wanted, word))
+        columns = [Column(f"    {title}", flexible=True), Column("measured"), Column("asked"), Column("kept")]
+        told = [0, 1, 3] if alike or not asked else [0, 1, 2, 3]
+        page.table([columns[i] for i in told], [tuple(row[i] for i in told) for row in rows])
 
 
 def interval(figure: Figure) -> str:

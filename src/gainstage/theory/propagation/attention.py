@@ -96,13 +96,18 @@ def _source_width(graph: SignalGraph, value: int) -> float:
     return float(kernel.in_) if kernel is not None else 0.0
 
 
-def _seen(pairs: Pairs, value: Signal, seen: causal.Glance | None) -> tuple[Pairs, Course | None]:
-    """Pairs of an attention's output when its rows are looked at one by one."""
+def _seen(out: Signal, value: Signal, seen: causal.Glance | None) -> Signal:
+    """An attention's output when its rows are looked at one by one."""
     if seen is None:
-        return pairs, None
+        return out
     course, share = causal.looked_back(seen)
-    pairs = course.set_in(replace(pairs, level=share * value.pairs.level))
-    return pairs, course if course.counts.size > 1 else None
+    pairs = course.set_in(replace(out.pairs, level=share * value.pairs.level))
+    places = seen.value.places
+    extent = Extent(max(out.extent.count // (places * out.extent.examples), 1), places, out.extent.examples)
+    # To average values is to average what they were made of: few different averages scatter more than many values.
+    noise = value.carried + 2 * pairs.likeness(extent, course.likeness) / extent.units
+    course_kept = course if course.counts.size > 1 else None
+    return replace(out, pairs=pairs, course=course_kept, noise=noise, carried=noise)
 
 
 def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
@@ -119,13 +124,12 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
         level, v.pairs.units, v.pairs.positions + own * overlap,
         apart + alike * _same_row(found, heads.query.pairs), apart=apart + alike * overlap,
     )  # fmt: skip
-    pairs, course = _seen(pairs, v, glance(run, node, heads))
     doubt = ""
     if heads.masked:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
-    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=course)
-    signal = replace(signal, chance=Chance())
-    return run.ledger.fresh(replace(signal, carried=signal.noise, doubt=v.doubt or doubt))
+    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=None)
+    signal = replace(signal, chance=Chance(), carried=signal.noise, doubt=v.doubt or doubt)
+    return run.ledger.fresh(_seen(signal, v, glance(run, node, heads)))
 
 
 def _same_row(found: AttentionMoments, query: Pairs) -> float:
@@ -254,10 +258,10 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
             pairs, units=y.pairs.units, examples=y.pairs.apart + alike * between,
             apart=y.pairs.apart + count * x.pairs.positions * between,
         )  # fmt: skip
-    pairs, course = _seen(pairs, y, glance_of_shares(run, node, x, y))
     noise = x.noise * (0.0 if x.rows else 1.0) + y.noise
     mean = count * a.mean * b.mean
-    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, course=course, doubt=x.doubt or y.doubt)
+    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, doubt=x.doubt or y.doubt)
+    signal = _seen(signal, y, glance_of_shares(run, node, x, y))
     return run.ledger.fresh(signal)
 
 

@@ -57,6 +57,7 @@ _RULES: Mapping[Operation, Rule] = {
     Operation.NORMALIZATION: normalization.normalization,
     Operation.ADD: elementwise.add,
     Operation.MULTIPLY: elementwise.multiply,
+    Operation.OFFSET: elementwise.offset,
     Operation.SCALE: elementwise.scale,
     Operation.POOLING: places.pooling,
     Operation.RESAMPLE: places.resampling,

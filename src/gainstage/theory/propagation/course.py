@@ -71,6 +71,13 @@ class Course:
         return pairs / max(float(n.sum() * (n.sum() - 1)), 1.0)
 
     @property
+    def likeness(self) -> float:
+        """Mean squared product of two places, as a part of the squared mean level: one over their effective number."""
+        n = self.counts
+        pairs = n @ self.alike**2 @ n - n @ np.diag(self.alike) ** 2
+        return float(n @ self.level**2 + pairs) / float(n.sum()) ** 2
+
+    @property
     def correlation(self) -> Array:
         """Of two places."""
         root = np.sqrt(np.maximum(self.level, 1e-300))

@@ -19,7 +19,7 @@ from gainstage.theory.propagation.mixture import blended_borders, mixture, power
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.signal import Law, Signal
 
-__all__ = ["Ledger", "lifted"]
+__all__ = ["Ledger", "kurtosis", "lifted"]
 
 _MOST_TERMS = 512  # a sum of more is taken as one
 
@@ -146,10 +146,13 @@ class Ledger:
         skew = blend[0] ** 1.5 * x.skew + sign * blend[1] ** 1.5 * y.skew
         excess = blend[0] ** 2 * x.excess + blend[1] ** 2 * y.excess
         share = x.pairs.level / (x.pairs.level + y.pairs.level) if x.pairs.level + y.pairs.level > 0 else 0.5
+        # Products of both are zero on average only.
+        beside = x.pairs.beside(y.pairs).likeness(x.extent) / max(x.extent.units, 1) if cross is None else 0.0
         result = replace(
             x, pairs=pairs, mean=mean, skew=0.0 if cross is not None else skew,
             excess=0.0 if cross is not None or not variance else excess,
-            noise=share**2 * x.noise + (1 - share) ** 2 * y.noise + 2 * share * (1 - share) * min(x.carried, y.carried),
+            noise=share**2 * x.noise + (1 - share) ** 2 * y.noise
+            + 2 * share * (1 - share) * (min(x.carried, y.carried) + 2 * beside),
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
@@ -177,7 +180,8 @@ class Ledger:
         if divide:
             y = self.apply(RECIPROCAL, y)
         pairs, course = times(x.course, x.pairs, y.course, y.pairs)
-        kurtosis = _kurtosis(x) * _kurtosis(y)
+        fourth = kurtosis(x) * kurtosis(y)
+        own = max(fourth - 1, 0.0) * pairs.likeness(x.extent) / max(x.extent.units, 1)
         mean = x.mean * y.mean
         variance = max(pairs.level - mean**2, 0.0)
         third = _third(x) * _third(y) - 3 * mean * pairs.level + 2 * mean**3
@@ -188,8 +192,8 @@ class Ledger:
                 pairs=pairs,
                 mean=mean,
                 skew=skew,
-                excess=_bounded(kurtosis - 3),
-                noise=x.noise + y.noise,
+                excess=_bounded(fourth - 3),
+                noise=x.carried + y.carried + own,
                 carried=x.carried + y.carried,
                 parts=(),
                 course=course,
@@ -296,7 +300,7 @@ def _cumulants(found: Expectation) -> tuple[float, float]:
     return third / variance**1.5, fourth / variance**2 - 3
 
 
-def _kurtosis(x: Signal) -> float:
+def kurtosis(x: Signal) -> float:
     """E x⁴ / (E x²)²."""
     level = x.pairs.level
     if not level > 0:

@@ -88,6 +88,10 @@ class Pairs:
         """Every one plus a number."""
         return self.each(lambda value: value + offset)
 
+    def beside(self, other: Pairs) -> Pairs:
+        """Geometric means with another tensor: how far both are alike in the same respects."""
+        return self.zip(other, lambda a, b: math.sqrt(max(a * b, 0.0)))
+
     def turned(self) -> Pairs:
         """Units and positions exchanged."""
         return Pairs(self.level, self.positions, self.units, self.examples)
@@ -102,8 +106,13 @@ class Pairs:
         between = self.examples / extent.positions + (1 - 1 / extent.positions) * self.apart
         return within / extent.examples + (1 - 1 / extent.examples) * between
 
-    def likeness(self, extent: Extent) -> float:
-        """Mean squared correlation of two observations of a unit: one over their effective number."""
+    def likeness(self, extent: Extent, within: float | None = None) -> float:
+        """Mean squared correlation of two observations of a unit: one over their effective number.
+
+        Args:
+            extent: how many there are.
+            within: the same of the positions of one example, where these are not alike.
+        """
         if not self.level > 0:
             return 1.0
 
@@ -111,6 +120,7 @@ class Pairs:
             return min((pair / self.level) ** 2, 1.0)
 
         places, examples = extent.positions, extent.examples
-        within = 1 / places + (1 - 1 / places) * alike(self.positions)
+        if within is None:
+            within = 1 / places + (1 - 1 / places) * alike(self.positions)
         between = alike(self.examples) / places + (1 - 1 / places) * alike(self.apart)
         return within / examples + (1 - 1 / examples) * between

@@ -18,6 +18,7 @@ __all__ = ["Stage", "recurrent", "stages"]
 
 Cell = Literal["rnn", "lstm", "gru"]
 _GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
+_DISTANT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +103,11 @@ def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
     found = last.moments
     level = found.second_moment
     alike = x.pairs.examples / x.pairs.level if x.pairs.level > 0 else 0.0
-    bound = min(max(found.mean**2, alike * level), level)
+    # Two examples share the biases; their inputs are as alike as those of two distant steps, where nothing says else.
+    distant = found.far * level if alike >= min(x.pairs.positions / (x.pairs.level or 1.0) / 2, _DISTANT) else 0.0
+    bound = min(max(found.mean**2, alike * level, distant), level)
     pairs = Pairs(level, found.mean**2, found.correlation * level, bound, found.near * level)
-    likeness = pairs.likeness(extent)
-    noise = x.noise + 2 * likeness / extent.units
+    noise = x.noise + 2 * pairs.likeness(extent) / extent.units
     return run.ledger.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
 
 

@@ -12,7 +12,7 @@ from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Chance", "Flow", "Law", "Rows", "Signal"]
+__all__ = ["Chance", "Flow", "Law", "Product", "Rows", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +172,25 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """That a gradient is another one times a signal.
+
+    Args:
+        atom: of this gradient; it is no product any more when it has got another.
+        origin: the other gradient's atom.
+        base: second moments of that.
+        by: the signal.
+        course: of the other gradient.
+    """
+
+    atom: int
+    origin: int
+    base: Pairs
+    by: Signal
+    course: Course | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """One gradient, by a tensor: a base that is independent of the signal, times a function of it.
 
@@ -185,6 +204,7 @@ class Flow:
         noise: variance of the log of the level between draws.
         borders: as in ``Signal``.
         course: of the base, as in ``Signal``.
+        product: what it is a product of, where that is known: g·h and -g·x are g·(h - x).
         parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         doubt: why the figures are doubtful.
     """
@@ -198,5 +218,6 @@ class Flow:
     noise: float = 0.0
     borders: tuple[Array | None, ...] = ()
     course: Course | None = None
+    product: Product | None = None
     parts: tuple[float, ...] = ()
     doubt: str = ""

@@ -32,7 +32,10 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     if not node.from_input and len(node.shape) > 1 and rows < node.shape[-2]:
         alike = level  # too few rows to tell places apart: the same one for all
     examples = alike if node.from_input else level
-    signal = Signal(extent, Pairs(level, mean, alike, examples, apart=alike), table.mean)
+    # Few of its rows are read.
+    noise = 2 / max(extent.units * min(rows, extent.positions * extent.examples), 1)
+    pairs = Pairs(level, mean, alike, examples, apart=alike)
+    signal = Signal(extent, pairs, table.mean, noise=noise, carried=noise)
     return run.ledger.fresh(replace(signal, doubt=told and doubtful(node, told)))
 
 
@@ -125,14 +128,19 @@ def _mixed(
         pair(k.apart, both, shared),
     )
     mean = by.row_sum * m + by.bias
-    # Inputs that are uncorrelated on average are correlated by chance, by 1/√fan_in.
-    likeness = min(pairs.likeness(extent) + 1 / (node.kernel.fan_in if node.kernel is not None else 1.0), 1.0)
-    own_noise = 0.0 if by.isometric and extent.units >= x.extent.units else 2 * likeness / max(extent.units, 1)
     share_of_signal = 1 - min(max(added, 0.0) / pairs.level, 1.0) if pairs.level > 0 else 0.0
+    # Inputs that are uncorrelated on average are correlated by chance, by 1/√fan_in.
+    course = None if x.course is None else x.course.offset(share_of_signal)
+    likeness = min(
+        pairs.likeness(extent, None if course is None else course.likeness)
+        + 1 / (node.kernel.fan_in if node.kernel is not None else 1.0),
+        1.0,
+    )
+    own_noise = 0.0 if by.isometric and extent.units >= x.extent.units else 2 * likeness / max(extent.units, 1)
     carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
     return Signal(
         extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders, chance=_gathered(node, x),
-        course=None if x.course is None else x.course.offset(share_of_signal),
+        course=course,
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gainstage.graph import Node
 from gainstage.theory.propagation import attention, causal
 from gainstage.theory.propagation.back.flows import Backward, unknown
-from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.signal import Flow
 from gainstage.theory.softmax import log_softmax_moments, softmax_moments
 
@@ -121,11 +121,22 @@ def _handed_back(
 ) -> None:
     """A token gets its gradient from the rows that look at it."""
     levels = (*factors, plain.base.level)
-    for index, (course, level), factor in zip(targets, causal.handed_back(seen, plain, width), levels, strict=True):
+    found = causal.handed_back(seen, plain, width)
+    query, places = found[0][0], seen.value.places
+    extent = Extent(max(plain.extent.count // (places * plain.extent.examples), 1), places, plain.extent.examples)
+    # A row has as many independent products of gradient and value as tokens that it looks at in earnest.
+    effective = query.mean(query.level * seen.rows.concentration)
+    for place, (index, (course, level), factor) in enumerate(zip(targets, found, levels, strict=True)):
         signal = back.run.signals[index]
         copies = plain.extent.count / max(signal.extent.count, 1)
-        shared = copies if index != targets[0] and copies > 1.5 else 1.0  # heads share their keys and values
+        shared = copies if place and copies > 1.5 else 1.0  # heads share their keys and values
         base = course.set_in(Pairs(level * factor * shared))
+        likeness = base.likeness(extent, course.likeness)
+        if place < 2:
+            noise = 2 * likeness * effective * width / extent.units
+            noise += sum(back.run.signals[i].noise for i in (targets[1 - place], targets[2]))
+        else:
+            noise = 2 * likeness / extent.units
         along = course if course.counts.size > 1 else None
-        back.send(index, Flow(signal.extent, base, back.run.ledger.number(), noise=plain.noise, course=along,
+        back.send(index, Flow(signal.extent, base, back.run.ledger.number(), noise=plain.noise + noise, course=along,
                               doubt=plain.doubt))  # fmt: skip

@@ -9,15 +9,15 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.composed import is_scalar
-from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, unknown
+from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
 from gainstage.theory.propagation.course import times
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.ledger import lifted
+from gainstage.theory.propagation.ledger import kurtosis, lifted
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.signal import Flow, Law, Signal
+from gainstage.theory.propagation.signal import Flow, Law, Product, Signal
 from gainstage.theory.propagation.weights import scale_of
 
-__all__ = ["activation", "add", "dropout", "multiply", "scale"]
+__all__ = ["activation", "add", "dropout", "multiply", "offset", "scale"]
 
 
 _QUANTILES = 199
@@ -69,6 +69,11 @@ def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
     return replace(flow, law=Law(term.law.source, given), atom=ledger.number())
 
 
+def offset(back: Backward, node: Node, flow: Flow) -> None:
+    """A number less the signal turns the gradient's sign."""
+    passed(back, node, replace(flow, factor=-flow.factor) if node.name == "rsub" else flow)
+
+
 def multiply(back: Backward, node: Node, flow: Flow) -> None:
     """A product hands to each factor its gradient times the others."""
     run = back.run
@@ -77,7 +82,7 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
     for index in live:
         others = [run.signals[i] for i in live if i != index] or [run.signals[index]]
         other = others[0]
-        mine, course = run.signals[index], None
+        mine, course, factor = run.signals[index], None, None
         if divide and index != live[0]:  # d(x / y) = -x / y²
             pairs = run.signals[node.index].pairs.scaled(1 / max(mine.pairs.level, 1e-300))
         elif divide:
@@ -93,7 +98,12 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
         plain = back.plain(flow)
         base, along = times(plain.course, plain.base, course, pairs)
         noise = plain.noise + other.noise
-        hand_on(back, index, replace(plain, base=base, course=along, atom=run.ledger.number(), noise=noise))
+        if factor is not None:
+            own = max(kurtosis(factor) - 1, 0.0) * scatter(plain.base, factor.pairs, plain.extent)
+            noise = plain.noise + factor.carried + own / max(plain.extent.units, 1)
+        atom = run.ledger.number()
+        product = None if divide or factor is None else Product(atom, plain.atom, plain.base, factor, plain.course)
+        hand_on(back, index, replace(plain, base=base, course=along, atom=atom, noise=noise, product=product))
 
 
 def activation(back: Backward, node: Node, flow: Flow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
@@ -9,13 +10,13 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
-from gainstage.theory.propagation.course import Course, blended
-from gainstage.theory.propagation.function import Function
+from gainstage.theory.propagation.course import Course, blended, times
+from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Law
 
-__all__ = ["Backward", "Gradient", "ONE", "hand_on", "independent", "passed", "unknown"]
+__all__ = ["Backward", "Gradient", "ONE", "hand_on", "independent", "passed", "scatter", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,14 @@ class Gradient:
     pairs: Pairs
     noise: float = 0.0
     doubt: str = ""
+
+
+def scatter(base: Pairs, factor: Pairs, extent: Extent) -> float:
+    """Of a mean of squares of gradient times signal, what the signal adds, for each unit and E x⁴/(E x²)² - 1 of one.
+
+    Two observations scatter together as far as their signals are alike, and thrice so where their gradients are.
+    """
+    return factor.likeness(extent) + 2 * (base * factor).likeness(extent)
 
 
 @dataclass
@@ -77,8 +86,7 @@ class Backward:
         found = self.run.ledger.expectation(flow.law)
         source = self.run.ledger.source(flow.law.source)
         uneven = max(found.fourth / found.second**2 - 1, 0.0) if found.second > 0 else 0.0
-        alike = 1 + 2 * flow.base.likeness(flow.extent)
-        return flow.noise + uneven * alike * source.pairs.likeness(source.extent) / flow.extent.units
+        return flow.noise + uneven * scatter(flow.base, source.pairs, flow.extent) / flow.extent.units
 
     def plain(self, flow: Flow) -> Flow:
         """The same gradient with nothing left to be worked out."""
@@ -112,7 +120,26 @@ class Backward:
         groups: dict[int, list[Flow]] = defaultdict(list)
         for flow in self.flows.get(node, ()):
             groups[flow.atom].append(flow)
-        return [one for flows in groups.values() for one in _together(flows)]
+        return self._summed([one for flows in groups.values() for one in _together(flows)])
+
+    def _summed(self, flows: list[Flow]) -> list[Flow]:
+        """Products of one gradient with several signals, as its product with their sum."""
+        groups: dict[int, list[Flow]] = defaultdict(list)
+        for flow in flows:
+            known = flow.product is not None and flow.product.atom == flow.atom and flow.law is None
+            groups[flow.product.origin if known and flow.product is not None else -1 - len(groups)].append(flow)
+        return [self._times_sum(of_one) if len(of_one) > 1 else of_one[0] for of_one in groups.values()]
+
+    def _times_sum(self, flows: list[Flow]) -> Flow:
+        ledger, first = self.run.ledger, flows[0]
+        terms = [ledger.apply(IDENTITY.scaled(f.factor), f.product.by) for f in flows if f.product is not None]
+        total = terms[0]
+        for term in terms[1:]:
+            total = ledger.add(total, term)
+        assert first.product is not None
+        base, course = times(first.product.course, first.product.base, total.course, total.pairs)
+        noise = max(f.noise for f in flows)
+        return replace(first, base=base, course=course, atom=ledger.number(), factor=1.0, noise=noise, product=None)
 
 
 ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
@@ -143,7 +170,11 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     values = [back.value(f).level for f in flows]
     whole = sum(values)
     shares = [v / whole if whole > 0 else 1 / len(flows) for v in values]
-    noise = sum(s * s * back.noise(f) for s, f in zip(shares, flows, strict=True))
+    noises = [back.noise(f) for f in flows]
+    # They come from one gradient on several ways, and scatter together as far as that does.
+    noise = sum(s * t * min(a, b) for s, a in zip(shares, noises, strict=True)
+                for t, b in zip(shares, noises, strict=True))  # fmt: skip
+    noise += _interference(back, flows, shares)
     largest = flows[max(range(len(flows)), key=lambda i: shares[i])]
     doubt = next((f.doubt for f in flows if f.doubt), "")
     base = flows[0].base.scaled(flows[0].factor ** 2)
@@ -166,6 +197,18 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
         flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders, parts=parts,
         course=course, doubt=doubt,
     )  # fmt: skip
+
+
+def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> float:
+    """What the products of independent gradients add to their sum's scatter; they are zero on average only."""
+    pairs, total = [back.value(f) for f in flows], 0.0
+    courses = [f.course.likeness if f.course is not None else None for f in flows]
+    for i, extent in enumerate(f.extent for f in flows):
+        for j in range(i):
+            within = None if (one := courses[i]) is None or (two := courses[j]) is None else math.sqrt(one * two)
+            alike = pairs[i].beside(pairs[j]).likeness(extent, within)
+            total += 4 * shares[i] * shares[j] * alike / extent.units
+    return total
 
 
 def _root_mean_square(functions: list[Function], weights: list[float]) -> Function:

@@ -55,7 +55,8 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
     if seen.extent != x.extent and seen.extent.positions == x.extent.units:  # tokens were mixed
         pairs = replace(pairs, units=pairs.positions, positions=pairs.units, near=pairs.units)
         plain = replace(plain, course=None)
-    likeness = min(pairs.likeness(seen.extent) + 1 / max(fan_out, 1.0), 1.0)
+    within = None if plain.course is None else plain.course.likeness
+    likeness = min(pairs.likeness(seen.extent, within) + 1 / max(fan_out, 1.0), 1.0)
     own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
     moved = Flow(
         x.extent, pairs, run.ledger.number(), noise=plain.noise + own, borders=tuple(borders), course=plain.course,
