@@ -10,6 +10,7 @@
 #   make bench   speed and memory, printed as ratios
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
+#   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
 #   make clean   forget the environment and all caches
 
@@ -25,7 +26,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo agreement trainings clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo agreement architectures trainings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -101,6 +102,9 @@ zoo: $(VENV)/.installed-test
 
 agreement: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/agreement.py $(ARGS)
+
+architectures: $(VENV)/.installed-test
+	$(BIN)/python docs/architectures.py
 
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)

@@ -23,7 +23,7 @@ from gainstage.planning import levels
 from gainstage.records.training import Schedule
 from gainstage.theory import Activation, OperatingPoint, gaussian_moments
 
-LEVELS = (1.0, 0.3, 0.1, 0.03)
+LEVELS = (1.0, 0.3, 0.1, 0.03, 0.01)
 NETS = (
     Net("gelu 20", "digits", plain(nn.GELU, 20), 200),
     Net("silu 20", "digits", plain(nn.SiLU, 20), 200),

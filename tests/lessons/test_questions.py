@@ -23,7 +23,7 @@ from gainstage.lessons import (
 from gainstage.lessons.criterion import judge
 from gainstage.lessons.networks import Net
 from gainstage.lessons.question import Setting, answer
-from gainstage.records import Answer, Answers
+from gainstage.records import Answer, Answers, Slider
 from gainstage.report.html import html_page
 from gainstage.report.json import dumps, loads
 from gainstage.report.markdown import answers_markdown
@@ -53,7 +53,7 @@ def test_every_claim_is_answered_with_figures_a_verdict_and_a_picture(answered: 
             assert list(line.x) == sorted(line.x)
 
 
-def test_the_slider_moves_something_and_its_hint_names_places_that_are_there(answered: Answer) -> None:
+def test_the_slider_moves_something(answered: Answer) -> None:
     slider = answered.slider
     assert slider is not None
     assert list(slider.places) == sorted(slider.places)
@@ -62,6 +62,60 @@ def test_the_slider_moves_something_and_its_hint_names_places_that_are_there(ans
     labels = {tuple(line.label for line in picture.lines) for picture in slider.pictures}
     assert len(labels) == 1
     assert len({repr(picture.lines) for picture in slider.pictures}) == len(slider.places)
+
+
+def at(slider: Slider, place: float) -> dict[str, tuple[float, ...]]:
+    """The lines at a place of a slider."""
+    return {line.label: line.y for line in slider.pictures[slider.places.index(place)].lines}
+
+
+def level(line: tuple[float, ...], within: float) -> bool:
+    return all(1 / within < y < within for y in line)
+
+
+HINTS = {
+    "vanishing": lambda s: [
+        level(at(s, 1.41)["tanh"], 1.5),
+        level(at(s, 1.41)["relu"], 1.5),
+        all(line[0] < 0.01 for line in at(s, 0.5).values()),
+        all(at(s, 4.0)[name][0] > 10 for name in ("tanh", "relu")),
+        all(at(s, place)["sigmoid"][0] < 0.1 for place in s.places),
+    ],
+    "xavier": lambda s: [
+        level(at(s, 1.0)["linear"], 1.2),
+        level(at(s, 1.41)["relu"], 2.0),
+        at(s, 4.0)["sigmoid + bias"][-1] > 5 * at(s, 4.0)["sigmoid"][-1],
+    ],
+    "activations": lambda s: [
+        all(line[0] + line[-1] < 0.1 for line in at(s, 0.7).values()),
+        at(s, 2.0)["tanh"][0] > 5 * at(s, 2.0)["tanh"][10],
+    ],
+    "exploding": lambda s: [
+        all(line[-1] < line[0] for place in (1.0, 1.2) for line in at(s, place).values()),
+        all(not math.isfinite(at(s, place)["momentum"][-1]) for place in s.places if place >= 1.6),
+        100 < at(s, 2.0)["momentum, clipped"][-1] < at(s, 2.0)["momentum, clipped"][0],
+    ],
+    "initialization": lambda s: [
+        all(at(s, place)["relu, He"][-1] > 0.3 for place in s.places if place <= 0.03),
+        all(at(s, place)[name][-1] < 0.35 for place in s.places for name in ("relu, default", "relu, He × 2")),
+    ],
+    "batchnorm": lambda s: [
+        all(at(s, place)["with batch norm"][0] == pytest.approx(at(s, 1.0)["with batch norm"][0], rel=0.05)
+            for place in s.places),
+        level(at(s, 1.0)["without"], 2.0),
+        not level(at(s, 1.0)["with batch norm"], 2.0),
+    ],
+    "he": lambda s: [
+        all(level(line, 10) for line in at(s, 2.0).values()),
+        at(s, 1.0)["signal (rms)"][-1] < 1e-4,
+        at(s, 1.0)["gradient"][0] < 1e-4,
+    ],
+}  # fmt: skip
+
+
+def test_what_the_hint_says_is_seen(answered: Answer) -> None:
+    seen = HINTS[answered.slug](answered.slider)
+    assert all(seen), seen
 
 
 def test_the_answer_survives_json_and_has_its_pages(answered: Answer) -> None:

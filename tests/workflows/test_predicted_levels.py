@@ -38,7 +38,7 @@ def test_zero_padding_is_counted_and_told():
     lines = {line.parameter: line for line in gs.plan(case.model(0), batch=case.batch(0))}
     first = lines["features.0.weight"]
     assert first.spread == pytest.approx(1 / 3 / (22 / 24))
-    assert "times 1.091, by the moments of the whole signal that arrives" in first.reason
+    assert "counting borders, pooling, averages and sums, E[x²] = 0.8403 arrives" in first.reason
 
 
 def test_what_prediction_assumes_is_told():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from fnmatch import fnmatchcase
+from statistics import fmean
 
 import pytest
 import torch
 
 import gainstage as gs
 from gainstage.records import Severity
+from zoo.architectures import ARCHITECTURES
 from zoo.case import Case
 from zoo.faults import FAULTS
 from zoo.healthy import HEALTHY
+from zoo.starts import compared
 
 STEPS = 60
 LEARNING = tuple(
@@ -66,3 +70,21 @@ def test_a_fault_is_named_with_other_draws(fault, seed):
     found = [f for f in diagnosis.findings if f.severity is not Severity.NOTE]
     named = [f for f in found if f.code.startswith(fault.codes)]
     assert any(fnmatchcase(f.path, p) for f in named for p in fault.place.split("|")), found
+
+
+@pytest.mark.parametrize("case", ARCHITECTURES, ids=str)
+def test_automatic_initialization_of_an_architecture(case):
+    """Levels and loss hold everywhere; docs/architectures.md says where share and gradients do not, and why."""
+    row = compared(case)
+    assert row.off_level <= 0.01
+    assert all(why for start in row.auto for why in start.left.values())
+    assert row.loss is None or abs(row.loss - 1) <= 0.1
+    if row.shares_fall:
+        default, auto = map(fmean, row.shares)
+        assert auto > 0.8 * default
+    assert not row.gradients_worse or fmean(row.ratios[1]) < math.log(10)
+
+
+def test_gradients_are_ten_times_more_even_on_half_of_those_without_normalisation():
+    plain = [compared(case) for case in ARCHITECTURES if not case.normalised]
+    assert 2 * sum(row.gradients_ten_times_better for row in plain) >= len(plain)

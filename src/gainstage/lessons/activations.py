@@ -77,7 +77,7 @@ TRAINED = {
 def in_training(setting: Setting, nets: dict[str, Net] = TRAINED, rate: float = 0.03) -> Measured:
     """The same share while the network learns."""
     dataset = load("digits", seed=setting.seed)
-    looks = (30, 100) if setting.quick else (30, 100, 200, 300)
+    looks = (30, 100, 200) if setting.quick else (30, 100, 200, 300)
     figures, lines = [], []
     for case, net in nets.items():
         rows = []
@@ -213,7 +213,7 @@ def slider(setting: Setting) -> Slider:
     z = np.random.default_rng(setting.seed).normal(size=20_000)
     edges = np.linspace(0, 1, BINS + 1)
     centres = tuple(((edges[1:] + edges[:-1]) / 2).tolist())
-    spreads = tuple(round(2 * gain, 2) for gain in GAINS[:: setting.of(1, 2)])
+    spreads = tuple(round(2 * gain, 2) for gain in GAINS)
     pictures = []
     for spread in spreads:
         lines = []

@@ -105,7 +105,7 @@ def starts(setting: Setting, normed: Net = NORMED) -> Measured:
     budget = Budget(setting.of(200, 60), "momentum", (0.03,), evaluations=2)
     sides = (("without", PLAIN), ("with", normed))
     nets = {f"{name}, {gain:g}": replace(net, gain=gain) for name, net in sides for gain in gains}
-    trained = train_all(nets, dataset, budget, setting.seeds(5, 3), setting, "6. training from many scales")
+    trained = train_all(nets, dataset, budget, setting.seeds(6, 3), setting, "6. training from many scales")
     finals = {
         name: np.array([trained[f"{name}, {gain:g}"].finals[0] for gain in gains]) for name in ("without", "with")
     }
@@ -133,7 +133,7 @@ def rates(setting: Setting, normed: Net = NORMED) -> Measured:
         for name, net in (("without", PLAIN), ("with", normed))
         for case, gain in RATE_STARTS.items()
     }
-    trained = train_all(nets, dataset, budget, setting.seeds(4, 3), setting, "6. learning rates")
+    trained = train_all(nets, dataset, budget, setting.seeds(6, 3), setting, "6. learning rates")
     # A start for which no rate works counts as the smallest of the ladder, in favour of the other side.
     largest = {
         name: [max([r for r, a in zip(ladder, row, strict=True) if a > TRAINS] or ladder[:1]) for row in found.finals.T]

@@ -41,7 +41,7 @@ def speed_and_stability(setting: Setting, pairs: Pairs = PAIRS) -> Measured:
     rates = (0.1, 0.01) if setting.quick else (0.3, 0.1, 0.03, 0.01, 0.003)
     nets = _sides(pairs)
     trained = train_all(
-        nets, dataset, Budget(setting.of(200, 80), rates=rates), setting.seeds(6, 3), setting, "5. training"
+        nets, dataset, Budget(setting.of(200, 80), rates=rates), setting.seeds(8, 3), setting, "5. training"
     )
     figures = []
     for case in pairs:
@@ -138,7 +138,7 @@ def _against_fit(label: str, curve: TrainingCurve) -> Line:
 def slider(setting: Setting) -> Slider:
     """Training from three starts at every learning rate."""
     dataset = load("digits", seed=setting.seed)
-    rates = (0.003, 0.03, 0.3) if setting.quick else (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    rates = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     nets = {name: net for name, net in _sides(PAIRS).items() if name.startswith("relu")}
     budget = Budget(setting.of(200, 80), rates=rates)
     trained = train_all(nets, dataset, budget, setting.seeds(1, 1), setting, "5. the slider")
@@ -147,7 +147,7 @@ def slider(setting: Setting) -> Slider:
                 tuple(accuracy_line(side, found.curves[place]) for side, found in trained.items()))
         for place in range(len(rates))
     )  # fmt: skip
-    hint = "He's start learns from 0.003 to 0.1. The others stay at guessing at every rate, or learn at one or two."
+    hint = "He's start learns at every rate up to 0.03; the others hardly at any."
     return Slider("learning rate", rates, pictures, start_of(rates, 0.03), hint)
 
 

@@ -107,7 +107,7 @@ def _playground(play: Play) -> Iterator[Cell]:
     )
     yield "code", _LOOK
     yield "markdown", "What theory says of the same network, without running it:"
-    yield "code", "gs.predict(model, input_shape=tuple(x.shape))"
+    yield "code", "gs.predict(model, x, y, loss=torch.nn.functional.cross_entropy)"
     yield "markdown", "And trained, against PyTorch's own start and the automatic one:"
     yield "code", _TRAIN
 
@@ -218,7 +218,7 @@ class _Source:
         following = self.tree.body[place + 1] if place + 1 < len(self.tree.body) else None
         if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
             last = following.end_lineno or last
-        return "\n".join(lines[first - 1 : last])
+        return "\n".join(line.removesuffix("  # fmt: skip") for line in lines[first - 1 : last])
 
     def _dedented(self, call: ast.AST) -> str:
         lines = (ast.get_source_segment(self.text, call) or "").splitlines()

@@ -30,7 +30,7 @@ def over_gains(
 
     Args:
         nets: by the name of their line; a gain of their own counts on top.
-        setting: one draw of the weights, every second place in a quick look.
+        setting: its first seed is the one draw of the weights.
         line: what is drawn of a network.
         picture: title and axes.
         words: what the slider changes.
@@ -38,12 +38,11 @@ def over_gains(
         gains: its places.
     """
     dataset, seed = load("digits", seed=setting.seed), setting.seeds(1, 1)
-    places = tuple(gains[:: setting.of(1, 2)])
     pictures = []
-    for gain in places:
+    for gain in gains:
         found = {label: depths(replace(net, gain=gain * net.gain), dataset, seed)[0] for label, net in nets.items()}
         pictures.append(replace(picture, lines=tuple(line(label, depth) for label, depth in found.items())))
-    return Slider(words, places, tuple(pictures), start_of(places, 1.0), hint)
+    return Slider(words, tuple(gains), tuple(pictures), start_of(gains, 1.0), hint)
 
 
 def start_of(places: Sequence[float], wanted: float) -> int:

@@ -158,7 +158,7 @@ def slider(setting: Setting) -> Slider:
     return over_gains(
         nets, setting, line=spread_line, picture=Picture(title, "hidden layer", "spread", (), log_y=True),
         words="gain on Xavier's weights",
-        hint="1 is Xavier: linear is level. At 1.41, He's rule, relu is level. At 4 the bias makes the difference for "
+        hint="1 is Xavier: linear is level. At 1.41, He's rule, relu nearly is. At 4 the bias makes the difference for "
         "sigmoid.",
     )  # fmt: skip
 

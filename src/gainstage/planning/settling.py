@@ -126,7 +126,7 @@ class _Walk:
             return None
         told = ""
         if paths[0] in self.read:
-            told = f"{self.read[paths[0]]} read it before"
+            told = f"{self.read[paths[0]]} reads it first"
         elif not leaves_values(uses[0]):
             told = f"it is changed ({', '.join(uses[0].derivation)}) before it is used"
         if told:
@@ -152,15 +152,17 @@ class _Walk:
             told = line.reason.replace(f"{line.value:.4g}", f"{self.means[path]:.4g}", 1)
             return replace(line, value=self.means[path], reason=told)
         if path in self.left:
-            return replace(line, reason=f"{line.reason}; not predicted further: {self.left[path]}")
+            return replace(line, reason=f"{line.reason}; kept at that: {self.left[path]}")
         factor, told = self.factors.get(path, 1.0), line.reason
         if line.spread is None:
             return line
-        if abs(factor - 1) > _SAME:
-            told += f"; times {factor:.4g}, by the moments of the whole signal that arrives"
+        spread = line.spread * factor
+        if abs(factor - 1) > _SAME and line.kernel is not None and line.level is not None:
+            power = line.level / (line.kernel.fan_in * spread**2)
+            told += f"; counting borders, pooling, averages and sums, E[x²] = {power:.4g} arrives"
         if path in self.doubts:
             told += f"; assumed: {self.doubts[path]}"
-        return replace(line, gain=line.gain * factor, spread=line.spread * factor, reason=told)
+        return replace(line, gain=line.gain * factor, spread=spread, reason=told)
 
 
 def _centring(line: Assignment, mean: float, weight: WeightMoments) -> WeightMoments:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gainstage.records import Answer, Answers, Evidence
-from gainstage.report.text.lesson import OUTCOMES, interval, slider_line, summary_line
+from gainstage.report.text.lesson import OUTCOMES, QUICK, interval, slider_line, summary_line
 from gainstage.report.wording import clean
 
 __all__ = ["answers_markdown"]
@@ -29,6 +29,8 @@ def _answer(answer: Answer) -> Iterator[str]:
     yield f"## {answer.number}. {answer.question}"
     yield from (_plain(paragraph) for paragraph in answer.text)
     yield f"*{_plain(summary_line(answer, timed=False))}*"
+    if answer.quick:
+        yield _plain(QUICK)
     for evidence in answer.evidence:
         yield from _evidence(evidence)
     lines = "\n".join(answer.try_it)

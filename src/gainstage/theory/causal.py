@@ -63,7 +63,7 @@ def _row(t: float, n: float) -> tuple[float, float]:
         return 1.0, 0.0
     if t < _EVEN:
         rest = 1 - 1 / n
-        return (1 + t * rest) / n, rest / n * (1 + t)
+        return (1 + t * rest) / n, rest / n * (1 + t * (1 - 4 / n))
     lattice = Lattice(t, int(np.ceil(n)))
     single, double = n * lattice.power(n - 1), n * (n - 1) * lattice.power(max(n - 2, 0.0))
     second = lattice.exponential(2)

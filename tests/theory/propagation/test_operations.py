@@ -95,6 +95,43 @@ class Calls(nn.Module):
         return self.function(x, **self.settings)
 
 
+class Causal(nn.Module):
+    """Causal attention on a stream whose rows differ in level, with a norm before it."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.RMSNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        return x + 3 * self.out(attend(self.qkv(self.norm(x)), causal=True))
+
+
+class Biased(nn.Module):
+    """Scores written out, with a learned bias by position, which is no mask."""
+
+    def __init__(self, width: int, places: int):
+        super().__init__()
+        self.qkv, self.bias = nn.Linear(width, 3 * width), nn.Embedding(places * places, 1)
+        self.register_buffer("where", torch.arange(places * places).view(places, places))
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, -1)
+        scores = (4 * q) @ (4 * k).transpose(-1, -2) / math.sqrt(q.shape[-1])
+        return (scores + self.bias(self.where).squeeze(-1)).softmax(-1) @ v
+
+
+class Highway(nn.Module):
+    """t · f(x) + (1 - t) · x."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.plain, self.gate = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x):
+        opened = torch.sigmoid(self.gate(x))
+        return opened * torch.relu(self.plain(x)) + (1 - opened) * x
+
+
 class First(nn.Module):
     def __init__(self, module):
         super().__init__()
@@ -203,6 +240,10 @@ CASES = {
     "causal attention": Case(
         lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend, causal=True), nn.Linear(128, 64)), TOKENS, 0.15
     ),
+    "causal streams of rows of different level": Case(
+        lambda: nn.Sequential(*(Causal(128) for _ in range(3)), nn.RMSNorm(128), nn.Linear(128, 64)), TOKENS, 0.08
+    ),
+    "highway": Case(lambda: between(nn.ReLU(), *(Highway(256) for _ in range(3))), slack=0.05),
     "attention by hand": Case(
         lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend_by_hand), nn.Linear(128, 64)),
         TOKENS, 0.15, operations=(O.MATMUL,),
@@ -254,6 +295,20 @@ def test_a_rule_agrees_with_real_layers(name):
             off = abs(np.mean(found) - np.mean(told))
             where = f"{which} at {graph.nodes[index].label}: {np.mean(found):.4g}, predicted {np.mean(told):.4g}"
             assert off <= 4 * error + case.slack * np.mean(told), where
+
+
+def test_a_bias_on_scores_is_no_mask():
+    torch.manual_seed(0)
+    model, levels = nn.Sequential(Biased(128, 24), nn.Linear(128, 64)), []
+    profile = gs.predict(model, input_shape=TOKENS)
+    assert not any("causal" in note.message for note in profile.notes)
+    last = profile.nodes[-1]
+    for seed in range(SEEDS):
+        torch.manual_seed(seed)
+        found = nn.Sequential(Biased(128, 24), nn.Linear(128, 64))(batch(Case(between, TOKENS), seed))
+        levels.append(found.square().mean().item())
+    error = np.std(levels, ddof=1) / math.sqrt(SEEDS)
+    assert abs(np.mean(levels) - last.forward.second_moment) <= 4 * error + 0.03 * np.mean(levels)
 
 
 def test_every_operation_has_a_rule_that_is_tested():

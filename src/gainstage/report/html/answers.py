@@ -10,7 +10,7 @@ from gainstage.report.charts import Estimate, intervals
 from gainstage.report.charts.svg import escaped
 from gainstage.report.html.parts import Column, card, code, drawn, folded_away, heading, paragraph, table
 from gainstage.report.html.pictures import line_chart, slider_chart
-from gainstage.report.text.lesson import interval, summary_line
+from gainstage.report.text.lesson import QUICK, interval, summary_line
 
 __all__ = ["answers_body"]
 
@@ -37,6 +37,8 @@ def answers_body(answers: Answers) -> Iterator[str]:
         if several:
             yield heading(2, f"{answer.number}. {answer.question}", f"q{answer.number}")
         yield from (paragraph(text) for text in answer.text)
+        if answer.quick:
+            yield paragraph(QUICK, "soft")
         yield from map(_evidence, answer.evidence)
         yield heading(3, "Try it yourself")
         yield code("\n".join(answer.try_it))

@@ -12,9 +12,13 @@ from gainstage.report.series import Series
 from gainstage.report.text.page import Column, Page, Part
 from gainstage.report.text.plot import line_plot
 
-__all__ = ["add_answer", "add_answers", "add_evidence", "interval", "slider_line", "summary_line"]
+__all__ = ["QUICK", "add_answer", "add_answers", "add_evidence", "interval", "slider_line", "summary_line"]
 
 MOST_LINES = 4  # of a text plot
+QUICK = (
+    "A quick look, with fewer and shorter trainings: what is not shown here may be shown by the figures worth quoting, "
+    "without --quick."
+)
 PLOT_WIDTH, PLOT_HEIGHT = 96, 10
 
 VERDICTS: dict[Verdict, tuple[str, str]] = {
@@ -42,6 +46,9 @@ def add_answer(page: Page, answer: Answer) -> None:
     for paragraph in answer.text:
         page.blank()
         page.line(page.words(paragraph))
+    if answer.quick:
+        page.blank()
+        page.line((page.words(QUICK), "yellow"))
     for evidence in answer.evidence:
         page.blank()
         add_evidence(page, evidence)
@@ -69,10 +76,9 @@ def slider_line(slider: Slider) -> str:
 
 def summary_line(answer: Answer, *, timed: bool = True) -> str:
     """What the figures are of, how long they took where that is asked for, and what the brackets mean."""
-    look = "a quick look (fewer and shorter trainings; leave out --quick for figures worth quoting)"
     took = f", {answer.seconds:.0f} s" if timed and math.isfinite(answer.seconds) else ""
     return (
-        f"Measured on {answer.setting}; seed {answer.seed}{took}{'; ' + look if answer.quick else ''}. "
+        f"Measured on {answer.setting}; seed {answer.seed}{took}{', a quick look' if answer.quick else ''}. "
         "Brackets: 95 % confidence intervals over fresh draws of the weights."
     )
 

@@ -105,9 +105,14 @@ def _seen(out: Signal, value: Signal, seen: causal.Glance | None) -> Signal:
     places = seen.value.places
     extent = Extent(max(out.extent.count // (places * out.extent.examples), 1), places, out.extent.examples)
     # To average values is to average what they were made of: few different averages scatter more than many values.
-    noise = value.carried + 2 * pairs.likeness(extent, course.likeness) / extent.units
+    shared = causal.shared_part(seen)
+    one = Extent(extent.units, places, value.extent.examples)
+    bond = max(value.bond - value.pairs.bond(one), 0.0)
+    noise = (1 - shared) ** 2 * value.carried + shared**2 * bond
+    noise += 2 * pairs.likeness(extent, course.likeness) / extent.units
+    bond += pairs.bond(extent)
     course_kept = course if course.counts.size > 1 else None
-    return replace(out, pairs=pairs, course=course_kept, noise=noise, carried=noise)
+    return replace(out, pairs=pairs, course=course_kept, noise=noise, carried=noise, bond=bond)
 
 
 def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:

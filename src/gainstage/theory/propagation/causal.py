@@ -11,7 +11,7 @@ from gainstage.theory.causal import CausalRows, causal_rows
 from gainstage.theory.propagation.course import Course, Windows, stretches
 from gainstage.theory.propagation.signal import Flow, Signal
 
-__all__ = ["Glance", "glance", "handed_back", "looked_back"]
+__all__ = ["Glance", "glance", "handed_back", "looked_back", "shared_part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,14 @@ def looked_back(seen: Glance) -> tuple[Course, float]:
     alike = rows.overlap * shorter + (1 - rows.overlap) * windows.across(v.alike)
     alike = alike + np.sqrt(chance[:, None] * chance[None, :]) * seen.query.correlation
     return Course.of(v.counts, level, alike)
+
+
+def shared_part(seen: Glance) -> float:
+    """Of the mean level of the outputs, what the values have in common."""
+    windows, rows, v = seen.windows, seen.rows, seen.value
+    course, level = looked_back(seen)
+    shared = course.mean((1 - rows.concentration) * np.maximum(windows.within(v.alike), 0.0))
+    return min(shared / level, 1.0) if level > 0 else 0.0
 
 
 def handed_back(seen: Glance, flow: Flow, width: float) -> tuple[tuple[Course, float], ...]:

@@ -153,6 +153,7 @@ class Ledger:
             excess=0.0 if cross is not None or not variance else excess,
             noise=share**2 * x.noise + (1 - share) ** 2 * y.noise
             + 2 * share * (1 - share) * (min(x.carried, y.carried) + 2 * beside),
+            bond=self._bond(x, y),
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
@@ -162,6 +163,14 @@ class Ledger:
         result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
         self._sources[number] = result
         return result
+
+    @staticmethod
+    def _bond(x: Signal, y: Signal) -> float:
+        """How far that scatters which two positions of a sum have in common."""
+        one, two = max(x.pairs.positions, 0.0), max(y.pairs.positions, 0.0)
+        share = one / (one + two) if one + two > 0 else 0.5
+        crossed = 2 * share * (1 - share) * math.sqrt(x.pairs.bond(x.extent) * y.pairs.bond(y.extent))
+        return share**2 * x.bond + (1 - share) ** 2 * y.bond + crossed
 
     def multiply(self, x: Signal, y: Signal, *, divide: bool = False) -> Signal:
         """The signal x · y (or x / y)."""

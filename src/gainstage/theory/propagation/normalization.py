@@ -162,6 +162,9 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
         borders = tuple(_centred(b, centred.level / x.pairs.level) for b in borders)
     chance = x.chance if found.frozen else x.chance.scaled(factor * x.pairs.level)
+    # What tokens have in common is divided by a level that it is a part of.
+    shared = min(max(x.pairs.positions / x.pairs.level, 0.0), 1.0) if x.pairs.level > 0 else 0.0
+    bond = x.bond * (1 - shared) ** 2
     course = x.course
     if node.function != "batch_norm":  # every observation is brought to one level
         chance = replace(chance, swing=0.0, fresh=0.0)
@@ -175,6 +178,7 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
             mean=mean,
             noise=noise,
             carried=noise,
+            bond=bond,
             zero=0.0,
             rows=None,
             borders=borders,

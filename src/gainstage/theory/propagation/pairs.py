@@ -106,6 +106,13 @@ class Pairs:
         between = self.examples / extent.positions + (1 - 1 / extent.positions) * self.apart
         return within / extent.examples + (1 - 1 / extent.examples) * between
 
+    def bond(self, extent: Extent) -> float:
+        """Relative variance, for each draw of weights, of what two positions have in common: one vector an example."""
+        if not self.positions > 0:
+            return 0.0
+        alike = min((self.apart / self.positions) ** 2, 1.0)
+        return 2 * (1 / extent.examples + (1 - 1 / extent.examples) * alike) / max(extent.units, 1)
+
     def likeness(self, extent: Extent, within: float | None = None) -> float:
         """Mean squared correlation of two observations of a unit: one over their effective number.
 

@@ -128,6 +128,7 @@ class Signal:
         skew, excess: of an element, as in ``Marginal``.
         noise: variance of the log of the level between draws of the weights.
         carried: the part of it that was there before this tensor's own weights were drawn.
+        bond: variance of the log of what two positions have in common, between draws.
         law: which source it is a function of.
         terms: the sum it is: (number of an atom, factor), where an atom is a tensor that is no sum of others.
         parts: signals side by side along the units, after a concatenation.
@@ -146,6 +147,7 @@ class Signal:
     excess: float = 0.0
     noise: float = 0.0
     carried: float = 0.0
+    bond: float = 0.0
     law: Law | None = None
     terms: tuple[tuple[int, float], ...] = ()
     parts: tuple[Signal, ...] = ()

@@ -138,8 +138,10 @@ def _mixed(
     )
     own_noise = 0.0 if by.isometric and extent.units >= x.extent.units else 2 * likeness / max(extent.units, 1)
     carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
+    bond = x.bond * share_of_signal**2 + pairs.bond(extent)
     return Signal(
-        extent, pairs, mean, noise=carried + own_noise, carried=carried, borders=borders, chance=_gathered(node, x),
+        extent, pairs, mean, noise=carried + own_noise, carried=carried, bond=bond, borders=borders,
+        chance=_gathered(node, x),
         course=course,
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip

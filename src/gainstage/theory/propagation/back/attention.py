@@ -126,6 +126,10 @@ def _handed_back(
     extent = Extent(max(plain.extent.count // (places * plain.extent.examples), 1), places, plain.extent.examples)
     # A row has as many independent products of gradient and value as tokens that it looks at in earnest.
     effective = query.mean(query.level * seen.rows.concentration)
+    # Scores pass on what tokens have of their own, keys and values alike; it is the less the more they share.
+    value = back.run.signals[targets[2]]
+    ratio = value.pairs.positions / max(value.pairs.level - value.pairs.positions, 1e-300)
+    apart = 4 * ratio**2 * max(value.bond - value.pairs.bond(replace(extent, examples=value.extent.examples)), 0.0)
     for place, (index, (course, level), factor) in enumerate(zip(targets, found, levels, strict=True)):
         signal = back.run.signals[index]
         copies = plain.extent.count / max(signal.extent.count, 1)
@@ -134,7 +138,7 @@ def _handed_back(
         likeness = base.likeness(extent, course.likeness)
         if place < 2:
             noise = 2 * likeness * effective * width / extent.units
-            noise += sum(back.run.signals[i].noise for i in (targets[1 - place], targets[2]))
+            noise += sum(back.run.signals[i].noise for i in (targets[1 - place], targets[2])) + apart
         else:
             noise = 2 * likeness / extent.units
         along = course if course.counts.size > 1 else None
