@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from gainstage.report.charts.labels import width_of
 
 SVG = "{http://www.w3.org/2000/svg}"
-ALLOWED = {"svg", "style", "rect", "path", "circle", "text", "title", "image"}
+ALLOWED = {"svg", "style", "g", "rect", "path", "circle", "text", "title", "image"}
 
 
 def parsed(svg: str) -> ElementTree.Element:

@@ -22,6 +22,7 @@ from gainstage.report.charts import (
     Series,
     agreement,
     curves,
+    curves_by_place,
     depth_profile,
     histogram_strip,
     intervals,
@@ -265,3 +266,38 @@ def test_a_signed_axis_keeps_order_and_is_even(limit: float, share: float, value
     ticks = scale.ticks(7)
     assert [t.value for t in ticks] == sorted(t.value for t in ticks)
     assert len({t.label for t in ticks}) == len(ticks)
+
+
+def places_of(*heights: float) -> list[list[Series]]:
+    return [[Series(name, (1.0, 2.0), (1.0, h)) for name in ("a", "b")] for h in heights]
+
+
+@WIDTHS
+@given(heights=st.lists(FLOATS, min_size=1, max_size=6), log=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_every_place_of_a_slider_is_drawn_and_one_is_shown(width: int, heights: list[float], log: bool) -> None:
+    shown = len(heights) - 1
+    root = parsed(curves_by_place(places_of(*heights), shown=shown, title="t", log_y=log, width=width))
+    groups = [g for g in root.iter(f"{SVG}g") if g.get("class") == "place"]
+    assert [g.get("display") for g in groups] == ["none"] * shown + [None]
+
+
+def test_places_share_one_pair_of_axes() -> None:
+    low, high = (parsed(curves_by_place(places_of(2.0, 50.0), shown=i, title="t")) for i in (0, 1))
+    paths = [[p.get("d") for p in root.iter(f"{SVG}path")] for root in (low, high)]
+    assert paths[0] == paths[1]  # nothing but what is hidden differs
+
+
+@pytest.mark.parametrize(
+    ("places", "shown", "told"),
+    [
+        ([], 0, "at least one"),
+        ([[]], 0, "at least one"),
+        ([places_of(1.0)[0], places_of(1.0)[0][:1]], 0, "the same lines"),
+        (places_of(1.0, 2.0), 2, "one of 2"),
+        (places_of(1.0, 2.0), -1, "one of 2"),
+    ],
+)
+def test_places_that_cannot_be_drawn_are_refused(places: list[list[Series]], shown: int, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        curves_by_place(places, shown=shown, title="t")

@@ -229,7 +229,8 @@ QUESTION = Question(
         "A relu passes half of a centred signal, so its output has half of the second moment. He's rule makes up for "
         "that with weights of mean 0 and variance 2 / n_in. In PyTorch: torch.nn.init.kaiming_normal_(layer.weight, "
         "nonlinearity='relu') and zeros for the bias. In Keras: Dense(128, activation='relu', "
-        "kernel_initializer='he_normal').",
+        "kernel_initializer='he_normal'). Keras cuts the tails off, at 2.3 standard deviations, and widens the rest so "
+        "that the variance is the same; PyTorch does not.",
         "In the classic network 784 → 128 → 10 it hardly matters: one hidden layer trains from almost any start. In "
         "thirty layers Xavier's missing factor of 2 is paid thirty times; Adam, which divides the size of a gradient "
         "out, makes up for a part of it.",

@@ -58,5 +58,5 @@ def test_shared_terms_are_counted_over_all_pairs_and_over_neighbours(case):
             inside[tap, place] = float(0 <= place * stride + tap * dilation - padding < size)
     window = Window(size, out, kernel, stride, padding, dilation)
     assert window.shared(None) == pytest.approx((inside.mean(1) ** 2).mean().item(), rel=1e-6)
-    beside = (inside[:, 1:] * inside[:, :-1]).mean().item()
+    beside = (inside[:, 1::2] * inside[:, : inside.shape[1] // 2 * 2 : 2]).mean().item()
     assert window.neighbouring(None) == pytest.approx(beside, rel=1e-6)

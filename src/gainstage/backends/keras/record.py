@@ -64,7 +64,7 @@ def record(
         optimizer: a name or object; by default that of ``model.compile`` where its loss is used too. Its first step is
             worked out with one more forward pass.
         detail: ``lean`` leaves out normalisations, sums and extremes.
-        seed: of dropout and the like.
+        seed: of dropout and the like, and of the signs.
         synthetic: whether the inputs were made up.
 
     Penalties that layers add to the loss by themselves (regularizers, ``add_loss``) belong to the gradients and to the
@@ -75,7 +75,7 @@ def record(
         ModelError: the model's own code raised.
 
     >>> model = keras.Sequential([keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(2)])
-    >>> profile = record(model, np.random.default_rng(0).normal(size=(16, 4)))
+    >>> profile = record(model, np.random.default_rng(self.seed).normal(size=(16, 4)))
     >>> [profile.node(n).function or profile.node(n).name for n in profile.nodes]
     ['matmul', 'tanh', 'matmul']
     """
@@ -189,7 +189,7 @@ class _Recording:
             return self.criterion.on_arrays(output)
         seen = first_output(output)
         # Random signs as the gradient at the output, the same on every backend.
-        signs = np.random.default_rng(0).integers(0, 2, seen.shape) * 2 - 1
+        signs = np.random.default_rng(self.seed).integers(0, 2, seen.shape) * 2 - 1
         return ops.sum(ops.cast(seen, "float32") * ops.convert_to_tensor(signs.astype("float32"))) / self.batch.examples
 
     def _source(self, output: Any) -> Source:

@@ -51,7 +51,7 @@ def weight_moments(
             rows = incoming_weights(tensor.detach(), parameter).sum(1, dtype=torch.float64)
             sums[parameter.path] = rows
             square, mean = float(rows.square().mean()), float(rows.mean())
-            known = replace(known, row_sum_square=square, row_sum_mean=mean)
+            known = replace(known, row_sum_square=square, row_sum_mean=mean, kurtosis=_kurtosis(tensor.detach()))
         blocks = _blocks(graph, parameter) if tensor.dim() == 1 else 1
         if blocks > 1:
             means = tensor.detach().double().reshape(blocks, -1).mean(1)
@@ -65,6 +65,14 @@ def weight_moments(
                     product = float((bias.detach().double().reshape(-1) * rows).mean())
                     found[use.parameter] = replace(found[use.parameter], row_sum_product=product)
     return found
+
+
+def _kurtosis(weight: torch.Tensor) -> float:
+    """E w⁴ / (E w²)², of evenly spaced values where there are many."""
+    values = weight.reshape(-1)
+    squares = values[:: max(values.numel() // _SAMPLE, 1)].double().square()
+    level = float(squares.mean())
+    return float(squares.square().mean()) / level**2 if level > 0 else 3.0
 
 
 def _blocks(graph: SignalGraph, parameter: Parameter) -> int:

@@ -19,16 +19,21 @@ _Hook = Callable[[tuple[torch.Tensor | None, ...]], None]
 
 
 def gradients_of(
-    seen: Observation, parameters: Mapping[str, torch.Tensor], measured: Mapping[int, NodeProfile], examples: int
+    seen: Observation,
+    parameters: Mapping[str, torch.Tensor],
+    measured: Mapping[int, NodeProfile],
+    examples: int,
+    seed: int = 0,
 ) -> tuple[dict[str, torch.Tensor], dict[int, Moments]] | None:
     """Gradients of the loss by every parameter, and their moments at the outputs of the measured nodes.
 
-    Without a loss, random signs stand in for its gradient at the output. None where no gradient reaches it.
+    Without a loss, random signs of that seed stand in for its gradient at the output. None where no gradient reaches
+    it.
 
     Raises:
         ModelError: the backward pass raised.
     """
-    scalar = seen.loss if seen.loss is not None else _surrogate(seen.output, examples)
+    scalar = seen.loss if seen.loss is not None else _surrogate(seen.output, examples, seed)
     wanted = {path: p for path, p in parameters.items() if p.requires_grad}
     if not scalar.requires_grad or not wanted:
         return None
@@ -90,9 +95,9 @@ def _reader(moments: dict[int, Moments], index: int, node: Any, count: int) -> _
     return read
 
 
-def _surrogate(output: torch.Tensor, examples: int) -> torch.Tensor:
+def _surrogate(output: torch.Tensor, examples: int, seed: int) -> torch.Tensor:
     """A loss whose gradient at the output is a random sign everywhere."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, tuple(output.shape), generator=generator).to(output.device) * 2 - 1
     values = torch.view_as_real(output).sum(-1) if output.is_complex() else output
     return (values.float() * signs).sum() / max(examples, 1)

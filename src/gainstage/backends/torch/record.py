@@ -65,7 +65,7 @@ def record(
             random signs stand in for the gradient at the output.
         optimizer: its first step is measured with one more forward pass, and taken back.
         detail: ``lean`` leaves out normalisations, sums, extremes and distributions.
-        seed: of the random state during the pass (dropout).
+        seed: of the random state during the pass (dropout), and of the signs.
         synthetic: whether the inputs were made up.
 
     Raises:
@@ -137,7 +137,7 @@ class _Recording:
         parameters, _ = named_parameters(self.model)
         with preserved(self.model, self.seed), torch.enable_grad():
             seen = observe(self.model, self.batch, target=self.target, loss=self.loss, eye=self._look)
-            found = gradients_of(seen, parameters, self.forward, self.batch.examples)
+            found = gradients_of(seen, parameters, self.forward, self.batch.examples, self.seed)
         value = None if seen.loss is None else float(seen.loss.detach())
         gradients, backward = found or ({}, {})
         if found is None:

@@ -22,7 +22,9 @@ def plan_rows(plan: Plan) -> list[Run[Assignment]]:
 
 
 def _alike(assignment: Assignment) -> Hashable:
-    return assignment.role, assignment.shape, assignment.scheme, assignment.bias
+    """What rows have in common: a first layer, which reads the input, is no repeat of those that read an activation."""
+    reads_input = "; reads the input" in assignment.reason
+    return assignment.role, assignment.shape, assignment.scheme, assignment.bias, reads_input
 
 
 def add_plan(page: Page, plan: Plan) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.theory.attention import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.propagation import causal
+from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.course import Course, stretches
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Chance, Rows, Signal
+from gainstage.theory.propagation.signal import Rows, Signal
 from gainstage.theory.softmax import log_softmax_moments
 
 __all__ = [
@@ -105,7 +106,7 @@ def _seen(out: Signal, value: Signal, seen: causal.Glance | None) -> Signal:
     places = seen.value.places
     extent = Extent(max(out.extent.count // (places * out.extent.examples), 1), places, out.extent.examples)
     # To average values is to average what they were made of: few different averages scatter more than many values.
-    shared = causal.shared_part(seen)
+    shared = causal.shared_part(seen, course, share)
     one = Extent(extent.units, places, value.extent.examples)
     bond = max(value.bond - value.pairs.bond(one), 0.0)
     noise = (1 - shared) ** 2 * value.carried + shared**2 * bond

@@ -96,10 +96,9 @@ def looked_back(seen: Glance) -> tuple[Course, float]:
     return Course.of(v.counts, level, alike)
 
 
-def shared_part(seen: Glance) -> float:
-    """Of the mean level of the outputs, what the values have in common."""
+def shared_part(seen: Glance, course: Course, level: float) -> float:
+    """Of the mean level of the outputs, which is given, what the values have in common."""
     windows, rows, v = seen.windows, seen.rows, seen.value
-    course, level = looked_back(seen)
     shared = course.mean((1 - rows.concentration) * np.maximum(windows.within(v.alike), 0.0))
     return min(shared / level, 1.0) if level > 0 else 0.0
 

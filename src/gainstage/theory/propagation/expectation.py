@@ -47,6 +47,7 @@ class Expectation:
         slope_second: E f'².
         slope_fourth: E f'⁴.
         response: how E f² answers to the level of a Gaussian x: d log E f² / d log E x².
+        scaling: the same when the mean grows along: d log E f(s x)² / d log s².
         zero: the share of exact zeros.
         series: squares of the Hermite coefficients of f, for pairs.
         slopes: the same of f'.
@@ -59,6 +60,7 @@ class Expectation:
     slope_second: float
     slope_fourth: float
     response: float
+    scaling: float
     zero: float
     series: Array = field(repr=False)
     slopes: Array = field(repr=False)
@@ -127,19 +129,25 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         coefficients = both @ hermite.T
         bare = float(gaussian @ (f * f))
         response = float(gaussian @ (f * d * z)) * spread / bare if bare > 0 and math.isfinite(bare) else 1.0
+        scaling = float(gaussian @ (f * d * x)) / bare if bare > 0 and math.isfinite(bare) else 1.0
     means = powers @ weight
     series, slopes = coefficients**2
-    # Edgeworth's terms move the total; the pairs go along.
-    if bare > 0 and (marginal.skew or marginal.excess):
-        series = series * (max(float(means[1]), 0.0) / bare)
-    bare_slope = float(gaussian @ (d * d))
-    if bare_slope > 0 and (marginal.skew or marginal.excess):
-        slopes = slopes * (max(float(means[4]), 0.0) / bare_slope)
+    if marginal.skew or marginal.excess:
+        series = _moved(series, bare, float(means[0]), float(means[1]))
+        slopes = _moved(slopes, float(gaussian @ (d * d)), float(d @ weight), float(means[4]))
     named = [float(v) for v in means]
     return Expectation(
         named[0], max(named[1], 0.0), named[2], max(named[3], 0.0), max(named[4], 0.0), max(named[5], 0.0),
-        response, min(max(named[6], 0.0), 1.0), series, slopes,
+        response, scaling, min(max(named[6], 0.0), 1.0), series, slopes,
     )  # fmt: skip
+
+
+def _moved(series: Array, bare: float, mean: float, second: float) -> Array:
+    """A series as Edgeworth's terms move the mean and the total; the rest goes along."""
+    varies, left = bare - float(series[0]), max(second, 0.0) - mean**2
+    if not (varies > 0 and left > 0 and math.isfinite(varies)):
+        return series
+    return np.concatenate(([mean**2], series[1:] * (left / varies)))
 
 
 def _density_of_largest(z: Array, count: int, common: float) -> Array:
@@ -159,7 +167,9 @@ def _density_of_largest(z: Array, count: int, common: float) -> Array:
 def _constant(function: Function, mean: float) -> Expectation:
     with np.errstate(all="ignore"):
         f, d = float(function.value(np.array([mean]))[0]), float(function.slope(np.array([mean]))[0])
-    return Expectation(f, f * f, f**3, f**4, d * d, d**4, 1.0, float(f == 0.0), np.array([f * f]), np.array([d * d]))
+    return Expectation(
+        f, f * f, f**3, f**4, d * d, d**4, 1.0, 1.0, float(f == 0.0), np.array([f * f]), np.array([d * d])
+    )
 
 
 def _edgeworth(z: Array, skew: float, excess: float) -> Array:

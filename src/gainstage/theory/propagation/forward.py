@@ -9,11 +9,12 @@ from dataclasses import replace
 from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.propagation import attention, normalization, pooling, recurrent, weighted
+from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
-from gainstage.theory.propagation.signal import Chance, Signal
+from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weights import scale_of
 
 __all__ = ["forward"]
@@ -67,7 +68,7 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near, apart)
     alike = told.examples / told.second_moment if told.second_moment > 0 else 0.0
     few = (1 - alike) ** 2 / max(extent.units, 1)
-    chance = Chance(few, swing=2 * few)
+    chance = Chance(swing=2 * few)
     # Of a batch that is not given yet, the level scatters as that of so many independent values.
     noise = 0.0 if 0 <= place < len(run.inputs) else 2 / max(extent.count, 1)
     return run.ledger.fresh(Signal(extent, pairs, told.mean, noise=noise, carried=noise, chance=chance))

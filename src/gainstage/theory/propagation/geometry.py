@@ -12,10 +12,27 @@ import numpy.typing as npt
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
 
-__all__ = ["Window", "spatial", "windows"]
+__all__ = ["Overlap", "Window", "spatial", "windows"]
 
 Places = npt.NDArray[np.integer[Any]]
 _FLAT = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """S(p, p'), the share of taps that lie inside for two places of an axis.
+
+    Args:
+        own: S(p, p) of every place.
+        cross: E S(p, p') of every place, over the other.
+        square: E S(p, p')² over all pairs.
+        mean: E S(p, p').
+    """
+
+    own: Array
+    cross: Array
+    square: float
+    mean: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +89,7 @@ class Window:
         return float((inside**2).mean())
 
     def neighbouring(self, profile: Array | None) -> float:
-        """The same for two places side by side."""
+        """The same for two places side by side, as they meet in windows that tile the axis by twos."""
         if self.transposed or self.out < 2 or self.size < 2:
             return self.shared(profile)
         source, target = self._ends()
@@ -80,8 +97,22 @@ class Window:
         tap = (source - target * self.stride + self.padding) // self.dilation
         inside = np.zeros((self.kernel, self.out))
         inside[tap, target] = root[source]
-        before = float((root[1:] * root[:-1]).mean())
-        return float((inside[:, 1:] * inside[:, :-1]).mean()) / before
+        before, both = root[: self.size // 2 * 2], inside[:, : self.out // 2 * 2]
+        return float((both[:, 1::2] * both[:, ::2]).mean()) / float((before[1::2] * before[::2]).mean())
+
+    def overlap(self, profile: Array | None) -> Overlap:
+        """The taps that two places have in common, pair by pair; none for a transposed window."""
+        if self.transposed:
+            return Overlap(np.ones(self.out), np.ones(self.out), 1.0, 1.0)
+        source, target = self._ends()
+        root = np.ones(self.size) if profile is None or profile.size != self.size else np.sqrt(profile)
+        tap = (source - target * self.stride + self.padding) // self.dilation
+        inside = np.zeros((self.kernel, self.out))
+        inside[tap, target] = root[source] / root.mean()
+        mean = inside.mean(1)
+        square = float(((inside @ inside.T) ** 2).sum()) / (self.kernel * self.out) ** 2
+        own, cross = (inside**2).sum(0) / self.kernel, mean @ inside / self.kernel
+        return Overlap(np.asarray(own), np.asarray(cross), square, float(mean @ mean) / self.kernel)
 
     def shared_back(self) -> float:
         """The same for the gradient: outputs that one input reaches and another one as well, by the same taps."""

@@ -81,7 +81,7 @@ class Ledger:
         kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
         likeness = source.pairs.likeness(source.extent)
         noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
-        borders = tuple(powered(b, found.response) for b in source.borders)
+        borders = tuple(powered(b, found.scaling) for b in source.borders)
         # How a correlation answers to the one before.
         steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
         chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0).swung(found.response)
@@ -211,6 +211,13 @@ class Ledger:
                 doubt=x.doubt or y.doubt,
             )
         )
+
+    def regression(self, x: Signal, on: Signal) -> float:
+        """How much of x moves with y: Cov(x, y) / Var y, nothing where they share no source."""
+        shared = {a for a, _ in x.terms} & {a for a, _ in on.terms}
+        if not on.variance > 0 or not (shared or self._related(x, on)):
+            return 0.0
+        return (self._cross(x, on) - x.mean * on.mean) / on.variance
 
     def _related(self, x: Signal, y: Signal) -> bool:
         """Whether an atom of one is a function of a source that is an atom of the other."""

@@ -37,8 +37,12 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
     level = pairs.level or 1.0
     weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]
     largest = max(zip(weight, parts, strict=True), key=lambda pair: pair[0])[1]
+    chance, summed = parts[0].chance, weight[0]
+    for w, p in zip(weight[1:], parts[1:], strict=True):
+        summed += w
+        chance = chance.beside(p.chance, 1 - w / summed if summed > 0 else 0.5)
     return replace(
-        largest, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
+        largest, chance=chance, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
         skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
         noise=sum(w * w * p.noise for w, p in zip(weight, parts, strict=True)),
         carried=sum(w * w * p.carried for w, p in zip(weight, parts, strict=True)), zero=mean(lambda p: p.zero),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gainstage.graph import Node
+from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
+from gainstage.theory.propagation.geometry import Overlap
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.weighted import overlaps
 from gainstage.theory.propagation.weights import scale_of
 
 __all__ = ["Division", "divided_by", "division", "normalization"]
@@ -30,6 +33,7 @@ class Division:
         scale, scale_mean: E γ² and E γ.
         frozen: whether it divides by what it knew before.
         uneven: relative variance of what is divided by, between channels or between observations.
+        few: the mean of one over it, of what it owes to few numbers: the taps that borders lack.
     """
 
     taken: Pairs
@@ -40,6 +44,7 @@ class Division:
     scale_mean: float
     frozen: bool = False
     uneven: float = 0.0
+    few: float = 1.0
 
     @property
     def factor(self) -> float:
@@ -49,7 +54,8 @@ class Division:
     @property
     def back(self) -> float:
         """On second moments of gradients: the mean of the inverse is more than the inverse of the mean."""
-        return 1 / (self.variance * (1 - min(self.uneven, 0.7)) + self.eps) if self.variance + self.eps > 0 else 0.0
+        inverse = self.few / (1 - min(self.uneven, 0.7))
+        return 1 / (self.variance / inverse + self.eps) if self.variance + self.eps > 0 else 0.0
 
 
 def division(run: Run, node: Node, x: Signal) -> Division:
@@ -85,10 +91,12 @@ def division(run: Run, node: Node, x: Signal) -> Division:
                 share * k.near + apart,
                 share * k.apart + apart,
             )
-    uneven = _uneven(x, taken) if node.function == "batch_norm" else 0.0
+    left = max(k.level - taken.level, 0.0)
+    uneven = _uneven(run, node, x, taken) if node.function == "batch_norm" else 0.0
+    few = _of_few(run, node, x, left) if node.function == "batch_norm" else 1.0
     if node.function not in ("batch_norm", "instance_norm", "group_norm"):
         uneven = _between(x)
-    return Division(taken, max(k.level - taken.level, 0.0), eps, over, scale, scale_mean, uneven=uneven)
+    return Division(taken, left, eps, over, scale, scale_mean, uneven=uneven, few=few)
 
 
 def divided_by(node: Node, x: Signal, by: Division) -> Array | None:
@@ -111,23 +119,78 @@ def _between(x: Signal) -> float:
     return 1 - whole
 
 
-def _uneven(x: Signal, taken: Pairs) -> float:
+def _uneven(run: Run, node: Node, x: Signal, taken: Pairs) -> float:
     """The variance of a channel is a mean of squares with few independent terms, where few different ones went in."""
     own = x.pairs.zip(taken, lambda pair, mean: pair - mean)
+    if _overlaps(run, node, x)[0]:  # what all examples have in common at one place is the mean field
+        own = replace(own, examples=own.apart)
     if not own.level > 0:
         return 0.0
     return 2 * (own.likeness(x.extent) + x.chance.left * (x.pairs.level / own.level) ** 2)
 
 
-def _centred(border: Array | None, share: float) -> Array | None:
-    """How the level varies along an axis when a channel's mean is taken off, which falls towards the border as well.
+def _overlaps(run: Run, node: Node, x: Signal) -> tuple[list[Overlap], float]:
+    """Of what is read right behind a convolution: which taps two places share, and E x·y of two that lack none."""
+    producer = run.graph.nodes[node.inputs[0]]
+    source = run.signals.get(producer.inputs[0]) if producer.operation is Operation.CONVOLUTION else None
+    axes = overlaps(producer, source) if source is not None and producer.function != "transposed" else []
+    whole = math.prod(a.mean for a in axes)
+    return (axes, max(x.pairs.apart, 0.0) / whole) if len(axes) == len(x.borders) and whole > 0 else ([], 0.0)
 
-    Next to the border the sum that makes the mean lacks terms, and is off the mean of all places by those.
+
+def _of_few(run: Run, node: Node, x: Signal, left: float) -> float:
+    """E 1 / (v / E v) of a channel's variance v, as far as it is that of its mean field.
+
+    The field falls where taps are missing. It is Σ over taps of a number each, so that its variance over places is a
+    quadratic form of few of them: as a χ² with the same mean and variance.
     """
-    if border is None:
+    axes, field = _overlaps(run, node, x)
+    if not axes or not left > 0:
+        return 1.0
+    mean = math.prod(a.mean for a in axes)
+    square = math.prod(a.square for a in axes) - 2 * math.prod(float((a.cross**2).mean()) for a in axes) + mean**2
+    share = field / left * (math.prod(float(a.own.mean()) for a in axes) - mean)
+    numbers = (share * left / field) ** 2 / square if square > 0 and field > 0 else 0.0
+    if share < 1e-3 or numbers <= 0:
+        return 1.0
+    from scipy.special import roots_genlaguerre
+
+    share = min(share, 0.95)
+    z, weight = roots_genlaguerre(32, numbers / 2 - 1)
+    return float(weight / weight.sum() @ (1 / (1 - share + share * z * 2 / numbers)))
+
+
+def _centred(run: Run, node: Node, x: Signal, left: float) -> tuple[Array | None, ...]:
+    """How the level varies along the axes of an image when every channel's mean is taken off.
+
+    A channel's mean field falls towards the borders: in proportion to everything else, or, right behind a convolution,
+    because taps are missing, each of which has a weight of its own.
+
+    Args:
+        left: of the level, when the means are off.
+    """
+    level = x.pairs.level
+    axes, field = _overlaps(run, node, x)
+    if not axes or not level > 0:
+        share = max(1 - left / level, 0.0) if level > 0 else 0.0
+        return tuple(
+            None if b is None else _relative((1 - share) * b + share * (np.sqrt(b) - np.sqrt(b).mean()) ** 2)
+            for b in x.borders
+        )
+    found = []
+    for place, (border, axis) in enumerate(zip(x.borders, axes, strict=True)):
+        others = [a for index, a in enumerate(axes) if index != place]
+        mean = math.prod(a.mean for a in others)
+        taken = 2 * axis.cross * mean - axis.mean * mean  # E 2 m m_p - m², of a field with E m_p m_p' = S(p, p')
+        whole = level * (border if border is not None else np.ones(axis.own.size))
+        found.append(_relative(np.maximum(whole - field * taken, 0.0)))
+    return tuple(found)
+
+
+def _relative(border: Array | None) -> Array | None:
+    if border is None or not border.mean() > 0:
         return None
-    changed = share * border + (1 - share) * np.abs(1 - border)
-    return np.asarray(changed / changed.mean())
+    return np.asarray(border / border.mean())
 
 
 def normalization(run: Run, node: Node, operands: list[Signal]) -> Signal:
@@ -160,7 +223,7 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor) ** 2
     borders = x.borders if node.function in ("batch_norm", "group_norm", "instance_norm") else ()
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
-        borders = tuple(_centred(b, centred.level / x.pairs.level) for b in borders)
+        borders = _centred(run, node, x, centred.level)
     chance = x.chance if found.frozen else x.chance.scaled(factor * x.pairs.level)
     # What tokens have in common is divided by a level that it is a part of.
     shared = min(max(x.pairs.positions / x.pairs.level, 0.0), 1.0) if x.pairs.level > 0 else 0.0

@@ -9,11 +9,12 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
+from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Chance, Law, Signal
+from gainstage.theory.propagation.signal import Law, Signal
 
 __all__ = ["averaged", "averaged_units", "largest", "pooled", "resampled", "window_size"]
 
@@ -103,6 +104,10 @@ def _gaussian(x: Signal, pairs: Pairs, count: float) -> Signal:
 
 _COMMON, _COMMON_WEIGHT = np.polynomial.hermite_e.hermegauss(24)
 _COMMON_WEIGHT = _COMMON_WEIGHT / _COMMON_WEIGHT.sum()
+_HERMITE = np.stack(
+    [np.polynomial.hermite_e.HermiteE.basis(n)(_COMMON) / math.sqrt(math.factorial(n)) for n in range(12)]
+)
+_HERMITE = _HERMITE * _COMMON_WEIGHT
 _OWN = np.linspace(-8.0, 8.0, 801)
 
 
@@ -117,37 +122,61 @@ def largest(run: Run, x: Signal, count: float) -> Signal:
     law = x.law if x.law is not None else Law(run.ledger.number())
     source = run.ledger.source(law.source) if x.law is not None else x
     mean, spread = source.mean, math.sqrt(source.variance)
-    near = _largest(law.function, mean, spread, source.correlation(source.pairs.near), count)
-    far = _largest(law.function, mean, spread, source.correlation(source.pairs.examples), count)
-    wide = _largest(law.function, mean, spread, source.correlation(source.pairs.positions), count)
-    pairs = Pairs(near[1], near[0] ** 2, wide[4], far[4], near[4], min(far[4], wide[4]))
-    variance = max(near[1] - near[0] ** 2, 0.0)
-    third = near[2] - 3 * near[0] * near[1] + 2 * near[0] ** 3
-    fourth = near[3] - 4 * near[0] * near[2] + 6 * near[0] ** 2 * near[1] - 3 * near[0] ** 4
+    k = source.pairs
+    common = min(max(source.correlation(k.near), 0.0), 1.0)
+    powers, series = _largest(law.function, mean, spread, common, count)
+
+    def pair(of: float) -> float:
+        return _pair_of_largest(series, powers[1], common, source.correlation(of), count)
+
+    pairs = Pairs(powers[1], powers[0] ** 2, pair(k.positions), pair(k.examples), pair(k.near), pair(k.apart))
+    first, second, cube, power4 = powers
+    variance = max(second - first**2, 0.0)
+    third = cube - 3 * first * second + 2 * first**3
+    fourth = power4 - 4 * first * cube + 6 * first**2 * second - 3 * first**4
     likeness = pairs.likeness(x.extent)
-    kurtosis = near[3] / near[1] ** 2 if near[1] > 0 else 1.0
+    kurtosis = power4 / second**2 if second > 0 else 1.0
     return replace(
-        x, pairs=pairs, mean=near[0], zero=0.0, rows=None, law=None, terms=(),
+        x, pairs=pairs, mean=first, zero=0.0, rows=None, law=None, terms=(),
         skew=third / variance**1.5 if variance > 0 else 0.0,
         excess=min(fourth / variance**2 - 3, 6.0) if variance > 0 else 0.0,
         noise=source.carried + max(kurtosis - 1, 0.0) * likeness / x.extent.units, carried=source.carried,
     )  # fmt: skip
 
 
-def _largest(function: Function, mean: float, spread: float, common: float, count: float) -> tuple[float, ...]:
-    """E M, E M², E M³, E M⁴ of the pooled value, and E of the square of its mean given what is common."""
-    from scipy.special import ndtr
-
-    common = min(max(common, 0.0), 1.0)
-    edges = ndtr(_OWN) ** count
-    weight = np.diff(edges)
-    middle = (_OWN[1:] + _OWN[:-1]) / 2
+def _largest(
+    function: Function, mean: float, spread: float, common: float, count: float
+) -> tuple[tuple[float, float, float, float], Array]:
+    """E M, E M², E M³, E M⁴ of the pooled value, and squared Hermite coefficients of its mean given what is common."""
+    middle, weight = _largest_of_normal(count)
     z = math.sqrt(common) * _COMMON[:, None] + math.sqrt(1 - common) * middle[None, :]
     with np.errstate(all="ignore"):
         values = function.value(mean + spread * z)
     given = [values**n @ weight for n in (1, 2, 3, 4)]
-    means = [float(_COMMON_WEIGHT @ g) for g in given]
-    return (*means, float(_COMMON_WEIGHT @ given[0] ** 2))
+    first, second, third, fourth = (float(_COMMON_WEIGHT @ g) for g in given)
+    return (first, second, third, fourth), (_HERMITE @ given[0]) ** 2
+
+
+def _largest_of_normal(count: float) -> tuple[Array, Array]:
+    """The largest of so many standard normal numbers: values and their weights."""
+    from scipy.special import ndtr
+
+    return (_OWN[1:] + _OWN[:-1]) / 2, np.asarray(np.diff(ndtr(_OWN) ** count))
+
+
+def _pair_of_largest(series: Array, second: float, common: float, correlation: float, count: float) -> float:
+    """E M M' of two windows, from the correlation of each place of the one with the same place of the other.
+
+    What the windows have in common is a part of what the places of each have in common. Places that are more alike than
+    that tell only where the same one wins in both: each is 1 / count of a maximum, as long as they are little alike.
+    """
+    if correlation <= common:
+        return float(np.polynomial.polynomial.polyval(correlation / common if common > 0 else 0.0, series))
+    beyond = min((correlation - common) / (1 - common), 1.0) if common < 1 else 0.0
+    middle, weight = _largest_of_normal(count)
+    slope = min(1 / count / float(weight @ middle**2 - (weight @ middle) ** 2), 1.0)
+    told = slope * beyond + (1 - slope) * beyond**2
+    return float(series.sum() + (second - series.sum()) * told)
 
 
 def resampled(run: Run, node: Node, operands: list[Signal]) -> Signal:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gainstage.theory.activations import Array
+from gainstage.theory.propagation.chance import CERTAIN, Chance
 from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Chance", "Flow", "Law", "Product", "Rows", "Signal"]
+__all__ = ["Flow", "Law", "Product", "Rows", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,72 +51,6 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
-    """What correlations of two observations have by chance: those of few channels scatter widely around their mean.
-
-    A channel's variance over the batch is a sum of squares with that few independent terms, and scatters as well.
-
-    Args:
-        scatter: variance of the correlation of two places, between pairs of them.
-        blur: variance, along one axis and in places of the input, of the taps that one place was gathered from; over
-            them the scatter is averaged.
-        pitch: places of the input from one place to the next.
-        axes: of an image.
-        single: more of it, where each channel saw few others; gone when all are mixed again.
-        swing: relative variance of one observation's level (a mean over units), between observations, per place.
-        fresh: more of it, that the last weight brought.
-    """
-
-    scatter: float = 0.0
-    blur: float = 0.0
-    pitch: float = 1.0
-    axes: int = 0
-    single: float = 0.0
-    swing: float = 0.0
-    fresh: float = 0.0
-
-    @property
-    def left(self) -> float:
-        """Of the scatter, after the average: Σ w² of bell-shaped weights along every axis."""
-        return self.scatter * self._window + self.single
-
-    @property
-    def uneven(self) -> float:
-        """Relative variance of an observation's level."""
-        return self.swing * self._window + self.fresh
-
-    @property
-    def _window(self) -> float:
-        return float((1 + 4 * math.pi * self.blur) ** (-self.axes / 2))
-
-    def gathered(self, kernels: Sequence[int], strides: Sequence[int]) -> Chance:
-        """Behind a window."""
-        if not kernels:
-            return self
-        wide = sum(k * k - 1 for k in kernels) / len(kernels) / 12
-        pitch = self.pitch * math.prod(strides) ** (1 / len(strides))
-        return replace(self, blur=self.blur + self.pitch**2 * wide, pitch=pitch, axes=len(kernels))
-
-    def scaled(self, factor: float) -> Chance:
-        """Every deviation multiplied."""
-        return replace(self, scatter=min(self.scatter * factor**2, 1.0), single=min(self.single * factor**2, 1.0))
-
-    def swung(self, response: float) -> Chance:
-        """Every level raised to a power."""
-        return replace(self, swing=self.swing * response**2, fresh=self.fresh * response**2)
-
-    def beside(self, other: Chance, share: float) -> Chance:
-        """Of a sum, of which this one has that share: both deviate together, since both see the same input."""
-        rest = 1 - share
-        root = share * math.sqrt(self.scatter) + rest * math.sqrt(other.scatter)
-        level = share * math.sqrt(self.swing) + rest * math.sqrt(other.swing)
-        return replace(
-            self if share >= 0.5 else other, scatter=root**2, swing=level**2,
-            fresh=share**2 * self.fresh + rest**2 * other.fresh,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
 class Signal:
     """One tensor.
 
@@ -154,7 +87,7 @@ class Signal:
     borders: tuple[Array | None, ...] = ()
     rows: Rows | None = None
     zero: float = 0.0
-    chance: Chance = Chance()
+    chance: Chance = CERTAIN
     course: Course | None = None
     doubt: str = ""
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
-from gainstage.theory.propagation.geometry import windows
+from gainstage.theory.propagation.chance import Chance, Deviation
+from gainstage.theory.propagation.geometry import Overlap, windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Chance, Signal
+from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weights import Mixing, mixing
 
-__all__ = ["arranged", "convolution", "embedding", "linear"]
+__all__ = ["arranged", "convolution", "embedding", "linear", "overlaps"]
 
 
 def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
@@ -70,31 +71,47 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Each output gathers the taps that lie inside of the image."""
     x = run.ledger.merged(operands[0])
     mixed = mixing(run.graph, node, run.weights)
-    share, shared, beside, borders = 1.0, 1.0, 1.0, list[Array | None]()
-    profiles = x.borders
-    for axis, window in enumerate(windows(node)):
-        profile = profiles[axis] if axis < len(profiles) else None
+    share, shared, block, borders = 1.0, 1.0, 1.0, list[Array | None]()
+    for window, profile in zip(windows(node), _profiles(x, node), strict=True):
         terms, border = window.forward(profile)
         expected = window.kernel / window.stride if window.transposed else window.kernel
         share *= terms / expected
         shared *= window.shared(profile)
-        beside *= (window.neighbouring(profile) + terms / expected) / 2  # along this axis, or along another one
+        block *= window.neighbouring(profile) + terms / expected
         borders.append(border)
+    beside = (block - share) / max(2 ** len(borders) - 1, 1)  # of a block two wide, all pairs of different places
     return run.ledger.fresh(
         _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(borders))
     )
 
 
-def _gathered(node: Node, x: Signal) -> Chance:
+def overlaps(node: Node, x: Signal) -> list[Overlap]:
+    """The taps that two places of a convolution's output have in common, axis by axis."""
+    return [window.overlap(profile) for window, profile in zip(windows(node), _profiles(x, node), strict=True)]
+
+
+def _profiles(x: Signal, node: Node) -> list[Array | None]:
+    """How the level of what is read varies along every axis."""
+    axes = len(windows(node))
+    return [x.borders[axis] if axis < len(x.borders) else None for axis in range(axes)]
+
+
+def _gathered(node: Node, x: Signal, by: Mixing) -> Chance:
     """What correlations have by chance behind a weight: grouped channels see few of the others."""
     along = windows(node) if node.operation is Operation.CONVOLUTION else ()
     kernel, units = node.kernel, x.extent.units
-    found = x.chance.gathered([w.kernel for w in along], [w.stride for w in along])
     varies = (x.variance / x.pairs.level) ** 2 if x.pairs.level > 0 else 0.0
-    grouped = kernel is not None and kernel.groups > 1
-    single = varies / kernel.fan_in if kernel is not None and grouped else 0.0
+    grouped, summed = (kernel.groups > 1, kernel.fan_in) if kernel is not None else (False, float(units))
+    before = (
+        x.chance
+        if grouped
+        else x.chance.and_also(Deviation(node.index, varies / max(kernel.in_ if kernel is not None else units, 1)))
+    )
+    found = before.gathered([w.kernel for w in along], [w.stride for w in along])
     out = max(kernel.out if kernel is not None else units, 1)
-    return replace(found, single=single, fresh=2 / out)
+    # Weights whose squares scatter less than those of a Gaussian leave channels more alike.
+    single = (1 / summed if grouped else 0.0) + (by.scatter - 2 / summed) / 2
+    return replace(found, single=varies * single, fresh=2 / out)
 
 
 def _mixed(
@@ -114,13 +131,13 @@ def _mixed(
     added = by.bias_square + 2 * m * by.bias_row_sum
 
     def pair(same: float, other: float, terms: float) -> float:
-        return max(by.square * terms * (same - other), 0.0) + rows * terms * other + added
+        return by.square * terms * (same - other) + rows * terms * other + added
 
     common = by.row_sum**2 * k.units + 2 * m * by.row_sum * by.bias + by.bias**2
     if node.kernel is not None and by.weight_mean:
         common += by.weight_mean**2 * node.kernel.fan_in * share * max(k.level - k.units, 0.0)
     pairs = Pairs(
-        pair(k.level, k.units, share),
+        pair(max(k.level, k.units), k.units, share),
         common,
         pair(k.positions, both, shared),
         pair(k.examples, both, share),
@@ -141,7 +158,7 @@ def _mixed(
     bond = x.bond * share_of_signal**2 + pairs.bond(extent)
     return Signal(
         extent, pairs, mean, noise=carried + own_noise, carried=carried, bond=bond, borders=borders,
-        chance=_gathered(node, x),
+        chance=_gathered(node, x, by),
         course=course,
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip

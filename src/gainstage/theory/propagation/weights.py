@@ -22,6 +22,8 @@ _MOVES = frozenset(
 """Operations between a parameter and its use that leave its values as they are."""
 
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "dot", "tensordot", "einsum"})
+_UNIFORM = frozenset({"pytorch_default", "keras_default"})
+"""Schemes that draw uniformly though their name does not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Mixing:
         weight_mean: of one weight.
         bias, bias_square: of the bias.
         bias_row_sum: bias · Σ w, mean over units.
+        scatter: relative variance of Σ w² between units.
         isometric: whether the weights keep norms.
         doubt: why that is doubtful.
     """
@@ -46,6 +49,7 @@ class Mixing:
     bias: float = 0.0
     bias_square: float = 0.0
     bias_row_sum: float = 0.0
+    scatter: float = 0.0
     isometric: bool = False
     doubt: str = ""
 
@@ -75,7 +79,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
     rows = weights[0] if len(weights) == 1 and kernel is not None and kernel.overlap is None else None
     row_square = rows.row_sum_square if rows is not None else None
     row_sum = rows.row_sum_mean if rows is not None else None
-    bias = _bias(graph, node, known)
+    bias, isometric = _bias(graph, node, known), all(w.isometric for w in weights)
     return Mixing(
         square=fan * second,
         row_sum_square=fan * variance + (fan * mean) ** 2 if row_square is None else row_square,
@@ -84,7 +88,8 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
         bias=bias.mean,
         bias_square=bias.second_moment,
         bias_row_sum=bias.row_sum_product if bias.row_sum_product is not None else bias.mean * fan * mean,
-        isometric=all(w.isometric for w in weights),
+        scatter=0.0 if isometric else (sum(w.kurtosis for w in weights) / len(weights) - 1) / fan,
+        isometric=isometric,
         doubt=doubt,
     )
 
@@ -175,7 +180,8 @@ def _assigned(line: Assignment, plan: Plan) -> WeightMoments | None:
     if line.spread is None:
         return None
     level = (line.spread * line.scale) ** 2
-    return WeightMoments(0.0, level, isometric="orthogonal" in line.scheme)
+    kurtosis = 1.8 if line.scheme.endswith("uniform") or line.scheme in _UNIFORM else 3.0
+    return WeightMoments(0.0, level, isometric="orthogonal" in line.scheme, kurtosis=kurtosis)
 
 
 def _bias_rule(line: Assignment, plan: Plan) -> WeightMoments | None:

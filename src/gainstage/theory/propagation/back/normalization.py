@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.theory.propagation.back.flows import ONE, Backward, hand_on
+from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.course import Course
+from gainstage.theory.propagation.function import IDENTITY
 from gainstage.theory.propagation.normalization import divided_by, division
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Flow, Law
@@ -63,12 +64,18 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
 def _along(back: Backward, node: Node, flow: Flow) -> Pairs:
     """Second moments of gradient times normalised signal, which a normalisation takes off as well.
 
-    They are not independent: a relu lets the gradient through where the signal is positive.
+    They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is positive
+    of which the signal is one term. Given that sum, the signal is a share of it and a rest that knows nothing of it.
     """
-    out = back.run.signals[node.index]
+    ledger, out = back.run.ledger, back.run.signals[node.index]
     level = out.pairs.level or 1.0
-    if out.parts or out.law is None or (flow.law is not None and flow.law.source != out.law.source):
+    if out.parts or out.law is None or flow.law is None:
         return (back.value(flow) * out.pairs).scaled(1 / level)
-    through = flow.law.function if flow.law is not None else ONE
-    both = replace(flow, law=Law(out.law.source, through * out.law.function))
-    return back.value(both).scaled(1 / level)
+    if flow.law.source == out.law.source:
+        both = Law(out.law.source, flow.law.function * out.law.function)
+        return back.value(replace(flow, law=both)).scaled(1 / level)
+    whole = ledger.source(flow.law.source)
+    share = ledger.regression(out, whole)
+    told = Law(flow.law.source, flow.law.function * IDENTITY.shifted(-whole.mean).scaled(share))
+    rest = out.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
+    return (back.value(replace(flow, law=told)) + back.value(flow) * rest).scaled(1 / level)

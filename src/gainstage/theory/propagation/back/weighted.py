@@ -35,8 +35,8 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
         share = min(plain.extent.positions / max(x.extent.positions, 1), 1.0)  # what strides leave out
     shared = min(shared, share)
     square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
-    if kernel is not None and kernel.groups > 1 and _normalised_behind(run, node):
-        square *= max(1 - 2 / fan_in, 0.2)  # a channel of small weights was divided by little, but passes little on
+    if kernel is not None and _normalised_behind(run, node):
+        square *= max(1 - by.scatter, 0.2)  # a channel of small weights was divided by little, but passes little on
     column = (by.weight_mean * fan_out * share) ** 2
     g = plain.base
     apart = square - by.weight_mean**2 * fan_out * share
