@@ -57,7 +57,7 @@ def weight_moments(model: Any, graph: SignalGraph, only: Container[str] | None =
             if incoming is not None:
                 rows = sums[parameter.path] = incoming.sum((1, 2), dtype=np.float64)
                 square, mean = float(np.square(rows).mean()), float(rows.mean())
-                known = replace(known, row_sum_square=square, row_sum_mean=mean)
+                known = replace(known, row_sum_square=square, row_sum_mean=mean, kurtosis=_kurtosis(array))
         found[parameter.path] = _by_gate(graph, parameter, array) or known
     for path, rows in sums.items():
         for index in graph.parameter(path).nodes:
@@ -94,6 +94,14 @@ def _by_gate(graph: SignalGraph, parameter: Parameter, array: np.ndarray[Any, An
 def _together(first: Parameter, second: Parameter) -> bool:
     """Whether two weights are of one layer."""
     return first.path.rpartition(".")[0] == second.path.rpartition(".")[0]
+
+
+def _kurtosis(array: np.ndarray[Any, Any]) -> float:
+    """E w⁴ / (E w²)², of evenly spaced values where there are many."""
+    flat = array.reshape(-1)
+    squares = np.square(flat[:: max(flat.size // _SAMPLE, 1)].astype(np.float64))
+    level = float(squares.mean())
+    return float(np.square(squares).mean()) / level**2 if level > 0 else 3.0
 
 
 def _wide(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
