@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 import torch
-from keras import layers
+from keras import layers, ops
 from torch import nn
 
 import gainstage as gs
-from gainstage.backends.keras.batch import values_of
+from gainstage.backends.keras.batch import as_array, values_of
 from gainstage.backends.keras.layout import native
 from gainstage.backends.keras.write import stream_path
 from gainstage.backends.torch.layout import canonical
@@ -160,6 +160,83 @@ def test_predicted_levels_are_those_of_the_twin(name):
     np.testing.assert_allclose(*gradients, rtol=1e-5)
     planned = gs.predict(model, input_shape=x.shape, plan="he_normal")
     assert all(n.forward.second_moment > 0 for n in planned.nodes)
+
+
+class Attending(nn.Module):
+    """Self-attention over single projections, as Keras keeps them, by one operation or written out."""
+
+    def __init__(self, width, heads, fused):
+        super().__init__()
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.head, self.heads, self.fused = nn.Linear(width, 5), heads, fused
+
+    def forward(self, x):
+        q, k, v = (p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.query, self.key, self.value))
+        if self.fused:
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        else:
+            shares = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1)
+            mixed = nn.functional.dropout(shares, 0.1) @ v
+        return self.head((x + self.out(mixed.transpose(1, 2).flatten(2))).mean(1))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(("heads", "width"), [(4, 8), (1, 24)])
+def test_predicted_levels_of_attention_are_those_of_the_twin(heads, width, fused, white):
+    x, units = white(16, 8, heads * width), heads * width
+    inputs = keras.Input(x.shape[1:])
+    attended = layers.MultiHeadAttention(heads, width, dropout=0.0 if fused else 0.1)(inputs, inputs)
+    model = keras.Model(inputs, layers.Dense(5)(ops.mean(inputs + attended, axis=1)))
+    other = Attending(units, heads, fused)
+    own = parameters(model)
+    names = zip(own.values(), other.parameters(), strict=True)
+    with torch.no_grad():
+        for variable, parameter in names:  # kernels lie as (units, heads, width) and (heads, width, units)
+            values = values_of(variable).reshape(-1, len(parameter)).T
+            parameter.copy_(torch.from_numpy(values.reshape(parameter.shape)))
+    told, twin = gs.predict(model, x), gs.predict(other, torch.from_numpy(x))
+    for which in ("forward", "backward"):
+        levels = [
+            [getattr(p.by_node[n.index], which).second_moment for n in p.graph.nodes if n.operation.weighted]
+            for p in (told, twin)
+        ]
+        np.testing.assert_allclose(*levels, rtol=1e-5, err_msg=which)
+
+
+GATES = {"LSTM": ((0.8, -1.0, 0.5, 0.2), (0, 1, 2, 3)), "GRU": ((-1.0, 1.5, 0.4), (1, 0, 2))}
+"""Means of the biases in Keras's order of gates, and PyTorch's order in it."""
+
+
+class States(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.cell = getattr(nn, kind)(12, 16, batch_first=True)
+
+    def forward(self, x):
+        return self.cell(x)[0]
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_predicted_levels_of_gates_with_biases_are_those_of_the_twin(kind, white):
+    means, order = GATES[kind]
+    x, layer = white(32, 10, 12), getattr(layers, kind)(16, return_sequences=True)
+    model, other = keras.Sequential([keras.Input((10, 12)), layer]), States(kind)
+    bias = layer.cell.bias
+    bias.assign(np.broadcast_to(np.repeat(means, 16), bias.shape).astype("float32"))
+    ordered = [
+        np.concatenate([np.split(values_of(v), len(order), -1)[i] for i in order], -1)
+        for v in layer.cell.trainable_variables
+    ]
+    with torch.no_grad():
+        other.cell.weight_ih_l0.copy_(torch.from_numpy(ordered[0].T))
+        other.cell.weight_hh_l0.copy_(torch.from_numpy(ordered[1].T))
+        rows = ordered[2].reshape(-1, ordered[2].shape[-1])  # a GRU has one for the input and one for the state
+        for parameter, row in zip((other.cell.bias_ih_l0, other.cell.bias_hh_l0), (*rows, 0 * rows[0]), strict=False):
+            parameter.copy_(torch.from_numpy(row))
+    np.testing.assert_allclose(as_array(model(x)), other(torch.from_numpy(x)).detach().numpy(), atol=1e-5)
+    told, twin = (gs.predict(m, i).nodes[-1].forward for m, i in ((model, x), (other, torch.from_numpy(x))))
+    assert told.mean == pytest.approx(twin.mean, rel=1e-6)
+    assert told.second_moment == pytest.approx(twin.second_moment, rel=1e-6)
 
 
 @pytest.mark.parametrize("scheme", ["auto", "he_normal", "orthogonal", "pytorch_default"])

@@ -13,7 +13,8 @@ __all__ = ["packed_blocks", "unpacked"]
 
 _BETWEEN = frozenset({Operation.OFFSET, Operation.ADD, Operation.DROPOUT})
 _PARTING = frozenset(
-    "split split_with_sizes chunk slice select unbind narrow split_copy slice_copy tensor_split".split()
+    "split split_with_sizes chunk slice select unbind narrow split_copy slice_copy tensor_split"
+    " get_item unstack".split()  # Keras's own names
 )
 _MOST = 8  # parts; what is taken apart further is a loop over units, not a few projections
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from gainstage.graph.operation import Operation, Role
 from gainstage.graph.recurrence import recurrences
 from gainstage.graph.residual import residuals
-from gainstage.graph.signal import Node, SignalGraph
+from gainstage.graph.signal import Node, Parameter, SignalGraph
 from gainstage.graph.walk import nearest_after, nearest_before
 
 __all__ = ["assign_roles"]
@@ -39,6 +39,7 @@ _STRICTEST = (
 _QUIET = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.DROPOUT, Operation.MASK})
 _SHAPING = _QUIET | {Operation.POOLING, Operation.RESAMPLE, Operation.REDUCTION}
 _CARRIED = frozenset({Operation.RESHAPE, Operation.DROPOUT})
+_PRODUCTS = frozenset({"matmul", "mm", "bmm", "dot", "tensordot", "einsum"})
 _OPENING = frozenset({"sigmoid", "hardsigmoid", "softmax"})
 _TO_OUTPUT = _SHAPING | {Operation.SOFTMAX, Operation.ACTIVATION}
 _PROJECTED = _QUIET | {Operation.NORMALIZATION, Operation.ADD, Operation.MULTIPLY, Operation.CONCATENATION}
@@ -62,10 +63,26 @@ def assign_roles(graph: SignalGraph) -> SignalGraph:
         role = min(roles, key=_STRICTEST.index, default=parameter.role)
         if parameter.magnitude_of is not None:
             role = Role.MAGNITUDE
-        elif role.is_kernel and parameter.kernel is None:
+        elif (role.is_kernel and parameter.kernel is None) or _adapts(graph, parameter):
             role = Role.OTHER
         parameters.append(replace(parameter, role=role))
     return replace(graph, parameters=tuple(parameters))
+
+
+def _adapts(graph: SignalGraph, parameter: Parameter) -> bool:
+    """Whether it is a factor of an adapter that is added to a frozen weight before that is used (merged LoRA)."""
+    if not parameter.trainable or not parameter.nodes:
+        return False
+    names = {parameter.path, *parameter.aliases}
+    for node in (graph.nodes[index] for index in parameter.nodes):
+        own = [use for use in node.uses if use.parameter in names]
+        factors = {use.parameter for use in node.uses if _PRODUCTS.intersection(use.derivation)}
+        if len(factors) < 2 or not all(use.parameter in factors for use in own):
+            return False
+        beside = (use for use in node.uses_of("weight") if use.parameter not in factors and "add" in use.derivation)
+        if all(graph.parameter(use.parameter).trainable for use in beside):
+            return False
+    return True
 
 
 def _slot_role(graph: SignalGraph, node: Node, slot: str) -> Role:

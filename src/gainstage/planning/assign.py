@@ -63,7 +63,7 @@ def must_keep(parameter: Parameter) -> str | None:
     if parameter.role is Role.OTHER and not parameter.reached:
         return "no operation that was seen uses it, so what it is for cannot be told"
     if parameter.role is Role.OTHER:
-        return "left as the model made it: a token, a table or a scale that has a meaning of its own"
+        return "left as the model made it: a token, a table, an adapter or a scale that has a meaning of its own"
     if parameter.role.is_kernel or parameter.role is Role.EMBEDDING:
         size = parameter.kernel.size * parameter.blocks if parameter.kernel else None
         if size != math.prod(parameter.shape):

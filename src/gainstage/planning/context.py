@@ -223,6 +223,9 @@ def _incoming(graph: SignalGraph, node: Node, forks: Container[int]) -> Incoming
             continue
         elif here.operation is Operation.DROPOUT:
             signal = replace(signal, keep=signal.keep * (1 - dict(here.settings).get("p", 0.0)))
+        elif here.operation is Operation.INPUT and not signal.function:
+            # Constants on the input are preprocessing: data come in the units that they undo.
+            return replace(signal, through=())
         elif here.operation not in _CARRIERS:
             return signal
         here = _main_input(graph, here)

@@ -12,9 +12,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import Assignment, Plan, WeightMoments
-from gainstage.theory.propagation import Run, Signal, forward, leaves_values, planned
+from gainstage.theory.composed import Functions, is_scalar
+from gainstage.theory.propagation import InputMoments, Run, Signal, forward, leaves_values, planned
 
 __all__ = ["settled"]
 
@@ -50,8 +53,28 @@ def settled(graph: SignalGraph, plan: Plan, present: Mapping[str, WeightMoments]
     if all(a.level is None for a in plan):
         return plan
     walk = _Walk(graph, lines)
-    forward(Run(graph, planned(graph, plan, present)), arrived=walk.reach)
+    forward(Run(graph, planned(graph, plan, present), _before_preprocessing(graph)), arrived=walk.reach)
     return replace(plan, assignments=tuple(walk.result(a) for a in plan))
+
+
+def _before_preprocessing(graph: SignalGraph) -> tuple[InputMoments, ...]:
+    """Of inputs that are standard normal once the model's own constants have done their work (pixels through 255)."""
+    functions, found = Functions(graph), []
+    for index in graph.inputs:
+        way: list[Node] = []
+        here = index
+        while len(graph.consumers[here]) == 1 and is_scalar(graph.nodes[graph.consumers[here][0]]):
+            here = graph.consumers[here][0]
+            way.append(graph.nodes[here])
+        function = functions.of(*way) if way else None
+        low, high = (float(v) for v in function.function(np.array([0.0, 1.0]))) if function is not None else (0.0, 1.0)
+        scale = high - low
+        if function is None or not scale or not math.isfinite(scale):
+            found.append(InputMoments())
+            continue
+        mean = -low / scale
+        found.append(InputMoments(mean, mean**2 + scale**-2, mean**2, mean**2, mean**2))
+    return tuple(found)
 
 
 class _Walk:

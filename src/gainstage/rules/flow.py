@@ -38,7 +38,7 @@ _TO_NORM = CARRIERS | {Operation.ADD, Operation.CONCATENATION}
 # A function of a parameter that is zero where the parameter is.
 _KEEPS_ZERO = frozenset(
     "t transpose permute view reshape expand unsqueeze squeeze clone contiguous _to_copy to alias detach mul div neg "
-    "tanh slice select split unbind flatten".split()
+    "tanh slice select split unbind flatten negative expand_dims get_item swapaxes moveaxis cast broadcast_to".split()
 )
 _MULTIPLYING = frozenset({"weight", "scale", "operand"})
 

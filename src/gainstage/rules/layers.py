@@ -14,7 +14,7 @@ __all__ = ["Layer", "layers", "weights_in_words"]
 
 _AS_IT_IS = frozenset(
     "t transpose permute view reshape unsqueeze squeeze clone contiguous _to_copy to alias slice select split unbind "
-    "chunk flatten expand".split()
+    "chunk flatten expand expand_dims get_item swapaxes moveaxis cast broadcast_to".split()
 )
 
 

@@ -63,6 +63,25 @@ def attend_by_hand(x):
     return ((3 * q) @ (3 * k).transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) @ v
 
 
+def heads_of(*projected):
+    return [x.unflatten(-1, (4, -1)).transpose(1, 2) for x in projected]
+
+
+def heads(q, k, v):
+    return functional.scaled_dot_product_attention(*heads_of(q, k, v)).transpose(1, 2).flatten(2)
+
+
+def heads_by_hand(q, k, v):
+    q, k, v = heads_of(q, k, v)
+    return ((q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+def averaged(attending) -> nn.Module:
+    """Attention whose tokens all get the same gradient: those of one value add up, over the tokens of every head."""
+    projections = (nn.Linear(64, 64, bias=False) for _ in range(3))
+    return nn.Sequential(Apply(attending, *projections), nn.Linear(64, 64), Calls(torch.mean, dim=1))
+
+
 def gelu_by_hand(x):
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
@@ -250,6 +269,8 @@ CASES = {
         lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend_by_hand), nn.Linear(128, 64)),
         TOKENS, 0.15, operations=(O.MATMUL,),
     ),
+    "heads, tokens averaged": Case(lambda: averaged(heads), (16, 16, 64), 0.15),
+    "heads by hand, tokens averaged": Case(lambda: averaged(heads_by_hand), (16, 16, 64), 0.15),
     "embedding": Case(
         lambda: nn.Sequential(nn.Embedding(500, 128), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 64)), (16, 12),
         0.03, 500, (O.EMBEDDING,),

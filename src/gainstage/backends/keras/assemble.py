@@ -9,7 +9,7 @@ from typing import Any
 
 from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.geometry import Geometry, matrix
-from gainstage.graph import Node, Operation, Parameter, SignalGraph, Use, assign_roles, fuse
+from gainstage.graph import Node, Operation, Parameter, SignalGraph, Use, assign_roles, fuse, unpacked
 
 __all__ = ["assemble"]
 
@@ -42,7 +42,7 @@ def assemble(
         for path, variable in parameters.items()
     )
     graph = SignalGraph(tuple(map(_node, drafts)), described, tuple(inputs), tuple(outputs), loss)
-    return assign_roles(fuse(graph))
+    return assign_roles(unpacked(fuse(graph)))
 
 
 def _node(draft: Draft) -> Node:

@@ -44,6 +44,11 @@ def prepare(inputs: Any) -> Batch:
     >>> prepare({"words": np.zeros((8, 5), int), "meta": np.zeros((8, 3))}).names
     ('meta', 'words')
     """
+    if hasattr(inputs, "__iter__") and not isinstance(inputs, (Mapping, list, tuple, str)) and not _is_array(inputs):
+        raise InputError(
+            f"A batch is an array or tensor, or a list or dict of them; received {type(inputs).__name__}, which hands "
+            "out many. Pass one of them: x, y = next(iter(data))."
+        )
     structure = keras.tree.map_structure(as_array, inputs) if inputs is not None else None
     arrays = tuple(keras.tree.flatten(structure)) if structure is not None else ()
     if not arrays or any(a.ndim == 0 or a.dtype.kind not in "fiub" for a in arrays):
@@ -60,6 +65,10 @@ def prepare(inputs: Any) -> Batch:
     if len(counts) > 1:
         raise InputError(f"The inputs disagree about the number of examples: {sorted(counts)}. Pass equally many.")
     return Batch(structure, _names(structure), arrays, counts.pop())
+
+
+def _is_array(value: Any) -> bool:
+    return any(hasattr(value, name) for name in ("__array__", "detach", "numpy"))
 
 
 def _names(structure: Any, prefix: str = "") -> tuple[str, ...]:

@@ -35,7 +35,7 @@ __all__ = ["classify"]
 def classify(call: Call) -> Draft | None:
     """The draft of a node, or None where the result is discrete (an index or a mask) and passes no gradient."""
     if isinstance(call.step.operation, Layer):
-        return _layer(call)
+        return _layer(call) if floating(call.output) else None
     for rule in (_learned, _embedding, _linear, _convolution, _normalization, _named, _loss, _structural):
         draft = rule(call)
         if draft is not None:
@@ -76,6 +76,8 @@ def _layer(call: Call) -> Draft:
         if known.function == "batch_norm":
             settings += (("training", float(training)),)
         return replace(draft, settings=settings)
+    if known.function == "one_hot":
+        return replace(draft, settings=_one_hot(call))
     if known.kind is Operation.DROPOUT:
         return replace(draft, settings=(("p", float(getattr(layer, "rate", 0.0)) if training else 0.0),))
     if known.kind is Operation.RECURRENT:
@@ -181,8 +183,15 @@ def _normalization(call: Call) -> Draft | None:
     return drafted(call, Operation.NORMALIZATION, uses=uses, function=function, settings=settings)
 
 
+def _one_hot(call: Call) -> tuple[tuple[str, float], ...]:
+    """One of n places is one: what a class number becomes has a second moment of 1/n."""
+    return (("other", float(call.output.shape[-1]) ** -0.5),)
+
+
 def _named(call: Call) -> Draft | None:
     """Activations with a name in gainstage's table."""
+    if call.name == "OneHot" and floating(call.output):
+        return drafted(call, Operation.SCALE, function="one_hot", settings=_one_hot(call))
     function = table.ACTIVATIONS.get(call.name)
     if isinstance(call.step.operation, Elementwise):
         label = call.step.operation.label

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
+
+from gainstage.backends.keras.names import attributes
 
 __all__ = ["EXPANSIONS", "OPERATION_EXPANSIONS", "Elementwise", "REPLAYS", "SPECIFICATIONS"]
 
@@ -72,9 +75,56 @@ def _bidirectional(
     return outputs if layer.merge_mode is None else outputs[0]
 
 
+def _softmax(layer: Any, inputs: Any, mask: Any = None) -> Any:
+    """What is masked is put out of reach, by an operation that takes symbols."""
+    if mask is None:
+        return layer.call(inputs)
+    if "bool" not in str(mask.dtype):
+        mask = ops.greater(mask, 0.5)
+    lowest = -3e4 if str(inputs.dtype) == "float16" else -1e9
+    return layer.call(ops.where(mask, inputs, ops.cast(lowest, inputs.dtype)))
+
+
+def _spectral(layer: Any, inputs: Any, training: Any = False) -> Any:
+    """The kernel divided by its largest singular value as a derived weight, where Keras assigns it to the variable."""
+    inner = layer.layer
+    if not training:
+        return inner(inputs)
+    held = next(name for name, value in attributes(inner).items() if value is layer.kernel)
+    matrix = ops.reshape(layer.kernel, (-1, layer.kernel.shape[-1]))
+    left = right = ops.convert_to_tensor(layer.vector_u.value)
+    for _ in range(layer.power_iterations):
+        left = ops.normalize(ops.matmul(right, ops.transpose(matrix)), axis=None)
+        right = ops.normalize(ops.matmul(left, matrix), axis=None)
+    left, right = ops.stop_gradient(left), ops.stop_gradient(right)
+    largest = ops.matmul(ops.matmul(left, matrix), ops.transpose(right))
+    inner.__dict__[held] = ops.divide(layer.kernel, ops.reshape(largest, ()))
+    try:
+        return inner(inputs)
+    finally:
+        inner.__dict__[held] = layer.kernel
+
+
+def _rescaling(layer: Any, inputs: Any) -> Any:
+    """Two operations, so that scale and offset are known."""
+
+    def constant(values: Any) -> Any:
+        array = np.asarray(values, dtype=np.float32)
+        if not array.ndim:
+            return float(array)
+        first = keras.config.image_data_format() == "channels_first"
+        return ops.convert_to_tensor(array.reshape(*array.shape, *[1] * (3 - array.ndim)) if first else array)
+
+    scaled = ops.multiply(ops.cast(inputs, layer.compute_dtype), constant(layer.scale))
+    return ops.add(scaled, constant(layer.offset)) if np.any(layer.offset) else scaled
+
+
 EXPANSIONS: tuple[tuple[type, Callable[..., Any]], ...] = (
     (layers.TimeDistributed, _time_distributed),
     (layers.Bidirectional, _bidirectional),
+    (layers.Softmax, _softmax),
+    (layers.Rescaling, _rescaling),
+    (layers.SpectralNormalization, _spectral),
 )
 """Instead of the layer's own ``call``."""
 
@@ -119,5 +169,11 @@ def _grouped(operation: Any, inputs: Any, kernel: Any) -> Any:
     return operation.compute_output_spec(keras.KerasTensor(shape, inputs.dtype), kernel)
 
 
-SPECIFICATIONS: Mapping[str, Callable[..., Any]] = {"Conv": _grouped}
-"""Operations that refuse symbols where they take arrays: a convolution in groups (Keras 3.15)."""
+def _halved(operation: Any, x: Any) -> Any:
+    shape = list(x.shape)
+    shape[operation.axis] //= 2
+    return keras.KerasTensor(shape, x.dtype)
+
+
+SPECIFICATIONS: Mapping[str, Callable[..., Any]] = {"Conv": _grouped, "Glu": _halved}
+"""Operations that refuse symbols where they take arrays (convolutions in groups) or tell a wrong shape (Keras 3.15)."""

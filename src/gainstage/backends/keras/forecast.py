@@ -15,7 +15,7 @@ from gainstage.backends.keras.layout import canonical
 from gainstage.backends.keras.moments import moments_of
 from gainstage.backends.keras.names import named_parameters
 from gainstage.errors import GainstageError, InputError
-from gainstage.graph import SignalGraph
+from gainstage.graph import Operation, Parameter, SignalGraph
 from gainstage.records import WeightMoments
 from gainstage.theory.propagation import InputMoments
 
@@ -57,8 +57,8 @@ def weight_moments(model: Any, graph: SignalGraph, only: Container[str] | None =
             if incoming is not None:
                 rows = sums[parameter.path] = incoming.sum((1, 2), dtype=np.float64)
                 square, mean = float(np.square(rows).mean()), float(rows.mean())
-                known = replace(known, row_sum_square=square, row_sum_mean=mean)
-        found[parameter.path] = known
+                known = replace(known, row_sum_square=square, row_sum_mean=mean, kurtosis=_kurtosis(array))
+        found[parameter.path] = _by_gate(graph, parameter, array) or known
     for path, rows in sums.items():
         for index in graph.parameter(path).nodes:
             for use in graph.nodes[index].uses_of("bias"):
@@ -67,6 +67,41 @@ def weight_moments(model: Any, graph: SignalGraph, only: Container[str] | None =
                     product = float((bias.astype(np.float64).reshape(-1) * rows).mean())
                     found[use.parameter] = replace(found[use.parameter], row_sum_product=product)
     return found
+
+
+def _by_gate(graph: SignalGraph, parameter: Parameter, array: np.ndarray[Any, Any]) -> WeightMoments | None:
+    """What a recurrent layer's bias adds in every gate, in the order of theory; None for every other parameter.
+
+    A GRU that resets after its weights has a bias for the input and one for the state, one a row: their sum counts.
+    """
+    for index in parameter.nodes:
+        node = graph.nodes[index]
+        added = {use.parameter for use in node.uses_of("bias")}
+        if node.operation is not Operation.RECURRENT or parameter.path not in added:
+            continue
+        siblings = [graph.parameter(u.parameter) for u in node.uses_of("weight")]
+        blocks = max((s.blocks for s in siblings if _together(s, parameter)), default=1)
+        values = array.astype(np.float64).reshape(-1, array.shape[-1]).sum(0)
+        if blocks == 1 or values.size % blocks or node.function == "mixed":
+            return None
+        means = values.reshape(blocks, -1).mean(1).tolist()
+        if node.function == "gru":  # Keras: update, reset, new
+            means = [means[1], means[0], means[2]]
+        return WeightMoments(float(values.mean()), float(np.square(values).mean()), block_means=tuple(means))
+    return None
+
+
+def _together(first: Parameter, second: Parameter) -> bool:
+    """Whether two weights are of one layer."""
+    return first.path.rpartition(".")[0] == second.path.rpartition(".")[0]
+
+
+def _kurtosis(array: np.ndarray[Any, Any]) -> float:
+    """E w⁴ / (E w²)², of evenly spaced values where there are many."""
+    flat = array.reshape(-1)
+    squares = np.square(flat[:: max(flat.size // _SAMPLE, 1)].astype(np.float64))
+    level = float(squares.mean())
+    return float(np.square(squares).mean()) / level**2 if level > 0 else 3.0
 
 
 def _wide(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -109,6 +109,9 @@ _CELLS = (layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell, layers.StackedR
 _DROPOUTS = (layers.Dropout, layers.AlphaDropout, layers.SpatialDropout1D, layers.SpatialDropout2D,
              layers.SpatialDropout3D, layers.GaussianDropout, layers.GaussianNoise)  # fmt: skip
 
+_DISCRETE = (layers.CategoryEncoding, layers.Discretization, layers.IntegerLookup, layers.StringLookup,
+             layers.Hashing, layers.HashedCrossing, layers.TextVectorization)  # fmt: skip
+
 _WHOLE: tuple[tuple[Any, Operation, str], ...] = (
     (layers.BatchNormalization, Operation.NORMALIZATION, "batch_norm"),
     (layers.LayerNormalization, Operation.NORMALIZATION, "layer_norm"),
@@ -116,16 +119,25 @@ _WHOLE: tuple[tuple[Any, Operation, str], ...] = (
     (layers.RMSNormalization, Operation.NORMALIZATION, "rms_norm"),
     (layers.UnitNormalization, Operation.NORMALIZATION, "unit_norm"),
     (layers.Normalization, Operation.NORMALIZATION, "standardization"),
-    (layers.Rescaling, Operation.SCALE, ""),
     ((layers.LSTM, layers.LSTMCell, layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D), Operation.RECURRENT,
      "lstm"),
     ((layers.GRU, layers.GRUCell), Operation.RECURRENT, "gru"),
-    ((layers.RNN, *_CELLS), Operation.RECURRENT, "rnn"),
+    ((layers.RNN, *_CELLS), Operation.RECURRENT, "cells"),
     (_DROPOUTS, Operation.DROPOUT, ""),
     (layers.PReLU, Operation.ACTIVATION, "prelu"),
     (layers.Masking, Operation.MASK, ""),
     ((layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing), Operation.RESAMPLE, ""),
 )  # fmt: skip
+
+
+def _of_cells(layer: Any) -> str:
+    """Of which kind the cells of a recurrent layer are, where all are of one; those of a user's own count as plain."""
+    cell = getattr(layer, "cell", layer)
+    cells = cell.cells if isinstance(cell, layers.StackedRNNCells) else [cell]
+    kinds = {
+        "lstm" if isinstance(c, layers.LSTMCell) else "gru" if isinstance(c, layers.GRUCell) else "rnn" for c in cells
+    }
+    return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
 def whole_layer(layer: Any) -> WholeLayer | None:
@@ -136,7 +148,9 @@ def whole_layer(layer: Any) -> WholeLayer | None:
     """
     for kinds, operation, function in _WHOLE:
         if isinstance(layer, kinds):
-            return WholeLayer(operation, function)
+            return WholeLayer(operation, _of_cells(layer) if function == "cells" else function)
+    if isinstance(layer, _DISCRETE):
+        return WholeLayer(Operation.SCALE, "one_hot" if getattr(layer, "output_mode", "") == "one_hot" else "")
     if type(layer).__module__.startswith("keras.src.layers.preprocessing.image_preprocessing"):
         return WholeLayer(Operation.RESHAPE)  # augmentation: pictures are moved, cut or coloured
     return None

@@ -17,7 +17,7 @@ from gainstage.backends.keras.forecast import version
 from gainstage.backends.keras.gradients import compiled, differentiate
 from gainstage.backends.keras.losses import Criterion, criterion_of
 from gainstage.backends.keras.moments import look_at, moments_of, token_correlation, unit_stats
-from gainstage.backends.keras.replay import Tap, replay
+from gainstage.backends.keras.replay import Replayed, Tap, replay
 from gainstage.backends.keras.step import require_optimizer, try_step
 from gainstage.backends.keras.trace import Program, materialise, program_of, require_model
 from gainstage.backends.keras.weights import profile_parameter
@@ -67,7 +67,8 @@ def record(
         seed: of dropout and the like, and of the signs.
         synthetic: whether the inputs were made up.
 
-    Penalties that layers add to the loss by themselves (regularizers, ``add_loss``) are not measured.
+    Penalties that layers add to the loss by themselves (regularizers, ``add_loss``) belong to the gradients and to the
+    optimizer's step. The loss that is told is without them, since only so it can be compared with chance.
 
     Raises:
         InputError: the batch, labels, loss or optimizer cannot be used.
@@ -122,7 +123,7 @@ class _Recording:
         arrays = {path: values_of(v) for path, v in program.parameters.items()}
         weights = {p: ops.convert_to_tensor(arrays[p]) for p in trainable if arrays[p].dtype.kind not in "iub"}
         shapes = {index: (d.shape, d.dtype) for index, d in wanted.items()}
-        value, output, by_weight, seen, by_node = differentiate(self._function(), weights, shapes)
+        total, (value, output), by_weight, seen, by_node = differentiate(self._function(), weights, shapes)
         by_weight, by_node = self._connected(by_weight, by_node)
         nodes = []
         for index, tensor in sorted(seen.items()):
@@ -134,7 +135,7 @@ class _Recording:
             self.notes.append(
                 Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
             )
-        step, updates = self._step(trainable, by_weight, loss)
+        step, updates = self._step(trainable, by_weight, float(as_array(total)), loss)
         parameters = tuple(
             profile_parameter(graph, p, arrays, _array(by_weight.get(p.path)), updates.get(p.path))
             for p in graph.parameters
@@ -172,15 +173,21 @@ class _Recording:
 
     def _function(self) -> Any:
         def function(weights: Mapping[str, Any], tap: Tap) -> tuple[Any, Any]:
-            output = replay(self.program, self.inputs, weights, seed=self.seed, tap=tap)
-            seen = first_output(output)
-            return self._loss_of(output, seen), seen
+            found = replay(self.program, self.inputs, weights, seed=self.seed, tap=tap)
+            value = self._loss_of(found.output)
+            return self._with_penalties(value, found), (value, first_output(found.output))
 
         return function
 
-    def _loss_of(self, output: Any, seen: Any) -> Any:
+    def _with_penalties(self, value: Any, found: Replayed) -> Any:
+        for penalty in found.penalties if self.criterion is not None else ():
+            value = value + ops.cast(ops.sum(penalty), value.dtype)
+        return value
+
+    def _loss_of(self, output: Any) -> Any:
         if self.criterion is not None:
             return self.criterion.on_arrays(output)
+        seen = first_output(output)
         # Random signs as the gradient at the output, the same on every backend.
         signs = np.random.default_rng(self.seed).integers(0, 2, seen.shape) * 2 - 1
         return ops.sum(ops.cast(seen, "float32") * ops.convert_to_tensor(signs.astype("float32"))) / self.batch.examples
@@ -205,19 +212,21 @@ class _Recording:
         return NodeProfile(draft.index, look.moments, None, units)
 
     def _step(
-        self, trainable: Mapping[str, Any], gradients: Mapping[str, Any], value: float | None
+        self, trainable: Mapping[str, Any], gradients: Mapping[str, Any], total: float, loss: float | None
     ) -> tuple[Step | None, Mapping[str, float]]:
-        if self.optimizer is None or not gradients or value is None:
+        """The optimizer's step downhill of the total, told as what it does to the loss without penalties."""
+        if self.optimizer is None or not gradients or loss is None:
             return None, {}
 
         def loss_at(weights: Mapping[str, Any]) -> float:
             def loss_of(arrays: list[Any]) -> Any:
-                output = replay(self.program, arrays, weights, seed=self.seed)
-                return self._loss_of(output, first_output(output))
+                found = replay(self.program, arrays, weights, seed=self.seed)
+                return self._with_penalties(self._loss_of(found.output), found)
 
             return float(as_array(compiled(loss_of)(self.inputs)))
 
-        return try_step(self.optimizer, trainable, gradients, value, loss_at)
+        step, updates = try_step(self.optimizer, trainable, gradients, total, loss_at)
+        return replace(step, loss_after=loss + (step.loss_after - total)), updates
 
     def _first_nonfinite(self) -> int | None:
         """Run forward once more and look for the first output with a NaN or an infinity."""

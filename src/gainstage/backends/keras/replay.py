@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from gainstage.backends.keras.expansions import REPLAYS
 from gainstage.backends.keras.preserve import random_state
-from gainstage.backends.keras.tape import is_symbol, symbols_in
+from gainstage.backends.keras.tape import Penalty, is_symbol, symbols_in
 from gainstage.backends.keras.trace import Program
 from gainstage.errors import GainstageError, ModelError
 
-__all__ = ["Tap", "replay"]
+__all__ = ["Replayed", "Tap", "replay"]
 
 Tap = Callable[[int, Any], Any]
 """Given a node and its output, returns what goes on in its place."""
+
+
+class Replayed(NamedTuple):
+    """What came of a pass.
+
+    Args:
+        output: what the model returns, in its own structure.
+        penalties: the numbers that its layers add to the loss: regularizers of weights and of activity, ``add_loss``.
+    """
+
+    output: Any
+    penalties: tuple[Any, ...]
 
 
 def replay(
@@ -27,7 +39,7 @@ def replay(
     *,
     seed: int,
     tap: Tap | None = None,
-) -> Any:
+) -> Replayed:
     """Run a program as a pure function of inputs and weights: nothing of the model is changed.
 
     Args:
@@ -37,15 +49,12 @@ def replay(
         seed: of dropout and the like.
         tap: sees the outputs of nodes.
 
-    Returns:
-        What the model returns, in its own structure.
-
     Raises:
         ModelError: the model's own code raised.
     """
     watched = {draft.symbol: draft.index for draft in program.drafts}
     known: dict[int, Any] = {}
-    with random_state(seed), keras.StatelessScope(_state(program, weights, seed)):
+    with random_state(seed), keras.StatelessScope(_state(program, weights, seed), collect_losses=True) as scope:
         for symbol, array in zip(program.inputs, inputs, strict=True):
             known[id(symbol)] = array
         for symbol in program.standin_symbols:
@@ -66,7 +75,22 @@ def replay(
                 if tap is not None and id(symbol) in watched:
                     array = tap(watched[id(symbol)], array)
                 known[id(symbol)] = array
-        return _resolved(program.output, known)
+        penalties = [_penalty(penalty, known[id(penalty.symbol)]) for penalty in program.penalties]
+        penalties += scope.losses  # of layers that ran as a whole
+        penalties += [_of_weight(program.parameters[path]) for path in program.regularized]
+        return Replayed(_resolved(program.output, known), tuple(penalties))
+
+
+def _penalty(penalty: Penalty, value: Any) -> Any:
+    """As Keras counts it: that of an activity for one example."""
+    if penalty.regularizer is None:
+        return value
+    total = penalty.regularizer(value)
+    return total / ops.cast(value.shape[0], total.dtype) if len(value.shape) else total
+
+
+def _of_weight(variable: Any) -> Any:
+    return variable.regularizer(variable.value)
 
 
 def _state(program: Program, weights: Mapping[str, Any], seed: int) -> list[tuple[Any, Any]]:

@@ -22,7 +22,7 @@ from gainstage.errors import GainstageError
 from gainstage.graph import Stage
 from gainstage.records import Note
 
-__all__ = ["Step", "Tape", "is_symbol", "symbols_in"]
+__all__ = ["Penalty", "Step", "Tape", "is_symbol", "symbols_in"]
 
 
 def is_symbol(value: Any) -> bool:
@@ -57,6 +57,19 @@ class Step:
     stage: Stage
 
 
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """What a layer adds to the loss by itself.
+
+    Args:
+        symbol: the number that its code added, or the output that a regularizer looks at.
+        regularizer: of the layer's activity; None for a number.
+    """
+
+    symbol: Any
+    regularizer: Any = None
+
+
 class Tape:
     """The operations of one symbolic run, in order.
 
@@ -68,6 +81,7 @@ class Tape:
     def __init__(self, model: Any, standins: Standins) -> None:
         self.steps: list[Step] = []
         self.notes: list[Note] = []
+        self.penalties: list[Penalty] = []
         self.stage: Stage = "model"
         self._standins = standins
         self._paths: dict[int, str] = {}
@@ -84,14 +98,18 @@ class Tape:
         add_loss = layer.add_loss
         operation.symbolic_call = lambda op, *args, **kwargs: self._operation(op, args, kwargs)
         layer.symbolic_call = lambda own, *args, **kwargs: self._layer(own, args, kwargs)
-        # Keras adds numbers only; what a layer adds to the loss beside its output is not measured here.
-        layer.add_loss = lambda own, loss: None if _on_symbols(loss) else add_loss(own, loss)
+        # Keras adds numbers only.
+        layer.add_loss = lambda own, loss: self._penalty(loss) if symbols_in(loss) else add_loss(own, loss)
         try:
             yield
         finally:
             layer.add_loss = add_loss
             for kind, method in before.items():
                 kind.symbolic_call = method
+
+    def _penalty(self, loss: Any) -> None:
+        if not self._silent:  # a layer that stays whole adds its numbers when it runs
+            self.penalties += [Penalty(symbol) for symbol in symbols_in(loss)]
 
     def _operation(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         expansion = OPERATION_EXPANSIONS.get(type(operation).__name__)
@@ -114,6 +132,8 @@ class Tape:
         try:
             if whole_layer(layer) is not None:
                 return self._whole(layer, args, kwargs)
+            if getattr(layer, "quantization_mode", None):
+                return self._opaque(layer, args, kwargs, f"is quantized ({layer.quantization_mode})")
             with self._symbolic_activation(layer):
                 return self._expanded(layer, args, kwargs)
         finally:
@@ -122,7 +142,7 @@ class Tape:
     def _expanded(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the layer's own code on symbols; should it refuse them, on its weights; else keep it whole."""
         run = next((own for kind, own in EXPANSIONS if isinstance(layer, kind)), type(layer).call)
-        start, notes = len(self.steps), len(self.notes)
+        start, notes, penalties = len(self.steps), len(self.notes), len(self.penalties)
         failure: Exception | None = None
         for with_weights in (False, True):
             try:
@@ -132,17 +152,24 @@ class Tape:
                 else:
                     outputs = run(layer, *args, **kwargs)
                 if all(is_symbol(leaf) for leaf in keras.tree.flatten(outputs)):
+                    if layer.activity_regularizer is not None:
+                        self.penalties += [Penalty(s, layer.activity_regularizer) for s in symbols_in(outputs)]
                     return outputs
             except GainstageError:
                 raise
             except Exception as error:  # code that expects numbers may reject symbols in any way it likes
                 failure = error
-            del self.steps[start:], self.notes[notes:]
-        path = self._paths.get(id(layer), "")
-        what = path or type(layer).__name__
-        reason = f": {_first_line(failure)}" if failure is not None else "."
+            del self.steps[start:], self.notes[notes:], self.penalties[penalties:]
+        reason = f" ({_first_line(failure)})" if failure is not None else ""
+        return self._opaque(
+            layer, args, kwargs, f"cannot run on symbols{reason}. Written with keras.ops, its parts would be seen too"
+        )
+
+    def _opaque(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], why: str) -> Any:
+        """Keep a layer whole that is no single operation, and say so."""
         outputs = self._whole(layer, args, kwargs)
-        message = f"'{what}' cannot run on symbols, so it counts as one operation{reason}"
+        path = self._paths.get(id(layer), "")
+        message = f"'{path or type(layer).__name__}' counts as one operation: it {why}."
         self.notes.append(Note("GS902", message, path))
         return outputs
 
@@ -185,10 +212,6 @@ class Tape:
         builtin = bool(self._inside) and type(self._inside[-1]).__module__.startswith("keras.")
         path = self._paths[id(here)] if here is not None else ""
         self.steps.append(Step(operation, args, kwargs, outputs, path, builtin, self.stage))
-
-
-def _on_symbols(loss: Any) -> bool:
-    return any(is_symbol(leaf) for leaf in keras.tree.flatten(loss))
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from gainstage.backends.keras.losses import Criterion, criterion_of
 from gainstage.backends.keras.names import named_layers, named_parameters
 from gainstage.backends.keras.preserve import preserved
 from gainstage.backends.keras.standins import Standins
-from gainstage.backends.keras.tape import Step, Tape, symbols_in
+from gainstage.backends.keras.tape import Penalty, Step, Tape, symbols_in
 from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
 from gainstage.records import Note
@@ -38,6 +38,8 @@ class Program:
         parameters: the weights by path.
         random_states: of dropout and the like.
         output: the symbols that the model returns, in its own structure.
+        penalties: that layers add to the loss.
+        regularized: paths of trainable weights with a regularizer.
         notes: doubts.
     """
 
@@ -50,6 +52,8 @@ class Program:
     parameters: Mapping[str, Any]
     random_states: tuple[Any, ...]
     output: Any
+    penalties: tuple[Penalty, ...]
+    regularized: tuple[str, ...]
     notes: tuple[Note, ...]
 
 
@@ -106,7 +110,9 @@ def materialise(model: Any, inputs: Any) -> None:
     if all(layer.built for _, layer in named_layers(model)):
         return
     batch = prepare(inputs)
-    symbols = [keras.KerasTensor(a.shape, _dtype(a)) for a in batch.arrays]
+    # A sequential model keeps the shape that it was built for.
+    open_ = isinstance(model, keras.Sequential) and not any(getattr(inner, "stateful", False) for inner in model.layers)
+    symbols = [keras.KerasTensor((None, *a.shape[1:]) if open_ else a.shape, _dtype(a)) for a in batch.arrays]
     with preserved(model):
         _guarded(batch, "model", lambda: model(batch.packed(symbols)))
 
@@ -148,6 +154,7 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
         drafting.drafts, parameters, aliases, trainable=trainable, inputs=inputs, outputs=outputs, loss=loss_node
     )
     used = {id(s): s for step in tape.steps for s in symbols_in((step.args, dict(step.kwargs)))}
+    used |= {id(penalty.symbol): penalty.symbol for penalty in tape.penalties}
     return Program(
         graph,
         tuple(drafting.drafts),
@@ -158,6 +165,8 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
         parameters,
         tuple(v for v in model.variables if v.name == "seed_generator_state"),
         output,
+        tuple(tape.penalties),
+        tuple(paths[id(v)] for v in model.trainable_variables if id(v) in paths and v.regularizer is not None),
         tuple(tape.notes),
     )
 

@@ -107,21 +107,29 @@ def turned_product(call: Call) -> bool:
 
 
 def product_settings(call: Call) -> Settings:
-    """How many terms are summed in a product of two signals, and whether they run over the units of each."""
+    """How many terms are summed in a product of two signals, and whether they run over the units of each.
+
+    Of an Einstein sum also how many rows and columns the product has, since they may lie on any axes.
+    """
     order = (1, 0) if turned_product(call) else (0, 1)
     shapes = [tuple(call.operands[i].shape) for i in order]
     axes = [call.values[i].unit_axis for i in order]
+    laid: Settings = ()
     if call.name == "Einsum":
         letters = _letters(call)
         sides = [letters[i] for i in order]
         summed = [a for a in sides[0] if a in sides[1] and a not in letters[2]]
         contracted = prod(shapes[0][sides[0].index(a)] for a in summed if a in sides[0])
+        free = [prod(n for a, n in zip(own, shape, strict=True) if a in letters[2] and a not in other)
+                for own, other, shape in zip(sides, sides[::-1], shapes, strict=True)]  # fmt: skip
+        laid = ("rows", float(free[0])), ("columns", float(free[1]))
         units = [axis is not None and axis < len(own) and own[axis] in summed
                  for axis, own in zip(axes, sides, strict=True)]  # fmt: skip
     else:
         contracted = shapes[0][-1]
         units = [axes[0] in (None, len(shapes[0]) - 1), axes[1] == max(len(shapes[1]) - 2, 0)]
-    return (("contracted", float(contracted)), ("first_units", float(units[0])), ("second_units", float(units[1])))
+    over = ("first_units", float(units[0])), ("second_units", float(units[1]))
+    return (("contracted", float(contracted)), *over, *laid)
 
 
 def _letters(call: Call) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from gainstage.theory.propagation import attention, normalization, pooling, recu
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.ledger import lifted
-from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
 from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weights import scale_of
@@ -215,6 +215,8 @@ def _reshape(run: Run, node: Node, operands: list[Signal]) -> Signal:
         return run.ledger.fresh(replace(x, pairs=pairs, mean=x.mean * share, extent=extent, borders=()))
     if len(operands) > 1:
         x = run.ledger.merged(x)
+    elif extent.count > x.extent.count and extent.units < x.extent.units:  # heads repeated, which are units
+        extent = Extent(extent.count // (x.extent.positions * extent.examples), x.extent.positions, extent.examples)
     return run.ledger.fresh(replace(x, extent=extent, borders=x.borders if extent == x.extent else ()))
 
 

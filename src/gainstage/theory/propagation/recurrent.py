@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from gainstage.errors import GainstageError
+from gainstage.errors import GainstageError, InputError
 from gainstage.graph import Node, SignalGraph
 from gainstage.records import WeightMoments
 from gainstage.theory.propagation.pairs import Pairs
@@ -58,6 +58,8 @@ def stages(
     Raises:
         GainstageError: the outputs grow without bound.
     """
+    if node.function == "mixed":
+        raise InputError("its cells are of several kinds")
     cell = _cell(node)
     inputs, states = _paths(node, "weight"), _paths(node, "state")
     directions = 2 if any("reverse" in path or "backward" in path for path in states) else 1

@@ -122,14 +122,30 @@ class Run:
         axis = node.unit_axis if node.unit_axis is not None and node.unit_axis < len(node.shape) else None
         if axis is None and node.operation is not Operation.REDUCTION and len(node.shape) > 1:
             axis = len(node.shape) - 1  # where it was lost sight of, units are most often last
-        units = node.shape[axis] if axis is not None else 1
         total = math.prod(node.shape)
+        units = _units_of_heads(node, total // max(examples, 1)) or (node.shape[axis] if axis is not None else 1)
         return Extent(units, max(total // max(units * examples, 1), 1), examples)
 
     def placed(self, node: Node, signal: Signal) -> Signal:
         """A signal with the layout of a node's output."""
         extent = self.extent(node)
         return signal if signal.extent == extent else replace(signal, extent=extent)
+
+
+def _units_of_heads(node: Node, inside: int) -> int:
+    """Units that lie on two axes, heads and their width; 0 where they are on one.
+
+    Args:
+        node: a projection, a product of two signals or a fused attention.
+        inside: elements of one example.
+    """
+    units = 0
+    if node.operation is Operation.LINEAR and node.kernel is not None:
+        units = node.kernel.out
+    elif node.operation in (Operation.ATTENTION, Operation.MATMUL) and len(node.shape) > 1 and not node.function:
+        rows = int(dict(node.settings).get("rows", node.shape[-2]))
+        units = inside // max(rows, 1)
+    return units if units and inside % units == 0 else 0
 
 
 def _pair(values: npt.NDArray[np.float64], axis: int, level: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gainstage.graph import Node, Role, SignalGraph, Use
 from gainstage.records import Assignment, Plan, WeightMoments
@@ -15,12 +15,13 @@ _MOVES = frozenset(
     """
     t transpose permute numpy_T mT adjoint swapaxes view _unsafe_view reshape _reshape_alias clone contiguous detach
     alias _to_copy to slice select split split_with_sizes chunk unbind narrow cat unsqueeze squeeze flatten expand
-    cast convert_element_type getitem index stack movedim _conj unflatten Transpose Reshape Cast Swapaxes Moveaxis
-    ExpandDims Squeeze Split GetItem cast_ swap reshape_
+    cast convert_element_type getitem index stack movedim _conj unflatten moveaxis
+    expand_dims get_item unstack convert_to_tensor copy broadcast_to cast_ swap reshape_
     """.split()
 )
 """Operations between a parameter and its use that leave its values as they are."""
 
+_PRODUCTS = frozenset({"matmul", "mm", "bmm", "dot", "tensordot", "einsum"})
 _UNIFORM = frozenset({"pytorch_default", "keras_default"})
 """Schemes that draw uniformly though their name does not say so."""
 
@@ -57,7 +58,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
     """The weights and the bias of a linear layer or convolution."""
     kernel = node.kernel
     fan = kernel.fan_in if kernel is not None else 1.0
-    uses = node.uses_of("weight") or node.uses_of("operand")
+    uses = _without_zeros(node.uses_of("weight") or node.uses_of("operand"), graph, known)
     normed = _normalised(uses)
     weights, doubt = [], ""
     for use in uses if normed is None else (normed,):
@@ -91,6 +92,16 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
         isometric=isometric,
         doubt=doubt,
     )
+
+
+def _without_zeros(uses: tuple[Use, ...], graph: SignalGraph, known: Mapping[str, WeightMoments]) -> tuple[Use, ...]:
+    """Without a product of weights one of which is zero, beside what it is added to (LoRA merged into a weight)."""
+    factors = [use for use in uses if "add" in use.derivation and _PRODUCTS.intersection(use.derivation)]
+    found = [known.get(graph.parameter(use.parameter).path) for use in factors]
+    if len(factors) == len(uses) or not any(f is not None and f.second_moment == 0 for f in found):
+        return uses
+    rest = tuple(use for use in uses if use not in factors)
+    return tuple(replace(use, derivation=tuple(s for s in use.derivation if s != "add")) for use in rest)
 
 
 def leaves_values(use: Use) -> bool:

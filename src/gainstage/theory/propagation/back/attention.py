@@ -46,8 +46,9 @@ def product(back: Backward, node: Node, flow: Flow) -> None:
     first, second = live[0], live[-1]
     x, y = run.ledger.merged(run.signals[first]), run.ledger.merged(run.signals[second])
     g = plain.base
-    out_units = node.shape[-1] if node.shape else 1
-    rows = node.shape[-2] if len(node.shape) > 1 else 1
+    settings = dict(node.settings)
+    out_units = int(settings.get("columns", node.shape[-1] if node.shape else 1))
+    rows = int(settings.get("rows", node.shape[-2] if len(node.shape) > 1 else 1))
     left, right = attention.summed_over_units(node, x)
     # dX = G Yᵀ: sums over the columns of the product, which are positions of y where its units were summed over.
     along = y.pairs.positions if right else y.pairs.units
