@@ -3,8 +3,8 @@
 KERAS_BACKEND=tensorflow python benchmarks/keras/applications.py            # all
 KERAS_BACKEND=tensorflow python benchmarks/keras/applications.py VGG16      # some
 
-The rows are those of docs/keras.md. Images have the model's own size up to WIDEST a side; eight larger ones do not fit a
-small machine.
+The rows are those of docs/keras.md. Images have the model's own size up to WIDEST a side; eight larger ones do not fit
+a small machine.
 """
 
 import sys
