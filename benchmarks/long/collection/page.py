@@ -31,19 +31,22 @@ for attention, gated units and recurrence. The printed 90 % band is held against
 WHY = """
 ## Where it is worse, and why
 
-- **Causal attention** (GPT-2, Llama, Mistral): the first tokens look back on few others, so rows differ in level and in
-  how alike they are. A prediction carries one mean over all rows, and a norm behind the first block divides each row by
-  its own level. Gradients at queries and keys are the most sensitive to it.
-- **T5** does not scale its scores, which puts its softmax where small errors of the score variance count most.
-- **Squeeze and excitation**: the gradient of a gate is the sum over places of gradient times signal. The gradient came
-  through a relu that depends on the same signal, so the terms add up instead of cancelling; they are taken to cancel.
-- **Highway**: the gate's gradient is that of a difference of two signals that share a mean; they are taken one by one.
-- **MobileNet, Inception, residual networks**: three input channels and eight images leave channels with variances that
-  scatter by 5 to 10 %. How much is followed through the layers in one number, good to a few percent per network; behind
-  depthwise weights and windows that overlap it is coarser.
+- **Squeeze and excitation**: the gradient of a gate is a sum over places of gradient times signal, and the gradient came
+  through a relu that depends on the same signal. That is followed through the sum before the relu, taken to be
+  Gaussian; with a relu's output as its other term it is not, and a third to a half of the gradient is missed.
+- **Images of one channel** (the bottleneck network): behind 3 × 3 taps of one channel places differ in level. What that
+  does to the mean of a second relu and of all later ones is left out.
+- **MobileNet**: next to a mean over all places a gradient is the same everywhere, and a depthwise weight's nine taps add
+  up with the relus that they themselves opened.
+- **Inception**: overlapping maxima keep little that differs from place to place, and batch norm divides by that.
+- **DenseNet, U-Net**: a batch norm over parts of unlike spread, and places put between others by interpolation, have
+  channels whose scatter is followed coarsely.
 - **Post-norm stacks**: what one norm takes off a gradient is taken off again by the next, though it is gone by then.
-- **Bands** come from the scatter of wide layers. A head of ten units, the mean over an image and correlated tokens
-  scatter more; there the band is too narrow, backward above all.
+- **Causal attention**: about a tenth at queries and keys of the first layer; the angles of rotary positions, which a trace
+  does not see, are taken to have base 10⁴.
+- **Bands backward**: behind several layers of causal or peaked attention single draws scatter up to twice as much as told:
+  how concentrated one draw's attention is, and how its levels run along the sequence, is not followed. In MLP-Mixer
+  tokens that all get one gradient scatter with squared correlations, of which the mean alone is carried.
 """
 
 REAL = """
