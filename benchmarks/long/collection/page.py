@@ -31,22 +31,22 @@ for attention, gated units and recurrence. The printed 90 % band is held against
 WHY = """
 ## Where it is worse, and why
 
-- **Squeeze and excitation**: the gradient of a gate is a sum over places of gradient times signal, and the gradient came
-  through a relu that depends on the same signal. That is followed through the sum before the relu, taken to be
+- **Squeeze and excitation**: the gradient of a gate is a sum over places of gradient times signal, and the gradient
+  came through a relu that depends on the same signal. That is followed through the sum before the relu, taken to be
   Gaussian; with a relu's output as its other term it is not, and a third to a half of the gradient is missed.
-- **Images of one channel** (the bottleneck network): behind 3 × 3 taps of one channel places differ in level. What that
-  does to the mean of a second relu and of all later ones is left out.
-- **MobileNet**: next to a mean over all places a gradient is the same everywhere, and a depthwise weight's nine taps add
-  up with the relus that they themselves opened.
+- **Images of one channel** (the bottleneck network): behind 3 × 3 taps of one channel places differ in level. What
+  that does to the mean of a second relu and of all later ones is left out.
+- **MobileNet**: next to a mean over all places a gradient is the same everywhere, and a depthwise weight's nine taps
+  add up with the relus that they themselves opened.
 - **Inception**: overlapping maxima keep little that differs from place to place, and batch norm divides by that.
 - **DenseNet, U-Net**: a batch norm over parts of unlike spread, and places put between others by interpolation, have
   channels whose scatter is followed coarsely.
 - **Post-norm stacks**: what one norm takes off a gradient is taken off again by the next, though it is gone by then.
-- **Causal attention**: about a tenth at queries and keys of the first layer; the angles of rotary positions, which a trace
-  does not see, are taken to have base 10⁴.
-- **Bands backward**: behind several layers of causal or peaked attention single draws scatter up to twice as much as told:
-  how concentrated one draw's attention is, and how its levels run along the sequence, is not followed. In MLP-Mixer
-  tokens that all get one gradient scatter with squared correlations, of which the mean alone is carried.
+- **Causal attention**: about a tenth at queries and keys of the first layer; the angles of rotary positions, which a
+  trace does not see, are taken to have base 10⁴.
+- **Bands backward**: behind several layers of causal or peaked attention single draws scatter up to twice as much as
+  told: how concentrated one draw's attention is, and how its levels run along the sequence, is not followed. In
+  MLP-Mixer tokens that all get one gradient scatter with squared correlations, of which the mean alone is carried.
 """
 
 REAL = """
