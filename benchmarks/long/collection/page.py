@@ -41,7 +41,6 @@ WHY = """
 - **Inception**: overlapping maxima keep little that differs from place to place, and batch norm divides by that.
 - **DenseNet, U-Net**: a batch norm over parts of unlike spread, and places put between others by interpolation, have
   channels whose scatter is followed coarsely.
-- **Post-norm stacks**: what one norm takes off a gradient is taken off again by the next, though it is gone by then.
 - **Causal attention**: about a tenth at queries and keys of the first layer; the angles of rotary positions, which a
   trace does not see, are taken to have base 10⁴.
 - **Bands backward**: behind several layers of causal or peaked attention single draws scatter up to twice as much as

@@ -141,6 +141,17 @@ class First(nn.Module):
         return self.module(x)[0]
 
 
+class PostNorm(nn.Module):
+    """norm(x + small branch of x): the norms stand on the stream."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.branch, self.norm = nn.Linear(width, width), nn.LayerNorm(width)
+
+    def forward(self, x):
+        return self.norm(x + 0.3 * torch.tanh(self.branch(x)))
+
+
 class Stream(nn.Module):
     def __init__(self, *branches):
         super().__init__()
@@ -191,6 +202,9 @@ CASES = {
     "split and multiplied": Case(lambda: between(Calls(lambda x: x.chunk(2, -1)[0] * x.chunk(2, -1)[1]), out=128)),
     "dropout": Case(lambda: between(nn.ReLU(), nn.Dropout(0.4)), operations=(O.DROPOUT,)),
     "layer norm": Case(lambda: between(nn.ReLU(), nn.LayerNorm(256)), operations=(O.NORMALIZATION,)),
+    "norms on the stream": Case(
+        lambda: nn.Sequential(nn.Linear(64, 64), *(PostNorm(64) for _ in range(6)), nn.Linear(64, 64)), (64, 64), 0.03
+    ),
     "rms norm": Case(lambda: between(nn.RMSNorm(256))),
     "batch norm": Case(lambda: between(nn.ReLU(), nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU()), slack=0.015),
     "batch norm of few examples": Case(

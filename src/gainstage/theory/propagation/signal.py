@@ -11,7 +11,7 @@ from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Flow", "Law", "Product", "Rows", "Signal"]
+__all__ = ["Flow", "Law", "Product", "Rows", "Settled", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,21 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """A gradient from which a normalisation over units took its mean and its projection on the signal.
+
+    Args:
+        atom: of the gradient; a factor that is put to it makes another one of it.
+        node: the signal that was normalised.
+        share: of the gradient's level.
+    """
+
+    atom: int
+    node: int
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """One gradient, by a tensor: a base that is independent of the signal, times a function of it.
 
@@ -140,6 +155,7 @@ class Flow:
         borders: as in ``Signal``.
         course: of the base, as in ``Signal``.
         product: what it is a product of, where that is known: g·h and -g·x are g·(h - x).
+        settled: what a normalisation has taken off it already.
         parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         doubt: why the figures are doubtful.
     """
@@ -154,5 +170,6 @@ class Flow:
     borders: tuple[Array | None, ...] = ()
     course: Course | None = None
     product: Product | None = None
+    settled: Settled | None = None
     parts: tuple[float, ...] = ()
     doubt: str = ""

@@ -14,7 +14,7 @@ from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Flow, Law, Signal
+from gainstage.theory.propagation.signal import Flow, Law, Settled, Signal
 
 __all__ = ["Backward", "Gradient", "ONE", "hand_on", "independent", "passed", "scatter", "unknown"]
 
@@ -211,10 +211,21 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
         more = f.base.level * f.factor**2
         share = level / (level + more) if level + more > 0 else 0.5
         course, level = blended(course, f.course, share, (flows[0].base, f.base)), level + more
+    atom = back.run.ledger.number()
+    settled = _settled(flows, shares, atom) if law is None else None
     return Flow(
-        flows[0].extent, base, back.run.ledger.number(), law=law, noise=noise, borders=largest.borders, parts=parts,
-        course=course, doubt=doubt,
+        flows[0].extent, base, atom, law=law, noise=noise, borders=largest.borders, parts=parts, course=course,
+        settled=settled, doubt=doubt,
     )  # fmt: skip
+
+
+def _settled(flows: list[Flow], shares: list[float], atom: int) -> Settled | None:
+    """Of the gradients that arrive, the one that comes straight from a normalisation."""
+    known = (
+        (share, f.settled) for share, f in zip(shares, flows, strict=True) if f.settled and f.settled.atom == f.atom
+    )
+    share, found = max(known, key=lambda one: one[0], default=(0.0, None))
+    return None if found is None else Settled(atom, found.node, share * found.share)
 
 
 def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> float:

@@ -11,7 +11,7 @@ from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.normalization import divided_by, division
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.signal import Flow
+from gainstage.theory.propagation.signal import Flow, Settled, Signal
 
 __all__ = ["normalization"]
 
@@ -25,6 +25,7 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
     out = run.signals[node.index]
     along = back.met(flow, out).scaled(1 / (out.pairs.level or 1.0))  # gradient times normalised signal
     units = sum(p.extent.units for p in parts)
+    gone, alike = _gone(back, flow, out)
     for part in parts:
         merged = part if part.parts == () else run.ledger.merged(part)
         by = division(run, node, merged)
@@ -35,9 +36,9 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
             elif node.function == "instance_norm":
                 taken = g.over_positions(plain.extent.positions) + along.over_positions(plain.extent.positions)
             elif node.function == "rms_norm":
-                taken = g.level / by.over
+                taken = g.level / by.over * (1 - gone * alike)
             else:
-                taken = g.level * 2 / by.over + g.units * (1 - 1 / by.over)
+                taken = g.level / by.over * (2 - gone * (1 + alike)) + g.units * (1 - 1 / by.over)
         factor = by.back * by.scale
         share = part.extent.units / units
         # What a batch's mean takes off, all of its pairs lose.
@@ -50,7 +51,9 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
         levels.append(found.level)
         noise += share * (0.0 if by.frozen else merged.noise)
     relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
-    sent = replace(plain, base=total, atom=run.ledger.number(), noise=plain.noise + noise, parts=relative)
+    atom = run.ledger.number()
+    settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm") else None
+    sent = replace(plain, base=total, atom=atom, noise=plain.noise + noise, parts=relative, settled=settled)
     if (divided := divided_by(node, x, division(run, node, x))) is not None and x.course is not None:
         # Where the level is high the gradient is divided by more.
         course = plain.course or Course.even(x.course.counts, plain.base)
@@ -59,3 +62,16 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
             course, ratio = course.scaled(inverse, np.sqrt(inverse[:, None] * inverse[None, :]))
             sent = replace(sent, course=course, base=course.set_in(sent.base.scaled(ratio)))
     hand_on(back, index, sent)
+
+
+def _gone(back: Backward, flow: Flow, out: Signal) -> tuple[float, float]:
+    """What share of a gradient another normalisation has settled already, and how alike both signals are (r²).
+
+    Where norms stand on the stream itself, a gradient comes from one to the next with nothing but a sum between them.
+    """
+    if flow.settled is None or flow.settled.atom != flow.atom or flow.law is not None:
+        return 0.0, 0.0
+    after = back.run.signals[flow.settled.node]
+    if out.parts or after.parts or not after.variance > 0:
+        return 0.0, 0.0
+    return flow.settled.share, min(back.run.ledger.regression(after, out) ** 2 * out.variance / after.variance, 1.0)
