@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -62,7 +63,11 @@ def test_interrupted_it_shows_what_has_ended(tmp_path):
     words = ["compare", NET, "--data", "digits", "--schemes", "default", "--seeds", "5000", "--steps", "20"]
     words += ["--together", "2", "--workers", "1", "--store", "runs.db", "--json"]
     command = [sys.executable, "-m", "gainstage", *words]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    heed = partial(
+        signal.signal, signal.SIGINT, signal.default_int_handler
+    )  # what runs in the background may ignore it
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed, **pipes) as process:
         store = tmp_path / "runs.db-wal"
         while process.poll() is None and not (store.exists() and os.path.getsize(store) > 40_000):
             time.sleep(0.05)
