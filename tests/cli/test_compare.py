@@ -64,9 +64,7 @@ def test_interrupted_it_shows_what_has_ended(tmp_path):
     words += ["--together", "2", "--workers", "1", "--store", "runs.db", "--json"]
     command = [sys.executable, "-m", "gainstage", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    heed = partial(
-        signal.signal, signal.SIGINT, signal.default_int_handler
-    )  # a job in the background may ignore it
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a job in the background may ignore it
     with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed, **pipes) as process:
         store = tmp_path / "runs.db-wal"
         while process.poll() is None and not (store.exists() and os.path.getsize(store) > 40_000):
