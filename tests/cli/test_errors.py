@@ -8,7 +8,7 @@ import pytest
 from gainstage.cli.app import COMMANDS
 
 CASES = {
-    "unknown command": (["chek"], "No such command 'chek'"),
+    "unknown command": (["chek"], "Unknown command 'chek'. Did you mean 'check'?"),
     "unknown option": (["check", "mlp:4x2", "--bach", "3"], "--bach"),
     "no model": (["check"], "MODEL"),
     "no such source": (["check", "resnet50"], "names no model"),

@@ -14,7 +14,7 @@ from click.exceptions import Exit
 
 from gainstage import __version__
 from gainstage.cli.configuration import configured, defaults
-from gainstage.errors import GainstageError
+from gainstage.errors import GainstageError, UnknownNameError
 
 __all__ = ["COMMANDS", "gainstage"]
 
@@ -38,6 +38,14 @@ class Commands(click.RichGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the command's module."""
         return _import(cmd_name) if cmd_name in COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is asked for; a slip of the finger is answered with the nearest one."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UnknownNameError("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; show the traceback of what it raises where that was asked for."""

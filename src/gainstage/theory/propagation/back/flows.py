@@ -62,12 +62,8 @@ class Backward:
 
     def send(self, node: int, flow: Flow) -> None:
         """A gradient arrives at a node's output."""
-        signal = self.run.signals.get(node)
-        if signal is None or not self.run.graph.nodes[node].from_input:
-            if signal is not None:
-                self.flows[node].append(flow)
-            return
-        self.flows[node].append(flow)
+        if node in self.run.signals:
+            self.flows[node].append(flow)
 
     def value(self, flow: Flow) -> Pairs:
         """Second moments of a gradient and of its pairs."""
