@@ -16,8 +16,9 @@ from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weighted import overlaps
 from gainstage.theory.propagation.weights import scale_of
 
-__all__ = ["Division", "divided_by", "division", "normalization"]
+__all__ = ["Division", "divided_by", "division", "mean_inverse", "normalization"]
 
+_MANY = 200.0
 _OF_A_TOKEN = frozenset({"layer_norm", "rms_norm"})
 
 
@@ -108,7 +109,7 @@ def divided_by(node: Node, x: Signal, by: Division) -> Array | None:
 
 
 def _between(x: Signal) -> float:
-    """The same of what each observation is divided by: those next to a border lack terms.
+    """Relative variance of what each observation is divided by: those next to a border lack terms.
 
     A statistic over places as well, as group norm takes it, averages that out.
     """
@@ -151,11 +152,20 @@ def _of_few(run: Run, node: Node, x: Signal, left: float) -> float:
     square = math.prod(a.square for a in axes) - 2 * math.prod(float((a.cross**2).mean()) for a in axes) + mean**2
     share = field / left * (math.prod(float(a.own.mean()) for a in axes) - mean)
     numbers = (share * left / field) ** 2 / square if square > 0 and field > 0 else 0.0
-    if share < 1e-3 or numbers <= 0:
-        return 1.0
+    return mean_inverse(min(share, 0.95), numbers) if share >= 1e-3 and numbers > 0 else 1.0
+
+
+def mean_inverse(share: float, numbers: float) -> float:
+    """E 1 / (1 - s + s χ²/k).
+
+    Args:
+        share: s, below 1.
+        numbers: k, degrees of freedom, any positive number.
+    """
+    if numbers > _MANY:  # the χ² is narrow, and its Gauss-Laguerre weights overflow
+        return 1 + 2 * share**2 / numbers
     from scipy.special import roots_genlaguerre
 
-    share = min(share, 0.95)
     z, weight = roots_genlaguerre(32, numbers / 2 - 1)
     return float(weight / weight.sum() @ (1 / (1 - share + share * z * 2 / numbers)))
 
