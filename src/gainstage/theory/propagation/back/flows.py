@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from gainstage.graph import Node
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.joint import met_in_sum
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Law, Settled, Signal
@@ -71,8 +74,8 @@ class Backward:
         if flow.law is None:
             return base
         found = self.run.ledger.expectation(flow.law)
-        source = self.run.ledger.source(flow.law.source)
-        factor = source.pairs.each(lambda v: found.pair(source.correlation(v)))
+        source, two = self.run.ledger.source(flow.law.source), self.run.ledger.expectation(flow.law.of_two)
+        factor = source.pairs.each(lambda v: two.pair(source.correlation(v)))
         return base * replace(factor, level=found.second)
 
     def met(self, flow: Flow, signal: Signal) -> Pairs:
@@ -80,16 +83,18 @@ class Backward:
 
         They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is
         positive of which the signal is one term. Given that sum, the signal is a share of it and a rest that knows
-        nothing of it.
+        nothing of it; where the sum's other term is far from Gaussian, both terms are looked at.
         """
         ledger = self.run.ledger
         if signal.parts or signal.law is None or flow.law is None:
             return self.value(flow) * signal.pairs
         if flow.law.source == signal.law.source:
-            return self.value(replace(flow, law=Law(signal.law.source, flow.law.function * signal.law.function)))
+            return self.value(replace(flow, law=flow.law.times(signal.law.function)))
         whole = ledger.source(flow.law.source)
+        if (both := met_in_sum(ledger, flow.law, whole, signal)) is not None:
+            return flow.base.scaled(flow.factor**2) * both
         share = ledger.regression(signal, whole)
-        told = Law(flow.law.source, flow.law.function * IDENTITY.shifted(-whole.mean).scaled(share))
+        told = flow.law.times(IDENTITY.shifted(-whole.mean).scaled(share))
         rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
         return self.value(replace(flow, law=told)) + self.value(flow) * rest
 
@@ -166,11 +171,23 @@ def _together(flows: list[Flow]) -> list[Flow]:
         return flows
     if not sources:
         return [replace(flows[0], factor=sum(f.factor for f in flows))]
-    functions = [(f.law.function if f.law is not None else ONE).scaled(f.factor) for f in flows]
-    total = functions[0]
-    for function in functions[1:]:
-        total = total + function
-    return [replace(flows[0], factor=1.0, law=Law(sources.pop(), total))]
+    total, apart = (
+        reduce(add, (function.scaled(f.factor) for function, f in zip(each, flows, strict=True)))
+        for each in _functions(flows)
+    )
+    return [replace(flows[0], factor=1.0, law=_law(sources.pop(), total, apart, flows))]
+
+
+def _functions(flows: list[Flow]) -> tuple[list[Function], list[Function]]:
+    """What every gradient is multiplied by: one element of it, and two."""
+    laws = [f.law if f.law is not None else Law(-1, ONE) for f in flows]
+    return [law.function for law in laws], [law.of_two.function for law in laws]
+
+
+def _law(source: int, function: Function, apart: Function, flows: list[Flow]) -> Law:
+    """With another function for two elements where one of the gradients has one."""
+    differs = any(f.law is not None and f.law.apart is not None for f in flows)
+    return Law(source, function, apart if differs else None)
 
 
 def independent(back: Backward, flows: list[Flow]) -> Flow:
@@ -196,9 +213,12 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
         base = base + other.base.scaled(other.factor**2)
     law = None
     if together and base.level > 0:
+        functions, apart = _functions(flows)
         weights = [f.base.level * f.factor**2 / base.level for f in flows]
-        functions = [f.law.function if f.law is not None else ONE for f in flows]
-        law = Law(sources.pop(), _root_mean_square(functions, weights))
+        # Two places see the gradients in the measure in which these are alike at both.
+        alike = [max(f.base.positions, 0.0) * f.factor**2 for f in flows]
+        both = [a / sum(alike) for a in alike] if sum(alike) > 0 else weights
+        law = _law(sources.pop(), _root_mean_square(functions, weights), _root_mean_square(apart, both), flows)
     count = max(len(f.parts) for f in flows)
     parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
                   for i in range(count))  # fmt: skip
