@@ -9,12 +9,12 @@ import numpy as np
 
 from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
-from gainstage.theory.propagation.geometry import Overlap
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weighted import overlaps
 from gainstage.theory.propagation.weights import scale_of
+from gainstage.theory.windows import Overlap
 
 __all__ = ["Division", "divided_by", "division", "mean_inverse", "normalization"]
 

@@ -9,11 +9,12 @@ from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.chance import Chance, Deviation
-from gainstage.theory.propagation.geometry import Overlap, windows
+from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
 from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weights import Mixing, mixing
+from gainstage.theory.windows import Overlap
 
 __all__ = ["arranged", "convolution", "embedding", "linear", "overlaps"]
 
