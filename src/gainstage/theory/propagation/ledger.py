@@ -12,6 +12,7 @@ from itertools import count
 
 import numpy as np
 
+from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.cumulants import bounded, cumulants, kurtosis, third
 from gainstage.theory.propagation.expectation import Expectation, Expectations
@@ -84,14 +85,22 @@ class Ledger:
         likeness = source.pairs.likeness(source.extent)
         noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
         borders = tuple(powered(b, found.scaling) for b in source.borders)
-        # How a correlation answers to the one before.
-        steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
-        chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0).swung(found.response)
+        chance = self._chance(found, source)
         return replace(
             like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
             carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,
             chance=chance, course=self._course(found, source),
         )  # fmt: skip
+
+    @staticmethod
+    def _chance(found: Expectation, source: Signal) -> Chance:
+        """How correlations answer to those before, and squares (what varies of them) to squares."""
+        if not found.second > 0:
+            return source.chance.scaled(0.0).swung(found.response)
+        steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
+        loud = source.pairs.level / source.variance if source.variance > 0 else 0.0
+        own = (found.response * found.second - found.lifting) * loud
+        return source.chance.scaled(steep / found.second, own / found.second).swung(found.response)
 
     @staticmethod
     def _course(found: Expectation, source: Signal) -> Course | None:
