@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.chance import CERTAIN, Chance
@@ -11,7 +11,7 @@ from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Flow", "Law", "Product", "Rows", "Settled", "Signal"]
+__all__ = ["Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +185,23 @@ class Flow:
     settled: Settled | None = None
     parts: tuple[float, ...] = ()
     doubt: str = ""
+
+
+def lifted(x: Signal, other: Extent) -> Signal:
+    """A signal that is repeated along what it lacks, as broadcasting does."""
+    extent, pairs = x.extent, x.pairs
+    if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
+        return replace(
+            x, extent=extent.turned(), pairs=pairs.turned(), course=None
+        )  # a transposition has no node of its own
+    if extent.units == 1 < other.units:
+        extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
+    if extent.positions == 1 < other.positions:
+        extent, pairs = (
+            replace(extent, positions=other.positions),
+            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
+        )
+    if extent.examples == 1 < other.examples:
+        extent = replace(extent, examples=other.examples)
+        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
+    return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)

@@ -11,10 +11,10 @@ from gainstage.graph import Node
 from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
 from gainstage.theory.propagation.course import times
+from gainstage.theory.propagation.cumulants import kurtosis
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.ledger import kurtosis, lifted
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.signal import Flow, Law, Product, Signal
+from gainstage.theory.propagation.signal import Flow, Law, Product, Signal, lifted
 from gainstage.theory.propagation.weights import scale_of
 
 __all__ = ["activation", "add", "dropout", "multiply", "offset", "scale"]
