@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from functools import reduce
-from operator import add
 
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.theory.activations import Array
+from gainstage.theory.propagation.back.laws import added, blended_law
 from gainstage.theory.propagation.course import Course, blended, times
-from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.function import IDENTITY
 from gainstage.theory.propagation.joint import met_in_sum
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Flow, Law, Settled, Signal
+from gainstage.theory.propagation.signal import Flow, Settled, Signal
 
-__all__ = ["Backward", "Gradient", "ONE", "hand_on", "independent", "passed", "scatter", "unknown"]
+__all__ = ["Backward", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ class Backward:
         groups: dict[int, list[Flow]] = defaultdict(list)
         for flow in self.flows.get(node, ()):
             groups[flow.atom].append(flow)
-        return self._summed([one for flows in groups.values() for one in _together(flows)])
+        return self._summed([one for flows in groups.values() for one in added(flows)])
 
     def _summed(self, flows: list[Flow]) -> list[Flow]:
         """Products of one gradient with several signals, as its product with their sum."""
@@ -159,35 +157,6 @@ class Backward:
         base, course = times(first.product.course, first.product.base, total.course, total.pairs)
         noise = max(f.noise for f in flows)
         return replace(first, base=base, course=course, atom=ledger.number(), factor=1.0, noise=noise, product=None)
-
-
-ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
-
-
-def _together(flows: list[Flow]) -> list[Flow]:
-    """One gradient that arrives on several ways: its factors add up where they are functions of one source."""
-    sources = {f.law.source for f in flows if f.law is not None}
-    if len(flows) == 1 or len(sources) > 1:
-        return flows
-    if not sources:
-        return [replace(flows[0], factor=sum(f.factor for f in flows))]
-    total, apart = (
-        reduce(add, (function.scaled(f.factor) for function, f in zip(each, flows, strict=True)))
-        for each in _functions(flows)
-    )
-    return [replace(flows[0], factor=1.0, law=_law(sources.pop(), total, apart, flows))]
-
-
-def _functions(flows: list[Flow]) -> tuple[list[Function], list[Function]]:
-    """What every gradient is multiplied by: one element of it, and two."""
-    laws = [f.law if f.law is not None else Law(-1, ONE) for f in flows]
-    return [law.function for law in laws], [law.of_two.function for law in laws]
-
-
-def _law(source: int, function: Function, apart: Function, flows: list[Flow]) -> Law:
-    """With another function for two elements where one of the gradients has one."""
-    differs = any(f.law is not None and f.law.apart is not None for f in flows)
-    return Law(source, function, apart if differs else None)
 
 
 def independent(back: Backward, flows: list[Flow]) -> Flow:
@@ -213,12 +182,7 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
         base = base + other.base.scaled(other.factor**2)
     law = None
     if together and base.level > 0:
-        functions, apart = _functions(flows)
-        weights = [f.base.level * f.factor**2 / base.level for f in flows]
-        # Two places see the gradients in the measure in which these are alike at both.
-        alike = [max(f.base.positions, 0.0) * f.factor**2 for f in flows]
-        both = [a / sum(alike) for a in alike] if sum(alike) > 0 else weights
-        law = _law(sources.pop(), _root_mean_square(functions, weights), _root_mean_square(apart, both), flows)
+        law = blended_law(sources.pop(), flows)
     count = max(len(f.parts) for f in flows)
     parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
                   for i in range(count))  # fmt: skip
@@ -254,19 +218,6 @@ def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> flo
             alike = pairs[i].beside(pairs[j]).likeness(extent, within)
             total += 4 * shares[i] * shares[j] * alike / extent.units
     return total
-
-
-def _root_mean_square(functions: list[Function], weights: list[float]) -> Function:
-    """√Σ w f²: the factor of a sum of independent gradients that are multiplied by functions of one source."""
-    kinks = tuple(sorted({kink for f in functions for kink in f.kinks}))
-
-    def value(x: Array) -> Array:
-        squares = (w * f.value(x) ** 2 for w, f in zip(weights, functions, strict=True))
-        return np.asarray(np.sqrt(sum(squares)))
-
-    return Function(
-        ("rms", *((w, f.key) for w, f in zip(weights, functions, strict=True))), value, np.zeros_like, kinks
-    )
 
 
 def hand_on(back: Backward, index: int, flow: Flow) -> None:
