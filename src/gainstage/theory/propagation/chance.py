@@ -67,7 +67,7 @@ class Chance:
         """Σ w² of bell-shaped weights along every axis."""
         return float((1 + 4 * math.pi * blur) ** (-self.axes / 2))
 
-    def gathered(self, kernels: Sequence[int], strides: Sequence[int]) -> Chance:
+    def gathered(self, kernels: Sequence[float], strides: Sequence[float]) -> Chance:
         """Behind a window."""
         if not kernels:
             return self

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
 
-__all__ = ["Overlap", "Window", "spatial", "windows"]
+__all__ = ["Overlap", "Window", "relative", "spatial", "windows"]
 
 Places = npt.NDArray[np.integer[Any]]
 _FLAT = 1e-9
@@ -72,7 +72,7 @@ class Window:
         """
         source, target = self._ends()
         values = np.ones(source.size) if profile is None or profile.size != self.size else profile[source]
-        return _normalised(np.bincount(target, values, minlength=self.out).astype(np.float64))
+        return relative(np.bincount(target, values, minlength=self.out).astype(np.float64))
 
     def shared(self, profile: Array | None) -> float:
         """Of the terms of one output, how many has another one as well, on average over pairs: a share of the kernel.
@@ -125,15 +125,16 @@ class Window:
         """The same for the gradient: outputs that one input reaches, on average, and how that varies."""
         source, target = self._ends()
         values = np.ones(source.size) if profile is None or profile.size != self.out else profile[target]
-        return _normalised(np.bincount(source, values, minlength=self.size).astype(np.float64))
+        return relative(np.bincount(source, values, minlength=self.size).astype(np.float64))
 
 
-def _normalised(sums: Array) -> tuple[float, Array | None]:
+def relative(sums: Array) -> tuple[float, Array | None]:
+    """The mean, and what varies around it as parts of it; None where nothing does."""
     mean = float(sums.mean())
     if not mean > 0:
         return 0.0, None
-    relative = sums / mean
-    return mean, None if float(np.abs(relative - 1).max()) < _FLAT else relative
+    parts = sums / mean
+    return mean, None if float(np.abs(parts - 1).max()) < _FLAT else parts
 
 
 def windows(node: Node) -> tuple[Window, ...]:

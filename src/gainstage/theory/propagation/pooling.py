@@ -16,7 +16,7 @@ from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Law, Signal
 
-__all__ = ["averaged", "averaged_units", "largest", "pooled", "resampled", "window_size"]
+__all__ = ["averaged", "averaged_units", "largest", "pooled", "window_size"]
 
 
 def window_size(node: Node, x: Extent, out: Extent) -> float:
@@ -177,21 +177,3 @@ def _pair_of_largest(series: Array, second: float, common: float, correlation: f
     slope = min(1 / count / float(weight @ middle**2 - (weight @ middle) ** 2), 1.0)
     told = slope * beyond + (1 - slope) * beyond**2
     return float(series.sum() + (second - series.sum()) * told)
-
-
-def resampled(run: Run, node: Node, operands: list[Signal]) -> Signal:
-    """Copies of places, or means of neighbours."""
-    x = run.ledger.merged(operands[0])
-    extent = run.extent(node)
-    if "nearest" in node.name or extent.positions <= x.extent.positions or node.function == "nearest":
-        grown = extent.positions / max(x.extent.positions, 1)
-        near = x.pairs.level - (x.pairs.level - x.pairs.near) / max(grown, 1.0) ** 0.5
-        return run.ledger.fresh(replace(x, pairs=replace(x.pairs, near=near), extent=extent, borders=()))
-    axes = 1 if "1d" in node.name or node.name.endswith("linear1d") else 3 if "trilinear" in node.name else 2
-    ratio = (extent.positions / x.extent.positions) ** (1 / axes)
-    # Between two places at distance w the level is (w² + (1 - w)²) q + 2 w (1 - w) of what they share; means over w.
-    offsets = (np.arange(round(ratio)) + 0.5) / round(ratio) if ratio >= 1.5 else np.array([0.5])
-    own = float(np.mean(offsets**2 + (1 - offsets) ** 2)) ** axes
-    k = x.pairs
-    pairs = replace(k, level=own * k.level + (1 - own) * k.near)
-    return run.ledger.fresh(replace(x, pairs=pairs, extent=extent, borders=(), law=None, terms=()))

@@ -14,6 +14,7 @@ from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import Window, spatial, windows
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.pooling import window_size
+from gainstage.theory.propagation.resampling import gathered, matrices
 from gainstage.theory.propagation.signal import Flow, Law, Signal
 
 __all__ = ["pooling", "reduction", "resampling", "taken"]
@@ -50,7 +51,13 @@ def taken(back: Backward, node: Node, flow: Flow) -> None:
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and repeats):
             hand_on(back, index, flow)
         else:
-            back.send(index, replace(back.plain(flow), extent=signal.extent, borders=()))
+            plain = back.plain(flow)
+            back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal)))
+
+
+def _beside(flow: Flow, part: Signal) -> tuple[Array | None, ...]:
+    """How a gradient varies along the axes: the same for all that stand side by side along the units."""
+    return flow.borders if part.extent.positions == flow.extent.positions else ()
 
 
 def _parted(back: Backward, live: list[int], flow: Flow) -> None:
@@ -65,8 +72,9 @@ def _parted(back: Backward, live: list[int], flow: Flow) -> None:
         level = sum(u * n for u, n in zip(mine, units, strict=True)) / sum(units)
         inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
         sent = replace(
-            plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent, borders=(),
-            parts=inner, largest_of=flow.largest_of,
+            plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent,
+            borders=_beside(plain, signal), parts=inner,
+            largest_of=flow.largest_of,
         )  # fmt: skip
         if flow.largest_of > 1 and signal.law is not None:
             won = _winning(back.run.ledger.source(signal.law.source), flow.largest_of)
@@ -148,14 +156,14 @@ def reduction(back: Backward, node: Node, flow: Flow) -> None:
 
 
 def resampling(back: Backward, node: Node, flow: Flow) -> None:
-    """What was copied, or averaged, gathers again."""
+    """What was copied, or averaged, gathers again: by the same weights, turned round."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
-    ratio = plain.extent.positions / max(x.extent.positions, 1)
-    g = plain.base
-    if "nearest" in node.name or ratio <= 1:
-        level = ratio * g.level + ratio * max(ratio - 1, 0) * g.positions
-    else:  # each place is spread over about ratio outputs with weights of square sum (2/3)² each axis
-        level = ratio * (4 / 9) * g.level + (ratio**2 - ratio * 4 / 9) * g.positions
-    pairs = Pairs(level, ratio * g.units, ratio**2 * g.positions, ratio * g.examples)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, doubt=plain.doubt))
+    axes = [weights.T for weights in matrices(run.graph, node)]
+    if not axes:
+        hand_on(back, index, plain)
+        return
+    pairs, borders = gathered(plain.base, 0.0, axes, plain.borders)
+    back.send(
+        index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt)
+    )
