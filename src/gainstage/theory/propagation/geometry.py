@@ -64,6 +64,10 @@ class Window:
         wide, narrow = here[inside], other[inside]
         return (wide, narrow) if self.transposed else (narrow, wide)
 
+    def counts(self) -> Array:
+        """Places of the input inside the window, output by output."""
+        return np.bincount(self._ends()[1], minlength=self.out).astype(np.float64)
+
     def forward(self, profile: Array | None) -> tuple[float, Array | None]:
         """Terms that meet in one output, on average, and how that varies along the output (mean one).
 

@@ -13,7 +13,7 @@ from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import Window, spatial, windows
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.pooling import window_size
+from gainstage.theory.propagation.pooling import overlapping, window_size
 from gainstage.theory.propagation.resampling import gathered, matrices
 from gainstage.theory.propagation.signal import Flow, Law, Signal
 
@@ -113,11 +113,11 @@ def pooling(back: Backward, node: Node, flow: Flow) -> None:
     if found:
         covering = math.prod(w.backward(None)[0] for w in found)
     if node.function == "max":
-        level = g.level * plain.extent.positions / max(x.extent.positions, 1)
-        if covering > 1:  # one place may be the largest of several windows, which are neighbours
-            level += _twice(found, size) * g.near
-        share = level / g.level if g.level > 0 else 0.0
-        pairs = Pairs(level, g.units * share**2, g.positions * share**2, g.examples * share**2)
+        won = plain.extent.positions / max(x.extent.positions, 1)  # windows that a place is the largest of
+        level = g.level * won
+        if covering > 1:
+            level += _twice(found, g, won)
+        pairs = Pairs(level, g.units * won**2, g.positions * won**2, g.examples * won**2)
         law = None if x.law is None else Law(x.law.source, _winning(run.ledger.source(x.law.source), size))
         later = round(size) if x.parts else 1  # each part tells then how likely it wins
         moved = Flow(x.extent, pairs, run.ledger.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
@@ -131,16 +131,15 @@ def pooling(back: Backward, node: Node, flow: Flow) -> None:
     back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt))
 
 
-def _twice(along: tuple[Window, ...], size: float) -> float:
-    """Ordered pairs of windows over one place, times the chance that it is the largest of both."""
-    square, shared = 1.0, 0.0
-    for window in along:
-        mean, profile = window.backward(None)
-        counts = np.full(1, mean) if profile is None else mean * profile
-        square *= float((counts**2).mean())
-        shared = max(shared, 1 - window.stride / window.kernel)
-    whole = math.prod(window.backward(None)[0] for window in along)
-    return max(square - whole, 0.0) / (size * (2 - shared))
+def _twice(along: tuple[Window, ...], g: Pairs, won: float) -> float:
+    """What a place that is the largest of two windows at once adds: the product of their gradients.
+
+    Those are the more alike the more the windows share, beyond what any two gradients have in common.
+    """
+    ways = overlapping(along)
+    beside = sum(way.near * way.same for way in ways)
+    more = (g.near - g.positions) / beside if beside > 0 else 0.0
+    return won * sum(way.pairs * way.same * (g.positions + more * way.same) for way in ways)
 
 
 def reduction(back: Backward, node: Node, flow: Flow) -> None:
