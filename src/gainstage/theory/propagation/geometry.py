@@ -66,7 +66,14 @@ class Window:
 
     def counts(self) -> Array:
         """Places of the input inside the window, output by output."""
-        return np.bincount(self._ends()[1], minlength=self.out).astype(np.float64)
+        return np.asarray(np.bincount(self._ends()[1], minlength=self.out), dtype=np.float64)
+
+    def common(self, offset: int) -> Array:
+        """Places of the input inside of both of two windows so many outputs apart, for every such pair; undilated."""
+        start = np.arange(self.out - abs(offset)) * self.stride - self.padding
+        first = start + abs(offset) * self.stride
+        inside = np.minimum(start + self.kernel, self.size) - np.maximum(first, 0)
+        return np.maximum(inside, 0).astype(np.float64)
 
     def forward(self, profile: Array | None) -> tuple[float, Array | None]:
         """Terms that meet in one output, on average, and how that varies along the output (mean one).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass, replace
@@ -10,13 +11,13 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
+from gainstage.theory.pooling import shared_maximum_correlation
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import Window, relative, windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Law, Signal
-from gainstage.theory.pooling import shared_maximum_correlation
 
 __all__ = ["Overlapping", "averaged", "averaged_units", "largest", "overlapping", "pooled", "window_size"]
 
@@ -188,24 +189,29 @@ class Overlapping:
 
 
 def overlapping(along: tuple[Window, ...]) -> list[Overlapping]:
-    """All ways in which windows share places."""
-    size, found = math.prod(window.kernel for window in along), list[Overlapping]()
+    """All ways in which windows share places; none that are dilated."""
+    if any(window.dilation > 1 for window in along):
+        return []
+    found, counts = list[Overlapping](), [window.counts() for window in along]
+    held = functools.reduce(np.multiply.outer, counts)
     for offset in itertools.product(*(range(1 - w.kernel, w.kernel) for w in along)):
         shared = math.prod(max(w.kernel - abs(o) * w.stride, 0) for w, o in zip(along, offset, strict=True))
-        if any(offset) and shared:
-            pairs = math.prod(max(1 - abs(o) / w.out, 0.0) for w, o in zip(along, offset, strict=True))
-            near = 0.0 if any(abs(o) > 1 for o in offset) else 0.5 ** sum(map(abs, offset)) / (2 ** len(along) - 1)
-            found.append(Overlapping(near, shared, shared / (2 * size - shared), pairs))
+        if not any(offset) or not shared or any(abs(o) >= w.out for w, o in zip(along, offset, strict=True)):
+            continue
+        one, other = (held[tuple(slice(max(o, 0), w.out + min(o, 0)) for w, o in zip(along, way, strict=True))]
+                      for way in (offset, [-o for o in offset]))  # fmt: skip
+        both = functools.reduce(np.multiply.outer, [w.common(o) for w, o in zip(along, offset, strict=True)])
+        near = 0.0 if any(abs(o) > 1 for o in offset) else 0.5 ** sum(map(abs, offset)) / (2 ** len(along) - 1)
+        found.append(Overlapping(near, shared, float((both / (one + other - both)).mean()), both.size / held.size))
     return found
 
 
 def _sharing(along: tuple[Window, ...]) -> tuple[float, float]:
     """How alike the maxima of windows are that share places: of two neighbours, and of any two."""
-    near, every, size = 0.0, 0.0, math.prod(window.kernel for window in along)
-    for way in overlapping(along):
-        alike = shared_maximum_correlation(size, way.shared)
-        every += alike * way.pairs
-        near += alike * way.near
+    ways, size = overlapping(along), math.prod(window.kernel for window in along)
+    alike = {shared: shared_maximum_correlation(size, shared) for shared in {way.shared for way in ways}}
+    near = sum(alike[way.shared] * way.near for way in ways)
+    every = sum(alike[way.shared] * way.pairs for way in ways)
     return near, every / max(math.prod(w.out for w in along) - 1, 1)
 
 

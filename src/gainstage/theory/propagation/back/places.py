@@ -163,6 +163,4 @@ def resampling(back: Backward, node: Node, flow: Flow) -> None:
         hand_on(back, index, plain)
         return
     pairs, borders = gathered(plain.base, 0.0, axes, plain.borders)
-    back.send(
-        index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt)
-    )
+    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt))
