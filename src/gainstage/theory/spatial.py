@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.theory.activations import Array
+from gainstage.theory.windows import Window
 
 __all__ = ["Interpolation", "padded_profile", "padding_factor", "resampling_factor", "resampling_matrix"]
 
@@ -88,13 +89,8 @@ def padded_profile(
         raise InputError(f"A kernel of {kernel} taps does not fit {size} places with padding {padding!r}.")
     if backward is not None and outputs != values.size:
         raise InputError(f"The gradient's profile has {outputs} places; received {values.size}.")
-    taps = stride * np.arange(outputs)[:, None] + dilation * np.arange(kernel) - before
-    inside = (taps >= 0) & (taps < size)
-    if backward is None:
-        return np.asarray(np.where(inside, values[np.clip(taps, 0, size - 1)], 0.0).mean(-1))
-    found = np.zeros(size)
-    np.add.at(found, taps[inside], np.broadcast_to(values[:, None], taps.shape)[inside] / kernel)
-    return found
+    window = Window(size, outputs, kernel, stride, before, dilation)
+    return (window.gathered(values) if backward is None else window.returned(values)) / kernel
 
 
 def resampling_factor(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from gainstage.theory.propagation.geometry import Window
+from gainstage.theory.windows import Window
 
 CASES = [
     (8, 3, 1, 1, 1), (8, 3, 2, 1, 1), (9, 3, 2, 1, 1), (7, 5, 1, 2, 1), (12, 3, 1, 2, 2), (10, 1, 2, 0, 1),

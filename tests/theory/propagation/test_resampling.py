@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from gainstage.theory.propagation.geometry import Window
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.pooling import overlapping
 from gainstage.theory.propagation.resampling import gathered
 from gainstage.theory.spatial import resampling_matrix
+from gainstage.theory.windows import Window
 
 KINDS = [("linear", 4, 8), ("linear", 6, 5), ("cubic", 5, 10), ("nearest", 4, 8)]
 

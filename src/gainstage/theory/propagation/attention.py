@@ -12,10 +12,9 @@ from gainstage.theory.attention import AttentionMoments, attention_concentration
 from gainstage.theory.propagation import causal
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.course import Course, stretches
-from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
-from gainstage.theory.propagation.signal import Rows, Signal
+from gainstage.theory.propagation.signal import Rows, Signal, lifted
 from gainstage.theory.softmax import log_softmax_moments
 
 __all__ = [

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 __all__ = ["CERTAIN", "Chance", "Deviation"]
 
 _MOST = 12  # what older ones add is small
+_LOUDEST = 3.0  # squares of one observation scatter at most so much
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,34 @@ class Deviation:
     Args:
         origin: the number of its node; what has one origin deviates together wherever it goes.
         amount: variance of the correlation, relative to the level, between pairs.
+        swing: of one observation with itself: variance of its square over units, their means taken off.
         blur: variance, along one axis and in places of the input, of the taps that one place was gathered from since;
             over them the scatter is averaged.
     """
 
     origin: int
     amount: float
+    swing: float = 0.0
     blur: float = 0.0
+
+    def scaled(self, pair: float, own: float) -> Deviation:
+        """Correlations of two observations multiplied, and the squares of one."""
+        return replace(self, amount=min(self.amount * pair**2, 1.0), swing=min(self.swing * own**2, _LOUDEST))
+
+    def beside(self, other: Deviation, axes: int) -> Deviation:
+        """The sum of two that arose at one tensor and were averaged over different windows."""
+        amount = (math.sqrt(self.amount) + math.sqrt(other.amount)) ** 2
+        crossed = 2 * math.sqrt(self.amount * other.amount) * _window((self.blur + other.blur) / 2, axes)
+        left = self.amount * _window(self.blur, axes) + other.amount * _window(other.blur, axes) + crossed
+        blur = ((amount / left) ** (2 / axes) - 1) / (4 * math.pi) if axes and left > 0 else 0.0
+        return replace(
+            self, amount=amount, swing=(math.sqrt(self.swing) + math.sqrt(other.swing)) ** 2, blur=max(blur, 0.0)
+        )
+
+
+def _window(blur: float, axes: int) -> float:
+    """Σ w² of bell-shaped weights along every axis."""
+    return float((1 + 4 * math.pi * blur) ** (-axes / 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +61,8 @@ class Chance:
         deviations: with few channels, products of two observations scatter.
         pitch: places of the input from one place to the next.
         axes: of an image.
-        single: more of it, where each channel saw few others; gone when all are mixed again.
+        single, restless: more of it and of ``swing`` of a deviation, where each channel saw few others; gone when all
+            are mixed again.
         swing: relative variance of one observation's level (a mean over units), between observations, per place.
         blur: over which the swing is averaged.
         fresh: more of it, that the last weight brought.
@@ -49,9 +72,13 @@ class Chance:
     pitch: float = 1.0
     axes: int = 0
     single: float = 0.0
+    restless: float = 0.0
     swing: float = 0.0
     blur: float = 0.0
     fresh: float = 0.0
+
+    def _window(self, blur: float) -> float:
+        return _window(blur, self.axes)
 
     @property
     def left(self) -> float:
@@ -59,13 +86,14 @@ class Chance:
         return sum(d.amount * self._window(d.blur) for d in self.deviations) + self.single
 
     @property
+    def loud(self) -> float:
+        """Variance of the square of one observation, its units' means taken off, relative to the level."""
+        return sum(d.swing * self._window(d.blur) for d in self.deviations) + self.restless
+
+    @property
     def uneven(self) -> float:
         """Relative variance of an observation's level."""
         return self.swing * self._window(self.blur) + self.fresh
-
-    def _window(self, blur: float) -> float:
-        """Σ w² of bell-shaped weights along every axis."""
-        return float((1 + 4 * math.pi * blur) ** (-self.axes / 2))
 
     def gathered(self, kernels: Sequence[float], strides: Sequence[float]) -> Chance:
         """Behind a window."""
@@ -82,10 +110,17 @@ class Chance:
             return self
         return replace(self, deviations=(*self.deviations, deviation)[-_MOST:])
 
-    def scaled(self, factor: float) -> Chance:
-        """Every deviation of a correlation multiplied."""
-        changed = tuple(replace(d, amount=min(d.amount * factor**2, 1.0)) for d in self.deviations)
-        return replace(self, deviations=changed, single=min(self.single * factor**2, 1.0))
+    def scaled(self, factor: float, own: float | None = None) -> Chance:
+        """Every deviation of a correlation multiplied.
+
+        Args:
+            factor: of two observations.
+            own: of one with itself; the same where it is not given.
+        """
+        own = factor if own is None else own
+        changed = tuple(d.scaled(factor, own) for d in self.deviations)
+        single, restless = min(self.single * factor**2, 1.0), min(self.restless * own**2, _LOUDEST)
+        return replace(self, deviations=changed, single=single, restless=restless)
 
     def swung(self, response: float) -> Chance:
         """Every level raised to a power."""
@@ -94,18 +129,17 @@ class Chance:
     def beside(self, other: Chance, share: float) -> Chance:
         """Of a sum, of which this one has that share: what arose at one tensor deviates together."""
         rest = 1 - share
-        found: dict[int, Deviation] = {}
-        roots: dict[int, float] = {}
-        for chance, part in ((self, share), (other, rest)):
-            for d in chance.deviations:
-                roots[d.origin] = roots.get(d.origin, 0.0) + part * math.sqrt(d.amount)
-                if d.origin not in found or found[d.origin].blur > d.blur:
-                    found[d.origin] = d
-        deviations = tuple(replace(d, amount=roots[origin] ** 2) for origin, d in found.items())
+        mine = {d.origin: d.scaled(share, share) for d in self.deviations}
+        yours = {d.origin: d.scaled(rest, rest) for d in other.deviations}
+        both = {
+            origin: d.beside(yours[origin], max(self.axes, other.axes)) for origin, d in mine.items() if origin in yours
+        }
+        deviations = tuple({**mine, **yours, **both}.values())
         level = share * math.sqrt(self.swing) + rest * math.sqrt(other.swing)
         return replace(
             self if share >= 0.5 else other, deviations=deviations[-_MOST:], swing=level**2,
             single=share**2 * self.single + rest**2 * other.single,
+            restless=share**2 * self.restless + rest**2 * other.restless,
             fresh=share**2 * self.fresh + rest**2 * other.fresh,
         )  # fmt: skip
 

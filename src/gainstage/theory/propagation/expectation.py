@@ -48,6 +48,7 @@ class Expectation:
         slope_fourth: E f'⁴.
         response: how E f² answers to the level of a Gaussian x: d log E f² / d log E x².
         scaling: the same when the mean grows along: d log E f(s x)² / d log s².
+        lifting: how (E f)² answers to the variance of x, the mean kept: d (E f)² / d log Var x.
         zero: the share of exact zeros.
         series: squares of the Hermite coefficients of f, for pairs.
         slopes: the same of f'.
@@ -61,6 +62,7 @@ class Expectation:
     slope_fourth: float
     response: float
     scaling: float
+    lifting: float
     zero: float
     series: Array = field(repr=False)
     slopes: Array = field(repr=False)
@@ -130,6 +132,7 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         bare = float(gaussian @ (f * f))
         response = float(gaussian @ (f * d * z)) * spread / bare if bare > 0 and math.isfinite(bare) else 1.0
         scaling = float(gaussian @ (f * d * x)) / bare if bare > 0 and math.isfinite(bare) else 1.0
+        lifting = float(gaussian @ f) * float(gaussian @ (d * z)) * spread
     means = powers @ weight
     series, slopes = coefficients**2
     if marginal.skew or marginal.excess:
@@ -138,7 +141,7 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
     named = [float(v) for v in means]
     return Expectation(
         named[0], max(named[1], 0.0), named[2], max(named[3], 0.0), max(named[4], 0.0), max(named[5], 0.0),
-        response, scaling, min(max(named[6], 0.0), 1.0), series, slopes,
+        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes,
     )  # fmt: skip
 
 
@@ -168,7 +171,7 @@ def _constant(function: Function, mean: float) -> Expectation:
     with np.errstate(all="ignore"):
         f, d = float(function.value(np.array([mean]))[0]), float(function.slope(np.array([mean]))[0])
     return Expectation(
-        f, f * f, f**3, f**4, d * d, d**4, 1.0, 1.0, float(f == 0.0), np.array([f * f]), np.array([d * d])
+        f, f * f, f**3, f**4, d * d, d**4, 1.0, 1.0, 0.0, float(f == 0.0), np.array([f * f]), np.array([d * d])
     )
 
 

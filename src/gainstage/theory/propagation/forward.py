@@ -11,10 +11,9 @@ from gainstage.records import WeightMoments
 from gainstage.theory.propagation import attention, normalization, pooling, recurrent, resampling, weighted
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import IDENTITY, Function
-from gainstage.theory.propagation.ledger import lifted
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
-from gainstage.theory.propagation.signal import Signal
+from gainstage.theory.propagation.signal import Signal, lifted
 from gainstage.theory.propagation.weights import scale_of
 
 __all__ = ["forward"]

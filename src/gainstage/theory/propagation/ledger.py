@@ -12,14 +12,16 @@ from itertools import count
 
 import numpy as np
 
+from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.course import Course, blended, times
+from gainstage.theory.propagation.cumulants import bounded, cumulants, kurtosis, third
 from gainstage.theory.propagation.expectation import Expectation, Expectations
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.mixture import blended_borders, mixture, powered
-from gainstage.theory.propagation.pairs import Extent, Pairs
-from gainstage.theory.propagation.signal import Law, Signal
+from gainstage.theory.propagation.pairs import Pairs
+from gainstage.theory.propagation.signal import Law, Signal, lifted
 
-__all__ = ["Ledger", "kurtosis", "lifted"]
+__all__ = ["Ledger"]
 
 _MOST_TERMS = 512  # a sum of more is taken as one
 
@@ -78,19 +80,27 @@ class Ledger:
         found = self.expectation(law)
         pairs = source.pairs.each(lambda v: found.pair(source.correlation(v)))
         pairs = replace(pairs, level=found.second)
-        skew, excess = _cumulants(found)
+        skew, excess = cumulants(found)
         kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
         likeness = source.pairs.likeness(source.extent)
         noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
         borders = tuple(powered(b, found.scaling) for b in source.borders)
-        # How a correlation answers to the one before.
-        steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
-        chance = source.chance.scaled(steep / found.second if found.second > 0 else 0.0).swung(found.response)
+        chance = self._chance(found, source)
         return replace(
             like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
             carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,
             chance=chance, course=self._course(found, source),
         )  # fmt: skip
+
+    @staticmethod
+    def _chance(found: Expectation, source: Signal) -> Chance:
+        """How correlations answer to those before, and squares (what varies of them) to squares."""
+        if not found.second > 0:
+            return source.chance.scaled(0.0).swung(found.response)
+        steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
+        loud = source.pairs.level / source.variance if source.variance > 0 else 0.0
+        own = (found.response * found.second - found.lifting) * loud
+        return source.chance.scaled(steep / found.second, own / found.second).swung(found.response)
 
     @staticmethod
     def _course(found: Expectation, source: Signal) -> Course | None:
@@ -194,15 +204,15 @@ class Ledger:
         own = max(fourth - 1, 0.0) * pairs.likeness(x.extent) / max(x.extent.units, 1)
         mean = x.mean * y.mean
         variance = max(pairs.level - mean**2, 0.0)
-        third = _third(x) * _third(y) - 3 * mean * pairs.level + 2 * mean**3
-        skew = third / variance**1.5 if variance > 0 else 0.0
+        cube = third(x) * third(y) - 3 * mean * pairs.level + 2 * mean**3
+        skew = cube / variance**1.5 if variance > 0 else 0.0
         product = self.fresh(
             replace(
                 x,
                 pairs=pairs,
                 mean=mean,
                 skew=skew,
-                excess=_bounded(fourth - 3),
+                excess=bounded(fourth - 3),
                 noise=x.carried + y.carried + own,
                 carried=x.carried + y.carried,
                 parts=(),
@@ -214,6 +224,13 @@ class Ledger:
         )
         self._factors[product.terms[0][0]] = ((x, y), (y, x))
         return product
+
+    def share_in(self, x: Signal, atom: int) -> float:
+        """How much of an atom x is: one where it is x, the mean of the other factor where it is a product with x."""
+        if x.terms == ((atom, 1.0),):
+            return 1.0
+        found = (other.mean for one, other in self._factors.get(atom, ()) if one.law is not None and one.law == x.law)
+        return next(found, 0.0)
 
     def regression(self, x: Signal, on: Signal) -> float:
         """How much of x moves with y: Cov(x, y) / Var y, nothing where they share no source.
@@ -292,58 +309,8 @@ class Ledger:
 RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.0,))
 
 
-def lifted(x: Signal, other: Extent) -> Signal:
-    """A signal that is repeated along what it lacks, as broadcasting does."""
-    extent, pairs = x.extent, x.pairs
-    if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
-        return replace(
-            x, extent=extent.turned(), pairs=pairs.turned(), course=None
-        )  # a transposition has no node of its own
-    if extent.units == 1 < other.units:
-        extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
-    if extent.positions == 1 < other.positions:
-        extent, pairs = (
-            replace(extent, positions=other.positions),
-            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
-        )
-    if extent.examples == 1 < other.examples:
-        extent = replace(extent, examples=other.examples)
-        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
-    return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)
-
-
 def _sum_of_terms(x: Signal, y: Signal, sign: float) -> tuple[tuple[int, float], ...]:
     total = dict(x.terms)
     for atom, factor in y.terms:
         total[atom] = total.get(atom, 0.0) + sign * factor
     return tuple(total.items()) if len(total) <= _MOST_TERMS else ()
-
-
-def _cumulants(found: Expectation) -> tuple[float, float]:
-    variance = found.second - found.mean**2
-    if not variance > 1e-12 * max(found.second, 1e-300):
-        return 0.0, 0.0
-    m = found.mean
-    third = found.third - 3 * m * found.second + 2 * m**3
-    fourth = found.fourth - 4 * m * found.third + 6 * m * m * found.second - 3 * m**4
-    return third / variance**1.5, fourth / variance**2 - 3
-
-
-def kurtosis(x: Signal) -> float:
-    """E x⁴ / (E x²)²."""
-    level = x.pairs.level
-    if not level > 0:
-        return 1.0
-    v, m = x.variance, x.mean
-    fourth = (3 + x.excess) * v * v + 4 * m * x.skew * v**1.5 + 6 * m * m * v + m**4
-    return float(max(fourth / level**2, 1.0))
-
-
-def _third(x: Signal) -> float:
-    """E x³."""
-    return float(x.skew * x.variance**1.5 + 3 * x.mean * x.variance + x.mean**3)
-
-
-def _bounded(excess: float) -> float:
-    """Edgeworth's series is of no use for what is far from Gaussian."""
-    return min(excess, 6.0)

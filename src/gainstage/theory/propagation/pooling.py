@@ -14,10 +14,11 @@ from gainstage.theory.activations import Array
 from gainstage.theory.pooling import shared_maximum_correlation
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.geometry import Window, relative, windows
+from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Law, Signal
+from gainstage.theory.windows import Window, relative
 
 __all__ = ["Overlapping", "averaged", "averaged_units", "largest", "overlapping", "pooled", "window_size"]
 

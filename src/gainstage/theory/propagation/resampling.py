@@ -11,11 +11,12 @@ import numpy as np
 from gainstage.graph import Node, SignalGraph
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.chance import Chance
-from gainstage.theory.propagation.geometry import relative, spatial
+from gainstage.theory.propagation.geometry import spatial
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.spatial import Interpolation, resampling_matrix
+from gainstage.theory.windows import relative
 
 __all__ = ["gathered", "matrices", "resampled"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.chance import CERTAIN, Chance
@@ -11,7 +11,7 @@ from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Flow", "Law", "Product", "Rows", "Settled", "Signal"]
+__all__ = ["Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,22 @@ class Law:
     Args:
         source: the number of a nearly Gaussian tensor.
         function: of its elements.
+        apart: what two elements are multiplied by, where it is another function: of a number that the source does not
+            tell, one element has the root of a mean square, and two that do not share it have the mean.
     """
 
     source: int
     function: Function = IDENTITY
+    apart: Function | None = None
+
+    @property
+    def of_two(self) -> Law:
+        """The law that pairs of elements follow."""
+        return self if self.apart is None else Law(self.source, self.apart)
+
+    def times(self, function: Function) -> Law:
+        """Multiplied by another function of the source."""
+        return Law(self.source, self.function * function, None if self.apart is None else self.apart * function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +185,23 @@ class Flow:
     settled: Settled | None = None
     parts: tuple[float, ...] = ()
     doubt: str = ""
+
+
+def lifted(x: Signal, other: Extent) -> Signal:
+    """A signal that is repeated along what it lacks, as broadcasting does."""
+    extent, pairs = x.extent, x.pairs
+    if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
+        return replace(
+            x, extent=extent.turned(), pairs=pairs.turned(), course=None
+        )  # a transposition has no node of its own
+    if extent.units == 1 < other.units:
+        extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
+    if extent.positions == 1 < other.positions:
+        extent, pairs = (
+            replace(extent, positions=other.positions),
+            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
+        )
+    if extent.examples == 1 < other.examples:
+        extent = replace(extent, examples=other.examples)
+        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
+    return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)

@@ -9,11 +9,12 @@ from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.chance import Chance, Deviation
-from gainstage.theory.propagation.geometry import Overlap, windows
+from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
 from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weights import Mixing, mixing
+from gainstage.theory.windows import Overlap
 
 __all__ = ["arranged", "convolution", "embedding", "linear", "overlaps"]
 
@@ -101,17 +102,16 @@ def _gathered(node: Node, x: Signal, by: Mixing) -> Chance:
     along = windows(node) if node.operation is Operation.CONVOLUTION else ()
     kernel, units = node.kernel, x.extent.units
     varies = (x.variance / x.pairs.level) ** 2 if x.pairs.level > 0 else 0.0
+    few, heavy = varies / max(kernel.in_ if kernel is not None else units, 1), 2 + max(x.excess, -2.0)
     grouped, summed = (kernel.groups > 1, kernel.fan_in) if kernel is not None else (False, float(units))
-    before = (
-        x.chance
-        if grouped
-        else x.chance.and_also(Deviation(node.index, varies / max(kernel.in_ if kernel is not None else units, 1)))
-    )
+    before = x.chance if grouped else x.chance.and_also(Deviation(node.index, few, few * heavy))
     found = before.gathered([w.kernel for w in along], [w.stride for w in along])
     out = max(kernel.out if kernel is not None else units, 1)
-    # Weights whose squares scatter less than those of a Gaussian leave channels more alike.
-    single = (1 / summed if grouped else 0.0) + (by.scatter - 2 / summed) / 2
-    return replace(found, single=varies * single, fresh=2 / out)
+    # Weights whose squares scatter less than those of a Gaussian leave channels more alike, and have lighter tails.
+    lighter = by.scatter - 2 / summed
+    single = (1 / summed if grouped else 0.0) + lighter / 2
+    restless = (heavy / summed if grouped else 0.0) + lighter * (1 + heavy) / 3
+    return replace(found, single=varies * single, restless=varies * restless, fresh=2 / out)
 
 
 def _mixed(

@@ -11,11 +11,12 @@ from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.geometry import Window, spatial, windows
+from gainstage.theory.propagation.geometry import spatial, windows
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.pooling import overlapping, window_size
 from gainstage.theory.propagation.resampling import gathered, matrices
 from gainstage.theory.propagation.signal import Flow, Law, Signal
+from gainstage.theory.windows import Window
 
 __all__ = ["pooling", "reduction", "resampling", "taken"]
 
