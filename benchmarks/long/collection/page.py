@@ -31,9 +31,6 @@ for attention, gated units and recurrence. The printed 90 % band is held against
 WHY = """
 ## Where it is worse, and why
 
-- **Squeeze and excitation**: the gradient of a gate is a sum over places of gradient times signal, and the gradient
-  came through a relu that depends on the same signal. That is followed through the sum before the relu, taken to be
-  Gaussian; with a relu's output as its other term it is not, and a third to a half of the gradient is missed.
 - **Images of one channel** (the bottleneck network): behind 3 × 3 taps of one channel places differ in level. What
   that does to the mean of a second relu and of all later ones is left out.
 - **MobileNet**: next to a mean over all places a gradient is the same everywhere, and a depthwise weight's nine taps

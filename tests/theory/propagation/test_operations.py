@@ -132,6 +132,19 @@ class Highway(nn.Module):
         return opened * torch.relu(self.plain(x)) + (1 - opened) * x
 
 
+class Squeezed(nn.Module):
+    """relu(x + y · gate(mean of y)), with a gate for the whole image."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.branch = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width))
+        self.gate = nn.Sequential(nn.Linear(width, 32), nn.ReLU(), nn.Linear(32, width), nn.Sigmoid())
+
+    def forward(self, x):
+        y = self.branch(x)
+        return torch.relu(x + y * self.gate(y.mean((2, 3)))[:, :, None, None])
+
+
 class First(nn.Module):
     def __init__(self, module):
         super().__init__()
@@ -279,6 +292,13 @@ CASES = {
         lambda: nn.Sequential(*(Causal(128) for _ in range(3)), nn.RMSNorm(128), nn.Linear(128, 64)), TOKENS, 0.08
     ),
     "highway": Case(lambda: between(nn.ReLU(), *(Highway(256) for _ in range(3))), slack=0.05),
+    "squeeze and excitation": Case(
+        lambda: nn.Sequential(
+            nn.Conv2d(16, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), Squeezed(64), Squeezed(64),
+            Calls(torch.mean, dim=(2, 3)), nn.Linear(64, 64),
+        ),
+        IMAGE, 0.06,
+    ),
     "attention by hand": Case(
         lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend_by_hand), nn.Linear(128, 64)),
         TOKENS, 0.15, operations=(O.MATMUL,),

@@ -225,6 +225,13 @@ class Ledger:
         self._factors[product.terms[0][0]] = ((x, y), (y, x))
         return product
 
+    def share_in(self, x: Signal, atom: int) -> float:
+        """How much of an atom x is: one where it is x, the mean of the other factor where it is a product with x."""
+        if x.terms == ((atom, 1.0),):
+            return 1.0
+        found = (other.mean for one, other in self._factors.get(atom, ()) if one.law is not None and one.law == x.law)
+        return next(found, 0.0)
+
     def regression(self, x: Signal, on: Signal) -> float:
         """How much of x moves with y: Cov(x, y) / Var y, nothing where they share no source.
 

@@ -21,10 +21,22 @@ class Law:
     Args:
         source: the number of a nearly Gaussian tensor.
         function: of its elements.
+        apart: what two elements are multiplied by, where it is another function: of a number that the source does not
+            tell, one element has the root of a mean square, and two that do not share it have the mean.
     """
 
     source: int
     function: Function = IDENTITY
+    apart: Function | None = None
+
+    @property
+    def of_two(self) -> Law:
+        """The law that pairs of elements follow."""
+        return self if self.apart is None else Law(self.source, self.apart)
+
+    def times(self, function: Function) -> Law:
+        """Multiplied by another function of the source."""
+        return Law(self.source, self.function * function, None if self.apart is None else self.apart * function)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,19 @@ _SPAN = np.linspace(-14.0, 14.0, 1121)
 _BESIDE = 1e-9
 
 
-def _given(function: Function, part: Function, mean: float, spread: float, source: Signal) -> Function:
+def _given(
+    function: Function, part: Function, mean: float, spread: float, source: Signal, *, square: bool = True
+) -> Function:
     """√E f(part + rest)² over an independent rest: what a function of a sum is, given one of its terms.
 
     Tabulated over the source, since streams nest it block after block.
+
+    Args:
+        function: f.
+        part: the term, a function of the source.
+        mean, spread: of the rest.
+        source: what the term is a function of.
+        square: whether the square's mean is taken, or E f.
     """
     from scipy.special import ndtri
 
@@ -38,8 +47,9 @@ def _given(function: Function, part: Function, mean: float, spread: float, sourc
     beside = _BESIDE * (1 + np.abs(kinks))
     span = source.mean + math.sqrt(source.variance) * _SPAN
     places = np.sort(np.concatenate((span, kinks - beside, kinks + beside)))
-    values = np.sqrt((function.value(part.value(places)[:, None] + rest) ** 2).mean(-1))
-    key = ("given", function.key, part.key, mean, spread, source.mean, source.variance)
+    values = function.value(part.value(places)[:, None] + rest)
+    values = np.sqrt((values**2).mean(-1)) if square else values.mean(-1)
+    key = ("given", square, function.key, part.key, mean, spread, source.mean, source.variance)
     return Function(key, lambda x: np.interp(x, places, values), np.zeros_like, part.kinks)
 
 
@@ -65,8 +75,10 @@ def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
         return flow
     mean, variance = whole.mean - term.mean, max(whole.variance - term.variance, 0.0)
     source = ledger.source(term.law.source)
-    given = _given(flow.law.function, term.law.function, mean, math.sqrt(variance), source)
-    return replace(flow, law=Law(term.law.source, given), atom=ledger.number())
+    spread, part = math.sqrt(variance), term.law.function
+    given = _given(flow.law.function, part, mean, spread, source)
+    apart = _given(flow.law.of_two.function, part, mean, spread, source, square=False)
+    return replace(flow, law=Law(term.law.source, given, apart), atom=ledger.number())
 
 
 def offset(back: Backward, node: Node, flow: Flow) -> None:
@@ -132,8 +144,7 @@ def activation(back: Backward, node: Node, flow: Flow) -> None:
     if flow.law is not None and flow.law.source != x.law.source:
         flow = back.plain(flow)
     slope = function.slope_after(x.law.function)
-    total = slope if flow.law is None else flow.law.function * slope
-    hand_on(back, index, replace(flow, law=Law(x.law.source, total)))
+    hand_on(back, index, replace(flow, law=Law(x.law.source, slope) if flow.law is None else flow.law.times(slope)))
 
 
 def _over_parts(back: Backward, flow: Flow, x: Signal, function: Function) -> Flow:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.theory.activations import Array
+from gainstage.theory.propagation.back.laws import added, blended_law
 from gainstage.theory.propagation.course import Course, blended, times
-from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.function import IDENTITY
+from gainstage.theory.propagation.joint import met_in_sum
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Flow, Law, Settled, Signal
+from gainstage.theory.propagation.signal import Flow, Settled, Signal
 
-__all__ = ["Backward", "Gradient", "ONE", "hand_on", "independent", "passed", "scatter", "unknown"]
+__all__ = ["Backward", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ class Backward:
         if flow.law is None:
             return base
         found = self.run.ledger.expectation(flow.law)
-        source = self.run.ledger.source(flow.law.source)
-        factor = source.pairs.each(lambda v: found.pair(source.correlation(v)))
+        source, two = self.run.ledger.source(flow.law.source), self.run.ledger.expectation(flow.law.of_two)
+        factor = source.pairs.each(lambda v: two.pair(source.correlation(v)))
         return base * replace(factor, level=found.second)
 
     def met(self, flow: Flow, signal: Signal) -> Pairs:
@@ -80,16 +81,18 @@ class Backward:
 
         They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is
         positive of which the signal is one term. Given that sum, the signal is a share of it and a rest that knows
-        nothing of it.
+        nothing of it; where the sum's other term is far from Gaussian, both terms are looked at.
         """
         ledger = self.run.ledger
         if signal.parts or signal.law is None or flow.law is None:
             return self.value(flow) * signal.pairs
         if flow.law.source == signal.law.source:
-            return self.value(replace(flow, law=Law(signal.law.source, flow.law.function * signal.law.function)))
+            return self.value(replace(flow, law=flow.law.times(signal.law.function)))
         whole = ledger.source(flow.law.source)
+        if (both := met_in_sum(ledger, flow.law, whole, signal)) is not None:
+            return flow.base.scaled(flow.factor**2) * both
         share = ledger.regression(signal, whole)
-        told = Law(flow.law.source, flow.law.function * IDENTITY.shifted(-whole.mean).scaled(share))
+        told = flow.law.times(IDENTITY.shifted(-whole.mean).scaled(share))
         rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
         return self.value(replace(flow, law=told)) + self.value(flow) * rest
 
@@ -145,7 +148,7 @@ class Backward:
         groups: dict[int, list[Flow]] = defaultdict(list)
         for flow in self.flows.get(node, ()):
             groups[flow.atom].append(flow)
-        return self._summed([one for flows in groups.values() for one in _together(flows)])
+        return self._summed([one for flows in groups.values() for one in added(flows)])
 
     def _summed(self, flows: list[Flow]) -> list[Flow]:
         """Products of one gradient with several signals, as its product with their sum."""
@@ -165,23 +168,6 @@ class Backward:
         base, course = times(first.product.course, first.product.base, total.course, total.pairs)
         noise = max(f.noise for f in flows)
         return replace(first, base=base, course=course, atom=ledger.number(), factor=1.0, noise=noise, product=None)
-
-
-ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
-
-
-def _together(flows: list[Flow]) -> list[Flow]:
-    """One gradient that arrives on several ways: its factors add up where they are functions of one source."""
-    sources = {f.law.source for f in flows if f.law is not None}
-    if len(flows) == 1 or len(sources) > 1:
-        return flows
-    if not sources:
-        return [replace(flows[0], factor=sum(f.factor for f in flows))]
-    functions = [(f.law.function if f.law is not None else ONE).scaled(f.factor) for f in flows]
-    total = functions[0]
-    for function in functions[1:]:
-        total = total + function
-    return [replace(flows[0], factor=1.0, law=Law(sources.pop(), total))]
 
 
 def independent(back: Backward, flows: list[Flow]) -> Flow:
@@ -207,9 +193,7 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
         base = base + other.base.scaled(other.factor**2)
     law = None
     if together and base.level > 0:
-        weights = [f.base.level * f.factor**2 / base.level for f in flows]
-        functions = [f.law.function if f.law is not None else ONE for f in flows]
-        law = Law(sources.pop(), _root_mean_square(functions, weights))
+        law = blended_law(sources.pop(), flows)
     count = max(len(f.parts) for f in flows)
     parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
                   for i in range(count))  # fmt: skip
@@ -245,19 +229,6 @@ def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> flo
             alike = pairs[i].beside(pairs[j]).likeness(extent, within)
             total += 4 * shares[i] * shares[j] * alike / extent.units
     return total
-
-
-def _root_mean_square(functions: list[Function], weights: list[float]) -> Function:
-    """√Σ w f²: the factor of a sum of independent gradients that are multiplied by functions of one source."""
-    kinks = tuple(sorted({kink for f in functions for kink in f.kinks}))
-
-    def value(x: Array) -> Array:
-        squares = (w * f.value(x) ** 2 for w, f in zip(weights, functions, strict=True))
-        return np.asarray(np.sqrt(sum(squares)))
-
-    return Function(
-        ("rms", *((w, f.key) for w, f in zip(weights, functions, strict=True))), value, np.zeros_like, kinks
-    )
 
 
 def hand_on(back: Backward, index: int, flow: Flow) -> None:
