@@ -135,7 +135,8 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     owners = (
         bias_owner(graph, p) for p in graph.parameters if p.role is Role.BIAS and p.trainable and p.path in settable
     )
-    biased = {owner[0].index for owner in owners if owner is not None}
+    # A layer that is used again adds its bias again.
+    biased = {index for owner in owners if owner is not None for index in graph.parameter(owner[1]).nodes}
     return MappingProxyType(
         {
             index: Surroundings(
