@@ -8,10 +8,10 @@ import pytest
 
 from gainstage.graph import KernelShape, Operation, Role, Use
 from gainstage.planning import plan
-from gainstage.planning.automatic import LOGIT_SPREAD
 from gainstage.planning.context import embedding_sums, survey
+from gainstage.planning.products import LOGIT_SPREAD
 from gainstage.records import Assignment, Plan
-from gainstage.theory import activation, gaussian_moments, operating_point
+from gainstage.theory import activation, gate_point, gaussian_moments, operating_point
 
 RECTIFIERS = {"relu": 0.5, "leaky_relu": (1 + 0.01**2) / 2}  # E f² at level 1
 WIDTH = 64
@@ -108,6 +108,27 @@ def test_a_gate_in_a_run_hardly_moves_and_one_on_its_own_does(sketch) -> None:
         assert planned["values.0.weight"].level == 1.0
         if depth == 8:  # what the next value reads is a value of level one times a gate
             assert level_after(planned["values.1.weight"], moments.second_moment) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("first", ["value", "gate"])
+def test_of_two_functions_that_are_multiplied_the_gate_is_the_one_that_is_ajar(sketch, first: str) -> None:
+    """WaveNet's unit: what reads tanh(a) · σ(b) meets the product of two second moments, whichever is written first."""
+    s = sketch()
+    normal = s.norm(s.input, "norm")
+    value = s.activation(s.linear(normal, "value"), "tanh")
+    gate = s.activation(s.linear(normal, "gate"), "sigmoid")
+    product = s.add(Operation.MULTIPLY, "mul", *((value, gate) if first == "value" else (gate, value)))
+    s.linear(s.linear(product, "down"), "head")
+    planned = by_path(plan(s.graph))
+    assert planned["value.weight"].level == planned["gate.weight"].level == 1.0
+    passed = gaussian_moments("tanh", 1.0).second_moment * gaussian_moments("sigmoid", 1.0).second_moment
+    assert level_after(planned["down.weight"], passed) == pytest.approx(1.0)
+    assert "tanh times a gate of sigmoid" in planned["down.weight"].reason
+
+
+@pytest.mark.parametrize("name", ["tanh", "silu", "relu"])
+def test_a_gate_that_is_shut_at_zero_gains_nothing_from_a_lower_level(name: str) -> None:
+    assert gate_point(name, 1).level == gate_point(name, 20).level == 1.0
 
 
 def test_dropout_is_paid_for(sketch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, terms
@@ -17,13 +17,11 @@ from gainstage.planning.branches import Budget, couplings, switches
 from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.planning.levels import Levels
+from gainstage.planning.products import LOGIT_SPREAD, Factor, factors
 from gainstage.planning.scores import score_spreads
 from gainstage.records import Assignment
 
-__all__ = ["LOGIT_SPREAD", "Automatic", "BranchStart"]
-
-LOGIT_SPREAD = 0.3
-"""Of the output at the start. Logits this small leave the loss within spread²/2 = 0.045 nats of chance."""
+__all__ = ["Automatic", "BranchStart"]
 
 BranchStart = Literal["scaled", "zero"]
 
@@ -51,6 +49,7 @@ class Automatic:
         adapters: paths of the weights that end an adapter.
         claims: paths of the parameters that silence a residual branch at the start.
         couplings: paths of the weights that scale and shift what skips them.
+        factors: what makes the output by a product with another signal.
     """
 
     graph: SignalGraph
@@ -61,6 +60,7 @@ class Automatic:
     adapters: frozenset[str]
     claims: frozenset[str] = frozenset()
     couplings: frozenset[str] = frozenset()
+    factors: Mapping[int, Factor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: SignalGraph, settable: Container[str], branch_start: BranchStart = "scaled") -> Automatic:
@@ -75,7 +75,7 @@ class Automatic:
         levels = Levels.of(graph, survey(graph, settable))
         return cls(
             graph, levels, levels.budgets, terms(graph), score_spreads(graph), adapter_ends(graph), silent,
-            couplings(graph),
+            couplings(graph), factors(graph),
         )  # fmt: skip
 
     @property
@@ -99,6 +99,10 @@ class Automatic:
             case Role.BIAS if (centred := self._centring(parameter)) is not None:
                 return centred
             case Role.EMBEDDING:
+                factor = next((self.factors[i] for i in parameter.nodes if i in self.factors), None)
+                if factor is not None:
+                    reason, spread = factor.reason, math.sqrt(factor.level)
+                    return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
                 spread, reason = embedding_spread(self.graph, parameter, lambda head: self._weight(head, 1.0).spread)
                 if parameter.kernel is None or parameter.kernel.in_ == 1:
                     return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
@@ -151,6 +155,8 @@ class Automatic:
                 level, why, count = *_scoring(1.0), 1
             case Role.RECURRENT_INPUT:
                 level, why, count = 1.0, "level 1 at every gate", 1
+            case _ if (factor := self.factors.get(node.index)) is not None:
+                level, why = factor.level, factor.reason
             case _:
                 level, why = self.levels.target(node.index), self.levels.reason(node.index)
                 orthogonal = self.levels.in_a_run(node.index)

@@ -61,7 +61,9 @@ class Levels:
         around: their surroundings, by index.
         points: the operating point that each one's output should have, where an activation reads it.
         centred: the nodes whose bias, or whose weights, are to take off the mean of what they read.
-        functions: what each one reads, as a function of the signal whose level was set before.
+        functions: what each one reads, as a function of the signal whose level was set before; where that is gated, the
+            gate's function.
+        values: the function that a gated signal passed before the gate multiplied it, where there is one.
         parts: for what is set beside the signal it comes from, the level that it may have.
         budgets: what the end of a residual branch may bring; the run of weights that leads to it shares that.
         streams: the level behind every residual add.
@@ -71,6 +73,7 @@ class Levels:
     points: Mapping[int, OperatingPoint]
     centred: Mapping[int, Centring]
     functions: Mapping[int, Activation]
+    values: Mapping[int, Activation]
     parts: Mapping[int, Budget]
     budgets: Mapping[int, Budget]
     streams: Mapping[int, float]
@@ -86,7 +89,7 @@ class Levels:
         """
         functions = Functions(graph)
         seen: dict[tuple[Activation, int, bool], OperatingPoint | None] = {}
-        gates = {place.incoming.gate for place in around.values()}
+        gates = {place.incoming.through[0] for place in around.values() if place.incoming.gated}
         ends = budgets(graph)
 
         def point(function: Activation | None, depth: int, *, gate: bool = False) -> OperatingPoint | None:
@@ -103,7 +106,7 @@ class Levels:
         read: dict[int, Activation] = {}
         for index, place in around.items():
             ways = (way for way in place.outgoing if _is_activation(way[-1]))
-            asked = [point(functions.of(*way), place.depth, gate=index in gates) for way in ways]
+            asked = [point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways]
             known = [answer for answer in asked if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
@@ -116,13 +119,19 @@ class Levels:
             chosen = point(function, place.depth)
             if chosen is None or abs(chosen.mean) <= _ODD:
                 continue
-            node, strided = graph.nodes[index], _strided(graph.nodes[index])
-            if chosen.centred or index in ends or (strided and _affordable(function, chosen, patterned[place.end])):
-                if _may_sum_to_zero(node, place) and (strided or not place.biased):
-                    centred[index] = "weights"
-                elif place.biased and not (strided and not chosen.centred and index not in ends):
-                    centred[index] = "bias"
-        levels = cls(around, points, centred, read, {}, ends, stream_levels(graph))
+            wanted = chosen.centred or index in ends
+            strided = _strided(graph.nodes[index]) and _affordable(function, chosen, patterned[place.end])
+            if (strided or (wanted and not place.biased)) and _may_sum_to_zero(graph.nodes[index], place):
+                centred[index] = "weights"
+            elif wanted and place.biased:
+                centred[index] = "bias"
+        values = {
+            index: function
+            for index, place in around.items()
+            if place.incoming.value
+            and (function := functions.of(*(graph.nodes[i] for i in place.incoming.value))) is not None
+        }
+        levels = cls(around, points, centred, read, values, {}, ends, stream_levels(graph))
         return replace(levels, parts=dict(levels._beside(graph, functions)))
 
     def _beside(self, graph: SignalGraph, functions: Functions) -> Iterator[tuple[int, Budget]]:
@@ -194,7 +203,9 @@ class Levels:
                 power, mean, self.centred[index], name, f"reads {name}{thinned}, Var[x] = {power:.4g} once centred"
             )
         if signal.gated:
-            second, name = second * carried, f"a gate of {name}"
+            value = self.values.get(index)
+            passed = f"{value.label} times " if value is not None else ""
+            second, name = second * _second_moment(value, carried), f"{passed}a gate of {name}"
         return Arrival(second, mean, "", name, f"reads {name}{thinned}, E[x²] = {second:.4g}")
 
 
@@ -250,3 +261,9 @@ def _moments(function: Activation, level: float) -> GaussianMoments | None:
     except GainstageError:
         return None
     return moments if _LEAST < moments.variance / level < 1 / _LEAST else None
+
+
+def _second_moment(function: Activation | None, level: float) -> float:
+    """What becomes of a level behind a function; the level itself where there is none."""
+    moments = _moments(function, level) if function is not None else None
+    return level if moments is None else moments.second_moment
