@@ -147,7 +147,7 @@ class Chance:
         return replace(self, fresh=2 / units, basis=Basis(node, min(self.basis.narrow + 1 / units, 1.0)))
 
     def turned(self) -> Chance:
-        """Units and positions exchanged; a level is that of the directions alone, when it was averaged over the others."""
+        """Units and positions exchanged: levels were averaged, and are as unlike as few directions make them."""
         return replace(self, basis=self.across, across=self.basis, swing=0.0, fresh=2 * self.across.narrow)
 
     def averaged(self, kernels: Sequence[int], strides: Sequence[int], gain: float) -> Chance:

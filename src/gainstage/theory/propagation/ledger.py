@@ -168,7 +168,8 @@ class Ledger:
             carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
             + 2 * share * (1 - share) * min(x.carried, y.carried),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
-            chance=x.chance.beside(y.chance, share, independent=cross is None), course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
+            chance=x.chance.beside(y.chance, share, independent=cross is None),
+            course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
         )  # fmt: skip
         number = self.number()
         result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
