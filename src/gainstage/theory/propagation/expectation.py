@@ -15,6 +15,7 @@ from gainstage.theory.quadrature import FEATURES, NODES, WEIGHTS, panels
 __all__ = ["Expectation", "Expectations", "Marginal"]
 
 _REACH = 14.0
+_NOT_ONE = 0.9  # a jump's slope is steep without bound where both numbers are one
 _TERMS = 24  # of the Hermite series; what they leave out is known, and decays faster
 
 
@@ -76,6 +77,11 @@ class Expectation:
         c = np.clip(correlations, -1.0, 1.0)
         known = np.polynomial.polynomial.polyval(c, self.series)
         return np.asarray(known + max(self.second - float(self.series.sum()), 0.0) * c**self.series.size)
+
+    def steepness(self, correlation: float) -> float:
+        """How ``pair`` answers to the correlation; E f' f' times the variance, where f has a slope."""
+        c = min(max(correlation, -_NOT_ONE), _NOT_ONE)
+        return float(np.polynomial.polynomial.polyval(c, self.series[1:] * np.arange(1, self.series.size)))
 
     def slope_pair(self, correlation: float) -> float:
         """E f'(u) f'(v)."""

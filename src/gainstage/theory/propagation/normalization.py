@@ -94,9 +94,12 @@ def division(run: Run, node: Node, x: Signal) -> Division:
                 share * k.apart + apart,
             )
     left = max(k.level - taken.level, 0.0)
-    uneven = _uneven(run, node, x, taken) if node.function == "batch_norm" else 0.0
-    few = _of_few(run, node, x, left) if node.function == "batch_norm" else 1.0
-    if node.function not in ("batch_norm", "instance_norm", "group_norm"):
+    uneven, few = 0.0, 1.0
+    if node.function == "batch_norm":
+        share, numbers = _of_few(run, node, x, left)
+        uneven = _uneven(run, node, x, taken, share)
+        few = mean_inverse(share, numbers) if share >= 1e-3 and numbers > 0 else 1.0
+    elif node.function not in ("instance_norm", "group_norm"):
         uneven = _between(x)
     return Division(taken, left, eps, over, scale, scale_mean, uneven=uneven, few=few)
 
@@ -121,14 +124,20 @@ def _between(x: Signal) -> float:
     return 1 - whole
 
 
-def _uneven(run: Run, node: Node, x: Signal, taken: Pairs) -> float:
-    """The variance of a channel is a mean of squares with few independent terms, where few different ones went in."""
+def _uneven(run: Run, node: Node, x: Signal, taken: Pairs, share: float) -> float:
+    """The variance of a channel is a mean of squares with few independent terms, where few different ones went in.
+
+    Args:
+        share: of the variance, that of a mean field. Where a channel reads few others, their weights decide both: with
+            v = (1 - s) a + s b and Cov(a, b) = Var a, whatever the field, they give it (1 - s²) Var a.
+    """
     own = x.pairs.zip(taken, lambda pair, mean: pair - mean)
     if _overlaps(run, node, x)[0]:  # what all examples have in common at one place is the mean field
         own = replace(own, examples=own.apart)
     if not own.level > 0:
         return 0.0
-    return 2 * (own.likeness(x.extent) + x.chance.left * (x.pairs.level / own.level) ** 2)
+    both = x.chance.single * ((1 + share) / (1 - share) - 1)
+    return 2 * (own.likeness(x.extent) + (x.chance.left + both) * (x.pairs.level / own.level) ** 2)
 
 
 def _overlaps(run: Run, node: Node, x: Signal) -> tuple[list[Overlap], float]:
@@ -140,20 +149,20 @@ def _overlaps(run: Run, node: Node, x: Signal) -> tuple[list[Overlap], float]:
     return (axes, max(x.pairs.apart, 0.0) / whole) if len(axes) == len(x.borders) and whole > 0 else ([], 0.0)
 
 
-def _of_few(run: Run, node: Node, x: Signal, left: float) -> float:
-    """E 1 / (v / E v) of a channel's variance v, as far as it is that of its mean field.
+def _of_few(run: Run, node: Node, x: Signal, left: float) -> tuple[float, float]:
+    """What share of a channel's variance is that of its mean field, and how many numbers decide it.
 
     The field falls where taps are missing. It is Σ over taps of a number each, so that its variance over places is a
     quadratic form of few of them: as a χ² with the same mean and variance.
     """
     axes, field = _overlaps(run, node, x)
     if not axes or not left > 0:
-        return 1.0
+        return 0.0, 0.0
     mean = math.prod(a.mean for a in axes)
     square = math.prod(a.square for a in axes) - 2 * math.prod(float((a.cross**2).mean()) for a in axes) + mean**2
     share = field / left * (math.prod(float(a.own.mean()) for a in axes) - mean)
     numbers = (share * left / field) ** 2 / square if square > 0 and field > 0 else 0.0
-    return mean_inverse(min(share, 0.95), numbers) if share >= 1e-3 and numbers > 0 else 1.0
+    return min(max(share, 0.0), 0.95), numbers
 
 
 def mean_inverse(share: float, numbers: float) -> float:

@@ -12,7 +12,7 @@ from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.noise import CALM, Noise
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted"]
+__all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,21 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """How a gradient answers to the tensor that it belongs to, where a function of that gates it.
+
+    Args:
+        atom: of the gradient; a factor that is put to it makes another one of it.
+        node: the tensor.
+        pairs: E of the derivative of the gradient at one place by the tensor there, times that at another place.
+    """
+
+    atom: int
+    node: int
+    pairs: Pairs
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """One gradient, by a tensor: a base that is independent of the signal, times a function of it.
 
@@ -175,6 +190,7 @@ class Flow:
         course: of the base, as in ``Signal``.
         product: what it is a product of, where that is known: g·h and -g·x are g·(h - x).
         settled: what a normalisation has taken off it already.
+        answer: how it answers to a tensor behind which a normalisation and a gate stand.
         parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
         chance: how unlike the pairs of the base are.
         doubt: why the figures are doubtful.
@@ -191,6 +207,7 @@ class Flow:
     course: Course | None = None
     product: Product | None = None
     settled: Settled | None = None
+    answer: Answer | None = None
     parts: tuple[float, ...] = ()
     chance: Chance = CERTAIN
     doubt: str = ""

@@ -98,6 +98,17 @@ class Backward:
         rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
         return self.value(replace(flow, law=told)) + self.value(flow) * rest
 
+    def answering(self, flow: Flow, signal: Signal) -> Pairs | None:
+        """How a gradient that a gate let through answers to a signal, place by place: as ``Answer.pairs``."""
+        ledger = self.run.ledger
+        if flow.law is None or signal.law is None or signal.law.function.affine is None:
+            return None
+        source, found = ledger.source(flow.law.source), ledger.expectation(flow.law)
+        if not source.variance > 0 or not (share := ledger.regression(source, signal)):
+            return None
+        steep = source.pairs.each(lambda v: found.steepness(source.correlation(v)))
+        return flow.base * steep.scaled((flow.factor * share) ** 2 / source.variance)
+
     def noise(self, flow: Flow) -> Noise:
         """How the log of its level scatters between draws."""
         if flow.law is None:
@@ -183,7 +194,7 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     shares = [v / whole if whole > 0 else 1 / len(flows) for v in values]
     noise = CALM
     for share, one in zip(shares, flows, strict=True):
-        noise = noise + back.noise(one) * share
+        noise = noise + one.noise * share
     noise = noise.caused(back.run.ledger.cause(), _interference(back, flows, shares))
     largest = flows[max(range(len(flows)), key=lambda i: shares[i])]
     doubt = next((f.doubt for f in flows if f.doubt), "")

@@ -12,7 +12,7 @@ from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.noise import CALM
 from gainstage.theory.propagation.normalization import divided_by, division
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.signal import Flow, Settled, Signal
+from gainstage.theory.propagation.signal import Answer, Flow, Settled, Signal
 
 __all__ = ["normalization"]
 
@@ -55,7 +55,10 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
     relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
     atom = run.ledger.number()
     settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm") else None
-    sent = replace(plain, base=total, atom=atom, noise=plain.noise - noise, parts=relative, settled=settled)
+    sent = replace(
+        plain, base=total, atom=atom, noise=plain.noise - noise, parts=relative, settled=settled,
+        answer=_answer(back, node, flow, atom),
+    )  # fmt: skip
     if (divided := divided_by(node, x, division(run, node, x))) is not None and x.course is not None:
         # Where the level is high the gradient is divided by more.
         course = plain.course or Course.even(x.course.counts, plain.base)
@@ -64,6 +67,20 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
             course, ratio = course.scaled(inverse, np.sqrt(inverse[:, None] * inverse[None, :]))
             sent = replace(sent, course=course, base=course.set_in(sent.base.scaled(ratio)))
     hand_on(back, index, sent)
+
+
+def _answer(back: Backward, node: Node, flow: Flow, atom: int) -> Answer | None:
+    """How the gradient in front of a batch norm answers to what is normalised, where a gate behind it does.
+
+    What the batch's mean takes off, and what the projection on the signal does, is the mean gradient's answer.
+    """
+    x, out = back.run.signals[node.inputs[0]], back.run.signals[node.index]
+    if node.function != "batch_norm" or x.parts:
+        return None
+    by = division(back.run, node, x)
+    base = flow.base if by.frozen else flow.base.shifted(-flow.base.over_batch(flow.extent))
+    found = back.answering(replace(flow, base=base), out)
+    return None if found is None else Answer(atom, node.inputs[0], found.scaled(by.back * by.factor * by.scale**2))
 
 
 def _gone(back: Backward, flow: Flow, out: Signal) -> tuple[float, float]:

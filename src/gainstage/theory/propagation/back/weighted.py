@@ -14,11 +14,14 @@ from gainstage.theory.propagation.chance import Chance, Deviation
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Flow, Signal
+from gainstage.theory.propagation.signal import Flow, Law, Signal
 from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 from gainstage.theory.propagation.weights import mixing
+from gainstage.theory.windows import Window
 
 __all__ = ["linear", "through_time"]
+
+_FEW = 1e-3  # of a level: less is not followed
 
 
 def linear(back: Backward, node: Node, flow: Flow) -> None:
@@ -63,7 +66,48 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
     )  # fmt: skip
     likeness = replace(moved, extent=seen.extent).likeness
     own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
-    back.send(index, replace(moved, noise=moved.noise.caused(run.ledger.cause(), own)))
+    moved = replace(moved, noise=moved.noise.caused(run.ledger.cause(), own))
+    back.send(index, moved)
+    if (again := _met_again(back, node, flow, moved)) is not None:
+        back.send(index, again)
+
+
+def _met_again(back: Backward, node: Node, flow: Flow, moved: Flow) -> Flow | None:
+    """What the taps of a channel add up to where the gates behind them opened for the very element that they read.
+
+    The gradient at an element is Σ w_k g_k over its taps. Each g_k has come through a gate that answers to w_k times
+    the element, so that on average it is g_k' w_k x: over all pairs of taps Σ w_k² w_l² x² E g_k' g_l'. Of full
+    convolutions that is nothing, since every tap is one of many terms of what the gate sees.
+
+    Args:
+        flow: the gradient as it arrives.
+        moved: what it comes to where gates and weights are independent.
+    """
+    run = back.run
+    x, out, kernel = run.signals[node.inputs[0]], run.signals[node.index], node.kernel
+    known = flow.answer is not None and (flow.answer.atom, flow.answer.node) == (flow.atom, node.index)
+    answer = flow.answer.pairs if known and flow.answer is not None else back.answering(flow, out)
+    if answer is None or kernel is None or x.law is None or x.parts or node.operation is not Operation.CONVOLUTION:
+        return None
+    by = mixing(run.graph, node, run.weights)
+    counts = [_taps(window) for window in windows(node)]
+    pairs = math.prod(square for _, square in counts) - math.prod(mean for mean, _ in counts)
+    square = by.square / kernel.fan_in
+    if _normalised_behind(run, node):  # E w_k² w_l² of weights that are divided by their norm
+        square *= math.sqrt(max(1 - by.scatter, 0.2) / (1 + by.scatter))
+    found = answer.scaled(pairs * kernel.fan_out / kernel.receptive * square**2)
+    if found.near * x.variance < _FEW * moved.base.level:
+        return None
+    # Two elements of different sign lower and raise it: their pairs are as alike as they are, whatever the level is.
+    base = replace(found * x.pairs.each(x.correlation), level=found.near, units=0.0)
+    law = Law(x.law.source, x.law.function.shifted(-x.mean))
+    return replace(moved, base=base, atom=run.ledger.number(), law=law)
+
+
+def _taps(window: Window) -> tuple[float, float]:
+    """Along one axis: by how many taps an element is read, on average, and the mean square of that."""
+    mean, profile = window.backward(None)
+    return mean, mean**2 * (1.0 if profile is None else float((profile**2).mean()))
 
 
 def _gathered(node: Node, flow: Flow, x: Signal) -> Chance:
