@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gainstage.theory.activations import Array
 
-__all__ = ["Overlap", "Window"]
+__all__ = ["Overlap", "Window", "relative"]
 
 Places = npt.NDArray[np.integer[Any]]
 _FLAT = 1e-9
@@ -68,7 +68,18 @@ class Window:
         Args:
             profile: the level along the input, of mean one; None where it is flat.
         """
-        return _normalised(self.gathered(_of(profile, self.size)))
+        return relative(self.gathered(_of(profile, self.size)))
+
+    def counts(self) -> Array:
+        """Places of the input inside the window, output by output."""
+        return self.gathered(np.ones(self.size))
+
+    def common(self, offset: int) -> Array:
+        """Places of the input inside of both of two windows so many outputs apart, for every such pair; undilated."""
+        start = np.arange(self.out - abs(offset)) * self.stride - self.padding
+        first = start + abs(offset) * self.stride
+        inside = np.minimum(start + self.kernel, self.size) - np.maximum(first, 0)
+        return np.asarray(np.maximum(inside, 0), dtype=np.float64)
 
     def gathered(self, values: Array) -> Array:
         """The sum of what meets in every output, of values along the input."""
@@ -124,7 +135,7 @@ class Window:
 
     def backward(self, profile: Array | None) -> tuple[float, Array | None]:
         """The same for the gradient: outputs that one input reaches, on average, and how that varies."""
-        return _normalised(self.returned(_of(profile, self.out)))
+        return relative(self.returned(_of(profile, self.out)))
 
     def returned(self, values: Array) -> Array:
         """The sum over the outputs that every input reaches, of values along the output."""
@@ -137,9 +148,10 @@ def _of(profile: Array | None, size: int) -> Array:
     return np.ones(size) if profile is None or profile.size != size else profile
 
 
-def _normalised(sums: Array) -> tuple[float, Array | None]:
+def relative(sums: Array) -> tuple[float, Array | None]:
+    """The mean, and what varies around it as parts of it; None where nothing does."""
     mean = float(sums.mean())
     if not mean > 0:
         return 0.0, None
-    relative = sums / mean
-    return mean, None if float(np.abs(relative - 1).max()) < _FLAT else relative
+    parts = sums / mean
+    return mean, None if float(np.abs(parts - 1).max()) < _FLAT else parts

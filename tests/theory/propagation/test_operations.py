@@ -253,6 +253,13 @@ CASES = {
     "depthwise": Case(lambda: image(nn.Conv2d(64, 64, 5, padding=2, groups=64)), IMAGE, 0.06),
     "transposed": Case(lambda: image(nn.ConvTranspose2d(64, 64, 4, 2, 1), nn.ReLU()), IMAGE, 0.04),
     "max pooling": Case(lambda: image(nn.ReLU(), nn.MaxPool2d(2)), IMAGE, 0.04, 0, (O.POOLING,)),
+    "overlapping maxima, places averaged": Case(
+        lambda: nn.Sequential(
+            nn.Conv2d(16, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 1, 1),
+            nn.Conv2d(64, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), Calls(torch.mean, dim=(2, 3)),
+            nn.Linear(64, 64),
+        ), IMAGE, 0.03,
+    ),
     "average pooling": Case(lambda: image(nn.ReLU(), nn.AvgPool2d(2)), IMAGE, 0.04),
     "mean over an image": Case(
         lambda: nn.Sequential(
@@ -261,6 +268,20 @@ CASES = {
         IMAGE, 0.04, operations=(O.REDUCTION,),
     ),
     "nearest upsampling": Case(lambda: image(nn.Upsample(scale_factor=2)), IMAGE, 0.04, 0, (O.RESAMPLE,)),
+    "bilinear upsampling": Case(
+        lambda: image(
+            nn.ReLU(), nn.MaxPool2d(2), nn.Upsample(scale_factor=2, mode="bilinear"),
+            nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(),
+        ), IMAGE, 0.03,
+    ),
+    "ways side by side between convolutions": Case(
+        lambda: image(
+            Apply(
+                lambda a, b: torch.cat((a, b), 1), nn.Upsample(scale_factor=2),
+                nn.Upsample(scale_factor=2, mode="bilinear"),
+            ), nn.Conv2d(128, 64, 3, padding=1), nn.ReLU(), out=64,
+        ), (16, 16, 6, 6), 0.03,
+    ),
     "flattening": Case(
         lambda: nn.Sequential(nn.Conv2d(16, 64, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 144, 64)),
         IMAGE, 0.04,

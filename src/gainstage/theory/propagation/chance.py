@@ -95,7 +95,7 @@ class Chance:
         """Relative variance of an observation's level."""
         return self.swing * self._window(self.blur) + self.fresh
 
-    def gathered(self, kernels: Sequence[int], strides: Sequence[int]) -> Chance:
+    def gathered(self, kernels: Sequence[float], strides: Sequence[float]) -> Chance:
         """Behind a window."""
         if not kernels:
             return self

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
-from gainstage.theory.propagation import attention, normalization, pooling, recurrent, weighted
+from gainstage.theory.propagation import attention, normalization, pooling, recurrent, resampling, weighted
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.pairs import Extent, Pairs
@@ -287,7 +287,7 @@ _RULES: Mapping[Operation, Rule] = {
     Operation.OFFSET: _offset,
     Operation.SCALE: _scale,
     Operation.POOLING: pooling.pooled,
-    Operation.RESAMPLE: pooling.resampled,
+    Operation.RESAMPLE: resampling.resampled,
     Operation.REDUCTION: _reduction,
     Operation.CONCATENATION: _concatenation,
     Operation.DROPOUT: _dropout,

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
+from gainstage.theory.pooling import shared_maximum_correlation
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Law, Signal
+from gainstage.theory.windows import Window, relative
 
-__all__ = ["averaged", "averaged_units", "largest", "pooled", "resampled", "window_size"]
+__all__ = ["Overlapping", "averaged", "averaged_units", "largest", "overlapping", "pooled", "window_size"]
 
 
 def window_size(node: Node, x: Extent, out: Extent) -> float:
@@ -42,10 +46,8 @@ def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
         borders.append(border)
     along = windows(node)
     chance = x.chance.gathered([w.kernel for w in along], [w.stride for w in along])
-    if node.function == "max":  # what lies outside is never the largest: levels are means over what lies inside
-        inside = [window.forward(None)[1] for window in along]
-        level = tuple(_over(border, count) for border, count in zip(borders, inside, strict=True))
-        found = largest(run, x, size)
+    if node.function == "max":
+        found, level = largest(run, x, size, along)
         return run.ledger.fresh(replace(found, extent=extent, borders=level, chance=_kept(chance, x, found)))
     found = averaged(x, size)
     pairs, chance = found.pairs.scaled(share), _kept(chance, x, found)
@@ -58,13 +60,6 @@ def _kept(chance: Chance, before: Signal, after: Signal) -> Chance:
     """Deviations of correlations belong to what varies, not to what all places have in common."""
     one, other = (s.variance / s.pairs.level if s.pairs.level > 0 else 1.0 for s in (before, after))
     return chance.scaled(other / one if one > 0 else 0.0)
-
-
-def _over(border: Array | None, count: Array | None) -> Array | None:
-    if border is None or count is None:
-        return border if count is None else None
-    relative = border / count
-    return np.asarray(relative / relative.mean())
 
 
 def averaged(x: Signal, count: float) -> Signal:
@@ -111,50 +106,127 @@ _HERMITE = _HERMITE * _COMMON_WEIGHT
 _OWN = np.linspace(-8.0, 8.0, 801)
 
 
-def largest(run: Run, x: Signal, count: float) -> Signal:
-    """The largest of so many positions.
+def largest(
+    run: Run, x: Signal, count: float, along: tuple[Window, ...] = ()
+) -> tuple[Signal, tuple[Array | None, ...]]:
+    """The largest of so many positions, and how its level varies along the axes.
 
     A function that rises hands the largest of its arguments on, so that only the source's maximum is needed: what the
-    places have in common, plus the largest of what each has of its own.
+    places have in common, plus the largest of what each has of its own. Windows at a border hold fewer places, and
+    those that overlap share some.
     """
     if count <= 1:
-        return x
+        return x, x.borders
     law = x.law if x.law is not None else Law(run.ledger.number())
     source = run.ledger.source(law.source) if x.law is not None else x
     mean, spread = source.mean, math.sqrt(source.variance)
     k = source.pairs
     common = min(max(source.correlation(k.near), 0.0), 1.0)
-    powers, series = _largest(law.function, mean, spread, common, count)
+    held, raised = _held(x, along, count)
+    sizes, place = np.unique(held, return_inverse=True)
+    told = [_largest(law.function, mean, spread, common, float(size)) for size in sizes]
+    powers, roots = np.array([p for p, _ in told])[place], np.array([root for _, root in told])[place]
+    first, second, cube, power4 = (float((raised ** (n / 2)) @ powers[:, n - 1]) / held.size for n in (1, 2, 3, 4))
+    # Of the windows over one place, and of two with places of their own.
+    together = raised @ roots**2 / held.size
+    elsewhere = (np.sqrt(raised) @ roots / held.size) ** 2
 
-    def pair(of: float) -> float:
-        return _pair_of_largest(series, powers[1], common, source.correlation(of), count)
+    def pair(of: float, series: Array) -> float:
+        return _pair_of_largest(series, second, common, source.correlation(of), count)
 
-    pairs = Pairs(powers[1], powers[0] ** 2, pair(k.positions), pair(k.examples), pair(k.near), pair(k.apart))
-    first, second, cube, power4 = powers
+    own = max(second - float(together.sum()), 0.0)  # what is a window's own
+    beside, others = _sharing(along)
+    pairs = Pairs(
+        second, first**2, pair(k.positions, elsewhere) + own * others, pair(k.examples, together),
+        pair(k.near, elsewhere) + own * beside, pair(k.apart, elsewhere),
+    )  # fmt: skip
     variance = max(second - first**2, 0.0)
     third = cube - 3 * first * second + 2 * first**3
     fourth = power4 - 4 * first * cube + 6 * first**2 * second - 3 * first**4
     likeness = pairs.likeness(x.extent)
     kurtosis = power4 / second**2 if second > 0 else 1.0
-    return replace(
+    found = replace(
         x, pairs=pairs, mean=first, zero=0.0, rows=None, law=None, terms=(),
         skew=third / variance**1.5 if variance > 0 else 0.0,
         excess=min(fourth / variance**2 - 3, 6.0) if variance > 0 else 0.0,
         noise=source.carried + max(kurtosis - 1, 0.0) * likeness / x.extent.units, carried=source.carried,
     )  # fmt: skip
+    level = (raised * powers[:, 1]).reshape([w.out for w in along])
+    return found, tuple(_along(level, axis) for axis in range(len(along)))
+
+
+def _held(x: Signal, along: tuple[Window, ...], count: float) -> tuple[Array, Array]:
+    """How many places each window holds, and their level: at a border some lie outside, and are never the largest."""
+    held, raised = np.full(1, count), np.ones(1)
+    for axis, window in enumerate(along):
+        counts = window.counts()
+        terms, border = window.forward(x.borders[axis] if axis < len(x.borders) else None)
+        inside = (terms if border is None else terms * border) / counts
+        held = np.multiply.outer(held if axis else np.ones(1), counts).ravel()
+        raised = np.multiply.outer(raised, inside).ravel()
+    return held, raised
+
+
+def _along(level: Array, axis: int) -> Array | None:
+    """How the level varies along one axis."""
+    return relative(level.mean(tuple(other for other in range(level.ndim) if other != axis)))[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlapping:
+    """Windows that lie a certain way from each other and share places.
+
+    Args:
+        near: their share of the pairs in a block two wide.
+        shared: places that are in both.
+        same: the chance that one and the same is the largest of both.
+        pairs: how many such pairs there are, in both orders, for every window.
+    """
+
+    near: float
+    shared: int
+    same: float
+    pairs: float
+
+
+def overlapping(along: tuple[Window, ...]) -> list[Overlapping]:
+    """All ways in which windows share places; none that are dilated."""
+    if any(window.dilation > 1 for window in along):
+        return []
+    found, counts = list[Overlapping](), [window.counts() for window in along]
+    held = functools.reduce(np.multiply.outer, counts)
+    for offset in itertools.product(*(range(1 - w.kernel, w.kernel) for w in along)):
+        shared = math.prod(max(w.kernel - abs(o) * w.stride, 0) for w, o in zip(along, offset, strict=True))
+        if not any(offset) or not shared or any(abs(o) >= w.out for w, o in zip(along, offset, strict=True)):
+            continue
+        one, other = (held[tuple(slice(max(o, 0), w.out + min(o, 0)) for w, o in zip(along, way, strict=True))]
+                      for way in (offset, [-o for o in offset]))  # fmt: skip
+        both = functools.reduce(np.multiply.outer, [w.common(o) for w, o in zip(along, offset, strict=True)])
+        near = 0.0 if any(abs(o) > 1 for o in offset) else 0.5 ** sum(map(abs, offset)) / (2 ** len(along) - 1)
+        found.append(Overlapping(near, shared, float((both / (one + other - both)).mean()), both.size / held.size))
+    return found
+
+
+def _sharing(along: tuple[Window, ...]) -> tuple[float, float]:
+    """How alike the maxima of windows are that share places: of two neighbours, and of any two."""
+    ways, size = overlapping(along), math.prod(window.kernel for window in along)
+    alike = {shared: shared_maximum_correlation(size, shared) for shared in {way.shared for way in ways}}
+    near = sum(alike[way.shared] * way.near for way in ways)
+    every = sum(alike[way.shared] * way.pairs for way in ways)
+    return near, every / max(math.prod(w.out for w in along) - 1, 1)
 
 
 def _largest(
     function: Function, mean: float, spread: float, common: float, count: float
 ) -> tuple[tuple[float, float, float, float], Array]:
-    """E M, E M², E M³, E M⁴ of the pooled value, and squared Hermite coefficients of its mean given what is common."""
+    """E M, E M², E M³, E M⁴ of the pooled value, and Hermite coefficients of its mean given what is common."""
     middle, weight = _largest_of_normal(count)
     z = math.sqrt(common) * _COMMON[:, None] + math.sqrt(1 - common) * middle[None, :]
     with np.errstate(all="ignore"):
         values = function.value(mean + spread * z)
     given = [values**n @ weight for n in (1, 2, 3, 4)]
     first, second, third, fourth = (float(_COMMON_WEIGHT @ g) for g in given)
-    return (first, second, third, fourth), (_HERMITE @ given[0]) ** 2
+    return (first, second, third, fourth), _HERMITE @ given[0]
 
 
 def _largest_of_normal(count: float) -> tuple[Array, Array]:
@@ -177,21 +249,3 @@ def _pair_of_largest(series: Array, second: float, common: float, correlation: f
     slope = min(1 / count / float(weight @ middle**2 - (weight @ middle) ** 2), 1.0)
     told = slope * beyond + (1 - slope) * beyond**2
     return float(series.sum() + (second - series.sum()) * told)
-
-
-def resampled(run: Run, node: Node, operands: list[Signal]) -> Signal:
-    """Copies of places, or means of neighbours."""
-    x = run.ledger.merged(operands[0])
-    extent = run.extent(node)
-    if "nearest" in node.name or extent.positions <= x.extent.positions or node.function == "nearest":
-        grown = extent.positions / max(x.extent.positions, 1)
-        near = x.pairs.level - (x.pairs.level - x.pairs.near) / max(grown, 1.0) ** 0.5
-        return run.ledger.fresh(replace(x, pairs=replace(x.pairs, near=near), extent=extent, borders=()))
-    axes = 1 if "1d" in node.name or node.name.endswith("linear1d") else 3 if "trilinear" in node.name else 2
-    ratio = (extent.positions / x.extent.positions) ** (1 / axes)
-    # Between two places at distance w the level is (w² + (1 - w)²) q + 2 w (1 - w) of what they share; means over w.
-    offsets = (np.arange(round(ratio)) + 0.5) / round(ratio) if ratio >= 1.5 else np.array([0.5])
-    own = float(np.mean(offsets**2 + (1 - offsets) ** 2)) ** axes
-    k = x.pairs
-    pairs = replace(k, level=own * k.level + (1 - own) * k.near)
-    return run.ledger.fresh(replace(x, pairs=pairs, extent=extent, borders=(), law=None, terms=()))

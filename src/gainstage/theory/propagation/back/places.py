@@ -13,7 +13,8 @@ from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import spatial, windows
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.pooling import window_size
+from gainstage.theory.propagation.pooling import overlapping, window_size
+from gainstage.theory.propagation.resampling import gathered, matrices
 from gainstage.theory.propagation.signal import Flow, Law, Signal
 from gainstage.theory.windows import Window
 
@@ -51,7 +52,13 @@ def taken(back: Backward, node: Node, flow: Flow) -> None:
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and repeats):
             hand_on(back, index, flow)
         else:
-            back.send(index, replace(back.plain(flow), extent=signal.extent, borders=()))
+            plain = back.plain(flow)
+            back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal)))
+
+
+def _beside(flow: Flow, part: Signal) -> tuple[Array | None, ...]:
+    """How a gradient varies along the axes: the same for all that stand side by side along the units."""
+    return flow.borders if part.extent.positions == flow.extent.positions else ()
 
 
 def _parted(back: Backward, live: list[int], flow: Flow) -> None:
@@ -66,8 +73,9 @@ def _parted(back: Backward, live: list[int], flow: Flow) -> None:
         level = sum(u * n for u, n in zip(mine, units, strict=True)) / sum(units)
         inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
         sent = replace(
-            plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent, borders=(),
-            parts=inner, largest_of=flow.largest_of,
+            plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent,
+            borders=_beside(plain, signal), parts=inner,
+            largest_of=flow.largest_of,
         )  # fmt: skip
         if flow.largest_of > 1 and signal.law is not None:
             won = _winning(back.run.ledger.source(signal.law.source), flow.largest_of)
@@ -106,11 +114,11 @@ def pooling(back: Backward, node: Node, flow: Flow) -> None:
     if found:
         covering = math.prod(w.backward(None)[0] for w in found)
     if node.function == "max":
-        level = g.level * plain.extent.positions / max(x.extent.positions, 1)
-        if covering > 1:  # one place may be the largest of several windows, which are neighbours
-            level += _twice(found, size) * g.near
-        share = level / g.level if g.level > 0 else 0.0
-        pairs = Pairs(level, g.units * share**2, g.positions * share**2, g.examples * share**2)
+        won = plain.extent.positions / max(x.extent.positions, 1)  # windows that a place is the largest of
+        level = g.level * won
+        if covering > 1:
+            level += _twice(found, g, won)
+        pairs = Pairs(level, g.units * won**2, g.positions * won**2, g.examples * won**2)
         law = None if x.law is None else Law(x.law.source, _winning(run.ledger.source(x.law.source), size))
         later = round(size) if x.parts else 1  # each part tells then how likely it wins
         moved = Flow(x.extent, pairs, run.ledger.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
@@ -124,16 +132,15 @@ def pooling(back: Backward, node: Node, flow: Flow) -> None:
     back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt))
 
 
-def _twice(along: tuple[Window, ...], size: float) -> float:
-    """Ordered pairs of windows over one place, times the chance that it is the largest of both."""
-    square, shared = 1.0, 0.0
-    for window in along:
-        mean, profile = window.backward(None)
-        counts = np.full(1, mean) if profile is None else mean * profile
-        square *= float((counts**2).mean())
-        shared = max(shared, 1 - window.stride / window.kernel)
-    whole = math.prod(window.backward(None)[0] for window in along)
-    return max(square - whole, 0.0) / (size * (2 - shared))
+def _twice(along: tuple[Window, ...], g: Pairs, won: float) -> float:
+    """What a place that is the largest of two windows at once adds: the product of their gradients.
+
+    Those are the more alike the more the windows share, beyond what any two gradients have in common.
+    """
+    ways = overlapping(along)
+    beside = sum(way.near * way.same for way in ways)
+    more = (g.near - g.positions) / beside if beside > 0 else 0.0
+    return won * sum(way.pairs * way.same * (g.positions + more * way.same) for way in ways)
 
 
 def reduction(back: Backward, node: Node, flow: Flow) -> None:
@@ -149,14 +156,12 @@ def reduction(back: Backward, node: Node, flow: Flow) -> None:
 
 
 def resampling(back: Backward, node: Node, flow: Flow) -> None:
-    """What was copied, or averaged, gathers again."""
+    """What was copied, or averaged, gathers again: by the same weights, turned round."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
-    ratio = plain.extent.positions / max(x.extent.positions, 1)
-    g = plain.base
-    if "nearest" in node.name or ratio <= 1:
-        level = ratio * g.level + ratio * max(ratio - 1, 0) * g.positions
-    else:  # each place is spread over about ratio outputs with weights of square sum (2/3)² each axis
-        level = ratio * (4 / 9) * g.level + (ratio**2 - ratio * 4 / 9) * g.positions
-    pairs = Pairs(level, ratio * g.units, ratio**2 * g.positions, ratio * g.examples)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, doubt=plain.doubt))
+    axes = [weights.T for weights in matrices(run.graph, node)]
+    if not axes:
+        hand_on(back, index, plain)
+        return
+    pairs, borders = gathered(plain.base, 0.0, axes, plain.borders)
+    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt))
