@@ -13,6 +13,7 @@ from torch import nn
 
 import gainstage as gs
 from gainstage.backends.torch.emit import emit
+from gainstage.backends.torch.layout import canonical
 from gainstage.graph import KernelShape, Role
 from gainstage.records import Assignment, Plan
 from zoo.awkward import AWKWARD
@@ -98,6 +99,43 @@ def test_orthogonal_weights_are_those_of_the_scheme_up_to_a_rotation(scheme, lay
     if scheme == "delta_orthogonal":
         assert torch.equal(ours != 0, theirs != 0)
     assert torch.allclose(gram(ours), gram(theirs), atol=1e-5 * float(gram(ours).max()))
+
+
+@pytest.mark.parametrize("scheme", ["centred_normal", "centred_orthogonal", "centred_outputs"])
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(60, 40), nn.Conv2d(12, 16, 3, groups=2), nn.ConvTranspose2d(12, 16, 3, groups=2)],
+    ids=lambda layer: type(layer).__name__,
+)  # fmt: skip
+def test_weights_that_sum_to_zero(layer, scheme):
+    line = gs.plan(layer, scheme).assignments[0]
+    weight = executed(emit(Plan((line,))), layer).weight.detach()
+    kernel = line.kernel
+    values = canonical(weight, kernel, line.blocks, line.layout)
+    grouped = values.reshape(kernel.groups, -1, *values.shape[1:])
+    sums = grouped.sum(1 if scheme == "centred_outputs" else 2)
+    assert float(sums.abs().max()) <= 60 * 2**-22 * float(weight.abs().max())
+    free = weight.numel() - sums.numel()
+    assert abs(float(weight.double().square().mean()) / line.spread**2 - 1) <= 4.5 * math.sqrt(2 / free)
+
+
+def test_tables_lose_their_mean_row():
+    """Also one that is tied to the output, whose rows are the layer's units."""
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.free, self.tied = nn.Embedding(90, 24), nn.Embedding(90, 24)
+
+        def forward(self, x):
+            return (self.free(x) + self.tied(x)) @ self.tied.weight.T
+
+    plan = gs.plan(Tied(), batch=torch.arange(90).reshape(9, 10))
+    assert [a.scheme for a in plan] == ["centred_normal", "centred_outputs"]
+    model = executed(emit(plan), Tied())
+    for line in plan:
+        table = model.get_parameter(line.parameter).detach()
+        assert float(table.mean(0).abs().max()) <= 2**-20 * line.spread
+        assert float(table.std()) == pytest.approx(line.spread, rel=4.5 / math.sqrt(2 * table.numel()))
 
 
 @pytest.mark.parametrize("scheme", ["he_uniform", "glorot_truncated_normal", "pytorch_default", "zeros", "constant"])

@@ -150,3 +150,16 @@ def test_keras_has_no_groups_of_learning_rates(white):
     model = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(3)])
     with pytest.raises(InputError, match="one learning rate for all weights"):
         gs.parameter_groups(model, batch=white(4, 8), learning_rate=1e-3, base_width=4)
+
+
+def test_without_a_loss_every_output_sends_a_gradient_back():
+    x = keras.Input((6,))
+    shared = keras.layers.Dense(16, "tanh", name="shared")(x)
+    actions = keras.layers.Dense(3, name="actions")(shared)
+    values = keras.layers.Dense(1, name="values")(keras.layers.Dense(8, "tanh", name="critic")(shared))
+    model = keras.Model(x, [actions, values])
+    batch = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
+    profile = record(model, batch)
+    assert {profile.graph.nodes[i].path for i in profile.graph.ends} == {"actions", "values"}
+    assert all(p.gradient is not None for p in profile.parameters)
+    assert {p.path for p in profile.graph.parameters if p.role.value == "head"} == {"actions.kernel", "values.kernel"}

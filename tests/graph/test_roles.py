@@ -31,6 +31,25 @@ def test_the_head_is_behind_every_shaping(sketch, ending):
     assert sketch.roles() == {"a": "hidden", "head": "head"}
 
 
+def test_further_outputs_have_heads_of_their_own_but_hand_out_what_goes_on_inside(sketch):
+    inner = sketch.linear(sketch.input, "inner")
+    first = sketch.linear(sketch.act(inner), "first")
+    second = sketch.act(sketch.linear(sketch.act(inner), "second"), "tanh")
+    assert sketch.roles(first, second, inner) == {"inner": "hidden", "first": "head", "second": "head"}
+    assert sketch.graph(first, second, inner).ends == (first, second)
+
+
+def test_what_scales_noise_is_no_weight(sketch):
+    """Of a weight drawn anew around another one that one is the weight; noise alone on a weight is dropout."""
+    centre, width = Use("centre", "weight", ("add",)), Use("width", "weight", ("noise", "add"))
+    node = sketch.linear(sketch.input, "centre")
+    sketch.nodes[node] = replace(sketch.nodes[node], uses=(centre, width))
+    sketch.use(node, width, kernel=KernelShape(8, 8))
+    dropped = sketch.linear(sketch.act(node), "dropped")
+    sketch.nodes[dropped] = replace(sketch.nodes[dropped], uses=(Use("dropped", "weight", ("noise",)),))
+    assert sketch.roles() == {"centre": "hidden", "width": "other", "dropped": "head"}
+
+
 def test_before_a_normalisation_on_every_way(sketch):
     x = sketch.linear(sketch.input, "scaled_away")
     x = sketch.norm(sketch.pass_(sketch.pass_(x, Operation.POOLING), Operation.DROPOUT))

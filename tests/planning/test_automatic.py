@@ -8,10 +8,10 @@ import pytest
 
 from gainstage.graph import KernelShape, Operation, Role, Use
 from gainstage.planning import plan
-from gainstage.planning.automatic import LOGIT_SPREAD
 from gainstage.planning.context import embedding_sums, survey
+from gainstage.planning.products import LOGIT_SPREAD
 from gainstage.records import Assignment, Plan
-from gainstage.theory import activation, gaussian_moments, operating_point
+from gainstage.theory import activation, gate_point, gaussian_moments, operating_point
 
 RECTIFIERS = {"relu": 0.5, "leaky_relu": (1 + 0.01**2) / 2}  # E f² at level 1
 WIDTH = 64
@@ -57,21 +57,26 @@ def test_biases_centre_exactly_where_the_operating_point_says_so(function, sketc
             assert (bias.weight, bias.value) == (f"{path}.weight", pytest.approx(mean))
 
 
-def test_without_a_bias_nothing_is_centred_and_the_second_moment_counts(sketch) -> None:
-    planned = by_path(plan(sketch().plain(3, "sigmoid", bias=False).graph))
+@pytest.mark.parametrize("options", [{}, {"only": ["*.weight"]}, {"overrides": {"*.bias": "keep"}}])
+def test_without_a_bias_that_can_be_set_the_weights_sum_to_zero(options, sketch) -> None:
+    planned = by_path(plan(sketch().plain(3, "sigmoid", bias=bool(options)).graph, **options))
     point = operating_point(activation("sigmoid"), 4)
-    second = gaussian_moments(activation("sigmoid"), point.level).second_moment
-    assert level_after(planned["layers.1.weight"], second) == pytest.approx(point.level)
-    assert "layers.1.bias" not in planned
+    power = gaussian_moments(activation("sigmoid"), point.level).variance
+    assert planned["layers.0.weight"].scheme == "orthogonal", "the input has no mean to take off"
+    for path in ("layers.1.weight", "layers.2.weight"):
+        assert planned[path].scheme == "centred_orthogonal"
+        assert "sum to zero over the inputs, since no bias can take the mean off" in planned[path].reason
+        assert level_after(planned[path], power) == pytest.approx(point.level)
+    head = "normal" if not options else "centred_normal"  # the head's own bias can be set unless it is left alone
+    assert planned["head.weight"].scheme == head
 
 
-@pytest.mark.parametrize("options", [{"only": ["*.weight"]}, {"overrides": {"*.bias": "keep"}}])
-def test_a_bias_that_is_left_alone_centres_nothing(options, sketch) -> None:
-    planned = by_path(plan(sketch().plain(3, "sigmoid").graph, **options))
-    point = operating_point(activation("sigmoid"), 4)
-    second = gaussian_moments(activation("sigmoid"), point.level).second_moment
-    assert level_after(planned["layers.1.weight"], second) == pytest.approx(point.level)
-    assert planned["layers.1.bias"].scheme == "keep"
+@pytest.mark.parametrize("function", ["relu", "gelu", "tanh"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_plain_run_is_not_centred_where_its_operating_point_does_not_ask(function, bias, sketch) -> None:
+    """It would bring the growth of batch normalisation back."""
+    planned = by_path(plan(sketch().plain(3, function, bias=bias).graph))
+    assert not any(a.scheme.startswith("centre") for a in planned.values())
 
 
 @pytest.mark.parametrize("function", ["tanh", "relu", "gelu"])
@@ -103,6 +108,27 @@ def test_a_gate_in_a_run_hardly_moves_and_one_on_its_own_does(sketch) -> None:
         assert planned["values.0.weight"].level == 1.0
         if depth == 8:  # what the next value reads is a value of level one times a gate
             assert level_after(planned["values.1.weight"], moments.second_moment) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("first", ["value", "gate"])
+def test_of_two_functions_that_are_multiplied_the_gate_is_the_one_that_is_ajar(sketch, first: str) -> None:
+    """WaveNet's unit: what reads tanh(a) · σ(b) meets the product of two second moments, whichever is written first."""
+    s = sketch()
+    normal = s.norm(s.input, "norm")
+    value = s.activation(s.linear(normal, "value"), "tanh")
+    gate = s.activation(s.linear(normal, "gate"), "sigmoid")
+    product = s.add(Operation.MULTIPLY, "mul", *((value, gate) if first == "value" else (gate, value)))
+    s.linear(s.linear(product, "down"), "head")
+    planned = by_path(plan(s.graph))
+    assert planned["value.weight"].level == planned["gate.weight"].level == 1.0
+    passed = gaussian_moments("tanh", 1.0).second_moment * gaussian_moments("sigmoid", 1.0).second_moment
+    assert level_after(planned["down.weight"], passed) == pytest.approx(1.0)
+    assert "tanh times a gate of sigmoid" in planned["down.weight"].reason
+
+
+@pytest.mark.parametrize("name", ["tanh", "silu", "relu"])
+def test_a_gate_that_is_shut_at_zero_gains_nothing_from_a_lower_level(name: str) -> None:
+    assert gate_point(name, 1).level == gate_point(name, 20).level == 1.0
 
 
 def test_dropout_is_paid_for(sketch) -> None:
@@ -145,6 +171,47 @@ def test_residual_branches_share_one_budget(blocks, sketch) -> None:
     assert {planned[f"down.{i}.bias"].bias for i in range(blocks)} == {"centre"}
     assert {planned[f"down.{i}.weight"].role for i in range(blocks)} == {Role.BRANCH_END}
     assert all(planned[f"norms.{i}.weight"].bias == "one" for i in range(blocks))
+
+
+@pytest.mark.parametrize(("function", "scheme"), [("gelu", "centred_normal"), ("tanh", "normal")])
+def test_a_branch_without_biases_ends_in_weights_that_sum_to_zero(function, scheme, sketch) -> None:
+    """Where there is a mean to take off, and only there."""
+    s = sketch()
+    stream = s.linear(s.input, "stem")
+    for index in range(4):
+        branch = s.linear(s.norm(stream, f"norms.{index}"), f"up.{index}", bias=False)
+        end = s.linear(s.activation(branch, function), f"down.{index}", bias=False)
+        stream = s.add(Operation.ADD, "add", stream, end)
+    s.linear(stream, "head")
+    planned = by_path(plan(s.graph))
+    moments = gaussian_moments(function, planned["up.0.weight"].level)
+    for index in range(4):
+        down = planned[f"down.{index}.weight"]
+        assert down.scheme == scheme
+        assert level_after(down, moments.variance) == pytest.approx(1 / 4)
+        assert planned[f"up.{index}.weight"].scheme == "normal"
+
+
+@pytest.mark.parametrize("function", ["batch_norm", "layer_norm"])
+def test_weights_before_a_normalisation_do_not_sum_to_zero(function, sketch) -> None:
+    s = sketch()
+    stream = s.linear(s.input, "stem")
+    for index in range(2):
+        branch = s.linear(s.activation(s.linear(stream, f"up.{index}"), "relu"), f"down.{index}", bias=False)
+        stream = s.add(Operation.ADD, "add", stream, s.norm(branch, f"norms.{index}", function))
+    s.linear(stream, "head")
+    planned = by_path(plan(s.graph))
+    assert planned["down.0.weight"].scheme == planned["down.1.weight"].scheme == "normal"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 100])
+def test_a_table_loses_its_mean_row_unless_it_is_the_only_one(rows, sketch) -> None:
+    s = sketch()
+    s.linear(s.embedding(s.input, "tokens", rows), "head")
+    table = by_path(plan(s.graph))["tokens.weight"]
+    assert table.spread == pytest.approx(1.0)
+    assert table.scheme == ("pytorch_embedding" if rows == 1 else "centred_normal")
+    assert ("less its mean row" in table.reason) == (rows > 1)
 
 
 def test_a_branch_that_ends_in_a_normalisation_shares_through_its_scale(sketch) -> None:

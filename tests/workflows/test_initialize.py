@@ -15,7 +15,7 @@ from torch import nn
 import gainstage as gs
 from gainstage.backends import torch as backend
 from gainstage.graph import Operation, Role
-from gainstage.planning.automatic import LOGIT_SPREAD
+from gainstage.planning.products import LOGIT_SPREAD
 from zoo.networks import MLP, VGG, EncoderClassifier, MobileNet, ResidualMLP, ResidualNet
 from zoo.untouched import untouched
 

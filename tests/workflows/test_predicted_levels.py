@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 import gainstage as gs
+from gainstage.backends.torch import record
 from zoo.architectures import ARCHITECTURES
 from zoo.levels import drawn_levels, off_level
 
@@ -30,6 +34,56 @@ def test_the_mean_over_draws_is_at_the_level(name):
     inside = sum(2 for module in model.modules() if isinstance(module, nn.MultiheadAttention))
     assert len(found) == sum(line.level is not None for line in plan) - inside
     assert off_level(plan, found, TOLERANCE) == {}
+
+
+class WithoutBiases(nn.Module):
+    """What no bias can centre: tokens, and a stream of convolutions behind gelus."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.tokens, self.blocks = nn.Embedding(30, width), 4
+
+        def mixing(kernel: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                nn.Conv1d(width, width, kernel, padding=kernel // 2, bias=False) for _ in range(self.blocks)
+            )
+
+        self.up, self.down = mixing(3), mixing(3)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x):
+        x = self.tokens(x).transpose(1, 2)
+        for up, down in zip(self.up, self.down, strict=True):
+            x = x + down(functional.gelu(up(x)))
+        return self.head(x.mean(2))
+
+
+def test_weights_that_sum_to_zero_hold_their_level_and_keep_examples_apart():
+    """Tap by tap, so at borders too; measured against the same plan with plain weights."""
+
+    def batch(seed):
+        return torch.randint(0, 30, (64, 12), generator=torch.Generator().manual_seed(seed))
+
+    model = WithoutBiases()
+    plan = gs.plan(model, batch=batch(0))
+    assert {line.scheme for line in plan if line.parameter.startswith("down")} == {"centred_normal"}
+    assert off_level(plan, drawn_levels(model, plan, batch, DRAWS), TOLERANCE) == {}
+    predicted = gs.predict(model, batch(0), plan=plan)
+    profile = record(initialized(model, plan), batch(0))
+    for index, expected in predicted.by_node.items():
+        share = expected.forward.example_share
+        if share is not None and index in profile.by_node:
+            assert profile.by_node[index].forward.example_share == pytest.approx(share, abs=0.05), index
+    plain = tuple(replace(line, scheme=line.scheme.replace("centred_", "")) for line in plan)
+    before = record(initialized(model, replace(plan, assignments=plain)), batch(0))
+    ends = [n.index for n in profile.graph.nodes if n.path.startswith("down")]
+    shares = [[p.by_node[index].forward.example_share for index in ends] for p in (before, profile)]
+    assert all(centred > 0.95 > plain for plain, centred in zip(*shares, strict=True))
+
+
+def initialized(model, plan):
+    gs.apply(model, plan)
+    return model
 
 
 def test_zero_padding_is_counted_and_told():

@@ -63,7 +63,11 @@ def assign_roles(graph: SignalGraph) -> SignalGraph:
         role = min(roles, key=_STRICTEST.index, default=parameter.role)
         if parameter.magnitude_of is not None:
             role = Role.MAGNITUDE
-        elif (role.is_kernel and parameter.kernel is None) or _adapts(graph, parameter):
+        elif (
+            (role.is_kernel and parameter.kernel is None)
+            or _adapts(graph, parameter)
+            or _scales_noise(graph, parameter)
+        ):
             role = Role.OTHER
         parameters.append(replace(parameter, role=role))
     return replace(graph, parameters=tuple(parameters))
@@ -83,6 +87,19 @@ def _adapts(graph: SignalGraph, parameter: Parameter) -> bool:
         if all(graph.parameter(use.parameter).trainable for use in beside):
             return False
     return True
+
+
+def _scales_noise(graph: SignalGraph, parameter: Parameter) -> bool:
+    """Whether it says how far a weight (or bias) is drawn around another parameter, as in Bayesian and noisy layers."""
+    names = {parameter.path, *parameter.aliases}
+    found = False
+    for node in (graph.nodes[index] for index in parameter.nodes):
+        for own in (use for use in node.uses if use.parameter in names):
+            centres = (use for use in node.uses_of(own.slot) if "noise" not in use.derivation)
+            if "noise" not in own.derivation or not any(use.parameter not in names for use in centres):
+                return False
+            found = True
+    return found
 
 
 def _slot_role(graph: SignalGraph, node: Node, slot: str) -> Role:
@@ -197,14 +214,24 @@ def _name_projections(graph: SignalGraph, roles: dict[int, Role], operands: tupl
 
 
 def _heads(graph: SignalGraph, streams: frozenset[int]) -> tuple[int, ...]:
-    """The weighted nodes from which nothing but shaping, a last activation or a sum leads to what the loss sees.
+    """The weighted nodes from which nothing but shaping, a last activation or a sum leads to an output.
 
-    A residual add is no such sum: what it adds to is a stream.
+    A residual add is no such sum: what it adds to is a stream. Of further outputs (an actor's and a critic's, means and
+    variances) only those ends count that nothing else reads: models also hand out what goes on inside.
     """
-    if not graph.outputs:
-        return ()
 
     def passable(node: Node) -> bool:
         return node.operation in _TO_OUTPUT or (node.operation is Operation.ADD and node.index not in streams)
 
-    return nearest_before(graph, graph.outputs[0], lambda n: n.operation.weighted, through=passable)
+    def ends(output: int) -> tuple[int, ...]:
+        return nearest_before(graph, output, lambda node: node.operation.weighted, through=passable)
+
+    def is_last(index: int) -> bool:
+        return not nearest_after(
+            graph, index, lambda node: node.stage != "loss" and not passable(node), through=passable
+        )
+
+    if not graph.outputs:
+        return ()
+    first, *further = (ends(output) for output in graph.outputs)
+    return tuple(dict.fromkeys((*first, *(index for found in further for index in found if is_last(index)))))

@@ -31,7 +31,8 @@ class Use:
         parameter: the parameter's path.
         slot: what the node does with it.
         derivation: the operations between the parameter and the operand that the node saw, in order: empty when it
-            is used as it is, e.g. ``("t",)`` for a transpose, ``("mul", "div")`` for a normalised weight.
+            is used as it is, e.g. ``("t",)`` for a transpose, ``("mul", "div")`` for a normalised weight; ``noise``
+            is a product with random numbers drawn in the pass.
     """
 
     parameter: str
@@ -150,6 +151,19 @@ class SignalGraph:
             for source in node.inputs if node.part_of is None else ():
                 readers[source].append(node.index)
         return MappingProxyType({index: tuple(dict.fromkeys(who)) for index, who in readers.items()})
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """The first output, and those of the others that nothing else in the model reads.
+
+        Where there is no loss, a gradient starts at each of them.
+        """
+        further = (
+            index
+            for index in self.outputs[1:]
+            if all(self.nodes[reader].stage == "loss" for reader in self.consumers[index])
+        )
+        return tuple(dict.fromkeys((*self.outputs[:1], *further)))
 
     @cached_property
     def by_path(self) -> Mapping[str, Parameter]:

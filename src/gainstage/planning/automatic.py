@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, terms
@@ -17,16 +17,16 @@ from gainstage.planning.branches import Budget, couplings, switches
 from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.planning.levels import Levels
+from gainstage.planning.products import LOGIT_SPREAD, Factor, factors
 from gainstage.records import Assignment
 
-__all__ = ["LOGIT_SPREAD", "Automatic", "BranchStart"]
-
-LOGIT_SPREAD = 0.3
-"""Of the output at the start. Logits this small leave the loss within spread²/2 = 0.045 nats of chance."""
+__all__ = ["Automatic", "BranchStart"]
 
 BranchStart = Literal["scaled", "zero"]
 
 _SILENT = "zero: its residual branch starts silent, so that the block hands its input on"
+_ROWS = "less its mean row, since what all rows share tells none of them from another"
+_SUMS = "its weights sum to zero over the inputs, since no bias can take the mean off"
 _IDENTITY = "zero: it scales and shifts what skips it (an affine coupling), so that the block hands its input on"
 _FREQUENCIES = (
     "left as the model made it: what it reads is the input and what reads it is periodic, so it sets frequencies"
@@ -45,6 +45,7 @@ class Automatic:
         adapters: paths of the weights that end an adapter.
         claims: paths of the parameters that silence a residual branch at the start.
         couplings: paths of the weights that scale and shift what skips them.
+        factors: what makes the output by a product with another signal.
     """
 
     graph: SignalGraph
@@ -54,6 +55,7 @@ class Automatic:
     adapters: frozenset[str]
     claims: frozenset[str] = frozenset()
     couplings: frozenset[str] = frozenset()
+    factors: Mapping[int, Factor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: SignalGraph, settable: Container[str], branch_start: BranchStart = "scaled") -> Automatic:
@@ -66,7 +68,9 @@ class Automatic:
         """
         silent = switches(graph) if branch_start == "zero" else frozenset()
         levels = Levels.of(graph, survey(graph, settable))
-        return cls(graph, levels, levels.budgets, terms(graph), adapter_ends(graph), silent, couplings(graph))
+        return cls(
+            graph, levels, levels.budgets, terms(graph), adapter_ends(graph), silent, couplings(graph), factors(graph)
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -89,8 +93,14 @@ class Automatic:
             case Role.BIAS if (centred := self._centring(parameter)) is not None:
                 return centred
             case Role.EMBEDDING:
+                factor = next((self.factors[i] for i in parameter.nodes if i in self.factors), None)
+                if factor is not None:
+                    reason, spread = factor.reason, math.sqrt(factor.level)
+                    return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
                 spread, reason = embedding_spread(self.graph, parameter, lambda head: self._weight(head, 1.0).spread)
-                return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
+                if parameter.kernel is None or parameter.kernel.in_ == 1:
+                    return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
+                return drawn(parameter, "centred_normal", f"{reason}; {_ROWS}", gain=gain, spread=spread)
             case Role.RECURRENT:
                 reason = "orthogonal: what is remembered keeps its length from step to step"
                 return drawn(parameter, "orthogonal", reason, gain=gain)
@@ -109,8 +119,17 @@ class Automatic:
         is_matrix = kernel.receptive == kernel.groups == 1
         scheme = "orthogonal" if target.orthogonal and is_matrix else "normal"
         reason = target.reason if len(uses) == 1 else f"the strictest of {len(uses)} uses: {target.reason}"
+        if target.centred:
+            scheme, reason = f"centred_{scheme}", f"{reason}; {_SUMS}"
+        elif is_matrix and parameter.blocks == 1 and kernel.out > 1 and self._is_table(parameter):
+            scheme, reason = "centred_outputs", f"{reason}; {_ROWS}"
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
         return replace(assignment, level=target.level * gain**2)
+
+    def _is_table(self, parameter: Parameter) -> bool:
+        """Whether tokens pick its rows too: an embedding that is tied to a layer."""
+        nodes = weight_nodes(self.graph, parameter)
+        return any(n.operation is Operation.EMBEDDING and n.from_input for n in nodes)
 
     def _target(self, parameter: Parameter, node: Node) -> _Target:
         arrival = self.levels.arriving(node.index)
@@ -128,13 +147,16 @@ class Automatic:
                 level, why, count = 1.0, "level 1, so that attention scores have a spread of about one", 1
             case Role.RECURRENT_INPUT:
                 level, why, count = 1.0, "level 1 at every gate", 1
+            case _ if (factor := self.factors.get(node.index)) is not None:
+                level, why = factor.level, factor.reason
             case _:
                 level, why = self.levels.target(node.index), self.levels.reason(node.index)
                 orthogonal = self.levels.in_a_run(node.index)
         if count > 1:
             level, why = level / count, f"{why}, shared by {count} terms of a sum"
         gain = math.sqrt(level / arrival.power)
-        return _Target(level, gain, orthogonal, f"{why}; {arrival.reason}")
+        centred = arrival.centred and not arrival.biased
+        return _Target(level, gain, orthogonal, centred, f"{why}; {arrival.reason}")
 
     def _sets_frequencies(self, parameter: Parameter) -> bool:
         """Whether it maps the input to the arguments of sines: any scale is as sound, and means another model."""
@@ -152,7 +174,7 @@ class Automatic:
             return None
         node, weight = owner
         arrival = self.levels.arriving(node.index)
-        if not arrival.centred:
+        if not arrival.centred or not arrival.biased:
             return None
         reason = (
             f"takes the mean of {arrival.function}, {arrival.mean:.4g}, times the sum of its unit's weights off again"
@@ -163,10 +185,11 @@ class Automatic:
 @dataclass(frozen=True, slots=True)
 class _Target:
     """What one use asks of a weight: the level of its output, the gain on 1/√fan_in that reaches it, whether isometry
-    helps, and why.
+    helps, whether its weights are to sum to zero, and why.
     """
 
     level: float
     gain: float
     orthogonal: bool
+    centred: bool
     reason: str

@@ -11,7 +11,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+
+from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals
+from gainstage.theory.activations import activation
 from gainstage.theory.composed import is_scalar
 
 __all__ = [
@@ -61,6 +65,7 @@ class Incoming:
         gated: whether the activation multiplies another signal instead of passing on its own; ``origin`` and ``node``
             are then those of that other signal.
         gate: the weighted node whose output the gate's activation reads; None where there is none.
+        value: the activation that the other signal passes before the gate multiplies it: WaveNet's tanh(a) · σ(b).
         through: the activations and the scalings by one number on the way, in the order of flow.
     """
 
@@ -71,6 +76,7 @@ class Incoming:
     keep: float = 1.0
     gated: bool = False
     gate: int | None = None
+    value: tuple[int, ...] = ()
     through: tuple[int, ...] = ()
 
 
@@ -129,7 +135,8 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     owners = (
         bias_owner(graph, p) for p in graph.parameters if p.role is Role.BIAS and p.trainable and p.path in settable
     )
-    biased = {owner[0].index for owner in owners if owner is not None}
+    # A layer that is used again adds its bias again.
+    biased = {index for owner in owners if owner is not None for index in graph.parameter(owner[1]).nodes}
     return MappingProxyType(
         {
             index: Surroundings(
@@ -210,9 +217,10 @@ def _incoming(graph: SignalGraph, node: Node, forks: Container[int]) -> Incoming
                 signal = replace(signal, function=here.function or here.name, settings=here.settings)
         elif here.operation is Operation.MULTIPLY and not signal.function:
             operands = _operands(graph, here)
-            gate = next((g for g in operands if g.operation is Operation.ACTIVATION), None)
-            if gate is None or len(operands) != 2:
+            functions = [operand for operand in operands if operand.operation is Operation.ACTIVATION]
+            if not functions or len(operands) != 2:
                 return signal
+            gate = next((function for function in functions if _is_ajar(function)), functions[0])
             through = (gate.index, *signal.through)
             source = _operands(graph, gate)[0]
             signal = replace(
@@ -220,6 +228,8 @@ def _incoming(graph: SignalGraph, node: Node, forks: Container[int]) -> Incoming
                 gate=source.index if _ORIGINS.get(source.operation) == "weight" else None,
             )  # fmt: skip
             here = next((operand for operand in operands if operand is not gate), here)
+            if here.operation is Operation.ACTIVATION and here is not gate:
+                signal, here = replace(signal, value=(here.index,)), _operands(graph, here)[0]
             continue
         elif here.operation is Operation.DROPOUT:
             signal = replace(signal, keep=signal.keep * (1 - dict(here.settings).get("p", 0.0)))
@@ -230,6 +240,14 @@ def _incoming(graph: SignalGraph, node: Node, forks: Container[int]) -> Incoming
             return signal
         here = _main_input(graph, here)
     return signal
+
+
+def _is_ajar(node: Node) -> bool:
+    """Whether a function lets something through at zero, as a sigmoid does: of two that are multiplied, the gate."""
+    try:
+        return bool(activation(node.function, dict(node.settings)).function(np.zeros(1))[0] != 0)
+    except GainstageError:
+        return False
 
 
 def _main_input(graph: SignalGraph, node: Node) -> Node | None:

@@ -34,10 +34,10 @@ class Arrival:
     """The signal as a weight meets it.
 
     Args:
-        power: what a unit's sum has to be divided by: the second moment, or the variance where a bias takes the mean
-            off.
+        power: what a unit's sum has to be divided by: the second moment, or the variance where the mean is taken off.
         mean: of the activation's output.
-        centred: whether the bias is to take that mean off.
+        centred: whether that mean is to be taken off.
+        biased: whether a bias can do that; otherwise weights do that sum to zero.
         function: the activation whose output it is; empty when there is none.
         reason: in words.
     """
@@ -45,6 +45,7 @@ class Arrival:
     power: float
     mean: float
     centred: bool
+    biased: bool
     function: str
     reason: str
 
@@ -56,8 +57,10 @@ class Levels:
     Args:
         around: their surroundings, by index.
         points: the operating point that each one's output should have, where an activation reads it.
-        centred: the nodes whose bias is to take off the mean of what they read.
-        functions: what each one reads, as a function of the signal whose level was set before.
+        centred: the nodes whose bias, or whose weights, are to take off the mean of what they read.
+        functions: what each one reads, as a function of the signal whose level was set before; where that is gated, the
+            gate's function.
+        values: the function that a gated signal passed before the gate multiplied it, where there is one.
         budgets: what the end of a residual branch may bring; the run of weights that leads to it shares that.
         streams: the level behind every residual add.
     """
@@ -66,6 +69,7 @@ class Levels:
     points: Mapping[int, OperatingPoint]
     centred: frozenset[int]
     functions: Mapping[int, Activation]
+    values: Mapping[int, Activation]
     budgets: Mapping[int, Budget]
     streams: Mapping[int, float]
 
@@ -74,11 +78,11 @@ class Levels:
         """Choose the operating points: the lowest level that any reader asks for.
 
         The end of a residual branch takes off the mean of what it reads: a mean is the same for all examples, and what
-        every branch adds of it gathers on the stream.
+        every branch adds of it gathers on the stream. A bias does that, or else weights that sum to zero.
         """
         functions = Functions(graph)
         seen: dict[tuple[Activation, int, bool], OperatingPoint | None] = {}
-        gates = {place.incoming.gate for place in around.values()}
+        gates = {place.incoming.through[0] for place in around.values() if place.incoming.gated}
         ends = budgets(graph)
 
         def point(function: Activation | None, depth: int, *, gate: bool = False) -> OperatingPoint | None:
@@ -94,7 +98,7 @@ class Levels:
         read: dict[int, Activation] = {}
         for index, place in around.items():
             ways = (way for way in place.outgoing if _is_activation(way[-1]))
-            asked = [point(functions.of(*way), place.depth, gate=index in gates) for way in ways]
+            asked = [point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways]
             known = [answer for answer in asked if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
@@ -102,11 +106,19 @@ class Levels:
             if function is None or not place.incoming.through:
                 continue
             read[index] = function
-            if place.biased and not place.incoming.gated and place.incoming.function:
-                chosen = point(function, place.depth)
-                if chosen is not None and (chosen.centred or (index in ends and abs(chosen.mean) > _ODD)):
-                    centred.add(index)
-        return cls(around, points, frozenset(centred), read, ends, stream_levels(graph))
+            if place.incoming.gated or not place.incoming.function:
+                continue
+            chosen = point(function, place.depth)
+            unwanted = chosen is not None and (chosen.centred or (index in ends and abs(chosen.mean) > _ODD))
+            if unwanted and (place.biased or _may_sum_to_zero(graph.nodes[index], place)):
+                centred.add(index)
+        values = {
+            index: function
+            for index, place in around.items()
+            if place.incoming.value
+            and (function := functions.of(*(graph.nodes[i] for i in place.incoming.value))) is not None
+        }
+        return cls(around, points, frozenset(centred), read, values, ends, stream_levels(graph))
 
     def target(self, index: int) -> float:
         """The level that a node's output should have."""
@@ -153,14 +165,17 @@ class Levels:
         moments = _moments(function, level) if function is not None else None
         if function is None or moments is None:
             source = f"'{signal.function}', taken to keep the level" if signal.function else _SOURCES[signal.origin]
-            return Arrival(level / signal.keep, 0.0, False, "", f"reads {source}{thinned}")
+            return Arrival(level / signal.keep, 0.0, False, False, "", f"reads {source}{thinned}")
         name, mean, second = function.label, moments.mean, moments.second_moment / signal.keep
         if index in self.centred:
             power = second - mean**2
-            return Arrival(power, mean, True, name, f"reads {name}{thinned}, Var[x] = {power:.4g} once centred")
+            biased = self.around[index].biased
+            return Arrival(power, mean, True, biased, name, f"reads {name}{thinned}, Var[x] = {power:.4g} once centred")
         if signal.gated:
-            second, name = second * carried, f"a gate of {name}"
-        return Arrival(second, mean, False, name, f"reads {name}{thinned}, E[x²] = {second:.4g}")
+            value = self.values.get(index)
+            passed = f"{value.label} times " if value is not None else ""
+            second, name = second * _second_moment(value, carried), f"{passed}a gate of {name}"
+        return Arrival(second, mean, False, False, name, f"reads {name}{thinned}, E[x²] = {second:.4g}")
 
 
 _SOURCES = {
@@ -175,6 +190,12 @@ _SOURCES = {
 
 def _is_activation(node: Node) -> bool:
     return node.operation is Operation.ACTIVATION
+
+
+def _may_sum_to_zero(node: Node, place: Surroundings) -> bool:
+    """Whether a unit's weights may: there are several of them, and no normalisation behind takes the mean off."""
+    met = {way[-1].operation for way in place.outgoing}
+    return node.kernel is not None and node.kernel.in_ > node.kernel.groups and met != {Operation.NORMALIZATION}
 
 
 def _point(rule: Rule, function: Activation, depth: int) -> OperatingPoint | None:
@@ -192,3 +213,9 @@ def _moments(function: Activation, level: float) -> GaussianMoments | None:
     except GainstageError:
         return None
     return moments if _LEAST < moments.variance / level < 1 / _LEAST else None
+
+
+def _second_moment(function: Activation | None, level: float) -> float:
+    """What becomes of a level behind a function; the level itself where there is none."""
+    moments = _moments(function, level) if function is not None else None
+    return level if moments is None else moments.second_moment

@@ -117,6 +117,7 @@ class LossFacts:
             targets), where it is defined.
         uniform: the value at equal probabilities for all classes (log C), where it is defined.
         mean_reduced: whether the loss is a mean over examples, so that chance can be compared with it.
+        alone: whether it reads the output alone; else other terms are in its value (a critic's, a divergence).
     """
 
     kind: LossKind
@@ -126,6 +127,7 @@ class LossFacts:
     chance: float | None = None
     uniform: float | None = None
     mean_reduced: bool = True
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from gainstage.graph import Operation
+from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import Profile, Severity
 from gainstage.rules.flow import feeds_weights
 from gainstage.rules.remedies import edit
@@ -72,8 +72,9 @@ def hidden_exponential(profile: Profile) -> Iterator[Fault]:
     """An exponential stands between two layers, where an activation is meant.
 
     What it does:
-    Looks for exp whose output a weight reads. Exponentials inside a softmax or a loss, and those that multiply another
-    signal (a learned variance, a temperature), are left out.
+    Looks for exp whose output a weight reads. Exponentials inside a softmax or a loss, those that multiply another
+    signal (a learned variance, a temperature), and those of what is never positive, as a radial basis function's
+    exp(-r²), are left out.
 
     Why it matters:
     Its output and its slope grow without bound: at level q the second moment is e^(2q), so a level of 5 becomes
@@ -103,6 +104,7 @@ def hidden_exponential(profile: Profile) -> Iterator[Fault]:
             or node.stage != "model"
             or node.part_of is not None
             or not feeds_weights(profile.graph, node)
+            or _is_bounded(profile.graph, node)
         ):
             continue
         at = profile.by_node.get(node.index)
@@ -117,3 +119,22 @@ def hidden_exponential(profile: Profile) -> Iterator[Fault]:
             edit("Replace the hidden exponential.", "torch.nn.functional.softplus(h)  # instead of torch.exp(h)"),
             node.index,
         )
+
+
+def _is_bounded(graph: SignalGraph, exponential: Node) -> bool:
+    """Whether what the exponential is taken of is minus something that is never negative."""
+    sign, here = 1.0, graph.nodes[exponential.inputs[0]]
+    while here.inputs:
+        if here.operation is Operation.ACTIVATION:
+            even = dict(here.settings).get("exponent", 1.0) % 2 == 0
+            return sign < 0 and (here.function in _NEVER_NEGATIVE or even)
+        if here.operation is Operation.SCALE:
+            # A learned width may have either sign; it is meant to be negative.
+            sign *= dict(here.settings).get("other", -sign)
+        elif here.operation is not Operation.RESHAPE:
+            return False
+        here = graph.nodes[here.inputs[0]]
+    return False
+
+
+_NEVER_NEGATIVE = frozenset({"abs", "square", "relu", "relu6", "relu_squared", "softplus", "sigmoid", "exp"})

@@ -21,6 +21,9 @@ ABOVE, FAR = 1.25, 4.0  # of the loss that equal probabilities give
 OFF, FAR_OFF = 2.0, 10.0  # of the variance of the targets
 
 
+_SCALE = "logits = scale * (queries @ keys.T)  # of unit rows: scale 0.3 * sqrt(features) gives a spread of 0.3"
+
+
 @rule("GS501", "The loss starts far from chance")
 def loss_above_chance(profile: Profile) -> Iterator[Fault]:
     """At the start the loss is much larger than a guess that knows nothing.
@@ -40,7 +43,8 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
     Bound and where it comes from:
     A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives
     the right class on average no more than 1/C⁴. For a regression twice the variance is a note, ten times a warning:
-    nine tenths of the loss are then offset and scale, which no feature explains.
+    nine tenths of the loss are then offset and scale, which no feature explains. A loss with further terms (a critic's
+    error, a divergence) is held to the bound of a warning alone.
 
     Example:
     An output layer tied to embeddings of spread 1: a decoder block of width 64 starts at 63.5 where log C is 4.9.
@@ -61,6 +65,8 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
         return  # GS801 says where that comes from
     output = profile.task.output
     spread = output.spread_within if output is not None and output.spread_within is not None else 0.0
+    if not loss.alone:  # the excess may be another term's
+        note = warning
     error = 3 * spread / math.sqrt(max(profile.task.examples, 1)) if loss.kind in CLASSES | BINARY else 0.0
     if loss.value <= note * reference + error:
         return
@@ -170,7 +176,9 @@ def _head(profile: Profile) -> Layer | None:
 
 
 def _why_large(profile: Profile, head: Layer | None) -> str:
-    if head is None or not head.gain:
+    if head is None:
+        return "The logits are a product of two signals, and what multiplies it (a temperature, a scale) is too large."
+    if not head.gain:
         return "The output layer multiplies what arrives by too much."
     for use in head.node.uses_of("bias"):
         bias = profile.by_path.get(use.parameter)
@@ -190,7 +198,9 @@ def _smaller_head(profile: Profile) -> Remedy:
         return edit(
             "Standardise the targets, or start the output's bias at their mean.", "y = (y - y.mean(0)) / y.std(0)"
         )
-    if head is None or head.parameter is None:
+    if head is None:
+        return edit("Start with a smaller scale, or keep it on purpose, as CLIP does.", _SCALE)
+    if head.parameter is None:
         return initialize("Draw the weights so that the output starts small.")
     biases = [use.parameter for use in head.node.uses_of("bias")]
     return initialize("Draw the output layer so that its logits start small.", (head.parameter.path, *biases))

@@ -4,7 +4,7 @@
 ``he_normal`` gain·√(2/fan_in). At a gain of one the first keeps E[x²] through linear layers, the second through ReLUs.
 """
 
-from gainstage.schemes import defaults, structured, variance  # noqa: F401  (importing them fills the table)
+from gainstage.schemes import centred, defaults, structured, variance  # noqa: F401  (importing them fills the table)
 from gainstage.schemes.table import Scheme, get, names, register
 
 __all__ = ["Scheme", "get", "names", "register"]

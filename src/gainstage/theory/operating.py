@@ -106,8 +106,8 @@ def gate_point(kind: str | Activation | Elementwise, depth: int, *, growth: floa
 
     Both factors send a gradient back, so that its second moment grows by 1 + q E f'² / E f² a layer, q the level of b.
     The level is the largest one, at most 1, at which that stays below ``exp(growth)`` over the whole depth: a sigmoid
-    that hardly moves at the start is a scaling by a half. Where no level does that (silu, relu: a gate that is zero at
-    zero moves by its own size at any level) it is 1, and the growth is reported.
+    that hardly moves at the start is a scaling by a half. Where no level does that (silu, relu, tanh: a gate that is
+    zero at zero moves by its own size at any level) it is 1, and the growth is reported.
 
     Args:
         kind, depth, growth: as in ``operating_point``.
@@ -129,7 +129,8 @@ def gate_point(kind: str | Activation | Elementwise, depth: int, *, growth: floa
         return depth * math.log1p(carrying(act, level).chi) - growth
 
     chosen = carrying(act, 1.0)
-    found = bracket(excess, 1.0, 0.5, _LOWEST) if excess(1.0) > 0 else None
+    closed = not np.any(act.function(np.zeros(1)))
+    found = bracket(excess, 1.0, 0.5, _LOWEST) if excess(1.0) > 0 and not closed else None
     if excess(1.0) <= 0:
         told = f"level 1, gradients grow by no more than {math.exp(excess(1.0) + growth):.3g}"
     elif found is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gainstage.errors import InputError, ModelError
 
-__all__ = ["Batch", "as_array", "first_output", "prepare", "values_of"]
+__all__ = ["Batch", "as_array", "first_output", "outputs_of", "prepare", "values_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +111,24 @@ def first_output(output: Any) -> Any:
     """
     if isinstance(output, Mapping) and "logits" in output:
         return first_output(output["logits"])
-    leaves = [leaf for leaf in keras.tree.flatten(output) if "float" in str(getattr(leaf, "dtype", ""))]
+    leaves = _floating(output)
     if leaves:
         return next((leaf for leaf in leaves if len(leaf.shape)), leaves[0])
     raise ModelError(
         f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, or a list or dict "
         "that holds one."
     )
+
+
+def outputs_of(output: Any) -> tuple[Any, ...]:
+    """All floating tensors that the model returned: what the loss sees first, then the others that are no numbers.
+
+    Raises:
+        ModelError: the model returned none.
+    """
+    first = first_output(output)
+    return first, *(leaf for leaf in _floating(output) if len(leaf.shape) and leaf is not first)
+
+
+def _floating(output: Any) -> list[Any]:
+    return [leaf for leaf in keras.tree.flatten(output) if "float" in str(getattr(leaf, "dtype", ""))]

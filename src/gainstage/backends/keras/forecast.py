@@ -58,6 +58,8 @@ def weight_moments(model: Any, graph: SignalGraph, only: Container[str] | None =
                 rows = sums[parameter.path] = incoming.sum((1, 2), dtype=np.float64)
                 square, mean = float(np.square(rows).mean()), float(rows.mean())
                 known = replace(known, row_sum_square=square, row_sum_mean=mean, kurtosis=_kurtosis(array))
+        if array.ndim == 2 and any(graph.nodes[i].operation is Operation.EMBEDDING for i in parameter.nodes):
+            known = replace(known, table_mean_square=float(np.square(array.mean(0, dtype=np.float64)).mean()))
         found[parameter.path] = _by_gate(graph, parameter, array) or known
     for path, rows in sums.items():
         for index in graph.parameter(path).nodes:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from gainstage.backends.keras.batch import Batch, as_array, first_output, prepare, values_of
+from gainstage.backends.keras.batch import Batch, as_array, first_output, outputs_of, prepare, values_of
 from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.facts import task_of
 from gainstage.backends.keras.forecast import version
@@ -187,10 +187,12 @@ class _Recording:
     def _loss_of(self, output: Any) -> Any:
         if self.criterion is not None:
             return self.criterion.on_arrays(output)
-        seen = first_output(output)
-        # Random signs as the gradient at the output, the same on every backend.
-        signs = np.random.default_rng(self.seed).integers(0, 2, seen.shape) * 2 - 1
-        return ops.sum(ops.cast(seen, "float32") * ops.convert_to_tensor(signs.astype("float32"))) / self.batch.examples
+        # Random signs as the gradient at every output, the same on every backend.
+        rng, returned, total = np.random.default_rng(self.seed), outputs_of(output), 0.0
+        for seen in (returned[end] for end in self.program.ends):
+            signs = ops.convert_to_tensor((rng.integers(0, 2, seen.shape) * 2 - 1).astype("float32"))
+            total = total + ops.sum(ops.cast(seen, "float32") * signs)
+        return total / self.batch.examples
 
     def _source(self, output: Any) -> Source:
         dtype = keras.backend.standardize_dtype(output.dtype)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from gainstage.backends.keras.assemble import assemble
-from gainstage.backends.keras.batch import Batch, first_output, prepare
+from gainstage.backends.keras.batch import Batch, outputs_of, prepare
 from gainstage.backends.keras.call import Draft
 from gainstage.backends.keras.drafting import Drafting
 from gainstage.backends.keras.losses import Criterion, criterion_of
@@ -38,6 +38,7 @@ class Program:
         parameters: the weights by path.
         random_states: of dropout and the like.
         output: the symbols that the model returns, in its own structure.
+        ends: which of its floating outputs nothing in the model reads, the one that the loss sees first.
         penalties: that layers add to the loss.
         regularized: paths of trainable weights with a regularizer.
         notes: doubts.
@@ -52,6 +53,7 @@ class Program:
     parameters: Mapping[str, Any]
     random_states: tuple[Any, ...]
     output: Any
+    ends: tuple[int, ...]
     penalties: tuple[Penalty, ...]
     regularized: tuple[str, ...]
     notes: tuple[Note, ...]
@@ -132,7 +134,7 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
     with preserved(model), keras.StatelessScope(), tape.running():
         with standins.placed():
             output = _guarded(batch, "model", lambda: model(batch.packed(symbols), **arguments))
-        seen = first_output(output)
+        returned = outputs_of(output)
         value = None
         if criterion is not None:
             tape.stage = "loss"
@@ -143,7 +145,8 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
     inputs = tuple(range(len(symbols)))
     for step in tape.steps:
         drafting.read(step)
-    outputs = [n for n in (drafting.node_of(seen),) if n is not None]
+    nodes = [drafting.node_of(symbol) for symbol in returned]
+    outputs = tuple(dict.fromkeys(node for node in nodes if node is not None))
     loss_node = None
     if criterion is not None and outputs:
         loss_node = drafting.node_of(value) if value is not None else None
@@ -165,6 +168,7 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
         parameters,
         tuple(v for v in model.variables if v.name == "seed_generator_state"),
         output,
+        tuple(nodes.index(node) for node in graph.ends) or (0,),
         tuple(tape.penalties),
         tuple(paths[id(v)] for v in model.trainable_variables if id(v) in paths and v.regularizer is not None),
         tuple(tape.notes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import nn
 
 from gainstage.errors import InputError, ModelError
 
-__all__ = ["Batch", "first_output", "own_loss", "prepare"]
+__all__ = ["Batch", "first_output", "outputs_of", "own_loss", "prepare"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def first_output(output: Any) -> torch.Tensor:
     Raises:
         ModelError: the model returned no floating tensor.
     """
-    found = _first(output)
+    found = next(_floating(output), None)
     if found is None:
         raise ModelError(
             f"The model returned no floating tensor: received {type(output).__name__}. Return a tensor, "
@@ -149,9 +149,22 @@ def first_output(output: Any) -> torch.Tensor:
     return found
 
 
-def _first(output: Any) -> torch.Tensor | None:
+def outputs_of(output: Any) -> tuple[torch.Tensor, ...]:
+    """All floating tensors that the model returned: what the loss would see first, then the others that are no numbers.
+
+    Raises:
+        ModelError: the model returned none.
+    """
+    first = first_output(output)
+    return first, *(tensor for tensor in _floating(output) if tensor.dim() and tensor is not first)
+
+
+def _floating(output: Any) -> Iterator[torch.Tensor]:
+    """The floating tensors of an output, whatever structure holds them."""
     if isinstance(output, torch.Tensor):
-        return output if output.is_floating_point() or output.is_complex() else None
+        if output.is_floating_point() or output.is_complex():
+            yield output
+        return
     if isinstance(output, Mapping):
         items = [output[k] for k in ("logits", "out", "output") if k in output] + [
             v for k, v in output.items() if k != "loss"
@@ -166,7 +179,4 @@ def _first(output: Any) -> torch.Tensor | None:
     else:
         items = list(vars(output).values()) if hasattr(output, "__dict__") else []
     for item in items:
-        found = _first(item)
-        if found is not None:
-            return found
-    return None
+        yield from _floating(item)

@@ -55,6 +55,13 @@ def orthogonal(parameter, spread, generator, *, matrices=1, stored="out_in", cen
         values = values.transpose(1, 2)
     parameter.copy_(values.reshape(shape))
 ''',
+        "sum_to_zero": '''
+def sum_to_zero(parameter, terms, step=1):
+    """Take off the mean over so many terms, `step` values apart, and make up for what that takes of the spread."""
+    values = parameter.float().reshape(-1, terms, step)
+    values = (values - values.mean(1, keepdim=True)) * (terms / (terms - 1)) ** 0.5
+    parameter.copy_(values.reshape(parameter.shape))
+''',
         "centre": '''
 def centre(bias, weight, mean, *, groups=1, stored="out_in"):
     """Take off what inputs of that mean add to every unit."""
@@ -103,8 +110,10 @@ def emit(plan: Plan) -> str:
     """
     statements: dict[str, list[Assignment]] = {}
     by_path = {a.parameter: a for a in plan}
-    for assignment in sorted(plan, key=_reads_weights):
-        template = _statement(assignment, by_path)
+    drawn = [(_statement(a, by_path), a) for a in plan if not _reads_weights(a)]
+    centred = [(_sums(a), a) for a in plan]
+    last = [(_statement(a, by_path), a) for a in plan if _reads_weights(a)]
+    for template, assignment in (*drawn, *centred, *last):
         if template:
             statements.setdefault(template, []).append(assignment)
     body = "".join(_lines(template, group) for template, group in statements.items())
@@ -156,6 +165,19 @@ def _statement(assignment: Assignment, plan: Mapping[str, Assignment]) -> str:
     if assignment.bias is not None:
         return _bias_statement(assignment, plan)
     return _weight_statement(assignment)
+
+
+def _sums(assignment: Assignment) -> str:
+    """What takes a sum off the weights once they are drawn, with ``{}`` for them; empty where nothing does."""
+    kernel = assignment.kernel
+    if not assignment.scheme.startswith("centred_") or kernel is None or not assignment.spread:
+        return ""
+    outputs, inputs, taps = kernel.out // kernel.groups, kernel.shape[1], kernel.receptive
+    stored_first, terms = assignment.layout == "out_in", inputs
+    step = taps if stored_first else assignment.blocks * outputs * taps
+    if assignment.scheme == "centred_outputs":
+        terms, step = outputs, inputs * taps if stored_first else taps
+    return f"sum_to_zero({{}}, {terms})" if step == 1 else f"sum_to_zero({{}}, {terms}, {step})"
 
 
 def _bias_statement(assignment: Assignment, plan: Mapping[str, Assignment]) -> str:

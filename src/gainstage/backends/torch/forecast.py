@@ -52,6 +52,9 @@ def weight_moments(
             sums[parameter.path] = rows
             square, mean = float(rows.square().mean()), float(rows.mean())
             known = replace(known, row_sum_square=square, row_sum_mean=mean, kurtosis=_kurtosis(tensor.detach()))
+            if any(graph.nodes[index].operation is Operation.EMBEDDING for index in parameter.nodes):
+                row = tensor.detach().mean(0, dtype=torch.float64)
+                known = replace(known, table_mean_square=float(row.square().mean()))
         blocks = _blocks(graph, parameter) if tensor.dim() == 1 else 1
         if blocks > 1:
             means = tensor.detach().double().reshape(blocks, -1).mean(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ def gradients_of(
     Raises:
         ModelError: the backward pass raised.
     """
-    scalar = seen.loss if seen.loss is not None else _surrogate(seen.output, examples, seed)
+    scalar = seen.loss if seen.loss is not None else _surrogate(seen.ends, examples, seed)
     wanted = {path: p for path, p in parameters.items() if p.requires_grad}
     if not scalar.requires_grad or not wanted:
         return None
@@ -95,9 +95,13 @@ def _reader(moments: dict[int, Moments], index: int, node: Any, count: int) -> _
     return read
 
 
-def _surrogate(output: torch.Tensor, examples: int, seed: int) -> torch.Tensor:
-    """A loss whose gradient at the output is a random sign everywhere."""
+def _surrogate(ends: Sequence[torch.Tensor], examples: int, seed: int) -> torch.Tensor:
+    """A loss whose gradient at every output is a random sign everywhere."""
     generator = torch.Generator().manual_seed(seed)
-    signs = torch.randint(0, 2, tuple(output.shape), generator=generator).to(output.device) * 2 - 1
-    values = torch.view_as_real(output).sum(-1) if output.is_complex() else output
-    return (values.float() * signs).sum() / max(examples, 1)
+
+    def signed(output: torch.Tensor) -> torch.Tensor:
+        signs = torch.randint(0, 2, tuple(output.shape), generator=generator).to(output.device) * 2 - 1
+        values = torch.view_as_real(output).sum(-1) if output.is_complex() else output
+        return (values.float() * signs).sum()
+
+    return torch.stack([signed(output) for output in ends]).sum() / max(examples, 1)

@@ -243,7 +243,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             keep = next((v.keep for v in before if v.keep is not None), None)
             random = any(v.random for v in before) or name in table.RANDOM
             wave = name if name in ("cos", "sin") else next((v.wave for v in before if v.wave), "")
-            return Value(derivations=join(before, name), random=random, keep=keep, wave=wave)
+            drawn = name == "mul" and any(v.random and not v.derivations for v in before)
+            return Value(derivations=join(before, "noise" if drawn else name), random=random, keep=keep, wave=wave)
         if name in table.TRANSPARENT and before and before[0].node is not None:
             order = order_of(name, args, operands[0].dim())
             shape, source = tuple(operands[0].shape), before[0]

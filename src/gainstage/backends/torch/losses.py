@@ -37,7 +37,7 @@ def loss_facts(
     if chance is not None and kind in _NAMED and any(_sums_outputs(n) for n in own):
         chance *= output.units
         uniform = None if uniform is None else uniform * output.units
-    return LossFacts(kind, value, graph.loss, inner, chance, uniform, _is_mean(own))
+    return LossFacts(kind, value, graph.loss, inner, chance, uniform, _is_mean(own), _is_alone(graph, own, output))
 
 
 def _own(graph: SignalGraph, output: OutputFacts) -> list[Node]:
@@ -94,6 +94,12 @@ def _is_mean(own: Sequence[Node]) -> bool:
     """Whether examples are averaged: no sum over everything, unless what comes out of it is divided."""
     summed = [n.index for n in own if _sums_everything(n)]
     return not summed or any(n.name == "div" and n.index > summed[0] and not n.shape for n in own)
+
+
+def _is_alone(graph: SignalGraph, own: Sequence[Node], output: OutputFacts) -> bool:
+    """Whether all that the loss reads of the model is the output."""
+    inside = {node.index for node in own} | {output.node}
+    return not any(graph.nodes[i].from_input for node in own for i in node.inputs if i not in inside)
 
 
 def _sums_everything(node: Node) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules import module as module_hooks
 
 from gainstage.backends.torch.assemble import assemble, named_parameters
-from gainstage.backends.torch.batch import Batch, first_output, own_loss
+from gainstage.backends.torch.batch import Batch, outputs_of, own_loss
 from gainstage.backends.torch.checkpoints import transparent_checkpoints
 from gainstage.backends.torch.interpreter import Eye, Interpreter
 from gainstage.errors import GainstageError, InputError, ModelError
@@ -30,6 +30,7 @@ class Observation:
     Args:
         graph: what was seen.
         output: what the loss saw.
+        ends: the outputs that nothing in the model reads, that one first: ``graph.ends``.
         loss: the loss, or None where there was none to compute.
         own_loss: whether the model computed it itself.
         owners: node by autograd sequence number.
@@ -38,6 +39,7 @@ class Observation:
 
     graph: SignalGraph
     output: torch.Tensor
+    ends: tuple[torch.Tensor, ...]
     loss: torch.Tensor | None
     own_loss: bool
     owners: dict[int, int | None]
@@ -95,14 +97,15 @@ def observe(
             interpreter.add_input(tensor, name, batch.example_axis, mask=name in batch.masks)
         inputs = tuple(range(len(interpreter.drafts)))
         output = _guarded(interpreter, "model", lambda: batch.call(model))
-        seen = first_output(output)
+        returned = outputs_of(output)
+        seen = returned[0]
         value = own_loss(output)
         owned = value is not None and loss is None
         if loss is not None:
             interpreter.stage = "loss"
             value = _guarded(interpreter, "loss", lambda: loss(output if takes_whole(output) else seen, target))
             value = _scalar(value)
-    outputs = [interpreter.node_of(seen)]
+    nodes = [interpreter.node_of(tensor) for tensor in returned]
     loss_node = interpreter.node_of(value) if value is not None else None
     graph = assemble(
         interpreter.drafts,
@@ -110,10 +113,11 @@ def observe(
         aliases,
         examples=batch.examples,
         inputs=inputs,
-        outputs=[o for o in outputs if o is not None],
+        outputs=tuple(dict.fromkeys(node for node in nodes if node is not None)),
         loss=loss_node,
     )
-    return Observation(graph, seen, value, owned, interpreter.sequence.owner, interpreter.region_gradients)
+    ends = tuple(returned[nodes.index(node)] for node in graph.ends) or (seen,)
+    return Observation(graph, seen, ends, value, owned, interpreter.sequence.owner, interpreter.region_gradients)
 
 
 def takes_whole(output: Any) -> bool:

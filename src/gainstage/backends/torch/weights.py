@@ -37,7 +37,10 @@ def _dense(gradient: torch.Tensor) -> torch.Tensor:
 
 
 def incoming_weights(tensor: torch.Tensor, parameter: Parameter) -> torch.Tensor:
-    """The incoming weights of every unit, one unit a row."""
+    """The incoming weights of every unit, one unit a row; of complex ones the imaginary parts beside the real ones."""
+    if tensor.is_complex():
+        tensor = tensor.resolve_conj()
+        return torch.cat([incoming_weights(part, parameter) for part in (tensor.real, tensor.imag)], 1)
     kernel = parameter.kernel
     if parameter.layout == "in_out" and kernel is not None:
         if kernel.groups > 1:  # a transposed convolution: (in, out / groups, taps)

@@ -84,7 +84,7 @@ def profile_body(profile: Profile, beside: Beside) -> Iterator[str]:
 
 def plan_body(plan: Plan) -> Iterator[str]:
     """One row for every array, or every run of identical blocks."""
-    told = f"Seed {plan.seed}, {count(len(plan), 'array')}. Nothing is written before it is applied."
+    told = f"Seed {plan.seed}, {count(len(plan), 'array')}. Only applying a plan writes weights."
     yield paragraph(told, "soft")
     yield from (paragraph(note) for note in plan.notes)
     yield tables.every_assignment(plan)

@@ -37,7 +37,7 @@ def render(record: Shown, *, width: int | None = None, color: bool = False, unic
 
     >>> from gainstage.records import Plan
     >>> print(render(Plan(assignments=(), seed=3, scheme="auto"), width=80).splitlines()[0])
-    PLAN  auto, seed 3: 0 arrays, 0 values. Nothing is written before it is applied.
+    PLAN  auto, seed 3: 0 arrays, 0 values. Only applying a plan writes weights.
     """
     if width is None:
         width = shutil.get_terminal_size().columns

@@ -33,7 +33,7 @@ def add_plan(page: Page, plan: Plan) -> None:
     scheme = page.name(plan.scheme, 24) if plan.scheme else "mixed"
     page.line(
         ("PLAN", "bold"), f"  {scheme}, seed {plan.seed}: {count(len(plan), 'array')}, {count(weights, 'value')}. ",
-        "Nothing is written before it is applied.",
+        "Only applying a plan writes weights.",
     )  # fmt: skip
     page.blank()
     rows = plan_rows(plan)

@@ -85,7 +85,8 @@ def predicted_profile(
     if not outputs:
         raise ModelError("No output of the model depends on its input, so that there is nothing to predict.")
     aim = objective(run, outputs[0])
-    back = backward(run, {outputs[0]: aim.start})
+    ends = [i for i in graph.ends if i in run.signals] if graph.loss is None else outputs[:1]
+    back = backward(run, dict.fromkeys(ends, aim.start))
     nodes = tuple(
         _node_profile(run, node, run.signals[node.index], back.gradients.get(node.index))
         for node in graph.nodes

@@ -31,6 +31,8 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
         level = mean + (level - mean) / count
     rows = max(node.kernel.in_, 1) if node.kernel is not None else 1
     alike = mean + (level - mean) / rows if node.from_input else mean  # two tokens may be the same
+    if table.table_mean_square is not None and node.from_input:
+        alike = table.table_mean_square
     if not node.from_input and len(node.shape) > 1 and rows < node.shape[-2]:
         alike = level  # too few rows to tell places apart: the same one for all
     examples = alike if node.from_input else level

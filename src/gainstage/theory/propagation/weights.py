@@ -76,7 +76,9 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
     mean = sum(w.mean for w in weights) / len(weights)
     second = sum(w.second_moment for w in weights) / len(weights)
     variance = max(second - mean**2, 0.0)
-    rows = weights[0] if len(weights) == 1 and kernel is not None and kernel.overlap is None else None
+    rows = weights[0] if len(weights) == 1 and kernel is not None else None
+    if rows is not None and rows.row_sum_square and kernel is not None and kernel.overlap is not None:
+        rows = None  # of its taps, some meet in one output; only where they all sum to zero do those
     row_square = rows.row_sum_square if rows is not None else None
     row_sum = rows.row_sum_mean if rows is not None else None
     bias, isometric = _bias(graph, node, known), all(w.isometric for w in weights)
@@ -180,8 +182,13 @@ def _assigned(line: Assignment, plan: Plan) -> WeightMoments | None:
     if line.spread is None:
         return None
     level = (line.spread * line.scale) ** 2
+    centred = line.scheme in ("centred_normal", "centred_orthogonal")
+    table = centred if line.role is Role.EMBEDDING else line.scheme == "centred_outputs"
     kurtosis = 1.8 if line.scheme.endswith("uniform") or line.scheme in _UNIFORM else 3.0
-    return WeightMoments(0.0, level, isometric="orthogonal" in line.scheme, kurtosis=kurtosis)
+    return WeightMoments(
+        0.0, level, row_sum_square=0.0 if centred else None, row_sum_mean=0.0 if centred else None,
+        table_mean_square=0.0 if table else None, isometric="orthogonal" in line.scheme, kurtosis=kurtosis,
+    )  # fmt: skip
 
 
 def _bias_rule(line: Assignment, plan: Plan) -> WeightMoments | None:
