@@ -14,7 +14,7 @@ from gainstage.theory.propagation.expectation import Expectations, Marginal
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.mixture import multiplied
 
-SEEDS = 24
+SEEDS = 16
 WIDTH = 64
 
 
@@ -34,8 +34,8 @@ class Around(nn.Module):
 
 
 def net(function: type[nn.Module], around: bool) -> nn.Module:
-    units = [Around(function())] * 0 if not around else [Around(function()), Around(function())]
-    units = units or [*unit(WIDTH), function(), *unit(WIDTH), function(), *unit(WIDTH), function()]
+    plain = [*unit(WIDTH), function(), *unit(WIDTH), function(), *unit(WIDTH), function()]
+    units = [Around(function()), Around(function())] if around else plain
     return nn.Sequential(*unit(32), function(), *units, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTH, WIDTH))
 
 
