@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -65,9 +66,9 @@ def test_the_spreads_are_those_of_the_plan(case):
 def test_biases_are_centred_by_the_weights_that_were_drawn(transposed):
     last = nn.ConvTranspose2d(8, 4, 4, 2, 1) if transposed else nn.Conv2d(8, 4, 3)
     model, x = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Sigmoid(), last, nn.Tanh()), torch.randn(32, 1, 8, 8)
-    plan = gs.plan(model, batch=x)
-    bias = next(a for a in plan if a.parameter == "2.bias")
-    assert bias.bias == "centre"
+    planned = gs.plan(model, "normal", batch=x)
+    bias = replace(planned.assignments[3], scheme="centre", bias="centre", value=0.5, weight="2.weight")
+    plan = replace(planned, assignments=(*planned.assignments[:3], bias))
     model = executed(emit(plan), model)
     weight = model[2].weight.detach().double()
     sums = weight.sum((0, 2, 3)) / 4 if transposed else weight.sum((1, 2, 3))  # a stride of two meets a quarter

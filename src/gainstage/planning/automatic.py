@@ -18,11 +18,14 @@ from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.planning.levels import Levels
 from gainstage.planning.products import LOGIT_SPREAD, Factor, factors
+from gainstage.planning.scores import score_spreads
 from gainstage.records import Assignment
 
 __all__ = ["Automatic", "BranchStart"]
 
 BranchStart = Literal["scaled", "zero"]
+
+_UNLIKE = 0.05  # of a factor on scores: less than one draw of queries and keys scatters by
 
 _SILENT = "zero: its residual branch starts silent, so that the block hands its input on"
 _ROWS = "less its mean row, since what all rows share tells none of them from another"
@@ -42,6 +45,7 @@ class Automatic:
         levels: the level at every place.
         budgets: for the last weights (and normalisations) of residual branches, their share of their stream's level.
         terms: for weights whose outputs are added at once, how many share the level of the sum.
+        scores: for queries and keys, how wide attention scores are where both have level one.
         adapters: paths of the weights that end an adapter.
         claims: paths of the parameters that silence a residual branch at the start.
         couplings: paths of the weights that scale and shift what skips them.
@@ -52,6 +56,7 @@ class Automatic:
     levels: Levels
     budgets: Mapping[int, Budget]
     terms: Mapping[int, int]
+    scores: Mapping[int, float]
     adapters: frozenset[str]
     claims: frozenset[str] = frozenset()
     couplings: frozenset[str] = frozenset()
@@ -69,8 +74,9 @@ class Automatic:
         silent = switches(graph) if branch_start == "zero" else frozenset()
         levels = Levels.of(graph, survey(graph, settable))
         return cls(
-            graph, levels, levels.budgets, terms(graph), adapter_ends(graph), silent, couplings(graph), factors(graph)
-        )
+            graph, levels, levels.budgets, terms(graph), score_spreads(graph), adapter_ends(graph), silent,
+            couplings(graph), factors(graph),
+        )  # fmt: skip
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -143,8 +149,10 @@ class Automatic:
                 level, why = budget.level, budget.reason
             case Role.BEFORE_NORM:
                 level, why, count = 1.0, "level 1; a normalisation divides the scale out again", 1
-            case Role.QUERY | Role.KEY | Role.PACKED_ATTENTION:
-                level, why, count = 1.0, "level 1, so that attention scores have a spread of about one", 1
+            case Role.QUERY | Role.KEY:
+                level, why, count = *_scoring(self.scores.get(node.index, 1.0)), 1
+            case Role.PACKED_ATTENTION:
+                level, why, count = *_scoring(1.0), 1
             case Role.RECURRENT_INPUT:
                 level, why, count = 1.0, "level 1 at every gate", 1
             case _ if (factor := self.factors.get(node.index)) is not None:
@@ -155,8 +163,7 @@ class Automatic:
         if count > 1:
             level, why = level / count, f"{why}, shared by {count} terms of a sum"
         gain = math.sqrt(level / arrival.power)
-        centred = arrival.centred and not arrival.biased
-        return _Target(level, gain, orthogonal, centred, f"{why}; {arrival.reason}")
+        return _Target(level, gain, orthogonal, arrival.centred == "weights", f"{why}; {arrival.reason}")
 
     def _sets_frequencies(self, parameter: Parameter) -> bool:
         """Whether it maps the input to the arguments of sines: any scale is as sound, and means another model."""
@@ -174,12 +181,20 @@ class Automatic:
             return None
         node, weight = owner
         arrival = self.levels.arriving(node.index)
-        if not arrival.centred or not arrival.biased:
+        if arrival.centred != "bias":
             return None
         reason = (
             f"takes the mean of {arrival.function}, {arrival.mean:.4g}, times the sum of its unit's weights off again"
         )
         return constant(bias, "centre", reason, value=arrival.mean, weight=weight)
+
+
+def _scoring(spread: float) -> tuple[float, str]:
+    """The level of queries and of keys at which scores have a spread of one at most, and why."""
+    told = "so that attention scores have a spread of about one"
+    if spread < 1 + _UNLIKE:
+        return 1.0, f"level 1, {told}"
+    return 1 / spread, f"level {1 / spread:.3g}, {told}, which the model leaves {spread:.3g} times as wide"
 
 
 @dataclass(frozen=True, slots=True)

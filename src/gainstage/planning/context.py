@@ -25,6 +25,7 @@ __all__ = [
     "adapter_ends",
     "bias_owner",
     "embedding_sums",
+    "signal_at",
     "survey",
     "weight_nodes",
 ]
@@ -121,7 +122,10 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     ('tanh', 'weight', 2)
     """
     forks = frozenset(add.fork for add in residuals(graph))
-    incoming = {node.index: _incoming(graph, node, forks) for node in graph.nodes if node.operation.weighted}
+    incoming = {
+        node.index: _incoming(graph, node.index, _main_input(graph, node), forks)
+        for node in graph.nodes if node.operation.weighted
+    }  # fmt: skip
     position: dict[int, int] = {}
     for index, signal in incoming.items():
         position[index] = position[signal.node] + 1 if signal.origin == "weight" else 1
@@ -201,9 +205,13 @@ def embedding_sums(graph: SignalGraph) -> tuple[frozenset[int], ...]:
     return tuple(table for table in sums if not any(table < other for other in sums))
 
 
-def _incoming(graph: SignalGraph, node: Node, forks: Container[int]) -> Incoming:
-    signal = Incoming("other", node.index)
-    here = _main_input(graph, node)
+def signal_at(graph: SignalGraph, index: int) -> Incoming:
+    """What a reader of a node's output would meet."""
+    return _incoming(graph, index, graph.nodes[index], frozenset(add.fork for add in residuals(graph)))
+
+
+def _incoming(graph: SignalGraph, reader: int, here: Node | None, forks: Container[int]) -> Incoming:
+    signal = Incoming("other", reader)
     forked = False
     while here is not None:
         forked = forked or here.index in forks  # what a residual add carries on is a stream from there

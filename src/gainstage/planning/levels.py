@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.planning.branches import Budget, budgets, stream_levels
-from gainstage.planning.context import Surroundings
+from gainstage.planning.context import Surroundings, signal_at
+from gainstage.planning.dense import DenseStream, dense_streams
 from gainstage.theory import (
     Activation,
     GaussianMoments,
@@ -21,6 +25,7 @@ from gainstage.theory.composed import Functions
 
 __all__ = ["Arrival", "Levels"]
 
+Centring = Literal["bias", "weights"]
 Rule = Callable[[Activation, int], OperatingPoint]
 
 _WAVES = frozenset({"sin", "cos"})
@@ -36,16 +41,14 @@ class Arrival:
     Args:
         power: what a unit's sum has to be divided by: the second moment, or the variance where the mean is taken off.
         mean: of the activation's output.
-        centred: whether that mean is to be taken off.
-        biased: whether a bias can do that; otherwise weights do that sum to zero.
+        centred: by what that mean is to be taken off; empty where it stays.
         function: the activation whose output it is; empty when there is none.
         reason: in words.
     """
 
     power: float
     mean: float
-    centred: bool
-    biased: bool
+    centred: Centring | Literal[""]
     function: str
     reason: str
 
@@ -61,15 +64,17 @@ class Levels:
         functions: what each one reads, as a function of the signal whose level was set before; where that is gated, the
             gate's function.
         values: the function that a gated signal passed before the gate multiplied it, where there is one.
+        parts: for what is set beside the signal it comes from, the level that it may have.
         budgets: what the end of a residual branch may bring; the run of weights that leads to it shares that.
         streams: the level behind every residual add.
     """
 
     around: Mapping[int, Surroundings]
     points: Mapping[int, OperatingPoint]
-    centred: frozenset[int]
+    centred: Mapping[int, Centring]
     functions: Mapping[int, Activation]
     values: Mapping[int, Activation]
+    parts: Mapping[int, Budget]
     budgets: Mapping[int, Budget]
     streams: Mapping[int, float]
 
@@ -78,7 +83,9 @@ class Levels:
         """Choose the operating points: the lowest level that any reader asks for.
 
         The end of a residual branch takes off the mean of what it reads: a mean is the same for all examples, and what
-        every branch adds of it gathers on the stream. A bias does that, or else weights that sum to zero.
+        every branch adds of it gathers on the stream. A bias does that, or else weights that sum to zero. A transposed
+        convolution with a stride puts other taps on neighbouring places: what all examples share becomes a pattern that
+        no bias takes off, so there it is the weights in any case.
         """
         functions = Functions(graph)
         seen: dict[tuple[Activation, int, bool], OperatingPoint | None] = {}
@@ -94,7 +101,8 @@ class Levels:
             return seen[key]
 
         points: dict[int, OperatingPoint] = {}
-        centred: set[int] = set()
+        centred: dict[int, Centring] = {}
+        patterned = Counter(place.end for index, place in around.items() if _strided(graph.nodes[index]))
         read: dict[int, Activation] = {}
         for index, place in around.items():
             ways = (way for way in place.outgoing if _is_activation(way[-1]))
@@ -109,19 +117,39 @@ class Levels:
             if place.incoming.gated or not place.incoming.function:
                 continue
             chosen = point(function, place.depth)
-            unwanted = chosen is not None and (chosen.centred or (index in ends and abs(chosen.mean) > _ODD))
-            if unwanted and (place.biased or _may_sum_to_zero(graph.nodes[index], place)):
-                centred.add(index)
+            if chosen is None or abs(chosen.mean) <= _ODD:
+                continue
+            wanted = chosen.centred or index in ends
+            strided = _strided(graph.nodes[index]) and _affordable(function, chosen, patterned[place.end])
+            if (strided or (wanted and not place.biased)) and _may_sum_to_zero(graph.nodes[index], place):
+                centred[index] = "weights"
+            elif wanted and place.biased:
+                centred[index] = "bias"
         values = {
             index: function
             for index, place in around.items()
             if place.incoming.value
             and (function := functions.of(*(graph.nodes[i] for i in place.incoming.value))) is not None
         }
-        return cls(around, points, frozenset(centred), read, values, ends, stream_levels(graph))
+        levels = cls(around, points, centred, read, values, {}, ends, stream_levels(graph))
+        return replace(levels, parts=dict(levels._beside(graph, functions)))
+
+    def _beside(self, graph: SignalGraph, functions: Functions) -> Iterator[tuple[int, Budget]]:
+        """What is set beside the signal it comes from brings, all together, the variance that this one has."""
+        for stream in dense_streams(graph):
+            signal = signal_at(graph, stream.start)
+            level = self.target(signal.node) if signal.origin == "weight" else self.streams.get(signal.node, 1.0)
+            function = functions.of(*(graph.nodes[i] for i in signal.through)) if signal.through else None
+            moments = _moments(function, level) if function is not None else None
+            level = stream.share * (moments.variance if moments is not None else level)
+            for end in stream.ends.values():
+                if level < self.target(end):
+                    yield end, Budget(level, f"level {level:.3g}: {_beside(stream)}")
 
     def target(self, index: int) -> float:
         """The level that a node's output should have."""
+        if index in self.parts:
+            return self.parts[index].level
         point, place = self.points.get(index), self.around[index]
         budget = self.budgets.get(place.end)
         share = budget.level ** (place.position / place.depth) if budget is not None and place.end != index else 1.0
@@ -129,6 +157,8 @@ class Levels:
 
     def reason(self, index: int) -> str:
         """Why that level."""
+        if index in self.parts:
+            return self.parts[index].reason
         point = self.points.get(index)
         level, place = self.target(index), self.around[index]
         told = f"level {level:.3g}" if point is None or place.depth == 1 else point.reason
@@ -165,17 +195,18 @@ class Levels:
         moments = _moments(function, level) if function is not None else None
         if function is None or moments is None:
             source = f"'{signal.function}', taken to keep the level" if signal.function else _SOURCES[signal.origin]
-            return Arrival(level / signal.keep, 0.0, False, False, "", f"reads {source}{thinned}")
+            return Arrival(level / signal.keep, 0.0, "", "", f"reads {source}{thinned}")
         name, mean, second = function.label, moments.mean, moments.second_moment / signal.keep
         if index in self.centred:
             power = second - mean**2
-            biased = self.around[index].biased
-            return Arrival(power, mean, True, biased, name, f"reads {name}{thinned}, Var[x] = {power:.4g} once centred")
+            return Arrival(
+                power, mean, self.centred[index], name, f"reads {name}{thinned}, Var[x] = {power:.4g} once centred"
+            )
         if signal.gated:
             value = self.values.get(index)
             passed = f"{value.label} times " if value is not None else ""
             second, name = second * _second_moment(value, carried), f"{passed}a gate of {name}"
-        return Arrival(second, mean, False, False, name, f"reads {name}{thinned}, E[x²] = {second:.4g}")
+        return Arrival(second, mean, "", name, f"reads {name}{thinned}, E[x²] = {second:.4g}")
 
 
 _SOURCES = {
@@ -188,8 +219,25 @@ _SOURCES = {
 }
 
 
+def _beside(stream: DenseStream) -> str:
+    others = f"with {len(stream.parts) - 1} others " if len(stream.parts) > 1 else ""
+    return f"it is set beside the signal it comes from, and brings {others}as much as that"
+
+
 def _is_activation(node: Node) -> bool:
     return node.operation is Operation.ACTIVATION
+
+
+def _strided(node: Node) -> bool:
+    """Whether other taps meet in neighbouring places of the output."""
+    kernel = node.kernel
+    return kernel is not None and kernel.overlap is not None and kernel.overlap < kernel.receptive
+
+
+def _affordable(function: Activation, point: OperatingPoint, count: int) -> bool:
+    """Whether so many centred layers in one run let gradients grow by no more than an operating point may."""
+    moments = _moments(function, point.level)
+    return moments is not None and count * math.log(max(moments.chi_centred, 1.0)) <= math.log(2)
 
 
 def _may_sum_to_zero(node: Node, place: Surroundings) -> bool:

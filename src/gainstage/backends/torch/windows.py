@@ -93,9 +93,11 @@ def attention_settings(call: Call) -> Settings:
 
 
 def product_settings(call: Call, first: torch.Tensor, second: torch.Tensor) -> Settings:
-    """How many terms are summed in a product of two signals, and whether they run over the units of each."""
+    """How many terms are summed in a product of two signals, whether they run over the units of each, its factor."""
     axes = call.of(first).unit_axis, call.of(second).unit_axis
     summed = first.dim() - 1, max(second.dim() - 2, 0)
     sides = zip(("first_units", "second_units"), axes, summed, strict=True)
     known = tuple((name, float(axis == over)) for name, axis, over in sides if axis is not None)
-    return (("contracted", float(first.shape[-1])), *known)
+    alpha = call.number("alpha", 1.0)  # of what adds something to the product (baddbmm)
+    factor = (("factor", alpha),) if alpha != 1 else ()
+    return (("contracted", float(first.shape[-1])), *known, *factor)

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 __all__ = ["CERTAIN", "Chance", "Deviation"]
 
 _MOST = 12  # what older ones add is small
@@ -51,6 +53,17 @@ class Deviation:
 def _window(blur: float, axes: int) -> float:
     """Σ w² of bell-shaped weights along every axis."""
     return float((1 + 4 * math.pi * blur) ** (-axes / 2))
+
+
+def _same_offset(kernel: int, blur: float) -> float:
+    """Along one axis, the variance of a mean of deviations over all pairs of places of two windows.
+
+    Pairs of one offset deviate alike as far as their taps overlap, those of different offsets independently.
+    """
+    apart = np.arange(1 - kernel, kernel)
+    alike = np.exp(-(apart**2) / (4 * blur)) if blur > 0 else (apart == 0).astype(float)
+    sums = [float(np.maximum(length - np.abs(apart), 0) @ alike) for length in range(1, kernel + 1)]
+    return (2 * sum(sums[:-1]) + sums[-1]) / kernel**4
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,28 @@ class Chance:
         pitch = self.pitch * math.prod(strides) ** (1 / len(strides))
         wider = tuple(replace(d, blur=d.blur + wide) for d in self.deviations)
         return replace(self, deviations=wider, blur=self.blur + wide, pitch=pitch, axes=len(kernels))
+
+    def averaged(self, kernels: Sequence[int], strides: Sequence[int], gain: float) -> Chance:
+        """Behind a mean over a window: both of two observations are means, each over places of its own.
+
+        Args:
+            kernels, strides: of the window.
+            gain: what a product of two observations is multiplied by before that, as parts of the level.
+        """
+        if not kernels:
+            return self.scaled(gain)
+        wider, count = self.gathered(kernels, strides), math.prod(kernels)
+
+        def mean(before: Deviation, after: Deviation) -> Deviation:
+            from_one = _window(before.blur, self.axes) * gain**2 / _window(after.blur, wider.axes)
+            pairs = math.prod(_same_offset(k, before.blur / self.pitch**2) for k in kernels)
+            own = (before.swing + (count - 1) * before.amount) / count**3
+            amount, swing = min(before.amount * pairs * from_one, 1.0), min(own * from_one, _LOUDEST)
+            return replace(after, amount=amount, swing=swing)
+
+        deviations = tuple(mean(*both) for both in zip(self.deviations, wider.deviations, strict=True))
+        single, restless = self.single * (gain / count) ** 2, self.restless * gain**2 / count**3
+        return replace(wider, deviations=deviations, single=single, restless=restless)
 
     def and_also(self, deviation: Deviation) -> Chance:
         """With one that arises here."""

@@ -12,7 +12,6 @@ import numpy as np
 from gainstage.graph import Node
 from gainstage.theory.activations import Array
 from gainstage.theory.pooling import shared_maximum_correlation
-from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Extent, Pairs
@@ -50,21 +49,16 @@ def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
         share *= terms / window.kernel
         borders.append(border)
     along = windows(node)
-    chance = x.chance.gathered([w.kernel for w in along], [w.stride for w in along])
     if node.function == "max":
         found, level = largest(run, x, size, along)
-        return run.ledger.fresh(replace(found, extent=extent, borders=level, chance=_kept(chance, x, found)))
+        return run.ledger.fresh(replace(found, extent=extent, borders=level))
     found = averaged(x, size)
-    pairs, chance = found.pairs.scaled(share), _kept(chance, x, found)
+    pairs = found.pairs.scaled(share)
+    gain = x.pairs.level / pairs.level if pairs.level > 0 else 0.0
+    chance = x.chance.averaged([w.kernel for w in along], [w.stride for w in along], gain)
     return run.ledger.fresh(
         replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders), chance=chance)
     )
-
-
-def _kept(chance: Chance, before: Signal, after: Signal) -> Chance:
-    """Deviations of correlations belong to what varies, not to what all places have in common."""
-    one, other = (s.variance / s.pairs.level if s.pairs.level > 0 else 1.0 for s in (before, after))
-    return chance.scaled(other / one if one > 0 else 0.0)
 
 
 def averaged(x: Signal, count: float) -> Signal:
@@ -145,16 +139,20 @@ def largest(
         second, first**2, pair(k.positions, elsewhere) + own * others, pair(k.examples, together),
         pair(k.near, elsewhere) + own * beside, pair(k.apart, elsewhere),
     )  # fmt: skip
+    # Two observations that are more alike by chance: each place is one of so many that may be the largest.
+    answer = count * own * _slope(count) / (1 - common) / source.variance if common < 1 and source.variance > 0 else 0.0
+    gain = answer * source.pairs.level / second if second > 0 else 0.0
+    chance = source.chance.averaged([w.kernel for w in along], [w.stride for w in along], gain)
     variance = max(second - first**2, 0.0)
     third = cube - 3 * first * second + 2 * first**3
     fourth = power4 - 4 * first * cube + 6 * first**2 * second - 3 * first**4
-    likeness = pairs.likeness(x.extent)
     kurtosis = power4 / second**2 if second > 0 else 1.0
+    own = max(kurtosis - 1, 0.0) * pairs.likeness(x.extent) / x.extent.units
     found = replace(
-        x, pairs=pairs, mean=first, zero=0.0, rows=None, law=None, terms=(),
+        x, pairs=pairs, mean=first, zero=0.0, rows=None, law=None, terms=(), chance=chance,
         skew=third / variance**1.5 if variance > 0 else 0.0,
         excess=min(fourth / variance**2 - 3, 6.0) if variance > 0 else 0.0,
-        noise=source.carried + max(kurtosis - 1, 0.0) * likeness / x.extent.units, carried=source.carried,
+        noise=source.carried.caused(run.ledger.cause(), own), carried=source.carried,
     )  # fmt: skip
     level = (raised * powers[:, 1]).reshape([w.out for w in along])
     return found, tuple(_along(level, axis) for axis in range(len(along)))
@@ -250,7 +248,12 @@ def _pair_of_largest(series: Array, second: float, common: float, correlation: f
     if correlation <= common:
         return float(np.polynomial.polynomial.polyval(correlation / common if common > 0 else 0.0, series))
     beyond = min((correlation - common) / (1 - common), 1.0) if common < 1 else 0.0
-    middle, weight = _largest_of_normal(count)
-    slope = min(1 / count / float(weight @ middle**2 - (weight @ middle) ** 2), 1.0)
+    slope = _slope(count)
     told = slope * beyond + (1 - slope) * beyond**2
     return float(series.sum() + (second - series.sum()) * told)
+
+
+def _slope(count: float) -> float:
+    """How the correlation of two maxima answers to that of their places, as long as it is small."""
+    middle, weight = _largest_of_normal(count)
+    return min(1 / count / float(weight @ middle**2 - (weight @ middle) ** 2), 1.0)
