@@ -10,8 +10,9 @@ import numpy as np
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.theory.attention import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.propagation import causal
-from gainstage.theory.propagation.chance import Chance
+from gainstage.theory.propagation.chance import CERTAIN
 from gainstage.theory.propagation.course import Course, stretches
+from gainstage.theory.propagation.noise import Noise
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
 from gainstage.theory.propagation.signal import Rows, Signal, lifted
@@ -96,8 +97,16 @@ def _source_width(graph: SignalGraph, value: int) -> float:
     return float(kernel.in_) if kernel is not None else 0.0
 
 
-def _seen(out: Signal, value: Signal, seen: causal.Glance | None) -> Signal:
-    """An attention's output when its rows are looked at one by one."""
+def _seen(run: Run, out: Signal, value: Signal, scores: Noise, seen: causal.Glance | None) -> Signal:
+    """An attention's output when its rows are looked at one by one.
+
+    Args:
+        run: the pass.
+        out: the output without that.
+        value: what is averaged.
+        scores: how the level of the scores scatters.
+        seen: the rows; None where they cannot be.
+    """
     if seen is None:
         return out
     course, share = causal.looked_back(seen)
@@ -107,10 +116,13 @@ def _seen(out: Signal, value: Signal, seen: causal.Glance | None) -> Signal:
     # To average values is to average what they were made of: few different averages scatter more than many values.
     shared = causal.shared_part(seen, course, share)
     one = Extent(extent.units, places, value.extent.examples)
-    bond = max(value.bond - value.pairs.bond(one), 0.0)
-    noise = (1 - shared) ** 2 * value.carried + shared**2 * bond
-    noise += 2 * pairs.likeness(extent, course.likeness) / extent.units
-    bond += pairs.bond(extent)
+    bond = value.bond.shrunk(value.pairs.bond(one))
+    noise = value.carried * (1 - shared) + bond * shared + scores * causal.response(seen, share)
+    noise = noise.caused(run.ledger.cause(), 2 * pairs.likeness(extent, course.likeness) / extent.units)
+    alike = min((value.pairs.examples / value.pairs.level) ** 2, 1.0) if value.pairs.level > 0 else 0.0
+    same = 1 / extent.examples + (1 - 1 / extent.examples) * alike
+    noise = noise.caused(run.ledger.cause(), seen.scatter * same * causal.by_chance(seen, share))
+    bond = bond.caused(run.ledger.cause(), pairs.bond(extent))
     course_kept = course if course.counts.size > 1 else None
     return replace(out, pairs=pairs, course=course_kept, noise=noise, carried=noise, bond=bond)
 
@@ -133,8 +145,8 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
     if heads.masked:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
     signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=None)
-    signal = replace(signal, chance=Chance(), carried=signal.noise, doubt=v.doubt or doubt)
-    return run.ledger.fresh(_seen(signal, v, glance(run, node, heads)))
+    signal = replace(signal, carried=signal.noise, doubt=v.doubt or doubt)
+    return run.ledger.fresh(_seen(run, signal, v, heads.query.noise + heads.key.noise, glance(run, node, heads)))
 
 
 def _same_row(found: AttentionMoments, query: Pairs) -> float:
@@ -263,10 +275,12 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
             pairs, units=y.pairs.units, examples=y.pairs.apart + alike * between,
             apart=y.pairs.apart + count * x.pairs.positions * between,
         )  # fmt: skip
-    noise = x.noise * (0.0 if x.rows else 1.0) + y.noise
+    noise = y.noise if x.rows else x.noise + y.noise
     mean = count * a.mean * b.mean
-    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, doubt=x.doubt or y.doubt)
-    signal = _seen(signal, y, glance_of_shares(run, node, x, y))
+    # A mean of tokens, whatever their shares, is made of the same units, which are as few.
+    chance = y.chance if x.rows else CERTAIN
+    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, chance=chance, doubt=x.doubt or y.doubt)
+    signal = _seen(run, signal, y, x.noise, glance_of_shares(run, node, x, y))
     return run.ledger.fresh(signal)
 
 

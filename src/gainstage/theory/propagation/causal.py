@@ -11,7 +11,7 @@ from gainstage.theory.causal import CausalRows, causal_rows
 from gainstage.theory.propagation.course import Course, Windows, stretches
 from gainstage.theory.propagation.signal import Flow, Signal
 
-__all__ = ["Glance", "glance", "handed_back", "looked_back", "shared_part"]
+__all__ = ["Glance", "by_chance", "glance", "handed_back", "looked_back", "response", "shared_part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Glance:
         rows: moments of its shares.
         query, key, value: along the places, as parts of their mean levels.
         scores: variance of each row's scores, were its keys independent.
+        steep: the same, as far as its keys differ.
         scatter: variance, over pairs of tokens, of the correlation that keys and values owe to their common source.
         keep: the share of weights that dropout keeps.
     """
@@ -33,6 +34,7 @@ class Glance:
     key: Course
     value: Course
     scores: Array
+    steep: Array
     scatter: float = 0.0
     keep: float = 1.0
 
@@ -68,10 +70,11 @@ def glance(
     own = np.maximum(windows.levels(k.level) - windows.within(k.alike), 0.0)
     alike = float(np.clip((windows.times * q.correlation).sum() / max(windows.times.sum(), 1.0), -1.0, 1.0))
     scores = np.minimum(variance * q.level, 1e4)
-    rows = causal_rows(scores * np.minimum(own, 1.0), windows.length, windows.shorter, windows.longer, alike)
-    few = operands[2].chance.left + 1 / width if width else 0.0
+    steep = scores * np.minimum(own, 1.0)
+    rows = causal_rows(steep, windows.length, windows.shorter, windows.longer, alike)
+    few = operands[2].chance.left if width else 0.0
     scatter = (1 - min(v.positions**2, 1.0)) ** 2 * min(few, 1.0)
-    return Glance(windows, rows, q, k, v, scores, scatter, keep)
+    return Glance(windows, rows, q, k, v, scores, steep, scatter, keep)
 
 
 def _course(x: Signal, counts: Array) -> Course:
@@ -94,6 +97,25 @@ def looked_back(seen: Glance) -> tuple[Course, float]:
     alike = rows.overlap * shorter + (1 - rows.overlap) * windows.across(v.alike)
     alike = alike + np.sqrt(chance[:, None] * chance[None, :]) * seen.query.correlation
     return Course.of(v.counts, level, alike)
+
+
+def response(seen: Glance, level: float) -> float:
+    """How the mean level of the outputs, which is given, answers to the variance of the scores: d log / d log."""
+    windows, rows, v = seen.windows, seen.rows, seen.value
+    own = windows.levels(v.level) / seen.keep - windows.within(v.alike)
+    chance = seen.scatter * seen.scores * (1 - rows.concentration) ** 2
+    return v.mean(rows.steepness * seen.steep * own + chance) / level if level > 0 else 0.0
+
+
+def by_chance(seen: Glance, level: float) -> float:
+    """Relative variance of the mean level of the outputs, for one example and a scatter of correlations of one.
+
+    Values of two tokens that are alike by chance, and looked at by the same rows, add up in all of these.
+    """
+    windows, rows, v = seen.windows, seen.rows, seen.value
+    both = _looked_at_together(windows, (1 - rows.concentration)) / v.places
+    squares = (windows.times * both**2 * v.level[:, None] * v.level[None, :]).sum()
+    return float(2 * squares / level**2) if level > 0 else 0.0
 
 
 def shared_part(seen: Glance, course: Course, level: float) -> float:
@@ -154,13 +176,30 @@ def _gathered(windows: Windows, single: Array, double: Array, apart: Array, both
     if windows.causal:
         pairs[place, place, place] = (n + 1) * (n - 1) / 3
     level = seen_by @ (single / length) + np.einsum("cab,ab->c", pairs, double / windows.shorter)
-    # Of two tokens, all rows that look at the later one look at both.
-    first = place[:, None, None] > place[None, :, None]
-    later = np.where(first, seen_by[:, None, :], seen_by[None, :, :])
-    if windows.causal:
-        later[place, place, place] = (n + 1) / 3
-    row = apart / np.maximum(length * (length - 1), 1e-9) * (length > 1)
+    later = _looked_at_together(windows, apart)
     two = windows.length[:, None] * windows.length[None, :] - np.minimum(length[:, None], length[None, :])
     rows = both / np.maximum(two, 1e-9) * (two > 0)
-    alike = later @ row + seen_by @ rows @ seen_by.T - later @ np.diag(rows)
+    alike = later + seen_by @ rows @ seen_by.T - _both_seen(windows) @ np.diag(rows)
     return level, alike
+
+
+def _both_seen(windows: Windows) -> Array:
+    """Rows of each stretch that look at both of two tokens: of those that look at the later one, all."""
+    n, place = windows.counts, np.arange(windows.counts.size)
+    seen_by = windows.seen.T * n[None, :] / n[:, None]
+    later = np.where(place[:, None, None] > place[None, :, None], seen_by[:, None, :], seen_by[None, :, :])
+    if windows.causal:
+        later[place, place, place] = (n + 1) / 3
+    return np.asarray(later)
+
+
+def _looked_at_together(windows: Windows, apart: Array) -> Array:
+    """Sums, over the rows that look at both of two tokens, of one of each row's pairs.
+
+    Args:
+        windows: of the rows.
+        apart: of each row, over all of its pairs.
+    """
+    length = windows.length
+    row = apart / np.maximum(length * (length - 1), 1e-9) * (length > 1)
+    return np.asarray(_both_seen(windows) @ row)

@@ -11,6 +11,7 @@ from gainstage.records import WeightMoments
 from gainstage.theory.propagation import attention, normalization, pooling, recurrent, resampling, weighted
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.noise import CALM
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
 from gainstage.theory.propagation.signal import Signal, lifted
@@ -69,7 +70,8 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     few = (1 - alike) ** 2 / max(extent.units, 1)
     chance = Chance(swing=2 * few)
     # Of a batch that is not given yet, the level scatters as that of so many independent values.
-    noise = 0.0 if 0 <= place < len(run.inputs) else 2 / max(extent.count, 1)
+    given = 0 <= place < len(run.inputs)
+    noise = CALM if given else CALM.caused(run.ledger.cause(), 2 / max(extent.count, 1))
     return run.ledger.fresh(Signal(extent, pairs, told.mean, noise=noise, carried=noise, chance=chance))
 
 

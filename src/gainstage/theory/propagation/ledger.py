@@ -18,6 +18,7 @@ from gainstage.theory.propagation.cumulants import bounded, cumulants, kurtosis,
 from gainstage.theory.propagation.expectation import Expectation, Expectations
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.mixture import blended_borders, mixture, powered
+from gainstage.theory.propagation.noise import Noise
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Law, Signal, lifted
 
@@ -33,11 +34,15 @@ class Ledger:
         self.expectations = Expectations()
         self._sources: dict[int, Signal] = {}
         self._factors: dict[int, tuple[tuple[Signal, Signal], ...]] = {}
-        self._numbers = count()
+        self._numbers, self._causes = count(), count()
 
     def number(self) -> int:
         """A new number for a source or an atom."""
         return next(self._numbers)
+
+    def cause(self) -> int:
+        """A new number for a cause of scatter between draws."""
+        return next(self._causes)
 
     def source(self, number: int) -> Signal:
         """The signal that is a source, or an atom."""
@@ -82,14 +87,14 @@ class Ledger:
         pairs = replace(pairs, level=found.second)
         skew, excess = cumulants(found)
         kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
-        likeness = source.pairs.likeness(source.extent)
-        noise = source.carried * found.response**2 + max(kurtosis - 1, 0.0) * likeness / like.extent.units
+        own = max(kurtosis - 1, 0.0) * source.likeness / like.extent.units
+        carried = source.carried * found.response
         borders = tuple(powered(b, found.scaling) for b in source.borders)
         chance = self._chance(found, source)
         return replace(
-            like, pairs=pairs, mean=found.mean, skew=skew, excess=excess, noise=noise,
-            carried=source.carried * found.response**2, law=law, parts=(), rows=None, zero=found.zero, borders=borders,
-            chance=chance, course=self._course(found, source),
+            like, pairs=pairs, mean=found.mean, skew=skew, excess=excess,
+            noise=carried.caused(self.cause(), own), carried=carried, law=law, parts=(), rows=None, zero=found.zero,
+            borders=borders, chance=chance, course=self._course(found, source),
         )  # fmt: skip
 
     @staticmethod
@@ -162,11 +167,8 @@ class Ledger:
         result = replace(
             x, pairs=pairs, mean=mean, skew=0.0 if cross is not None else skew,
             excess=0.0 if cross is not None or not variance else excess,
-            noise=share**2 * x.noise + (1 - share) ** 2 * y.noise
-            + 2 * share * (1 - share) * (min(x.carried, y.carried) + 2 * beside),
-            bond=self._bond(x, y),
-            carried=share**2 * x.carried + (1 - share) ** 2 * y.carried
-            + 2 * share * (1 - share) * min(x.carried, y.carried),
+            noise=(x.noise * share + y.noise * (1 - share)).caused(self.cause(), 4 * share * (1 - share) * beside),
+            bond=self._bond(x, y), carried=x.carried * share + y.carried * (1 - share),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
             chance=x.chance.beside(y.chance, share), course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
         )  # fmt: skip
@@ -175,13 +177,12 @@ class Ledger:
         self._sources[number] = result
         return result
 
-    @staticmethod
-    def _bond(x: Signal, y: Signal) -> float:
+    def _bond(self, x: Signal, y: Signal) -> Noise:
         """How far that scatters which two positions of a sum have in common."""
         one, two = max(x.pairs.positions, 0.0), max(y.pairs.positions, 0.0)
         share = one / (one + two) if one + two > 0 else 0.5
         crossed = 2 * share * (1 - share) * math.sqrt(x.pairs.bond(x.extent) * y.pairs.bond(y.extent))
-        return share**2 * x.bond + (1 - share) ** 2 * y.bond + crossed
+        return (x.bond * share + y.bond * (1 - share)).caused(self.cause(), crossed)
 
     def multiply(self, x: Signal, y: Signal, *, divide: bool = False) -> Signal:
         """The signal x · y (or x / y)."""
@@ -201,7 +202,7 @@ class Ledger:
             y = self.apply(RECIPROCAL, y)
         pairs, course = times(x.course, x.pairs, y.course, y.pairs)
         fourth = kurtosis(x) * kurtosis(y)
-        own = max(fourth - 1, 0.0) * pairs.likeness(x.extent) / max(x.extent.units, 1)
+        own = self._crossed(x, y, pairs) / max(x.extent.units, 1)
         mean = x.mean * y.mean
         variance = max(pairs.level - mean**2, 0.0)
         cube = third(x) * third(y) - 3 * mean * pairs.level + 2 * mean**3
@@ -213,7 +214,7 @@ class Ledger:
                 mean=mean,
                 skew=skew,
                 excess=bounded(fourth - 3),
-                noise=x.carried + y.carried + own,
+                noise=(x.carried + y.carried).caused(self.cause(), own),
                 carried=x.carried + y.carried,
                 parts=(),
                 course=course,
@@ -224,6 +225,16 @@ class Ledger:
         )
         self._factors[product.terms[0][0]] = ((x, y), (y, x))
         return product
+
+    def _crossed(self, x: Signal, y: Signal, pairs: Pairs) -> float:
+        """Of a mean of squares of products: its relative variance, times the number of units.
+
+        Squares of one factor at two observations go together as far as these are alike, E x²x'² = 1 + (κ - 1) ρ².
+        """
+        one, two = (max(kurtosis(of) - 1, 0.0) for of in (x, y))
+        alike = (self.source(of.law.source).likeness if of.law is not None else of.likeness for of in (x, y))
+        first, second = alike
+        return one * first + two * second + one * two * pairs.likeness(x.extent)
 
     def share_in(self, x: Signal, atom: int) -> float:
         """How much of an atom x is: one where it is x, the mean of the other factor where it is a product with x."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -44,8 +46,8 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
     return replace(
         largest, chance=chance, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
         skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
-        noise=sum(w * w * p.noise for w, p in zip(weight, parts, strict=True)),
-        carried=sum(w * w * p.carried for w, p in zip(weight, parts, strict=True)), zero=mean(lambda p: p.zero),
+        noise=reduce(add, (p.noise * w for w, p in zip(weight, parts, strict=True))),
+        carried=reduce(add, (p.carried * w for w, p in zip(weight, parts, strict=True))), zero=mean(lambda p: p.zero),
     )  # fmt: skip
 
 

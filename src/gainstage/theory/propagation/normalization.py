@@ -252,14 +252,14 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
             mean += shift.mean
     starved = found.variance <= found.eps
     # What is left of the noise: a level that is divided out has none, unless eps is what is divided by.
-    noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor) ** 2
+    noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor)
     borders = x.borders if node.function in ("batch_norm", "group_norm", "instance_norm") else ()
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
         borders = _centred(run, node, x, centred.level)
     chance = x.chance if found.frozen else x.chance.scaled(factor * x.pairs.level)
     # What tokens have in common is divided by a level that it is a part of.
     shared = min(max(x.pairs.positions / x.pairs.level, 0.0), 1.0) if x.pairs.level > 0 else 0.0
-    bond = x.bond * (1 - shared) ** 2
+    bond = x.bond * (1 - shared)
     course, excess = x.course, x.excess
     if node.function == "batch_norm" and not found.frozen and not starved:
         excess = _tails(x, found, borders)

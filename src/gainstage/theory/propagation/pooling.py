@@ -141,13 +141,13 @@ def largest(
     variance = max(second - first**2, 0.0)
     third = cube - 3 * first * second + 2 * first**3
     fourth = power4 - 4 * first * cube + 6 * first**2 * second - 3 * first**4
-    likeness = pairs.likeness(x.extent)
     kurtosis = power4 / second**2 if second > 0 else 1.0
+    own = max(kurtosis - 1, 0.0) * pairs.likeness(x.extent) / x.extent.units
     found = replace(
         x, pairs=pairs, mean=first, zero=0.0, rows=None, law=None, terms=(), chance=chance,
         skew=third / variance**1.5 if variance > 0 else 0.0,
         excess=min(fourth / variance**2 - 3, 6.0) if variance > 0 else 0.0,
-        noise=source.carried + max(kurtosis - 1, 0.0) * likeness / x.extent.units, carried=source.carried,
+        noise=source.carried.caused(run.ledger.cause(), own), carried=source.carried,
     )  # fmt: skip
     level = (raised * powers[:, 1]).reshape([w.out for w in along])
     return found, tuple(_along(level, axis) for axis in range(len(along)))

@@ -108,7 +108,7 @@ def _node_profile(run: Run, node: Node, signal: Signal, gradient: Gradient | Non
     back = None
     if gradient is not None:
         level = gradient.pairs.level
-        back = Moments(count, 0.0, level, level, band=_band(gradient.noise))
+        back = Moments(count, 0.0, level, level, band=_band(gradient.noise.variance))
     doubt = signal.doubt or (gradient.doubt if gradient is not None else "")
     return NodeProfile(node.index, _moments(signal, count), back, _units(run, node, signal), doubt=doubt)
 
@@ -118,7 +118,7 @@ def _moments(signal: Signal, count: int) -> Moments:
     share = None
     if signal.extent.examples > 1:
         share = min(max(level - signal.pairs.examples, 0.0) / variance, 1.0) if variance > 0 else 0.0
-    return Moments(count, signal.mean, variance, level, example_share=share, band=_band(signal.noise))
+    return Moments(count, signal.mean, variance, level, example_share=share, band=_band(signal.noise.variance))
 
 
 def _band(noise: float) -> tuple[float, float]:

@@ -107,7 +107,7 @@ def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
     distant = found.far * level if alike >= min(x.pairs.positions / (x.pairs.level or 1.0) / 2, _DISTANT) else 0.0
     bound = min(max(found.mean**2, alike * level, distant), level)
     pairs = Pairs(level, found.mean**2, found.correlation * level, bound, found.near * level)
-    noise = x.noise + 2 * pairs.likeness(extent) / extent.units
+    noise = x.noise.caused(run.ledger.cause(), 2 * pairs.likeness(extent) / extent.units)
     return run.ledger.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
 
 

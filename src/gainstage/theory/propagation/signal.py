@@ -9,6 +9,7 @@ from gainstage.theory.propagation.chance import CERTAIN, Chance
 from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.expectation import Marginal
 from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.noise import CALM, Noise
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
 __all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted"]
@@ -71,9 +72,9 @@ class Signal:
         pairs: second moments of elements and of pairs.
         mean: of all elements.
         skew, excess: of an element, as in ``Marginal``.
-        noise: variance of the log of the level between draws of the weights.
+        noise: how the log of the level scatters between draws of the weights.
         carried: the part of it that was there before this tensor's own weights were drawn.
-        bond: variance of the log of what two positions have in common, between draws.
+        bond: the same of what two positions have in common.
         law: which source it is a function of.
         terms: the sum it is: (number of an atom, factor), where an atom is a tensor that is no sum of others.
         parts: signals side by side along the units, after a concatenation.
@@ -90,9 +91,9 @@ class Signal:
     mean: float = 0.0
     skew: float = 0.0
     excess: float = 0.0
-    noise: float = 0.0
-    carried: float = 0.0
-    bond: float = 0.0
+    noise: Noise = CALM
+    carried: Noise = CALM
+    bond: Noise = CALM
     law: Law | None = None
     terms: tuple[tuple[int, float], ...] = ()
     parts: tuple[Signal, ...] = ()
@@ -107,6 +108,12 @@ class Signal:
     def variance(self) -> float:
         """Over all elements."""
         return max(self.pairs.level - self.mean**2, 0.0)
+
+    @property
+    def likeness(self) -> float:
+        """Mean squared correlation of two observations of a unit, with what they have by chance."""
+        within = None if self.course is None else self.course.likeness
+        return min(self.pairs.likeness(self.extent, within) + self.chance.left, 1.0)
 
     @property
     def marginal(self) -> Marginal:
@@ -178,13 +185,14 @@ class Flow:
         factor: a number that it is multiplied by.
         law: the function of a source that it is multiplied by.
         largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
-        noise: variance of the log of the level between draws.
+        noise: how the log of the level scatters between draws.
         borders: as in ``Signal``.
         course: of the base, as in ``Signal``.
         product: what it is a product of, where that is known: g·h and -g·x are g·(h - x).
         settled: what a normalisation has taken off it already.
         answer: how it answers to a tensor behind which a normalisation and a gate stand.
         parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
+        chance: how unlike the pairs of the base are.
         doubt: why the figures are doubtful.
     """
 
@@ -194,14 +202,21 @@ class Flow:
     factor: float = 1.0
     law: Law | None = None
     largest_of: int = 1
-    noise: float = 0.0
+    noise: Noise = CALM
     borders: tuple[Array | None, ...] = ()
     course: Course | None = None
     product: Product | None = None
     settled: Settled | None = None
     answer: Answer | None = None
     parts: tuple[float, ...] = ()
+    chance: Chance = CERTAIN
     doubt: str = ""
+
+    @property
+    def likeness(self) -> float:
+        """Mean squared correlation of the base at two observations of a unit, with what they have by chance."""
+        within = None if self.course is None else self.course.likeness
+        return min(self.base.likeness(self.extent, within) + self.chance.left, 1.0)
 
 
 def lifted(x: Signal, other: Extent) -> Signal:

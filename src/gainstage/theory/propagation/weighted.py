@@ -8,8 +8,9 @@ from dataclasses import replace
 from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
-from gainstage.theory.propagation.chance import Chance, Deviation
+from gainstage.theory.propagation.chance import CERTAIN, Chance, Deviation
 from gainstage.theory.propagation.geometry import windows
+from gainstage.theory.propagation.noise import CALM
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
 from gainstage.theory.propagation.signal import Signal
@@ -37,9 +38,13 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
         alike = level  # too few rows to tell places apart: the same one for all
     examples = alike if node.from_input else level
     # Few of its rows are read.
-    noise = 2 / max(extent.units * min(rows, extent.positions * extent.examples), 1)
+    few = 2 / max(extent.units * min(rows, extent.positions * extent.examples), 1)
+    noise = CALM.caused(run.ledger.cause(), few)
     pairs = Pairs(level, mean, alike, examples, apart=alike)
-    signal = Signal(extent, pairs, table.mean, noise=noise, carried=noise)
+    # Two tokens are the same one now and then, and wholly alike.
+    same = (1 - mean / level) ** 2 / rows if node.from_input and level > 0 else 0.0
+    chance = CERTAIN.and_also(Deviation(node.index, same))
+    signal = Signal(extent, pairs, table.mean, noise=noise, carried=noise, chance=chance)
     return run.ledger.fresh(replace(signal, doubt=told and doubtful(node, told)))
 
 
@@ -148,22 +153,18 @@ def _mixed(
     )
     mean = by.row_sum * m + by.bias
     share_of_signal = 1 - min(max(added, 0.0) / pairs.level, 1.0) if pairs.level > 0 else 0.0
-    # Inputs that are uncorrelated on average are correlated by chance, by 1/√fan_in.
     course = None if x.course is None else x.course.offset(share_of_signal)
-    likeness = min(
-        pairs.likeness(extent, None if course is None else course.likeness)
-        + 1 / (node.kernel.fan_in if node.kernel is not None else 1.0),
-        1.0,
-    )
-    own_noise = 0.0 if by.isometric and extent.units >= x.extent.units else 2 * likeness / max(extent.units, 1)
-    carried = x.noise * share_of_signal**2  # what a bias adds does not scatter with the signal
-    bond = x.bond * share_of_signal**2 + pairs.bond(extent)
-    return Signal(
-        extent, pairs, mean, noise=carried + own_noise, carried=carried, bond=bond, borders=borders,
+    carried = x.noise * share_of_signal  # what a bias adds does not scatter with the signal
+    bond = (x.bond * share_of_signal).caused(run.ledger.cause(), pairs.bond(extent))
+    out = Signal(
+        extent, pairs, mean, noise=carried, carried=carried, bond=bond, borders=borders,
         chance=_gathered(node, x, by),
         course=course,
         doubt=by.doubt and doubtful(node, by.doubt),
     )  # fmt: skip
+    if by.isometric and extent.units >= x.extent.units:
+        return out
+    return replace(out, noise=carried.caused(run.ledger.cause(), 2 * out.likeness / max(extent.units, 1)))
 
 
 def puts_heads_together(run: Run, node: Node) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gainstage.graph import Node
 from gainstage.theory.propagation import attention, causal
 from gainstage.theory.propagation.back.flows import Backward, unknown
+from gainstage.theory.propagation.chance import CERTAIN
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.signal import Flow
 from gainstage.theory.softmax import log_softmax_moments, softmax_moments
@@ -129,7 +130,7 @@ def _handed_back(
     # Scores pass on what tokens have of their own, keys and values alike; it is the less the more they share.
     value = back.run.signals[targets[2]]
     ratio = value.pairs.positions / max(value.pairs.level - value.pairs.positions, 1e-300)
-    apart = 4 * ratio**2 * max(value.bond - value.pairs.bond(replace(extent, examples=value.extent.examples)), 0.0)
+    bond = value.bond.shrunk(value.pairs.bond(replace(extent, examples=value.extent.examples)))
     for place, (index, (course, level), factor) in enumerate(zip(targets, found, levels, strict=True)):
         signal = back.run.signals[index]
         copies = plain.extent.count / max(signal.extent.count, 1)
@@ -137,10 +138,14 @@ def _handed_back(
         base = course.set_in(Pairs(level * factor * shared))
         likeness = base.likeness(extent, course.likeness)
         if place < 2:
-            noise = 2 * likeness * effective * width / extent.units
-            noise += sum(back.run.signals[i].noise for i in (targets[1 - place], targets[2])) + apart
+            own = 2 * likeness * effective * width / extent.units
+            noise = plain.noise + back.run.signals[targets[1 - place]].noise + value.noise - bond * (2 * ratio)
         else:
-            noise = 2 * likeness / extent.units
+            # Of what made this gradient few products were drawn, which are now added up in other measures.
+            few = plain.chance.left + 1 / extent.units
+            within = None if plain.course is None else plain.course.likeness
+            own, noise = 2 * few * max(likeness - plain.base.likeness(extent, within), 0.0), plain.noise
+        noise = noise.caused(back.run.ledger.cause(), own)
         along = course if course.counts.size > 1 else None
-        back.send(index, Flow(signal.extent, base, back.run.ledger.number(), noise=plain.noise + noise, course=along,
-                              doubt=plain.doubt))  # fmt: skip
+        back.send(index, Flow(signal.extent, base, back.run.ledger.number(), noise=noise, course=along,
+                              chance=plain.chance if place == 2 else CERTAIN, doubt=plain.doubt))  # fmt: skip

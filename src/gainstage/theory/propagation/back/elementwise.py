@@ -113,11 +113,16 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
             base = back.met(flow, factor)
         noise = plain.noise + other.noise
         if factor is not None:
-            own = max(kurtosis(factor) - 1, 0.0) * scatter(plain.base, factor.pairs, plain.extent)
-            noise = plain.noise + factor.carried + own / max(plain.extent.units, 1)
+            own = max(kurtosis(factor) - 1, 0.0) * scatter(plain.base, factor, plain.extent)
+            noise = (plain.noise + factor.carried).caused(run.ledger.cause(), own / max(plain.extent.units, 1))
         atom = run.ledger.number()
         product = None if divide or factor is None else Product(atom, plain.atom, plain.base, factor, plain.course)
-        hand_on(back, index, replace(plain, base=base, course=along, atom=atom, noise=noise, product=product))
+        alike = pairs.apart / pairs.level if pairs.level > 0 else 0.0
+        chance = plain.chance.scaled(min(max(alike, -1.0), 1.0))
+        hand_on(
+            back, index,
+            replace(plain, base=base, course=along, atom=atom, noise=noise, product=product, chance=chance),
+        )  # fmt: skip
 
 
 def activation(back: Backward, node: Node, flow: Flow) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.theory.propagation.back.laws import added, blended_law
+from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.function import IDENTITY
 from gainstage.theory.propagation.joint import met_in_sum
+from gainstage.theory.propagation.noise import CALM, Noise
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Settled, Signal
@@ -27,22 +29,22 @@ class Gradient:
     Args:
         extent: of the output.
         pairs: of the gradient.
-        noise: variance of the log of its level between draws.
+        noise: how the log of its level scatters between draws.
         doubt: why it is doubtful.
     """
 
     extent: Extent
     pairs: Pairs
-    noise: float = 0.0
+    noise: Noise = CALM
     doubt: str = ""
 
 
-def scatter(base: Pairs, factor: Pairs, extent: Extent) -> float:
+def scatter(base: Pairs, factor: Signal, extent: Extent) -> float:
     """Of a mean of squares of gradient times signal, what the signal adds, for each unit and E x⁴/(E x²)² - 1 of one.
 
     Two observations scatter together as far as their signals are alike, and thrice so where their gradients are.
     """
-    return factor.likeness(extent) + 2 * (base * factor).likeness(extent)
+    return factor.pairs.likeness(extent) + factor.chance.left + 2 * (base * factor.pairs).likeness(extent)
 
 
 @dataclass
@@ -107,14 +109,15 @@ class Backward:
         steep = source.pairs.each(lambda v: found.steepness(source.correlation(v)))
         return flow.base * steep.scaled((flow.factor * share) ** 2 / source.variance)
 
-    def noise(self, flow: Flow) -> float:
-        """Variance of the log of its level between draws."""
+    def noise(self, flow: Flow) -> Noise:
+        """How the log of its level scatters between draws."""
         if flow.law is None:
             return flow.noise
         found = self.run.ledger.expectation(flow.law)
         source = self.run.ledger.source(flow.law.source)
         uneven = max(found.fourth / found.second**2 - 1, 0.0) if found.second > 0 else 0.0
-        return flow.noise + uneven * scatter(flow.base, source.pairs, flow.extent) / flow.extent.units
+        own = uneven * scatter(flow.base, source, flow.extent) / flow.extent.units
+        return flow.noise.caused(self.run.ledger.cause(), own)
 
     def plain(self, flow: Flow) -> Flow:
         """The same gradient with nothing left to be worked out."""
@@ -122,8 +125,16 @@ class Backward:
             return flow
         return replace(
             flow, base=self.value(flow), course=self._course(flow), atom=self.run.ledger.number(), factor=1.0,
-            law=None, largest_of=1, noise=self.noise(flow),
+            law=None, largest_of=1, noise=self.noise(flow), chance=self._chance(flow),
         )  # fmt: skip
+
+    def _chance(self, flow: Flow) -> Chance:
+        """Correlations of a gradient that is multiplied by a function answer to those of what the function is of."""
+        if flow.law is None:
+            return flow.chance
+        two, source = self.run.ledger.expectation(flow.law.of_two), self.run.ledger.source(flow.law.source)
+        found = self.run.ledger.expectation(flow.law).second
+        return flow.chance.scaled(two.pair(source.correlation(source.pairs.apart)) / found if found > 0 else 0.0)
 
     def _course(self, flow: Flow) -> Course | None:
         """How a gradient runs along a sequence when what it depends on is worked out."""
@@ -166,7 +177,7 @@ class Backward:
             total = ledger.add(total, term)
         assert first.product is not None
         base, course = times(first.product.course, first.product.base, total.course, total.pairs)
-        noise = max(f.noise for f in flows)
+        noise = max((f.noise for f in flows), key=lambda one: one.variance)
         return replace(first, base=base, course=course, atom=ledger.number(), factor=1.0, noise=noise, product=None)
 
 
@@ -181,11 +192,10 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     values = [back.value(f).level for f in flows]
     whole = sum(values)
     shares = [v / whole if whole > 0 else 1 / len(flows) for v in values]
-    noises = [back.noise(f) for f in flows]
-    # They come from one gradient on several ways, and scatter together as far as that does.
-    noise = sum(s * t * min(a, b) for s, a in zip(shares, noises, strict=True)
-                for t, b in zip(shares, noises, strict=True))  # fmt: skip
-    noise += _interference(back, flows, shares)
+    noise = CALM
+    for share, one in zip(shares, flows, strict=True):
+        noise = noise + one.noise * share
+    noise = noise.caused(back.run.ledger.cause(), _interference(back, flows, shares))
     largest = flows[max(range(len(flows)), key=lambda i: shares[i])]
     doubt = next((f.doubt for f in flows if f.doubt), "")
     base = flows[0].base.scaled(flows[0].factor ** 2)
@@ -197,16 +207,17 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     count = max(len(f.parts) for f in flows)
     parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
                   for i in range(count))  # fmt: skip
-    course, level = flows[0].course, flows[0].base.level * flows[0].factor ** 2
+    course, level, chance = flows[0].course, flows[0].base.level * flows[0].factor ** 2, flows[0].chance
     for f in flows[1:]:
         more = f.base.level * f.factor**2
         share = level / (level + more) if level + more > 0 else 0.5
+        chance = chance.beside(f.chance, share)
         course, level = blended(course, f.course, share, (flows[0].base, f.base)), level + more
     atom = back.run.ledger.number()
     settled = _settled(flows, shares, atom) if law is None else None
     return Flow(
         flows[0].extent, base, atom, law=law, noise=noise, borders=largest.borders, parts=parts, course=course,
-        settled=settled, doubt=doubt,
+        settled=settled, chance=chance, doubt=doubt,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from gainstage.graph import Node
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.course import Course
+from gainstage.theory.propagation.noise import CALM
 from gainstage.theory.propagation.normalization import divided_by, division
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Answer, Flow, Settled, Signal
@@ -21,7 +22,7 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
     parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
-    g, total, noise, levels = plain.base, Pairs(0.0), 0.0, list[float]()
+    g, total, noise, levels = plain.base, Pairs(0.0), CALM, list[float]()
     out = run.signals[node.index]
     along = back.met(flow, out).scaled(1 / (out.pairs.level or 1.0))  # gradient times normalised signal
     units = sum(p.extent.units for p in parts)
@@ -49,12 +50,13 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
         ).scaled(factor)  # fmt: skip
         total = total + found.scaled(share)
         levels.append(found.level)
-        noise += share * (0.0 if by.frozen else merged.noise)
+        if not by.frozen:
+            noise = noise + merged.noise * (share * by.variance * by.factor)
     relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
     atom = run.ledger.number()
     settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm") else None
     sent = replace(
-        plain, base=total, atom=atom, noise=plain.noise + noise, parts=relative, settled=settled,
+        plain, base=total, atom=atom, noise=plain.noise - noise, parts=relative, settled=settled,
         answer=_answer(back, node, flow, atom),
     )  # fmt: skip
     if (divided := divided_by(node, x, division(run, node, x))) is not None and x.course is not None:

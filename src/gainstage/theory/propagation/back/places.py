@@ -122,14 +122,15 @@ def pooling(back: Backward, node: Node, flow: Flow) -> None:
         law = None if x.law is None else Law(x.law.source, _winning(run.ledger.source(x.law.source), size))
         later = round(size) if x.parts else 1  # each part tells then how likely it wins
         moved = Flow(x.extent, pairs, run.ledger.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
-                     borders=borders, doubt=plain.doubt)  # fmt: skip
+                     borders=borders, chance=plain.chance, doubt=plain.doubt)  # fmt: skip
         back.send(index, moved)
         return
     level = (covering * g.level + covering * max(covering - 1, 0.0) * g.positions) / size**2
     whole = plain.extent.positions == 1  # every place gets the same
     scale = (covering / size) ** 2
     pairs = Pairs(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt))
+    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders,
+                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip
 
 
 def _twice(along: tuple[Window, ...], g: Pairs, won: float) -> float:
@@ -152,7 +153,8 @@ def reduction(back: Backward, node: Node, flow: Flow) -> None:
     g = plain.base.scaled(factor)
     units_gone = node.unit_axis is None or (x.extent.units > 1 and plain.extent.units == 1)
     pairs = Pairs(g.level, g.level if units_gone else g.units, g.positions if units_gone else g.level, g.examples)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, doubt=plain.doubt))
+    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise,
+                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip
 
 
 def resampling(back: Backward, node: Node, flow: Flow) -> None:
@@ -164,4 +166,5 @@ def resampling(back: Backward, node: Node, flow: Flow) -> None:
         hand_on(back, index, plain)
         return
     pairs, borders = gathered(plain.base, 0.0, axes, plain.borders)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders, doubt=plain.doubt))
+    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders,
+                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip

@@ -10,10 +10,11 @@ from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation import recurrent
 from gainstage.theory.propagation.back.flows import Backward, hand_on
+from gainstage.theory.propagation.chance import Chance, Deviation
 from gainstage.theory.propagation.geometry import windows
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import Run
-from gainstage.theory.propagation.signal import Flow, Law
+from gainstage.theory.propagation.signal import Flow, Law, Signal
 from gainstage.theory.propagation.weighted import arranged, puts_heads_together
 from gainstage.theory.propagation.weights import mixing
 from gainstage.theory.windows import Window
@@ -59,13 +60,13 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
     if seen.extent != x.extent and seen.extent.positions == x.extent.units:  # tokens were mixed
         pairs = replace(pairs, units=pairs.positions, positions=pairs.units, near=pairs.units)
         plain = replace(plain, course=None)
-    within = None if plain.course is None else plain.course.likeness
-    likeness = min(pairs.likeness(seen.extent, within) + 1 / max(fan_out, 1.0), 1.0)
-    own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
     moved = Flow(
-        x.extent, pairs, run.ledger.number(), noise=plain.noise + own, borders=tuple(borders), course=plain.course,
-        doubt=plain.doubt,
+        x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=tuple(borders), course=plain.course,
+        chance=_gathered(node, plain, x), doubt=plain.doubt,
     )  # fmt: skip
+    likeness = replace(moved, extent=seen.extent).likeness
+    own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
+    moved = replace(moved, noise=moved.noise.caused(run.ledger.cause(), own))
     back.send(index, moved)
     if (again := _met_again(back, node, flow, moved)) is not None:
         back.send(index, again)
@@ -109,6 +110,15 @@ def _taps(window: Window) -> tuple[float, float]:
     return mean, mean**2 * (1.0 if profile is None else float((profile**2).mean()))
 
 
+def _gathered(node: Node, flow: Flow, x: Signal) -> Chance:
+    """What correlations of gradients have by chance behind a weight: each is a sum over few units."""
+    along = windows(node) if node.operation is Operation.CONVOLUTION else ()
+    kernel = node.kernel
+    out = kernel.fan_out / math.prod(w.kernel for w in along) if kernel is not None else flow.extent.units
+    before = flow.chance.and_also(Deviation(node.index, 1 / max(out, 1.0)))
+    return replace(before, pitch=x.chance.pitch).gathered([w.kernel for w in along], [1 for _ in along])
+
+
 def _normalised_behind(run: Run, node: Node) -> bool:
     """Whether a batch norm reads this node."""
     readers = (run.graph.nodes[i] for i in run.graph.consumers[node.index])
@@ -131,5 +141,5 @@ def through_time(back: Backward, node: Node, flow: Flow) -> None:
         factor *= stage.moments.backward * stage.units / stage.fan_in
     directions = max(plain.extent.units // found[-1].units, 1)
     pairs = Pairs(g.level * factor * directions, 0.0, g.positions * factor, g.examples * factor)
-    noise = plain.noise + 2 * pairs.likeness(x.extent) / x.extent.units
+    noise = plain.noise.caused(run.ledger.cause(), 2 * pairs.likeness(x.extent) / x.extent.units)
     back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=noise, doubt=plain.doubt))
