@@ -129,14 +129,19 @@ class Chance:
         wider, count = self.gathered(kernels, strides), math.prod(kernels)
 
         def mean(before: Deviation, after: Deviation) -> Deviation:
-            from_one = _window(before.blur, self.axes) * gain**2 / _window(after.blur, wider.axes)
+            narrow, wide = _window(before.blur, self.axes), _window(after.blur, wider.axes)
+            from_one = narrow * gain**2 / wide
             pairs = math.prod(_same_offset(k, before.blur / self.pitch**2) for k in kernels)
-            own = (before.swing + (count - 1) * before.amount) / count**3
+            # Squares of places are as alike as the windows they were gathered from; each product counts twice.
+            own = before.swing * wide / narrow / count**2 + 2 * (count - 1) * before.amount / count**3
             amount, swing = min(before.amount * pairs * from_one, 1.0), min(own * from_one, _LOUDEST)
             return replace(after, amount=amount, swing=swing)
 
         deviations = tuple(mean(*both) for both in zip(self.deviations, wider.deviations, strict=True))
-        single, restless = self.single * (gain / count) ** 2, self.restless * gain**2 / count**3
+        single, restless = (
+            self.single * (gain / count) ** 2,
+            (self.restless + 2 * (count - 1) * self.single) * gain**2 / count**3,
+        )
         return replace(wider, deviations=deviations, single=single, restless=restless)
 
     def and_also(self, deviation: Deviation) -> Chance:

@@ -136,8 +136,10 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         both = np.stack([f, d]) * gaussian
         coefficients = both @ hermite.T
         bare = float(gaussian @ (f * f))
-        response = float(gaussian @ (f * d * z)) * spread / bare if bare > 0 and math.isfinite(bare) else 1.0
-        scaling = float(gaussian @ (f * d * x)) / bare if bare > 0 and math.isfinite(bare) else 1.0
+        # By Stein's lemma E f f' z spread and E f f' x, of functions with jumps as well.
+        wider, further = float(gaussian @ (f * f * (z * z - 1))), float(gaussian @ (f * f * z)) * marginal.mean / spread
+        known = bare > 0 and math.isfinite(bare)
+        response, scaling = (wider / 2 / bare, (wider + further) / 2 / bare) if known else (1.0, 1.0)
         lifting = float(gaussian @ f) * float(gaussian @ (d * z)) * spread
     means = powers @ weight
     series, slopes = coefficients**2

@@ -80,7 +80,11 @@ def _answer(back: Backward, node: Node, flow: Flow, atom: int) -> Answer | None:
     by = division(back.run, node, x)
     base = flow.base if by.frozen else flow.base.shifted(-flow.base.over_batch(flow.extent))
     found = back.answering(replace(flow, base=base), out)
-    return None if found is None else Answer(atom, node.inputs[0], found.scaled(by.back * by.factor * by.scale**2))
+    if found is None or flow.law is None:
+        return None
+    share = out.variance / back.run.ledger.source(flow.law.source).variance  # of what the gate sees
+    response = back.run.ledger.expectation(flow.law).response * share
+    return Answer(atom, node.inputs[0], found.scaled(by.back * by.factor * by.scale**2), response)
 
 
 def _gone(back: Backward, flow: Flow, out: Signal) -> tuple[float, float]:
