@@ -11,6 +11,7 @@ from gainstage.records import WeightMoments
 from gainstage.theory.propagation import attention, normalization, pooling, recurrent, resampling, weighted
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.geometry import paddings
 from gainstage.theory.propagation.noise import CALM
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.rotary import rotated
@@ -214,10 +215,8 @@ def _reshape(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Slices, gathers, copies: other elements of the same kind, so independent of those left behind."""
     x = run.ledger.merged(operands[0]) if len(operands) == 1 else run.ledger.joined(tuple(operands), operands[0])
     extent = run.extent(node)
-    if node.name.endswith("pad_nd") or "pad" in node.name.lower():
-        share = min(x.extent.count / max(extent.count, 1), 1.0)
-        pairs = x.pairs.scaled(share)
-        return run.ledger.fresh(replace(x, pairs=pairs, mean=x.mean * share, extent=extent, borders=()))
+    if node.name.lower() in ("constant_pad_nd", "pad") and not node.function:
+        return run.ledger.fresh(weighted.padded(x, extent, paddings(node)))
     if len(operands) > 1:
         x = run.ledger.merged(x)
     elif extent.count > x.extent.count and extent.units < x.extent.units:  # heads repeated, which are units

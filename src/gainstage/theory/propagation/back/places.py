@@ -11,7 +11,7 @@ from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.geometry import spatial, windows
+from gainstage.theory.propagation.geometry import paddings, spatial, windows
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.pooling import is_largest, overlapping, window_size
 from gainstage.theory.propagation.resampling import gathered, matrices
@@ -87,11 +87,12 @@ def _parted(back: Backward, live: list[int], flow: Flow) -> None:
 def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
     """What reaches the middle of a padded image; the gradient of the padding is lost."""
     before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
-    for size, border in zip(before, flow.borders, strict=False):
+    ends = paddings(node)
+    for axis, (size, border) in enumerate(zip(before, flow.borders, strict=False)):
         if border is None or border.size <= size:
             kept.append(border)
             continue
-        start = (border.size - size) // 2
+        start = max(ends[axis][1], 0) if axis < len(ends) else (border.size - size) // 2
         middle = border[start : start + size]
         factor *= float(middle.mean())
         kept.append(middle / middle.mean() if middle.mean() > 0 else None)
