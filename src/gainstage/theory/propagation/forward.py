@@ -14,9 +14,10 @@ from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.geometry import paddings
 from gainstage.theory.propagation.noise import CALM
 from gainstage.theory.propagation.pairs import Extent, Pairs
+from gainstage.theory.propagation.rotary import rotated
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
 from gainstage.theory.propagation.signal import Signal, lifted
-from gainstage.theory.propagation.weights import scale_of
+from gainstage.theory.propagation.weights import follows, scale_of
 
 __all__ = ["forward"]
 
@@ -146,10 +147,13 @@ def _scale(run: Run, node: Node, operands: list[Signal]) -> Signal:
         # Rotary positions: a cosine and a sine whose squares add up to one, on tensors that are independent.
         turned = run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x)
         if len(node.shape) > 2:
-            turned = attention.rotated(turned, node.shape[-2], node.shape[-1])
+            turned = rotated(turned, node.shape[-2], node.shape[-1])
         return run.placed(node, turned)
     for use in node.uses:
         x = _times(run, x, scale_of(run.graph, replace(use, slot="scale"), run.weights))
+        if not follows(replace(use, slot="scale")):
+            told = f"'{use.parameter}' is changed ({', '.join(use.derivation)}) before it is used"
+            x = replace(x, doubt=x.doubt or doubtful(node, told))
     if len(operands) > 1:
         for constant in operands[1:]:
             x = run.ledger.multiply(x, lifted(constant, x.extent))
@@ -245,6 +249,8 @@ def _reduction(run: Run, node: Node, operands: list[Signal]) -> Signal:
     whole = x.extent.positions * x.extent.units
     left = max(math.prod(node.shape) // extent.examples, 1)
     count = max(whole // left, 1)
+    if pooling.is_largest(node, x.extent, extent):
+        return pooling.pooled(run, replace(node, function="max"), [x])
     if node.function not in ("mean", "sum", "nansum", "Mean", "Sum"):
         doubt = doubtful(node, f"no rule for '{node.function or node.name}'")
         return run.ledger.fresh(replace(x, extent=extent, doubt=x.doubt or doubt, borders=()))
