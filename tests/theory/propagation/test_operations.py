@@ -307,6 +307,12 @@ CASES = {
     ),
     "slices": Case(lambda: between(Calls(lambda x: x[:, :128]), out=128), operations=(O.RESHAPE,)),
     "padding": Case(lambda: image(nn.ZeroPad2d(2)), IMAGE, 0.06),
+    "zeros set around few places": Case(
+        lambda: image(
+            nn.ReLU(), nn.ZeroPad2d(1), nn.Conv2d(64, 64, 3, groups=64), nn.ReLU(), nn.ZeroPad2d((0, 2, 0, 1)),
+            nn.Conv2d(64, 64, 3), nn.ReLU(),
+        ), (16, 16, 3, 3), 0.06,
+    ),
     "softmax": Case(lambda: between(nn.Softmax(-1)), slack=0.03, operations=(O.SOFTMAX,)),
     "token mixing": Case(
         lambda: nn.Sequential(

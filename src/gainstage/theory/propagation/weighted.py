@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
@@ -17,7 +19,7 @@ from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weights import Mixing, mixing
 from gainstage.theory.windows import Overlap
 
-__all__ = ["arranged", "convolution", "embedding", "linear", "overlaps"]
+__all__ = ["arranged", "convolution", "embedding", "linear", "overlaps", "padded"]
 
 
 def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
@@ -91,6 +93,28 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     return run.ledger.fresh(
         _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(borders))
     )
+
+
+def padded(x: Signal, extent: Extent, ends: tuple[tuple[int, int, int], ...]) -> Signal:
+    """Zeros around an image: borders that are no signal, as a convolution's own padding makes them.
+
+    Args:
+        x: what is padded.
+        extent: of the result.
+        ends: of every axis its places and how many zeros stand before and after them; empty where that is not known.
+    """
+    share, borders = 1.0 if ends else min(x.extent.count / max(extent.count, 1), 1.0), list[Array | None]()
+    for axis, (size, before, after) in enumerate(ends):
+        known = x.borders[axis] if axis < len(x.borders) else None
+        profile = np.ones(size) if known is None else known
+        profile = np.pad(profile[max(-before, 0) : size - max(-after, 0)], (max(before, 0), max(after, 0)))
+        mean = float(profile.mean())
+        share *= mean
+        borders.append(profile / mean if mean > 0 else None)
+    k = x.pairs
+    # Of two places of one pair both have to lie inside.
+    pairs = replace(k.scaled(share), positions=k.positions * share**2, apart=k.apart * share**2)
+    return replace(x, pairs=pairs, mean=x.mean * share, extent=extent, borders=tuple(borders))
 
 
 def overlaps(node: Node, x: Signal) -> list[Overlap]:
