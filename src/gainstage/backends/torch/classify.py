@@ -16,6 +16,7 @@ from gainstage.backends.torch.values import Value
 from gainstage.backends.torch.windows import (
     attention_settings,
     convolution_windows,
+    padding_settings,
     pooling_windows,
     product_settings,
 )
@@ -192,6 +193,8 @@ def _structural(call: Call) -> Draft | None:
         return draft_of(call, operation, settings=(("p", call.number("p", 0.5)),))
     if operation is Operation.POOLING:
         return draft_of(call, operation, function=function, settings=pooling_windows(call))
+    if call.name == "constant_pad_nd":
+        return draft_of(call, operation, settings=padding_settings(call))
     if operation is Operation.ATTENTION:
         return draft_of(call, operation, settings=attention_settings(call))
     if operation is Operation.RESHAPE and call.name in ("copy", "select_scatter", "slice_scatter"):

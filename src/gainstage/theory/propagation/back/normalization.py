@@ -37,7 +37,7 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
                 taken = g.over_batch(plain.extent) + along.over_batch(plain.extent)
             elif node.function == "instance_norm":
                 taken = g.over_positions(plain.extent.positions) + along.over_positions(plain.extent.positions)
-            elif node.function == "rms_norm":
+            elif node.function in ("rms_norm", "unit_norm"):
                 taken = g.level / by.over * (1 - gone * alike)
             else:
                 taken = g.level / by.over * (2 - gone * (1 + alike)) + g.units * (1 - 1 / by.over)
@@ -55,7 +55,7 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
             noise = noise + merged.noise * (share * by.variance * by.factor)
     relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
     atom = run.ledger.number()
-    settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm") else None
+    settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm", "unit_norm") else None
     sent = replace(
         plain, base=total, atom=atom, noise=plain.noise - noise, parts=relative, settled=settled,
         answer=_answer(back, node, flow, atom),
