@@ -6,7 +6,8 @@ whose gradients are alike, as they are next to a mean over places, give over Gau
 
     E w_k w_l s s' = E w_k² w_l² · ((x² + m²) E ṡ ṡ' + 2 x m E s̈ s'),
 
-with m the mean of what the other taps read, and dots for derivatives. And the level of each g_k follows that of w_k² x².
+with m the mean of what the other taps read, and dots for derivatives. And the level of each g_k follows that of
+w_k² x².
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def met_again(back: Backward, node: Node, flow: Flow, moved: Flow, *, normed: bo
     counts = [_taps(window) for window in along]
     pairs = math.prod(square for _, square in counts) - math.prod(mean for mean, _ in counts)
     met = pairs * kernel.fan_out / kernel.receptive * _fourth(by, kernel.fan_in, normed=normed) / moved.base.level
-    answer, bent = (max(met * one.near, 0.0) if one is two[0] else met * one.near for one in two)
+    answer, bent = max(met * two[0].near, 0.0), met * two[1].near
     centre, common = (x.mean, 0.0) if normed else (0.0, x.mean)
     level = x.variance if normed else x.pairs.level
     own = 0.0
