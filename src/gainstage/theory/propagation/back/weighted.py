@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation import recurrent
@@ -89,16 +88,20 @@ def through_time(back: Backward, node: Node, flow: Flow) -> None:
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
     g = plain.base
-    alike = g.positions / g.level if g.level > 0 else 0.0
-    try:
-        found = recurrent.stages(run, node, x, correlation=min(max(alike, -1.0), 1.0))
-    except GainstageError as error:  # the forward pass has told why
-        hand_on(back, index, replace(plain, doubt=plain.doubt or f"{node.label}: {error}"))
+    alike, near = (pair / g.level if g.level > 0 else 0.0 for pair in (g.positions, g.near))
+    found = recurrent.stages_back(run, node, alike, near)
+    if not found:  # the forward pass has told why
+        hand_on(back, index, replace(plain, doubt=plain.doubt or f"{node.label}: its layers are not known"))
         return
-    factor = 1.0
-    for stage in found:
-        factor *= stage.moments.backward * stage.units / stage.fan_in
     directions = max(plain.extent.units // found[-1].units, 1)
-    pairs = Pairs(g.level * factor * directions, 0.0, g.positions * factor, g.examples * factor)
+    factor = 1.0
+    for stage in found:  # at the input of every layer the gradients of both directions add up
+        factor *= directions * stage.moments.backward * stage.units / stage.fan_in
+    level, first = g.level * factor, found[0].moments
+    examples = level * g.examples / g.level if g.level > 0 else 0.0
+    pairs = Pairs(
+        level, 0.0, level * first.backward_correlation, min(examples, level), level * first.backward_near,
+        apart=min(examples, level) * first.backward_correlation,
+    )  # fmt: skip
     noise = plain.noise.caused(run.ledger.cause(), 2 * pairs.likeness(x.extent) / x.extent.units)
     back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=noise, doubt=plain.doubt))
