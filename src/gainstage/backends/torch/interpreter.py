@@ -101,6 +101,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._modules.append(path)
         if self._region is None and isinstance(module, _RECURRENT):
             self._region = module
+            self.sequence.previous = None  # what is written in place inside belongs to nothing outside
 
     def leave(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
         """A module ends its forward; a recurrent one becomes one node here."""

@@ -142,7 +142,8 @@ def _gathered(node: Node, x: Signal, by: Mixing) -> Chance:
     lighter = by.scatter - 2 / summed
     single = (1 / summed if grouped else 0.0) + lighter / 2
     restless = (heavy / summed if grouped else 0.0) + lighter * (1 + heavy) / 3
-    return replace(found, single=varies * single, restless=varies * restless, fresh=2 / out)
+    found = replace(found, fresh=2 / out) if grouped else found.mixed(node.index, out)
+    return replace(found, single=varies * single, restless=varies * restless)
 
 
 def _mixed(
@@ -213,7 +214,7 @@ def arranged(x: Signal, summed: int, *, heads: bool = False) -> Signal:
     k, both = x.pairs, x.mean**2
     if summed == positions and not (heads and summed % units == 0):
         extent = Extent(positions, units, x.extent.examples)
-        return replace(x, extent=extent, pairs=k.turned(), borders=(), course=None)
+        return replace(x, extent=extent, pairs=k.turned(), borders=(), course=None, chance=x.chance.turned())
     if summed > units and summed % units == 0:
         taken = summed // units
         share = (taken - 1) / (summed - 1)  # of all pairs of the new units, those of one old unit

@@ -13,7 +13,7 @@ from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import paddings, spatial, windows
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.pooling import overlapping, window_size
+from gainstage.theory.propagation.pooling import is_largest, overlapping, window_size
 from gainstage.theory.propagation.resampling import gathered, matrices
 from gainstage.theory.propagation.signal import Flow, Law, Signal
 from gainstage.theory.windows import Window
@@ -146,9 +146,12 @@ def _twice(along: tuple[Window, ...], g: Pairs, won: float) -> float:
 
 
 def reduction(back: Backward, node: Node, flow: Flow) -> None:
-    """A mean or a sum."""
+    """A mean, a sum, or the largest."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
+    if is_largest(node, x.extent, plain.extent):
+        pooling(back, replace(node, function="max"), flow)
+        return
     count = max(x.extent.count // max(plain.extent.count, 1), 1)
     factor = 1.0 if node.function.lower() in ("sum", "nansum") else 1 / count**2
     g = plain.base.scaled(factor)
