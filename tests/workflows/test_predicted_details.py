@@ -52,6 +52,15 @@ def attention(written: bool) -> nn.Module:
     return Wired(crossed, attention=layer, out=nn.Linear(64, 64), written=written)
 
 
+def stacked(cells: type[nn.RNNBase], depth: int, averaged: bool) -> nn.Module:
+    def run(m, x):
+        h = m.cells(m.a(x))[0]
+        return m.out(h.mean(1) if averaged else h)
+
+    layer = cells(64, 128, depth, batch_first=True, bidirectional=not averaged)
+    return Wired(run, a=nn.Linear(64, 64), cells=layer, out=nn.Linear(128 if averaged else 256, 64))
+
+
 CASES = {
     "unit length": (
         lambda: Wired(lambda m, x: m.out(functional.normalize(m.a(x), dim=-1)), a=nn.Linear(32, 256),
@@ -75,6 +84,8 @@ CASES = {
         lambda: Wired(lambda m, x: m.out(m.cells(m.rows(x))[0]), rows=nn.Embedding(200, 64),
                       cells=nn.GRU(64, 128, batch_first=True), out=nn.Linear(128, 64)),
         lambda: torch.randint(200, (EXAMPLES, 10))),
+    "two layers in both directions": (lambda: stacked(nn.LSTM, 2, False), normal(12, 64)),
+    "three layers, averaged over time": (lambda: stacked(nn.LSTM, 3, True), normal(12, 64)),
 }  # fmt: skip
 
 

@@ -53,6 +53,7 @@ class Expectation:
         zero: the share of exact zeros.
         series: squares of the Hermite coefficients of f, for pairs.
         slopes: the same of f'.
+        bends: products of every coefficient of f and that of f'' times the variance.
     """
 
     mean: float
@@ -67,6 +68,7 @@ class Expectation:
     zero: float
     series: Array = field(repr=False)
     slopes: Array = field(repr=False)
+    bends: Array = field(repr=False)
 
     def pair(self, correlation: float) -> float:
         """E f(u) f(v) of two numbers with that correlation (of what is left when the mean is taken off)."""
@@ -82,6 +84,11 @@ class Expectation:
         """How ``pair`` answers to the correlation; E f' f' times the variance, where f has a slope."""
         c = min(max(correlation, -_NOT_ONE), _NOT_ONE)
         return float(np.polynomial.polynomial.polyval(c, self.series[1:] * np.arange(1, self.series.size)))
+
+    def bend(self, correlation: float) -> float:
+        """E f''(u) f(v) times the variance, of steps as well."""
+        c = min(max(correlation, -_NOT_ONE), _NOT_ONE)
+        return float(np.polynomial.polynomial.polyval(c, self.bends))
 
     def slope_pair(self, correlation: float) -> float:
         """E f'(u) f'(v)."""
@@ -143,13 +150,15 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         lifting = float(gaussian @ f) * float(gaussian @ (d * z)) * spread
     means = powers @ weight
     series, slopes = coefficients**2
+    order = np.arange(series.size - 2)
+    bends = np.sqrt((order + 1) * (order + 2)) * coefficients[0][:-2] * coefficients[0][2:]
     if marginal.skew or marginal.excess:
         series = _moved(series, bare, float(means[0]), float(means[1]))
         slopes = _moved(slopes, float(gaussian @ (d * d)), float(d @ weight), float(means[4]))
     named = [float(v) for v in means]
     return Expectation(
         named[0], max(named[1], 0.0), named[2], max(named[3], 0.0), max(named[4], 0.0), max(named[5], 0.0),
-        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes,
+        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes, bends,
     )  # fmt: skip
 
 
@@ -179,7 +188,19 @@ def _constant(function: Function, mean: float) -> Expectation:
     with np.errstate(all="ignore"):
         f, d = float(function.value(np.array([mean]))[0]), float(function.slope(np.array([mean]))[0])
     return Expectation(
-        f, f * f, f**3, f**4, d * d, d**4, 1.0, 1.0, 0.0, float(f == 0.0), np.array([f * f]), np.array([d * d])
+        f,
+        f * f,
+        f**3,
+        f**4,
+        d * d,
+        d**4,
+        1.0,
+        1.0,
+        0.0,
+        float(f == 0.0),
+        np.array([f * f]),
+        np.array([d * d]),
+        np.zeros(1),
     )
 
 

@@ -100,17 +100,6 @@ class Backward:
         rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
         return self.value(replace(flow, law=told)) + self.value(flow) * rest
 
-    def answering(self, flow: Flow, signal: Signal) -> Pairs | None:
-        """How a gradient that a gate let through answers to a signal, place by place: as ``Answer.pairs``."""
-        ledger = self.run.ledger
-        if flow.law is None or signal.law is None or signal.law.function.affine is None:
-            return None
-        source, found = ledger.source(flow.law.source), ledger.expectation(flow.law)
-        if not source.variance > 0 or not (share := ledger.regression(source, signal)):
-            return None
-        steep = source.pairs.each(lambda v: found.steepness(source.correlation(v)))
-        return flow.base * steep.scaled((flow.factor * share) ** 2 / source.variance)
-
     def noise(self, flow: Flow) -> Noise:
         """How the log of its level scatters between draws."""
         if flow.law is None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
+from gainstage.theory.propagation.back.again import answering
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.noise import CALM
@@ -79,12 +80,12 @@ def _answer(back: Backward, node: Node, flow: Flow, atom: int) -> Answer | None:
         return None
     by = division(back.run, node, x)
     base = flow.base if by.frozen else flow.base.shifted(-flow.base.over_batch(flow.extent))
-    found = back.answering(replace(flow, base=base), out)
+    found = answering(back, replace(flow, base=base), out)
     if found is None or flow.law is None:
         return None
     share = out.variance / back.run.ledger.source(flow.law.source).variance  # of what the gate sees
     response = back.run.ledger.expectation(flow.law).response * share
-    return Answer(atom, node.inputs[0], found.scaled(by.back * by.factor * by.scale**2), response)
+    return Answer(atom, node.inputs[0], found[0].scaled(by.back * by.factor * by.scale**2), response)
 
 
 def _gone(back: Backward, flow: Flow, out: Signal) -> tuple[float, float]:
