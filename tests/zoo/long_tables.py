@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from fnmatch import fnmatchcase
-from statistics import fmean
 
 import pytest
 import torch
