@@ -164,9 +164,7 @@ def _mixed(
     )  # fmt: skip
     if by.isometric and extent.units >= x.extent.units:
         return out
-    # The squares of weights that are not Gaussian scatter less, or more.
-    scatter = 2 * out.likeness + by.scatter - 2 / (node.kernel.fan_in if node.kernel is not None else 1.0)
-    return replace(out, noise=carried.caused(run.ledger.cause(), max(scatter, 0.0) / max(extent.units, 1)))
+    return replace(out, noise=carried.caused(run.ledger.cause(), 2 * out.likeness / max(extent.units, 1)))
 
 
 def puts_heads_together(run: Run, node: Node) -> bool:
