@@ -60,7 +60,7 @@ WRITTEN = {
     root_mean_square: (Operation.NORMALIZATION, "rms_norm"),
     layer_norm_by_variance: (Operation.NORMALIZATION, "layer_norm"),
     layer_norm_by_squares: (Operation.NORMALIZATION, "layer_norm"),
-    normalised: (Operation.NORMALIZATION, "rms_norm"),
+    normalised: (Operation.NORMALIZATION, "unit_norm"),
     softmax: (Operation.SOFTMAX, "softmax"),
     safe_softmax: (Operation.SOFTMAX, "softmax"),
     log_softmax: (Operation.SOFTMAX, "log_softmax"),

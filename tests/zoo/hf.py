@@ -155,8 +155,8 @@ HUGGING_FACE = (
     case("mobilenet", "MobileNetV2ForImageClassification", "MobileNetV2Config", image(32), depth_multiplier=0.25,
          image_size=32, num_labels=CLASSES),
     case("segformer", "SegformerForSemanticSegmentation", "SegformerConfig",
-         lambda: {"pixel_values": torch.randn(EXAMPLES, 3, 32, 32), "labels": torch.randint(0, CLASSES, (EXAMPLES,
-         32, 32))},
+         lambda: {"pixel_values": torch.randn(EXAMPLES, 3, 64, 64), "labels": torch.randint(0, CLASSES, (EXAMPLES,
+         64, 64))},  # smaller, and attention would have one key left to look at
          hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1], num_attention_heads=[1, 2, 2, 2], decoder_hidden_size=16,
          num_labels=CLASSES),
     Case("clip", clip, captioned),

@@ -31,10 +31,6 @@ for attention, gated units and recurrence. The printed 90 % band is held against
 WHY = """
 ## Where it is worse, and why
 
-- **Images of one channel** (the bottleneck network): behind 3 × 3 taps of one channel places differ in level. What
-  that does to the mean of a second relu and of all later ones is left out.
-- **MobileNet**: next to a mean over all places a gradient is the same everywhere, and a depthwise weight's nine taps
-  add up with the relus that they themselves opened.
 - **Inception**: overlapping maxima keep little that differs from place to place, and batch norm divides by that.
 - **DenseNet, U-Net**: a batch norm over parts of unlike spread, and places put between others by interpolation, have
   channels whose scatter is followed coarsely.

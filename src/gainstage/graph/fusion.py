@@ -29,6 +29,7 @@ _AFFINE: tuple[tuple[Operation, Slot, Slot], ...] = (
     (Operation.SCALE, "scale", "scale"),
     (Operation.OFFSET, "bias", "shift"),
 )
+_LENGTHS = frozenset({"linalg_vector_norm", "norm"})
 _LONGEST = 16  # nodes; no normalisation or activation in use is written in more
 
 
@@ -95,9 +96,16 @@ def _product(graph: SignalGraph, sets: tuple[int, ...], node: Node) -> tuple[Nod
         return whole, {base, *between, *shift}
     start, shift = _uncentred(graph, base)
     centred = bool(shift) or any(s.name in _CENTRING for s in steps)
-    function = "layer_norm" if centred else "rms_norm"
+    function = "layer_norm" if centred else "unit_norm" if _is_length(steps) else "rms_norm"
     whole = replace(node, operation=Operation.NORMALIZATION, function=function, inputs=(start,))
     return whole, {*between, *shift}
+
+
+def _is_length(steps: list[Node]) -> bool:
+    """Whether what is divided by is the root of a sum of squares, and not of their mean."""
+    reduced = {s.function or s.name for s in steps if s.operation is Operation.REDUCTION}
+    squared = any(s.function in ("pow", "square") or s.operation is Operation.MULTIPLY for s in steps)
+    return bool(reduced & _LENGTHS) or (squared and "sum" in {name.lower() for name in reduced})
 
 
 def _name(steps: list[Node], base: int) -> str:

@@ -19,7 +19,7 @@ class Operation(StrEnum):
     MATMUL = "matmul"  # signal × signal
     ACTIVATION = "activation"  # elementwise and nonlinear; `function` names it
     SOFTMAX = "softmax"  # `function` tells softmax from log_softmax
-    NORMALIZATION = "normalization"  # `function`: batch_norm, layer_norm, group_norm, rms_norm
+    NORMALIZATION = "normalization"  # `function`: batch_norm, layer_norm, group_norm, rms_norm, unit_norm
     ADD = "add"  # signal + signal
     MULTIPLY = "multiply"  # signal · signal: a gate
     OFFSET = "offset"  # signal + something that does not depend on the input

@@ -107,7 +107,7 @@ def starved_normalization(profile: Profile) -> Iterator[Fault]:
             continue
         judged = True
         share = at.forward.spread / scale.weight.rms
-        if share < STARVED and node.function != "rms_norm":
+        if share < STARVED and node.function not in ("rms_norm", "unit_norm"):
             starved.append((node, share))
     if not judged and any(True for _ in _normalizations(profile)):
         raise Lacking("no normalisation with a scale was measured")

@@ -150,16 +150,16 @@ def forward_paths(cell: Cell, lines: tuple[Line, ...], steps: int, units: int, l
 
 
 def backward_paths(
-    cell: Cell, lines: tuple[Line, ...], paths: Paths, arrives: Literal["all", "last"], correlation: float
+    cell: Cell, lines: tuple[Line, ...], paths: Paths, arrives: Literal["all", "last"], likeness: Array
 ) -> Array:
-    """Second moments of the gradients at the sums, shape (lines, steps), for a gradient of second moment 1.
+    """Gradients at the sums, shape (lines, steps, units), for a gradient of second moment 1 at the outputs.
 
     Args:
         cell: what a step does.
         lines: the sums it takes.
         paths: of the forward pass.
         arrives: whether a gradient comes from outside at every output or at the last one only.
-        correlation: of those gradients at two times.
+        likeness: correlation of those gradients at two times, by the steps between them; 1 at first.
     """
     _, steps, units = paths.sums.shape
     process = _Process(steps, _normals((steps,), units, _SEED + 1))
@@ -168,7 +168,7 @@ def backward_paths(
     carried = np.zeros(units)
     for back in range(steps):
         t = steps - 1 - back
-        outside = np.full(back + 1, correlation if arrives == "all" else 0.0)
+        outside = likeness[back::-1].copy() if arrives == "all" else np.zeros(back + 1)
         outside[back] = 1.0 if arrives == "all" or back == 0 else 0.0
         covariances = outside
         if back:  # what came through the sums of the step after
@@ -176,7 +176,7 @@ def backward_paths(
             covariances[1:] += later[::-1]
         arriving = process.draw(back, covariances)
         gradients[:, t], carried = cell.backward(paths.sums[:, t], paths.state[t], arriving, carried)
-    return np.asarray((gradients**2).mean(-1))
+    return gradients
 
 
 def _normals(shape: tuple[int, ...], units: int, seed: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -44,6 +44,8 @@ class RecurrentMoments:
             inputs as units; times units/inputs otherwise.
         backwards: the same at each step that was followed.
         gates: second moment of the gradient at the sums of each gate that read the input, mean over the sequence.
+        backward_correlation: of the gradients at the inputs of two different times, mean over pairs.
+        backward_near: of those one step apart.
     """
 
     steps: int
@@ -57,6 +59,8 @@ class RecurrentMoments:
     backward: float
     backwards: tuple[float, ...]
     gates: tuple[float, ...]
+    backward_correlation: float = 0.0
+    backward_near: float = 0.0
 
 
 def recurrent_moments(
@@ -74,6 +78,7 @@ def recurrent_moments(
     activation_kind: str | Activation | Elementwise = "tanh",
     arrives: Literal["all", "last"] = "all",
     gradient_correlation: float = 0.0,
+    gradient_near: float | None = None,
 ) -> RecurrentMoments:
     """Mean field of a recurrent layer that starts from zeros.
 
@@ -96,7 +101,9 @@ def recurrent_moments(
         bias_mean: mean of both biases together: 1 for the forget gate of many LSTMs.
         activation_kind: of a simple RNN.
         arrives: whether gradients come from outside at every output or at the last one only.
-        gradient_correlation: of those gradients at two times.
+        gradient_correlation: of those gradients at two times, mean over all pairs.
+        gradient_near: of those one step apart, as with the inputs. A simple RNN needs neither: what it hands back has
+            passed its weights.
 
     Raises:
         UnknownNameError: no such cell.
@@ -115,7 +122,10 @@ def recurrent_moments(
         raise InputError(f"A sequence has a whole number of steps, at least 1; received {steps!r}.")
     if arrives not in ("all", "last"):
         raise UnknownNameError("arrival of gradients", arrives, ("all", "last"))
-    alike = ("inputs", correlation), ("inputs one step apart", near or 0.0), ("gradients", gradient_correlation)
+    alike = (
+        ("inputs", correlation), ("inputs one step apart", near or 0.0), ("gradients", gradient_correlation),
+        ("gradients one step apart", gradient_near or 0.0),
+    )  # fmt: skip
     for name, value in alike:
         if not 0 <= value <= 1:
             raise InputError(f"The correlation of {name} over time lies between 0 and 1; received {value!r}.")
@@ -128,8 +138,9 @@ def recurrent_moments(
     likeness = _likeness(correlation, near, int(steps))
     if kind == "rnn":
         line = Line(weights[0], recurrent[0], biases[0] + more[0], means[0])
-        found = _simple(activation(activation_kind), line, int(steps), level, likeness, arrives)
-        return _summary(int(steps), *found)
+        simple = _simple(activation(activation_kind), line, int(steps), level, likeness, arrives)
+        beside = gradient_correlation if gradient_near is None else gradient_near
+        return replace(_summary(int(steps), *simple), backward_correlation=gradient_correlation, backward_near=beside)
     if kind == "lstm":
         every = zip(weights, recurrent, biases, more, means, strict=True)
         lines = tuple(Line(w, r, one + two, mean) for w, r, one, two, mean in every)
@@ -141,10 +152,14 @@ def recurrent_moments(
         )
     cell = Lstm() if kind == "lstm" else Gru()
     paths = forward_paths(cell, lines, followed, _UNITS, level, likeness)
-    gates = backward_paths(cell, lines, paths, arrives, gradient_correlation)[: 4 if kind == "lstm" else 3]
+    returning = _likeness(gradient_correlation, gradient_near, int(steps))
+    gradients = backward_paths(cell, lines, paths, arrives, returning)[: 4 if kind == "lstm" else 3]
     covariance = paths.output @ paths.output.T / _UNITS
     levels, between = np.diag(covariance), _between(covariance, int(steps))
-    return _summary(int(steps), levels, paths.output.mean(-1), between, gates, weights)
+    handed_back = np.einsum("l,lsu,ltu->st", np.asarray(weights), gradients, gradients) / _UNITS
+    apart, beside, _ = _between(handed_back, int(steps))
+    found = _summary(int(steps), levels, paths.output.mean(-1), between, (gradients**2).mean(-1), weights)
+    return replace(found, backward_correlation=apart, backward_near=beside)
 
 
 def _simple(

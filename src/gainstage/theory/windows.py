@@ -110,7 +110,10 @@ class Window:
         inside = np.zeros((self.kernel, self.out))
         inside[tap, target] = root[source]
         before, both = root[: self.size // 2 * 2], inside[:, : self.out // 2 * 2]
-        return float((both[:, 1::2] * both[:, ::2]).mean()) / float((before[1::2] * before[::2]).mean())
+        own = float((before[1::2] * before[::2]).mean())
+        if own <= 0:  # zeros were set around so few places that no pair of them tells anything
+            return self.shared(profile)
+        return float((both[:, 1::2] * both[:, ::2]).mean()) / own
 
     def overlap(self, profile: Array | None) -> Overlap:
         """The taps that two places have in common, pair by pair; none for a transposed window."""

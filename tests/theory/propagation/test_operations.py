@@ -120,6 +120,18 @@ class Biased(nn.Module):
         return (scores + self.bias(self.where).squeeze(-1)).softmax(-1) @ v
 
 
+class Mixes(nn.Module):
+    """Adds to every token a mixture of all, behind a norm."""
+
+    def __init__(self, width: int, tokens: int):
+        super().__init__()
+        self.norm, self.mix = nn.LayerNorm(width), nn.Linear(tokens, tokens, bias=False)
+        nn.init.normal_(self.mix.weight, std=tokens**-0.5)
+
+    def forward(self, x):
+        return x + self.mix(self.norm(x).transpose(1, 2)).transpose(1, 2)
+
+
 class Highway(nn.Module):
     """t · f(x) + (1 - t) · x."""
 
@@ -295,6 +307,12 @@ CASES = {
     ),
     "slices": Case(lambda: between(Calls(lambda x: x[:, :128]), out=128), operations=(O.RESHAPE,)),
     "padding": Case(lambda: image(nn.ZeroPad2d(2)), IMAGE, 0.06),
+    "zeros set around few places": Case(
+        lambda: image(
+            nn.ReLU(), nn.ZeroPad2d(1), nn.Conv2d(64, 64, 3, groups=64), nn.ReLU(), nn.ZeroPad2d((0, 2, 0, 1)),
+            nn.Conv2d(64, 64, 3), nn.ReLU(),
+        ), (16, 16, 3, 3), 0.06,
+    ),
     "softmax": Case(lambda: between(nn.Softmax(-1)), slack=0.03, operations=(O.SOFTMAX,)),
     "token mixing": Case(
         lambda: nn.Sequential(
@@ -302,6 +320,12 @@ CASES = {
             nn.Linear(48, 24), Calls(torch.transpose, dim0=1, dim1=2), nn.Linear(128, 64),
         ),
         TOKENS, 0.06,
+    ),
+    "tokens of few directions, mixed on a stream": Case(
+        lambda: nn.Sequential(
+            nn.Linear(8, 128, bias=False), *(Mixes(128, 24) for _ in range(3)), nn.LayerNorm(128), nn.Linear(128, 64)
+        ),
+        (16, 24, 8), 0.03,
     ),
     "attention": Case(
         lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend), nn.Linear(128, 64)), TOKENS, 0.15, 0, (O.ATTENTION,)

@@ -36,7 +36,7 @@ def test_a_gaussian_has_twice_the_squared_correlation():
     found = Expectations().of(IDENTITY, Marginal(0.0, 2.0))
     for correlation in (0.1, 0.5, 1.0):
         assert float(found.together(np.asarray(correlation))) == pytest.approx(2 * correlation**2)
-    assert found.bend == pytest.approx(2.0)
+    assert found.curvature == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "x"])

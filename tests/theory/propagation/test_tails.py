@@ -92,3 +92,11 @@ def test_a_sum_of_halves_of_one_is_that_one():
     assert one.beside(one, 0.5).left == pytest.approx(one.left)
     other = replace(one, deviations=(Deviation(3, 0.3),))
     assert one.beside(other, 0.5).left == pytest.approx(one.left / 4 + other.left / 4)
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_means_of_gaussian_numbers_are_gaussian(kernel):
+    """Squares scatter twice as much as products, before and behind a mean over independent places."""
+    start = Chance((Deviation(1, 0.01, 0.02),), axes=2)
+    found = start.averaged([kernel, kernel], [kernel, kernel], float(kernel**2))
+    assert found.loud == pytest.approx(2 * found.left, rel=0.03)

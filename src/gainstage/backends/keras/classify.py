@@ -23,6 +23,7 @@ from gainstage.backends.keras.names import named_layers, parameters_below
 from gainstage.backends.keras.windows import (
     attention_settings,
     convolution_windows,
+    padding_settings,
     pooling_windows,
     product_settings,
     turned_product,
@@ -254,6 +255,9 @@ def _structural(call: Call) -> Draft | None:
         function, settings = "max" if "Max" in call.name else "average", pooling_windows(call)
     elif operation is Operation.ATTENTION:
         settings = attention_settings(call)
+    elif call.name == "Pad":
+        mode = str(call.setting("mode", "constant"))
+        function, settings = "" if mode == "constant" else mode, padding_settings(call)
     elif operation is Operation.REDUCTION:
         function = table.base_name(call.step.operation)
     if operation in (Operation.CONCATENATION, Operation.SOFTMAX):

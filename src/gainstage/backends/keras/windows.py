@@ -8,7 +8,10 @@ from typing import Any
 
 from gainstage.backends.keras.call import Call, channel_axis
 
-__all__ = ["attention_settings", "convolution_windows", "pooling_windows", "product_settings", "turned_product"]
+__all__ = [
+    "attention_settings", "convolution_windows", "padding_settings", "pooling_windows", "product_settings",
+    "turned_product",
+]  # fmt: skip
 
 Settings = tuple[tuple[str, float], ...]
 
@@ -67,6 +70,19 @@ def _at(values: Any, axis: int) -> int:
     if isinstance(values, (list, tuple)):
         return int(values[axis] if axis < len(values) else values[-1])
     return int(values)
+
+
+def padding_settings(call: Call) -> Settings:
+    """Places of every axis, and zeros set before and after them."""
+    shape, ends = tuple(call.operands[0].shape), tuple(call.setting("pad_width", ()))
+    if len(ends) != len(shape) or call.setting("mode") != "constant":
+        return ()
+    found: list[tuple[str, float]] = []
+    gone = {0, channel_axis(None, len(shape))}
+    for axis, place in enumerate(i for i in range(len(shape)) if i not in gone):
+        fields = {"size": shape[place], "before": ends[place][0], "after": ends[place][1]}
+        found += [(f"{name}_{axis}", float(value)) for name, value in fields.items()]
+    return tuple(found)
 
 
 def attention_settings(call: Call) -> Settings:

@@ -11,11 +11,12 @@ import torch
 
 from gainstage.backends.torch import operations as table
 from gainstage.backends.torch.call import Call, Draft, draft_of, uses_of
-from gainstage.backends.torch.elementwise import activation, pointwise
+from gainstage.backends.torch.elementwise import activation, masking, pointwise
 from gainstage.backends.torch.values import Value
 from gainstage.backends.torch.windows import (
     attention_settings,
     convolution_windows,
+    padding_settings,
     pooling_windows,
     product_settings,
 )
@@ -188,10 +189,14 @@ def _structural(call: Call) -> Draft | None:
         function = "max" if "max" in call.name else "average"
     elif operation is Operation.REDUCTION:
         function = call.name
+    elif operation is Operation.MASK:
+        function = masking(call)
     if operation is Operation.DROPOUT:
         return draft_of(call, operation, settings=(("p", call.number("p", 0.5)),))
     if operation is Operation.POOLING:
         return draft_of(call, operation, function=function, settings=pooling_windows(call))
+    if call.name == "constant_pad_nd":
+        return draft_of(call, operation, settings=padding_settings(call))
     if operation is Operation.ATTENTION:
         return draft_of(call, operation, settings=attention_settings(call))
     if operation is Operation.RESHAPE and call.name in ("copy", "select_scatter", "slice_scatter"):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gainstage.backends.torch.call import Call
+from gainstage.backends.torch.values import is_square
 
 __all__ = ["attention_settings", "convolution_windows", "pooling_windows", "product_settings"]
 
@@ -72,6 +73,26 @@ def _at(values: Any, axis: int, default: int) -> int:
     return int(values[axis] if axis < len(values) else values[-1])
 
 
+def padding_settings(call: Call) -> Settings:
+    """Places of every axis, and zeros set before and after them; nothing where something else than zero is set there.
+
+    PyTorch tells the last axis first. Examples and units come before places.
+    """
+    ends = call.argument("pad", ())
+    if call.number("value", 0.0) or not call.tensors or not all(isinstance(end, int) for end in ends):
+        return ()
+    sizes = call.tensors[0].shape[2:]
+    if len(ends) > 2 * len(sizes):
+        return ()
+    found: list[tuple[str, float]] = []
+    for axis, size in enumerate(sizes):
+        last = 2 * (len(sizes) - 1 - axis)
+        before, after = ends[last : last + 2] if last < len(ends) else (0, 0)
+        fields = {"size": size, "before": before, "after": after}
+        found += [(f"{name}_{axis}", float(value)) for name, value in fields.items()]
+    return tuple(found)
+
+
 def attention_settings(call: Call) -> Settings:
     """Keys in a row, width and factor of the scores, whether a row sees only what came before, share dropped.
 
@@ -81,7 +102,7 @@ def attention_settings(call: Call) -> Settings:
     scale = call.argument("scale")
     mask = next((call.argument(n) for n in ("attn_mask", "attn_bias") if call.argument(n) is not None), None)
     factor = float(scale) if isinstance(scale, (int, float)) else query.shape[-1] ** -0.5
-    square = isinstance(mask, torch.Tensor) and mask.dim() >= 2 and mask.shape[-2] == mask.shape[-1] > 1
+    square = isinstance(mask, torch.Tensor) and is_square(mask) and not call.of(mask).padding
     return (
         ("keys", float(key.shape[-2])),
         ("width", float(query.shape[-1])),

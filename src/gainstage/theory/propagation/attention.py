@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.theory.attention import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.propagation import causal
 from gainstage.theory.propagation.chance import CERTAIN
-from gainstage.theory.propagation.course import Course, stretches
 from gainstage.theory.propagation.noise import Noise
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run, doubtful
 from gainstage.theory.propagation.signal import Rows, Signal, lifted
+from gainstage.theory.propagation.tokens import answer
 from gainstage.theory.softmax import log_softmax_moments
 
 __all__ = [
     "Heads", "attention", "attention_of", "glance", "glance_of_shares", "heads_of", "masks_scores", "product",
-    "rotated", "row_variance", "softmax", "summed_over_units",
+    "row_variance", "softmax", "summed_over_units",
 ]  # fmt: skip
 
 _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
@@ -146,7 +144,12 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
     signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=None)
     signal = replace(signal, carried=signal.noise, doubt=v.doubt or doubt)
-    return run.ledger.fresh(_seen(run, signal, v, heads.query.noise + heads.key.noise, glance(run, node, heads)))
+    seen, sources = glance(run, node, heads), [i for i in node.inputs if i in run.signals]
+    if seen is None and len(sources) > 1:
+        variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
+        told = answer(run.graph, sources[1], sources[-1], heads.keys, variance)
+        signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
+    return run.ledger.fresh(_seen(run, signal, v, heads.query.noise + heads.key.noise, seen))
 
 
 def _same_row(found: AttentionMoments, query: Pairs) -> float:
@@ -154,22 +157,6 @@ def _same_row(found: AttentionMoments, query: Pairs) -> float:
     even = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
     alike = min(max(query.examples / query.level, 0.0), 1.0) if query.level > 0 else 1.0
     return float(even * (found.concentration / even) ** alike)
-
-
-_ROTARY_BASE = 1e4  # the usual one, since a trace does not see the angles
-
-
-def rotated(x: Signal, places: int, width: int) -> Signal:
-    """Rotary positions turn what tokens have in common apart: by the cosines of their distance."""
-    if places < 2 or width < 2 or x.extent.positions % places:
-        return x
-    course = x.course if x.course is not None and x.course.places == places else Course.even(stretches(places), x.pairs)
-    angles = _ROTARY_BASE ** (-np.arange(width // 2) / (width // 2))
-    middle = np.cumsum(course.counts) - course.counts / 2
-    distance = np.abs(middle[:, None] - middle[None, :])
-    np.fill_diagonal(distance, (course.counts + 1) / 3)
-    course = replace(course, alike=course.alike * np.cos(distance[..., None] * angles).mean(-1))
-    return replace(x, course=course, pairs=course.set_in(x.pairs))
 
 
 def masks_scores(graph: SignalGraph, node: Node) -> bool:
@@ -240,6 +227,9 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
         if here.index in seen or here.operation not in _QUIET:
             continue
         seen.add(here.index)
+        if here.function == "padding":  # what it hides of a batch is not known, and most of it is there
+            waiting.extend(here.inputs)
+            continue
         single = len(here.inputs) == 1 and not here.uses and "other" not in dict(here.settings)
         if here.operation is Operation.MASK or (here.operation is Operation.OFFSET and single):
             return True
@@ -280,8 +270,23 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
     # A mean of tokens, whatever their shares, is made of the same units, which are as few.
     chance = y.chance if x.rows else CERTAIN
     signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, chance=chance, doubt=x.doubt or y.doubt)
-    signal = _seen(run, signal, y, x.noise, glance_of_shares(run, node, x, y))
-    return run.ledger.fresh(signal)
+    seen = glance_of_shares(run, node, x, y)
+    if seen is None and x.rows is not None and (scores := _scores_of(run, node)) is not None:
+        own = max(y.pairs.level - y.pairs.positions, 0.0)
+        told = answer(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
+        signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
+    return run.ledger.fresh(_seen(run, signal, y, x.noise, seen))
+
+
+def _scores_of(run: Run, node: Node) -> Node | None:
+    """The product of queries and keys that the shares of a product with values are made of."""
+    for index in nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX, through=_QUIET):
+        found = nearest_before(
+            run.graph, run.graph.nodes[index].inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET
+        )
+        if len(found) == 1:
+            return run.graph.nodes[found[0]]
+    return None
 
 
 def summed_over_units(node: Node, first: Signal) -> tuple[bool, bool]:

@@ -7,6 +7,7 @@ max pooling, a tensor that takes two ways into one sum) is carried along as the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from gainstage.graph import Node, Operation
 from gainstage.theory.propagation.back import attention, elementwise, normalization, places, weighted
@@ -39,6 +40,9 @@ def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
         pairs = back.value(flow)
         back.gradients[node.index] = Gradient(run.signals[node.index].extent, pairs, back.noise(flow), flow.doubt)
         if any(i in run.signals for i in node.inputs):
+            if run.signals[node.index].doubt and not flow.doubt:
+                doubt = f"its gradient comes back through what is doubtful ({run.signals[node.index].doubt})"
+                flow, arrived = replace(flow, doubt=doubt), [replace(one, doubt=doubt) for one in arrived]
             # The parts of a tensor that was put together tell what each gradient depends on; the whole does not.
             for one in arrived if node.operation is Operation.CONCATENATION else (flow,):
                 _RULES.get(node.operation, passed)(back, node, one)

@@ -67,6 +67,26 @@ def _same_offset(kernel: int, blur: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """Which directions the units of one observation span, and how few they are.
+
+    Args:
+        origin: the node that mixed the units last; tensors of one origin lie along the same directions.
+        narrow: the squared correlation of two units over observations, one over the number of directions.
+    """
+
+    origin: int = -1
+    narrow: float = 0.0
+
+    def beside(self, other: Basis, share: float) -> Basis:
+        """Of a sum, of which this one has that share."""
+        same = self.origin == other.origin
+        root = share * math.sqrt(self.narrow) + (1 - share) * math.sqrt(other.narrow)
+        narrow = root**2 if same else share**2 * self.narrow + (1 - share) ** 2 * other.narrow
+        return Basis((self if share >= 0.5 else other).origin, narrow)
+
+
+@dataclass(frozen=True, slots=True)
 class Chance:
     """What correlations of two observations have by chance.
 
@@ -79,6 +99,7 @@ class Chance:
         swing: relative variance of one observation's level (a mean over units), between observations, per place.
         blur: over which the swing is averaged.
         fresh: more of it, that the last weight brought.
+        basis, across: of the units, and of what they are exchanged with where tokens are mixed.
     """
 
     deviations: tuple[Deviation, ...] = ()
@@ -89,6 +110,8 @@ class Chance:
     swing: float = 0.0
     blur: float = 0.0
     fresh: float = 0.0
+    basis: Basis = Basis()
+    across: Basis = Basis()
 
     def _window(self, blur: float) -> float:
         return _window(blur, self.axes)
@@ -115,7 +138,17 @@ class Chance:
         wide = self.pitch**2 * sum(k * k - 1 for k in kernels) / len(kernels) / 12
         pitch = self.pitch * math.prod(strides) ** (1 / len(strides))
         wider = tuple(replace(d, blur=d.blur + wide) for d in self.deviations)
-        return replace(self, deviations=wider, blur=self.blur + wide, pitch=pitch, axes=len(kernels))
+        found = replace(self, deviations=wider, blur=self.blur + wide, pitch=pitch, axes=len(kernels))
+        fewer = found._window(found.blur) / self._window(self.blur)
+        return replace(found, basis=replace(self.basis, narrow=self.basis.narrow * fewer))
+
+    def mixed(self, node: int, units: int) -> Chance:
+        """Behind a weight that makes so many units, each of all."""
+        return replace(self, fresh=2 / units, basis=Basis(node, min(self.basis.narrow + 1 / units, 1.0)))
+
+    def turned(self) -> Chance:
+        """Units and positions exchanged: levels were averaged, and are as unlike as few directions make them."""
+        return replace(self, basis=self.across, across=self.basis, swing=0.0, fresh=2 * self.across.narrow)
 
     def averaged(self, kernels: Sequence[int], strides: Sequence[int], gain: float) -> Chance:
         """Behind a mean over a window: both of two observations are means, each over places of its own.
@@ -129,14 +162,19 @@ class Chance:
         wider, count = self.gathered(kernels, strides), math.prod(kernels)
 
         def mean(before: Deviation, after: Deviation) -> Deviation:
-            from_one = _window(before.blur, self.axes) * gain**2 / _window(after.blur, wider.axes)
+            narrow, wide = _window(before.blur, self.axes), _window(after.blur, wider.axes)
+            from_one = narrow * gain**2 / wide
             pairs = math.prod(_same_offset(k, before.blur / self.pitch**2) for k in kernels)
-            own = (before.swing + (count - 1) * before.amount) / count**3
+            # Squares of places are as alike as the windows they were gathered from; each product counts twice.
+            own = before.swing * wide / narrow / count**2 + 2 * (count - 1) * before.amount / count**3
             amount, swing = min(before.amount * pairs * from_one, 1.0), min(own * from_one, _LOUDEST)
             return replace(after, amount=amount, swing=swing)
 
         deviations = tuple(mean(*both) for both in zip(self.deviations, wider.deviations, strict=True))
-        single, restless = self.single * (gain / count) ** 2, self.restless * gain**2 / count**3
+        single, restless = (
+            self.single * (gain / count) ** 2,
+            (self.restless + 2 * (count - 1) * self.single) * gain**2 / count**3,
+        )
         return replace(wider, deviations=deviations, single=single, restless=restless)
 
     def and_also(self, deviation: Deviation) -> Chance:
@@ -155,15 +193,23 @@ class Chance:
         own = factor if own is None else own
         changed = tuple(d.scaled(factor, own) for d in self.deviations)
         single, restless = min(self.single * factor**2, 1.0), min(self.restless * own**2, _LOUDEST)
-        return replace(self, deviations=changed, single=single, restless=restless)
+        basis = replace(self.basis, narrow=min(self.basis.narrow * factor**2, 1.0))
+        across = replace(self.across, narrow=min(self.across.narrow * factor**2, 1.0))
+        return replace(self, deviations=changed, single=single, restless=restless, basis=basis, across=across)
 
     def swung(self, response: float) -> Chance:
         """Every level raised to a power."""
         return replace(self, swing=self.swing * response**2, fresh=self.fresh * response**2)
 
-    def beside(self, other: Chance, share: float) -> Chance:
-        """Of a sum, of which this one has that share: what arose at one tensor deviates together."""
+    def beside(self, other: Chance, share: float, *, independent: bool = False) -> Chance:
+        """Of a sum, of which this one has that share: what arose at one tensor deviates together.
+
+        Products of independent terms are zero on average only: over units that lie along the same few directions they
+        leave something, so that observations differ in level.
+        """
         rest = 1 - share
+        few = math.sqrt(self.basis.narrow * other.basis.narrow)
+        crossed = 4 * share * rest * few if independent and self.basis.origin == other.basis.origin else 0.0
         mine = {d.origin: d.scaled(share, share) for d in self.deviations}
         yours = {d.origin: d.scaled(rest, rest) for d in other.deviations}
         both = {
@@ -175,7 +221,8 @@ class Chance:
             self if share >= 0.5 else other, deviations=deviations[-_MOST:], swing=level**2,
             single=share**2 * self.single + rest**2 * other.single,
             restless=share**2 * self.restless + rest**2 * other.restless,
-            fresh=share**2 * self.fresh + rest**2 * other.fresh,
+            fresh=share**2 * self.fresh + rest**2 * other.fresh + crossed, basis=self.basis.beside(other.basis, share),
+            across=self.across.beside(other.across, share),
         )  # fmt: skip
 
 

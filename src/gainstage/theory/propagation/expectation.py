@@ -54,6 +54,7 @@ class Expectation:
         series: squares of the Hermite coefficients of f, for pairs.
         slopes: the same of f'.
         both: the same of f² as a part of E f², for squares at two observations; nothing for the mean.
+        bends: products of every coefficient of f and that of f'' times the variance.
     """
 
     mean: float
@@ -69,6 +70,7 @@ class Expectation:
     series: Array = field(repr=False)
     slopes: Array = field(repr=False)
     both: Array = field(repr=False)
+    bends: Array = field(repr=False)
 
     def pair(self, correlation: float) -> float:
         """E f(u) f(v) of two numbers with that correlation (of what is left when the mean is taken off)."""
@@ -88,14 +90,19 @@ class Expectation:
         return np.asarray(np.polynomial.polynomial.polyval(c, self.both) + rest * c**self.both.size)
 
     @property
-    def bend(self) -> float:
-        """Half of the second derivative of that, where nothing correlates."""
+    def curvature(self) -> float:
+        """Half of the second derivative of ``together``, where nothing correlates."""
         return float(self.both[2]) if self.both.size > 2 else 0.0
 
     def steepness(self, correlation: float) -> float:
         """How ``pair`` answers to the correlation; E f' f' times the variance, where f has a slope."""
         c = min(max(correlation, -_NOT_ONE), _NOT_ONE)
         return float(np.polynomial.polynomial.polyval(c, self.series[1:] * np.arange(1, self.series.size)))
+
+    def bend(self, correlation: float) -> float:
+        """E f''(u) f(v) times the variance, of steps as well."""
+        c = min(max(correlation, -_NOT_ONE), _NOT_ONE)
+        return float(np.polynomial.polynomial.polyval(c, self.bends))
 
     def slope_pair(self, correlation: float) -> float:
         """E f'(u) f'(v)."""
@@ -150,11 +157,15 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         both = np.stack([f, d, f * f]) * gaussian
         coefficients = both @ hermite.T
         bare = float(gaussian @ (f * f))
-        response = float(gaussian @ (f * d * z)) * spread / bare if bare > 0 and math.isfinite(bare) else 1.0
-        scaling = float(gaussian @ (f * d * x)) / bare if bare > 0 and math.isfinite(bare) else 1.0
+        # By Stein's lemma E f f' z spread and E f f' x, of functions with jumps as well.
+        wider, further = float(gaussian @ (f * f * (z * z - 1))), float(gaussian @ (f * f * z)) * marginal.mean / spread
+        known = bare > 0 and math.isfinite(bare)
+        response, scaling = (wider / 2 / bare, (wider + further) / 2 / bare) if known else (1.0, 1.0)
         lifting = float(gaussian @ f) * float(gaussian @ (d * z)) * spread
     means = powers @ weight
     series, slopes, squares = coefficients**2
+    order = np.arange(series.size - 2)
+    bends = np.sqrt((order + 1) * (order + 2)) * coefficients[0][:-2] * coefficients[0][2:]
     if marginal.skew or marginal.excess:
         series = _moved(series, bare, float(means[0]), float(means[1]))
         slopes = _moved(slopes, float(gaussian @ (d * d)), float(d @ weight), float(means[4]))
@@ -162,7 +173,7 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
     squares = _of_squares(squares, float(gaussian @ f**4), named[1], named[3])
     return Expectation(
         named[0], max(named[1], 0.0), named[2], max(named[3], 0.0), max(named[4], 0.0), max(named[5], 0.0),
-        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes, squares,
+        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes, squares, bends,
     )  # fmt: skip
 
 
@@ -199,21 +210,8 @@ def _density_of_largest(z: Array, count: int, common: float) -> Array:
 def _constant(function: Function, mean: float) -> Expectation:
     with np.errstate(all="ignore"):
         f, d = float(function.value(np.array([mean]))[0]), float(function.slope(np.array([mean]))[0])
-    return Expectation(
-        f,
-        f * f,
-        f**3,
-        f**4,
-        d * d,
-        d**4,
-        1.0,
-        1.0,
-        0.0,
-        float(f == 0.0),
-        np.array([f * f]),
-        np.array([d * d]),
-        np.zeros(1),
-    )
+    series = np.array([f * f]), np.array([d * d]), np.zeros(1), np.zeros(1)
+    return Expectation(f, f * f, f**3, f**4, d * d, d**4, 1.0, 1.0, 0.0, float(f == 0.0), *series)
 
 
 def _edgeworth(z: Array, skew: float, excess: float) -> Array:

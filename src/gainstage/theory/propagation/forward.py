@@ -9,13 +9,15 @@ from dataclasses import replace
 from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.propagation import attention, normalization, pooling, recurrent, resampling, weighted
-from gainstage.theory.propagation.chance import Chance
+from gainstage.theory.propagation.chance import Basis, Chance
 from gainstage.theory.propagation.function import IDENTITY, Function
+from gainstage.theory.propagation.geometry import paddings
 from gainstage.theory.propagation.noise import CALM
 from gainstage.theory.propagation.pairs import Extent, Pairs
+from gainstage.theory.propagation.rotary import rotated
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
-from gainstage.theory.propagation.signal import Signal, lifted
-from gainstage.theory.propagation.weights import scale_of
+from gainstage.theory.propagation.signal import Signal, lifted, oriented
+from gainstage.theory.propagation.weights import follows, scale_of
 
 __all__ = ["forward"]
 
@@ -68,7 +70,7 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     pairs = Pairs(told.second_moment, told.units, told.positions, told.examples, near, apart)
     alike = told.examples / told.second_moment if told.second_moment > 0 else 0.0
     few = (1 - alike) ** 2 / max(extent.units, 1)
-    chance = Chance(swing=2 * few)
+    chance = Chance(swing=2 * few, basis=Basis(node.index, few))
     # Of a batch that is not given yet, the level scatters as that of so many independent values.
     given = 0 <= place < len(run.inputs)
     noise = CALM if given else CALM.caused(run.ledger.cause(), 2 / max(extent.count, 1))
@@ -91,6 +93,7 @@ def _activation(run: Run, node: Node, operands: list[Signal]) -> Signal:
 
 def _add(run: Run, node: Node, operands: list[Signal]) -> Signal:
     sign = -1.0 if node.name in ("sub", "rsub", "Subtract") else 1.0
+    operands = _oriented(run, node, operands)
     first = operands[0]
     if len(operands) == 1:
         total = run.ledger.apply(IDENTITY.scaled(1 + sign), first)
@@ -101,10 +104,17 @@ def _add(run: Run, node: Node, operands: list[Signal]) -> Signal:
     return run.placed(node, total)
 
 
+def _oriented(run: Run, node: Node, operands: list[Signal]) -> list[Signal]:
+    """Operands with units and positions as the node has them."""
+    extent = run.extent(node)
+    return [oriented(x, extent) for x in operands]
+
+
 def _multiply(run: Run, node: Node, operands: list[Signal]) -> Signal:
     divide = node.name in ("div", "true_divide", "Divide", "TrueDivide")
     if len(operands) == 1:
         return run.placed(node, run.ledger.multiply(operands[0], operands[0], divide=divide))
+    operands = _oriented(run, node, operands)
     total = operands[0]
     for other in operands[1:]:
         total = run.ledger.multiply(total, other, divide=divide)
@@ -145,10 +155,13 @@ def _scale(run: Run, node: Node, operands: list[Signal]) -> Signal:
         # Rotary positions: a cosine and a sine whose squares add up to one, on tensors that are independent.
         turned = run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x)
         if len(node.shape) > 2:
-            turned = attention.rotated(turned, node.shape[-2], node.shape[-1])
+            turned = rotated(turned, node.shape[-2], node.shape[-1])
         return run.placed(node, turned)
     for use in node.uses:
         x = _times(run, x, scale_of(run.graph, replace(use, slot="scale"), run.weights))
+        if not follows(replace(use, slot="scale")):
+            told = f"'{use.parameter}' is changed ({', '.join(use.derivation)}) before it is used"
+            x = replace(x, doubt=x.doubt or doubtful(node, told))
     if len(operands) > 1:
         for constant in operands[1:]:
             x = run.ledger.multiply(x, lifted(constant, x.extent))
@@ -210,10 +223,8 @@ def _reshape(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Slices, gathers, copies: other elements of the same kind, so independent of those left behind."""
     x = run.ledger.merged(operands[0]) if len(operands) == 1 else run.ledger.joined(tuple(operands), operands[0])
     extent = run.extent(node)
-    if node.name.endswith("pad_nd") or "pad" in node.name.lower():
-        share = min(x.extent.count / max(extent.count, 1), 1.0)
-        pairs = x.pairs.scaled(share)
-        return run.ledger.fresh(replace(x, pairs=pairs, mean=x.mean * share, extent=extent, borders=()))
+    if node.name.lower() in ("constant_pad_nd", "pad") and not node.function:
+        return run.ledger.fresh(weighted.padded(x, extent, paddings(node)))
     if len(operands) > 1:
         x = run.ledger.merged(x)
     elif extent.count > x.extent.count and extent.units < x.extent.units:  # heads repeated, which are units
@@ -246,6 +257,8 @@ def _reduction(run: Run, node: Node, operands: list[Signal]) -> Signal:
     whole = x.extent.positions * x.extent.units
     left = max(math.prod(node.shape) // extent.examples, 1)
     count = max(whole // left, 1)
+    if pooling.is_largest(node, x.extent, extent):
+        return pooling.pooled(run, replace(node, function="max"), [x])
     if node.function not in ("mean", "sum", "nansum", "Mean", "Sum"):
         doubt = doubtful(node, f"no rule for '{node.function or node.name}'")
         return run.ledger.fresh(replace(x, extent=extent, doubt=x.doubt or doubt, borders=()))

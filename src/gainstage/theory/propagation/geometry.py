@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gainstage.graph import Node
 from gainstage.theory.windows import Window
 
-__all__ = ["spatial", "windows"]
+__all__ = ["paddings", "spatial", "windows"]
 
 
 def windows(node: Node) -> tuple[Window, ...]:
@@ -24,6 +24,16 @@ def windows(node: Node) -> tuple[Window, ...]:
         size, kernel, stride, padding, dilation = read
         found.append(Window(size, outs[axis], kernel, stride, padding, dilation, node.function == "transposed"))
         axis += 1
+    return tuple(found)
+
+
+def paddings(node: Node) -> tuple[tuple[int, int, int], ...]:
+    """Of every axis its places, and how many are set before and after them (fewer than none: cut off)."""
+    settings: Mapping[str, float] = dict(node.settings)
+    found: list[tuple[int, int, int]] = []
+    while f"before_{len(found)}" in settings:
+        size, before, after = (int(settings[f"{name}_{len(found)}"]) for name in ("size", "before", "after"))
+        found.append((size, before, after))
     return tuple(found)
 
 

@@ -170,7 +170,8 @@ class Ledger:
             noise=(x.noise * share + y.noise * (1 - share)).caused(self.cause(), 4 * share * (1 - share) * beside),
             bond=self._bond(x, y), carried=x.carried * share + y.carried * (1 - share),
             parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
-            chance=x.chance.beside(y.chance, share), course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
+            chance=x.chance.beside(y.chance, share, independent=cross is None),
+            course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
         )  # fmt: skip
         number = self.number()
         result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))

@@ -13,7 +13,7 @@ from gainstage.theory.activations import Array
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Signal
 
-__all__ = ["blended_borders", "mixture", "powered"]
+__all__ = ["blended_borders", "mixture", "multiplied", "powered"]
 
 
 def mixture(parts: tuple[Signal, ...]) -> Signal:
@@ -53,10 +53,21 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
 
 def powered(border: Array | None, exponent: float) -> Array | None:
     """How the level varies along an axis behind a function that answers with that power of it."""
-    if border is None or abs(exponent - 1) < 1e-9:
+    if border is None or abs(exponent) < 1e-9:
+        return None
+    if abs(exponent - 1) < 1e-9:
         return border
     changed = np.maximum(border, 1e-12) ** exponent
     return np.asarray(changed / changed.mean())
+
+
+def multiplied(one: Array | None, other: Array | None) -> tuple[float, Array | None]:
+    """Of a product, what its level is more than the product of the levels, and how it varies along an axis."""
+    if one is None or other is None or one.size != other.size:
+        return 1.0, other if one is None else one
+    product = one * other
+    mean = float(product.mean())
+    return (mean, np.asarray(product / mean)) if mean > 0 else (1.0, None)
 
 
 def blended_borders(

@@ -20,7 +20,7 @@ __all__ = ["Division", "divided_by", "division", "mean_inverse", "normalization"
 
 _MANY = 200.0
 _HEAVIEST = 3.0  # Edgeworth's series is of no use beyond
-_OF_A_TOKEN = frozenset({"layer_norm", "rms_norm"})
+_OF_A_TOKEN = frozenset({"layer_norm", "rms_norm", "unit_norm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,10 @@ def division(run: Run, node: Node, x: Signal) -> Division:
             taken = Pairs(mean, both, mean, k.apart)
         case "group_norm":
             taken, over = Pairs(both, both, both, both), float(extent.units * extent.positions) / 8
-        case "rms_norm":
+        case "rms_norm" | "unit_norm":
+            if node.function == "unit_norm":  # to unit length: all units share a sum of one
+                scale /= max(extent.units, 1)
+                scale_mean /= math.sqrt(max(extent.units, 1))
             return Division(Pairs(0.0), k.level, eps, float(extent.units), scale, scale_mean, uneven=_between(x))
         case _:  # one mean for a position, whatever the unit
             share, over = 1 / max(extent.units, 1), float(extent.units)
@@ -243,7 +246,7 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     units = centred.units * factor * found.scale_mean**2
     pairs = replace(scaled, units=units)
     mean = 0.0
-    if node.function in ("rms_norm",) or found.frozen:
+    if node.function in ("rms_norm", "unit_norm") or found.frozen:
         mean = x.mean * factor**0.5 * found.scale_mean
     for use in node.uses_of("shift"):
         shift = scale_of(run.graph, use, run.weights)

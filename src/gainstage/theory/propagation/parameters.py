@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, Parameter
 from gainstage.records import Moments, ParameterProfile, WeightMoments
-from gainstage.theory.propagation import recurrent
 from gainstage.theory.propagation.back.flows import Backward, Gradient
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.weighted import arranged, puts_heads_together
@@ -113,10 +111,10 @@ def _eigenvalues(k: Pairs, e: int, p: int) -> tuple[float, float, float, float]:
 def _recurrent(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
     """Gradients at the gates of the first layer times what they read: the input, or the last output."""
     x = back.run.signals[node.inputs[0]]
-    try:
-        first = recurrent.stages(back.run, node, x)[0]
-    except GainstageError:  # the forward pass has told why
+    known = back.run.recurrences.get(node.index)
+    if not known:  # the forward pass has told why
         return None
+    first = known[0]
     gates = sum(first.moments.gates) / max(len(first.moments.gates), 1)
     count = gradient.extent.examples * gradient.extent.positions
     read = {"weight": x.pairs.level, "state": first.moments.second_moment}.get(slot, 1.0)

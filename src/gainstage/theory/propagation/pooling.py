@@ -19,13 +19,18 @@ from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Law, Signal
 from gainstage.theory.windows import Window, relative
 
-__all__ = ["Overlapping", "averaged", "averaged_units", "largest", "overlapping", "pooled", "window_size"]
+__all__ = ["Overlapping", "averaged", "averaged_units", "is_largest", "largest", "overlapping", "pooled", "window_size"]
 
 
 def window_size(node: Node, x: Extent, out: Extent) -> float:
     """Places that one output is made of."""
     found = math.prod(window.kernel for window in windows(node))
     return float(found) if found > 1 else max(x.positions / max(out.positions, 1), 1.0)
+
+
+def is_largest(node: Node, x: Extent, out: Extent) -> bool:
+    """Whether a reduction takes the largest over places, and not over units: a pooling with one window."""
+    return node.function.lower() in ("amax", "max") and x.units == out.units and x.positions > out.positions
 
 
 def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
@@ -189,7 +194,7 @@ class Overlapping:
 
 def overlapping(along: tuple[Window, ...]) -> list[Overlapping]:
     """All ways in which windows share places; none that are dilated."""
-    if any(window.dilation > 1 for window in along):
+    if not along or any(window.dilation > 1 for window in along):
         return []
     found, counts = list[Overlapping](), [window.counts() for window in along]
     held = functools.reduce(np.multiply.outer, counts)

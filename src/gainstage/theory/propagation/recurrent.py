@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, cast
 
 from gainstage.errors import GainstageError, InputError
@@ -14,7 +15,7 @@ from gainstage.theory.propagation.run import Run, doubtful
 from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.recurrence import RecurrentMoments, recurrent_moments
 
-__all__ = ["Stage", "recurrent", "stages"]
+__all__ = ["Stage", "recurrent", "stages", "stages_back"]
 
 Cell = Literal["rnn", "lstm", "gru"]
 _GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -32,6 +33,7 @@ class Stage:
         units: of one direction.
         input_weight: path of the weight on the input.
         state_weight: path of the weight on the last output.
+        field: the moments anew, with more that is known of the gradients.
     """
 
     moments: RecurrentMoments
@@ -41,19 +43,16 @@ class Stage:
     units: int
     input_weight: str
     state_weight: str
+    field: Callable[..., RecurrentMoments]
 
 
-def stages(
-    run: Run, node: Node, x: Signal, arrives: Literal["all", "last"] = "all", correlation: float = 0.0
-) -> list[Stage]:
+def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
     """The layers of a recurrent node, the last one last.
 
     Args:
         run: the pass.
         node: the recurrent node.
         x: what it reads.
-        arrives: whether the gradient comes to every step or to the last one.
-        correlation: of the gradients of two steps.
 
     Raises:
         GainstageError: the outputs grow without bound.
@@ -72,7 +71,8 @@ def stages(
         weight, state = _known(run, first), _known(run, states[layer])
         fan, units = _fan(run.graph, first), _fan(run.graph, states[layer])
         mean, *variances = _biases(run, node, cell, layer)
-        moments = recurrent_moments(
+        field = partial(
+            recurrent_moments,
             cast("Cell", cell),
             steps,
             level=level,
@@ -84,11 +84,28 @@ def stages(
             recurrent_bias=variances[1],
             bias_mean=mean,
             activation_kind="relu" if "relu" in node.function else "tanh",
-            arrives=arrives,
-            gradient_correlation=correlation,
         )
-        found.append(Stage(moments, level, alike, fan, units, first, states[layer]))
+        moments = field()
+        found.append(Stage(moments, level, alike, fan, units, first, states[layer], field))
         level, alike, near = moments.second_moment, moments.correlation, moments.near
+    return found
+
+
+def stages_back(run: Run, node: Node, correlation: float, near: float) -> list[Stage]:
+    """The layers of a recurrent node, each with the gradient that the next one hands it; none where none are known.
+
+    Args:
+        run, node: as above.
+        correlation: of the gradients of two steps at the outputs of the last layer.
+        near: of those of two steps side by side.
+    """
+    found: list[Stage] = []
+    for stage in reversed(run.recurrences.get(node.index, [])):
+        alike, beside = (min(max(value, 0.0), 1.0) for value in (correlation, near))
+        moments = stage.field(gradient_correlation=alike, gradient_near=beside)
+        correlation, near = moments.backward_correlation, moments.backward_near
+        found.insert(0, replace(stage, moments=moments))
+    run.recurrences[node.index] = found
     return found
 
 
@@ -97,7 +114,8 @@ def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
     x = run.ledger.merged(operands[0])
     extent = run.extent(node)
     try:
-        last = stages(run, node, x)[-1]
+        run.recurrences[node.index] = stages(run, node, x)
+        last = run.recurrences[node.index][-1]
     except (GainstageError, IndexError, KeyError) as error:
         doubt = doubtful(node, str(error) or "its weights could not be told")
         return run.ledger.fresh(replace(x, extent=extent, doubt=doubt))

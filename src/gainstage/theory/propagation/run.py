@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from gainstage.theory.composed import Functions
 from gainstage.theory.propagation.ledger import Ledger
 from gainstage.theory.propagation.pairs import Extent
 from gainstage.theory.propagation.signal import Signal
+
+if TYPE_CHECKING:
+    from gainstage.theory.propagation.recurrent import Stage
 
 __all__ = ["InputMoments", "Run", "doubtful"]
 
@@ -99,6 +103,8 @@ class Run:
         weights: what is known of its parameters, by path.
         inputs: what is known of its inputs, in the graph's order; standard normal where nothing is.
         training: whether dropout drops.
+        ledger, signals: what was found.
+        recurrences: the layers of every recurrent node.
     """
 
     graph: SignalGraph
@@ -107,6 +113,7 @@ class Run:
     training: bool = True
     ledger: Ledger = field(default_factory=Ledger)
     signals: dict[int, Signal] = field(default_factory=dict)
+    recurrences: dict[int, list[Stage]] = field(default_factory=dict)
     examples: int = 1
     functions: Functions = field(init=False)
 

@@ -12,7 +12,7 @@ from gainstage.theory.propagation.function import IDENTITY, Function
 from gainstage.theory.propagation.noise import CALM, Noise
 from gainstage.theory.propagation.pairs import Extent, Pairs
 
-__all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted"]
+__all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted", "oriented"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +167,13 @@ class Answer:
         atom: of the gradient; a factor that is put to it makes another one of it.
         node: the tensor.
         pairs: E of the derivative of the gradient at one place by the tensor there, times that at another place.
+        response: how the level of the gradient answers to that of the tensor: d log E g² / d log Var x.
     """
 
     atom: int
     node: int
     pairs: Pairs
+    response: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +221,19 @@ class Flow:
         return min(self.base.likeness(self.extent, within) + self.chance.left, 1.0)
 
 
+def oriented(x: Signal, other: Extent) -> Signal:
+    """A signal with units and positions as another one has them: a transposition has no node of its own."""
+    mine = x.extent
+    if mine.units == mine.positions or (mine.units, mine.positions) != (other.positions, other.units):
+        return x
+    return replace(x, extent=mine.turned(), pairs=x.pairs.turned(), course=None, chance=x.chance.turned())
+
+
 def lifted(x: Signal, other: Extent) -> Signal:
     """A signal that is repeated along what it lacks, as broadcasting does."""
+    if (turned := oriented(x, other)) is not x:
+        return turned
     extent, pairs = x.extent, x.pairs
-    if extent.units != extent.positions and (extent.units, extent.positions) == (other.positions, other.units):
-        return replace(
-            x, extent=extent.turned(), pairs=pairs.turned(), course=None
-        )  # a transposition has no node of its own
     if extent.units == 1 < other.units:
         extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
     if extent.positions == 1 < other.positions:

@@ -27,7 +27,7 @@ def squares(found: Expectation, source: Signal) -> Pairs:
 def by_chance(found: Expectation, source: Signal) -> float:
     """What it adds that correlations scatter around their means."""
     own = source.pairs.level / source.variance if source.variance > 0 else 0.0
-    return found.bend * min(source.chance.left * own**2, 1.0)
+    return found.curvature * min(source.chance.left * own**2, 1.0)
 
 
 def scatter(found: Expectation, source: Signal) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
@@ -17,7 +19,7 @@ from gainstage.theory.propagation.signal import Signal
 from gainstage.theory.propagation.weights import Mixing, mixing
 from gainstage.theory.windows import Overlap
 
-__all__ = ["arranged", "convolution", "embedding", "linear", "overlaps"]
+__all__ = ["arranged", "convolution", "embedding", "linear", "overlaps", "padded"]
 
 
 def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
@@ -93,6 +95,28 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     )
 
 
+def padded(x: Signal, extent: Extent, ends: tuple[tuple[int, int, int], ...]) -> Signal:
+    """Zeros around an image: borders that are no signal, as a convolution's own padding makes them.
+
+    Args:
+        x: what is padded.
+        extent: of the result.
+        ends: of every axis its places and how many zeros stand before and after them; empty where that is not known.
+    """
+    share, borders = 1.0 if ends else min(x.extent.count / max(extent.count, 1), 1.0), list[Array | None]()
+    for axis, (size, before, after) in enumerate(ends):
+        known = x.borders[axis] if axis < len(x.borders) else None
+        profile = np.ones(size) if known is None else known
+        profile = np.pad(profile[max(-before, 0) : size - max(-after, 0)], (max(before, 0), max(after, 0)))
+        mean = float(profile.mean())
+        share *= mean
+        borders.append(profile / mean if mean > 0 else None)
+    k = x.pairs
+    # Of two places of one pair both have to lie inside.
+    pairs = replace(k.scaled(share), positions=k.positions * share**2, apart=k.apart * share**2)
+    return replace(x, pairs=pairs, mean=x.mean * share, extent=extent, borders=tuple(borders))
+
+
 def overlaps(node: Node, x: Signal) -> list[Overlap]:
     """The taps that two places of a convolution's output have in common, axis by axis."""
     return [window.overlap(profile) for window, profile in zip(windows(node), _profiles(x, node), strict=True)]
@@ -118,7 +142,8 @@ def _gathered(node: Node, x: Signal, by: Mixing) -> Chance:
     lighter = by.scatter - 2 / summed
     single = (1 / summed if grouped else 0.0) + lighter / 2
     restless = (heavy / summed if grouped else 0.0) + lighter * (1 + heavy) / 3
-    return replace(found, single=varies * single, restless=varies * restless, fresh=2 / out)
+    found = replace(found, fresh=2 / out) if grouped else found.mixed(node.index, out)
+    return replace(found, single=varies * single, restless=varies * restless)
 
 
 def _mixed(
@@ -189,7 +214,7 @@ def arranged(x: Signal, summed: int, *, heads: bool = False) -> Signal:
     k, both = x.pairs, x.mean**2
     if summed == positions and not (heads and summed % units == 0):
         extent = Extent(positions, units, x.extent.examples)
-        return replace(x, extent=extent, pairs=k.turned(), borders=(), course=None)
+        return replace(x, extent=extent, pairs=k.turned(), borders=(), course=None, chance=x.chance.turned())
     if summed > units and summed % units == 0:
         taken = summed // units
         share = (taken - 1) / (summed - 1)  # of all pairs of the new units, those of one old unit

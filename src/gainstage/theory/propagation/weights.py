@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from gainstage.graph import Node, Role, SignalGraph, Use
 from gainstage.records import Assignment, Plan, WeightMoments
+from gainstage.theory.activations import Array
+from gainstage.theory.activations.elementary import sigmoid
 
-__all__ = ["Mixing", "leaves_values", "mixing", "planned", "scale_of"]
+__all__ = ["Mixing", "follows", "leaves_values", "mixing", "planned", "scale_of"]
 
 _MOVES = frozenset(
     """
@@ -20,6 +24,13 @@ _MOVES = frozenset(
     """.split()
 )
 """Operations between a parameter and its use that leave its values as they are."""
+
+_STEPS: Mapping[str, Callable[[Array], Array]] = {
+    "abs": np.abs, "exp": np.exp, "neg": np.negative, "relu": lambda x: np.maximum(x, 0.0), "sigmoid": sigmoid,
+    "softplus": lambda x: np.logaddexp(x, 0.0), "square": np.square, "tanh": np.tanh,
+}  # fmt: skip
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "dot", "tensordot", "einsum"})
 _UNIFORM = frozenset({"pytorch_default", "keras_default"})
@@ -134,7 +145,25 @@ def scale_of(graph: SignalGraph, use: Use, known: Mapping[str, WeightMoments]) -
         return WeightMoments(1.0, 1.0) if slot_one else WeightMoments(0.0, 0.0)
     if slot_one and "add" in use.derivation:
         return WeightMoments(1 + found.mean, 1 + 2 * found.mean + found.second_moment)
-    return found
+    return _through(found, use) or found
+
+
+def follows(use: Use) -> bool:
+    """Whether the values of a vector can be told where it is used: as it is, around a one, or through known steps."""
+    steps = [step for step in use.derivation if step not in _MOVES]
+    return all(step in _STEPS or (step == "add" and use.slot == "scale") for step in steps)
+
+
+def _through(found: WeightMoments, use: Use) -> WeightMoments | None:
+    """What elementwise steps make of values taken to be normal around their mean; None where a step is not known."""
+    steps = [step for step in use.derivation if step not in _MOVES]
+    if not steps or any(step not in _STEPS for step in steps):
+        return None
+    values = found.mean + math.sqrt(max(found.variance, 0.0)) * _NODES
+    for step in steps:
+        values = _STEPS[step](values)
+    mean, second = float(_WEIGHTS @ values), float(_WEIGHTS @ values**2)
+    return WeightMoments(mean, second) if math.isfinite(second) else None
 
 
 # -- planned weights -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from gainstage.theory.propagation.back.flows import Backward, unknown
 from gainstage.theory.propagation.chance import CERTAIN
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.signal import Flow
+from gainstage.theory.propagation.tokens import crowding, values_of_scores
 from gainstage.theory.softmax import log_softmax_moments, softmax_moments
 
 __all__ = ["attended", "product", "softmaxed"]
@@ -54,6 +55,8 @@ def product(back: Backward, node: Node, flow: Flow) -> None:
     # dX = G Yᵀ: sums over the columns of the product, which are positions of y where its units were summed over.
     along = y.pairs.positions if right else y.pairs.units
     level = out_units * (g.level * y.pairs.level + (out_units - 1) * g.units * along)
+    if (value := values_of_scores(run.graph, node.index)) is not None:
+        level *= crowding(run.graph, node.inputs[-1], value, out_units)
     between = y.pairs.units if right else y.pairs.positions
     own = out_units * g.level * between  # what two elements of one row of dX share
     like = Pairs(level, own if left else 0.0, 0.0 if left else own, 0.0)
@@ -107,7 +110,8 @@ def attended(back: Backward, node: Node, flow: Flow) -> None:
         through = heads.scale**2 * v.level * g.level
         _handed_back(back, plain, seen, targets, (through * k.level, through * q.level), node.shape[-1])
         return
-    for index, level, positions in zip(targets, (found.query, found.key, found.value), (0.0, 0.0, shared), strict=True):
+    query = found.query * crowding(run.graph, node.inputs[min(1, len(node.inputs) - 1)], node.inputs[-1], heads.keys)
+    for index, level, positions in zip(targets, (query, found.key, found.value), (0.0, 0.0, shared), strict=True):
         like = Pairs(level, 0.0, min(positions, level), 0.0)
         moved = Flow(plain.extent, like, run.ledger.number(), noise=plain.noise, doubt=plain.doubt)
         signal = run.signals[index]

@@ -12,6 +12,7 @@ from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
 from gainstage.theory.propagation.course import times
 from gainstage.theory.propagation.function import Function
+from gainstage.theory.propagation.mixture import multiplied, powered
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Flow, Law, Product, Signal, lifted
 from gainstage.theory.propagation.weights import scale_of
@@ -149,7 +150,20 @@ def activation(back: Backward, node: Node, flow: Flow) -> None:
     if flow.law is not None and flow.law.source != x.law.source:
         flow = back.plain(flow)
     slope = function.slope_after(x.law.function)
-    hand_on(back, index, replace(flow, law=Law(x.law.source, slope) if flow.law is None else flow.law.times(slope)))
+    own = Law(x.law.source, slope)
+    law = own if flow.law is None else flow.law.times(slope)
+    hand_on(back, index, replace(_steeper(back, flow, own), law=law))
+
+
+def _steeper(back: Backward, flow: Flow, slope: Law) -> Flow:
+    """Towards the borders of an image the signal is smaller, and a function that saturates steeper."""
+    source, answers = back.run.ledger.source(slope.source), back.run.ledger.expectation(slope).scaling
+    known = flow.borders or (None,) * len(source.borders)
+    if len(known) != len(source.borders):
+        return flow
+    found = [multiplied(a, powered(b, answers)) for a, b in zip(known, source.borders, strict=True)]
+    met = math.prod(mean for mean, _ in found)
+    return replace(flow, factor=flow.factor * math.sqrt(met), borders=tuple(border for _, border in found))
 
 
 def _over_parts(back: Backward, flow: Flow, x: Signal, function: Function) -> Flow:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gainstage.graph import Node
+from gainstage.theory.activations import Array
 from gainstage.theory.propagation.back.laws import added, blended_law
 from gainstage.theory.propagation.chance import Chance
 from gainstage.theory.propagation.course import Course, blended, times
 from gainstage.theory.propagation.function import IDENTITY
 from gainstage.theory.propagation.joint import met_in_sum
+from gainstage.theory.propagation.mixture import blended_borders
 from gainstage.theory.propagation.noise import CALM, Noise
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
@@ -105,17 +107,6 @@ class Backward:
         rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
         return self.value(replace(flow, law=told)) + self.value(flow) * rest
 
-    def answering(self, flow: Flow, signal: Signal) -> Pairs | None:
-        """How a gradient that a gate let through answers to a signal, place by place: as ``Answer.pairs``."""
-        ledger = self.run.ledger
-        if flow.law is None or signal.law is None or signal.law.function.affine is None:
-            return None
-        source, found = ledger.source(flow.law.source), ledger.expectation(flow.law)
-        if not source.variance > 0 or not (share := ledger.regression(source, signal)):
-            return None
-        steep = source.pairs.each(lambda v: found.steepness(source.correlation(v)))
-        return flow.base * steep.scaled((flow.factor * share) ** 2 / source.variance)
-
     def noise(self, flow: Flow) -> Noise:
         """How the log of its level scatters between draws."""
         if flow.law is None:
@@ -202,7 +193,6 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     for share, one in zip(shares, flows, strict=True):
         noise = noise + one.noise * share
     noise = noise.caused(back.run.ledger.cause(), _interference(back, flows, shares))
-    largest = flows[max(range(len(flows)), key=lambda i: shares[i])]
     doubt = next((f.doubt for f in flows if f.doubt), "")
     base = flows[0].base.scaled(flows[0].factor ** 2)
     for other in flows[1:]:
@@ -222,9 +212,21 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     atom = back.run.ledger.number()
     settled = _settled(flows, shares, atom) if law is None else None
     return Flow(
-        flows[0].extent, base, atom, law=law, noise=noise, borders=largest.borders, parts=parts, course=course,
+        flows[0].extent, base, atom, law=law, noise=noise, borders=_borders(flows, values), parts=parts, course=course,
         settled=settled, chance=chance, doubt=doubt,
     )  # fmt: skip
+
+
+def _borders(flows: list[Flow], levels: list[float]) -> tuple[Array | None, ...]:
+    """How the level of a sum varies along the axes; a gradient of which nothing is told is flat."""
+    axes = max(len(f.borders) for f in flows)
+    found: tuple[Array | None, ...] = (None,) * axes
+    total = 0.0
+    for flow, level in zip(flows, levels, strict=True):
+        total += level
+        mine = flow.borders if len(flow.borders) == axes else (None,) * axes
+        found = blended_borders(found, mine, 1 - level / total if total > 0 else 0.5)
+    return found
 
 
 def _settled(flows: list[Flow], shares: list[float], atom: int) -> Settled | None:

@@ -12,9 +12,9 @@ from gainstage.theory.activations import Array
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.signal import Flow, Law
 
-__all__ = ["added", "blended_law"]
+__all__ = ["ONE", "added", "blended_law"]
 
-_ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
+ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
 
 
 def added(flows: list[Flow]) -> list[Flow]:
@@ -33,7 +33,7 @@ def added(flows: list[Flow]) -> list[Flow]:
 
 def _functions(flows: list[Flow]) -> tuple[list[Function], list[Function]]:
     """What every gradient is multiplied by: one element of it, and two."""
-    laws = [f.law if f.law is not None else Law(-1, _ONE) for f in flows]
+    laws = [f.law if f.law is not None else Law(-1, ONE) for f in flows]
     return [law.function for law in laws], [law.of_two.function for law in laws]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
+from gainstage.theory.propagation.back.again import answering
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.noise import CALM
@@ -36,7 +37,7 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
                 taken = g.over_batch(plain.extent) + along.over_batch(plain.extent)
             elif node.function == "instance_norm":
                 taken = g.over_positions(plain.extent.positions) + along.over_positions(plain.extent.positions)
-            elif node.function == "rms_norm":
+            elif node.function in ("rms_norm", "unit_norm"):
                 taken = g.level / by.over * (1 - gone * alike)
             else:
                 taken = g.level / by.over * (2 - gone * (1 + alike)) + g.units * (1 - 1 / by.over)
@@ -54,7 +55,7 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
             noise = noise + merged.noise * (share * by.variance * by.factor)
     relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
     atom = run.ledger.number()
-    settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm") else None
+    settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm", "unit_norm") else None
     sent = replace(
         plain, base=total, atom=atom, noise=plain.noise - noise, parts=relative, settled=settled,
         answer=_answer(back, node, flow, atom),
@@ -79,8 +80,12 @@ def _answer(back: Backward, node: Node, flow: Flow, atom: int) -> Answer | None:
         return None
     by = division(back.run, node, x)
     base = flow.base if by.frozen else flow.base.shifted(-flow.base.over_batch(flow.extent))
-    found = back.answering(replace(flow, base=base), out)
-    return None if found is None else Answer(atom, node.inputs[0], found.scaled(by.back * by.factor * by.scale**2))
+    found = answering(back, replace(flow, base=base), out)
+    if found is None or flow.law is None:
+        return None
+    share = out.variance / back.run.ledger.source(flow.law.source).variance  # of what the gate sees
+    response = back.run.ledger.expectation(flow.law).response * share
+    return Answer(atom, node.inputs[0], found[0].scaled(by.back * by.factor * by.scale**2), response)
 
 
 def _gone(back: Backward, flow: Flow, out: Signal) -> tuple[float, float]:

@@ -11,9 +11,9 @@ from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.function import Function
-from gainstage.theory.propagation.geometry import spatial, windows
+from gainstage.theory.propagation.geometry import paddings, spatial, windows
 from gainstage.theory.propagation.pairs import Pairs
-from gainstage.theory.propagation.pooling import overlapping, window_size
+from gainstage.theory.propagation.pooling import is_largest, overlapping, window_size
 from gainstage.theory.propagation.resampling import gathered, matrices
 from gainstage.theory.propagation.signal import Flow, Law, Signal
 from gainstage.theory.windows import Window
@@ -87,11 +87,12 @@ def _parted(back: Backward, live: list[int], flow: Flow) -> None:
 def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
     """What reaches the middle of a padded image; the gradient of the padding is lost."""
     before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
-    for size, border in zip(before, flow.borders, strict=False):
+    ends = paddings(node)
+    for axis, (size, border) in enumerate(zip(before, flow.borders, strict=False)):
         if border is None or border.size <= size:
             kept.append(border)
             continue
-        start = (border.size - size) // 2
+        start = max(ends[axis][1], 0) if axis < len(ends) else (border.size - size) // 2
         middle = border[start : start + size]
         factor *= float(middle.mean())
         kept.append(middle / middle.mean() if middle.mean() > 0 else None)
@@ -145,9 +146,12 @@ def _twice(along: tuple[Window, ...], g: Pairs, won: float) -> float:
 
 
 def reduction(back: Backward, node: Node, flow: Flow) -> None:
-    """A mean or a sum."""
+    """A mean, a sum, or the largest."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
+    if is_largest(node, x.extent, plain.extent):
+        pooling(back, replace(node, function="max"), flow)
+        return
     count = max(x.extent.count // max(plain.extent.count, 1), 1)
     factor = 1.0 if node.function.lower() in ("sum", "nansum") else 1 / count**2
     g = plain.base.scaled(factor)
