@@ -40,10 +40,12 @@ def data(name: str) -> Dataset:
     return copy(length=4, symbols=6, examples=2500, seed=0) if name == "copy" else load(name, seed=0)
 
 
-def plain(activation: Callable[[], nn.Module], depth: int, width: int = WIDTH) -> Build:
+def plain(activation: Callable[[], nn.Module], depth: int, width: int = WIDTH, *, bias: bool = True) -> Build:
     def build(dataset: Dataset) -> nn.Module:
         sizes = [dataset.features, *[width] * depth]
-        layers = [m for fan_in, out in itertools.pairwise(sizes) for m in (nn.Linear(fan_in, out), activation())]
+        layers = [
+            m for fan_in, out in itertools.pairwise(sizes) for m in (nn.Linear(fan_in, out, bias=bias), activation())
+        ]
         return nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, dataset.classes))
 
     return build
@@ -210,6 +212,7 @@ NETS = (
     Net("silu 10", "digits", plain(nn.SiLU, 10), 200),
     Net("relu 50", "digits", plain(nn.ReLU, 50), 200),
     Net("sigmoid 50", "digits", plain(nn.Sigmoid, 50), 200),
+    Net("sigmoid 20, no biases", "digits", plain(nn.Sigmoid, 20, bias=False), 200),
     Net("transformer, pre-norm, 24", "copy", lambda d: Transformer(d, 24, "pre"), 100),
     Net("transformer, post-norm, 24", "copy", lambda d: Transformer(d, 24, "post"), 100),
 )

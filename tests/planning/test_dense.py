@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import gainstage as gs
 from gainstage.backends.torch import record, trace
-from gainstage.planning.dense import dense_streams
+from gainstage.planning.dense import TOGETHER, dense_streams
 from gainstage.theory import gaussian_moments
 from zoo.architectures import ARCHITECTURES
 from zoo.healthy import UNet
@@ -56,15 +56,15 @@ def lines(plan):
 
 @pytest.mark.parametrize("listed", [False, True])
 @pytest.mark.parametrize(("width", "growth", "depth"), [(32, 8, 6), (8, 8, 6), (64, 8, 4)])
-def test_parts_bring_together_what_the_stream_began_with(listed, width, growth, depth):
+def test_parts_bring_their_budget_together(listed, width, growth, depth):
     model, x = Dense(width, growth, depth, listed=listed), torch.randn(64, 16)
     (stream,) = dense_streams(trace(model, x))
     assert (stream.width, list(stream.parts.values())) == (width, [growth] * depth)
     planned = lines(gs.plan(model, batch=x))
     levels = [planned[f"layers.{i}.weight"].level for i in range(depth)]
-    assert levels == pytest.approx([min(1, width / (growth * depth))] * depth)
-    told = [planned[f"layers.{i}.weight"].reason for i in range(depth)]
-    assert all(("brings with" in reason) == (width < growth * depth) for reason in told)
+    assert levels == pytest.approx([min(1, TOGETHER * width / (growth * depth))] * depth)
+    told = f"brings with {depth - 1} others 0.5 of what that does"
+    assert all((told in planned[f"layers.{i}.weight"].reason) == (levels[i] < 1) for i in range(depth))
 
 
 def test_the_gradient_grows_as_the_stream_does():
@@ -78,7 +78,7 @@ def test_the_gradient_grows_as_the_stream_does():
         found = [profile.by_node[n.index].backward for n in profile.graph.weighted() if n.path != "head"]
         ratios.append(found[0].second_moment / found[-1].second_moment)
     mean, spread = sum(ratios) / 20, torch.tensor(ratios).std().item() / math.sqrt(20)
-    assert abs(mean - 2) < 4 * spread
+    assert abs(mean - (1 + TOGETHER)) < 4 * spread
 
 
 @pytest.mark.parametrize("name", ["densenet", "densenet, no norms", "u-net", "u-net, no norms"])
@@ -99,10 +99,10 @@ def test_networks_that_have_none(model, x):
     assert dense_streams(trace(model, x)) == ()
 
 
-def test_a_unets_way_up_is_as_loud_as_the_skip_beside_it():
+def test_a_unets_way_up_does_not_drown_the_skip_beside_it():
     model, x = UNet(), torch.randn(16, 1, 8, 8)
     planned = lines(gs.plan(model, batch=x))
-    assert planned["upsample.weight"].level == pytest.approx(gaussian_moments("relu", 1.0).variance)
+    assert planned["upsample.weight"].level == pytest.approx(TOGETHER * gaussian_moments("relu", 1.0).variance)
     assert planned["upsample.weight"].scheme == "centred_normal"
 
 

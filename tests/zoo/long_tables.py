@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from fnmatch import fnmatchcase
-from statistics import fmean
 
 import pytest
 import torch
@@ -75,15 +73,13 @@ def test_a_fault_is_named_with_other_draws(fault, seed):
 
 @pytest.mark.parametrize("case", ARCHITECTURES, ids=str)
 def test_automatic_initialization_of_an_architecture(case):
-    """Levels and loss hold everywhere; docs/architectures.md says where share and gradients do not, and why."""
+    """What docs/architectures.md states."""
     row = compared(case)
     assert row.off_level <= 0.01
     assert all(why for start in row.auto for why in start.left.values())
     assert row.loss is None or abs(row.loss - 1) <= 0.1
-    if row.shares_fall:
-        default, auto = map(fmean, row.shares)
-        assert auto > 0.8 * default
-    assert not row.gradients_worse or fmean(row.ratios[1]) < math.log(10)
+    assert not row.shares_fall
+    assert not row.gradients_worse
 
 
 @pytest.mark.parametrize("case", [case for case in ARCHITECTURES if case.loss is not None], ids=str)

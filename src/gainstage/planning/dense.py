@@ -3,7 +3,9 @@
 A concatenated stream grows like a residual one. Whoever reads it sees S = Σ width · level of all its parts, and a part
 that adds s to S sends back to everything before it a gradient that raises theirs by the factor 1 + s/S. Over the whole
 stream these factors multiply to S at its end over S at its start. So what the parts bring together is the budget of
-the gradient's growth, as it is on a residual stream.
+the gradient's growth, as it is on a residual stream. There a branch that is not loud is not heard, since it is added;
+here every reader has weights of its own for every part, so the parts may bring less: half of what the stream began with
+lets a gradient grow by √1.5.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ from dataclasses import dataclass
 
 from gainstage.graph import Node, Operation, SignalGraph, ancestors, nearest_before
 
-__all__ = ["DenseStream", "dense_streams"]
+__all__ = ["TOGETHER", "DenseStream", "dense_streams"]
+
+TOGETHER = 0.5
+"""What all parts of a dense stream bring, over what it began with."""
 
 _QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.OFFSET})
 
@@ -36,8 +41,8 @@ class DenseStream:
 
     @property
     def share(self) -> float:
-        """The level of each part, over that of the start, at which all of them bring together what it began with."""
-        return min(1.0, self.width / sum(self.parts.values()))
+        """The level of each part, over that of the start, at which all of them bring their budget together."""
+        return min(1.0, TOGETHER * self.width / sum(self.parts.values()))
 
 
 def dense_streams(graph: SignalGraph) -> tuple[DenseStream, ...]:

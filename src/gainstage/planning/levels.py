@@ -12,7 +12,7 @@ from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.planning.branches import Budget, budgets, stream_levels
 from gainstage.planning.context import Surroundings, signal_at
-from gainstage.planning.dense import DenseStream, dense_streams
+from gainstage.planning.dense import TOGETHER, DenseStream, dense_streams
 from gainstage.theory import (
     Activation,
     GaussianMoments,
@@ -135,7 +135,7 @@ class Levels:
         return replace(levels, parts=dict(levels._beside(graph, functions)))
 
     def _beside(self, graph: SignalGraph, functions: Functions) -> Iterator[tuple[int, Budget]]:
-        """What is set beside the signal it comes from brings, all together, the variance that this one has."""
+        """What is set beside the signal it comes from brings, all together, its share of the variance of this one."""
         for stream in dense_streams(graph):
             signal = signal_at(graph, stream.start)
             level = self.target(signal.node) if signal.origin == "weight" else self.streams.get(signal.node, 1.0)
@@ -221,7 +221,7 @@ _SOURCES = {
 
 def _beside(stream: DenseStream) -> str:
     others = f"with {len(stream.parts) - 1} others " if len(stream.parts) > 1 else ""
-    return f"it is set beside the signal it comes from, and brings {others}as much as that"
+    return f"it is set beside the signal it comes from, and brings {others}{TOGETHER:g} of what that does"
 
 
 def _is_activation(node: Node) -> bool:

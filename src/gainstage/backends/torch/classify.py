@@ -11,7 +11,7 @@ import torch
 
 from gainstage.backends.torch import operations as table
 from gainstage.backends.torch.call import Call, Draft, draft_of, uses_of
-from gainstage.backends.torch.elementwise import activation, pointwise
+from gainstage.backends.torch.elementwise import activation, masking, pointwise
 from gainstage.backends.torch.values import Value
 from gainstage.backends.torch.windows import (
     attention_settings,
@@ -189,6 +189,8 @@ def _structural(call: Call) -> Draft | None:
         function = "max" if "max" in call.name else "average"
     elif operation is Operation.REDUCTION:
         function = call.name
+    elif operation is Operation.MASK:
+        function = masking(call)
     if operation is Operation.DROPOUT:
         return draft_of(call, operation, settings=(("p", call.number("p", 0.5)),))
     if operation is Operation.POOLING:

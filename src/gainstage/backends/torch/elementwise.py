@@ -6,7 +6,7 @@ from gainstage.backends.torch import operations as table
 from gainstage.backends.torch.call import Call, Draft, draft_of, signals_of, uses_of
 from gainstage.graph import Operation, Slot, Use
 
-__all__ = ["activation", "pointwise"]
+__all__ = ["activation", "masking", "pointwise"]
 
 
 def activation(call: Call) -> Draft | None:
@@ -72,7 +72,8 @@ def pointwise(call: Call) -> Draft | None:
         keep = next((v.keep for v in statics if v.keep is not None), None)
         return draft_of(call, Operation.DROPOUT, settings=() if keep is None else (("p", 1 - keep),))
     if call.name in _ADDITIVE:
-        return draft_of(call, Operation.OFFSET, uses=_static_uses(call, "bias"), settings=_scalar(call, "other"))
+        uses, settings = _static_uses(call, "bias"), _scalar(call, "other")
+        return draft_of(call, Operation.OFFSET, uses=uses, function=masking(call), settings=settings)
     if call.name in _MULTIPLICATIVE and not _divides_by_signal(call):
         wave = next((v.wave for v in statics if v.wave), "")
         uses, settings = _static_uses(call, "scale"), _scalar(call, "other")
@@ -85,6 +86,12 @@ def pointwise(call: Call) -> Draft | None:
         known = tuple((name, float(v)) for name, v in bounds if isinstance(v, (int, float)))
         return draft_of(call, Operation.ACTIVATION, function=function, settings=known if function == "clamp" else ())
     return draft_of(call, Operation.ACTIVATION, function=call.name)
+
+
+def masking(call: Call) -> str:
+    """``padding`` where what hides parts of a signal says which tokens there are, and nothing of their order."""
+    masks = [value for value in call.values if value.discrete]
+    return "padding" if masks and all(mask.padding for mask in masks) else ""
 
 
 def _clamp(call: Call) -> str:

@@ -23,7 +23,7 @@ from gainstage.backends.torch.call import Draft
 from gainstage.backends.torch.classify import classify
 from gainstage.backends.torch.follow import follow, order_of
 from gainstage.backends.torch.sequence import Sequence, sequence_number
-from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, dense, join, merged
+from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, dense, is_square, join, merged, pads
 from gainstage.graph import Operation, Stage
 
 __all__ = ["Eye", "Interpreter"]
@@ -83,7 +83,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         draft = Draft(Operation.INPUT, "input", shape=shape, function=name, example_stride=stride, unit_axis=unit)
         node = self._append(draft, tensor)
         discrete = mask or not (tensor.is_floating_point() or tensor.is_complex())
-        value = Value(node=node, discrete=discrete, from_input=True, example_stride=stride, unit_axis=unit)
+        value = Value(node, (), discrete, False, True, stride, unit, padding=discrete and not is_square(tensor))
         self._values.overwrite(tensor, value)
 
     def node_of(self, tensor: torch.Tensor) -> int | None:
@@ -186,7 +186,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             lead = next((v for v in before if v.node is not None), STATIC)
             for tensor in outputs:
                 stride, unit = axes(tensor)
-                value = replace(lead, discrete=True, example_stride=stride, unit_axis=unit)
+                padding = pads(name, operands, before)
+                value = replace(lead, discrete=True, example_stride=stride, unit_axis=unit, padding=padding)
                 self._remember(tensor, value, overwrite)
             return None
         sources = [v for v in before if v.node is not None]
@@ -200,7 +201,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 shaped = replace(draft, shape=tuple(tensor.shape), example_stride=stride, unit_axis=unit, part=position)
                 node = self._append(shaped, tensor)
             discrete = fixed or not (tensor.is_floating_point() or tensor.is_complex())
-            value = Value(node, (), discrete, False, draft.from_input, stride, unit)
+            padding = discrete and pads(name, operands, before)
+            value = Value(node, (), discrete, False, draft.from_input, stride, unit, padding=padding)
             self._remember(tensor, value, overwrite)
         return first
 
@@ -255,7 +257,10 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 stride = permuted(shape, stride, self._examples, order)
             elif out.numel() != operands[0].numel():  # expand
                 stride, _ = follow(name, args, operands, before, out, self._examples)
-            return replace(source, example_stride=stride, unit_axis=remap_axis(source.unit_axis, shape, after, order))
+            moved = replace(source, example_stride=stride, unit_axis=remap_axis(source.unit_axis, shape, after, order))
+            if source.discrete or out.is_floating_point() or out.is_complex():
+                return moved
+            return replace(moved, discrete=True, padding=pads(name, operands, before))
         return None
 
     def _append(self, draft: Draft, output: torch.Tensor) -> int:

@@ -6,7 +6,7 @@ objects for views. Storages are held weakly, which keeps their addresses unique 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from gainstage.backends.torch.axes import axis_of, stride_at
 
-__all__ = ["STATIC", "Derivation", "Value", "Values", "dense", "join", "merged"]
+__all__ = ["STATIC", "Derivation", "Value", "Values", "dense", "is_square", "join", "merged", "pads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Value:
         example_stride: where the examples are, see ``axes``.
         unit_axis: the axis that runs over units (features, channels).
         keep: the share of ones, where they are zeros and ones (the mask of a dropout).
+        padding: it says which tokens of an example there are, and nothing of their order (a padding mask).
         wave: ``cos`` or ``sin`` of a constant made from one (rotary positions).
     """
 
@@ -50,6 +51,7 @@ class Value:
     unit_axis: int | None = None
     keep: float | None = None
     wave: str = ""
+    padding: bool = False
 
     @property
     def signal(self) -> bool:
@@ -58,6 +60,35 @@ class Value:
 
 
 STATIC = Value()
+
+
+def is_square(mask: torch.Tensor) -> bool:
+    """Whether it may tell one place from another for every place: tokens by tokens."""
+    return mask.dim() > 1 and mask.shape[-1] == mask.shape[-2] > 1
+
+
+def _orders(name: str, operands: Sequence[torch.Tensor]) -> bool:
+    """Whether an operation tells places before another from those after it."""
+    if name in ("tril", "triu"):
+        return True
+    if name not in ("le", "lt", "ge", "gt"):
+        return False
+    rows, columns = (max((o.shape[-i] for o in operands if o.dim() >= i), default=1) for i in (2, 1))
+    return rows == columns > 1
+
+
+def pads(name: str, operands: Sequence[torch.Tensor], values: Sequence[Value]) -> bool:
+    """Whether the mask that an operation makes comes of the input alone, and so says which tokens there are.
+
+    A causal mask compares places with places, or is handed in or kept as a square; joined with a padding mask it makes
+    a causal one.
+    """
+    thin = (sum(size > 1 for size in operand.shape) < 2 for operand in operands)
+    told = [
+        value.padding or (value.from_input and not value.discrete and not is_square(operand))
+        for operand, value in zip(operands, values, strict=True)
+    ]
+    return any(told) and not _orders(name, operands) and all(one or flat for one, flat in zip(told, thin, strict=True))
 
 
 _Place = tuple[int, tuple[int, ...], tuple[int, ...]]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gainstage.backends.torch.call import Call
+from gainstage.backends.torch.values import is_square
 
 __all__ = ["attention_settings", "convolution_windows", "pooling_windows", "product_settings"]
 
@@ -101,7 +102,7 @@ def attention_settings(call: Call) -> Settings:
     scale = call.argument("scale")
     mask = next((call.argument(n) for n in ("attn_mask", "attn_bias") if call.argument(n) is not None), None)
     factor = float(scale) if isinstance(scale, (int, float)) else query.shape[-1] ** -0.5
-    square = isinstance(mask, torch.Tensor) and mask.dim() >= 2 and mask.shape[-2] == mask.shape[-1] > 1
+    square = isinstance(mask, torch.Tensor) and is_square(mask) and not call.of(mask).padding
     return (
         ("keys", float(key.shape[-2])),
         ("width", float(query.shape[-1])),

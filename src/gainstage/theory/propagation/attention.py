@@ -229,6 +229,9 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
         if here.index in seen or here.operation not in _QUIET:
             continue
         seen.add(here.index)
+        if here.function == "padding":  # what it hides of a batch is not known, and most of it is there
+            waiting.extend(here.inputs)
+            continue
         single = len(here.inputs) == 1 and not here.uses and "other" not in dict(here.settings)
         if here.operation is Operation.MASK or (here.operation is Operation.OFFSET and single):
             return True

@@ -167,12 +167,14 @@ class Answer:
         atom: of the gradient; a factor that is put to it makes another one of it.
         node: the tensor.
         pairs: E of the derivative of the gradient at one place by the tensor there, times that at another place.
-        response: how the level of the gradient answers to that of the tensor: d log E g² / d log Var x.
+        bends: E of the second derivative at one place, times the gradient at another.
+        response: where the tensor is normalised, how the gradient's level answers to its own: d log E g² / d log Var x.
     """
 
     atom: int
     node: int
     pairs: Pairs
+    bends: Pairs
     response: float = 0.0
 
 

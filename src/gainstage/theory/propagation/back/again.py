@@ -62,7 +62,7 @@ def met_again(back: Backward, node: Node, flow: Flow, moved: Flow, *, normed: bo
     x, kernel, known = run.signals[node.inputs[0]], node.kernel, _known(flow, node)
     if known is None and not along:
         return moved
-    two = (known.pairs, Pairs(0.0)) if known is not None else answering(back, flow, run.signals[node.index])
+    two = (known.pairs, known.bends) if known is not None else answering(back, flow, run.signals[node.index])
     if two is None or kernel is None or x.law is None or x.parts or not moved.base.level > 0:
         return moved
     by = mixing(run.graph, node, run.weights)

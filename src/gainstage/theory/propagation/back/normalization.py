@@ -11,7 +11,7 @@ from gainstage.theory.propagation.back.again import answering
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.course import Course
 from gainstage.theory.propagation.noise import CALM
-from gainstage.theory.propagation.normalization import divided_by, division
+from gainstage.theory.propagation.normalization import Division, divided_by, division
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Answer, Flow, Settled, Signal
 
@@ -58,9 +58,9 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
     settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm", "unit_norm") else None
     sent = replace(
         plain, base=total, atom=atom, noise=plain.noise - noise, parts=relative, settled=settled,
-        answer=_answer(back, node, flow, atom),
+        answer=_answer(back, node, flow, atom, by),
     )  # fmt: skip
-    if (divided := divided_by(node, x, division(run, node, x))) is not None and x.course is not None:
+    if x.course is not None and (divided := divided_by(node, x, by)) is not None:
         # Where the level is high the gradient is divided by more.
         course = plain.course or Course.even(x.course.counts, plain.base)
         if course.places == x.course.places:
@@ -70,7 +70,7 @@ def normalization(back: Backward, node: Node, flow: Flow) -> None:
     hand_on(back, index, sent)
 
 
-def _answer(back: Backward, node: Node, flow: Flow, atom: int) -> Answer | None:
+def _answer(back: Backward, node: Node, flow: Flow, atom: int, by: Division) -> Answer | None:
     """How the gradient in front of a batch norm answers to what is normalised, where a gate behind it does.
 
     What the batch's mean takes off, and what the projection on the signal does, is the mean gradient's answer.
@@ -78,14 +78,14 @@ def _answer(back: Backward, node: Node, flow: Flow, atom: int) -> Answer | None:
     x, out = back.run.signals[node.inputs[0]], back.run.signals[node.index]
     if node.function != "batch_norm" or x.parts:
         return None
-    by = division(back.run, node, x)
     base = flow.base if by.frozen else flow.base.shifted(-flow.base.over_batch(flow.extent))
     found = answering(back, replace(flow, base=base), out)
     if found is None or flow.law is None:
         return None
     share = out.variance / back.run.ledger.source(flow.law.source).variance  # of what the gate sees
-    response = back.run.ledger.expectation(flow.law).response * share
-    return Answer(atom, node.inputs[0], found[0].scaled(by.back * by.factor * by.scale**2), response)
+    response = 0.0 if by.frozen else back.run.ledger.expectation(flow.law).response * share
+    steep, bent = (pairs.scaled(by.back * by.factor * by.scale**2) for pairs in found)
+    return Answer(atom, node.inputs[0], steep, bent, response)
 
 
 def _gone(back: Backward, flow: Flow, out: Signal) -> tuple[float, float]:
