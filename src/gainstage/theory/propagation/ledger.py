@@ -79,6 +79,26 @@ class Ledger:
             )
         return self._atom(self._of_law(law, x), ())
 
+    def together(self, law: Law, beside: Pairs | None = None) -> float:
+        """How far the squares of a function scatter together: their correlation, over all pairs of observations.
+
+        Those of a function that is not even answer to a small correlation at once, not to its square.
+
+        Args:
+            law: the function, and its source.
+            beside: what else each correlation is multiplied by.
+        """
+        source = self._sources[law.source]
+        found = self.expectation(Law(law.source, law.function * law.function))
+        varies = found.second - found.mean**2
+        if not varies > 1e-12 * found.second or source.course is not None:
+            return source.likeness
+        alike = source.pairs.each(lambda v: (found.pair(source.correlation(v)) - found.mean**2) / varies)
+        alike = replace(alike, level=1.0)
+        whole = (alike if beside is None else alike * beside).over_batch(source.extent)
+        # Of correlations that scatter, the second power alone has a mean that the mean does not tell.
+        return min(max(whole, 0.0) + float(found.series[2]) / varies * source.chance.left, 1.0)
+
     def _of_law(self, law: Law, like: Signal) -> Signal:
         """The moments of a function of one source."""
         source = self._sources[law.source]
@@ -87,7 +107,7 @@ class Ledger:
         pairs = replace(pairs, level=found.second)
         skew, excess = cumulants(found)
         kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
-        own = max(kurtosis - 1, 0.0) * source.likeness / like.extent.units
+        own = max(kurtosis - 1, 0.0) * self.together(law) / like.extent.units
         carried = source.carried * found.response
         borders = tuple(powered(b, found.scaling) for b in source.borders)
         chance = self._chance(found, source)

@@ -107,8 +107,11 @@ class Backward:
         found = self.run.ledger.expectation(flow.law)
         source = self.run.ledger.source(flow.law.source)
         uneven = max(found.fourth / found.second**2 - 1, 0.0) if found.second > 0 else 0.0
-        own = uneven * scatter(flow.base, source, flow.extent) / flow.extent.units
-        return flow.noise.caused(self.run.ledger.cause(), own)
+        # Two observations scatter together as far as their factors do, and thrice so where their gradients are alike.
+        level = flow.base.level
+        squares = flow.base.each(lambda v: 1 + 2 * (v / level) ** 2 if level > 0 else 1.0)
+        own = uneven * self.run.ledger.together(flow.law, squares) / flow.extent.units
+        return (flow.noise + source.noise * found.response).caused(self.run.ledger.cause(), own)
 
     def plain(self, flow: Flow) -> Flow:
         """The same gradient with nothing left to be worked out."""
@@ -239,9 +242,21 @@ def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> flo
     for i, extent in enumerate(f.extent for f in flows):
         for j in range(i):
             within = None if (one := courses[i]) is None or (two := courses[j]) is None else math.sqrt(one * two)
-            alike = pairs[i].beside(pairs[j]).likeness(extent, within)
-            total += 4 * shares[i] * shares[j] * alike / extent.units
+            alike = pairs[i].beside(pairs[j]).likeness(extent, within) / extent.units
+            if flows[i].chance.basis.origin == flows[j].chance.basis.origin >= 0:
+                alike = max(alike, _along(pairs[i], extent.positions) * _along(pairs[j], extent.positions))
+            total += 4 * shares[i] * shares[j] * alike
     return total
+
+
+def _along(pairs: Pairs, places: int) -> float:
+    """Mean squared correlation of two places of one example.
+
+    Where places were mixed and units were not, gradients at one place lie along those that were there, as far as these
+    are alike, with a factor that each place has drawn for all of its units.
+    """
+    alike = min((pairs.positions / pairs.level) ** 2, 1.0) if pairs.level > 0 else 0.0
+    return Pairs(1.0, positions=alike).over_positions(places)
 
 
 def hand_on(back: Backward, index: int, flow: Flow) -> None:
@@ -275,7 +290,9 @@ def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
     if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
         return flow
     plain = back.plain(flow)
-    return replace(plain, base=plain.base.turned(), extent=mine.turned(), borders=(), course=None)
+    return replace(
+        plain, base=plain.base.turned(), extent=mine.turned(), borders=(), course=None, chance=plain.chance.turned()
+    )
 
 
 def passed(back: Backward, node: Node, flow: Flow) -> None:

@@ -12,6 +12,7 @@ from gainstage.theory.activations import Array
 from gainstage.theory.propagation.back.flows import Backward, hand_on
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.geometry import paddings, spatial, windows
+from gainstage.theory.propagation.noise import Noise
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.pooling import is_largest, overlapping, window_size
 from gainstage.theory.propagation.resampling import gathered, matrices
@@ -53,12 +54,19 @@ def taken(back: Backward, node: Node, flow: Flow) -> None:
             hand_on(back, index, flow)
         else:
             plain = back.plain(flow)
-            back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal)))
+            noise = _of_fewer(back, plain, signal.extent.units)
+            back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal), noise=noise))
 
 
 def _beside(flow: Flow, part: Signal) -> tuple[Array | None, ...]:
     """How a gradient varies along the axes: the same for all that stand side by side along the units."""
     return flow.borders if part.extent.positions == flow.extent.positions else ()
+
+
+def _of_fewer(back: Backward, flow: Flow, units: int) -> Noise:
+    """The noise of a gradient's level at some of its units: the fewer they are, the less it is averaged."""
+    more = 2 * flow.likeness * max(1 / units - 1 / flow.extent.units, 0.0)
+    return flow.noise.caused(back.run.ledger.cause(), more)
 
 
 def _parted(back: Backward, live: list[int], flow: Flow) -> None:
@@ -75,7 +83,7 @@ def _parted(back: Backward, live: list[int], flow: Flow) -> None:
         sent = replace(
             plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent,
             borders=_beside(plain, signal), parts=inner,
-            largest_of=flow.largest_of,
+            largest_of=flow.largest_of, noise=_of_fewer(back, plain, signal.extent.units),
         )  # fmt: skip
         if flow.largest_of > 1 and signal.law is not None:
             won = _winning(back.run.ledger.source(signal.law.source), flow.largest_of)

@@ -55,12 +55,16 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
         pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
         pair(g.examples, 0.0, shared), pair(g.near, 0.0, share),
     )  # fmt: skip
-    if seen.extent != x.extent and seen.extent.positions == x.extent.units:  # tokens were mixed
+    turned = seen.extent != x.extent and seen.extent.positions == x.extent.units  # tokens were mixed
+    if turned:
         pairs = replace(pairs, units=pairs.positions, positions=pairs.units, near=pairs.units)
         plain = replace(plain, course=None)
+    chance = _gathered(node, plain, seen)
+    if turned:
+        chance = chance.turned()
     moved = Flow(
         x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=tuple(borders), course=plain.course,
-        chance=_gathered(node, plain, x), doubt=plain.doubt,
+        chance=chance, doubt=plain.doubt,
     )  # fmt: skip
     likeness = replace(moved, extent=seen.extent).likeness
     own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
@@ -69,12 +73,14 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
 
 
 def _gathered(node: Node, flow: Flow, x: Signal) -> Chance:
-    """What correlations of gradients have by chance behind a weight: each is a sum over few units."""
+    """What correlations of gradients have by chance behind a weight: each sums few units, or units that are equal."""
     along = windows(node) if node.operation is Operation.CONVOLUTION else ()
     kernel = node.kernel
     out = kernel.fan_out / math.prod(w.kernel for w in along) if kernel is not None else flow.extent.units
-    before = flow.chance.and_also(Deviation(node.index, 1 / max(out, 1.0)))
-    return replace(before, pitch=x.chance.pitch).gathered([w.kernel for w in along], [1 for _ in along])
+    equal = min((flow.base.units / flow.base.level) ** 2, 1.0) if flow.base.level > 0 else 0.0
+    before = flow.chance.and_also(Deviation(node.index, equal + (1 - equal) / max(out, 1.0)))
+    found = replace(before, pitch=x.chance.pitch).gathered([w.kernel for w in along], [1 for _ in along])
+    return found if kernel is not None and kernel.groups > 1 else found.mixed(node.index, max(x.extent.units, 1))
 
 
 def _normalised_behind(run: Run, node: Node) -> bool:
