@@ -70,7 +70,7 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
         first = inputs[min(layer, len(inputs) - 1)]
         weight, state = _known(run, first), _known(run, states[layer])
         fan, units = _fan(run.graph, first), _fan(run.graph, states[layer])
-        mean, variance = _biases(run, node, cell, layer)
+        mean, *variances = _biases(run, node, cell, layer)
         field = partial(
             recurrent_moments,
             cast("Cell", cell),
@@ -80,7 +80,8 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
             near=min(max(near, 0.0), 1.0),
             input_weight=fan * weight.second_moment,
             recurrent_weight=units * state.second_moment,
-            bias=variance,
+            bias=variances[0],
+            recurrent_bias=variances[1],
             bias_mean=mean,
             activation_kind="relu" if "relu" in node.function else "tanh",
         )
@@ -151,14 +152,16 @@ def _fan(graph: SignalGraph, path: str) -> int:
     return int(kernel.fan_in) if kernel is not None else 1
 
 
-def _biases(run: Run, node: Node, cell: str, layer: int) -> tuple[tuple[float, ...], float]:
-    """Mean of the biases of every gate, and their variance over units."""
+def _biases(
+    run: Run, node: Node, cell: str, layer: int
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Mean of both biases of every gate, and the variance over units of the input's and of the state's."""
     gates = _GATES[cell]
     uses = node.uses_of("bias")
     per_layer = max(len(uses) // max(len(node.uses_of("state")), 1), 0)
     mine = [run.weights.get(run.graph.parameter(u.parameter).path) for u in uses[layer * per_layer :][:per_layer]]
-    means, variance = [0.0] * gates, 0.0
-    for found in mine:
+    means, variances = [0.0] * gates, [[0.0] * gates, [0.0] * gates]
+    for place, found in enumerate(mine):
         if found is None:
             continue
         if cell == "lstm" and abs(found.mean - 0.25) < 1e-6 and abs(found.second_moment - 0.25) < 1e-6:
@@ -166,5 +169,7 @@ def _biases(run: Run, node: Node, cell: str, layer: int) -> tuple[tuple[float, .
             continue
         blocks = found.block_means or (found.mean,) * gates
         means = [m + block for m, block in zip(means, blocks, strict=True)]
-        variance += max(found.second_moment - sum(b * b for b in blocks) / gates, 0.0)
-    return tuple(means), variance
+        left = max(found.second_moment - sum(b * b for b in blocks) / gates, 0.0)
+        added, of = found.block_variances or (left,) * gates, min(place, 1)
+        variances[of] = [v + more for v, more in zip(variances[of], added, strict=True)]
+    return tuple(means), tuple(variances[0]), tuple(variances[1])

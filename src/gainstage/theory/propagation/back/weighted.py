@@ -67,7 +67,8 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
         chance=chance, doubt=plain.doubt,
     )  # fmt: skip
     likeness = replace(moved, extent=seen.extent).likeness
-    own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
+    lighter = (2 - by.scatter * fan_in) / max(fan_out, 1.0)  # squares of weights that are not Gaussian scatter less
+    own = 0.0 if by.isometric else max(2 * likeness - lighter, 0.0) / max(seen.extent.units, 1)
     moved = replace(moved, noise=moved.noise.caused(run.ledger.cause(), own))
     back.send(index, met_again(back, node, flow, moved, normed=normed))
 
