@@ -268,7 +268,8 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
             apart=y.pairs.apart + count * x.pairs.positions * between,
         )  # fmt: skip
     noise = y.noise if x.rows else x.noise + y.noise
-    mean = count * a.mean * b.mean
+    factor = settings.get("factor", 1.0)  # of a product that something is added to at once
+    pairs, mean = pairs.scaled(factor**2), factor * count * a.mean * b.mean
     # A mean of tokens, whatever their shares, is made of the same units, which are as few.
     chance = y.chance if x.rows else CERTAIN
     signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, chance=chance, doubt=x.doubt or y.doubt)
