@@ -177,6 +177,11 @@ def test_init_dry_run_and_plan_agree_and_write_nothing(run, tmp_path):
     assert not (tmp_path / "w.pt").exists()
     assert dry.out == run("plan", "mlp:64x128x10", "--json").out
     assert run("plan", "mlp:64x128x10").out.startswith("PLAN")
+    page = tmp_path / "plan.html"
+    shown = run("plan", "mlp:64x128x10", "--html", str(page))
+    assert shown.out.startswith("PLAN")
+    assert f"Wrote {page}." in shown.err
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_rules_are_listed_and_explained(run):

@@ -89,10 +89,7 @@ def test_the_predicted_level_of_an_architecture(case):
     plan = gs.plan(model, batch=case.batch(0))
     found = drawn_levels(model, plan, case.batch, 20)
     off = off_level(plan, found, 0.05)
-    if case.name.startswith("transformer") and not case.normalised:  # attention is not among what the law is of
-        assert len(off) < len(found) / 4, off
-    else:
-        assert len(off) <= len(found) // 40, off
+    assert len(off) <= len(found) // 40, off
 
 
 def test_gradients_are_ten_times_more_even_on_half_of_those_without_normalisation():

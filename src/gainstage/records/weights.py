@@ -22,6 +22,7 @@ class WeightMoments:
         isometric: whether the weight is drawn so that it keeps norms, which leaves no noise between draws.
         kurtosis: E w⁴ / (E w²)²: how much Σ w² scatters between units; 3 for normal weights, 1.8 for uniform ones.
         block_means: of a bias of stacked gates: the mean of each block. None: all have the same.
+        block_variances: the same of the variances.
     """
 
     mean: float
@@ -33,6 +34,7 @@ class WeightMoments:
     isometric: bool = False
     kurtosis: float = 3.0
     block_means: tuple[float, ...] | None = None
+    block_variances: tuple[float, ...] | None = None
 
     @property
     def variance(self) -> float:

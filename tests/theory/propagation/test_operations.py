@@ -58,6 +58,14 @@ def attend(x, causal=False):
     return out.transpose(1, 2).flatten(2)
 
 
+def attend_at_once(x):
+    """As BLOOM does: the product of queries and keys is scaled as it is added to a bias."""
+    q, k, v = (part.unflatten(-1, (4, -1)).transpose(1, 2).flatten(0, 1) for part in x.chunk(3, -1))
+    scores = torch.baddbmm(torch.zeros(len(q), 1, q.shape[1]), q * 3, k.mT * 3, alpha=q.shape[-1] ** -0.5)
+    out = scores.softmax(-1) @ v
+    return out.unflatten(0, (-1, 4)).transpose(1, 2).flatten(2)
+
+
 def attend_by_hand(x):
     q, k, v = x.chunk(3, -1)
     return ((3 * q) @ (3 * k).transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) @ v
@@ -347,6 +355,10 @@ CASES = {
     "attention by hand": Case(
         lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend_by_hand), nn.Linear(128, 64)),
         TOKENS, 0.15, operations=(O.MATMUL,),
+    ),
+    "scores added to a bias at once": Case(
+        lambda: nn.Sequential(nn.Linear(128, 384), Calls(attend_at_once), nn.Linear(128, 64)), TOKENS, 0.15,
+        operations=(O.MATMUL,),
     ),
     "heads, tokens averaged": Case(lambda: averaged(heads), (16, 16, 64), 0.15),
     "heads by hand, tokens averaged": Case(lambda: averaged(heads_by_hand), (16, 16, 64), 0.15),

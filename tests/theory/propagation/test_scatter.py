@@ -16,6 +16,7 @@ from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.ledger import Ledger
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.signal import Law, Signal
+from gainstage.theory.propagation.squares import squares
 
 DRAWS = 48
 GRID = np.linspace(-8, 8, 1601)
@@ -42,9 +43,11 @@ def test_squares_of_two_observations_scatter_together(kind, correlation, slope):
     ledger, many = Ledger(), 10**6
     source = ledger.fresh(Signal(Extent(64, 1, many), Pairs(1.0, examples=correlation)))
     assert source.law is not None
-    found = ledger.together(Law(source.law.source, function))
+    told = squares(ledger.expectation(Law(source.law.source, function)), source)
     # A jump has a long series, of which 24 terms are known and the rest is taken to fall like the next one.
-    assert found == pytest.approx(correlation_of_squares(function.value(GRID), correlation), abs=8e-3)
+    assert told.examples / told.level == pytest.approx(
+        correlation_of_squares(function.value(GRID), correlation), abs=8e-3
+    )
 
 
 class Dense(nn.Module):

@@ -86,10 +86,14 @@ def _by_gate(graph: SignalGraph, parameter: Parameter, array: np.ndarray[Any, An
         values = array.astype(np.float64).reshape(-1, array.shape[-1]).sum(0)
         if blocks == 1 or values.size % blocks or node.function == "mixed":
             return None
-        means = values.reshape(blocks, -1).mean(1).tolist()
+        gates = values.reshape(blocks, -1)
         if node.function == "gru":  # Keras: update, reset, new
-            means = [means[1], means[0], means[2]]
-        return WeightMoments(float(values.mean()), float(np.square(values).mean()), block_means=tuple(means))
+            gates = gates[[1, 0, 2]]
+        means, variances = gates.mean(1).tolist(), gates.var(1).tolist()
+        return WeightMoments(
+            float(values.mean()), float(np.square(values).mean()), block_means=tuple(means),
+            block_variances=tuple(variances),
+        )  # fmt: skip
     return None
 
 

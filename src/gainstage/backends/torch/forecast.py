@@ -57,8 +57,9 @@ def weight_moments(
                 known = replace(known, table_mean_square=float(row.square().mean()))
         blocks = _blocks(graph, parameter) if tensor.dim() == 1 else 1
         if blocks > 1:
-            means = tensor.detach().double().reshape(blocks, -1).mean(1)
-            known = replace(known, block_means=tuple(means.tolist()))
+            gates = tensor.detach().double().reshape(blocks, -1)
+            means, variances = gates.mean(1), gates.var(1, correction=0)
+            known = replace(known, block_means=tuple(means.tolist()), block_variances=tuple(variances.tolist()))
         found[parameter.path] = known
     for path, rows in sums.items():
         for index in graph.parameter(path).nodes:

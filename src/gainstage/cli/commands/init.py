@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import Request, branch_option, json_option, overrides_option, request_options, scheme_option
-from gainstage.cli.output import console, status
+from gainstage.cli.options import (
+    Request,
+    branch_option,
+    html_option,
+    json_option,
+    overrides_option,
+    request_options,
+    scheme_option,
+)
+from gainstage.cli.output import console, status, write_page
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +42,7 @@ __all__ = ["command"]
     help="Print a function in plain PyTorch, without gainstage, that sets the same spreads, instead of the plan.",
 )  # fmt: skip
 @json_option
+@html_option
 def command(
     request: Request,
     scheme: str,
@@ -43,6 +52,7 @@ def command(
     dry_run: bool,
     emit_code: bool,
     as_json: bool,
+    page: Path | None,
 ) -> None:
     """Initialize a model, write its weights, print the plan they follow.
 
@@ -87,6 +97,7 @@ def command(
         click.echo(json.dumps(planned, indent=2))
     else:
         text.print_to(console(), planned)
+    write_page(page, planned)
     if out is not None and not dry_run:
         click.echo(f"Wrote the weights to {writer(subject.framework).write(subject.model, out)}.", err=True)
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import Request, branch_option, json_option, overrides_option, request_options, scheme_option
-from gainstage.cli.output import console, status
+from gainstage.cli.options import (
+    Request,
+    branch_option,
+    html_option,
+    json_option,
+    overrides_option,
+    request_options,
+    scheme_option,
+)
+from gainstage.cli.output import console, status, write_page
 
 if TYPE_CHECKING:
     from gainstage.planning import BranchStart
@@ -21,8 +30,14 @@ __all__ = ["command"]
 @overrides_option
 @branch_option
 @json_option
+@html_option
 def command(
-    request: Request, scheme: str, overrides: tuple[str, ...], branch_start: BranchStart, as_json: bool
+    request: Request,
+    scheme: str,
+    overrides: tuple[str, ...],
+    branch_start: BranchStart,
+    as_json: bool,
+    page: Path | None,
 ) -> None:
     """Show which parameter would get which values, and why; nothing is written.
 
@@ -47,3 +62,4 @@ def command(
         click.echo(json.dumps(planned, indent=2))
     else:
         text.print_to(console(), planned)
+    write_page(page, planned)

@@ -181,7 +181,8 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
         found = log_softmax_moments(variance, count)
         pairs = Pairs(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
         return run.ledger.fresh(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
-    masked = _masked_before(run.graph, node) and _square(node)
+    hidden = _masked_before(run.graph, node)
+    masked = hidden and _square(node)
     alike = x.correlation(x.pairs.positions)
     rows = attention_moments(
         variance, count, queries=max(count if _square(node) else x.extent.positions, 1), causal=masked,
@@ -196,7 +197,8 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
         _same_row(rows, x.pairs) / count,
         apart=mean**2,
     )
-    doubt = doubtful(node, "a mask, whose values are not known, is taken to be causal") if masked else ""
+    treated = "is taken to be causal" if masked else "is left out"
+    doubt = doubtful(node, f"a mask, whose values are not known, {treated}") if hidden else ""
     shares = replace(
         x, pairs=pairs, mean=mean, extent=extent, skew=0.0, excess=0.0, zero=0.5 * (1 - mean) if masked else 0.0,
         rows=Rows(count, rows.concentration, variance, x.pairs.level, _scores(run, node), masked), borders=(),
@@ -266,7 +268,8 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
             apart=y.pairs.apart + count * x.pairs.positions * between,
         )  # fmt: skip
     noise = y.noise if x.rows else x.noise + y.noise
-    mean = count * a.mean * b.mean
+    factor = settings.get("factor", 1.0)  # of a product that something is added to at once
+    pairs, mean = pairs.scaled(factor**2), factor * count * a.mean * b.mean
     # A mean of tokens, whatever their shares, is made of the same units, which are as few.
     chance = y.chance if x.rows else CERTAIN
     signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, chance=chance, doubt=x.doubt or y.doubt)

@@ -53,6 +53,7 @@ class Expectation:
         zero: the share of exact zeros.
         series: squares of the Hermite coefficients of f, for pairs.
         slopes: the same of f'.
+        both: the same of f² as a part of E f², for squares at two observations; nothing for the mean.
         bends: products of every coefficient of f and that of f'' times the variance.
     """
 
@@ -68,6 +69,7 @@ class Expectation:
     zero: float
     series: Array = field(repr=False)
     slopes: Array = field(repr=False)
+    both: Array = field(repr=False)
     bends: Array = field(repr=False)
 
     def pair(self, correlation: float) -> float:
@@ -79,6 +81,18 @@ class Expectation:
         c = np.clip(correlations, -1.0, 1.0)
         known = np.polynomial.polynomial.polyval(c, self.series)
         return np.asarray(known + max(self.second - float(self.series.sum()), 0.0) * c**self.series.size)
+
+    def together(self, correlations: Array) -> Array:
+        """Cov(f(u)², f(v)²) / (E f²)² of numbers with those correlations."""
+        c = np.clip(correlations, -1.0, 1.0)
+        whole = max(self.fourth / self.second**2 - 1, 0.0) if self.second > 0 else 0.0
+        rest = max(whole - float(self.both.sum()), 0.0)
+        return np.asarray(np.polynomial.polynomial.polyval(c, self.both) + rest * c**self.both.size)
+
+    @property
+    def curvature(self) -> float:
+        """Half of the second derivative of ``together``, where nothing correlates."""
+        return float(self.both[2]) if self.both.size > 2 else 0.0
 
     def steepness(self, correlation: float) -> float:
         """How ``pair`` answers to the correlation; E f' f' times the variance, where f has a slope."""
@@ -140,7 +154,7 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         f, d = function.value(x), function.slope(x)
         powers = np.stack([f, f * f, f**3, f**4, d * d, d**4, (f == 0.0).astype(float)])
         hermite = _hermite(z)
-        both = np.stack([f, d]) * gaussian
+        both = np.stack([f, d, f * f]) * gaussian
         coefficients = both @ hermite.T
         bare = float(gaussian @ (f * f))
         # By Stein's lemma E f f' z spread and E f f' x, of functions with jumps as well.
@@ -149,16 +163,17 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         response, scaling = (wider / 2 / bare, (wider + further) / 2 / bare) if known else (1.0, 1.0)
         lifting = float(gaussian @ f) * float(gaussian @ (d * z)) * spread
     means = powers @ weight
-    series, slopes = coefficients**2
+    series, slopes, squares = coefficients**2
     order = np.arange(series.size - 2)
     bends = np.sqrt((order + 1) * (order + 2)) * coefficients[0][:-2] * coefficients[0][2:]
     if marginal.skew or marginal.excess:
         series = _moved(series, bare, float(means[0]), float(means[1]))
         slopes = _moved(slopes, float(gaussian @ (d * d)), float(d @ weight), float(means[4]))
     named = [float(v) for v in means]
+    squares = _of_squares(squares, float(gaussian @ f**4), named[1], named[3])
     return Expectation(
         named[0], max(named[1], 0.0), named[2], max(named[3], 0.0), max(named[4], 0.0), max(named[5], 0.0),
-        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes, bends,
+        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes, squares, bends,
     )  # fmt: skip
 
 
@@ -168,6 +183,14 @@ def _moved(series: Array, bare: float, mean: float, second: float) -> Array:
     if not (varies > 0 and left > 0 and math.isfinite(varies)):
         return series
     return np.concatenate(([mean**2], series[1:] * (left / varies)))
+
+
+def _of_squares(squares: Array, bare: float, second: float, fourth: float) -> Array:
+    """The series of f², without its mean and as a part of (E f²)²; Edgeworth's terms change all of it alike."""
+    varies, left = bare - float(squares[0]), max(fourth - second**2, 0.0)
+    if not (second > 0 and varies > 0 and math.isfinite(varies) and math.isfinite(left)):
+        return np.zeros(1)
+    return np.concatenate(([0.0], squares[1:] * (left / varies) / second**2))
 
 
 def _density_of_largest(z: Array, count: int, common: float) -> Array:
@@ -187,21 +210,8 @@ def _density_of_largest(z: Array, count: int, common: float) -> Array:
 def _constant(function: Function, mean: float) -> Expectation:
     with np.errstate(all="ignore"):
         f, d = float(function.value(np.array([mean]))[0]), float(function.slope(np.array([mean]))[0])
-    return Expectation(
-        f,
-        f * f,
-        f**3,
-        f**4,
-        d * d,
-        d**4,
-        1.0,
-        1.0,
-        0.0,
-        float(f == 0.0),
-        np.array([f * f]),
-        np.array([d * d]),
-        np.zeros(1),
-    )
+    series = np.array([f * f]), np.array([d * d]), np.zeros(1), np.zeros(1)
+    return Expectation(f, f * f, f**3, f**4, d * d, d**4, 1.0, 1.0, 0.0, float(f == 0.0), *series)
 
 
 def _edgeworth(z: Array, skew: float, excess: float) -> Array:

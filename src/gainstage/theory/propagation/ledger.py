@@ -21,6 +21,7 @@ from gainstage.theory.propagation.mixture import blended_borders, mixture, power
 from gainstage.theory.propagation.noise import Noise
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.signal import Law, Signal, lifted
+from gainstage.theory.propagation.squares import by_chance, scatter, squares
 
 __all__ = ["Ledger"]
 
@@ -79,26 +80,6 @@ class Ledger:
             )
         return self._atom(self._of_law(law, x), ())
 
-    def together(self, law: Law, beside: Pairs | None = None) -> float:
-        """How far the squares of a function scatter together: their correlation, over all pairs of observations.
-
-        Those of a function that is not even answer to a small correlation at once, not to its square.
-
-        Args:
-            law: the function, and its source.
-            beside: what else each correlation is multiplied by.
-        """
-        source = self._sources[law.source]
-        found = self.expectation(Law(law.source, law.function * law.function))
-        varies = found.second - found.mean**2
-        if not varies > 1e-12 * found.second or source.course is not None:
-            return source.likeness
-        alike = source.pairs.each(lambda v: (found.pair(source.correlation(v)) - found.mean**2) / varies)
-        alike = replace(alike, level=1.0)
-        whole = (alike if beside is None else alike * beside).over_batch(source.extent)
-        # Of correlations that scatter, the second power alone has a mean that the mean does not tell.
-        return min(max(whole, 0.0) + float(found.series[2]) / varies * source.chance.left, 1.0)
-
     def _of_law(self, law: Law, like: Signal) -> Signal:
         """The moments of a function of one source."""
         source = self._sources[law.source]
@@ -106,8 +87,7 @@ class Ledger:
         pairs = source.pairs.each(lambda v: found.pair(source.correlation(v)))
         pairs = replace(pairs, level=found.second)
         skew, excess = cumulants(found)
-        kurtosis = found.fourth / found.second**2 if found.second > 0 else 1.0
-        own = max(kurtosis - 1, 0.0) * self.together(law) / like.extent.units
+        own = scatter(found, source) / like.extent.units
         carried = source.carried * found.response
         borders = tuple(powered(b, found.scaling) for b in source.borders)
         chance = self._chance(found, source)
@@ -223,7 +203,7 @@ class Ledger:
             y = self.apply(RECIPROCAL, y)
         pairs, course = times(x.course, x.pairs, y.course, y.pairs)
         fourth = kurtosis(x) * kurtosis(y)
-        own = self._crossed(x, y, pairs) / max(x.extent.units, 1)
+        own = self._crossed(x, y) / max(x.extent.units, 1)
         mean = x.mean * y.mean
         variance = max(pairs.level - mean**2, 0.0)
         cube = third(x) * third(y) - 3 * mean * pairs.level + 2 * mean**3
@@ -247,15 +227,19 @@ class Ledger:
         self._factors[product.terms[0][0]] = ((x, y), (y, x))
         return product
 
-    def _crossed(self, x: Signal, y: Signal, pairs: Pairs) -> float:
-        """Of a mean of squares of products: its relative variance, times the number of units.
+    def squares(self, x: Signal) -> tuple[Pairs, float]:
+        """How squares of a signal go together, by kinds of pairs, and what correlations by chance add to that."""
+        source = None if x.law is None else self.source(x.law.source)
+        if x.law is None or source is None or source.extent != x.extent:  # repeated along an axis
+            level, more = x.pairs.level, kurtosis(x) - 1
+            return x.pairs.each(lambda v: more * min((v / level) ** 2, 1.0) if level > 0 else 0.0), x.chance.left
+        found = self.expectation(x.law)
+        return squares(found, source), by_chance(found, source)
 
-        Squares of one factor at two observations go together as far as these are alike, E x²x'² = 1 + (κ - 1) ρ².
-        """
-        one, two = (max(kurtosis(of) - 1, 0.0) for of in (x, y))
-        alike = (self.source(of.law.source).likeness if of.law is not None else of.likeness for of in (x, y))
-        first, second = alike
-        return one * first + two * second + one * two * pairs.likeness(x.extent)
+    def _crossed(self, x: Signal, y: Signal) -> float:
+        """Of a mean of squares of products: its relative variance, times the number of units."""
+        (one, first), (two, second) = self.squares(x), self.squares(y)
+        return (one + two + one * two).observed(x.extent) + first + second
 
     def share_in(self, x: Signal, atom: int) -> float:
         """How much of an atom x is: one where it is x, the mean of the other factor where it is a product with x."""

@@ -124,6 +124,19 @@ class Pairs:
         alike = min((self.apart / self.positions) ** 2, 1.0)
         return 2 * (1 / extent.examples + (1 - 1 / extent.examples) * alike) / max(extent.units, 1)
 
+    def observed(self, extent: Extent, within: float | None = None) -> float:
+        """Mean over all pairs of observations of a unit, of something that is known for every kind of pair.
+
+        Args:
+            extent: how many there are.
+            within: the same of the positions of one example, where these are not alike.
+        """
+        places, examples = extent.positions, extent.examples
+        if within is None:
+            within = self.level / places + (1 - 1 / places) * self.positions
+        between = self.examples / places + (1 - 1 / places) * self.apart
+        return within / examples + (1 - 1 / examples) * between
+
     def likeness(self, extent: Extent, within: float | None = None) -> float:
         """Mean squared correlation of two observations of a unit: one over their effective number.
 
@@ -134,11 +147,4 @@ class Pairs:
         if not self.level > 0:
             return 1.0
 
-        def alike(pair: float) -> float:
-            return min((pair / self.level) ** 2, 1.0)
-
-        places, examples = extent.positions, extent.examples
-        if within is None:
-            within = 1 / places + (1 - 1 / places) * alike(self.positions)
-        between = alike(self.examples) / places + (1 - 1 / places) * alike(self.apart)
-        return within / examples + (1 - 1 / examples) * between
+        return self.each(lambda pair: min((pair / self.level) ** 2, 1.0)).observed(extent, within)

@@ -19,7 +19,6 @@ __all__ = ["Stage", "recurrent", "stages", "stages_back"]
 
 Cell = Literal["rnn", "lstm", "gru"]
 _GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
-_DISTANT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,14 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
     directions = 2 if any("reverse" in path or "backward" in path for path in states) else 1
     steps = max(x.extent.positions, 1)
     level = x.pairs.level
-    alike, near = (pair / level if level > 0 else 0.0 for pair in (x.pairs.positions, x.pairs.near))
+    kinds = (x.pairs.positions, x.pairs.near, x.pairs.apart)
+    alike, near, examples = (pair / level if level > 0 else 0.0 for pair in kinds)
     found: list[Stage] = []
     for layer in range(0, len(states), directions):
         first = inputs[min(layer, len(inputs) - 1)]
         weight, state = _known(run, first), _known(run, states[layer])
         fan, units = _fan(run.graph, first), _fan(run.graph, states[layer])
-        mean, variance = _biases(run, node, cell, layer)
+        mean, *variances = _biases(run, node, cell, layer)
         field = partial(
             recurrent_moments,
             cast("Cell", cell),
@@ -78,15 +78,17 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
             level=level,
             correlation=min(max(alike, 0.0), 1.0),
             near=min(max(near, 0.0), 1.0),
+            examples=min(max(examples, 0.0), 1.0),
             input_weight=fan * weight.second_moment,
             recurrent_weight=units * state.second_moment,
-            bias=variance,
+            bias=variances[0],
+            recurrent_bias=variances[1],
             bias_mean=mean,
             activation_kind="relu" if "relu" in node.function else "tanh",
         )
         moments = field()
         found.append(Stage(moments, level, alike, fan, units, first, states[layer], field))
-        level, alike, near = moments.second_moment, moments.correlation, moments.near
+        level, alike, near, examples = moments.second_moment, moments.correlation, moments.near, moments.examples
     return found
 
 
@@ -120,11 +122,8 @@ def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
         return run.ledger.fresh(replace(x, extent=extent, doubt=doubt))
     found = last.moments
     level = found.second_moment
-    alike = x.pairs.examples / x.pairs.level if x.pairs.level > 0 else 0.0
-    # Two examples share the biases; their inputs are as alike as those of two distant steps, where nothing says else.
-    distant = found.far * level if alike >= min(x.pairs.positions / (x.pairs.level or 1.0) / 2, _DISTANT) else 0.0
-    bound = min(max(found.mean**2, alike * level, distant), level)
-    pairs = Pairs(level, found.mean**2, found.correlation * level, bound, found.near * level)
+    shared = min(max(found.mean**2, found.examples * level), level)
+    pairs = Pairs(level, found.mean**2, found.correlation * level, shared, found.near * level)
     noise = x.noise.caused(run.ledger.cause(), 2 * pairs.likeness(extent) / extent.units)
     return run.ledger.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
 
@@ -151,14 +150,16 @@ def _fan(graph: SignalGraph, path: str) -> int:
     return int(kernel.fan_in) if kernel is not None else 1
 
 
-def _biases(run: Run, node: Node, cell: str, layer: int) -> tuple[tuple[float, ...], float]:
-    """Mean of the biases of every gate, and their variance over units."""
+def _biases(
+    run: Run, node: Node, cell: str, layer: int
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Mean of both biases of every gate, and the variance over units of the input's and of the state's."""
     gates = _GATES[cell]
     uses = node.uses_of("bias")
     per_layer = max(len(uses) // max(len(node.uses_of("state")), 1), 0)
     mine = [run.weights.get(run.graph.parameter(u.parameter).path) for u in uses[layer * per_layer :][:per_layer]]
-    means, variance = [0.0] * gates, 0.0
-    for found in mine:
+    means, variances = [0.0] * gates, [[0.0] * gates, [0.0] * gates]
+    for place, found in enumerate(mine):
         if found is None:
             continue
         if cell == "lstm" and abs(found.mean - 0.25) < 1e-6 and abs(found.second_moment - 0.25) < 1e-6:
@@ -166,5 +167,7 @@ def _biases(run: Run, node: Node, cell: str, layer: int) -> tuple[tuple[float, .
             continue
         blocks = found.block_means or (found.mean,) * gates
         means = [m + block for m, block in zip(means, blocks, strict=True)]
-        variance += max(found.second_moment - sum(b * b for b in blocks) / gates, 0.0)
-    return tuple(means), variance
+        left = max(found.second_moment - sum(b * b for b in blocks) / gates, 0.0)
+        added, of = found.block_variances or (left,) * gates, min(place, 1)
+        variances[of] = [v + more for v, more in zip(variances[of], added, strict=True)]
+    return tuple(means), tuple(variances[0]), tuple(variances[1])

@@ -47,8 +47,8 @@ def product(back: Backward, node: Node, flow: Flow) -> None:
         return
     first, second = live[0], live[-1]
     x, y = run.ledger.merged(run.signals[first]), run.ledger.merged(run.signals[second])
-    g = plain.base
     settings = dict(node.settings)
+    g = plain.base.scaled(settings.get("factor", 1.0) ** 2)
     out_units = int(settings.get("columns", node.shape[-1] if node.shape else 1))
     rows = int(settings.get("rows", node.shape[-2] if len(node.shape) > 1 else 1))
     left, right = attention.summed_over_units(node, x)

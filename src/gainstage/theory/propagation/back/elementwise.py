@@ -11,7 +11,6 @@ from gainstage.graph import Node
 from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
 from gainstage.theory.propagation.course import times
-from gainstage.theory.propagation.cumulants import kurtosis
 from gainstage.theory.propagation.function import Function
 from gainstage.theory.propagation.mixture import multiplied, powered
 from gainstage.theory.propagation.pairs import Pairs
@@ -114,7 +113,8 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
             base = back.met(flow, factor)
         noise = plain.noise + other.noise
         if factor is not None:
-            own = max(kurtosis(factor) - 1, 0.0) * scatter(plain.base, factor, plain.extent)
+            both, more = run.ledger.squares(factor)
+            own = scatter(plain.base, both, plain.extent) + more
             noise = (plain.noise + factor.carried).caused(run.ledger.cause(), own / max(plain.extent.units, 1))
         atom = run.ledger.number()
         product = None if divide or factor is None else Product(atom, plain.atom, plain.base, factor, plain.course)

@@ -20,6 +20,7 @@ from gainstage.theory.propagation.noise import CALM, Noise
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Flow, Settled, Signal
+from gainstage.theory.propagation.squares import by_chance, squares
 
 __all__ = ["Backward", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]
 
@@ -41,12 +42,18 @@ class Gradient:
     doubt: str = ""
 
 
-def scatter(base: Pairs, factor: Signal, extent: Extent) -> float:
-    """Of a mean of squares of gradient times signal, what the signal adds, for each unit and E x⁴/(E x²)² - 1 of one.
+def scatter(base: Pairs, factor: Pairs, extent: Extent) -> float:
+    """Of a mean of squares of gradient times signal, what the signal adds, times the number of units.
 
-    Two observations scatter together as far as their signals are alike, and thrice so where their gradients are.
+    Squares of the signal at two observations go together, and more so where the gradients are alike.
+
+    Args:
+        base: second moments of the gradient.
+        factor: how squares of the signal go together, as ``squares`` tells.
+        extent: of both.
     """
-    return factor.pairs.likeness(extent) + factor.chance.left + 2 * (base * factor.pairs).likeness(extent)
+    alike = base.each(lambda v: 1 + 2 * min((v / base.level) ** 2, 1.0) if base.level > 0 else 1.0)
+    return (factor * alike).observed(extent)
 
 
 @dataclass
@@ -106,12 +113,8 @@ class Backward:
             return flow.noise
         found = self.run.ledger.expectation(flow.law)
         source = self.run.ledger.source(flow.law.source)
-        uneven = max(found.fourth / found.second**2 - 1, 0.0) if found.second > 0 else 0.0
-        # Two observations scatter together as far as their factors do, and thrice so where their gradients are alike.
-        level = flow.base.level
-        squares = flow.base.each(lambda v: 1 + 2 * (v / level) ** 2 if level > 0 else 1.0)
-        own = uneven * self.run.ledger.together(flow.law, squares) / flow.extent.units
-        return (flow.noise + source.noise * found.response).caused(self.run.ledger.cause(), own)
+        own = (scatter(flow.base, squares(found, source), flow.extent) + by_chance(found, source)) / flow.extent.units
+        return (flow.noise + source.carried * found.response).caused(self.run.ledger.cause(), own)
 
     def plain(self, flow: Flow) -> Flow:
         """The same gradient with nothing left to be worked out."""

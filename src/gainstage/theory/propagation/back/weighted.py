@@ -67,7 +67,8 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
         chance=chance, doubt=plain.doubt,
     )  # fmt: skip
     likeness = replace(moved, extent=seen.extent).likeness
-    own = 0.0 if by.isometric else 2 * likeness / max(seen.extent.units, 1)
+    lighter = (2 - by.scatter * fan_in) / max(fan_out, 1.0)  # squares of weights that are not Gaussian scatter less
+    own = 0.0 if by.isometric else max(2 * likeness - lighter, 0.0) / max(seen.extent.units, 1)
     moved = replace(moved, noise=moved.noise.caused(run.ledger.cause(), own))
     back.send(index, met_again(back, node, flow, moved, normed=normed))
 
@@ -109,5 +110,7 @@ def through_time(back: Backward, node: Node, flow: Flow) -> None:
         level, 0.0, level * first.backward_correlation, min(examples, level), level * first.backward_near,
         apart=min(examples, level) * first.backward_correlation,
     )  # fmt: skip
-    noise = plain.noise.caused(run.ledger.cause(), 2 * pairs.likeness(x.extent) / x.extent.units)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=noise, doubt=plain.doubt))
+    chance = plain.chance.and_also(Deviation(node.index, 1 / found[-1].units))
+    moved = Flow(x.extent, pairs, run.ledger.number(), chance=chance, doubt=plain.doubt)
+    noise = plain.noise.caused(run.ledger.cause(), 2 * moved.likeness / x.extent.units)
+    back.send(index, replace(moved, noise=noise))
