@@ -179,7 +179,7 @@ def _profile(laid: npt.NDArray[np.float64], axis: int) -> tuple[float, ...]:
     each = (laid**2).mean(tuple(other for other in range(1, laid.ndim) if other != axis))
     mean = each.mean()
     if not mean > 0:
-        return (1.0,) * laid.shape[axis]
+        return (1.0,) * int(laid.shape[axis])
     varies = each.mean(0) / mean - 1
     chance = float((each / mean).var(0, ddof=1).mean()) / len(each) if len(each) > 1 else math.inf
     found = float((varies**2).mean())
