@@ -142,3 +142,25 @@ def test_the_same_call_gives_the_same_figures() -> None:
 def test_bad_input_is_named(call, error, words) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("alike", [0.0, 0.3])
+def test_two_examples_share_biases_and_what_their_inputs_share(kind: str, alike: float) -> None:
+    found = []
+    for seed in range(6):
+        torch.manual_seed(seed)
+        cell = CELLS[kind](128, 128, batch_first=True)
+        for weight in cell.parameters():
+            torch.nn.init.normal_(weight, std=0.3 if weight.dim() == 1 else 0.08)
+        x = math.sqrt(1 - alike) * torch.randn(16, 12, 128) + math.sqrt(alike) * torch.randn(1, 1, 128)
+        with torch.no_grad():
+            h = cell(x)[0]
+        whole = torch.einsum("atd,btd->ab", h, h)
+        found.append(float((whole.sum() - whole.trace()) / 15 / whole.trace()))
+    told = recurrent_moments(
+        kind, 12, examples=alike, correlation=alike, input_weight=128 * 0.08**2, recurrent_weight=128 * 0.08**2,
+        bias=0.09, recurrent_bias=0.09,
+    )  # fmt: skip
+    error = 4 * float(np.std(found)) / math.sqrt(len(found))
+    assert abs(told.examples - float(np.mean(found))) < error + 0.03, (told.examples, np.mean(found))

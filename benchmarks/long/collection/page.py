@@ -34,11 +34,13 @@ WHY = """
 - **Inception**: overlapping maxima keep little that differs from place to place, and batch norm divides by that.
 - **DenseNet, U-Net**: a batch norm over parts of unlike spread, and places put between others by interpolation, have
   channels whose scatter is followed coarsely.
-- **Causal attention**: about a tenth at queries and keys of the first layer; the angles of rotary positions, which a
-  trace does not see, are taken to have base 10⁴.
-- **Bands backward**: behind several layers of causal or peaked attention single draws scatter up to twice as much as
-  told: how concentrated one draw's attention is, and how its levels run along the sequence, is not followed. In
-  MLP-Mixer tokens that all get one gradient scatter with squared correlations, of which the mean alone is carried.
+- **Causal attention**: about a tenth at the queries of layers behind the first, whose rows share what the rows before
+  them have averaged; the angles of rotary positions, which a trace does not see, are taken to have base 10⁴.
+- **Bands at values of causal attention**: single draws scatter up to half as much again as told. Their gradient weighs
+  the first tokens most, and a band knows how far the mean over all tokens scatters, not that of the first ones alone;
+  nor does it know that few heads look at few keys, some of which all rows prefer.
+- **Bands of recurrent layers, forward**: what two examples owe to the biases that they share is estimated from distant
+  steps of 4096 sampled paths, which is coarse where it is small, and the band of a second layer depends on it.
 """
 
 REAL = """

@@ -12,6 +12,7 @@ import numpy as np
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.theory.activations import Activation, Array, Elementwise, activation
 from gainstage.theory.cells import Gru, Line, Lstm, backward_paths, forward_paths
+from gainstage.theory.replicas import common_level
 from gainstage.theory.shifted import joint_moments, shifted_moments
 
 __all__ = ["CellKind", "RecurrentMoments", "recurrent_moments"]
@@ -40,6 +41,7 @@ class RecurrentMoments:
         correlation: of the outputs at two different times, uncentred, mean over pairs.
         near: of the outputs one step apart.
         far: of the outputs at the most distant times that were followed.
+        examples: of the outputs for two examples, uncentred: they share the biases.
         backward: factor on the gradient's second moment from outputs to inputs, mean over the sequence, for as many
             inputs as units; times units/inputs otherwise.
         backwards: the same at each step that was followed.
@@ -59,6 +61,7 @@ class RecurrentMoments:
     backward: float
     backwards: tuple[float, ...]
     gates: tuple[float, ...]
+    examples: float = 0.0
     backward_correlation: float = 0.0
     backward_near: float = 0.0
 
@@ -70,6 +73,7 @@ def recurrent_moments(
     level: float = 1.0,
     correlation: float = 0.0,
     near: float | None = None,
+    examples: float = 0.0,
     input_weight: PerGate = 1.0,
     recurrent_weight: PerGate = 1.0,
     bias: PerGate = 0.0,
@@ -93,6 +97,7 @@ def recurrent_moments(
         steps: length of the sequence.
         level: E x² of the inputs.
         correlation: of the inputs at two times, uncentred, mean over all pairs of the sequence.
+        examples: of the inputs of two examples.
         near: of the inputs one step apart, from which it falls off to a common part; the same for all by default.
         input_weight: inputs · variance of the weights on the input.
         recurrent_weight: units · variance of the weights on the output before.
@@ -122,11 +127,11 @@ def recurrent_moments(
         raise InputError(f"A sequence has a whole number of steps, at least 1; received {steps!r}.")
     if arrives not in ("all", "last"):
         raise UnknownNameError("arrival of gradients", arrives, ("all", "last"))
-    alike = (
+    likenesses = (
         ("inputs", correlation), ("inputs one step apart", near or 0.0), ("gradients", gradient_correlation),
-        ("gradients one step apart", gradient_near or 0.0),
+        ("gradients one step apart", gradient_near or 0.0), ("two examples", examples),
     )  # fmt: skip
-    for name, value in alike:
+    for name, value in likenesses:
         if not 0 <= value <= 1:
             raise InputError(f"The correlation of {name} over time lies between 0 and 1; received {value!r}.")
     count = _GATES[kind]
@@ -138,9 +143,10 @@ def recurrent_moments(
     likeness = _likeness(correlation, near, int(steps))
     if kind == "rnn":
         line = Line(weights[0], recurrent[0], biases[0] + more[0], means[0])
-        simple = _simple(activation(activation_kind), line, int(steps), level, likeness, arrives)
+        simple, shared = _simple(activation(activation_kind), line, int(steps), level, likeness, arrives, examples)
         beside = gradient_correlation if gradient_near is None else gradient_near
-        return replace(_summary(int(steps), *simple), backward_correlation=gradient_correlation, backward_near=beside)
+        found = replace(_summary(int(steps), *simple), backward_correlation=gradient_correlation, backward_near=beside)
+        return replace(found, examples=shared)
     if kind == "lstm":
         every = zip(weights, recurrent, biases, more, means, strict=True)
         lines = tuple(Line(w, r, one + two, mean) for w, r, one, two, mean in every)
@@ -159,12 +165,14 @@ def recurrent_moments(
     handed_back = np.einsum("l,lsu,ltu->st", np.asarray(weights), gradients, gradients) / _UNITS
     apart, beside, _ = _between(handed_back, int(steps))
     found = _summary(int(steps), levels, paths.output.mean(-1), between, (gradients**2).mean(-1), weights)
-    return replace(found, backward_correlation=apart, backward_near=beside)
+    shared = common_level(cell, lines, paths, level * examples)
+    alike = min(shared / found.second_moment, 1.0) if found.second_moment > 0 else 0.0
+    return replace(found, backward_correlation=apart, backward_near=beside, examples=alike)
 
 
 def _simple(
-    act: Activation, line: Line, length: int, level: float, likeness: Array, arrives: str
-) -> tuple[Array, Array, tuple[float, float, float], Array, tuple[float, ...]]:
+    act: Activation, line: Line, length: int, level: float, likeness: Array, arrives: str, examples: float
+) -> tuple[tuple[Array, Array, tuple[float, float, float], Array, tuple[float, ...]], float]:
     """A simple RNN: one integral a step, since an output depends on the sum of its step alone."""
     steps = min(length, _HORIZON)
     own = line.input_weight * level + line.bias
@@ -205,7 +213,8 @@ def _simple(
     far = float(products(float(likeness[-1]))[-1])
     beside = float(products(float(likeness[1])) @ weight) / max(float(weight.sum()), 1.0) if length > 1 else mean
     alike = (apart / mean, beside / mean, far / mean) if mean > 0 else (0.0, 0.0, 0.0)
-    return squares, means, alike, gates, (line.input_weight,)
+    replica = float(products(examples)[-1]) / mean if mean > 0 else 0.0
+    return (squares, means, alike, gates, (line.input_weight,)), replica
 
 
 def _summary(

@@ -19,7 +19,6 @@ __all__ = ["Stage", "recurrent", "stages", "stages_back"]
 
 Cell = Literal["rnn", "lstm", "gru"]
 _GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
-_DISTANT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
     directions = 2 if any("reverse" in path or "backward" in path for path in states) else 1
     steps = max(x.extent.positions, 1)
     level = x.pairs.level
-    alike, near = (pair / level if level > 0 else 0.0 for pair in (x.pairs.positions, x.pairs.near))
+    kinds = (x.pairs.positions, x.pairs.near, x.pairs.apart)
+    alike, near, examples = (pair / level if level > 0 else 0.0 for pair in kinds)
     found: list[Stage] = []
     for layer in range(0, len(states), directions):
         first = inputs[min(layer, len(inputs) - 1)]
@@ -78,6 +78,7 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
             level=level,
             correlation=min(max(alike, 0.0), 1.0),
             near=min(max(near, 0.0), 1.0),
+            examples=min(max(examples, 0.0), 1.0),
             input_weight=fan * weight.second_moment,
             recurrent_weight=units * state.second_moment,
             bias=variances[0],
@@ -87,7 +88,7 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
         )
         moments = field()
         found.append(Stage(moments, level, alike, fan, units, first, states[layer], field))
-        level, alike, near = moments.second_moment, moments.correlation, moments.near
+        level, alike, near, examples = moments.second_moment, moments.correlation, moments.near, moments.examples
     return found
 
 
@@ -121,11 +122,8 @@ def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
         return run.ledger.fresh(replace(x, extent=extent, doubt=doubt))
     found = last.moments
     level = found.second_moment
-    alike = x.pairs.examples / x.pairs.level if x.pairs.level > 0 else 0.0
-    # Two examples share the biases; their inputs are as alike as those of two distant steps, where nothing says else.
-    distant = found.far * level if alike >= min(x.pairs.positions / (x.pairs.level or 1.0) / 2, _DISTANT) else 0.0
-    bound = min(max(found.mean**2, alike * level, distant), level)
-    pairs = Pairs(level, found.mean**2, found.correlation * level, bound, found.near * level)
+    shared = min(max(found.mean**2, found.examples * level), level)
+    pairs = Pairs(level, found.mean**2, found.correlation * level, shared, found.near * level)
     noise = x.noise.caused(run.ledger.cause(), 2 * pairs.likeness(extent) / extent.units)
     return run.ledger.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
 

@@ -110,5 +110,7 @@ def through_time(back: Backward, node: Node, flow: Flow) -> None:
         level, 0.0, level * first.backward_correlation, min(examples, level), level * first.backward_near,
         apart=min(examples, level) * first.backward_correlation,
     )  # fmt: skip
-    noise = plain.noise.caused(run.ledger.cause(), 2 * pairs.likeness(x.extent) / x.extent.units)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=noise, doubt=plain.doubt))
+    chance = plain.chance.and_also(Deviation(node.index, 1 / found[-1].units))
+    moved = Flow(x.extent, pairs, run.ledger.number(), chance=chance, doubt=plain.doubt)
+    noise = plain.noise.caused(run.ledger.cause(), 2 * moved.likeness / x.extent.units)
+    back.send(index, replace(moved, noise=noise))
