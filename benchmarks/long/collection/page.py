@@ -39,8 +39,6 @@ WHY = """
 - **Bands at values of causal attention**: single draws scatter up to half as much again as told. Their gradient weighs
   the first tokens most, and a band knows how far the mean over all tokens scatters, not that of the first ones alone;
   nor does it know that few heads look at few keys, some of which all rows prefer.
-- **Bands of recurrent layers, forward**: what two examples owe to the biases that they share is estimated from distant
-  steps of 4096 sampled paths, which is coarse where it is small, and the band of a second layer depends on it.
 """
 
 REAL = """

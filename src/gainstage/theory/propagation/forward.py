@@ -6,18 +6,22 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from gainstage.graph import Node, Operation
 from gainstage.records import WeightMoments
+from gainstage.theory.activations import Array
 from gainstage.theory.propagation import attention, normalization, pooling, recurrent, resampling, weighted
 from gainstage.theory.propagation.chance import Basis, Chance
 from gainstage.theory.propagation.function import IDENTITY, Function
-from gainstage.theory.propagation.geometry import paddings
+from gainstage.theory.propagation.geometry import paddings, spatial
 from gainstage.theory.propagation.noise import CALM
 from gainstage.theory.propagation.pairs import Extent, Pairs
 from gainstage.theory.propagation.rotary import rotated
 from gainstage.theory.propagation.run import InputMoments, Run, doubtful
 from gainstage.theory.propagation.signal import Signal, lifted, oriented
 from gainstage.theory.propagation.weights import follows, scale_of
+from gainstage.theory.windows import relative
 
 __all__ = ["forward"]
 
@@ -74,7 +78,15 @@ def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     # Of a batch that is not given yet, the level scatters as that of so many independent values.
     given = 0 <= place < len(run.inputs)
     noise = CALM if given else CALM.caused(run.ledger.cause(), 2 / max(extent.count, 1))
-    return run.ledger.fresh(Signal(extent, pairs, told.mean, noise=noise, carried=noise, chance=chance))
+    signal = Signal(extent, pairs, told.mean, noise=noise, carried=noise, borders=_borders(node, told), chance=chance)
+    return run.ledger.fresh(signal)
+
+
+def _borders(node: Node, told: InputMoments) -> tuple[Array | None, ...]:
+    """How the level of an image varies along its axes, where that was told and is of its size."""
+    if tuple(len(along) for along in told.profiles) != spatial(node):
+        return ()
+    return tuple(relative(np.array(along))[1] for along in told.profiles)
 
 
 def _activation(run: Run, node: Node, operands: list[Signal]) -> Signal:

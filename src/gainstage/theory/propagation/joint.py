@@ -17,7 +17,7 @@ from gainstage.theory.propagation.signal import Law, Signal
 
 __all__ = ["Joint", "joint", "met_in_sum"]
 
-_PLACES = np.linspace(-7.0, 7.0, 561)  # a jump is met to half a step, and by each row elsewhere
+_PLACES = np.linspace(-7.0, 7.0, 281)  # a jump is met to half a step, and by each row elsewhere
 _TERMS = 8
 
 

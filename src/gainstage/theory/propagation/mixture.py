@@ -74,8 +74,10 @@ def blended_borders(
     first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
 ) -> tuple[Array | None, ...]:
     """How the level of a sum varies along the axes."""
+    if not first or not second:  # one of them varies nowhere
+        first, second = first or (None,) * len(second), second or (None,) * len(first)
     if len(first) != len(second):
-        return first or second
+        return ()
     blended: list[Array | None] = []
     for a, b in zip(first, second, strict=True):
         if a is None and b is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Extent", "Pairs"]
 
@@ -91,6 +91,17 @@ class Pairs:
     def beside(self, other: Pairs) -> Pairs:
         """Geometric means with another tensor: how far both are alike in the same respects."""
         return self.zip(other, lambda a, b: math.sqrt(max(a * b, 0.0)))
+
+    def further(self, stride: float) -> Pairs:
+        """Where neighbours lie so many places apart: what they share of an example's own falls by a factor a place.
+
+        What all examples have at one place is a field that varies slowly, and stays.
+        """
+        field = max(self.examples - self.apart, 0.0)
+        own, beside = (whole - self.positions - field for whole in (self.level, self.near))
+        if stride <= 1 or not 0 < beside < own:
+            return self
+        return replace(self, near=self.near - beside + beside * (beside / own) ** (stride - 1))
 
     def turned(self) -> Pairs:
         """Units and positions exchanged."""

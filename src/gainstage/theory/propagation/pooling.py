@@ -53,7 +53,7 @@ def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
         found, level = largest(run, x, size, along)
         return run.ledger.fresh(replace(found, extent=extent, borders=level))
     found = averaged(x, size)
-    pairs = found.pairs.scaled(share)
+    pairs = replace(found.pairs, near=x.pairs.further(_stride(along)).near).scaled(share)
     gain = x.pairs.level / pairs.level if pairs.level > 0 else 0.0
     chance = x.chance.averaged([w.kernel for w in along], [w.stride for w in along], gain)
     return run.ledger.fresh(
@@ -137,7 +137,7 @@ def largest(
     beside, others = _sharing(along)
     pairs = Pairs(
         second, first**2, pair(k.positions, elsewhere) + own * others, pair(k.examples, together),
-        pair(k.near, elsewhere) + own * beside, pair(k.apart, elsewhere),
+        pair(k.further(_stride(along)).near, elsewhere) + own * beside, pair(k.apart, elsewhere),
     )  # fmt: skip
     # Two observations that are more alike by chance: each place is one of so many that may be the largest.
     answer = count * own * _slope(count) / (1 - common) / source.variance if common < 1 and source.variance > 0 else 0.0
@@ -156,6 +156,11 @@ def largest(
     )  # fmt: skip
     level = (raised * powers[:, 1]).reshape([w.out for w in along])
     return found, tuple(_along(level, axis) for axis in range(len(along)))
+
+
+def _stride(along: tuple[Window, ...]) -> float:
+    """Places of the input from one window to the next, typically."""
+    return float(math.prod(window.stride for window in along) ** (1 / max(len(along), 1)))
 
 
 def _held(x: Signal, along: tuple[Window, ...], count: float) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ class InputMoments:
         examples: E x·y of two examples.
         near: E x·y of two neighbouring positions; that of any two where it is not given.
         apart: E x·y of two positions of two examples; that of two examples where it is not given.
+        profiles: how the level varies along each axis of an image, as parts of the mean; nothing where it does not.
 
     The default is independent standard normal values.
 
@@ -50,6 +52,7 @@ class InputMoments:
     examples: float = 0.0
     near: float | None = None
     apart: float | None = None
+    profiles: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         pairs = (self.mean**2, self.units, self.positions, self.examples, self.near or 0.0, self.apart or 0.0)
@@ -60,6 +63,9 @@ class InputMoments:
             raise InputError(
                 f"Moments of an input are finite, and no product of two elements exceeds E x²; received {self}."
             )
+        for along in self.profiles:
+            if not (along and all(math.isfinite(v) and v >= 0 for v in along) and math.fsum(along) > 0):
+                raise InputError(f"A profile is a row of finite parts of a level, none negative; received {along!r}.")
 
     @classmethod
     def of(cls, values: npt.ArrayLike, unit_axis: int | None = None) -> InputMoments:
@@ -80,7 +86,8 @@ class InputMoments:
         if array.ndim == 1:
             array, axis = array[:, None], 1
         laid = np.moveaxis(array, axis, 1)
-        neighbours = laid[..., 1:] * laid[..., :-1] if laid.ndim > 2 and laid.shape[-1] > 1 else None
+        profiles = tuple(_profile(laid, at) for at in range(2, laid.ndim)) if laid.ndim > 3 else ()
+        near = _near(laid)
         laid = laid.reshape(laid.shape[0], laid.shape[1], -1)
         level = float((laid**2).mean())
         positions, examples = _pair(laid, 2, level), _pair(laid, 0, level)
@@ -90,8 +97,7 @@ class InputMoments:
             whole = float((laid.mean((0, 2)) ** 2).mean()) * b * p
             apart = (whole - level - (p - 1) * positions - (b - 1) * examples) / ((b - 1) * (p - 1))
             apart = min(max(apart, -level), level)
-        near = None if neighbours is None else float(neighbours.mean())
-        return cls(float(laid.mean()), level, _pair(laid, 1, level), positions, examples, near, apart)
+        return cls(float(laid.mean()), level, _pair(laid, 1, level), positions, examples, near, apart, profiles)
 
 
 @dataclass
@@ -153,6 +159,33 @@ def _units_of_heads(node: Node, inside: int) -> int:
         rows = int(dict(node.settings).get("rows", node.shape[-2]))
         units = inside // max(rows, 1)
     return units if units and inside % units == 0 else 0
+
+
+def _near(laid: npt.NDArray[np.float64]) -> float | None:
+    """Mean product of two places of a block two wide; None where there is no such block."""
+    if laid.ndim < 3 or min(laid.shape[2:]) < 2:
+        return None
+    found = []
+    for offset in itertools.product((0, 1), repeat=laid.ndim - 2):
+        if any(offset):
+            ends = (tuple(slice(o, None) for o in offset), tuple(slice(None, -o or None) for o in offset))
+            one, other = (laid[(slice(None), slice(None), *end)] for end in ends)
+            found.append(float((one * other).mean()))
+    return math.fsum(found) / len(found)
+
+
+def _profile(laid: npt.NDArray[np.float64], axis: int) -> tuple[float, ...]:
+    """The level along one axis as parts of the mean, less what examples scatter by chance."""
+    each = (laid**2).mean(tuple(other for other in range(1, laid.ndim) if other != axis))
+    mean = each.mean()
+    if not mean > 0:
+        return (1.0,) * int(laid.shape[axis])
+    varies = each.mean(0) / mean - 1
+    chance = float((each / mean).var(0, ddof=1).mean()) / len(each) if len(each) > 1 else math.inf
+    found = float((varies**2).mean())
+    kept = max(1 - chance / found, 0.0) if found > 0 else 0.0
+    told: list[float] = (1 + kept * varies).tolist()
+    return tuple(told)
 
 
 def _pair(values: npt.NDArray[np.float64], axis: int, level: float) -> float:

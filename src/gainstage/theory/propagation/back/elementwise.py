@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
+from gainstage.theory.activations import Array
 from gainstage.theory.composed import is_scalar
 from gainstage.theory.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
 from gainstage.theory.propagation.course import times
@@ -25,32 +26,34 @@ _SPAN = np.linspace(-14.0, 14.0, 1121)
 _BESIDE = 1e-9
 
 
-def _given(
-    function: Function, part: Function, mean: float, spread: float, source: Signal, *, square: bool = True
-) -> Function:
-    """√E f(part + rest)² over an independent rest: what a function of a sum is, given one of its terms.
+def _given(law: Law, part: Law, mean: float, spread: float, source: Signal) -> Law:
+    """What a function of a sum is, given one of its terms: √E f(part + rest)² over an independent rest, and E f of two.
 
     Tabulated over the source, since streams nest it block after block.
 
     Args:
-        function: f.
+        law: f, of the sum.
         part: the term, a function of the source.
         mean, spread: of the rest.
         source: what the term is a function of.
-        square: whether the square's mean is taken, or E f.
     """
     from scipy.special import ndtri
 
     rest = mean + spread * ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
-
-    kinks = np.asarray(part.kinks)
+    kinks = np.asarray(part.function.kinks)
     beside = _BESIDE * (1 + np.abs(kinks))
     span = source.mean + math.sqrt(source.variance) * _SPAN
     places = np.sort(np.concatenate((span, kinks - beside, kinks + beside)))
-    values = function.value(part.value(places)[:, None] + rest)
-    values = np.sqrt((values**2).mean(-1)) if square else values.mean(-1)
-    key = ("given", square, function.key, part.key, mean, spread, source.mean, source.variance)
-    return Function(key, lambda x: np.interp(x, places, values), np.zeros_like, part.kinks)
+    total = part.function.value(places)[:, None] + rest
+    values = law.function.value(total)
+    both = values if law.apart is None else law.apart.value(total)
+
+    def tabulated(kind: str, of: Function, table: Array) -> Function:
+        key = ("given", kind, of.key, part.function.key, mean, spread, source.mean, source.variance)
+        return Function(key, lambda x: np.interp(x, places, table), np.zeros_like, part.function.kinks)
+
+    one = tabulated("square", law.function, np.sqrt((values**2).mean(-1)))
+    return Law(part.source, one, tabulated("mean", law.of_two.function, both.mean(-1)))
 
 
 def add(back: Backward, node: Node, flow: Flow) -> None:
@@ -75,10 +78,7 @@ def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
         return flow
     mean, variance = whole.mean - term.mean, max(whole.variance - term.variance, 0.0)
     source = ledger.source(term.law.source)
-    spread, part = math.sqrt(variance), term.law.function
-    given = _given(flow.law.function, part, mean, spread, source)
-    apart = _given(flow.law.of_two.function, part, mean, spread, source, square=False)
-    return replace(flow, law=Law(term.law.source, given, apart), atom=ledger.number())
+    return replace(flow, law=_given(flow.law, term.law, mean, math.sqrt(variance), source), atom=ledger.number())
 
 
 def offset(back: Backward, node: Node, flow: Flow) -> None:
