@@ -311,6 +311,27 @@ def test_a_recurrent_layer_of_which_only_the_last_state_is_used():
     close(node.backward.second_moment, gradient)
 
 
+@pytest.mark.parametrize("cells", [nn.RNN, nn.GRU, nn.LSTM])
+def test_rows_right_in_front_of_a_recurrent_layer_get_their_own_gradient(cells):
+    """What a recurrent layer writes in place inside belongs to no node outside."""
+
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows, self.r, self.c = nn.Embedding(20, 8), cells(8, 16, batch_first=True), nn.Linear(16, CLASSES)
+
+        def forward(self, x):
+            self.read = self.rows(x)
+            return self.c(self.r(self.read)[0].mean(1))
+
+    _, y = batch()
+    model, x = Rows(), torch.randint(20, (len(y), 5))
+    node = next(n for n in record(model, x, y, loss=F.cross_entropy).nodes)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model(x), y), model.read)
+    assert node.backward.count == gradient.numel()
+    close(node.backward.second_moment, gradient)
+
+
 def test_a_recurrent_layer_of_which_the_outputs_and_the_last_state_are_used():
     class Both(nn.Module):
         def __init__(self):

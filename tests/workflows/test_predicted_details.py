@@ -85,6 +85,7 @@ CASES = {
                       cells=nn.GRU(64, 128, batch_first=True), out=nn.Linear(128, 64)),
         lambda: torch.randint(200, (EXAMPLES, 10))),
     "two layers in both directions": (lambda: stacked(nn.LSTM, 2, False), normal(12, 64)),
+    "two layers of gru, averaged": (lambda: stacked(nn.GRU, 2, True), normal(12, 64)),
     "three layers, averaged over time": (lambda: stacked(nn.LSTM, 3, True), normal(12, 64)),
 }  # fmt: skip
 
