@@ -13,6 +13,7 @@ import gainstage as gs
 from gainstage.backends.torch import record
 from gainstage.errors import InputError
 from gainstage.theory.propagation import InputMoments
+from gainstage.theory.propagation.alike import inverse_of_sum
 from gainstage.theory.propagation.pairs import Pairs
 
 SIZE, SMOOTH, DRAWS = 16, 0.7, 24
@@ -66,13 +67,31 @@ def pooling() -> nn.Module:
     )  # fmt: skip
 
 
-def test_theory_that_is_told_of_images_agrees_with_real_layers():
+@pytest.mark.parametrize("smooth", [0.3, 0.6, 0.8])
+def test_channels_of_alike_pixels_have_spreads_of_few_numbers(smooth):
+    """The gradient behind batch norm is divided by each channel's own variance; against as many draws of weights."""
+    distance = np.abs(np.subtract.outer(np.arange(3), np.arange(3)))
+    one = smooth**distance
+    weights = np.random.default_rng(3).standard_normal((200_000, 9))
+    variances = np.einsum("ni,ij,nj->n", weights, np.kron(one, one), weights) / 9
+    shares = np.multiply.outer(np.linalg.eigvalsh(one), np.linalg.eigvalsh(one)).ravel()
+    assert inverse_of_sum(shares, 1.0) == pytest.approx((1 / variances).mean(), rel=0.02)
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 96, 3, padding=1, bias=False), nn.BatchNorm2d(96), nn.Tanh(), nn.Conv2d(96, 96, 1)
+    )
+
+
+@pytest.mark.parametrize("build", [pooling, normalised])
+def test_theory_that_is_told_of_images_agrees_with_real_layers(build):
     told = InputMoments.of(images(1000, 7).numpy())
     found: dict[tuple[int, str], list[float]] = {}
     ours: dict[tuple[int, str], list[float]] = {}
     for seed in range(DRAWS):
         torch.manual_seed(seed)
-        model, x = pooling(), images(8, 100 + seed)
+        model, x = build(), images(8, 100 + seed)
         predicted = gs.predict(model, x, input_moments=told)
         for node in record(model, x, seed=seed).nodes:
             if predicted.graph.nodes[node.node].operation.weighted:
@@ -83,4 +102,6 @@ def test_theory_that_is_told_of_images_agrees_with_real_layers():
                     )
     for key, measured in found.items():
         error = np.std(np.array(measured) - ours[key], ddof=1) / math.sqrt(DRAWS)
-        assert abs(np.mean(measured) - np.mean(ours[key])) <= 4 * error + 0.05 * np.mean(measured), key
+        assert abs(np.mean(measured) - np.mean(ours[key])) <= 4 * error + (
+            0.15 if key[1] == "backward" else 0.05
+        ) * np.mean(measured), key

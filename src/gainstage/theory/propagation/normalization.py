@@ -9,6 +9,7 @@ import numpy as np
 
 from gainstage.graph import Node, Operation
 from gainstage.theory.activations import Array
+from gainstage.theory.propagation.alike import of_alike_taps
 from gainstage.theory.propagation.pairs import Pairs
 from gainstage.theory.propagation.run import Run
 from gainstage.theory.propagation.signal import Signal
@@ -102,6 +103,7 @@ def division(run: Run, node: Node, x: Signal) -> Division:
         share, numbers = _of_few(run, node, x, left)
         uneven = _uneven(run, node, x, taken, share)
         few = mean_inverse(share, numbers) if share >= 1e-3 and numbers > 0 else 1.0
+        few *= of_alike_taps(run, node)
     elif node.function not in ("instance_norm", "group_norm"):
         uneven = _between(x)
     return Division(taken, left, eps, over, scale, scale_mean, uneven=uneven, few=few)
