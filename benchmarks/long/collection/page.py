@@ -48,9 +48,9 @@ REAL = """
 
 The same networks on images of handwritten digits instead of noise. Theory is told their mean, their second moment, how
 the level runs along both axes, and how alike neighbours, places and examples are. It takes images to be Gaussian and
-pixels further apart to be alike by a factor a place. What is missed most: places of plain background, whose tokens are
-all the same behind a norm and are divided by little, so that attention averages less away than is told (forward) and
-gradients are larger.
+pixels further apart to be alike by a factor a place. What is missed most are tokens of plain background, which are all
+the same behind a norm: attention averages less away than is told (forward), and how unlike tokens are that later norms
+divide is told too small without attention and too large with it (backward).
 """
 
 
