@@ -34,8 +34,8 @@ WHY = """
 - **Inception**: of maxima over windows that overlap, two share their winner by chance as if the places were equally
   alike. Where the map is smooth, as behind other maxima, the largest lies at a window's edge more often, fewer windows
   share it, and the gradient there is told about 7 % too large.
-- **Fully connected, orthogonal**: the draws of this page lie low by chance. A hundred others have 0.0626 ± 0.0006 at the
-  fifth layer, where 0.0625 is told.
+- **Fully connected, orthogonal**: the draws of this page lie low by chance. A hundred others have 0.0626 ± 0.0006 at
+  the fifth layer, where 0.0625 is told.
 - **Causal attention**: about a tenth at the queries of layers behind the first, whose rows share what the rows before
   them have averaged; the angles of rotary positions, which a trace does not see, are taken to have base 10⁴.
 - **Bands at values of causal attention**: single draws scatter up to half as much again as told. Their gradient weighs
@@ -48,9 +48,9 @@ REAL = """
 
 The same networks on images of handwritten digits instead of noise. Theory is told their mean, their second moment, how
 the level runs along both axes, and how alike neighbours, places and examples are. It takes images to be Gaussian and
-pixels further apart to be alike by a factor a place. What is missed most: places of plain background, whose tokens are
-all the same behind a norm and are divided by little, so that attention averages less away than is told (forward) and
-gradients are larger.
+pixels further apart to be alike by a factor a place. What is missed most are tokens of plain background, which are all
+the same behind a norm: attention averages less away than is told (forward), and how unlike tokens are that later norms
+divide is told too small without attention and too large with it (backward).
 """
 
 
