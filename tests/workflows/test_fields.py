@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import gainstage as gs
+from gainstage.backends.torch import record
 from gainstage.planning.products import LOGIT_SPREAD
 from gainstage.records import Severity
 from zoo.fields import EXAMPLES, FIELDS, ActorCritic, Field
@@ -73,3 +74,38 @@ def test_every_output_is_one_that_starts_small() -> None:
     with torch.no_grad():
         for output in model(x):
             assert float(output.square().mean().sqrt()) == pytest.approx(LOGIT_SPREAD, rel=0.02)
+
+
+class Handed(torch.nn.Module):
+    """Hands something out beside its own output."""
+
+    def __init__(self, beside: str) -> None:
+        super().__init__()
+        self.body, self.head, self.beside = torch.nn.Linear(16, 32), torch.nn.Linear(32, 4), beside
+        self.scale = torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        hidden = torch.relu(self.body(x))
+        y = self.head(hidden)
+        given = {
+            "nothing": hidden[:0],
+            "inside": hidden,
+            "itself": y,
+            "detached": y.detach(),
+            "zeros": torch.zeros(2, 3),
+        }
+        return (self.scale, y) if self.beside == "a parameter first" else (y, given[self.beside])
+
+
+@pytest.mark.parametrize("beside", ["nothing", "inside", "itself", "detached", "zeros", "a parameter first"])
+def test_what_is_handed_out_beside_the_output_changes_nothing(beside: str) -> None:
+    torch.manual_seed(0)
+    model, x = Handed(beside), torch.randn(EXAMPLES, 16)
+    profile = record(model, x)
+    assert not bad(gs.check(model, x))
+    if beside == "a parameter first":  # no node is what a loss would see
+        assert profile.graph.outputs == ()
+        return
+    alone = record(torch.nn.Sequential(model.body, torch.nn.ReLU(), model.head), x)
+    assert profile.by_node[profile.graph.ends[0]].backward == alone.by_node[alone.graph.ends[0]].backward
+    assert {p.path: p.role.value for p in profile.graph.parameters}["head.weight"] == "head"

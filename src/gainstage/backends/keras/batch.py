@@ -121,13 +121,14 @@ def first_output(output: Any) -> Any:
 
 
 def outputs_of(output: Any) -> tuple[Any, ...]:
-    """All floating tensors that the model returned: what the loss sees first, then the others that are no numbers.
+    """All floating tensors that the model returned: what the loss sees first, then the others but for single
+    numbers and what is empty.
 
     Raises:
         ModelError: the model returned none.
     """
     first = first_output(output)
-    return first, *(leaf for leaf in _floating(output) if len(leaf.shape) and leaf is not first)
+    return first, *(leaf for leaf in _floating(output) if len(leaf.shape) and 0 not in leaf.shape and leaf is not first)
 
 
 def _floating(output: Any) -> list[Any]:

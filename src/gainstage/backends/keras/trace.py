@@ -146,7 +146,8 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
     for step in tape.steps:
         drafting.read(step)
     nodes = [drafting.node_of(symbol) for symbol in returned]
-    outputs = tuple(dict.fromkeys(node for node in nodes if node is not None))
+    known = nodes if nodes[0] is not None else []  # the first output of a graph is what the loss sees
+    outputs = tuple(dict.fromkeys(node for node in known if node is not None))
     loss_node = None
     if criterion is not None and outputs:
         loss_node = drafting.node_of(value) if value is not None else None

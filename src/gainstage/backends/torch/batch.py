@@ -150,13 +150,14 @@ def first_output(output: Any) -> torch.Tensor:
 
 
 def outputs_of(output: Any) -> tuple[torch.Tensor, ...]:
-    """All floating tensors that the model returned: what the loss would see first, then the others that are no numbers.
+    """All floating tensors that the model returned: what the loss would see first, then the others but for
+    single numbers and what is empty.
 
     Raises:
         ModelError: the model returned none.
     """
     first = first_output(output)
-    return first, *(tensor for tensor in _floating(output) if tensor.dim() and tensor is not first)
+    return first, *(tensor for tensor in _floating(output) if tensor.dim() and tensor.numel() and tensor is not first)
 
 
 def _floating(output: Any) -> Iterator[torch.Tensor]:

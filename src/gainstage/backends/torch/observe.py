@@ -106,6 +106,7 @@ def observe(
             value = _guarded(interpreter, "loss", lambda: loss(output if takes_whole(output) else seen, target))
             value = _scalar(value)
     nodes = [interpreter.node_of(tensor) for tensor in returned]
+    known = nodes if nodes[0] is not None else []  # the first output of a graph is what the loss sees
     loss_node = interpreter.node_of(value) if value is not None else None
     graph = assemble(
         interpreter.drafts,
@@ -113,7 +114,7 @@ def observe(
         aliases,
         examples=batch.examples,
         inputs=inputs,
-        outputs=tuple(dict.fromkeys(node for node in nodes if node is not None)),
+        outputs=tuple(dict.fromkeys(node for node in known if node is not None)),
         loss=loss_node,
     )
     ends = tuple(returned[nodes.index(node)] for node in graph.ends) or (seen,)
