@@ -1,15 +1,31 @@
 """Signal propagation in theory: activations, gains, mean field, operating points. NumPy alone, SciPy where erf is."""
 
 from gainstage.theory.activations import Activation, activation, activations, register
-from gainstage.theory.attention import (
+from gainstage.theory.attention.moments import (
     AttentionGradients,
     AttentionMoments,
     attention_concentration,
     attention_moments,
 )
-from gainstage.theory.bivariate import correlated_moments
-from gainstage.theory.criticality import CriticalPoint, critical_line, critical_point
-from gainstage.theory.gains import (
+from gainstage.theory.attention.softmax import LogSoftmaxMoments, SoftmaxMoments, log_softmax_moments, softmax_moments
+from gainstage.theory.gaussian.bivariate import correlated_moments
+from gainstage.theory.gaussian.moments import GaussianMoments, finite_width_kappa, gaussian_moments
+from gainstage.theory.gaussian.shifted import ShiftedMoments, joint_moments, shifted_moments
+from gainstage.theory.images.pooling import (
+    MaximumMoments,
+    average_pool_factor,
+    max_pool_moments,
+    shared_maximum_correlation,
+)
+from gainstage.theory.images.spatial import (
+    Interpolation,
+    padded_profile,
+    padding_factor,
+    resampling_factor,
+    resampling_matrix,
+)
+from gainstage.theory.plain_nets.criticality import CriticalPoint, critical_line, critical_point
+from gainstage.theory.plain_nets.gains import (
     Convention,
     Stability,
     batch_norm_growth,
@@ -20,29 +36,13 @@ from gainstage.theory.gains import (
     level_gain,
     stability,
 )
-from gainstage.theory.gates import GATED_UNITS, gated_unit
-from gainstage.theory.jacobian import Ensemble, JacobianMoments, jacobian_moments
-from gainstage.theory.mean_field import MeanField, Regime, correlation_map, meanfield, variance_map
-from gainstage.theory.moments import GaussianMoments, finite_width_kappa, gaussian_moments
-from gainstage.theory.normalization import Normalization, Normalized, normalized
-from gainstage.theory.operating import OperatingPoint, gate_point, operating_point
-from gainstage.theory.phase import REGIMES, PhaseDiagram, phase_diagram
-from gainstage.theory.pooling import (
-    MaximumMoments,
-    average_pool_factor,
-    max_pool_moments,
-    shared_maximum_correlation,
-)
-from gainstage.theory.recurrence import CellKind, RecurrentMoments, recurrent_moments
-from gainstage.theory.shifted import ShiftedMoments, joint_moments, shifted_moments
-from gainstage.theory.softmax import LogSoftmaxMoments, SoftmaxMoments, log_softmax_moments, softmax_moments
-from gainstage.theory.spatial import (
-    Interpolation,
-    padded_profile,
-    padding_factor,
-    resampling_factor,
-    resampling_matrix,
-)
+from gainstage.theory.plain_nets.gates import GATED_UNITS, gated_unit
+from gainstage.theory.plain_nets.jacobian import Ensemble, JacobianMoments, jacobian_moments
+from gainstage.theory.plain_nets.mean_field import MeanField, Regime, correlation_map, meanfield, variance_map
+from gainstage.theory.plain_nets.normalization import Normalization, Normalized, normalized
+from gainstage.theory.plain_nets.operating import OperatingPoint, gate_point, operating_point
+from gainstage.theory.plain_nets.phase import REGIMES, PhaseDiagram, phase_diagram
+from gainstage.theory.recurrence.moments import CellKind, RecurrentMoments, recurrent_moments
 
 __all__ = [
     "Activation", "AttentionGradients", "AttentionMoments", "CellKind", "Convention", "CriticalPoint", "Ensemble",
