@@ -26,7 +26,7 @@ def unpacked(graph: SignalGraph) -> SignalGraph:
     gates of a recurrent cell written out by hand: each block has the fan_out of its own projection. Of unequal
     projections (fewer keys than queries) the smallest is the block where it divides all others.
     """
-    return replace(graph, parameters=tuple(_unpacked(graph, p) for p in graph.parameters))
+    return graph.with_parameters(tuple(_unpacked(graph, p) for p in graph.parameters))
 
 
 def _unpacked(graph: SignalGraph, parameter: Parameter) -> Parameter:
