@@ -14,6 +14,6 @@ from gainstage.graph.walk import FewestWeights, all_after, any_after, any_before
 
 __all__ = [
     "Ancestry", "FewestWeights", "KernelShape", "Layout", "Node", "Operation", "Parameter", "Residual", "Role",
-    "SignalGraph", "Slot", "Stage", "Use", "all_after", "ancestry", "any_after", "any_before", "assign_roles", "depths", "fuse",
-    "nearest_after", "nearest_before", "once_per_graph", "residuals", "stream_lengths", "terms", "unpacked",
+    "SignalGraph", "Slot", "Stage", "Use", "all_after", "ancestry", "any_after", "any_before", "assign_roles", "depths",
+    "fuse", "nearest_after", "nearest_before", "once_per_graph", "residuals", "stream_lengths", "terms", "unpacked",
 ]  # fmt: skip

@@ -122,7 +122,7 @@ def bypassed(graph: SignalGraph) -> frozenset[int]:
             farthest[here] = max(readers, default=here)
     if not farthest:
         return frozenset()
-    first, last = max((i for i in graph.inputs if i in farthest)), min(goals & farthest.keys())
+    first, last = max(i for i in graph.inputs if i in farthest), min(goals & farthest.keys())
     passed, every = 0, set()
     for here, reader in farthest.items():
         if passed <= here and first <= here <= last:
