@@ -34,7 +34,7 @@ class Request:
     Args:
         model: a name that ``load`` understands.
         inputs: shapes, as in ``--input``.
-        batch: number of examples.
+        batch_size: number of examples.
         data: a dataset or file to take them from instead.
         loss: name of the loss; None leaves it to the labels.
         optimizer: name, judged together with the rate.
@@ -45,7 +45,7 @@ class Request:
 
     model: str
     inputs: tuple[str, ...]
-    batch: int
+    batch_size: int
     data: str | None
     loss: str | None
     optimizer: str | None
@@ -85,7 +85,7 @@ device_option = click.option(
 
 scheme_option = click.option(
     "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
-    help="auto (roles, and the signal that arrives); a recipe of the literature: fixup, t_fixup, zero_branches, gpt2, "
+    help="auto (roles, and the signal that arrives); keep (only what --override names); a recipe of the literature: fixup, t_fixup, zero_branches, gpt2, "
     "deepnorm, delta_orthogonal, lsuv, mup; or a named one such as he_normal, glorot_uniform, orthogonal.",
 )  # fmt: skip
 
@@ -120,7 +120,7 @@ _REQUEST = (
         " Keras models that have an Input.",
     ),
     click.option(
-        "--batch", type=click.IntRange(1), default=32, show_default=True, envvar="GAINSTAGE_BATCH",
+        "--batch-size", type=click.IntRange(1), default=32, show_default=True, envvar="GAINSTAGE_BATCH_SIZE",
         help="Number of examples; a batch of one blinds half of the rules.",
     ),
     click.option(
