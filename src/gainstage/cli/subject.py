@@ -79,7 +79,8 @@ def _of_torch(request: Request, loaded: Loaded) -> Subject:
         inputs, labels = labelled_batch(dataset, specs, batch=request.batch_size, device=device)
         loss = loss_function(request.loss or ("cross_entropy" if dataset.classes else "mse"))
         return Subject(model, "torch", inputs, labels, loss, stepper)
-    batch = example_batch(model, _needed(specs, request.model), batch=request.batch_size, seed=request.seed, device=device)
+    specs, size = _needed(specs, request.model), request.batch_size
+    batch = example_batch(model, specs, batch=size, seed=request.seed, device=device)
     return Subject(model, "torch", batch, optimizer=stepper, synthetic=True)
 
 

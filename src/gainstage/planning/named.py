@@ -67,8 +67,8 @@ class Named:
 
 
 _TIED = (
-    f"standard deviation {LOGIT_SPREAD:g}/√fan_in: a table that is also the output layer starts with logits of standard "
-    f"deviation {LOGIT_SPREAD:g}, so that the loss starts at chance"
+    f"standard deviation {LOGIT_SPREAD:g}/√fan_in: the table is the output layer too, and its logits start with a "
+    f"standard deviation of {LOGIT_SPREAD:g}, so that the loss starts at chance"
 )
 
 

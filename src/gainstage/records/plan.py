@@ -67,7 +67,7 @@ class Plan(Rendered):
         seed: of all streams.
         scheme: what was asked for, in one word.
         notes: what the reader should know.
-        framework: of the model it was made for, ``torch`` or ``keras``; empty where the plan was made from a graph alone.
+        framework: of the model it was made for, ``torch`` or ``keras``; empty where it was made from a graph.
     """
 
     assignments: tuple[Assignment, ...]

@@ -51,10 +51,10 @@ def fix(
     (False, True)
     """
     backend = backend_of(model)
-    loss = backend.loss_of(loss, labelled=y is not None)
+    measure = backend.loss_of(loss, labelled=y is not None)
     optimizer = backend.optimizer_of(model, optimizer, learning_rate)
     if diagnosis is None:
-        diagnosis = rules.judge(backend.record(model, x, y, loss=loss, optimizer=optimizer, seed=require_seed(seed)))
+        diagnosis = rules.judge(backend.record(model, x, y, loss=measure, optimizer=optimizer, seed=require_seed(seed)))
     elif not isinstance(diagnosis, Diagnosis):
         raise InputError(
             f"diagnosis is what gs.check returned; received {type(diagnosis).__name__}. Leave it out, and the model is "
@@ -64,7 +64,7 @@ def fix(
     restore = backend.snapshot(model)
     for scheme, patterns in _treatments(wanted):
         # Traced as `initialize` traces it, with labels, which say along which axis examples lie. The loss adds nothing.
-        graph = backend.trace(model, x, y, loss=loss)
+        graph = backend.trace(model, x, y, loss=measure)
         plan = planning.plan(graph, scheme, seed=seed, only=patterns)
         backend.apply(model, plan)
         if scheme == "auto":
@@ -74,7 +74,7 @@ def fix(
         model,
         x,
         y,
-        loss=loss,
+        loss=measure,
         optimizer=optimizer,
         detail=first.source.detail,
         seed=first.source.seed or 0,

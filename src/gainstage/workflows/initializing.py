@@ -126,12 +126,14 @@ def _without_data(
         left = planning.unexplained(graph, scheme, overrides)
     if left:
         raise InputError(
-            f"No known kind of layer holds {_listed(left)}, so '{scheme}' would leave {'it' if len(left) == 1 else 'them'} "
-            f"as they are. Pass x=, an example input, which shows their use (gs.initialize(model, {scheme!r}, x=x)), or "
-            f"keep them on purpose (overrides={{{left[0].path!r}: 'keep'}})."
+            f"No known kind of layer holds {_listed(left)}, so '{scheme}' would leave what stands there. Pass x=, an "
+            f"example input, which shows what weights are for (gs.initialize(model, {scheme!r}, x=x)), or keep them "
+            f"on purpose (overrides={{{left[0].path!r}: 'keep'}})."
         )
-    inputs = ", ".join(f"{node.name} {node.shape}" for node in (graph.nodes[i] for i in graph.inputs))
-    return graph, (f"Roles were read off an input that the model describes itself ({inputs}). Pass x= to use your own.",)
+    shapes = " and ".join(str(graph.nodes[index].shape) for index in graph.inputs)
+    return graph, (
+        f"Roles were read off an input of shape {shapes} that the model describes itself; x= gives another.",
+    )
 
 
 def _listed(parameters: Sequence[Parameter]) -> str:

@@ -20,5 +20,6 @@ from gainstage.backends.keras.writing.write import apply, snapshot
 
 __all__ = [
     "Initializer", "apply", "calibrate", "in_training", "input_moments", "loss_of", "lsuv", "materialise",
-    "optimizer_of", "own_trace", "parameter_groups", "placeholder", "record", "snapshot", "structure", "trace", "version", "weight_moments",
+    "optimizer_of", "own_trace", "parameter_groups", "placeholder", "record", "snapshot", "structure", "trace",
+    "version", "weight_moments",
 ]  # fmt: skip

@@ -19,5 +19,6 @@ from gainstage.backends.torch.writing.write import apply, snapshot
 
 __all__ = [
     "apply", "calibrate", "in_training", "input_moments", "loss_of", "lsuv", "materialise", "optimizer_of",
-    "own_trace", "parameter_groups", "placeholder", "record", "snapshot", "structure", "trace", "version", "weight_moments",
+    "own_trace", "parameter_groups", "placeholder", "record", "snapshot", "structure", "trace", "version",
+    "weight_moments",
 ]  # fmt: skip

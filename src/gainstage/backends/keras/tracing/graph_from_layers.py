@@ -17,6 +17,7 @@ from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, Slot,
 
 __all__ = ["structure"]
 
+
 def structure(model: Any) -> SignalGraph:
     """The weights of a built model with their geometry.
 

@@ -69,8 +69,9 @@ def train(
         batch: examples in one, at most as many as there are.
         learning_rate: constant.
         optimizer: a key of ``OPTIMIZERS``, a name that Keras knows, or a function of a learning rate.
-        loss: a key of ``LOSSES``, a name that Keras knows, or a loss of (labels, output); by default cross-entropy for classes, of probabilities
-            where the model returns some, and the mean square for values. Penalties on weights are added to it.
+        loss: a key of ``LOSSES``, a name that Keras knows, or a loss of (labels, output). By default cross-entropy for
+            classes, of probabilities where the model returns some, and the mean square for values. Penalties on weights
+            are added to it.
         clip: the largest norm of the whole gradient; longer ones are shortened to it. None leaves them as they are.
         seed: of the order of examples.
         evaluations: looks at the validation examples, evenly over the steps, besides the one before the first step.

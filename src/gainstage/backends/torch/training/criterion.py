@@ -49,7 +49,7 @@ class Criterion:
             loss = "cross_entropy" if classes else "mse"
         if isinstance(loss, str):
             return cls(loss, loss_function(loss), classes, _THRESHOLDS.get(loss))
-        if isinstance(loss, type) and issubclass(loss, torch.nn.Module):
+        if isinstance(loss, type):
             loss = loss()
         if not callable(loss):
             raise InputError(f"A loss is a name or a function of (output, target); received {loss!r}.")
