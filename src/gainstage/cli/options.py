@@ -10,6 +10,8 @@ from typing import Any
 
 import rich_click as click
 
+from gainstage.errors import InputError
+
 __all__ = [
     "Request",
     "branch_option",
@@ -64,9 +66,25 @@ traceback_option = click.option(
     help="Show the whole Python traceback when something fails.",
 )  # fmt: skip
 
+
+def _writable_page(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:  # noqa: ARG001
+    """Refuse a path before the work, and a file that another program wrote."""
+    if path is None:
+        return None
+    if not path.parent.is_dir():
+        raise InputError(f"'{path}' cannot be written: there is no directory '{path.parent}'.")
+    if path.exists():
+        from gainstage.report.carried import carries_record
+
+        if not (path.is_file() and carries_record(path.read_text(encoding="utf-8", errors="replace"))):
+            raise InputError(f"'{path}' exists and is no page of gainstage. Name another file, or remove this one.")
+    return path
+
+
 html_option = click.option(
-    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Also write one self-contained page here."
-)
+    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", callback=_writable_page,
+    help="Also write one self-contained page here.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 seed_option = click.option(
