@@ -55,10 +55,10 @@ def test_a_tf_dataset_of_something_else_is_refused(monkeypatch):
 def test_bad_arguments_are_said():
     with pytest.raises(InputError, match="Labels go from 0 to 2"):
         gs.compare(lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), CLOUDS, seeds=1)
-    with pytest.raises(InputError, match="optimizer is a name"):
+    with pytest.raises(InputError, match="takes a learning rate"):
         gs.compare(net, CLOUDS, seeds=1, optimizer=lambda p, rate: None)
-    with pytest.raises(InputError, match="loss is a name"):
-        gs.compare(net, CLOUDS, seeds=1, loss=lambda output, target: 0)
+    with pytest.raises(InputError, match="A loss is a name"):
+        gs.compare(net, CLOUDS, seeds=1, loss=3)
     model = net()
     with pytest.raises(InputError, match="same model twice"):
         gs.compare(lambda: model, CLOUDS, seeds=1)

@@ -41,7 +41,10 @@ CASES = {
     "fix to nowhere": (["fix", "mlp:4x2", "--out", "absent/w.pt"], "no directory 'absent'"),
     "demo to nowhere": (["demo", "--out", "absent/demo.svg"], "no directory 'absent'"),
     "page to nowhere": (["check", "mlp:4x2", "--html", "absent/page.html"], "no directory 'absent'"),
-    "start as it was once called": (["compare", "mlp:64x10", "--data", "digits", "--schemes", "defaul"], "Unknown scheme"),
+    "start as it was once called": (
+        ["compare", "mlp:64x10", "--data", "digits", "--schemes", "defaul"],
+        "Unknown scheme",
+    ),
     "unknown rule": (["rule", "GS999999"], "GS999999"),
     "unknown gain": (["gain", "rleu"], "Did you mean 'relu'"),
     "not configured": (["check", "hf:gpt2,n_layers=1"], "Did you mean 'n_layer'"),

@@ -57,7 +57,9 @@ def test_every_command_stands_beside_its_function():
 
 def test_every_option_exists():
     known = {option for name in COMMANDS for parameter in _import(name).params for option in parameter.opts}
-    options = {option for part in ("Words", "Records") for row in rows(part) for option in re.findall(r"--[a-z-]+", row[2])}
+    options = {
+        option for part in ("Words", "Records") for row in rows(part) for option in re.findall(r"--[a-z-]+", row[2])
+    }
     assert options <= known
 
 
@@ -66,7 +68,7 @@ def test_words_are_arguments_and_mean_the_same_everywhere():
     words = {word for row in rows("Words") for word in re.findall(r"`(\w+)`", row[0])}
     assert words <= arguments
     assert not arguments & {"batch", "inputs", "target", "targets", "labels"}
-    order = [name for name in ("model", "x", "y")]
+    order = ["model", "x", "y"]
     for function in (gs.check, gs.fix, gs.predict, gs.trace):
         assert list(inspect.signature(function).parameters)[:3] == order
 
@@ -74,6 +76,7 @@ def test_words_are_arguments_and_mean_the_same_everywhere():
 def test_every_record_and_every_other_name_is_on_the_page():
     assert all(f"`{name}" in PAGE or f"gs.{name}" in PAGE for name in gs.__all__)
     assert all(hasattr(Rendered, name) for name in ("save", "save_html"))
-    assert {name for name in gs.__all__ if inspect.isclass(getattr(gs, name)) and issubclass(getattr(gs, name), Rendered)} == {
-        name for name in re.findall(r"`(\w+)`", PARTS["Records"].partition("They are")[0]) if name not in ("Finding", "Severity")
-    }  # fmt: skip
+    kinds = {name: getattr(gs, name) for name in gs.__all__ if name[0].isupper()}
+    records = {name for name, kind in kinds.items() if issubclass(kind, Rendered)}
+    named = set(re.findall(r"`(\w+)`", PARTS["Records"].partition("They are")[0]))
+    assert named == records | {"Finding", "Severity"}

@@ -56,7 +56,9 @@ def test_a_loss_of_no_known_name_is_refused_with_the_nearest_one(name):
 
 @pytest.mark.parametrize("function", [gs.check, gs.fix, gs.trace])
 def test_a_loss_by_name_needs_labels(function):
-    with pytest.raises(InputError, match="The loss 'mse' compares the output with labels, and none were given. Pass y"):
+    with pytest.raises(
+        InputError, match=r"The loss 'mse' compares the output with labels, and none were given. Pass y"
+    ):
         function(net(), X, loss="mse")
 
 
@@ -139,7 +141,7 @@ def test_fixing_checks_by_itself_and_a_diagnosis_saves_that():
     fixed = gs.fix(model, x, y, loss=CE)
     assert not fixed.before.ok
     assert repr(gs.fix(again, x, y, loss=CE, diagnosis=fixed.before)) == repr(fixed)
-    with pytest.raises(InputError, match="diagnosis is what gs.check returned; received Tensor"):
+    with pytest.raises(InputError, match=r"diagnosis is what gs.check returned; received Tensor"):
         gs.fix(model, x, y, diagnosis=y)
 
 

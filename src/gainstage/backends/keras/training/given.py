@@ -12,6 +12,9 @@ from gainstage.errors import InputError
 __all__ = ["loss_of", "optimizer_of"]
 
 
+_FACTORY = "A function that makes an optimizer takes a learning rate and returns a Keras optimizer;"
+
+
 def loss_of(loss: Any, *, labelled: bool = True) -> Any:
     """Turn a loss as it was given into what Keras takes: gainstage's names become Keras's losses.
 
@@ -72,10 +75,13 @@ def optimizer_of(model: Any, optimizer: Any, learning_rate: float | None) -> Any
         )
     if isinstance(optimizer, str):
         return optimizer_named(optimizer, learning_rate)
-    made = optimizer(learning_rate)
+    try:
+        made = optimizer(learning_rate)
+    except TypeError as error:
+        raise InputError(f"{_FACTORY} {optimizer!r:.60} raised TypeError: {error}") from error
     if not isinstance(made, keras.optimizers.Optimizer):
         raise InputError(
-            f"A function that makes an optimizer takes a learning rate and returns a Keras optimizer; received a "
-            f"{type(made).__name__} from it. For example: lambda rate: keras.optimizers.SGD(rate, momentum=0.9)."
+            f"{_FACTORY} {optimizer!r:.60} returned a {type(made).__name__}. For example: "
+            "lambda rate: keras.optimizers.SGD(rate, momentum=0.9)."
         )
     return made

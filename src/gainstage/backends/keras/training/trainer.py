@@ -9,7 +9,8 @@ import numpy as np
 
 from gainstage.backends.keras.models.load import seed_all
 from gainstage.backends.keras.models.preserve import random_state
-from gainstage.backends.keras.training.objectives import loss_named, optimizer_named, word_for
+from gainstage.backends.keras.training.given import optimizer_of
+from gainstage.backends.keras.training.objectives import loss_named, word_for
 from gainstage.backends.keras.training.train import train
 from gainstage.backends.protocol import OnSteps, Start
 from gainstage.data import Dataset
@@ -119,9 +120,9 @@ def names(loss: Any, optimizer: Any, classes: int) -> tuple[str, str]:
         loss_named(loss)
     elif loss is not None and not callable(loss):
         raise InputError(f"A loss is a name such as 'mse', or a function of (labels, output); received {loss!r:.60}.")
-    if isinstance(optimizer, str):
-        optimizer_named(optimizer, 1e-3)
-    elif not callable(optimizer):
+    if isinstance(optimizer, str) or callable(optimizer):
+        optimizer_of(None, optimizer, 1e-3)
+    else:
         raise InputError(
             f"A comparison makes an optimizer for every training. Pass a name such as 'adam', or a function of a "
             f"learning rate such as keras.optimizers.SGD; received {optimizer!r:.60}."
