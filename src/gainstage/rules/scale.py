@@ -52,7 +52,7 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"that.layer": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"that.layer": "auto"})
 
     Reference:
     LeCun et al. 1998, Efficient BackProp, section 4.6.
@@ -132,7 +132,7 @@ def one_spread(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Glorot and Bengio 2010, section 4.2.
