@@ -18,8 +18,8 @@ from gainstage.records import Diagnosis, Fixed, Plan
 from gainstage.report import formats
 from gainstage.report.json import loads
 
-SICK = ("mlp:64x" + "x".join(["64"] * 12) + "x10,act=sigmoid", "--data", "digits", "--batch", "256")
-HEALTHY = ("mlp:64x128x10,act=relu,norm=batch", "--data", "digits", "--batch", "256")
+SICK = ("mlp:64x" + "x".join(["64"] * 12) + "x10,act=sigmoid", "--data", "digits", "--batch-size", "256")
+HEALTHY = ("mlp:64x128x10,act=relu,norm=batch", "--data", "digits", "--batch-size", "256")
 
 
 def test_check_finds_the_sick_and_passes_the_healthy(run):
@@ -110,7 +110,7 @@ def test_own_code_is_checked(run, tmp_path):
     }
     for name, inputs in cases.items():
         for words in inputs:
-            result = run("check", name, *words, "--json", "--batch", "8", "--exit-zero")
+            result = run("check", name, *words, "--json", "--batch-size", "8", "--exit-zero")
             assert result.code == 0, result.err
             assert loads(result.out, Diagnosis).profile.source.batch[0] == 8
 
@@ -213,6 +213,19 @@ def test_gains_are_those_of_theory(run, name):
 def test_gains_of_gated_units(run):
     assert "1.676532" in run("gain", "swiglu").out
     assert json.loads(run("gain", "geglu", "--json").out)["activation"] == "geglu"
+
+
+def test_gain_says_what_depth_does(run):
+    """The critical spread, the growth behind norms and the distance from an isometry are those of theory."""
+    shown = run("gain", "tanh", "--depth", "50").out
+    figures = {line.split()[0]: line for line in shown.splitlines()[1:]}
+    assert float(figures["critical"].split()[1]) == pytest.approx(theory.critical_point("tanh").sigma_w, abs=1e-6)
+    assert float(figures["batch"].split()[2]) == pytest.approx(theory.batch_norm_growth("tanh"), abs=1e-6)
+    spread = theory.jacobian_moments("tanh", 50, weights="orthogonal").relative_variance
+    assert f"{spread:.4g} (orthogonal)" in figures["isometry"]
+    assert f"{theory.gated_chi('silu'):.6f}" in run("gain", "swiglu").out
+    assert "no critical point" in run("gain", "softplus").out
+    assert run("gain", "tanh", "--depth", "0").code == 2
 
 
 def test_gain_takes_settings_and_levels(run):

@@ -1,6 +1,7 @@
 """What a model is: operations, their weights, and the questions one can ask of the graph they form."""
 
 from gainstage.graph.ancestry import Ancestry, ancestry
+from gainstage.graph.derivation import DerivationStep
 from gainstage.graph.facts import once_per_graph
 from gainstage.graph.kernel import KernelShape
 from gainstage.graph.operation import Operation, Role
@@ -13,7 +14,8 @@ from gainstage.graph.signal import Layout, Node, Parameter, SignalGraph, Slot, S
 from gainstage.graph.walk import FewestWeights, all_after, any_after, any_before, depths, nearest_after, nearest_before
 
 __all__ = [
-    "Ancestry", "FewestWeights", "KernelShape", "Layout", "Node", "Operation", "Parameter", "Residual", "Role",
-    "SignalGraph", "Slot", "Stage", "Use", "all_after", "ancestry", "any_after", "any_before", "assign_roles", "depths",
-    "fuse", "nearest_after", "nearest_before", "once_per_graph", "residuals", "stream_lengths", "terms", "unpacked",
+    "Ancestry", "DerivationStep", "FewestWeights", "KernelShape", "Layout", "Node", "Operation", "Parameter",
+    "Residual", "Role", "SignalGraph", "Slot", "Stage", "Use", "all_after", "ancestry", "any_after", "any_before",
+    "assign_roles", "depths", "fuse", "nearest_after", "nearest_before", "once_per_graph", "residuals",
+    "stream_lengths", "terms", "unpacked",
 ]  # fmt: skip

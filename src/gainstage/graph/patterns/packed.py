@@ -1,4 +1,4 @@
-"""Several projections in one weight, told by how its output is taken apart."""
+"""Several projections in one weight, recognised by how its output is taken apart."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from gainstage.graph.facts import once_per_graph
+from gainstage.graph.groups import MIXING
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, Parameter, SignalGraph
 from gainstage.graph.walk import any_after, nearest_after
@@ -13,10 +14,6 @@ from gainstage.graph.walk import any_after, nearest_after
 __all__ = ["packed_blocks", "unpacked"]
 
 _BETWEEN = frozenset({Operation.OFFSET, Operation.ADD, Operation.DROPOUT})
-_PARTING = frozenset(
-    "split split_with_sizes chunk slice select unbind narrow split_copy slice_copy tensor_split"
-    " get_item unstack".split()  # Keras's own names
-)
 _MOST = 8  # parts; what is taken apart further is a loop over units, not a few projections
 
 
@@ -45,7 +42,7 @@ def _unpacked(graph: SignalGraph, parameter: Parameter) -> Parameter:
 
 def packed_blocks(graph: SignalGraph, node: Node) -> int:
     """How many equal projections the output of a node is taken apart into; 1 where it is read as a whole."""
-    if node.operation not in {Operation.LINEAR, Operation.CONVOLUTION} or node.kernel is None:
+    if node.operation not in MIXING or node.kernel is None:
         return 1
     if _read_as_a_whole(graph)[node.index]:
         return 1
@@ -67,7 +64,7 @@ def _read_as_a_whole(graph: SignalGraph) -> tuple[bool, ...]:
     """For every node, whether anything that takes no part of a tensor reads its output."""
 
     def takes_all(reader: Node) -> bool:
-        parts = reader.function == "glu" or (reader.operation is Operation.RESHAPE and reader.name in _PARTING)
+        parts = reader.function == "glu" or (reader.operation is Operation.RESHAPE and reader.function == "slice")
         return reader.operation not in _BETWEEN and not parts
 
     return any_after(graph, takes_all, through=_BETWEEN)
@@ -75,4 +72,4 @@ def _read_as_a_whole(graph: SignalGraph) -> tuple[bool, ...]:
 
 def _is_part(node: Node, units: int) -> bool:
     """Whether a node holds some of the units of what it reads; one that holds all of them parts positions."""
-    return node.operation is Operation.RESHAPE and node.name in _PARTING and units not in node.shape
+    return node.operation is Operation.RESHAPE and node.function == "slice" and units not in node.shape
