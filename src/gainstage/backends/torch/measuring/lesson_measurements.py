@@ -12,17 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gainstage.backends.protocol import SoftmaxUse
 from gainstage.backends.torch.models.inputs import labelled_batch
 from gainstage.backends.torch.models.preserve import preserved, random_state
 from gainstage.data import Dataset
 from gainstage.errors import InputError
 
 __all__ = [
-    "SoftmaxUse", "classic_weights", "companions", "normalised_units", "one_thread", "refuses_one_example",
+    "classic_weights", "companions", "normalised_units", "one_thread", "refuses_one_example",
     "softmax_gradient", "with_shifts",
 ]  # fmt: skip
-
-SoftmaxUse = Literal["cross_entropy", "mse", "hidden"]
 
 
 def softmax_gradient(logits: tuple[float, ...], target: int, use: SoftmaxUse) -> tuple[float, ...]:
