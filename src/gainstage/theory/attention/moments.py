@@ -71,11 +71,6 @@ class AttentionMoments:
         """
         return value * (correlation + (1 - correlation) * self.concentration)
 
-    def output_correlation(self, correlation: float = 0.0) -> float:
-        """Correlation of the outputs of two tokens, given that of their values."""
-        shared = correlation + (1 - correlation) * self.overlap
-        return shared / (correlation + (1 - correlation) * self.concentration)
-
     def gradients(
         self,
         gradient: float,

@@ -11,7 +11,7 @@ from gainstage.errors import InputError
 from gainstage.theory.activations import Activation, Array, Elementwise, activation
 from gainstage.theory.gaussian.quadrature import FEATURES, gaussian_means
 
-__all__ = ["LIMIT", "GaussianMoments", "finite_width_kappa", "gaussian_moments"]
+__all__ = ["LIMIT", "GaussianMoments", "gaussian_moments"]
 
 LIMIT = 1e-24
 """The level that stands for the limit of small levels."""
@@ -117,26 +117,3 @@ def _jumps(act: Activation, spread: float) -> Array:
     weight = z * np.exp(-0.5 * z * z) / (math.sqrt(2 * math.pi) * spread)
     squares, values = ((after**2 - before**2) / 2)[jumped], (after - before)[jumped]
     return np.array([(weight * squares).sum(), (weight * values).sum()])
-
-
-def finite_width_kappa(kind: str | Activation | Elementwise, q: float = 1.0) -> float:
-    """The relative variance of the level that one layer of width n adds, times n: E f⁴ / (E f²)² - 1.
-
-    A plain net of L such layers that keeps its level scatters by Var log q ≈ L log(1 + kappa/n) between draws.
-
-    Args:
-        kind: a name, a function of a float64 array, or an ``Activation``.
-        q: the level of the pre-activations.
-
-    Raises:
-        InputError: as ``gaussian_moments``; or f is zero almost everywhere at that level.
-
-    >>> from gainstage.theory import finite_width_kappa
-    >>> round(finite_width_kappa("relu"), 10), round(finite_width_kappa("linear"), 10)
-    (5.0, 2.0)
-    """
-    act = activation(kind)
-    moments = gaussian_moments(act, q)
-    if moments.second_moment == 0:
-        raise InputError(f"'{act.name}' carries no signal at level {q:g}: its second moment is zero.")
-    return moments.fourth_moment / moments.second_moment**2 - 1

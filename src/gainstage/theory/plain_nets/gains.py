@@ -15,7 +15,7 @@ from gainstage.theory.gaussian.moments import GaussianMoments, gaussian_moments
 from gainstage.theory.plain_nets.gates import gated_unit
 
 __all__ = [
-    "MARGIN", "Convention", "Stability", "batch_norm_growth", "carrying", "gain", "gated_chi", "gated_gain",
+    "MARGIN", "Convention", "Stability", "batch_norm_growth", "carrying", "gain", "gated_chi",
     "layer_norm_growth", "level_gain", "stability",
 ]  # fmt: skip
 
@@ -198,19 +198,6 @@ def stability(kind: str | Activation | Elementwise, q: float = 1.0) -> Stability
     True
     """
     return Stability(float(q), carrying(activation(kind), q).slope)
-
-
-def gated_gain(kind: str | Activation | Elementwise) -> float:
-    """The gain after a gated unit a · f(b) whose a and b are independent and of level 1: 1 / √E f².
-
-    Raises:
-        InputError: the function carries nothing.
-
-    >>> from gainstage.theory import gated_gain
-    >>> round(gated_gain("silu"), 6)                    # SwiGLU (Shazeer 2020)
-    1.676532
-    """
-    return level_gain(kind)
 
 
 def gated_chi(kind: str | Activation | Elementwise) -> float:

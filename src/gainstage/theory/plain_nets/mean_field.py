@@ -89,9 +89,10 @@ def variance_map(kind: str | Activation | Elementwise, q: float, sigma_w: float,
 
 
 def correlation_map(
-    kind: str | Activation | Elementwise, q: float, c: float, sigma_w: float, sigma_b: float = 0.0
-) -> float:
-    """The correlation one layer on, of two inputs of the same level: (σ_w² E f(u) f(v) + σ_b²) / level one layer on.
+    kind: str | Activation | Elementwise, q: float, c: float, sigma_w: float, sigma_b: float = 0.0, *,
+    dropout: float = 0.0,
+) -> float:  # fmt: skip
+    """The correlation one layer on of two inputs of level q: (σ_w² E f(u) f(v) + σ_b²) / (σ_w² E f² / (1 - p) + σ_b²).
 
     Args:
         kind: a name, a function of a float64 array, or an ``Activation``.
@@ -99,17 +100,18 @@ def correlation_map(
         c: their correlation (uncentred cosine) over weights.
         sigma_w: spread of the weights times √fan_in.
         sigma_b: spread of the biases.
+        dropout: p, the share of units dropped behind the activation, independently for the two inputs.
 
     Raises:
         InputError: a spread, level or correlation out of range; infinite moments; or the level one layer on is zero.
 
-    Source: Poole et al. 2016, eq. 5.
+    Source: Poole et al. 2016, eq. 5; for dropout Schoenholz et al. 2017, section 4.
 
     >>> from gainstage.theory import correlation_map
     >>> round(correlation_map("relu", 1.0, 0.0, sigma_w=2**0.5), 6)      # 1/π
     0.31831
     """
-    after = variance_map(kind, q, sigma_w, sigma_b)
+    after = variance_map(kind, q, sigma_w / math.sqrt(1 - dropout), sigma_b)
     if after == 0:
         raise InputError(f"A correlation needs a signal; the level after '{activation(kind).label}' is 0 at q = {q:g}.")
     return (sigma_w**2 * correlated_moments(kind, q, c)[0] + sigma_b**2) / after
@@ -163,8 +165,7 @@ def meanfield(
     regime: Regime = "critical" if abs(chi_1 - 1) < CRITICAL else "ordered" if chi_1 < 1 else "chaotic"
     c_star, chi_c = 1.0, chi_1
     if regime != "critical" or dropout > 0:
-        own = louder**2 * moments.second_moment + sigma_b**2
-        c_star, chi_c = _fixed_correlation(act, moments.level, own, sigma_w, sigma_b) or (1.0, chi_1)
+        c_star, chi_c = _fixed_correlation(act, moments.level, sigma_w, sigma_b, dropout) or (1.0, chi_1)
     return MeanField(
         act.label, sigma_w, sigma_b, regime, level, c_star, chi_1, chi_q, _layers(chi_q), _layers(chi_c),
         _words(regime, level, chi_1, c_star), dropout,
@@ -202,18 +203,18 @@ def fixed_level(act: Activation, sigma_w: float, sigma_b: float) -> float:
 
 
 def _fixed_correlation(
-    act: Activation, q: float, own: float, sigma_w: float, sigma_b: float
+    act: Activation, q: float, sigma_w: float, sigma_b: float, dropout: float
 ) -> tuple[float, float] | None:
     """The correlation below 1 that different inputs settle at, and the slope of the map there; None if they become one.
 
     There is one in the chaotic phase, with dropout, and for functions that jump: alike inputs on either side of a jump
-    always part. ``own`` is the level one layer on.
+    always part.
     """
-    if own == 0:
+    if variance_map(act, q, sigma_w, sigma_b) == 0:
         return None
 
     def after(c: float) -> float:
-        return (sigma_w**2 * correlated_moments(act, q, c)[0] + sigma_b**2) / own
+        return correlation_map(act, q, c, sigma_w, sigma_b, dropout=dropout)
 
     def surplus(gap: float) -> float:
         return after(1 - gap) - (1 - gap)
