@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage.backends.keras.measuring.lesson_measurements import classic_weights
-from gainstage.backends.keras.models import inputs as batches
+from gainstage.backends.keras.models.batch import values_of
 from gainstage.backends.keras.models.build import mlp
 from gainstage.backends.keras.models.datasets import arrays_of
+from gainstage.backends.keras.models.inputs import example_batch, labelled_batch
 from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
 from gainstage.backends.keras.training.train import train
 from gainstage.backends.keras.writing.save import save_weights, usable_path
-from gainstage.data import Dataset, InputSpec
 from gainstage.errors import InputError
 from gainstage.records import Plan
 
@@ -31,29 +29,6 @@ MEMORYLESS = EMITS_CODE = False
 TEXTBOOK_SCHEME = "keep"
 CLASSIFIER_LOSS = "sparse_categorical_crossentropy"
 one_thread = nullcontext
-
-
-def example_batch(
-    model: Any,
-    specs: Sequence[InputSpec],
-    *,
-    batch: int = 32,
-    seed: int = 0,
-    device: str = "cpu",  # noqa: ARG001
-) -> Any:
-    """Make up a batch, in the processor's memory."""
-    return batches.example_batch(model, specs, batch=batch, seed=seed)
-
-
-def labelled_batch(
-    dataset: Dataset,
-    specs: Sequence[InputSpec] | None = None,
-    *,
-    batch: int = 32,
-    device: str = "cpu",  # noqa: ARG001
-) -> tuple[Any, Any]:
-    """The first training examples of a dataset, and their labels, in the processor's memory."""
-    return batches.labelled_batch(dataset, specs, batch=batch)
 
 
 def on_device(model: Any, device: str) -> Any:
@@ -117,7 +92,13 @@ def textbook(sizes: tuple[int, ...], seed: int | None = None) -> Any:
 def textbook_weights(sizes: tuple[int, ...], *, he: bool, seed: int = 0) -> tuple[NDArray[np.float32], ...]:
     """The kernels of ``Dense`` layers as Keras itself draws them, each of shape ``(in, out)``.
 
+    Args:
+        sizes: widths from the input to the output.
+        he: ``keras.initializers.HeNormal``, or the layer's own default.
+        seed: of Keras's initializers.
+
     >>> [kernel.shape for kernel in textbook_weights((784, 128, 10), he=True)]
     [(784, 128), (128, 10)]
     """
-    return classic_weights(sizes, "he_normal" if he else "default", seed)
+    model = mlp(sizes, rule="he_normal" if he else "glorot_uniform", seed=seed)
+    return tuple(values_of(layer.kernel) for layer in model.layers)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gainstage.backends.torch.measuring.lesson_measurements import (
-    classic_weights,
     companions,
     normalised_units,
     one_thread,
     refuses_one_example,
     softmax_gradient,
+    textbook_weights,
     with_shifts,
 )
 from gainstage.backends.torch.models.build import ACTIVATIONS, mlp
@@ -62,12 +59,3 @@ def classifier(sizes: tuple[int, ...], activation: str, seed: int) -> Any:
 def textbook(sizes: tuple[int, ...], seed: int | None = None) -> Any:
     """A relu perceptron; He's rule is drawn afterwards, since PyTorch's layers take no initializer."""
     return mlp(sizes, activation="relu", seed=seed)
-
-
-def textbook_weights(sizes: tuple[int, ...], *, he: bool, seed: int = 0) -> tuple[NDArray[np.float32], ...]:
-    """The weights of ``nn.Linear`` layers as PyTorch itself draws them, each of shape ``(out, in)``.
-
-    >>> [weight.shape for weight in textbook_weights((784, 128, 10), he=True)]
-    [(128, 784), (10, 128)]
-    """
-    return classic_weights(sizes, "kaiming_normal_" if he else "default", seed)
