@@ -64,11 +64,11 @@ def prepare(request: Request) -> Subject:
     specs = _specs(request, loaded)
     if request.data is not None:
         dataset = _dataset(request)
-        inputs, labels = bench.labelled_batch(dataset, specs, batch=request.batch, device=device)
+        inputs, labels = bench.labelled_batch(dataset, specs, batch=request.batch_size, device=device)
         loss = bench.loss(model, inputs, dataset.classes, request.loss)
         return Subject(model, loaded.framework, inputs, labels, loss, stepper)
     needed = _needed(specs, request.model)
-    batch = bench.example_batch(model, needed, batch=request.batch, seed=request.seed, device=device)
+    batch = bench.example_batch(model, needed, batch=request.batch_size, seed=request.seed, device=device)
     return Subject(model, loaded.framework, batch, optimizer=stepper, synthetic=True)
 
 

@@ -59,22 +59,20 @@ class Calibration:
         return assignment
 
 
-def obstacle(use: Use, uses: Collection[Use], taken: Collection[str], homogeneous: Collection[str]) -> str:
+def obstacle(use: Use, uses: Collection[Use], taken: Collection[str]) -> str:
     """Why a weight cannot be rescaled together with its output; empty where it can.
 
     Args:
         use: of the weight.
         uses: of all parameters that make up the operation's weight.
         taken: paths of the weights that were rescaled earlier in the pass.
-        homogeneous: derivation steps that pass a factor on unchanged.
     """
     if use.parameter in taken:
         return "used again later in the pass, and left as its first use set it"
     if len(uses) > 1:
         return "the weight is made of several parameters"
-    if not set(use.derivation) <= set(homogeneous):
-        return f"the weight is derived through {', '.join(sorted(set(use.derivation) - set(homogeneous)))}"
-    return ""
+    between = [step for step in dict.fromkeys(use.derivation) if not step.rescales]
+    return f"the weight is derived through {', '.join(between)}" if between else ""
 
 
 def is_usable(factor: float) -> bool:

@@ -88,10 +88,10 @@ def command(
             refuse_unusable(out, subject.framework)
         carry_out = plan if dry_run else initialize
         planned = carry_out(
-            subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
+            subject.model, scheme, x=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
         )
     if emit_code:
-        click.echo(workbench_of(subject.framework).emit(planned), nl=False)
+        click.echo(planned.to_code(), nl=False)
     elif as_json:
         click.echo(json.dumps(planned, indent=2))
     else:
@@ -104,7 +104,5 @@ def command(
 
 
 def _refuse_emitting(emit_code: bool, framework: Framework | None) -> None:
-    from gainstage.backends import workbench_of
-
-    if emit_code and framework is not None and not workbench_of(framework).EMITS_CODE:
+    if emit_code and framework == "keras":
         raise InputError("--emit-code prints PyTorch; give a Keras model --out net.weights.h5 or --dry-run.")

@@ -26,9 +26,6 @@ from gainstage.records import Assignment, Plan
 
 __all__ = ["calibrate"]
 
-_HOMOGENEOUS = frozenset({"reshape", "transpose", "cast", "squeeze", "expand_dims", "swapaxes", "moveaxis", "get_item",
-                          "split", "unstack", "slice", "convert_to_tensor", "copy"})  # fmt: skip
-
 
 def calibrate(model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
     """Bring every calibrated output of a batch to its level, in place, in one forward pass.
@@ -110,12 +107,14 @@ def _sites(program: Program, plan: Mapping[str, Assignment], left: dict[str, str
             assignment = plan.get(use.parameter)
             if assignment is None or assignment.level is None:
                 continue
-            reason = obstacle(use, uses, taken, _HOMOGENEOUS)
+            reason = obstacle(use, uses, taken)
             if reason:
                 left.setdefault(use.parameter, reason)
                 continue
             taken.add(use.parameter)
-            biases = tuple(u.parameter for u in draft.uses if u.slot == "bias" and set(u.derivation) <= _HOMOGENEOUS)
+            biases = tuple(
+                u.parameter for u in draft.uses if u.slot == "bias" and all(step.rescales for step in u.derivation)
+            )
             centred = next((b for b in biases if b in plan and plan[b].bias == "centre"), None)
             sites.append(_Site(draft, assignment, biases, centred))
     return sites

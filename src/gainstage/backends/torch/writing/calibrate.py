@@ -20,7 +20,6 @@ from gainstage.backends.shared.calibration import Calibration, is_usable, obstac
 from gainstage.backends.torch.measuring.moments import look_at
 from gainstage.backends.torch.models.batch import prepare
 from gainstage.backends.torch.models.preserve import preserved
-from gainstage.backends.torch.tracing import operations as table
 from gainstage.backends.torch.tracing.axes import stride_at
 from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.tracing.graph_building import named_parameters
@@ -31,7 +30,6 @@ from gainstage.records import Assignment, Plan
 
 __all__ = ["calibrate"]
 
-_HOMOGENEOUS = table.TRANSPARENT | {"split", "split_with_sizes", "chunk", "slice", "select", "unbind", "narrow"}
 _ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
 
 
@@ -167,13 +165,13 @@ class _Pass:
     def _obstacle(self, use: Use, uses: list[Use]) -> str:
         if use.parameter in self.read and use.parameter not in self.found.scales:
             return f"read earlier in the pass by {self.read[use.parameter]}, which a new scale would undo"
-        return obstacle(use, uses, self.found.scales, _HOMOGENEOUS)
+        return obstacle(use, uses, self.found.scales)
 
     def _bias(self, draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
         """The bias that the output already holds, shaped to be taken off."""
         total: torch.Tensor | None = None
         for use in draft.uses:
-            if use.slot == "bias" and set(use.derivation) <= _HOMOGENEOUS:
+            if use.slot == "bias" and all(step.rescales for step in use.derivation):
                 bias = self.parameters[use.parameter].detach().reshape(-1)
                 total = bias if total is None else total + bias
         if total is None or not bool(total.any()):
