@@ -84,8 +84,8 @@ def _planned(
     """A plan whose levels theory predicts, or whose levels a batch is about to tell."""
     backend = backend_of(model)
     scheme = planning.canonical_name(scheme)
-    notes: tuple[str, ...] = ()
     recipe = planning.recipe_entry(scheme)
+    notes: tuple[str, ...] = ()
     if x is None:
         if y is not None or loss is not None:
             raise InputError("Labels and a loss say something about a start only together with a batch. Pass x too.")
@@ -102,10 +102,8 @@ def _planned(
         kept = {a.parameter for a in decided if a.scheme == "keep"}
         decided = planning.settled(graph, decided, backend.weight_moments(model, graph, kept))
     decided = replace(decided, notes=(*decided.notes, *notes), framework=framework_of(model) or "")
-    labels = _labels(y)
-    return (
-        decided if not recipe.sets_output_bias or labels is None else planning.with_output_bias(graph, decided, labels)
-    )
+    labels = _labels(y) if recipe.sets_output_bias else None
+    return decided if labels is None else planning.with_output_bias(graph, decided, labels)
 
 
 def _without_data(

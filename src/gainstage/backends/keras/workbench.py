@@ -16,16 +16,15 @@ from gainstage.backends.keras.training.objectives import default_loss, loss_name
 from gainstage.backends.keras.training.train import train
 from gainstage.backends.keras.writing.save import save_weights, usable_path
 from gainstage.errors import InputError
-from gainstage.records import Plan
 
 __all__ = [
-    "CLASSIFIER_LOSS", "EMITS_CODE", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier", "emit",
+    "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
     "example_batch", "labelled_batch", "loss", "on_device", "one_thread", "optimizer", "save_weights", "textbook",
     "textbook_weights", "train", "usable_path",
 ]  # fmt: skip
 
 TITLE = "Keras"
-MEMORYLESS = EMITS_CODE = False
+MEMORYLESS = False
 TEXTBOOK_SCHEME = "keep"
 CLASSIFIER_LOSS = "sparse_categorical_crossentropy"
 one_thread = nullcontext
@@ -64,15 +63,6 @@ def optimizer(name: str, model: Any, learning_rate: float) -> Any:  # noqa: ARG0
         InputError: the learning rate is not a positive number.
     """
     return optimizer_named(name, learning_rate)
-
-
-def emit(plan: Plan) -> str:
-    """Refuse: code is written for PyTorch alone.
-
-    Raises:
-        InputError: always.
-    """
-    raise InputError(f"A plan of {len(plan)} assignments can be written as code for PyTorch, and not for Keras.")
 
 
 def classifier(sizes: tuple[int, ...], activation: str, seed: int) -> Any:

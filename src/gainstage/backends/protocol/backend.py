@@ -76,15 +76,15 @@ class Backend(Protocol):
         ...
 
     def own_trace(self, model: Any) -> SignalGraph | None:
-        """Trace an input that the model describes itself and runs on; None where there is none."""
+        """The trace of an input that the model describes itself and runs on; None where there is none."""
         ...
 
     def loss_of(self, loss: Any, *, labelled: bool = True) -> Any:
-        """Turn a loss in any form that a user gives into the form that the other functions take."""
+        """A loss in any form in which a user gives it, as the other functions take it."""
         ...
 
     def optimizer_of(self, model: Any, optimizer: Any, learning_rate: float | None) -> Any:
-        """Turn an optimizer in any form that a user gives into the form that ``record`` takes."""
+        """An optimizer in any form in which a user gives it, as ``record`` takes it."""
         ...
 
     def in_training(self, model: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gainstage.data import Dataset, InputSpec
-from gainstage.records import Plan, TrainingCurve
+from gainstage.records import TrainingCurve
 
 __all__ = ["FirstSteps", "LessonWorkbench", "Norm", "SoftmaxUse", "Train", "Workbench"]
 
@@ -53,8 +53,6 @@ class Workbench(Protocol):
     """The framework's name in words."""
     MEMORYLESS: bool
     """Whether models can be built and traced without memory for their weights."""
-    EMITS_CODE: bool
-    """Whether ``emit`` can write a plan as the framework's own code."""
     TEXTBOOK_SCHEME: str
     """The scheme that ``textbook`` still needs: ``keep`` where its layers drew by He's rule themselves."""
     CLASSIFIER_LOSS: Any
@@ -133,14 +131,6 @@ class Workbench(Protocol):
 
         Raises:
             InputError: the file cannot be written.
-        """
-        ...
-
-    def emit(self, plan: Plan) -> str:
-        """A function in the framework's own code that carries out a plan without gainstage.
-
-        Raises:
-            InputError: there is no such code for this framework.
         """
         ...
 

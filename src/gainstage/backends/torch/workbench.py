@@ -19,18 +19,17 @@ from gainstage.backends.torch.models.inputs import example_batch, labelled_batch
 from gainstage.backends.torch.training.lesson_experiments import first_steps, gradient_agreement
 from gainstage.backends.torch.training.objectives import loss_function, optimizer
 from gainstage.backends.torch.training.train import train
-from gainstage.backends.torch.writing.emit import emit
 from gainstage.backends.torch.writing.save import save_weights, usable_path
 
 __all__ = [
-    "ACTIVATIONS", "CLASSIFIER_LOSS", "EMITS_CODE", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "companions", "emit", "example_batch", "first_steps", "gradient_agreement", "labelled_batch", "loss", "mlp",
+    "ACTIVATIONS", "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
+    "companions", "example_batch", "first_steps", "gradient_agreement", "labelled_batch", "loss", "mlp",
     "normalised_units", "on_device", "one_thread", "optimizer", "refuses_one_example", "save_weights",
     "softmax_gradient", "textbook", "textbook_weights", "train", "usable_path", "with_shifts",
 ]  # fmt: skip
 
 TITLE = "PyTorch"
-MEMORYLESS = EMITS_CODE = True
+MEMORYLESS = True
 TEXTBOOK_SCHEME = "he_normal"
 CLASSIFIER_LOSS = loss_function("cross_entropy")
 

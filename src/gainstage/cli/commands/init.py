@@ -104,7 +104,5 @@ def command(
 
 
 def _refuse_emitting(emit_code: bool, framework: Framework | None) -> None:
-    from gainstage.backends import workbench_of
-
-    if emit_code and framework is not None and not workbench_of(framework).EMITS_CODE:
+    if emit_code and framework == "keras":
         raise InputError("--emit-code prints PyTorch; give a Keras model --out net.weights.h5 or --dry-run.")
