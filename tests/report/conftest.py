@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, Use
+from gainstage.graph import DerivationStep, KernelShape, Node, Operation, Parameter, Role, SignalGraph, Use
 from gainstage.records import (
     Answer,
     Answers,
@@ -80,7 +80,7 @@ def make_profile(
     nodes = [Node(0, Operation.INPUT, "input", (), (64, 128))]
     parameters = []
     for i, name in enumerate(names, start=1):
-        use = Use(f"{name}.weight", "weight", ("t",))
+        use = Use(f"{name}.weight", "weight", (DerivationStep.TRANSPOSE,))
         nodes.append(
             Node(i, Operation.LINEAR, "addmm", (i - 1,), (64, 128), name, (use,), KernelShape(128, 128), example_axis=0)
         )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gainstage.records as records
 from gainstage.errors import InputError
-from gainstage.graph import KernelShape, Node, Parameter, SignalGraph, Use
+from gainstage.graph import DerivationStep, KernelShape, Node, Parameter, SignalGraph, Use
 from gainstage.records import Answers, Diagnosis, Fixed, Moments, Plan, Profile
 from gainstage.report.codec import decode, encode
 from gainstage.report.json import SCHEMA_VERSION, dumps, load, loads, save
@@ -73,6 +73,14 @@ def test_an_older_file_may_lack_fields_that_have_a_default() -> None:
     data = encode(Moments(3, 0.0, 1.0, 1.0))
     del data["example_share"]
     assert decode(data, Moments) == Moments(3, 0.0, 1.0, 1.0)
+
+
+def test_derivations_in_the_frameworks_own_words_are_read_as_steps() -> None:
+    data = encode(Use("weight", "weight", (DerivationStep.SCALE,)))
+    data["derivation"] = ["_to_copy", "mul", "t", "lgamma"]
+    steps = (DerivationStep.CAST, DerivationStep.SCALE, DerivationStep.TRANSPOSE, DerivationStep.OTHER)
+    assert decode(data, Use).derivation == steps
+    assert encode(decode(data, Use))["derivation"] == [step.value for step in steps]
 
 
 def test_a_foreign_object_in_a_record_is_a_defect_not_a_file() -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Container
 
 from gainstage import schemes
-from gainstage.graph import Parameter, Role, SignalGraph
+from gainstage.graph import DerivationStep, Parameter, Role, SignalGraph
 from gainstage.planning.context import bias_owner
 from gainstage.records import Assignment, BiasRule
 
@@ -109,7 +109,12 @@ def _shifted(graph: SignalGraph, parameter: Parameter) -> bool:
     """Whether the model computes with it first (``1 + w``)."""
     names = {parameter.path, *parameter.aliases}
     uses = (use for index in parameter.nodes for use in graph.nodes[index].uses if use.parameter in names)
-    return any({"add", "sub", "rsub", "exp", "softplus"} & set(use.derivation) for use in uses)
+    return any(not _NEUTRAL_LOST.isdisjoint(use.derivation) for use in uses)
+
+
+_NEUTRAL_LOST = frozenset(
+    {DerivationStep.SUM, DerivationStep.DIFFERENCE, DerivationStep.EXPONENTIAL, DerivationStep.SOFTPLUS}
+)
 
 
 def _recurrent_bias(graph: SignalGraph, parameter: Parameter) -> Assignment:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union
 
 from gainstage.errors import UnknownNameError
 from gainstage.report.json import KINDS, SCHEMA_VERSION
+from gainstage.report.older import READERS
 
 __all__ = ["schema"]
 
@@ -85,7 +86,8 @@ class _Definitions:
             size = len(arguments)
             return {"type": "array", "prefixItems": [self.of(a) for a in arguments], "minItems": size, "maxItems": size}
         if issubclass(hint, Enum):
-            return {"enum": [member.value for member in hint]}
+            words = {"enum": [member.value for member in hint]}
+            return {"anyOf": [words, {"type": "string"}]} if hint in READERS else words  # what older documents hold
         return self._record(hint)
 
     def _record(self, kind: type) -> dict[str, Any]:
