@@ -16,6 +16,7 @@ from gainstage.records.lesson import (
     Slider,
     Verdict,
 )
+from gainstage.records.loss_shape import LossShape
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
@@ -27,8 +28,8 @@ from gainstage.records.weights import WeightMoments
 __all__ = [
     "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change", "Check", "Claim", "Comparison",
     "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
-    "InputFacts", "Line", "LossFacts", "LossKind", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts",
-    "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Remedy", "Rendered",
-    "Severity", "Slider", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome",
-    "UnitStats", "Unjudged", "Verdict", "WeightMoments", "register_page", "register_renderer",
+    "InputFacts", "Line", "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note",
+    "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit",
+    "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "Trial",
+    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "register_page", "register_renderer",
 ]  # fmt: skip

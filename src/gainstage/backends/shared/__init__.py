@@ -1,0 +1,1 @@
+"""Framework-free halves of the backends."""
