@@ -7,7 +7,17 @@ import math
 from collections.abc import Callable, Mapping
 
 from gainstage.graph import Operation, Use
-from gainstage.records import InputFacts, LossFacts, Note, OptimizerFacts, Profile, Step, TargetFacts, UnitStats
+from gainstage.records import (
+    InputFacts,
+    LossFacts,
+    LossShape,
+    Note,
+    OptimizerFacts,
+    Profile,
+    Step,
+    TargetFacts,
+    UnitStats,
+)
 from rules.builders import (
     CLASSES,
     EXAMPLES,
@@ -38,6 +48,20 @@ def shape_of_logits(function: str, kind: str = "cross_entropy", operation: Opera
 
 def with_loss(profile: Profile, **facts: object) -> Profile:
     return with_task(profile, loss=dataclasses.replace(loss_of(profile), **facts))
+
+
+SOUND = LossShape(8, 2.3, 0.0, False, 1.0, 1.2, towards=1.0, responds=0.8, own_rank=1.0)
+"""Cross-entropy, probed."""
+
+
+def loss_form(function: str = "", **facts: object) -> Profile:
+    """A classifier whose loss alone was probed, with these figures in place of a sound loss's."""
+    return with_task(with_output(mlp(), function=function), loss_shape=dataclasses.replace(SOUND, **facts))  # type: ignore[arg-type]
+
+
+def regression_form(function: str = "", **facts: object) -> Profile:
+    shape = dataclasses.replace(SOUND, **{"own_rank": None, "correlation": 0.99} | facts)  # type: ignore[arg-type]
+    return with_task(with_output(regression(), function=function), loss_shape=shape)
 
 
 def with_output(profile: Profile, **facts: object) -> Profile:
@@ -290,6 +314,11 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS511": (lambda: labels(TargetFacts((EXAMPLES, CLASSES), "multi_label", 0, 1, 0.4, 0.49, None, 0.67)),),
     "GS512": (broadcast, lambda: labels(TargetFacts((EXAMPLES,), "classes", 0, 2, 1.0, 0.8, 3, 1.09))),
     "GS513": (lambda: labels(TargetFacts((1000,), "classes", 0, 9, 0.1, 0.5, 10, 0.2)),),
+    "GS514": (lambda: loss_form(unbounded=True, lowest=-8000.0), lambda: loss_form(unbounded=True, towards=0.0),
+              lambda: regression_form(unbounded=True, lowest=-8000.0)),
+    "GS515": (lambda: loss_form(responds=0.002), lambda: loss_form("softmax", own_rank=0.0),
+              lambda: loss_form("softmax", at_target=0.9, distance=1.2, lowest=0.5)),
+    "GS516": (lambda: loss_form(slope=1e-5), lambda: regression_form("sigmoid", slope=0.0)),
     "GS601": (lambda: with_input(feature_spread=(0.5, 1.0, 3000.0)),
               lambda: with_input(feature_spread=(0.5, 1.0, 30.0))),
     "GS602": (lambda: raw(80.0), lambda: with_input(mean=0.0, spread=1e-4)),
@@ -413,6 +442,14 @@ def adam_on_a_small_head() -> Profile:
 
 HEALTHY: Mapping[str, Build] = {
     "perceptron": mlp,
+    "a sound loss": loss_form,
+    "a sound regression": regression_form,
+    "policy gradient: a loss without a bound that pushes examples both ways": lambda: loss_form(
+        unbounded=True, towards=0.5
+    ),
+    "ordinal labels on logits": lambda: loss_form(own_rank=0.05, towards=0.1),
+    "targets that are alike": lambda: regression_form(responds=0.001, correlation=0.999),
+    "smoothed labels behind a sigmoid": lambda: regression_form("sigmoid", at_target=5.0, lowest=0.2, distance=0.1),
     "PyTorch's default, four relu layers": lambda: chain(
         4, level=lambda i: 0.41**i, gradient=lambda i: 0.41 ** (4 - i), gain=3**-0.5
     ).profile(),

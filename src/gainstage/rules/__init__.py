@@ -7,6 +7,7 @@ from gainstage.rules import (
     gradient,
     hidden,
     inputs,
+    loss_form,
     matching,
     numerics,
     optimisation,
@@ -26,6 +27,6 @@ __all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (
-    forward, scale, units, hidden, collapse, gradient, unreached, weights, structure, output, matching, targets, inputs,
-    optimisation, numerics, precision, doubts,
+    forward, scale, units, hidden, collapse, gradient, unreached, weights, structure, output, loss_form, matching,
+    targets, inputs, optimisation, numerics, precision, doubts,
 )  # fmt: skip
