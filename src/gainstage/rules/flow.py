@@ -83,6 +83,73 @@ def _multiplied_by(profile: Profile, most: float) -> frozenset[int]:
     )
 
 
+def live_zeros(profile: Profile) -> frozenset[int]:
+    """Zero nodes whose zero parameter gets a gradient, so that the first step opens them.
+
+    A zero factor is zero on purpose only while its partner lives: where both factors of a product are zero, neither
+    gets a gradient, and neither ever moves.
+    """
+    graph = profile.graph
+
+    def moves(use: Use) -> bool:
+        measured = profile.by_path.get(graph.parameter(use.parameter).path)
+        gradient = measured.gradient if measured is not None else None
+        return gradient is None or gradient.second_moment > 0
+
+    return frozenset(
+        i for i in zero_nodes(profile) if any(moves(use) for use in graph.nodes[i].uses if use.slot in _MULTIPLYING)
+    )
+
+
+def silent_nodes(profile: Profile, zeros: Container[int]) -> frozenset[int]:
+    """Nodes whose output is exactly zero because what they read is, starting from the given zero nodes.
+
+    A zero node with a bias that is not zero is not silent: the measured second moment decides.
+    """
+    found: set[int] = set()
+    for node in profile.graph.nodes:
+        measured = profile.by_node.get(node.index)
+        if measured is not None and measured.forward.second_moment != 0:
+            continue
+        read = [i in found for i in node.inputs]
+        product = node.operation in (Operation.MULTIPLY, Operation.MATMUL)
+        keeps = node.operation in _KEEPS_SILENCE or (measured is not None and node.operation.weighted)
+        if node.index in zeros or (product and any(read)) or (keeps and read and all(read)):
+            found.add(node.index)
+    return frozenset(found)
+
+
+_KEEPS_SILENCE = frozenset(
+    {
+        Operation.RESHAPE, Operation.DROPOUT, Operation.POOLING, Operation.RESAMPLE, Operation.REDUCTION,
+        Operation.SCALE, Operation.ADD, Operation.CONCATENATION,
+    }
+)  # fmt: skip
+
+
+def reaches_past(profile: Profile, zeros: frozenset[int]) -> frozenset[int]:
+    """Nodes from which a gradient can reach the loss, past zero nodes and past products with a silent signal."""
+    graph = profile.graph
+    silent = silent_nodes(profile, zeros)
+    goals = {graph.loss} if graph.loss is not None else set(graph.outputs)
+    found: set[int] = set()
+    for node in reversed(graph.nodes):
+        if node.index in goals or any(
+            r in found and r not in zeros and not _stopped(graph.nodes[r], node.index, silent)
+            for r in graph.consumers[node.index]
+        ):
+            found.add(node.index)
+    return frozenset(found)
+
+
+def _stopped(product: Node, operand: int, silent: Container[int]) -> bool:
+    """Whether the gradient by an operand of a product is zero, since the other operand is."""
+    if product.operation not in (Operation.MULTIPLY, Operation.MATMUL):
+        return False
+    others = [i for i in product.inputs if i != operand]
+    return bool(others) and all(i in silent for i in others)
+
+
 def ends_in(graph: SignalGraph, starts: Iterable[int], avoiding: Container[int] = ()) -> bool:
     """Whether a way leads from any of the nodes to the loss (to an output, where there is none) past the avoided."""
     open_ = leads_on(graph, avoiding)

@@ -43,8 +43,8 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
     Bound and where it comes from:
     A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives
     the right class on average no more than 1/C⁴. For a regression twice the variance is a note, ten times a warning:
-    nine tenths of the loss are then offset and scale, which no feature explains. A loss with further terms (a critic's
-    error, a divergence) is held to the bound of a warning alone.
+    nine tenths of the loss are then offset and scale, which no feature explains. A chance level belongs to one term: a
+    loss with further terms (a critic's error, a divergence, a penalty) is not judged.
 
     Example:
     An output layer tied to embeddings of spread 1: a decoder block of width 64 starts at 63.5 where log C is 4.9.
@@ -65,8 +65,6 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
         return  # GS801 says where that comes from
     output = profile.task.output
     spread = output.spread_within if output is not None and output.spread_within is not None else 0.0
-    if not loss.alone:  # the excess may be another term's
-        note = warning
     error = 3 * spread / math.sqrt(max(profile.task.examples, 1)) if loss.kind in CLASSES | BINARY else 0.0
     if loss.value <= note * reference + error:
         return
@@ -85,6 +83,8 @@ def _reference(loss: LossFacts) -> tuple[float, str, float, float]:
     """The loss of a guess, what it is, and the multiples for a note and a warning."""
     if not loss.mean_reduced:
         raise Lacking("the loss is a sum over examples, and no chance level goes with that")
+    if not loss.alone:
+        raise Lacking("the loss has further terms, and a chance level belongs to one")
     if loss.uniform is not None and loss.kind in CLASSES | BINARY:
         return loss.uniform, "equal probabilities for all classes", ABOVE, FAR
     if loss.kind in ("mse", "l1", "huber") and loss.chance:
