@@ -14,7 +14,7 @@ from gainstage.backends.torch.models.inputs import labelled_batch
 from gainstage.backends.torch.training.objectives import loss_function
 from gainstage.data import Dataset
 from gainstage.graph import Operation
-from gainstage.planning import Override
+from gainstage.planning import Override, recipe_entry
 from gainstage.records import Line, NodeProfile, Plan, Profile
 from gainstage.theory import gaussian_moments
 from gainstage.workflows import apply, check, plan
@@ -72,7 +72,7 @@ class Net:
             overrides["hidden.*.linear.weight"] = Override(gain=self.gain)
         if self.head is not None:
             overrides["head.weight"] = self.head
-        batch = labelled_batch(dataset, batch=BATCH)[0] if self.scheme == "auto" else None
+        batch = labelled_batch(dataset, batch=BATCH)[0] if recipe_entry(self.scheme).needs_batch else None
         drawn = plan(model, self.scheme, batch=batch, seed=seed, overrides=overrides)
         if self.centred:
             drawn = _centred(drawn, gaussian_moments(self.activation).mean)

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 from gainstage import planning
 from gainstage.backends import backend_of
 from gainstage.errors import InputError
-from gainstage.planning import BranchStart, Overrides, RateRule
+from gainstage.planning import BranchStart, LevelSource, Overrides, RateRule
 from gainstage.records import Plan
 
 __all__ = ["apply", "initialize", "parameter_groups", "plan"]
-
-_SETTLED = frozenset({"auto", "zero_branches"})
-"""Recipes whose levels hold without a batch of data as well."""
 
 
 def plan(
@@ -71,8 +68,9 @@ def _planned(
     """A plan whose levels theory predicts, or whose levels a batch is about to tell."""
     backend = backend_of(model)
     scheme = planning.canonical_name(scheme)
+    recipe = planning.recipe_entry(scheme)
     if batch is None:
-        if scheme in planning.NEED_A_BATCH:
+        if recipe.needs_batch:
             raise InputError(
                 f"The recipe '{scheme}' needs to see what the model does. Pass batch=, an example input "
                 f"(gs.initialize(model, {scheme!r}, batch=x)), or name a scheme (gs.initialize(model, 'he_normal'))."
@@ -81,11 +79,13 @@ def _planned(
     else:
         graph = backend.trace(model, batch, target, loss=loss)
     decided = planning.plan(graph, scheme, seed=seed, overrides=overrides, branch_start=branch_start)
-    if predicted and batch is not None and scheme in _SETTLED:
+    if predicted and batch is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}
         decided = planning.settled(graph, decided, backend.weight_moments(model, graph, kept))
     labels = _labels(target)
-    return decided if scheme != "auto" or labels is None else planning.with_output_bias(graph, decided, labels)
+    return (
+        decided if not recipe.sets_output_bias or labels is None else planning.with_output_bias(graph, decided, labels)
+    )
 
 
 def _labels(target: Any) -> NDArray[np.generic] | None:
@@ -137,12 +137,10 @@ def initialize(
     backend.apply(model, decided)
     if batch is None:
         return decided
-    match decided.scheme:
-        case "auto" | "zero_branches" | "delta_orthogonal":
-            return backend.calibrate(model, decided, batch)
-        case "lsuv":
-            return backend.lsuv(model, decided, batch)
-    return decided
+    levels = planning.recipe_entry(decided.scheme).levels
+    if levels.is_calibrated:
+        return backend.calibrate(model, decided, batch)
+    return backend.lsuv(model, decided, batch) if levels is LevelSource.LSUV else decided
 
 
 def parameter_groups(

@@ -82,8 +82,10 @@ def _mixed(few: Batch) -> Batch:
 
 
 def _run(model: nn.Module, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
+    """The output in evaluation mode, or in the modes that the user has set."""
     with torch.no_grad(), preserved(model, seed):
-        model.train(training)
+        if not training:
+            model.eval()
         return first_output(batch.map(lambda tensor: tensor.clone()).call(model)).detach().double().clone()
 
 

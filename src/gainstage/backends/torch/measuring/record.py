@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from gainstage.backends.protocol import Detail
+from gainstage.backends.shared.selection import (
+    ARITHMETIC,
+    MASKING,
+    NO_GRADIENT,
+    STREAM,
+    bounds_of,
+    is_rectified,
+    require_detail,
+    require_finite,
+    selected,
+)
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
 from gainstage.backends.torch.measuring.gradients import gradients_of
 from gainstage.backends.torch.measuring.moments import histogram_of, look_at, token_correlation, unit_stats
@@ -22,23 +34,12 @@ from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.trace import materialised, unwrap
 from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
 from gainstage.errors import InputError, ModelError
-from gainstage.graph import Node, Operation
+from gainstage.graph import Operation
 from gainstage.records import NodeProfile, Note, Profile, Source, Step
 
-__all__ = ["Detail", "record"]
-
-Detail = Literal["lean", "standard"]
-
-_MEASURED = frozenset(
-    {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION}
-)
-_ALSO = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX})
-_BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be one of the above
-_STREAM = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION})
-_MASKING = frozenset({Operation.MASK, Operation.OFFSET, Operation.ADD})
-_RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardshrink", "softshrink"})
-_BOUNDS = {"sigmoid": (0.0, 1.0), "hardsigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0)}
-_ARITHMETIC = frozenset({"pow", "rsqrt", "sqrt", "reciprocal", "clamp", "abs", "log", "square"})
+__all__ = ["record"]
+_BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be a measured operation
+_MASKING = MASKING | {Operation.ADD}
 
 
 def record(
@@ -78,8 +79,7 @@ def record(
     >>> [profile.node(n).function or profile.node(n).name for n in profile.nodes]
     ['addmm', 'tanh', 'addmm']
     """
-    if detail not in ("lean", "standard"):
-        raise InputError(f"Unknown detail {detail!r}. Choose 'lean' or 'standard'.")
+    require_detail(detail)
     model = materialised(unwrap(model), inputs)
     if any(p.is_meta for p in model.parameters()):
         raise ModelError("The model's weights are on the meta device and hold no values, so nothing can be measured. "
@@ -102,12 +102,11 @@ def _as_tensor(target: Any, model: nn.Module) -> Any:
 
 
 def _validate(batch: Batch, target: Any, loss: LossFunction | None) -> None:
-    for name, tensor in batch.tensors:
-        if name not in batch.masks and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InputError(
-                f"Input {name!r} of shape {tuple(tensor.shape)} holds NaN or infinite values. "
-                "Clean the batch before measuring."
-            )
+    require_finite(
+        (name, tuple(tensor.shape), bool(torch.isfinite(tensor).all()))
+        for name, tensor in batch.tensors
+        if name not in batch.masks and tensor.is_floating_point()
+    )
     if isinstance(target, torch.Tensor) and target.is_floating_point() and not bool(torch.isfinite(target).all()):
         raise InputError(f"The labels of shape {tuple(target.shape)} hold NaN or infinite values.")
     if target is not None and loss is None:
@@ -141,9 +140,7 @@ class _Recording:
         value = None if seen.loss is None else float(seen.loss.detach())
         gradients, backward = found or ({}, {})
         if found is None:
-            self.notes.append(
-                Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
-            )
+            self.notes.append(NO_GRADIENT)
         step: Step | None = None
         updates: Mapping[str, float] = {}
         if self.optimizer is not None and gradients and value is not None:
@@ -165,11 +162,10 @@ class _Recording:
         )
         figures = (*(n.forward for n in self.forward.values()), *backward.values(), *(w.gradient for w in weights))
         bad = (value is not None and not np.isfinite(value)) or any(f is not None and not f.finite for f in figures)
-        measured = _MEASURED if self.detail == "lean" else _MEASURED | _ALSO
         nodes = tuple(
             replace(n, backward=backward.get(i))
             for i, n in sorted(self.forward.items())
-            if _is_measured(seen.graph.nodes[i], measured)
+            if seen.graph.nodes[i].part_of is None and selected(seen.graph.nodes[i], self.detail)
         )
         return Profile(
             seen.graph,
@@ -199,15 +195,13 @@ class _Recording:
 
     def _look(self, draft: Draft, output: torch.Tensor) -> None:
         """Measure one node's output right after it was computed."""
-        if not self._wanted(draft) or draft.stage != "model" or draft.function in _ARITHMETIC or not output.numel():
+        if not self._wanted(draft) or draft.stage != "model" or not output.numel():
             return
         if not (output.is_floating_point() or output.is_complex()):
             return
         examples, standard = self.batch.examples, self.detail == "standard"
         look = look_at(output, examples, draft.example_stride, extremes=standard)
-        units = unit_stats(
-            look, draft.shape, draft.unit_axis, rectified=draft.function in _RECTIFIERS, bounds=_bounds(draft)
-        )
+        units = unit_stats(look, draft.shape, draft.unit_axis, rectified=is_rectified(draft), bounds=bounds_of(draft))
         tokens = _tokens(draft, output) if standard else None
         if tokens is not None:
             units = replace(units, token_correlation=token_correlation(tokens, look.moments.second_moment))
@@ -215,12 +209,11 @@ class _Recording:
         self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram)
 
     def _wanted(self, draft: Draft) -> bool:
-        if draft.operation in _MEASURED:
+        if selected(draft, self.detail):
             return True
-        if self.detail == "lean":
-            return False
         affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
-        return draft.operation in _ALSO or (draft.operation in _BY_HAND and affine)
+        by_hand = draft.operation in _BY_HAND and affine and draft.function not in ARITHMETIC
+        return by_hand and self.detail == "standard"
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
@@ -241,19 +234,8 @@ class _Recording:
         return found[0] if found else None
 
 
-def _is_measured(node: Node, operations: frozenset[Operation]) -> bool:
-    return node.part_of is None and node.operation in operations and node.function not in _ARITHMETIC
-
-
 def _tokens(draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
     """The output as (batch, positions, units) where it is a stream of tokens; attention's heads are put together."""
     if draft.operation is Operation.ATTENTION and output.dim() == 4:
         return output.transpose(1, 2).flatten(2)
-    return output if draft.operation in _STREAM and output.dim() == 3 and draft.unit_axis == 2 else None
-
-
-def _bounds(draft: Draft) -> tuple[float, float] | None:
-    if draft.function == "hardtanh":
-        settings = dict(draft.settings)
-        return settings.get("min_val", -1.0), settings.get("max_val", 1.0)
-    return _BOUNDS.get(draft.function)
+    return output if draft.operation in STREAM and output.dim() == 3 and draft.unit_axis == 2 else None
