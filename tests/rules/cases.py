@@ -14,9 +14,12 @@ from gainstage.records import (
     Note,
     OptimizerFacts,
     Profile,
+    Reactions,
     Step,
+    Stray,
     TargetFacts,
     UnitStats,
+    Wiring,
 )
 from rules.builders import (
     CLASSES,
@@ -62,6 +65,33 @@ def loss_form(function: str = "", **facts: object) -> Profile:
 def regression_form(function: str = "", **facts: object) -> Profile:
     shape = dataclasses.replace(SOUND, **{"own_rank": None, "correlation": 0.99} | facts)  # type: ignore[arg-type]
     return with_task(with_output(regression(), function=function), loss_shape=shape)
+
+
+def reacting(**facts: object) -> Profile:
+    return dataclasses.replace(mlp(), reactions=Reactions(8, **facts))  # type: ignore[arg-type]
+
+
+def dropping(rate: float, noise: float) -> Profile:
+    net = Net()
+    net.linear("hidden")
+    net.activation()
+    net.put(Operation.DROPOUT, "dropout", function="dropout", path="drop", settings=(("p", rate),))
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return dataclasses.replace(net.profile(), reactions=Reactions(8, leak=0.0, noise=noise))
+
+
+def wired(**facts: object) -> Profile:
+    return dataclasses.replace(mlp(), wiring=Wiring(**facts))  # type: ignore[arg-type]
+
+
+def rated(*rates: float) -> Profile:
+    return with_task(mlp(), optimizer=OptimizerFacts("SGD", rates))
+
+
+def stepped(after: float) -> Profile:
+    """An optimizer whose first step takes the loss there."""
+    whole = with_updates(0.3)
+    return dataclasses.replace(whole, step=Step(-1.0, 2 * (after - loss_of(whole).value + 1.0), after))
 
 
 def with_output(profile: Profile, **facts: object) -> Profile:
@@ -284,10 +314,13 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS108": (lambda: hidden(Operation.ACTIVATION, "exp"),),
     "GS109": (lambda: chain(12, share=lambda i: 0.02**i).profile(),),
     "GS110": (lambda: tokens((0.1, 0.9, 0.999, 0.9999999)),),
+    "GS111": (lambda: reacting(leak=0.1), lambda: reacting(leak=0.5)),
+    "GS112": (lambda: dropping(0.9, noise=20.0),),
     "GS201": (lambda: chain(12, function="sigmoid", gradient=lambda i: 0.14 ** (12 - i)).profile(),),
     "GS202": (lambda: chain(12, gradient=lambda i: 3.0 ** (12 - i)).profile(),),
     "GS203": (lambda: silent(1), lambda: silent(4)),
     "GS204": (detached, unused),
+    "GS205": (lambda: wired(strays=(Stray((8, 8), 1),)), lambda: wired(strays=(Stray((8, 8), 1, True),))),
     "GS301": (lambda: symmetric(spread=0.1, head_too=True), lambda: symmetric(spread=0.0, head_too=False, gradient=0.0),
               one_alike),
     "GS302": (lambda: copied(WIDTH // 2),),
@@ -324,10 +357,15 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS602": (lambda: raw(80.0), lambda: with_input(mean=0.0, spread=1e-4)),
     "GS603": (lambda: with_input(constant_features=3), lambda: with_input(constant_features=WIDTH)),
     "GS604": (lambda: regression(mean=2e5, spread=5e4), lambda: regression(mean=20.0, spread=9.0)),
-    "GS701": (lambda: with_updates(0.3), lambda: with_updates(5.0)),
+    "GS701": (lambda: stepped(6.0), lambda: stepped(600.0)),
     "GS702": (lambda: with_updates(1e-7),),
     "GS703": (lambda: dataclasses.replace(mlp(), step=Step(-1.0, 20.0, 11.0)),
               lambda: dataclasses.replace(mlp(), step=Step(-1.0, 1.0, math.inf))),
+    "GS704": (lambda: wired(missing=("head.weight",), held=3),
+              lambda: wired(missing=("layers.0.weight",), held=5), lambda: wired(missing=("head.weight",), held=0)),
+    "GS705": (lambda: wired(missing=("head.weight",), held=4, stale=1), lambda: wired(held=6, stale=2)),
+    "GS706": (lambda: wired(held=6, repeated=("head.weight",)),),
+    "GS707": (lambda: rated(0.0), lambda: rated(0.0, 1e-3)),
     "GS801": (lambda: nonfinite("log"), lambda: with_loss(mlp(), value=math.inf)),
     "GS802": (lambda: half(extreme=3e4),),
     "GS803": (lambda: half(gradient=1e-8),),
@@ -443,6 +481,11 @@ def adam_on_a_small_head() -> Profile:
 HEALTHY: Mapping[str, Build] = {
     "perceptron": mlp,
     "a sound loss": loss_form,
+    "a large relative step that lowers the loss": lambda: stepped(1.9),
+    "rounding between neighbours": lambda: reacting(leak=1e-6),
+    "dropout at a half in front of examples that are alike": lambda: dropping(0.5, noise=20.0),
+    "dropout at nine tenths that hardly shows": lambda: dropping(0.9, noise=0.2),
+    "an optimizer of the head alone": lambda: wired(missing=("layers.0.weight",), held=3),
     "a sound regression": regression_form,
     "policy gradient: a loss without a bound that pushes examples both ways": lambda: loss_form(
         unbounded=True, towards=0.5

@@ -13,12 +13,14 @@ from gainstage.rules import (
     optimisation,
     output,
     precision,
+    reactions,
     scale,
     structure,
     targets,
     units,
     unreached,
     weights,
+    wiring,
 )
 from gainstage.rules.judge import judge
 from gainstage.rules.table import SECTIONS, Rule, all_rules, get
@@ -28,5 +30,6 @@ __all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
 # Importing a family enters its rules into the table.
 _FAMILIES = (
     forward, scale, units, hidden, collapse, gradient, unreached, weights, structure, output, loss_form, matching,
-    targets, inputs, optimisation, numerics, precision, doubts,
+    targets, inputs, optimisation, numerics, precision, reactions, wiring,
+    doubts,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 
 from gainstage.graph import Node, Operation, SignalGraph, Use, nearest_after, nearest_before
 from gainstage.records import Profile
@@ -148,6 +148,34 @@ def _stopped(product: Node, operand: int, silent: Container[int]) -> bool:
         return False
     others = [i for i in product.inputs if i != operand]
     return bool(others) and all(i in silent for i in others)
+
+
+def outweighed(profile: Profile) -> frozenset[int]:
+    """Weighted nodes whose output is less than a hundredth of a bias that is added to it, and multiplies a signal.
+
+    Such a gate starts at its bias on purpose: the signal passes it through the other factor.
+    """
+    graph = profile.graph
+    products = (Operation.MULTIPLY, Operation.MATMUL)
+    return frozenset(
+        node.index
+        for node in graph.weighted()
+        if (at := profile.by_node.get(node.index)) is not None
+        and any(at.forward.rms < CLOSED * bias for bias in _biases_behind(profile, node))
+        and nearest_after(graph, node.index, lambda n: n.operation in products, through=CARRIERS)
+    )
+
+
+def _biases_behind(profile: Profile, node: Node) -> Iterator[float]:
+    """Root mean squares of the parameters that are added to a node's output, up to shape."""
+    behind = nearest_after(
+        profile.graph, node.index, lambda n: n.operation is Operation.OFFSET, through={Operation.RESHAPE}
+    )
+    for offset in behind:
+        for use in profile.graph.nodes[offset].uses:
+            measured = profile.by_path.get(profile.graph.parameter(use.parameter).path)
+            if measured is not None:
+                yield measured.weight.rms
 
 
 def ends_in(graph: SignalGraph, starts: Iterable[int], avoiding: Container[int] = ()) -> bool:

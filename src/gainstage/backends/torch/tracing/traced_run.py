@@ -35,6 +35,7 @@ class Observation:
         own_loss: whether the model computed it itself.
         owners: node by autograd sequence number.
         region_gradients: autograd nodes of the outputs of recurrent layers, by node.
+        whole: whether the loss saw all that the model returned, and not ``output`` alone.
     """
 
     graph: SignalGraph
@@ -44,6 +45,7 @@ class Observation:
     own_loss: bool
     owners: dict[int, int | None]
     region_gradients: dict[int, tuple[Any, ...]]
+    whole: bool = False
 
 
 @contextmanager
@@ -118,7 +120,8 @@ def observe(
         loss=loss_node,
     )
     ends = tuple(returned[nodes.index(node)] for node in graph.ends) or (seen,)
-    return Observation(graph, seen, ends, value, owned, interpreter.sequence.owner, interpreter.region_gradients)
+    owners, whole = interpreter.sequence.owner, takes_whole(output)
+    return Observation(graph, seen, ends, value, owned, owners, interpreter.region_gradients, whole)
 
 
 def takes_whole(output: Any) -> bool:
