@@ -1,0 +1,380 @@
+"""Last activations that do not fit the loss or the range of the targets, and sizes that do not fit each other."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from exam.case import Case, adam, sgd, sick
+from exam.problems import (
+    accuracy_error, areas, digits, features, markov, misclassified, prices, ratio_of_variance, scores, series, sizes_of,
+    tags,
+)  # fmt: skip
+
+FAMILY = "output against loss"
+
+
+@sick(
+    "softmax-before-logits-loss",
+    family=FAMILY,
+    cause="the model ends with a softmax and the loss applies a log-softmax to it once more",
+    place=("softmax",),
+    link="https://github.com/Lightning-Universe/lightning-bolts/issues/654",
+)
+def softmax_twice(seed: int, cured: bool) -> Case:
+    class LogisticRegression(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(64, 10)
+            self.softmax = nn.Identity() if cured else nn.Softmax(dim=-1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.softmax(self.linear(x.view(x.size(0), -1)))
+
+    x, y = digits(seed)
+    loss = lambda out, y: F.nll_loss(F.log_softmax(out, -1), y)  # noqa: E731
+    error = lambda out, y: F.nll_loss(out.log_softmax(1) if cured else (out + 1e-9).log(), y)  # noqa: E731
+    return Case(LogisticRegression(), x, y, loss, sgd(0.5), error, steps=100)
+
+
+@sick(
+    "softmax-before-logits-loss",
+    family=FAMILY,
+    cause="the segmentation head returns softmax probabilities over the classes to a cross-entropy that expects logits",
+    place=("head",),
+    link="https://github.com/jaehong31/CGES/issues/1",
+)
+def softmaxed_maps_into_cross_entropy(seed: int, cured: bool) -> Case:
+    class Segmenter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU())
+            self.head = nn.Conv2d(12, 2, 1)
+
+        def forward(self, image: Tensor) -> Tensor:
+            maps = self.head(self.stem(image))
+            return maps if cured else F.softmax(maps, dim=1)
+
+    x, mask = areas(seed)
+    y = mask.squeeze(1).long()
+    error = lambda out, y: F.nll_loss(out.log_softmax(1) if cured else (out + 1e-9).log(), y)  # noqa: E731
+    return Case(Segmenter(), x, y, nn.CrossEntropyLoss(), adam(5e-3), error, steps=60)
+
+
+@sick(
+    "sigmoid-before-logits-loss",
+    family=FAMILY,
+    cause="the existence head ends with a sigmoid and binary cross-entropy with logits applies another",
+    place=("exist",),
+    link="https://github.com/Turoad/lanedet/issues/32",
+)
+def sigmoid_twice(seed: int, cured: bool) -> Case:
+    class ExistHead(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool = nn.Linear(16, 32)
+            self.exist = nn.Linear(32, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.exist(F.relu(self.pool(x)))
+            return x if cured else torch.sigmoid(x)
+
+    x, y = tags(seed)
+    error = lambda o, y: F.binary_cross_entropy(o.sigmoid() if cured else o, y)  # noqa: E731
+    return Case(ExistHead(), x, y, nn.BCEWithLogitsLoss(), adam(5e-3), error, steps=150)
+
+
+@sick(
+    "activation-on-logits",
+    family=FAMILY,
+    cause="the logits pass a ReLU, which takes their negative half and its gradient",
+    place=("l5",),
+    link="https://github.com/hunkim/PyTorchZeroToAll/pull/4",
+)
+def relu_on_the_logits(seed: int, cured: bool) -> Case:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.l1, self.l2, self.l3 = nn.Linear(64, 52), nn.Linear(52, 32), nn.Linear(32, 24)
+            self.l4, self.l5 = nn.Linear(24, 12), nn.Linear(12, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.view(-1, 64)
+            for layer in (self.l1, self.l2, self.l3, self.l4):
+                x = F.relu(layer(x))
+            x = self.l5(x)
+            return x if cured else F.relu(x)
+
+    x, y = digits(seed)
+    return Case(Net(), x, y, F.cross_entropy, sgd(0.05, momentum=0.9), misclassified, steps=150)
+
+
+@sick(
+    "probabilities-for-log-probabilities",
+    family=FAMILY,
+    cause="the negative log-likelihood loss gets softmax probabilities where it expects their logarithms",
+    place=("softmax",),
+    link="https://github.com/AnubhavGupta3377/Text-Classification-Models-Pytorch/issues/9",
+)
+def probabilities_into_nll(seed: int, cured: bool) -> Case:
+    class TextClassifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Embedding(20, 16)
+            self.encoder = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+            self.fc = nn.Linear(16, 4)
+            self.softmax = nn.LogSoftmax(1) if cured else nn.Softmax(1)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            return self.softmax(self.fc(self.encoder(self.embed(tokens)).mean(1)))
+
+    x, _ = markov(seed, n=96)
+    y = (x < 10).sum(1).bucketize(torch.tensor([4, 6, 8]))
+    error = lambda out, y: F.nll_loss(out if cured else (out + 1e-9).log(), y)  # noqa: E731
+    return Case(TextClassifier(), x, y, nn.NLLLoss(), adam(3e-3), error, steps=80)
+
+
+@sick(
+    "multilabel-softmax",
+    family=FAMILY,
+    cause="examples have several labels, and a softmax over the labels shares one unit of probability among them",
+    link="https://github.com/mp2893/doctorai/issues/10",
+)
+def several_diagnoses_through_a_softmax(seed: int, cured: bool) -> Case:
+    class Doctor(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru, self.out = nn.GRU(16, 24, batch_first=True), nn.Linear(24, 5)
+
+        def forward(self, visits: Tensor) -> Tensor:
+            return self.out(self.gru(visits)[0][:, -1])
+
+    x, y = tags(seed)
+    y = torch.maximum(y, tags(seed + 7)[1])
+    visits = torch.stack([x.roll(1, 0) * 0.1, x * 0.3, x], 1)
+    y = torch.where(y.sum(1, keepdim=True) == 0, torch.ones_like(y), y)
+    loss = F.binary_cross_entropy_with_logits if cured else lambda o, t: -(t * o.log_softmax(-1)).sum(-1).mean()
+    error = lambda o, t: ((o.sigmoid() if cured else o.softmax(-1)) - t).square().mean()  # noqa: E731
+    return Case(Doctor(), visits, y, loss, adam(5e-3), error, steps=150)
+
+
+@sick(
+    "size-mismatch",
+    family=FAMILY,
+    cause="predictions of shape (N, 1) and targets of shape (N,) broadcast to (N, N), so that only the mean is learned",
+    link="https://github.com/jsboige/CoursIA/pull/926",
+)
+def a_column_against_a_row(seed: int, cured: bool) -> Case:
+    class Forecaster(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(1, 16, batch_first=True), nn.Linear(16, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        return ((prediction - (target.unsqueeze(1) if cured else target)) ** 2).mean()
+
+    x, y = series(seed)
+    return Case(Forecaster(), x, y.squeeze(1), loss, adam(1e-2), ratio_of_variance, steps=80)
+
+
+@sick(
+    "size-mismatch",
+    family=FAMILY,
+    cause="the model forecasts sixteen channels, the target has one, and the squared error broadcasts it over all",
+    place=("out",),
+    link="https://github.com/zhouhaoyi/Informer2020/issues/132",
+)
+def sixteen_channels_against_one(seed: int, cured: bool) -> Case:
+    class Informer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.mix = nn.Linear(4, 24), nn.Linear(12, 6)
+            self.out = nn.Linear(24, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = F.gelu(self.embed(x))
+            y = self.out(self.mix(h.transpose(1, 2)).transpose(1, 2))
+            return y[..., -1:] if cured else y
+
+    wave, _ = series(seed, n=64, length=18)
+    history = torch.cat([wave[:, :12].roll(s, 0) for s in (3, 2, 1, 0)], -1)
+    y = wave[:, 12:]
+    error = lambda o, y: ratio_of_variance(o.mean(-1, keepdim=True), y)  # noqa: E731
+    return Case(Informer(), history, y, lambda o, y: ((o - y) ** 2).mean(), adam(5e-3), error, steps=120)
+
+
+@sick(
+    "logits-for-probabilities",
+    family=FAMILY,
+    cause="a soft Dice loss takes raw logits for probabilities: its denominator crosses zero and it runs away",
+    link="https://github.com/ScrollPrize/villa/pull/1644",
+)
+def dice_of_raw_logits(seed: int, cured: bool) -> Case:
+    def dice(p: Tensor, t: Tensor) -> Tensor:
+        p = p.sigmoid() if cured else p
+        overlap = (p * t).sum((1, 2, 3))
+        return 1 - ((2 * overlap + 1e-5) / (p.sum((1, 2, 3)) + t.sum((1, 2, 3)) + 1e-5)).mean()
+
+    net = nn.Sequential(
+        nn.Conv2d(1, 12, 3, padding=1), nn.GroupNorm(3, 12), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(12, 1, 1),
+    )  # fmt: skip
+    x, y = areas(seed)
+
+    def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        found = (model(x) > (0 if cured else 0.5)).float()
+        return 1 - (found * y).sum() / torch.maximum(found, y).sum()
+
+    return Case(net, x, y, dice, adam(5e-3), evaluate=evaluate, steps=60)
+
+
+@sick(
+    "logits-for-probabilities",
+    family=FAMILY,
+    cause="a focal loss that is written for probabilities gets logits: clipped into (0, 1), most of them have no gradient",
+    link="https://github.com/mlyg/unified-focal-loss/issues/17",
+)
+def focal_loss_of_logits(seed: int, cured: bool) -> Case:
+    def focal(p: Tensor, t: Tensor, gamma: float = 2.0) -> Tensor:
+        p = (p.softmax(-1) if cured else p).clamp(1e-7, 1 - 1e-7)
+        return -(t * (1 - p) ** gamma * p.log()).sum(-1).mean()
+
+    x, y = features(seed)
+    net = nn.Sequential(nn.Linear(16, 32), nn.LeakyReLU(), nn.Linear(32, 4))
+    error = lambda o, t: misclassified(o, t.argmax(-1))  # noqa: E731
+    return Case(net, x, F.one_hot(y, 4).float(), focal, adam(5e-3), error, steps=100)
+
+
+@sick(
+    "output-range-misses-targets",
+    family=FAMILY,
+    cause="the decoder ends with a sigmoid, and the images it should rebuild are standardised, half of them below zero",
+    place=("decoder",),
+    link="https://github.com/mikesj-public/convolutional_autoencoder/pull/9",
+)
+def sigmoid_decoder_of_standardised_images(seed: int, cured: bool) -> Case:
+    class AutoEncoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten())
+            end: list[nn.Module] = [] if cured else [nn.Sigmoid()]
+            self.decoder = nn.Sequential(nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, 64), *end)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.decoder(self.encoder(x)).view_as(x)
+
+    x, _ = digits(seed)
+    x = (x - x.mean()) / x.std()
+    return Case(AutoEncoder(), x, x, F.mse_loss, adam(5e-3), ratio_of_variance, steps=120)
+
+
+@sick(
+    "output-range-misses-targets",
+    family=FAMILY,
+    cause="a regression ends with a ReLU, and half of its standardised targets are negative",
+    place=("regressor",),
+    link="https://github.com/ProteomicsML/ProteomicsML/pull/203",
+)
+def relu_at_the_end_of_a_regression(seed: int, cured: bool) -> Case:
+    class Peptide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(1, 16, batch_first=True, bidirectional=True)
+            self.regressor = nn.Sequential(nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.regressor(self.lstm(x)[0].mean(1))
+            return y if cured else torch.relu(y)
+
+    x, y = series(seed)
+    return Case(Peptide(), x, y, nn.MSELoss(), adam(1e-2), ratio_of_variance, steps=80)
+
+
+@sick(
+    "output-range-misses-targets",
+    family=FAMILY,
+    cause="the cosine of two embeddings, at most one, is compared with human scores from zero to five",
+    link="https://github.com/huggingface/sentence-transformers/issues/665",
+)
+def cosine_against_scores_up_to_five(seed: int, cured: bool) -> Case:
+    class Tower(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Linear(12, 24), nn.Tanh(), nn.Linear(24, 8))
+
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return F.cosine_similarity(self.encoder(a), self.encoder(b))
+
+    a, b, alike = scores(seed)
+    score = alike if cured else (alike + 1) * 2.5
+    return Case(Tower(), (a, b), score, F.mse_loss, adam(3e-3), ratio_of_variance, steps=120)
+
+
+@sick(
+    "sigmoid-with-class-loss",
+    family=FAMILY,
+    cause="the classes exclude each other, yet every class score passes a sigmoid before the loss over classes",
+    place=("out",),
+    link="https://github.com/keras-team/keras/issues/2711",
+)
+def sigmoid_scores_for_exclusive_classes(seed: int, cured: bool) -> Case:
+    class PointClassifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.point = nn.Sequential(nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 32))
+            self.out = nn.Linear(32, 3)
+
+        def forward(self, cloud: Tensor) -> Tensor:
+            scores = self.out(self.point(cloud).amax(1))
+            return scores if cured else scores.sigmoid()
+
+    x, y = sizes_of(seed)
+    return Case(PointClassifier(), x, y, F.cross_entropy, adam(5e-3), lambda o, t: F.cross_entropy(o, t), steps=150)
+
+
+@sick(
+    "output-clipped",
+    family=FAMILY,
+    cause="the prediction is clamped to the range of the targets, and where it starts outside it gets no gradient",
+    place=("value",),
+    link="https://github.com/DLR-RM/stable-baselines3/issues/159",
+)
+def predictions_clamped_to_their_range(seed: int, cured: bool) -> Case:
+    class Critic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.value = nn.Linear(8, 32), nn.Linear(32, 1)
+            nn.init.constant_(self.value.bias, 5.0)
+
+        def forward(self, state: Tensor) -> Tensor:
+            v = self.value(torch.tanh(self.body(state)))
+            return v if cured else v.clamp(-2.5, 2.5)
+
+    x, y = prices(seed)
+    return Case(Critic(), x, y.clamp(-2.5, 2.5), F.mse_loss, adam(1e-2), ratio_of_variance, steps=150)
+
+
+@sick(
+    "softmax-single-unit",
+    family=FAMILY,
+    cause="a softmax over one unit is one for every input",
+    place=("gate",),
+    link="https://github.com/keras-team/keras/issues/126",
+)
+def softmax_over_one_score(seed: int, cured: bool) -> Case:
+    class Detector(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 1))
+            self.gate = nn.Sigmoid() if cured else nn.Softmax(dim=-1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.gate(self.body(x))
+
+    x, y = tags(seed, labels=1)
+    error = lambda p, t: accuracy_error(p - 0.5, t)  # noqa: E731
+    return Case(Detector(), x, y, F.mse_loss, adam(1e-2), error, steps=100)
