@@ -159,11 +159,15 @@ def partial_likelihood_of_survival(seed: int) -> Case:
         r, event = risk.squeeze(1)[order], y[order, 1]
         return -((r - r.logcumsumexp(0)) * event).sum() / event.sum()
 
+    def discordant(risk: Tensor, y: Tensor) -> Tensor:
+        earlier = (y[:, 0][:, None] < y[:, 0][None]) & (y[:, 1][:, None] > 0)
+        return (risk <= risk.T)[earlier].float().mean()
+
     x, y = prices(seed)
     g = generator(seed)
     time = torch.exp(-y.squeeze(1)) * torch.empty(len(x)).exponential_(generator=g)
     seen = (torch.rand(len(x), generator=g) < 0.8).float()
-    return Case(net, x, torch.stack([time, seen], 1), cox, adam(5e-3), steps=80)
+    return Case(net, x, torch.stack([time, seen], 1), cox, adam(5e-3), discordant, steps=80)
 
 
 @healthy("binary weights", "https://arxiv.org/abs/1602.02830")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from exam.case import Case, adam, sgd, sick
 from exam.problems import (
-    areas, digits, features, generator, markov, misclassified, picture, prices, ratio_of_variance, series, tones,
+    areas, digits, features, generator, marked, markov, misclassified, picture, prices, ratio_of_variance, series, tones,
 )  # fmt: skip
 
 FAMILY = "input and target"
@@ -282,7 +282,7 @@ def unscaled_scores_of_attention(seed: int, cured: bool) -> Case:
     class Attention(nn.Module):
         def __init__(self, d: int = 128) -> None:
             super().__init__()
-            self.embed = nn.Linear(4, d)
+            self.embed = nn.Linear(6, d)
             self.q, self.k, self.v = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d)
             for layer in (self.q, self.k):
                 nn.init.normal_(layer.weight, std=d**-0.5)
@@ -295,8 +295,10 @@ def unscaled_scores_of_attention(seed: int, cured: bool) -> Case:
                 scores = scores / self.d**0.5
             return self.out((scores.softmax(-1) @ self.v(h)).mean(1))
 
-    x, y = features(seed)
-    return Case(Attention(), x.view(-1, 4, 4).repeat(1, 3, 1), y, F.cross_entropy, adam(5e-4), steps=50)
+    x, y = marked(seed)
+    fresh = marked(seed + 1)
+    evaluate = lambda model, *_: misclassified(model(fresh[0]), fresh[1])  # noqa: E731
+    return Case(Attention(), x, y, F.cross_entropy, adam(1e-3), evaluate=evaluate, steps=80)
 
 
 @sick(
@@ -307,21 +309,23 @@ def unscaled_scores_of_attention(seed: int, cured: bool) -> Case:
     link="https://github.com/dvgodoy/PyTorchStepByStep/issues/54",
 )
 def attention_of_a_tiny_temperature(seed: int, cured: bool) -> Case:
-    class Tokens(nn.Module):
+    class Lookup(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.patch = nn.Conv1d(1, 24, 16, stride=16)
-            self.slots = nn.Parameter(torch.randn(6, 24))
+            self.key, self.value = nn.Linear(6, 24), nn.Linear(6, 24)
+            self.slots = nn.Parameter(torch.randn(2, 24))
             self.temperature = 0.2 if cured else 1e-3
-            self.out = nn.Linear(144, 4)
+            self.out = nn.Linear(48, 4)
 
-        def forward(self, wave: Tensor) -> Tensor:
-            keys = self.patch(wave).transpose(1, 2)
-            cosine = F.normalize(self.slots, dim=-1) @ F.normalize(keys, dim=-1).transpose(1, 2)
-            return self.out(((cosine / self.temperature).softmax(-1) @ keys).flatten(1))
+        def forward(self, tokens: Tensor) -> Tensor:
+            keys = F.normalize(self.key(tokens), dim=-1).transpose(1, 2)
+            weights = (F.normalize(self.slots, dim=-1) @ keys / self.temperature).softmax(-1)
+            return self.out((weights @ self.value(tokens)).flatten(1))
 
-    x, y = tones(seed)
-    return Case(Tokens(), x, y, F.cross_entropy, adam(5e-3), steps=80)
+    x, y = marked(seed)
+    fresh = marked(seed + 1)
+    evaluate = lambda model, *_: misclassified(model(fresh[0]), fresh[1])  # noqa: E731
+    return Case(Lookup(), x, y, F.cross_entropy, adam(1e-2), evaluate=evaluate, steps=100)
 
 
 @sick(

@@ -73,7 +73,7 @@ def entropy_with_the_wrong_sign(seed: int, cured: bool) -> Case:
     def a2c(logits: Tensor, batch: Tensor) -> Tensor:
         policy = torch.distributions.Categorical(logits=logits)
         surrogate = -(policy.log_prob(batch[:, 0]) * (batch[:, 1] - 0.33)).mean()
-        bonus = 2.0 * policy.entropy().mean()
+        bonus = 6.0 * policy.entropy().mean()
         return surrogate - (bonus if cured else -bonus)
 
     x, y = logged_actions(seed)

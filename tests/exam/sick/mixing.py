@@ -36,9 +36,7 @@ def log_softmax_over_the_batch(seed: int, cured: bool) -> Case:
             return F.log_softmax(self.head(x), dim=1 if cured else 0)
 
     x, y = sizes_of(seed)
-    y = torch.where(torch.arange(len(y)) % 4 > 0, torch.zeros_like(y), y)
-    x = torch.where((y == 0)[:, None, None], F.normalize(x, dim=-1), x)
-    return Case(PointNet(), x, y, F.nll_loss, adam(1e-2), misclassified, steps=60)
+    return Case(PointNet(), x, y, F.nll_loss, adam(1e-2), evaluate=one_by_one, steps=60)
 
 
 @sick(

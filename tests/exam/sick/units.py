@@ -47,20 +47,21 @@ def negative_biases_before_relu(seed: int, cured: bool) -> Case:
     "saturated-units",
     family=FAMILY,
     cause="standard normal weights under tanh: the sums have the spread of the square root of the width and saturate it",
-    place=("fc1", "fc2", "fc3"),
+    place=("fc1", "fc2", "fc3", "fc4", "fc5", "fc6"),
     link="https://proceedings.mlr.press/v9/glorot10a.html",
 )
 def saturated_hyperbolic_tangents(seed: int, cured: bool) -> Case:
-    shape = OrderedDict(
-        fc1=nn.Linear(64, 128), act1=nn.Tanh(), fc2=nn.Linear(128, 128), act2=nn.Tanh(), fc3=nn.Linear(128, 128),
-        act3=nn.Tanh(), out=nn.Linear(128, 10),
-    )  # fmt: skip
-    net = nn.Sequential(shape)
-    for name in ("fc1", "fc2", "fc3"):
-        weight = shape[name].weight
-        nn.init.xavier_normal_(weight) if cured else nn.init.normal_(weight)
+    net = nn.Sequential()
+    for i in range(1, 7):
+        layer = nn.Linear(64, 64)
+        nn.init.xavier_normal_(layer.weight) if cured else nn.init.normal_(layer.weight)
+        net.add_module(f"fc{i}", layer)
+        net.add_module(f"act{i}", nn.Tanh())
+    net.add_module("out", nn.Linear(64, 10))
     x, y = digits(seed)
-    return Case(net, 2 * x.flatten(1) - 0.6, y, F.cross_entropy, sgd(0.1), misclassified, steps=60)
+    fresh, number = digits(seed + 1)
+    evaluate = lambda model, *_: misclassified(model(2 * fresh.flatten(1) - 0.6), number)  # noqa: E731
+    return Case(net, 2 * x.flatten(1) - 0.6, y, F.cross_entropy, sgd(0.1), evaluate=evaluate, steps=60)
 
 
 @sick(
@@ -100,7 +101,7 @@ def softmax_over_feature_masks(seed: int, cured: bool) -> Case:
 
     noisy, _ = tones(seed)
     clean = F.avg_pool1d(noisy, 5, stride=1, padding=2)
-    return Case(Separator(), noisy, clean, F.l1_loss, adam(2e-3), steps=80)
+    return Case(Separator(), noisy, clean, F.l1_loss, adam(2e-3), steps=25)
 
 
 @sick(
@@ -124,10 +125,10 @@ def relu_on_a_table_of_zeros(seed: int, cured: bool) -> Case:
             g = torch.softmax(g if cured else F.relu(g), 1)
             return (g.unsqueeze(1) * torch.stack([e(x) for e in self.experts], -1)).sum(-1)
 
-    x, y = prices(seed)
+    x, y = prices(seed, n=384)
     domain = torch.arange(len(x)) % 3
     y = y * torch.tensor([1.0, -1.0, 0.2])[domain][:, None]
-    return Case(Experts(), (x, domain), y, F.mse_loss, adam(5e-3), ratio_of_variance, steps=150)
+    return Case(Experts(), (x, domain), y, F.mse_loss, adam(5e-3), ratio_of_variance, steps=120)
 
 
 @sick(
@@ -166,13 +167,13 @@ def one_constant_for_all_weights(seed: int, cured: bool) -> Case:
     link="https://github.com/soumith/net2net.torch/issues/3",
 )
 def widened_without_noise(seed: int, cured: bool) -> Case:
-    narrow, out = nn.Linear(8, 6), nn.Linear(6, 1)
+    narrow, out = nn.Linear(8, 2), nn.Linear(2, 1)
     wide, after = nn.Linear(8, 48), nn.Linear(48, 1)
     with torch.no_grad():
-        source = torch.arange(48) % 6
+        source = torch.arange(48) % 2
         wide.weight.copy_(narrow.weight[source])
         wide.bias.copy_(narrow.bias[source])
-        after.weight.copy_(out.weight[:, source] / 8)
+        after.weight.copy_(out.weight[:, source] / 24)
         after.bias.copy_(out.bias)
         if cured:
             wide.weight.add_(0.5 * torch.randn_like(wide.weight))
@@ -193,8 +194,8 @@ def experts_that_are_copies(seed: int, cured: bool) -> Case:
     class Mixture(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            first = nn.Sequential(nn.Linear(8, 4), nn.Tanh(), nn.Linear(4, 1))
-            more = [nn.Sequential(nn.Linear(8, 4), nn.Tanh(), nn.Linear(4, 1)) for _ in range(5)]
+            first = nn.Sequential(nn.Linear(8, 1), nn.Tanh(), nn.Linear(1, 1))
+            more = [nn.Sequential(nn.Linear(8, 1), nn.Tanh(), nn.Linear(1, 1)) for _ in range(5)]
             self.experts = nn.ModuleList([first, *(more if cured else [deepcopy(first) for _ in range(5)])])
             self.gate = nn.Linear(8, 6)
             nn.init.zeros_(self.gate.weight)
@@ -205,7 +206,7 @@ def experts_that_are_copies(seed: int, cured: bool) -> Case:
             return sum(weight[:, i : i + 1] * expert(x) for i, expert in enumerate(self.experts))
 
     x, y = prices(seed)
-    return Case(Mixture(), x, y, F.mse_loss, adam(1e-2), ratio_of_variance, steps=200)
+    return Case(Mixture(), x, y, F.mse_loss, adam(1e-2), ratio_of_variance, steps=120)
 
 
 @sick(
