@@ -10,10 +10,29 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
-    "accuracy_error", "areas", "board", "communities", "digits", "features", "generator", "logged_actions", "marked", "markov",
-    "misclassified", "molecules", "picture", "prices", "ratio_of_variance", "recall", "scores", "series", "sizes_of",
-    "tags", "tones", "two_views",
-]  # fmt: skip
+    "accuracy_error",
+    "areas",
+    "board",
+    "communities",
+    "digits",
+    "features",
+    "generator",
+    "logged_actions",
+    "markov",
+    "misclassified",
+    "molecules",
+    "picture",
+    "prices",
+    "ratio_of_variance",
+    "recall",
+    "scores",
+    "series",
+    "sizes_of",
+    "tags",
+    "tones",
+    "two_views",
+    "votes",
+]
 
 
 def generator(seed: int) -> torch.Generator:
@@ -91,14 +110,11 @@ def markov(seed: int, n: int = 64, length: int = 12, vocabulary: int = 20) -> tu
     return tokens[:, :-1], tokens[:, 1:]
 
 
-def marked(seed: int, n: int = 192, length: int = 8) -> tuple[Tensor, Tensor]:
-    """Tokens (n, length, 6) of four classes, one of them with a mark, and the class of the marked one (n,)."""
+def votes(seed: int, n: int = 192, length: int = 16, classes: int = 4) -> tuple[Tensor, Tensor]:
+    """Noisy tokens (n, length, classes), each of which hints a little at the class (n,) of the whole."""
     g = generator(seed)
-    kind = torch.randint(0, 4, (n, length), generator=g)
-    place = torch.randint(0, length, (n,), generator=g)
-    tokens = torch.cat([F.one_hot(kind, 4).float(), torch.zeros(n, length, 1), torch.ones(n, length, 1)], -1)
-    tokens[torch.arange(n), place, 4] = 1
-    return tokens, kind[torch.arange(n), place]
+    y = torch.randint(0, classes, (n,), generator=g)
+    return torch.randn(n, length, classes, generator=g) + 0.8 * F.one_hot(y, classes)[:, None].float(), y
 
 
 def recall(seed: int, n: int = 96, length: int = 20, d: int = 3) -> tuple[Tensor, Tensor]:

@@ -4,9 +4,9 @@
     python tests/exam/verify.py NAME NAME       # some cases
     python tests/exam/verify.py --write         # keep the figures in verified.json
 
-The error is the case's own yardstick, or its loss. A healthy network passes when training takes away at least a fifth of
-its first error, on the first seed. A sick one passes when its error ends higher than its cured twin's by at least a fifth of
-what the twin gained, or is not a number. No rule of gainstage takes part.
+The error is the case's own yardstick, or its loss. A healthy network passes when training on the first seed takes away at
+least a fifth of its first error. A sick one passes when its error ends above its cured twin's by at least a fifth of what
+the twin gained, or is not a number. No rule of gainstage takes part.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def _keras_error(case: Case) -> float:
 
 def _keras_errors(case: Case) -> tuple[float, float]:
     before = _keras_error(case)
-    case.model.fit(case.x, case.y, batch_size=len(case.y) if hasattr(case.y, "__len__") else None, epochs=case.steps, verbose=0)
+    case.model.fit(
+        case.x, case.y, batch_size=len(case.y) if hasattr(case.y, "__len__") else None, epochs=case.steps, verbose=0
+    )
     return before, _keras_error(case)
 
 
@@ -127,8 +129,13 @@ def main() -> int:
         start = time.perf_counter()
         known[name] = row = judge(entry)
         failed += not row["holds"]
-        figures = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if k != "holds")
-        print(f"{'ok  ' if row['holds'] else 'FAIL'} {name:<45} {time.perf_counter() - start:5.1f} s  {figures}", flush=True)
+        figures = "  ".join(
+            f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if k != "holds"
+        )
+        print(
+            f"{'ok  ' if row['holds'] else 'FAIL'} {name:<45} {time.perf_counter() - start:5.1f} s  {figures}",
+            flush=True,
+        )
     if arguments.write:
         RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
     print(f"{failed} of the cases above do not hold")

@@ -111,7 +111,9 @@ def distances_from_shape_codes(seed: int) -> Case:
             self.codes = nn.Embedding(4, 6)
             nn.init.normal_(self.codes.weight, std=0.01)
             wn = nn.utils.parametrizations.weight_norm
-            self.net = nn.Sequential(wn(nn.Linear(8, 48)), nn.ReLU(), wn(nn.Linear(48, 48)), nn.ReLU(), nn.Linear(48, 1))
+            self.net = nn.Sequential(
+                wn(nn.Linear(8, 48)), nn.ReLU(), wn(nn.Linear(48, 48)), nn.ReLU(), nn.Linear(48, 1)
+            )
 
         def forward(self, shape: Tensor, p: Tensor) -> Tensor:
             return torch.tanh(self.net(torch.cat([self.codes(shape), p], 1)))
@@ -136,4 +138,6 @@ def bumps_on_every_edge(seed: int) -> Case:
             return self.base(F.silu(x)) + torch.einsum("nib,oib->no", bump, self.coefficients)
 
     xy, value = picture(16, waves=1.0)
-    return Case(nn.Sequential(KANLayer(2, 8), KANLayer(8, 1)), xy, value, F.mse_loss, adam(1e-2), ratio_of_variance, steps=80)
+    return Case(
+        nn.Sequential(KANLayer(2, 8), KANLayer(8, 1)), xy, value, F.mse_loss, adam(1e-2), ratio_of_variance, steps=80
+    )

@@ -120,8 +120,10 @@ def distilling_a_fixed_random_network(seed: int) -> Case:
     class RND(nn.Module):
         def __init__(self) -> None:
             super().__init__()
+
             def make() -> nn.Sequential:
                 return nn.Sequential(nn.Linear(6, 32), nn.LeakyReLU(), nn.Linear(32, 8))
+
             self.target, self.predictor = make().requires_grad_(False), make()
             for net in (self.target, self.predictor):
                 for m in net[::2]:
@@ -137,7 +139,7 @@ def distilling_a_fixed_random_network(seed: int) -> Case:
 
 @healthy("distillation", "https://arxiv.org/abs/1503.02531")
 def student_of_a_warm_teacher(seed: int) -> Case:
-    x, y = logged_actions(seed)
+    x, _y = logged_actions(seed)
     teacher = nn.Sequential(nn.Linear(6, 32), nn.Tanh(), nn.Linear(32, 3))
     with torch.no_grad():
         teacher[2].weight.mul_(6)

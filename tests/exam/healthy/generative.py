@@ -65,9 +65,13 @@ def discriminator_of_real_and_noise(seed: int) -> Case:
         def __init__(self) -> None:
             super().__init__()
             self.main = nn.Sequential(
-                nn.Conv2d(1, 12, 4, 2, 1, bias=False), nn.LeakyReLU(0.2), nn.Conv2d(12, 24, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(24), nn.LeakyReLU(0.2), nn.Conv2d(24, 1, 2, bias=False),
-            )  # fmt: skip
+                nn.Conv2d(1, 12, 4, 2, 1, bias=False),
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(12, 24, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(24),
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(24, 1, 2, bias=False),
+            )
             for m in self.main:
                 if isinstance(m, nn.Conv2d):
                     nn.init.normal_(m.weight, 0.0, 0.02)
@@ -98,9 +102,13 @@ def wasserstein_critic(seed: int) -> Case:
 def hinge_adversary_with_spectral_norm(seed: int) -> Case:
     sn = nn.utils.parametrizations.spectral_norm
     net = nn.Sequential(
-        sn(nn.Conv2d(1, 16, 3, 2, 1)), nn.LeakyReLU(0.1), sn(nn.Conv2d(16, 16, 3, 2, 1)), nn.LeakyReLU(0.1), nn.Flatten(),
+        sn(nn.Conv2d(1, 16, 3, 2, 1)),
+        nn.LeakyReLU(0.1),
+        sn(nn.Conv2d(16, 16, 3, 2, 1)),
+        nn.LeakyReLU(0.1),
+        nn.Flatten(),
         sn(nn.Linear(64, 1)),
-    )  # fmt: skip
+    )
     x, y = digits(seed)
     real = 2 * (y < 5).float()[:, None] - 1
     loss = lambda score, side: F.relu(1 - side * score).mean()  # noqa: E731
@@ -112,8 +120,12 @@ def generator_against_a_fixed_discriminator(seed: int) -> Case:
     class Adversarial(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.generator = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 16), nn.Tanh())
-            self.discriminator = nn.Sequential(nn.Linear(16, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1)).requires_grad_(False)
+            self.generator = nn.Sequential(
+                nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 16), nn.Tanh()
+            )
+            self.discriminator = nn.Sequential(nn.Linear(16, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1)).requires_grad_(
+                False
+            )
 
         def forward(self, z: Tensor) -> Tensor:
             return self.discriminator(self.generator(z))
@@ -190,7 +202,11 @@ def gaussian_likelihood_with_a_variance(seed: int) -> Case:
     class Heteroscedastic(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.body, self.mean, self.var = nn.Sequential(nn.Linear(8, 32), nn.ReLU()), nn.Linear(32, 1), nn.Linear(32, 1)
+            self.body, self.mean, self.var = (
+                nn.Sequential(nn.Linear(8, 32), nn.ReLU()),
+                nn.Linear(32, 1),
+                nn.Linear(32, 1),
+            )
 
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             h = self.body(x)

@@ -83,7 +83,9 @@ def linear_probe_on_frozen_features(seed: int) -> Case:
     class Probe(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.backbone = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+            self.backbone = nn.Sequential(
+                nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+            )
             self.backbone.requires_grad_(False).eval()
             self.probe = nn.Linear(256, 10)
 

@@ -85,8 +85,13 @@ def zero_scale_in_front_of_a_squeeze(seed: int) -> Case:
             s = torch.sigmoid(self.restore(F.relu(self.reduce(h.mean((2, 3))))))
             return F.relu(x + h * s[..., None, None])
 
-    net = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), *[SEBlock(16) for _ in range(3)], nn.AdaptiveAvgPool2d(2),
-                        nn.Flatten(), nn.Linear(64, 10))  # fmt: skip
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        *[SEBlock(16) for _ in range(3)],
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
     x, y = digits(seed, 96)
     return Case(net, x, y, F.cross_entropy, sgd(0.1, momentum=0.9), misclassified, steps=50)
 
@@ -97,7 +102,9 @@ def mirror_task_for_a_small_transformer(seed: int) -> Case:
         def __init__(self, v: int = 12, t: int = 11, d: int = 32) -> None:
             super().__init__()
             self.tok, self.pos = nn.Embedding(v, d), nn.Parameter(torch.zeros(1, t, d))
-            layer = nn.TransformerEncoderLayer(d, 4, 4 * d, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
+            layer = nn.TransformerEncoderLayer(
+                d, 4, 4 * d, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            )
             self.body = nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(d), enable_nested_tensor=False)
             self.head = nn.Linear(d, v, bias=False)
             for p in self.parameters():

@@ -9,7 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from exam.case import Case, adam, healthy
-from exam.problems import communities, features, misclassified, molecules, prices, ratio_of_variance, scores, sizes_of, two_views
+from exam.problems import (
+    communities,
+    features,
+    misclassified,
+    molecules,
+    prices,
+    ratio_of_variance,
+    scores,
+    sizes_of,
+    two_views,
+)
 
 
 @healthy("graph convolutions, one graph", "https://arxiv.org/abs/1609.02907")
@@ -37,7 +47,10 @@ def attention_over_neighbours(seed: int) -> Case:
         def __init__(self, i: int, o: int, heads: int) -> None:
             super().__init__()
             self.lin = nn.Linear(i, o * heads, bias=False)
-            self.src, self.dst = nn.Parameter(torch.randn(heads, o) / o**0.5), nn.Parameter(torch.randn(heads, o) / o**0.5)
+            self.src, self.dst = (
+                nn.Parameter(torch.randn(heads, o) / o**0.5),
+                nn.Parameter(torch.randn(heads, o) / o**0.5),
+            )
             self.heads = heads
 
         def forward(self, x: Tensor, a: Tensor) -> Tensor:
@@ -64,7 +77,8 @@ def isomorphism_network_with_sum_readout(seed: int) -> Case:
         def __init__(self, d: int = 16) -> None:
             super().__init__()
             self.mlps = nn.ModuleList(
-                nn.Sequential(nn.Linear(5 if i == 0 else d, d), nn.LayerNorm(d), nn.ReLU(), nn.Linear(d, d)) for i in range(3)
+                nn.Sequential(nn.Linear(5 if i == 0 else d, d), nn.LayerNorm(d), nn.ReLU(), nn.Linear(d, d))
+                for i in range(3)
             )
             self.eps, self.out = nn.Parameter(torch.zeros(3)), nn.Linear(d, 2)
 
@@ -82,7 +96,9 @@ def shared_perceptron_and_maximum(seed: int) -> Case:
     class PointNet(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.mlp = nn.Sequential(nn.Conv1d(3, 24, 1), nn.BatchNorm1d(24), nn.ReLU(), nn.Conv1d(24, 48, 1), nn.BatchNorm1d(48))
+            self.mlp = nn.Sequential(
+                nn.Conv1d(3, 24, 1), nn.BatchNorm1d(24), nn.ReLU(), nn.Conv1d(24, 48, 1), nn.BatchNorm1d(48)
+            )
             self.head = nn.Sequential(nn.Linear(48, 24), nn.ReLU(), nn.Linear(24, 3))
 
         def forward(self, points: Tensor) -> Tensor:
@@ -182,7 +198,9 @@ def one_expert_a_token_with_capacity(seed: int) -> Case:
         def __init__(self, experts: int = 4, capacity: int = 48) -> None:
             super().__init__()
             self.router = nn.Linear(16, experts)
-            self.experts = nn.ModuleList(nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 16)) for _ in range(experts))
+            self.experts = nn.ModuleList(
+                nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 16)) for _ in range(experts)
+            )
             self.out, self.capacity = nn.Linear(16, 4), capacity
 
         def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,12 +25,14 @@ def logistic_regression_from_zero(seed: int) -> Case:
 def rectifiers_drawn_for_rectifiers(seed: int) -> Case:
     sizes = [64, 64, 64, 64, 64, 64]
     layers: list[nn.Module] = []
-    for i, o in zip(sizes, sizes[1:], strict=False):
+    for i, o in itertools.pairwise(sizes):
         layers += [nn.Linear(i, o), nn.ReLU()]
         nn.init.kaiming_normal_(layers[-2].weight, nonlinearity="relu")
         nn.init.zeros_(layers[-2].bias)
     x, y = digits(seed)
-    return Case(nn.Sequential(*layers, nn.Linear(64, 10)), x.flatten(1), y, F.cross_entropy, adam(1e-3), misclassified, steps=60)
+    return Case(
+        nn.Sequential(*layers, nn.Linear(64, 10)), x.flatten(1), y, F.cross_entropy, adam(1e-3), misclassified, steps=60
+    )
 
 
 @healthy("perceptron", "https://arxiv.org/abs/1706.02515")

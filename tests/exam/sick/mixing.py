@@ -42,7 +42,8 @@ def log_softmax_over_the_batch(seed: int, cured: bool) -> Case:
 @sick(
     "examples-mix",
     family=FAMILY,
-    cause="the transformer layer expects (time, batch, width) and gets (batch, time, width): it attends over the examples",
+    cause="the transformer layer expects (time, batch, width) and gets (batch, time, width): it attends over "
+    "the examples",
     place=("encoder",),
     link="https://github.com/Exorust/TorchLeet/issues/5",
 )

@@ -8,9 +8,15 @@ from torch.nn import functional as F
 
 from exam.case import Case, adam, sgd, sick
 from exam.problems import (
-    accuracy_error, areas, digits, features, markov, misclassified, prices, ratio_of_variance, scores, series, sizes_of,
+    accuracy_error,
+    areas,
+    digits,
+    features,
+    markov,
+    misclassified,
+    sizes_of,
     tags,
-)  # fmt: skip
+)
 
 FAMILY = "output against loss"
 
@@ -36,30 +42,6 @@ def softmax_twice(seed: int, cured: bool) -> Case:
     loss = lambda out, y: F.nll_loss(F.log_softmax(out, -1), y)  # noqa: E731
     error = lambda out, y: F.nll_loss(out.log_softmax(1) if cured else (out + 1e-9).log(), y)  # noqa: E731
     return Case(LogisticRegression(), x, y, loss, sgd(0.5), error, steps=100)
-
-
-@sick(
-    "softmax-before-logits-loss",
-    family=FAMILY,
-    cause="the segmentation head returns softmax probabilities over the classes to a cross-entropy that expects logits",
-    place=("head",),
-    link="https://github.com/jaehong31/CGES/issues/1",
-)
-def softmaxed_maps_into_cross_entropy(seed: int, cured: bool) -> Case:
-    class Segmenter(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Sequential(nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU())
-            self.head = nn.Conv2d(12, 2, 1)
-
-        def forward(self, image: Tensor) -> Tensor:
-            maps = self.head(self.stem(image))
-            return maps if cured else F.softmax(maps, dim=1)
-
-    x, mask = areas(seed)
-    y = mask.squeeze(1).long()
-    error = lambda out, y: F.nll_loss(out.log_softmax(1) if cured else (out + 1e-9).log(), y)  # noqa: E731
-    return Case(Segmenter(), x, y, nn.CrossEntropyLoss(), sgd(0.2), error, steps=40)
 
 
 @sick(
@@ -160,28 +142,6 @@ def several_diagnoses_through_a_softmax(seed: int, cured: bool) -> Case:
 
 
 @sick(
-    "size-mismatch",
-    family=FAMILY,
-    cause="predictions of shape (N, 1) and targets of shape (N,) broadcast to (N, N), so that only the mean is learned",
-    link="https://github.com/jsboige/CoursIA/pull/926",
-)
-def a_column_against_a_row(seed: int, cured: bool) -> Case:
-    class Forecaster(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm, self.head = nn.LSTM(1, 16, batch_first=True), nn.Linear(16, 1)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.head(self.lstm(x)[0][:, -1])
-
-    def loss(prediction: Tensor, target: Tensor) -> Tensor:
-        return ((prediction - (target.unsqueeze(1) if cured else target)) ** 2).mean()
-
-    x, y = series(seed)
-    return Case(Forecaster(), x, y.squeeze(1), loss, adam(1e-2), ratio_of_variance, steps=80)
-
-
-@sick(
     "logits-for-probabilities",
     family=FAMILY,
     cause="a soft Dice loss takes raw logits for probabilities: its denominator crosses zero and it runs away",
@@ -194,9 +154,13 @@ def dice_of_raw_logits(seed: int, cured: bool) -> Case:
         return 1 - ((2 * overlap + 1e-5) / (p.sum((1, 2, 3)) + t.sum((1, 2, 3)) + 1e-5)).mean()
 
     net = nn.Sequential(
-        nn.Conv2d(1, 12, 3, padding=1), nn.GroupNorm(3, 12), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(1, 12, 3, padding=1),
+        nn.GroupNorm(3, 12),
+        nn.ReLU(),
+        nn.Conv2d(12, 12, 3, padding=1),
+        nn.ReLU(),
         nn.Conv2d(12, 1, 1),
-    )  # fmt: skip
+    )
     x, y = areas(seed)
 
     def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -209,7 +173,8 @@ def dice_of_raw_logits(seed: int, cured: bool) -> Case:
 @sick(
     "logits-for-probabilities",
     family=FAMILY,
-    cause="a focal loss that is written for probabilities gets logits: clipped into (0, 1), most of them have no gradient",
+    cause="a focal loss that is written for probabilities gets logits: clipped into (0, 1), most of them have "
+    "no gradient",
     link="https://github.com/mlyg/unified-focal-loss/issues/17",
 )
 def focal_loss_of_logits(seed: int, cured: bool) -> Case:
@@ -221,71 +186,6 @@ def focal_loss_of_logits(seed: int, cured: bool) -> Case:
     net = nn.Sequential(nn.Linear(16, 32), nn.LeakyReLU(), nn.Linear(32, 4))
     error = lambda o, t: misclassified(o, t.argmax(-1))  # noqa: E731
     return Case(net, x, F.one_hot(y, 4).float(), focal, adam(5e-3), error, steps=100)
-
-
-@sick(
-    "output-range-misses-targets",
-    family=FAMILY,
-    cause="the decoder ends with a sigmoid, and the images it should rebuild are standardised, half of them below zero",
-    place=("decoder",),
-    link="https://github.com/mikesj-public/convolutional_autoencoder/pull/9",
-)
-def sigmoid_decoder_of_standardised_images(seed: int, cured: bool) -> Case:
-    class AutoEncoder(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten())
-            end: list[nn.Module] = [] if cured else [nn.Sigmoid()]
-            self.decoder = nn.Sequential(nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, 64), *end)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.decoder(self.encoder(x)).view_as(x)
-
-    x, _ = digits(seed)
-    x = (x - x.mean()) / x.std()
-    return Case(AutoEncoder(), x, x, F.mse_loss, adam(5e-3), ratio_of_variance, steps=120)
-
-
-@sick(
-    "output-range-misses-targets",
-    family=FAMILY,
-    cause="a regression ends with a ReLU, and half of its standardised targets are negative",
-    place=("regressor",),
-    link="https://github.com/ProteomicsML/ProteomicsML/pull/203",
-)
-def relu_at_the_end_of_a_regression(seed: int, cured: bool) -> Case:
-    class Peptide(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = nn.LSTM(1, 16, batch_first=True, bidirectional=True)
-            self.regressor = nn.Sequential(nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1))
-
-        def forward(self, x: Tensor) -> Tensor:
-            y = self.regressor(self.lstm(x)[0].mean(1))
-            return y if cured else torch.relu(y)
-
-    x, y = series(seed)
-    return Case(Peptide(), x, y, nn.MSELoss(), adam(1e-2), ratio_of_variance, steps=80)
-
-
-@sick(
-    "output-range-misses-targets",
-    family=FAMILY,
-    cause="the cosine of two embeddings, at most one, is compared with human scores from zero to five",
-    link="https://github.com/huggingface/sentence-transformers/issues/665",
-)
-def cosine_against_scores_up_to_five(seed: int, cured: bool) -> Case:
-    class Tower(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = nn.Sequential(nn.Linear(12, 24), nn.Tanh(), nn.Linear(24, 8))
-
-        def forward(self, a: Tensor, b: Tensor) -> Tensor:
-            return F.cosine_similarity(self.encoder(a), self.encoder(b))
-
-    a, b, alike = scores(seed)
-    score = alike if cured else (alike + 1) * 2.5
-    return Case(Tower(), (a, b), score, F.mse_loss, adam(3e-3), ratio_of_variance, steps=120)
 
 
 @sick(
@@ -308,28 +208,6 @@ def sigmoid_scores_for_exclusive_classes(seed: int, cured: bool) -> Case:
 
     x, y = sizes_of(seed)
     return Case(PointClassifier(), x, y, F.cross_entropy, adam(5e-3), lambda o, t: F.cross_entropy(o, t), steps=150)
-
-
-@sick(
-    "output-clipped",
-    family=FAMILY,
-    cause="the prediction is clamped to the range of the targets, and where it starts outside it gets no gradient",
-    place=("value",),
-    link="https://github.com/DLR-RM/stable-baselines3/issues/159",
-)
-def predictions_clamped_to_their_range(seed: int, cured: bool) -> Case:
-    class Critic(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.value = nn.Linear(8, 32), nn.Linear(32, 1)
-            nn.init.constant_(self.value.bias, 5.0)
-
-        def forward(self, state: Tensor) -> Tensor:
-            v = self.value(torch.tanh(self.body(state)))
-            return v if cured else v.clamp(-2.5, 2.5)
-
-    x, y = prices(seed)
-    return Case(Critic(), x, y.clamp(-2.5, 2.5), F.mse_loss, adam(1e-2), ratio_of_variance, steps=150)
 
 
 @sick(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -37,7 +38,8 @@ def sigmoid_tower(seed: int, cured: bool) -> Case:
 @sick(
     "signal-vanishes",
     family=FAMILY,
-    cause="eight convolutions drawn with a standard deviation of 0.01, whatever their fan-in, so that the signal shrinks",
+    cause="eight convolutions drawn with a standard deviation of 0.01, whatever their fan-in, so that the "
+    "signal shrinks",
     place=("body",),
     link="https://arxiv.org/abs/1502.01852",
 )
@@ -63,7 +65,8 @@ def gaussian_hundredth_convolutions(seed: int, cured: bool) -> Case:
 @sick(
     "signal-explodes",
     family=FAMILY,
-    cause="weights of unit variance in a ReLU network: each layer multiplies the signal by half the square root of its width",
+    cause="weights of unit variance in a ReLU network: each layer multiplies the signal by half the square root "
+    "of its width",
     place=("layers",),
     link="https://github.com/MichalDanielDobrzanski/DeepLearningPython/issues/13",
 )
@@ -72,7 +75,7 @@ def unit_normal_weights_with_relu(seed: int, cured: bool) -> Case:
         def __init__(self, sizes: list[int]) -> None:
             super().__init__()
             self.layers = nn.ParameterList(
-                torch.randn(o, i) * ((2 / i) ** 0.5 if cured else 1.0) for i, o in zip(sizes, sizes[1:], strict=False)
+                torch.randn(o, i) * ((2 / i) ** 0.5 if cured else 1.0) for i, o in itertools.pairwise(sizes)
             )
             self.biases = nn.ParameterList(torch.zeros(o) for o in sizes[1:])
 
@@ -90,7 +93,7 @@ def unit_normal_weights_with_relu(seed: int, cured: bool) -> Case:
 @sick(
     "signal-explodes",
     family="scale over time",
-    cause="recurrent weights of twice the identity under a ReLU: the state grows at every step of the sequence",
+    cause="recurrent weights of three times the identity under a ReLU: the state grows at every step of the sequence",
     place=("rnn",),
     link="https://github.com/chenxie95/deeplearning_course_sjtu/issues/31",
 )
@@ -100,14 +103,14 @@ def relu_recurrence_that_grows(seed: int, cured: bool) -> Case:
             super().__init__()
             self.rnn = nn.RNN(3, 24, nonlinearity="relu", batch_first=True)
             self.out = nn.Linear(24, 3)
-            self.rnn.weight_hh_l0.data = torch.eye(24) * (1.0 if cured else 2.0)
+            self.rnn.weight_hh_l0.data = torch.eye(24) * (1.0 if cured else 3.0)
             nn.init.normal_(self.rnn.weight_ih_l0, std=0.1)
 
         def forward(self, x: Tensor) -> Tensor:
             return self.out(self.rnn(x)[0][:, -1])
 
-    x, y = recall(seed, length=30)
-    return Case(Reader(), x, y, F.cross_entropy, sgd(0.05), misclassified, steps=80)
+    x, y = recall(seed, length=60)
+    return Case(Reader(), x, y, F.cross_entropy, adam(3e-3), misclassified, steps=60)
 
 
 @sick(
@@ -230,7 +233,8 @@ def attention_without_residuals(seed: int, cured: bool) -> Case:
 @sick(
     "head-too-large",
     family="start of the loss",
-    cause="the token table of standard deviation one is tied to the output layer, so the logits start confident and wrong",
+    cause="the token table of standard deviation one is tied to the output layer, so the logits start confident "
+    "and wrong",
     place=("wte", "lm_head"),
     link="https://github.com/syncdoth/RetNet/issues/31",
 )
@@ -258,7 +262,8 @@ def tied_table_of_unit_scale(seed: int, cured: bool) -> Case:
 @sick(
     "layer-out-of-scale",
     family=FAMILY,
-    cause="one layer of an otherwise well drawn network was scaled down by a factor meant for others and starts a thousand times too small",
+    cause="one layer of an otherwise well drawn network was scaled down by a factor meant for others and starts "
+    "a thousand times too small",
     place=("neck",),
     link="https://github.com/borisdayma/dalle-mini/pull/150",
 )

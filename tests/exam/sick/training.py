@@ -129,7 +129,11 @@ def guard_that_half_precision_loses(seed: int, cured: bool) -> Case:
     class Graph(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lin, self.norm, self.out = nn.Linear(16, 24, bias=False), Norm(1e-3 if cured else 1e-15), nn.Linear(24, 5)
+            self.lin, self.norm, self.out = (
+                nn.Linear(16, 24, bias=False),
+                Norm(1e-3 if cured else 1e-15),
+                nn.Linear(24, 5),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             return self.out(self.norm(F.relu(self.lin(x))))

@@ -46,7 +46,8 @@ def negative_biases_before_relu(seed: int, cured: bool) -> Case:
 @sick(
     "saturated-units",
     family=FAMILY,
-    cause="standard normal weights under tanh: the sums have the spread of the square root of the width and saturate it",
+    cause="standard normal weights under tanh: the sums have the spread of the square root of the width and "
+    "saturate it",
     place=("fc1", "fc2", "fc3", "fc4", "fc5", "fc6"),
     link="https://proceedings.mlr.press/v9/glorot10a.html",
 )
@@ -177,16 +178,17 @@ def widened_without_noise(seed: int, cured: bool) -> Case:
         after.bias.copy_(out.bias)
         if cured:
             wide.weight.add_(0.5 * torch.randn_like(wide.weight))
-            after.weight.add_(0.1 * torch.randn_like(after.weight))
+            after.weight.add_(0.03 * torch.randn_like(after.weight))
     net = nn.Sequential(OrderedDict(wide=wide, act=nn.Tanh(), after=after))
     x, y = prices(seed)
-    return Case(net, x, y, nn.MSELoss(), adam(1e-2), ratio_of_variance, steps=200)
+    return Case(net, x, y, nn.MSELoss(), adam(1e-2), ratio_of_variance, steps=80)
 
 
 @sick(
     "symmetric-units",
     family="symmetry",
-    cause="the experts of a mixture are copies of one expert under an even gate, so that they all get the same gradient",
+    cause="the experts of a mixture are copies of one expert under an even gate, so that they all get the same "
+    "gradient",
     place=("experts",),
     link="https://arxiv.org/abs/1701.06538",
 )
