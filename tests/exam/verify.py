@@ -4,9 +4,9 @@
     python tests/exam/verify.py NAME NAME       # some cases
     python tests/exam/verify.py --write         # keep the figures in verified.json
 
-The error is the case's own yardstick, or its loss. A healthy network passes when training on the first seed takes away at
-least a fifth of its first error. A sick one passes when its error ends above its cured twin's by at least a fifth of what
-the twin gained, or is not a number. No rule of gainstage takes part.
+The error is the case's own yardstick, or its loss. A healthy network passes when training on the first seed takes away
+at least a fifth of its first error. A sick one passes when its error ends above its cured twin's by at least a fifth of
+what the twin gained, or is not a number. No rule of gainstage takes part.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def main() -> int:
             f"{'ok  ' if row['holds'] else 'FAIL'} {name:<45} {time.perf_counter() - start:5.1f} s  {figures}",
             flush=True,
         )
-    if arguments.write:
-        RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
+        if arguments.write:
+            RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
     print(f"{failed} of the cases above do not hold")
     return int(failed > 0)
 
