@@ -49,33 +49,33 @@ NAMED_BY: dict[str, str] = {
     "sigmoid-before-logits-loss": "GS510",
     "softmax-single-unit": "GS505",
     "activation-on-logits": "GS506",
-    "probabilities-for-log-probabilities": "",
+    "probabilities-for-log-probabilities": "GS515",
     "logits-for-probabilities": "GS509",
     "multilabel-softmax": "GS511",
     "sigmoid-with-class-loss": "GS508",
-    "size-mismatch": "GS512 InputError",
+    "size-mismatch": "GS512 GS515 InputError",
     "output-range-misses-targets": "GS507",
     "output-clipped": "",
-    "loss-wrong-sign": "",
-    "loss-unbounded-below": "",
-    "loss-flat-where-wrong": "",
-    "targets-outside-loss-domain": "InputError",
+    "loss-wrong-sign": "GS514 GS515",
+    "loss-unbounded-below": "GS514",
+    "loss-flat-where-wrong": "GS516",
+    "targets-outside-loss-domain": "GS514 InputError",
     "labels-longer-than-time": "",
     "scores-squeezed": "",
     "term-drowns-the-loss": "",
     "entropy-minimised": "",
-    "unregistered-parameters": "",
-    "optimizer-lacks-parameters": "",
-    "optimizer-stale": "",
-    "rate-zero": "GS702",
+    "unregistered-parameters": "GS205",
+    "optimizer-lacks-parameters": "GS704",
+    "optimizer-stale": "GS704 GS705",
+    "rate-zero": "GS707",
     "rate-too-small": "GS702",
     "rate-too-large": "GS701 GS703",
-    "no-gradient-anywhere": "GS901",
+    "no-gradient-anywhere": "GS204",
     "gradient-cut": "GS203 GS204",
-    "nothing-trainable": "GS901",
+    "nothing-trainable": "NotJudged",
     "two-zero-factors": "GS203 GS403",
     "inputs-ignored": "GS109 GS602",
-    "examples-mix": "",
+    "examples-mix": "GS111",
     "norm-batch-of-one": "GS401",
     "norm-removes-signal": "GS402",
     "normalization-not-adapted": "GS602",
@@ -85,7 +85,7 @@ NAMED_BY: dict[str, str] = {
     "coordinates-out-of-range": "GS106 GS602",
     "coordinates-too-coarse": "",
     "sum-drowns-part": "",
-    "noise-drowns-signal": "",
+    "noise-drowns-signal": "GS112",
     "one-hot-attention": "",
     "non-finite": "GS801 GS805",
     "half-precision": "GS801 GS802 GS803",
@@ -98,7 +98,8 @@ class Verdict:
     """What one check said of one case.
 
     Args:
-        flags: codes of errors and warnings, in the order of the findings; the class of the error where check refused.
+        flags: codes of errors and warnings, in the order of the findings; ``NotJudged`` where the verdict is that
+            nothing could be judged; the class of the error where check refused.
         places: paths of those findings.
         crashed: whether an exception came out that is none of gainstage's own.
         passes: cost in plain forward and backward passes; None for Keras, where no plain pass is timed.
@@ -176,7 +177,8 @@ def examine(entry: Entry, *, cured: bool = False, timed: bool = False) -> Verdic
     if timed and entry.framework == "torch":
         checked = _shortest(lambda: gs.check(case.model, case.x, case.y, **settings), 2)
         passes = checked / max(_shortest(lambda: _plain(case)), 1e-9)
-    return Verdict(tuple(f.code for f in flags), tuple(f.path for f in flags), passes=passes)
+    unjudged = () if diagnosis.judged else ("NotJudged",)
+    return Verdict((*unjudged, *(f.code for f in flags)), tuple(f.path for f in flags), passes=passes)
 
 
 def rows(entries: Iterable[Entry], *, timed: bool) -> list[Row]:
