@@ -58,4 +58,4 @@ def test_every_recipe_states_where_its_levels_come_from() -> None:
 def test_a_named_scheme_is_a_recipe_with_fixed_levels_that_needs_no_batch() -> None:
     entry = recipe_entry("he_normal")
     assert entry.levels is LevelSource.FIXED
-    assert not (entry.needs_batch or entry.sets_output_bias or entry.takes_branch_start)
+    assert (entry.needs_batch, entry.sets_output_bias, entry.takes_branch_start) == (False, False, False)

@@ -21,7 +21,13 @@ from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
 from gainstage.records.reactions import Reactions
-from gainstage.records.rendering import Rendered, register_page, register_renderer
+from gainstage.records.rendering import (
+    Rendered,
+    register_code,
+    register_document,
+    register_page,
+    register_renderer,
+)
 from gainstage.records.task import InputFacts, LossFacts, LossKind, OptimizerFacts, OutputFacts, TargetFacts, Task
 from gainstage.records.training import Evaluation, FirstStep, TrainingCurve
 from gainstage.records.weights import WeightMoments
@@ -34,5 +40,5 @@ __all__ = [
     "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit",
     "Reactions", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task",
     "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring",
-    "register_page", "register_renderer",
+    "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from gainstage.errors import InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
 from gainstage.records import Moments, WeightMoments
 
-__all__ = ["SAMPLE", "StoredWeights", "kurtosis_of", "require_shape", "sampled_examples", "weight_moments"]
+__all__ = ["SAMPLE", "Stored", "is_table", "kurtosis_of", "require_shape", "sampled_examples", "weight_moments"]
 
 SAMPLE = 4_000_000
 """Elements that are enough for moments."""
@@ -21,71 +21,63 @@ SAMPLE = 4_000_000
 Array = NDArray[Any]
 
 
-class StoredWeights(Protocol):
-    """Reads the values that parameters hold; all results are in double precision."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a backend reads of one parameter, in double precision.
 
-    def moments(self, path: str) -> Moments:
-        """Moments over all elements."""
-        ...
+    Args:
+        moments: over all elements.
+        rows: the sum of every unit's incoming weights, shape ``(units,)``; None where the parameter has no such rows.
+        sample: evenly spaced elements of a parameter with rows.
+        mean_row: of a table, shape ``(columns,)``; None for every other parameter.
+        gates: what a recurrent layer's bias adds in every gate, ``(gates, units)``; None for every other parameter.
+        vector: all elements in one row, where there are as few as a bias has.
+    """
 
-    def row_sums(self, parameter: Parameter) -> Array | None:
-        """The sum of every unit's incoming weights, shape ``(units,)``; None where the weight has no such rows."""
-        ...
-
-    def kurtosis(self, path: str) -> float:
-        """E w⁴ / (E w²)²."""
-        ...
-
-    def mean_row_square(self, path: str) -> float:
-        """The mean square of the mean row of a table."""
-        ...
-
-    def gates(self, graph: SignalGraph, parameter: Parameter) -> Array | None:
-        """What a recurrent layer's bias adds in every gate, ``(gates, units)``; None for every other parameter."""
-        ...
-
-    def vector(self, path: str) -> Array | None:
-        """All elements in one row; None where the parameter holds no floating-point values."""
-        ...
+    moments: Moments
+    rows: Array | None = None
+    sample: Array | None = None
+    mean_row: Array | None = None
+    gates: Array | None = None
+    vector: Array | None = None
 
 
-def weight_moments(graph: SignalGraph, paths: Iterable[str], stored: StoredWeights) -> dict[str, WeightMoments]:
+def weight_moments(graph: SignalGraph, read: Callable[[Parameter], Stored | None]) -> dict[str, WeightMoments]:
     """The statistics of the parameters that prediction reads.
 
     Args:
         graph: the trace, which states how every parameter is used.
-        paths: parameters that hold floating-point values and are wanted.
-        stored: reads their values.
+        read: a parameter's values; None where it holds none or they are not wanted.
     """
-    wanted = frozenset(paths)
-    sums: dict[str, Array] = {}
-    found: dict[str, WeightMoments] = {}
-    for parameter in graph.parameters:
-        path = parameter.path
-        if path not in wanted:
-            continue
-        moments = stored.moments(path)
-        known = WeightMoments(moments.mean, moments.second_moment)
-        rows = stored.row_sums(parameter)
-        if rows is not None:
-            sums[path] = rows
-            known = replace(
-                known,
-                row_sum_square=float(np.square(rows).mean()),
-                row_sum_mean=float(rows.mean()),
-                kurtosis=stored.kurtosis(path),
-            )
-        if len(parameter.shape) == 2 and any(graph.nodes[i].operation is Operation.EMBEDDING for i in parameter.nodes):
-            known = replace(known, table_mean_square=stored.mean_row_square(path))
-        gates = stored.gates(graph, parameter)
-        found[path] = known if gates is None else _by_gate(gates)
-    for path, rows in sums.items():
-        for index in graph.parameter(path).nodes:
+    stored = {p.path: found for p in graph.parameters if (found := read(p)) is not None}
+    known = {path: _statistics(one) for path, one in stored.items()}
+    for path, one in stored.items():
+        for index in graph.parameter(path).nodes if one.rows is not None else ():
             for use in graph.nodes[index].uses_of("bias"):
-                bias = stored.vector(use.parameter)
-                if bias is not None and use.parameter in found and bias.size == rows.size:
-                    found[use.parameter] = replace(found[use.parameter], row_sum_product=float((bias * rows).mean()))
-    return found
+                bias = stored[use.parameter].vector if use.parameter in stored else None
+                if bias is not None and one.rows is not None and bias.size == one.rows.size:
+                    product = float((bias * one.rows).mean())
+                    known[use.parameter] = replace(known[use.parameter], row_sum_product=product)
+    return known
+
+
+def _statistics(stored: Stored) -> WeightMoments:
+    known = WeightMoments(stored.moments.mean, stored.moments.second_moment)
+    if stored.gates is not None:
+        return _by_gate(stored.gates)
+    if stored.mean_row is not None:
+        known = replace(known, table_mean_square=float(np.square(stored.mean_row).mean()))
+    if stored.rows is None or stored.sample is None:
+        return known
+    square, mean = float(np.square(stored.rows).mean()), float(stored.rows.mean())
+    return replace(known, row_sum_square=square, row_sum_mean=mean, kurtosis=kurtosis_of(stored.sample))
+
+
+def is_table(graph: SignalGraph, parameter: Parameter) -> bool:
+    """Whether rows of the parameter are looked up."""
+    return len(parameter.shape) == 2 and any(
+        graph.nodes[index].operation is Operation.EMBEDDING for index in parameter.nodes
+    )
 
 
 def _by_gate(gates: Array) -> WeightMoments:

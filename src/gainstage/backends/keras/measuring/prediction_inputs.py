@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Container
 from typing import Any
 
 import keras
@@ -19,7 +18,7 @@ from gainstage.backends.shared.arrays import moments_of
 from gainstage.errors import GainstageError, InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
 from gainstage.propagation import InputMoments
-from gainstage.records import Moments, WeightMoments
+from gainstage.records import WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
 
@@ -41,42 +40,36 @@ def weight_moments(model: Any, graph: SignalGraph, only: Container[str] | None =
     16.0
     """
     variables = named_parameters(model)[0]
-    wide = {path: _wide(values_of(v)) for path, v in variables.items() if "float" in str(v.dtype)}
-    return shared.weight_moments(graph, (path for path in wide if only is None or path in only), _Stored(wide))
 
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The values of weights, by path."""
-
-    arrays: Mapping[str, Array]
-
-    def moments(self, path: str) -> Moments:
-        return moments_of(self.arrays[path])
-
-    def row_sums(self, parameter: Parameter) -> Array | None:
-        array = self.arrays[parameter.path]
-        if parameter.kernel is None or array.ndim < 2:
+    def read(parameter: Parameter) -> shared.Stored | None:
+        variable = variables.get(parameter.path) if only is None or parameter.path in only else None
+        if variable is None or "float" not in str(variable.dtype):
             return None
-        try:
-            incoming = canonical(array, parameter.kernel, parameter.blocks, parameter.layout)
-        except GainstageError:  # a weight that is used otherwise than it is stored
-            return None
-        return np.asarray(incoming.sum((1, 2), dtype=np.float64))
+        return _stored(graph, parameter, _wide(values_of(variable)))
 
-    def kurtosis(self, path: str) -> float:
-        flat = self.arrays[path].reshape(-1)
-        return shared.kurtosis_of(flat[:: max(flat.size // shared.SAMPLE, 1)].astype(np.float64))
+    return shared.weight_moments(graph, read)
 
-    def mean_row_square(self, path: str) -> float:
-        return float(np.square(self.arrays[path].mean(0, dtype=np.float64)).mean())
 
-    def gates(self, graph: SignalGraph, parameter: Parameter) -> Array | None:
-        return _gates(graph, parameter, self.arrays[parameter.path])
+def _stored(graph: SignalGraph, parameter: Parameter, array: Array) -> shared.Stored:
+    """The values of one weight."""
+    moments, flat = moments_of(array), array.reshape(-1)
+    table = array.mean(0, dtype=np.float64) if shared.is_table(graph, parameter) else None
+    incoming = _incoming(parameter, array)
+    if incoming is None:
+        gates = _gates(graph, parameter, array)
+        return shared.Stored(moments, mean_row=table, gates=gates, vector=flat.astype(np.float64))
+    sample = flat[:: max(flat.size // shared.SAMPLE, 1)].astype(np.float64)
+    return shared.Stored(moments, incoming.sum((1, 2), dtype=np.float64), sample, table)
 
-    def vector(self, path: str) -> Array | None:
-        array = self.arrays.get(path)
-        return None if array is None else array.astype(np.float64).reshape(-1)
+
+def _incoming(parameter: Parameter, array: Array) -> Array | None:
+    """The weight in the canonical layout; None for a bias, or a weight that is used otherwise than it is stored."""
+    if parameter.kernel is None or array.ndim < 2:
+        return None
+    try:
+        return canonical(array, parameter.kernel, parameter.blocks, parameter.layout)
+    except GainstageError:
+        return None
 
 
 def _gates(graph: SignalGraph, parameter: Parameter, array: Array) -> Array | None:

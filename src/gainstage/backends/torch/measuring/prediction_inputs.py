@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Container
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from gainstage.backends.shared import prediction_inputs as shared
@@ -17,11 +15,9 @@ from gainstage.backends.torch.models.batch import prepare
 from gainstage.errors import InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
 from gainstage.propagation import InputMoments
-from gainstage.records import Moments, WeightMoments
+from gainstage.records import WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
-
-Array = NDArray[Any]
 
 
 def weight_moments(
@@ -40,45 +36,28 @@ def weight_moments(
     >>> weight_moments(layer, trace(layer, torch.ones(3, 4)))["weight"].row_sum_square
     16.0
     """
-    tensors = {
-        path: tensor.detach()
-        for path, tensor in model.named_parameters(remove_duplicate=False)
-        if not tensor.is_meta and tensor.is_floating_point()
-    }
-    wanted = (path for path in tensors if only is None or path in only)
-    return shared.weight_moments(graph, wanted, _Stored(tensors))
+    tensors = dict(model.named_parameters(remove_duplicate=False))
 
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The values of parameters, by path."""
-
-    tensors: Mapping[str, torch.Tensor]
-
-    def moments(self, path: str) -> Moments:
-        return moments_of(self.tensors[path])
-
-    def row_sums(self, parameter: Parameter) -> Array | None:
-        tensor = self.tensors[parameter.path]
-        if parameter.kernel is None or tensor.dim() < 2:
+    def read(parameter: Parameter) -> shared.Stored | None:
+        tensor = tensors.get(parameter.path) if only is None or parameter.path in only else None
+        if tensor is None or tensor.is_meta or not tensor.is_floating_point():
             return None
-        return incoming_weights(tensor, parameter).sum(1, dtype=torch.float64).cpu().numpy()
+        return _stored(graph, parameter, tensor.detach())
 
-    def kurtosis(self, path: str) -> float:
-        values = self.tensors[path].reshape(-1)
-        return shared.kurtosis_of(values[:: max(values.numel() // shared.SAMPLE, 1)].double().cpu().numpy())
+    return shared.weight_moments(graph, read)
 
-    def mean_row_square(self, path: str) -> float:
-        return float(self.tensors[path].mean(0, dtype=torch.float64).square().mean())
 
-    def gates(self, graph: SignalGraph, parameter: Parameter) -> Array | None:
-        blocks = _blocks(graph, parameter) if len(parameter.shape) == 1 else 1
-        vector = self.vector(parameter.path)
-        return vector.reshape(blocks, -1) if blocks > 1 and vector is not None else None
-
-    def vector(self, path: str) -> Array | None:
-        tensor = self.tensors.get(path)
-        return None if tensor is None else tensor.double().reshape(-1).cpu().numpy()
+def _stored(graph: SignalGraph, parameter: Parameter, tensor: torch.Tensor) -> shared.Stored:
+    """The values of one parameter."""
+    moments, flat = moments_of(tensor), tensor.reshape(-1)
+    if parameter.kernel is None or tensor.dim() < 2:
+        vector = flat.double().cpu().numpy()
+        blocks = _blocks(graph, parameter) if tensor.dim() == 1 else 1
+        return shared.Stored(moments, gates=vector.reshape(blocks, -1) if blocks > 1 else None, vector=vector)
+    rows = incoming_weights(tensor, parameter).sum(1, dtype=torch.float64)
+    sample = flat[:: max(flat.numel() // shared.SAMPLE, 1)].double()
+    table = tensor.mean(0, dtype=torch.float64).cpu().numpy() if shared.is_table(graph, parameter) else None
+    return shared.Stored(moments, rows.cpu().numpy(), sample.cpu().numpy(), table)
 
 
 def _blocks(graph: SignalGraph, parameter: Parameter) -> int:
