@@ -76,7 +76,7 @@ def live_zeros(profile: Profile) -> frozenset[int]:
         return gradient is None or gradient.second_moment > 0
 
     return frozenset(
-        i for i in zero_nodes(profile) if any(moves(use) for use in graph.nodes[i].uses if use.slot in _MULTIPLYING)
+        i for i in zero_nodes(profile) if any(moves(use) for use in graph.nodes[i].uses if use.slot in _FACTORS)
     )
 
 
@@ -98,12 +98,7 @@ def silent_nodes(profile: Profile, zeros: Container[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-_KEEPS_SILENCE = frozenset(
-    {
-        Operation.RESHAPE, Operation.DROPOUT, Operation.POOLING, Operation.RESAMPLE, Operation.REDUCTION,
-        Operation.SCALE, Operation.ADD, Operation.CONCATENATION,
-    }
-)  # fmt: skip
+_KEEPS_SILENCE = (LEVEL_KEEPING | {Operation.ADD, Operation.CONCATENATION}) - {Operation.OFFSET}
 
 
 def reaches_past(profile: Profile, zeros: frozenset[int]) -> frozenset[int]:
@@ -135,13 +130,12 @@ def outweighed(profile: Profile) -> frozenset[int]:
     Such a gate starts at its bias on purpose: the signal passes it through the other factor.
     """
     graph = profile.graph
-    products = (Operation.MULTIPLY, Operation.MATMUL)
     return frozenset(
         node.index
         for node in graph.weighted()
         if (at := profile.by_node.get(node.index)) is not None
         and any(at.forward.rms < CLOSED * bias for bias in _biases_behind(profile, node))
-        and nearest_after(graph, node.index, lambda n: n.operation in products, through=CARRIERS)
+        and nearest_after(graph, node.index, lambda n: n.operation in GATES, through=LEVEL_KEEPING)
     )
 
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after
+from gainstage.graph.groups import GATES, LEVEL_KEEPING
 from gainstage.records import Profile, Severity
-from gainstage.rules.flow import CARRIERS, feeds_weights
+from gainstage.rules.flow import feeds_weights
 from gainstage.rules.remedies import edit
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.words import figure, place
@@ -71,13 +72,12 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
 def _mixes_others(graph: SignalGraph, softmax: Node, axis: int) -> bool:
     """Whether the weights that read it sum over another axis, and the result weights another signal (talking heads)."""
     readers = nearest_after(
-        graph, softmax.index, lambda n: n.operation.weighted, through=CARRIERS | {Operation.NORMALIZATION}
+        graph, softmax.index, lambda n: n.operation.weighted, through=LEVEL_KEEPING | {Operation.NORMALIZATION}
     )
-    products = (Operation.MATMUL, Operation.MULTIPLY, Operation.ATTENTION)
     return bool(readers) and all(
         (kernel := graph.nodes[i].kernel) is not None
         and kernel.in_ != softmax.shape[axis]
-        and nearest_after(graph, i, lambda n: n.operation in products, through=CARRIERS)
+        and nearest_after(graph, i, lambda n: n.operation in GATES, through=LEVEL_KEEPING)
         for i in readers
     )
 

@@ -27,7 +27,6 @@ from gainstage.records import Assignment, Plan
 __all__ = ["calibrate"]
 
 
-
 def calibrate(model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
     """Bring every calibrated output of a batch to its level, in place, in one forward pass.
 
