@@ -191,7 +191,7 @@ class Net:
             LossFacts(kind, uniform + 0.05, loss, "log_softmax", uniform - 0.05, uniform),  # type: ignore[arg-type]
             OptimizerFacts("SGD", (0.1,)),
             self.examples,
-            loss_shape=LossShape(8, uniform + 0.05, 0.0, False, 1.0, 1.0, towards=1.0, responds=0.8, own_rank=1.0),
+            loss_shape=LossShape(8, uniform + 0.05, 0.0, None, 1.0, 1.0, towards=1.0, responds=0.8, own_rank=1.0),
         )  # fmt: skip
         source = Source("measured", "torch", dtype=self.dtype, batch=self.nodes[0].shape, seed=0)
         whole = Profile(
@@ -263,7 +263,7 @@ def regression(
         target=TargetFacts(shape, "values", low, high, mean, spread),
         output=dataclasses.replace(output_of(whole), function=function, spread_within=None),
         loss=LossFacts("mse", value, whole.graph.loss, "", spread**2, None),
-        loss_shape=LossShape(8, value, 0.0, False, 1.0, 1.0, towards=1.0, responds=0.9, correlation=0.99),
+        loss_shape=LossShape(8, value, 0.0, None, 1.0, 1.0, towards=1.0, responds=0.9, correlation=0.99),
     )
 
 

@@ -53,7 +53,7 @@ def with_loss(profile: Profile, **facts: object) -> Profile:
     return with_task(profile, loss=dataclasses.replace(loss_of(profile), **facts))
 
 
-SOUND = LossShape(8, 2.3, 0.0, False, 1.0, 1.2, towards=1.0, responds=0.8, own_rank=1.0)
+SOUND = LossShape(8, 2.3, 0.0, None, 1.0, 1.2, towards=1.0, responds=0.8, own_rank=1.0)
 """Cross-entropy, probed."""
 
 
@@ -82,6 +82,29 @@ def dropping(rate: float, noise: float) -> Profile:
 
 def wired(**facts: object) -> Profile:
     return dataclasses.replace(mlp(), wiring=Wiring(**facts))  # type: ignore[arg-type]
+
+
+def worded(level: float) -> Profile:
+    """A table of words of this level, and positions that do not depend on them."""
+    net = Net()
+    table = net.put(Operation.EMBEDDING, "embedding", path="words", level=level, gradient=None)
+    net.put(Operation.OFFSET, "add", inputs=(table,), path="", level=math.hypot(level, 0.7))
+    net.linear("hidden")
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def adapted(level: float) -> Profile:
+    """A frozen layer and a branch beside it that trains."""
+    net = Net()
+    frozen = net.linear("base")
+    branch = net.linear("adapter", source=0, level=level)
+    net.put(Operation.ADD, "add", inputs=(frozen, branch), level=math.hypot(1.0, level))
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    whole = net.profile()
+    parameters = tuple(dataclasses.replace(p, trainable=not p.path.startswith("base")) for p in whole.graph.parameters)
+    return dataclasses.replace(whole, graph=dataclasses.replace(whole.graph, parameters=parameters))
 
 
 def rated(*rates: float) -> Profile:
@@ -316,6 +339,7 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS110": (lambda: tokens((0.1, 0.9, 0.999, 0.9999999)),),
     "GS111": (lambda: reacting(leak=0.1), lambda: reacting(leak=0.5)),
     "GS112": (lambda: dropping(0.9, noise=20.0),),
+    "GS113": (lambda: worded(0.02), lambda: adapted(3.0)),
     "GS201": (lambda: chain(12, function="sigmoid", gradient=lambda i: 0.14 ** (12 - i)).profile(),),
     "GS202": (lambda: chain(12, gradient=lambda i: 3.0 ** (12 - i)).profile(),),
     "GS203": (lambda: silent(1), lambda: silent(4)),
@@ -347,8 +371,8 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS511": (lambda: labels(TargetFacts((EXAMPLES, CLASSES), "multi_label", 0, 1, 0.4, 0.49, None, 0.67)),),
     "GS512": (broadcast, lambda: labels(TargetFacts((EXAMPLES,), "classes", 0, 2, 1.0, 0.8, 3, 1.09))),
     "GS513": (lambda: labels(TargetFacts((1000,), "classes", 0, 9, 0.1, 0.5, 10, 0.2)),),
-    "GS514": (lambda: loss_form(unbounded=True, lowest=-8000.0), lambda: loss_form(unbounded=True, towards=0.0),
-              lambda: regression_form(unbounded=True, lowest=-8000.0)),
+    "GS514": (lambda: loss_form(growth=1.0, lowest=-8000.0), lambda: loss_form(growth=1.0, towards=0.0),
+              lambda: regression_form(growth=1.0, lowest=-8000.0)),
     "GS515": (lambda: loss_form(responds=0.002), lambda: loss_form("softmax", own_rank=0.0),
               lambda: loss_form("softmax", at_target=0.9, distance=1.2, lowest=0.5)),
     "GS516": (lambda: loss_form(slope=1e-5), lambda: regression_form("sigmoid", slope=0.0)),
@@ -482,14 +506,19 @@ HEALTHY: Mapping[str, Build] = {
     "perceptron": mlp,
     "a sound loss": loss_form,
     "a large relative step that lowers the loss": lambda: stepped(1.9),
+    "words as loud as positions": lambda: worded(0.7),
+    "words a fifth as loud as positions": lambda: worded(0.15),
+    "an adapter that starts small": lambda: adapted(0.1),
     "rounding between neighbours": lambda: reacting(leak=1e-6),
     "dropout at a half in front of examples that are alike": lambda: dropping(0.5, noise=20.0),
     "dropout at nine tenths that hardly shows": lambda: dropping(0.9, noise=0.2),
     "an optimizer of the head alone": lambda: wired(missing=("layers.0.weight",), held=3),
     "a sound regression": regression_form,
     "policy gradient: a loss without a bound that pushes examples both ways": lambda: loss_form(
-        unbounded=True, towards=0.5
+        growth=1.0, towards=0.5
     ),
+    "policy gradient of values": lambda: regression_form(growth=2.0, towards=0.5),
+    "a scaled loss": lambda: with_loss(loss_form(start=2358.0, uninformed=2357.0), value=2358.0),
     "ordinal labels on logits": lambda: loss_form(own_rank=0.05, towards=0.1),
     "targets that are alike": lambda: regression_form(responds=0.001, correlation=0.999),
     "smoothed labels behind a sigmoid": lambda: regression_form("sigmoid", at_target=5.0, lowest=0.2, distance=0.1),

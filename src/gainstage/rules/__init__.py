@@ -16,6 +16,7 @@ from gainstage.rules import (
     reactions,
     scale,
     structure,
+    sums,
     targets,
     units,
     unreached,
@@ -29,7 +30,7 @@ __all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (
-    forward, scale, units, hidden, collapse, gradient, unreached, weights, structure, output, loss_form, matching,
+    forward, scale, units, hidden, collapse, sums, gradient, unreached, weights, structure, output, loss_form, matching,
     targets, inputs, optimisation, numerics, precision, reactions, wiring,
     doubts,
 )  # fmt: skip

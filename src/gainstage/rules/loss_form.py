@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from gainstage.records import LossShape, OutputFacts, Profile, Severity, TargetFacts
@@ -13,6 +14,7 @@ from gainstage.rules.words import figure
 
 __all__: list[str] = []
 
+SQUARE = 1.5  # power of the distance between a fall in proportion and one as a square
 NEARLY_ALL = 0.9  # of the examples are pushed one way
 UNMOVED = 0.05  # of the distance moved: so little do the ends of different targets differ
 FOLLOWED = 0.9  # correlation from which on outputs follow their targets
@@ -51,8 +53,8 @@ def bottomless(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     A fall in proportion to the distance, or faster: three times as far a decade, and at least a hundredth of what the
-    slope at the start promises. Nine examples of ten are pushed the same way. An error; a note where the targets are
-    two values of opposite sign, since the critic of a Wasserstein GAN is trained so.
+    slope at the start promises. With class labels, nine examples of ten are pushed the same way. An error; a note where
+    the targets are one value with both signs, since the critic of a Wasserstein GAN is trained so.
 
     Example:
     nn.NLLLoss on logits; binary cross-entropy with masks of 0 and 255; minus the cross-entropy.
@@ -68,11 +70,15 @@ def bottomless(profile: Profile) -> Iterator[Fault]:
     shape = _shape(profile)
     if not shape.unbounded:
         return
-    if shape.towards is None or 1 - NEARLY_ALL < shape.towards < NEARLY_ALL:
-        raise Lacking("the loss weights examples by a sign, or its labels cannot be compared with the outputs")
     target, output = need_target(profile), need_output(profile)
+    if shape.towards is None:
+        raise Lacking("the labels cannot be compared with the outputs")
+    mixed = 1 - NEARLY_ALL < shape.towards < NEARLY_ALL
+    if mixed and (target.kind == "classes" or (shape.growth or 0.0) > SQUARE):
+        raise Lacking("the loss pushes some examples towards their label and others away, as a signed weight does")
     away = shape.towards <= 1 - NEARLY_ALL
-    critic = not away and target.minimum < 0 < target.maximum and target.spread >= NEARLY_ALL * target.maximum
+    scores = target.maximum > 0 and math.isclose(target.minimum, -target.maximum)
+    critic = not away and scores and math.isclose(target.spread**2 + target.mean**2, target.maximum**2, rel_tol=0.05)
     path, node = where(profile, output)
     yield Fault(
         Severity.NOTE if critic else Severity.ERROR,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from gainstage.graph import Node, Operation
+from gainstage.graph import Node, Operation, SignalGraph, nearest_before
+from gainstage.graph.groups import LEVEL_KEEPING, NONLINEAR
 from gainstage.records import NodeProfile, Profile, Severity, UnitStats
 from gainstage.rules.flow import feeds_weights
 from gainstage.rules.need import need_examples
@@ -57,17 +58,18 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
     Such a unit passes no gradient on and gets none: it stays as it is, and the layer is narrower than it looks.
 
     Null hypothesis:
-    A unit of a random layer is negative for one example with probability one half, and for all with probability
-    2^-examples. Examples that resemble each other make it likelier: with correlation c before the activation it is the
-    mean over u ~ N(0, 1) of Φ(−u √(c / (1 − c)))^n, computed for the c that was measured, where only n = 1 + (N − 1)(1
-    − c) of N examples count as independent. Deep relu networks at He's gain lose units that way. All this holds for
-    units that are as often positive as negative; where the mean of what arrives is below zero by more than sampling
-    explains (four times its root mean square over √units), it is 2^-examples. That half of all outputs are zero says
-    nothing.
+    A unit of a random layer is negative for one example with probability one half, and for all n independent ones with
+    2^-n. Examples that resemble each other make it likelier: with correlation c before the activation it is the mean
+    over u ~ N(0, 1) of Φ(−u √(c / (1 − c)))^n, computed for the c that was measured. Of N examples n = 1 + (N − 1)(1 −
+    c) count as independent, and at most two for each input of the layer before. Deep relu networks at He's gain lose
+    units that way. All this holds for units that are as often positive as negative; where the mean of what arrives is
+    below zero by more than sampling explains (four times its root mean square over √units), it is 2^-n. That half of
+    all outputs are zero says nothing.
 
     Bound and where it comes from:
-    More dead units than expected plus three standard deviations (binomial), and these more than a tenth of the layer:
-    a warning. Nine tenths dead is an error, since next to nothing passes.
+    So many dead units have a binomial probability below 1/1000 over all activations of the network together, and they
+    are a tenth of the layer more than expected: a warning. Nine tenths dead is an error, since next to nothing passes.
+    Eight units behind a global average, which sees nearly the same for all examples, may all be dead by chance.
 
     Example:
     Biases of −3 in front of a relu whose inputs have level 1: 84 % of the units are zero for all of 128 examples.
@@ -89,7 +91,8 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
             continue
         before = profile.by_node.get(node.inputs[0]) if node.inputs else None
         alike, correlation = _correlation(before, units)
-        chance = silent_probability(correlation, 1 + (examples - 1) * (1 - alike))
+        independent = min(1 + (examples - 1) * (1 - alike), 2 * _dimension(profile.graph, node))
+        chance = silent_probability(correlation, independent)
         expected = units.units * chance
         if _tail(units.zero, units.units, chance) * len(activations) > BY_CHANCE:
             continue
@@ -122,6 +125,17 @@ def _correlation(before: NodeProfile | None, units: UnitStats) -> tuple[float, f
     measured = before.units.example_correlation
     known = min(max(measured, 0.0), 1.0) if measured is not None else 1.0
     return known, 0.0 if arrives.mean < -SHIFTED * arrives.rms / math.sqrt(units.units) else known
+
+
+def _dimension(graph: SignalGraph, node: Node) -> float:
+    """Dimension of what the layer before an activation reads: examples on a line point in two directions only."""
+    before = (
+        nearest_before(graph, node.index, lambda n: n.operation.weighted, through=LEVEL_KEEPING | NONLINEAR)
+        if node.inputs
+        else ()
+    )
+    kernels = [kernel.fan_in for i in before if (kernel := graph.nodes[i].kernel) is not None]
+    return min(kernels, default=math.inf)
 
 
 def _tail(least: int, units: int, chance: float) -> float:

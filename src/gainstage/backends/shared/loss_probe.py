@@ -24,6 +24,7 @@ EXAMPLES = 8
 _DECADES = 4  # of distance along the ray of steepest descent
 _PROPORTIONAL = 3.0  # a fall in proportion multiplies by 10 a decade, a logarithm by 1
 _STEPS = 24  # of the descent
+_DIFFERENT = 0.1  # of the distance moved: targets that differ by less lead to ends that differ by as little
 _SHORTEST = 1e-6  # step of the descent, relative to the scale of the outputs
 
 
@@ -66,7 +67,7 @@ def loss_shape(evaluate: Evaluate, outputs: Array, target: Array | None, functio
     scale = _scale(free, target)
     if not np.abs(start.gradient).max(initial=0.0) > 0:
         return _level(evaluate, chart, outputs, target, start.loss)
-    unbounded = _falls_for_ever(walk, free, start, scale)
+    growth = _growth(walk, free, start, scale)
     end = walk.descend(free, start, scale)
     moved = float(np.sqrt(np.mean((end.free - free) ** 2)))
     labels = target is not None and target.ndim == outputs.ndim - 1 == 1 and np.issubdtype(target.dtype, np.integer)
@@ -75,13 +76,14 @@ def loss_shape(evaluate: Evaluate, outputs: Array, target: Array | None, functio
         examples=len(outputs),
         start=start.loss,
         lowest=min(start.loss, end.loss),
-        unbounded=unbounded,
+        growth=growth,
         slope=_slope(start.gradient),
         steepest=walk.steepest,
         towards=_towards(start.gradient, outputs, target) if labels or values else None,
         responds=_responds(end.free, target, moved) if labels or values else None,
         own_rank=_own_rank(chart.outputs(end.free), target) if labels and target is not None else None,
         correlation=_correlation(chart.outputs(end.free), target) if values and target is not None else None,
+        uninformed=_uninformed(walk, free, target) if labels or values else None,
         distance=_distance(chart, chart.outputs(end.free), target) if values and target is not None else None,
         at_target=_at_target(evaluate, chart, target) if values and target is not None else None,
     )
@@ -105,7 +107,7 @@ def _level(
     known = _at_target(evaluate, chart, target)
     if known is None or not known < start:
         return None
-    return LossShape(len(outputs), start, known, False, 0.0, 1.0, at_target=known)
+    return LossShape(len(outputs), start, known, None, 0.0, 1.0, at_target=known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,21 +162,23 @@ def _scale(free: Array, target: Array | None) -> float:
     return max(sizes)
 
 
-def _falls_for_ever(walk: _Walk, free: Array, start: _Point, scale: float) -> bool:
-    """Whether the loss falls at least in proportion to the distance along its steepest descent."""
+def _growth(walk: _Walk, free: Array, start: _Point, scale: float) -> float | None:
+    """The power of the distance with which the loss falls along its steepest descent; None where the fall ends."""
     direction = -start.gradient / np.abs(start.gradient).max()
     losses = [start.loss]
     for decade in range(1, _DECADES + 1):
         loss, _ = walk.evaluate(walk.chart.outputs(free + direction * scale * 10.0**decade))
-        if np.isnan(loss) or loss == np.inf:
-            return False
-        losses.append(loss)
         if loss == -np.inf:
-            return True
+            return float("inf")
+        if not np.isfinite(loss):
+            return None
+        losses.append(loss)
     falls = -np.diff(losses)
     linear = float(-(start.gradient * direction).sum()) * scale * 10.0**_DECADES  # the fall at the slope of the start
-    lasting = falls[-1] > linear / 100
-    return bool((falls > 0).all() and lasting and falls[-1] > _PROPORTIONAL * falls[-2] > _PROPORTIONAL**2 * falls[-3])
+    lasting = (falls > 0).all() and falls[-1] > linear / 100
+    if not lasting or not falls[-1] > _PROPORTIONAL * falls[-2] > _PROPORTIONAL**2 * falls[-3]:
+        return None
+    return float(np.log10(falls[-1] / falls[-2]))
 
 
 def _towards(gradient: Array, outputs: Array, target: Array | None) -> float | None:
@@ -203,7 +207,21 @@ def _responds(free: Array, target: Array | None, moved: float) -> float | None:
     """Spread across examples of where the outputs end, over the distance moved."""
     if target is None or moved == 0 or len(target) < 2 or (target == target[:1]).all():
         return None
+    if target.shape == free.shape and np.sqrt(np.mean((target - target.mean(0)) ** 2)) < _DIFFERENT * moved:
+        return None
     return float(np.sqrt(np.mean((free - free.mean(0)) ** 2))) / moved
+
+
+def _uninformed(walk: _Walk, free: Array, target: Array | None) -> float | None:
+    """The loss at equal logits, or, for values other than zero and one, at the mean of the targets."""
+    outputs = walk.chart.outputs(np.zeros_like(free))
+    if target is not None and target.shape == free.shape and not np.isin(target, (0, 1)).all():
+        mean = np.broadcast_to(target.mean(0), free.shape).astype(np.float64)
+        if not (mean.min() >= walk.chart.low and mean.max() <= walk.chart.high):
+            return None
+        outputs = mean.copy()
+    loss, _ = walk.evaluate(outputs)
+    return float(loss) if np.isfinite(loss) else None
 
 
 def _own_rank(outputs: Array, target: Array) -> float | None:

@@ -46,8 +46,11 @@ class _RefusedError(Exception):
 
 
 def _few(output: torch.Tensor, target: torch.Tensor, examples: int | None) -> tuple[torch.Tensor, torch.Tensor]:
-    together = target.dim() > 0 and len(target) == len(output)
-    return (output[:examples], target[:examples]) if together else (output, target)
+    """Examples that lie evenly in the batch: neighbours may have nearly the same target."""
+    if examples is None or target.dim() == 0 or len(target) != len(output) or len(output) <= examples:
+        return output, target
+    chosen = torch.linspace(0, len(output) - 1, examples, device=output.device).round().long()
+    return output[chosen], target[chosen]
 
 
 def _last(output: torch.Tensor) -> Array:

@@ -38,9 +38,12 @@ from gainstage.backends.torch.tracing.trace import materialised, unwrap
 from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
 from gainstage.errors import InputError, ModelError
 from gainstage.graph import Operation
+from gainstage.graph.groups import COPYING
 from gainstage.records import LossShape, NodeProfile, Note, Profile, Reactions, Source, Step, Task
 
 __all__ = ["record"]
+
+_KEEPING = COPYING | {Operation.SCALE}
 _BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be a measured operation
 _MASKING = MASKING | {Operation.ADD}
 
@@ -134,6 +137,8 @@ class _Recording:
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
+        self.words: set[int] = set()  # tables of words, and what copies or scales them
+        self.sums: set[int] = set()  # sums of words with something else
 
     def profile(self) -> Profile:
         parameters, _ = named_parameters(self.model)
@@ -149,8 +154,9 @@ class _Recording:
         updates: Mapping[str, float] = {}
         if self.optimizer is not None and gradients and value is not None:
             step, updates = try_step(
-                self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed
-            )
+                self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed,
+                seen.whole,
+            )  # fmt: skip
             if step is None:
                 name = type(self.optimizer).__name__
                 self.notes.append(
@@ -170,7 +176,7 @@ class _Recording:
         nodes = tuple(
             replace(n, backward=backward.get(i))
             for i, n in sorted(self.forward.items())
-            if seen.graph.nodes[i].part_of is None and selected(seen.graph.nodes[i], self.detail)
+            if seen.graph.nodes[i].part_of is None and (i in self.sums or selected(seen.graph.nodes[i], self.detail))
         )
         return Profile(
             seen.graph,
@@ -226,11 +232,20 @@ class _Recording:
         self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram)
 
     def _wanted(self, draft: Draft) -> bool:
-        if selected(draft, self.detail):
+        if self._adds_to_words(draft) or selected(draft, self.detail):
             return True
         affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
         by_hand = draft.operation in _BY_HAND and affine and draft.function not in ARITHMETIC
         return by_hand and self.detail == "standard"
+
+    def _adds_to_words(self, draft: Draft) -> bool:
+        """Whether something is added to word vectors here."""
+        follows = any(i in self.words for i in draft.inputs)
+        if draft.operation is Operation.EMBEDDING or (follows and draft.operation in _KEEPING):
+            self.words.add(draft.index)
+        if follows and draft.operation is Operation.OFFSET and self.detail == "standard":
+            self.sums.add(draft.index)
+        return draft.index in self.sums
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
