@@ -24,9 +24,12 @@ from gainstage.backends.shared.selection import (
 )
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
 from gainstage.backends.torch.measuring.gradients import gradients_of
+from gainstage.backends.torch.measuring.loss_shape import shape_of
 from gainstage.backends.torch.measuring.moments import histogram_of, look_at, token_correlation, unit_stats
+from gainstage.backends.torch.measuring.reactions import reactions_of
 from gainstage.backends.torch.measuring.task_facts import task_of
 from gainstage.backends.torch.measuring.weights import profile_parameter
+from gainstage.backends.torch.measuring.wiring import wiring_of
 from gainstage.backends.torch.models.batch import Batch, prepare
 from gainstage.backends.torch.models.preserve import preserved
 from gainstage.backends.torch.tracing.call import Draft
@@ -35,9 +38,12 @@ from gainstage.backends.torch.tracing.trace import materialised, unwrap
 from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
 from gainstage.errors import InputError, ModelError
 from gainstage.graph import Operation
-from gainstage.records import NodeProfile, Note, Profile, Source, Step
+from gainstage.graph.groups import COPYING
+from gainstage.records import LossShape, NodeProfile, Note, Profile, Reactions, Source, Step, Task
 
 __all__ = ["record"]
+
+_KEEPING = COPYING | {Operation.SCALE}
 _BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be a measured operation
 _MASKING = MASKING | {Operation.ADD}
 
@@ -88,7 +94,7 @@ def record(
     batch = prepare(inputs, model, target)
     _validate(batch, target, loss)
     if optimizer is not None:
-        validate_optimizer(optimizer, model)
+        validate_optimizer(optimizer)
     return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
 
 
@@ -131,11 +137,14 @@ class _Recording:
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
+        self.words: set[int] = set()  # tables of words, and what copies or scales them
+        self.sums: set[int] = set()  # sums of words with something else
 
     def profile(self) -> Profile:
         parameters, _ = named_parameters(self.model)
         with preserved(self.model, self.seed), torch.enable_grad():
             seen = observe(self.model, self.batch, target=self.target, loss=self.loss, eye=self._look)
+            wires = wiring_of(self.model, seen, parameters, self.optimizer)
             found = gradients_of(seen, parameters, self.forward, self.batch.examples, self.seed)
         value = None if seen.loss is None else float(seen.loss.detach())
         gradients, backward = found or ({}, {})
@@ -145,8 +154,9 @@ class _Recording:
         updates: Mapping[str, float] = {}
         if self.optimizer is not None and gradients and value is not None:
             step, updates = try_step(
-                self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed
-            )
+                self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed,
+                seen.whole,
+            )  # fmt: skip
             if step is None:
                 name = type(self.optimizer).__name__
                 self.notes.append(
@@ -155,6 +165,7 @@ class _Recording:
         task = task_of(
             self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
         )
+        task = replace(task, loss_shape=self._loss_shape(seen, task))
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
             for p in seen.graph.parameters
@@ -165,7 +176,7 @@ class _Recording:
         nodes = tuple(
             replace(n, backward=backward.get(i))
             for i, n in sorted(self.forward.items())
-            if seen.graph.nodes[i].part_of is None and selected(seen.graph.nodes[i], self.detail)
+            if seen.graph.nodes[i].part_of is None and (i in self.sums or selected(seen.graph.nodes[i], self.detail))
         )
         return Profile(
             seen.graph,
@@ -177,7 +188,19 @@ class _Recording:
             self._first_nonfinite() if bad else None,
             bool(gradients),
             tuple(self.notes),
+            self._reactions(seen),
+            wires,
         )
+
+    def _loss_shape(self, seen: Observation, task: Task) -> LossShape | None:
+        if self.loss is None or seen.whole or task.loss is None:
+            return None
+        return shape_of(self.loss, seen.output, self.target, task.output, self.seed)
+
+    def _reactions(self, seen: Observation) -> Reactions | None:
+        if self.detail == "lean":
+            return None
+        return reactions_of(self.model, self.batch, self.target, seen.output, seen.graph, self.seed)
 
     def _source(self, seen: Observation) -> Source:
         first = self.batch.tensors[0][1]
@@ -209,11 +232,20 @@ class _Recording:
         self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram)
 
     def _wanted(self, draft: Draft) -> bool:
-        if selected(draft, self.detail):
+        if self._adds_to_words(draft) or selected(draft, self.detail):
             return True
         affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
         by_hand = draft.operation in _BY_HAND and affine and draft.function not in ARITHMETIC
         return by_hand and self.detail == "standard"
+
+    def _adds_to_words(self, draft: Draft) -> bool:
+        """Whether something is added to word vectors here."""
+        follows = any(i in self.words for i in draft.inputs)
+        if draft.operation is Operation.EMBEDDING or (follows and draft.operation in _KEEPING):
+            self.words.add(draft.index)
+        if follows and draft.operation is Operation.OFFSET and self.detail == "standard":
+            self.sums.add(draft.index)
+        return draft.index in self.sums
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
