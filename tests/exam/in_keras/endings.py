@@ -158,7 +158,7 @@ def keras_softmax_over_axis_zero(seed: int, cured: bool) -> Case:
     x, y = features(seed)
 
     def evaluate(model: Any, x: Any, y: Any) -> Any:
-        alone = np.concatenate([np.asarray(model(x[i : i + 1])) for i in range(32)])
+        alone = np.concatenate([keras.ops.convert_to_numpy(model(x[i : i + 1])) for i in range(32)])
         return (alone.argmax(-1) != y[:32]).mean()
 
     return Case(model, x.numpy(), y.numpy(), evaluate=evaluate, steps=60)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
-
 from exam.case import Case, sick
 from exam.problems import digits, features, prices, recall
 
@@ -61,15 +59,15 @@ def keras_lstm_with_relu(seed: int, cured: bool) -> Case:
     link="https://github.com/keras-team/keras/issues/6914",
 )
 def keras_bytes_into_a_convolution(seed: int, cured: bool) -> Case:
-    from keras import Input, Sequential, layers
+    import keras
+    from keras import layers
 
-    model = Sequential(
-        [Input((8, 8, 1)), layers.Conv2D(16, 3, activation="tanh"), layers.Flatten(), layers.Dense(64, "tanh")]
-    )
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(16, 3, activation="relu"), layers.Flatten()])
+    model.add(layers.Dense(64, activation="relu"))
     model.add(layers.Dense(10, activation="softmax"))
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     x, y = pictures(seed)
-    return Case(model, x if cured else (x * 255).astype("uint8"), y, steps=150)
+    return Case(model, x if cured else (x * 255).astype("uint8"), y, steps=80)
 
 
 @sick_in_keras(
@@ -240,6 +238,6 @@ def keras_batch_norm_of_one_example(seed: int, cured: bool) -> Case:
     def evaluate(model: Any, _x: Any, _y: Any) -> Any:
         for i in range(64):
             model.train_on_batch(x[i : i + 1], y[i : i + 1])
-        return ((np.asarray(model(x[:64], training=True)) - y[:64]) ** 2).mean()
+        return ((keras.ops.convert_to_numpy(model(x[:64], training=True)) - y[:64]) ** 2).mean()
 
     return Case(model, x[:1], y[:1], evaluate=evaluate, steps=1)
