@@ -15,6 +15,7 @@
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
 #   make golden   what the moving of code must leave alone: tests/golden_house, on PyTorch and on Keras
+#   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -29,7 +30,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings golden clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings golden starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -121,6 +122,9 @@ trainings: $(VENV)/.installed-test
 golden: $(VENV)/.installed-keras
 	$(BIN)/python tests/golden_house/figures.py --compare $(ARGS)
 	KERAS_BACKEND=tensorflow $(BIN)/python tests/golden_house/figures.py --compare --framework keras $(ARGS)
+
+starts-exam: $(VENV)/.installed-keras
+	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out
