@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 
-from gainstage.graph import Node, Operation, SignalGraph, Use, nearest_after, nearest_before
+from gainstage.graph import (
+    Node,
+    Operation,
+    SignalGraph,
+    Use,
+    all_after,
+    nearest_after,
+    nearest_before,
+    once_per_graph,
+)
 from gainstage.graph.groups import GATES, LEVEL_KEEPING, MULTIPLYING
 from gainstage.records import Profile
 
 __all__ = [
+    "bypassed",
     "closed_nodes",
     "ends_in",
     "feeds_weights",
@@ -24,16 +34,10 @@ _TO_NORM = LEVEL_KEEPING | {Operation.ADD, Operation.CONCATENATION}
 _FACTORS = frozenset({"weight", "scale", "operand"})
 
 
+@once_per_graph("nodes")
 def forgiven(graph: SignalGraph) -> frozenset[int]:
     """Nodes whose scale is divided out again: every way on meets a normalisation before anything that is not linear."""
-    found: set[int] = set()
-    for node in reversed(graph.nodes):
-        readers = [graph.nodes[i] for i in graph.consumers[node.index]]
-        if readers and all(
-            r.operation is Operation.NORMALIZATION or (r.operation in _TO_NORM and r.index in found) for r in readers
-        ):
-            found.add(node.index)
-    return frozenset(found)
+    return all_after(graph, lambda node: node.operation is Operation.NORMALIZATION, through=_TO_NORM)
 
 
 def zero_nodes(profile: Profile) -> frozenset[int]:
@@ -167,6 +171,35 @@ def leads_on(graph: SignalGraph, avoiding: Container[int] = ()) -> frozenset[int
     return frozenset(found)
 
 
+@once_per_graph("nodes")
+def bypassed(graph: SignalGraph) -> frozenset[int]:
+    """Nodes that a way from an input to the loss (to an output, where there is none) leads around.
+
+    In the order of execution a node lies on every such way when no connection between nodes of such ways passes over
+    it, and none of the ways begins behind it or ends before it.
+    """
+    goals = {graph.loss} if graph.loss is not None else set(graph.outputs)
+    onward = leads_on(graph)
+    farthest: dict[int, int] = {}  # of every node on such a way: the last one on such a way that reads it
+    reached: set[int] = set()
+    for node in graph.nodes:
+        here = node.index
+        if here in onward and (here in graph.inputs or here in reached):
+            readers = [reader for reader in graph.consumers[here] if reader in onward]
+            reached.update(readers)
+            farthest[here] = max(readers, default=here)
+    if not farthest:
+        return frozenset()
+    first, last = max(i for i in graph.inputs if i in farthest), min(goals & farthest.keys())
+    passed, every = 0, set()
+    for here, reader in farthest.items():
+        if passed <= here and first <= here <= last:
+            every.add(here)
+        passed = max(passed, reader)
+    return frozenset(range(len(graph.nodes))) - every
+
+
+@once_per_graph("nodes")
 def scores(graph: SignalGraph) -> frozenset[int]:
     """Softmaxes and attentions that weight another signal: what they read only counts up to a common shift."""
     mixing = GATES - {Operation.ATTENTION}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from gainstage.graph import Node, Operation
+from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import ParameterProfile, Profile, Severity
-from gainstage.rules.flow import ends_in, zero_nodes
+from gainstage.rules.flow import ends_in, leads_on, zero_nodes
 from gainstage.rules.remedies import edit, initialize
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure, listed, place
@@ -174,8 +174,7 @@ def zero_scale(profile: Profile) -> Iterator[Fault]:
     scaled = frozenset(i for i in zeros if graph.nodes[i].operation in (Operation.NORMALIZATION, Operation.SCALE))
     if not scaled or ends_in(graph, graph.inputs, scaled):
         return
-    # The blocking ones: those without which the input would get through.
-    blocking = [i for i in sorted(scaled) if ends_in(graph, graph.inputs, scaled - {i})] or sorted(scaled)
+    blocking = _blocking(graph, scaled) or sorted(scaled)
     node = graph.nodes[blocking[0]]
     scale = _scale(profile, node)
     stuck = scale is not None and (scale.gradient is None or scale.gradient.second_moment == 0)
@@ -190,6 +189,16 @@ def zero_scale(profile: Profile) -> Iterator[Fault]:
         edit("Start these scales at one.", "torch.nn.init.ones_(norm.weight)"),
         node.index,
     )
+
+
+def _blocking(graph: SignalGraph, scaled: frozenset[int]) -> list[int]:
+    """Those of the nodes without which the input would get through: a way from it to the loss passes no other one."""
+    onward = leads_on(graph, scaled)
+    reached = set(graph.inputs)
+    for node in graph.nodes:
+        if node.index in reached and node.index not in scaled:
+            reached.update(graph.consumers[node.index])
+    return [index for index in sorted(scaled) if index in reached and index in onward]
 
 
 def _normalizations(profile: Profile) -> Iterator[Node]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gainstage.graph import Parameter, Role
 from gainstage.records import ParameterProfile, Profile, Severity
-from gainstage.rules.flow import leads_on, live_zeros, reaches_past, scores, silent_nodes
+from gainstage.rules.flow import ends_in, leads_on, live_zeros, reaches_past, scores, silent_nodes
 from gainstage.rules.need import need_backward
 from gainstage.rules.remedies import edit, initialize
 from gainstage.rules.table import Fault, Lacking, rule
@@ -50,14 +50,14 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
     Zhang, Dauphin and Ma 2019 (Fixup) and Hu et al. 2021 (LoRA) for zeros by design.
     """
     need_backward(profile)
-    graph, zeros = profile.graph, live_zeros(profile)
     weights = [(profile.parameter(p), p) for p in profile.parameters]
     weights = [(q, p) for q, p in weights if q.trainable and q.role.is_kernel and p.gradient is not None]
-    silent = [(q, p) for q, p in weights if _is_zero(p) and not _by_design(profile, q, zeros)]
+    by_design = _explained(profile, live_zeros(profile))
+    silent = [(q, p) for q, p in weights if _is_zero(p) and not by_design(q)]
     if not silent:
         return
     names = [q.path for q, _ in silent]
-    node = graph.nodes[silent[0][0].nodes[0]]
+    node = profile.graph.nodes[silent[0][0].nodes[0]]
     yield Fault(
         Severity.ERROR if 2 * len(silent) > len(weights) else Severity.WARNING,
         place(node),
@@ -87,21 +87,26 @@ def _is_zero(measured: ParameterProfile) -> bool:
     return gradient is not None and gradient.count > 0 and gradient.second_moment == 0 and gradient.finite
 
 
-def _by_design(profile: Profile, parameter: Parameter, zeros: frozenset[int]) -> bool:
+def _explained(profile: Profile, zeros: frozenset[int]) -> Callable[[Parameter], bool]:
+    """Whether the design explains that a weight's gradient is zero."""
     graph = profile.graph
-    if parameter.role in (Role.QUERY, Role.KEY, Role.RECURRENT) or not parameter.nodes:
-        return True
-    silent = silent_nodes(profile, zeros)
-    unfed = {i for i in parameter.nodes if (read := graph.nodes[i].inputs) and all(source in silent for source in read)}
-    if all(0 in graph.nodes[i].shape or _silent(profile, i) or i in unfed for i in parameter.nodes):
-        return not _is_zero_itself(profile, parameter) or bool(unfed)
-    open_ = leads_on(graph, scores(graph))
-    if not any(i in open_ for i in parameter.nodes):
-        return True  # it moves attention scores alone, which may all move together
     heads = {i for p in graph.parameters if p.role is Role.HEAD for i in p.nodes}
-    around = leads_on(graph, zeros - heads)
-    open_ = reaches_past(profile, zeros)
-    return any(i in around for i in graph.inputs) and not any(i in open_ for i in parameter.nodes)
+    silent = silent_nodes(profile, zeros)
+    past_scores, past_zeros = leads_on(graph, scores(graph)), reaches_past(profile, zeros)
+    passes = ends_in(graph, graph.inputs, zeros - heads)
+
+    def by_design(parameter: Parameter) -> bool:
+        if parameter.role in (Role.QUERY, Role.KEY, Role.RECURRENT) or not parameter.nodes:
+            return True
+        fed = [graph.nodes[i].inputs for i in parameter.nodes]
+        unfed = {i for i, read in zip(parameter.nodes, fed, strict=True) if read and silent.issuperset(read)}
+        if all(0 in graph.nodes[i].shape or _silent(profile, i) or i in unfed for i in parameter.nodes):
+            return not _is_zero_itself(profile, parameter) or bool(unfed)
+        if past_scores.isdisjoint(parameter.nodes):
+            return True  # it moves attention scores alone, which may all move together
+        return passes and past_zeros.isdisjoint(parameter.nodes)
+
+    return by_design
 
 
 def _is_zero_itself(profile: Profile, parameter: Parameter) -> bool:
