@@ -13,7 +13,7 @@ import torch
 from _timing import paired, row
 from torch import nn
 
-from gainstage.backends.torch.build import mlp
+from gainstage.backends.torch.models.build import mlp
 from gainstage.backends.torch.training import Criterion, Examples, Start, train_alone, train_together
 from gainstage.data import gaussian
 from gainstage.records.training import Schedule

@@ -21,7 +21,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, ResNetConfig, ResNetForImageClassification
 
 import gainstage as gs
-from gainstage.backends.torch.write import draw
+from gainstage.backends.torch.writing.write import draw
 
 RUNS = 3
 Case = tuple[nn.Module, dict[str, torch.Tensor]]

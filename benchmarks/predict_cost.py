@@ -17,7 +17,7 @@ import gainstage as gs
 from gainstage.backends.load import load
 from gainstage.backends.torch import trace
 from gainstage.planning import plan
-from gainstage.theory.propagation import planned, predicted_profile
+from gainstage.propagation import planned, predicted_profile
 
 LLAMA = (
     "hf:llama,num_hidden_layers=80,hidden_size=8192,intermediate_size=28672,num_attention_heads=64,"

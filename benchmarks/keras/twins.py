@@ -20,9 +20,9 @@ from keras import layers, ops
 from torch import nn
 
 import gainstage as gs
-from gainstage.backends.keras.layout import native
-from gainstage.backends.keras.names import named_parameters
-from gainstage.backends.torch.weights import incoming_weights
+from gainstage.backends.keras.models.layout import native
+from gainstage.backends.keras.models.names import named_parameters
+from gainstage.backends.torch.measuring.weights import incoming_weights
 from gainstage.planning import plan
 from gainstage.records import Diagnosis, Severity
 

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import gainstage as gs
-from gainstage.backends.torch.train import train
+from gainstage.backends.torch.training.train import train
 from gainstage.data import Dataset, load
 
 RATES = {"momentum": (0.3, 0.1, 0.03, 0.01, 0.003), "adam": (1e-2, 3e-3, 1e-3, 3e-4)}

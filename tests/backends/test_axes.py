@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 
-from gainstage.backends.torch.axes import axis_of, permuted, remap_axis, stride_at, without
-from gainstage.backends.torch.interpreter import Interpreter
+from gainstage.backends.torch.tracing.axes import axis_of, permuted, remap_axis, stride_at, without
+from gainstage.backends.torch.tracing.interpreter import Interpreter
 
 EXAMPLES = 5  # a prime, so that no reshape can cut the examples in two
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from gainstage.backends.torch.batch import first_output, own_loss, prepare
+from gainstage.backends.torch.models.batch import first_output, own_loss, prepare
 from gainstage.errors import InputError, ModelError
 
 MODEL = nn.Linear(4, 3)

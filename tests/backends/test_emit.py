@@ -13,8 +13,8 @@ from scipy import stats
 from torch import nn
 
 import gainstage as gs
-from gainstage.backends.torch.emit import emit
-from gainstage.backends.torch.layout import canonical
+from gainstage.backends.torch.writing.emit import emit
+from gainstage.backends.torch.writing.layout import canonical
 from gainstage.graph import KernelShape, Role
 from gainstage.records import Assignment, Plan
 from zoo.awkward import AWKWARD

@@ -12,9 +12,7 @@ import torch
 from torch import nn
 
 from gainstage import data
-from gainstage.backends.torch.build import mlp
-from gainstage.backends.torch.experiments import first_steps, gradient_agreement
-from gainstage.backends.torch.probes import (
+from gainstage.backends.torch.measuring.lesson_measurements import (
     classic_weights,
     companions,
     normalised_units,
@@ -23,7 +21,9 @@ from gainstage.backends.torch.probes import (
     softmax_gradient,
     with_shifts,
 )
-from gainstage.backends.torch.train import train
+from gainstage.backends.torch.models.build import mlp
+from gainstage.backends.torch.training.lesson_experiments import first_steps, gradient_agreement
+from gainstage.backends.torch.training.train import train
 from gainstage.errors import InputError
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from gainstage.backends.torch.moments import histogram_of, look_at
-from gainstage.backends.torch.record import record
+from gainstage.backends.torch.measuring.moments import histogram_of, look_at
+from gainstage.backends.torch.measuring.record import record
 from gainstage.graph import Operation
 from gainstage.records import Histogram
 

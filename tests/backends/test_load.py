@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from gainstage import data
-from gainstage.backends.torch.build import ACTIVATIONS, mlp, parse_mlp
-from gainstage.backends.torch.inputs import InputSpec, example_batch, labelled_batch, on_device, parse_input
-from gainstage.backends.torch.load import load
+from gainstage.backends.torch.models.build import ACTIVATIONS, mlp, parse_mlp
+from gainstage.backends.torch.models.inputs import InputSpec, example_batch, labelled_batch, on_device, parse_input
+from gainstage.backends.torch.models.load import load
 from gainstage.errors import InputError, LoadError, MissingPackageError, UnknownNameError
 
 MODELS = """

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from gainstage.backends.torch.moments import look_at, moments_of, token_correlation, unit_stats
+from gainstage.backends.torch.measuring.moments import look_at, moments_of, token_correlation, unit_stats
 
 EPS = float(np.finfo(np.float32).eps)
 

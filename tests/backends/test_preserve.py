@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules import module as global_hooks
 
 from gainstage.backends.torch import record, trace
-from gainstage.backends.torch.preserve import preserved, random_state
+from gainstage.backends.torch.models.preserve import preserved, random_state
 from gainstage.errors import ModelError
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))

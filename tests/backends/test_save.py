@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_model
 from torch import nn
 
-from gainstage.backends.torch.save import save_weights, usable_path
+from gainstage.backends.torch.writing.save import save_weights, usable_path
 from gainstage.errors import InputError, MissingPackageError
 
 

@@ -13,9 +13,9 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from gainstage import data
-from gainstage.backends.torch.build import mlp
-from gainstage.backends.torch.objectives import OPTIMIZERS
+from gainstage.backends.torch.models.build import mlp
 from gainstage.backends.torch.training import Criterion, Examples, Start, obstacle, train_alone, train_together
+from gainstage.backends.torch.training.objectives import OPTIMIZERS
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.records.training import Schedule
 

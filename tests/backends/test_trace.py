@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gainstage.backends.torch import materialise, record, trace
-from gainstage.backends.torch.trace import unwrap
+from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.errors import InputError, ModelError
 
 X, Y = torch.randn(4, 6), torch.tensor([0, 1, 2, 0])

@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from gainstage import data
-from gainstage.backends.torch.build import mlp
-from gainstage.backends.torch.objectives import LOSSES, OPTIMIZERS, loss_function, optimizer
-from gainstage.backends.torch.train import train
+from gainstage.backends.torch.models.build import mlp
+from gainstage.backends.torch.training.objectives import LOSSES, OPTIMIZERS, loss_function, optimizer
+from gainstage.backends.torch.training.train import train
 from gainstage.errors import InputError, ModelError, UnknownNameError
 
 

@@ -6,7 +6,7 @@ import gc
 
 import torch
 
-from gainstage.backends.torch.values import STATIC, Derivation, Value, Values, dense, join, merged
+from gainstage.backends.torch.tracing.provenance import STATIC, Derivation, Value, Values, dense, join, merged
 
 
 def signal(node, **fields):

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from gainstage import schemes
-from gainstage.backends.torch.layout import canonical, native
-from gainstage.backends.torch.trace import trace
-from gainstage.backends.torch.write import apply, draw
+from gainstage.backends.torch.tracing.trace import trace
+from gainstage.backends.torch.writing.layout import canonical, native
+from gainstage.backends.torch.writing.write import apply, draw
 from gainstage.errors import InputError, ModelError, UnknownNameError
 from gainstage.graph import KernelShape, Role
 from gainstage.planning import Override, plan

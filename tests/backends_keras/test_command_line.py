@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from gainstage.backends.keras.inputs import example_batch, known_inputs
+from gainstage.backends.keras.models.inputs import example_batch, known_inputs
 from gainstage.backends.load import load
 from gainstage.cli.app import gainstage
 from gainstage.data import InputSpec

@@ -47,7 +47,7 @@ def test_a_tf_dataset_of_something_else_is_refused(monkeypatch):
         dataset_of(tf.data.Dataset.from_tensor_slices(CLOUDS.x_train))
     with pytest.raises(InputError, match="is empty"):
         dataset_of(tf.data.Dataset.from_tensor_slices((CLOUDS.x_train, CLOUDS.y_train)).take(0))
-    monkeypatch.setattr("gainstage.backends.keras.datasets.MOST", 10)
+    monkeypatch.setattr("gainstage.backends.keras.models.datasets.MOST", 10)
     with pytest.raises(InputError, match="does not end"):
         dataset_of(tf.data.Dataset.from_tensor_slices((CLOUDS.x_train, CLOUDS.y_train)).repeat())
 

@@ -11,7 +11,7 @@ from keras import layers
 
 import gainstage as gs
 from gainstage.backends.keras import apply, record, snapshot, structure, trace
-from gainstage.backends.keras.batch import values_of
+from gainstage.backends.keras.models.batch import values_of
 from gainstage.errors import InputError, ModelError, UnknownNameError
 from gainstage.planning import plan
 from gainstage.records import Plan

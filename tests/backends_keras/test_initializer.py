@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from gainstage.backends.keras import Initializer
-from gainstage.backends.keras.batch import values_of
+from gainstage.backends.keras.models.batch import values_of
 from gainstage.errors import InputError, UnknownNameError
 
 SIGMAS = 5.0

@@ -8,8 +8,8 @@ import pytest
 from keras import layers, ops
 
 from gainstage.backends.keras import apply, record, trace
-from gainstage.backends.keras.batch import as_array, values_of
-from gainstage.backends.keras.structure import structure
+from gainstage.backends.keras.models.batch import as_array, values_of
+from gainstage.backends.keras.tracing.graph_from_layers import structure
 from gainstage.graph import Operation, Role
 from gainstage.planning import plan
 

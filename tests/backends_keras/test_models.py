@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from gainstage.backends.keras import record, trace
-from gainstage.backends.keras.batch import values_of
+from gainstage.backends.keras.models.batch import values_of
 from gainstage.graph import Operation, residuals
 
 

@@ -8,9 +8,9 @@ from keras import layers, ops
 from torch import nn
 
 import gainstage as gs
-from gainstage.backends.keras.batch import values_of
-from gainstage.backends.keras.names import named_parameters
-from gainstage.backends.keras.write import stream_path
+from gainstage.backends.keras.models.batch import values_of
+from gainstage.backends.keras.models.names import named_parameters
+from gainstage.backends.keras.writing.write import stream_path
 from gainstage.planning import plan
 
 WIDTH, HEADS, TOKENS = 32, 4, 8

@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 
 from gainstage.backends.keras import record
-from gainstage.backends.keras.batch import as_array, values_of
-from gainstage.backends.keras.gradients import differentiate
+from gainstage.backends.keras.measuring.gradients import differentiate
+from gainstage.backends.keras.models.batch import as_array, values_of
 
 
 def plain_gradients(model, x, y, loss):

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 import gainstage as gs
 from gainstage.backends.keras import record, trace
-from gainstage.backends.keras.batch import values_of
+from gainstage.backends.keras.models.batch import values_of
 from gainstage.errors import InputError
 from gainstage.planning import plan
 

@@ -7,8 +7,8 @@ from keras import layers, ops
 
 import gainstage as gs
 from gainstage.backends.keras import record, trace
-from gainstage.backends.keras.batch import as_array, values_of
-from gainstage.backends.keras.names import named_parameters
+from gainstage.backends.keras.models.batch import as_array, values_of
+from gainstage.backends.keras.models.names import named_parameters
 
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -8,10 +8,10 @@ import pytest
 from keras import layers
 
 from gainstage import data
-from gainstage.backends.keras.batch import values_of
-from gainstage.backends.keras.build import mlp
-from gainstage.backends.keras.objectives import LOSSES, OPTIMIZERS, default_loss, loss_named, optimizer_named
-from gainstage.backends.keras.train import train
+from gainstage.backends.keras.models.batch import values_of
+from gainstage.backends.keras.models.build import mlp
+from gainstage.backends.keras.training.objectives import LOSSES, OPTIMIZERS, default_loss, loss_named, optimizer_named
+from gainstage.backends.keras.training.train import train
 from gainstage.errors import InputError, ModelError, UnknownNameError
 
 

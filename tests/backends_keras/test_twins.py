@@ -10,10 +10,10 @@ from keras import layers, ops
 from torch import nn
 
 import gainstage as gs
-from gainstage.backends.keras.batch import as_array, values_of
-from gainstage.backends.keras.layout import native
-from gainstage.backends.keras.write import stream_path
-from gainstage.backends.torch.layout import canonical
+from gainstage.backends.keras.models.batch import as_array, values_of
+from gainstage.backends.keras.models.layout import native
+from gainstage.backends.keras.writing.write import stream_path
+from gainstage.backends.torch.writing.layout import canonical
 from gainstage.planning import plan
 
 DEPTH = 12
@@ -107,7 +107,7 @@ def copy_weights(model, other, x):
     """From PyTorch to Keras, by path, through the one layout."""
     graph = gs.trace(other, torch.from_numpy(np.moveaxis(x, -1, 1).copy() if x.ndim == 4 else x))
     tensors = dict(other.named_parameters())
-    from gainstage.backends.keras.names import named_parameters
+    from gainstage.backends.keras.models.names import named_parameters
 
     for path, variable in named_parameters(model)[0].items():
         tensor = tensors[stream_path(path)].detach().numpy()
@@ -260,7 +260,7 @@ def test_plans_and_bytes_are_those_of_the_twin(name, scheme):
 
 
 def parameters(model):
-    from gainstage.backends.keras.names import named_parameters
+    from gainstage.backends.keras.models.names import named_parameters
 
     return named_parameters(model)[0]
 

@@ -215,6 +215,19 @@ def test_gains_of_gated_units(run):
     assert json.loads(run("gain", "geglu", "--json").out)["activation"] == "geglu"
 
 
+def test_gain_says_what_depth_does(run):
+    """The critical spread, the growth behind norms and the distance from an isometry are those of theory."""
+    shown = run("gain", "tanh", "--depth", "50").out
+    figures = {line.split()[0]: line for line in shown.splitlines()[1:]}
+    assert float(figures["critical"].split()[1]) == pytest.approx(theory.critical_point("tanh").sigma_w, abs=1e-6)
+    assert float(figures["batch"].split()[2]) == pytest.approx(theory.batch_norm_growth("tanh"), abs=1e-6)
+    spread = theory.jacobian_moments("tanh", 50, weights="orthogonal").relative_variance
+    assert f"{spread:.4g} (orthogonal)" in figures["isometry"]
+    assert f"{theory.gated_chi('silu'):.6f}" in run("gain", "swiglu").out
+    assert "no critical point" in run("gain", "softplus").out
+    assert run("gain", "tanh", "--depth", "0").code == 2
+
+
 def test_gain_takes_settings_and_levels(run):
     leaky = float(run("gain", "leaky_relu,negative_slope=0.5", "--convention", "second_moment").out)
     assert leaky == pytest.approx(math.sqrt(2 / (1 + 0.25)), abs=5e-7)

@@ -151,7 +151,8 @@ def test_attention_of_pytorch(causal, levels, correlations) -> None:
     off = out.detach().mean(1)  # the common part of all rows, by its square
     pairs = ((off**2).sum(-1) - (out.detach() ** 2).sum(-1).sum(-1) / count**2) / (1 - 1 / count) / width
     sample = (pairs / (out.detach() ** 2).mean()).numpy()
-    predicted = found.output_correlation(v_c)
+    shared = v_c + (1 - v_c) * found.overlap
+    predicted = shared / (v_c + (1 - v_c) * found.concentration)
     assert abs(sample.mean() - predicted) <= 5 * sample.std() / math.sqrt(draws) + slack * predicted
 
 

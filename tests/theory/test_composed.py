@@ -13,8 +13,8 @@ from torch.nn import functional
 from gainstage.backends.torch import trace
 from gainstage.graph import Node, Operation
 from gainstage.planning import plan
+from gainstage.propagation.composed import Functions
 from gainstage.theory import gaussian_moments
-from gainstage.theory.composed import Functions
 
 WRITTEN_OUT = {
     "gelu_tanh": lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * torch.pow(x, 3)))),

@@ -14,10 +14,8 @@ from gainstage.theory import (
     GaussianMoments,
     activation,
     batch_norm_growth,
-    finite_width_kappa,
     gain,
     gated_chi,
-    gated_gain,
     gaussian_moments,
     layer_norm_growth,
     level_gain,
@@ -145,10 +143,6 @@ def test_homogeneous_gains_do_not_depend_on_the_level(act) -> None:
         (lambda: batch_norm_growth("gelu"), 1.318845),
         (lambda: batch_norm_growth("linear"), 1.0),
         (lambda: layer_norm_growth("relu"), 1.0),
-        (lambda: gated_gain("silu"), level_gain("silu")),
-        (lambda: finite_width_kappa("relu"), 5.0),
-        (lambda: finite_width_kappa("linear"), 2.0),
-        (lambda: finite_width_kappa("relu", 0.01), 5.0),
     ],
 )
 def test_known_numbers(found, expected) -> None:
@@ -201,7 +195,7 @@ def test_gated_units_agree_with_monte_carlo(name, gate, level) -> None:
         (1 / gain(name, "backward", q=level) ** 2, act(b) ** 2 + a**2 * act.derivative(b) ** 2),
     ):
         assert abs(sample.mean() - found) <= 5 * sample.std() / math.sqrt(sample.size)
-    assert gain(name) == pytest.approx(gated_gain(gate))
+    assert gain(name) == pytest.approx(level_gain(gate))
 
 
 def test_gated_units_of_pytorch() -> None:
@@ -249,15 +243,6 @@ def test_pytorch_gains_are_pytorchs(name) -> None:
         assert gain(sloped, "pytorch") == torch.nn.init.calculate_gain(name, 0.3)
 
 
-def test_moments_of_finite_width(act) -> None:
-    """kappa/n is the relative variance of the mean of f² over n units."""
-    f = act(np.random.default_rng(2).standard_normal((2000, 64)))
-    layers = (f**2).mean(-1) / gaussian_moments(act).second_moment
-    sample = (layers - 1) ** 2
-    error = sample.std() / math.sqrt(sample.size)
-    assert abs(sample.mean() - finite_width_kappa(act) / 64) <= 5 * error
-
-
 def test_moments_at_the_limit_of_small_levels() -> None:
     relu, sigmoid = gaussian_moments("relu", 0), gaussian_moments("sigmoid", 0)
     assert relu.derivative_second_moment == pytest.approx(0.5, rel=1e-12)
@@ -289,7 +274,6 @@ def test_moments_at_high_levels(level) -> None:
         (lambda: gain("gelu", q=math.nan), InputError, "at least 0"),
         (lambda: gaussian_moments("gelu", q=math.inf), InputError, "finite"),
         (lambda: gaussian_moments("exponential", q=1e6), InputError, "infinite moments"),
-        (lambda: finite_width_kappa("softshrink", 1e-9), InputError, "no signal"),
         (lambda: gain("softshrink", q=1e-9), InputError, "no signal"),
         (lambda: gain(np.round, "backward"), InputError, "derivative is zero"),
         (lambda: stability("gelu", q=0), InputError, "above 0"),

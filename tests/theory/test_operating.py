@@ -17,7 +17,7 @@ from gainstage.theory import (
     operating_point,
     stability,
 )
-from gainstage.theory.quadrature import gaussian_means
+from gainstage.theory.gaussian.quadrature import gaussian_means
 
 BUDGET = math.log(2)
 DEPTHS = (1, 3, 10, 30, 100)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import gainstage as gs
 from gainstage import data
-from gainstage.backends.torch.build import mlp
+from gainstage.backends.torch.models.build import mlp
 from gainstage.errors import InputError, ModelError, UnknownNameError
 from gainstage.trials import Store
 from gainstage.workflows.building import Named
@@ -266,7 +266,7 @@ def test_bad_data_are_said(given, words):
 
 
 def test_data_without_an_end_are_refused(monkeypatch):
-    monkeypatch.setattr("gainstage.backends.torch.datasets.MOST", 100)
+    monkeypatch.setattr("gainstage.backends.torch.models.datasets.MOST", 100)
     with pytest.raises(InputError, match="more than 100 examples"):
         dataset_of(endless())
 

@@ -70,12 +70,12 @@ def load(name: str, *, seed: int | None = None, memoryless: bool = False) -> Loa
     match framework_named(name):
         case "keras":
             require_keras(f"The model '{name}'")
-            from gainstage.backends.keras.load import load as of_keras
+            from gainstage.backends.keras.models.load import load as of_keras
 
             model = of_keras(name, seed=seed).model
             return Loaded(name, "keras", model, _inputs("keras", model))
         case "torch":
-            from gainstage.backends.torch.load import load as of_torch
+            from gainstage.backends.torch.models.load import load as of_torch
 
             found = of_torch(name, seed=seed, memoryless=memoryless)
             return Loaded(name, "torch", found.model, found.inputs)
@@ -90,7 +90,7 @@ def load(name: str, *, seed: int | None = None, memoryless: bool = False) -> Loa
 def _inputs(framework: Framework, model: Any) -> tuple[InputSpec, ...] | None:
     if framework == "torch":
         return None
-    from gainstage.backends.keras.inputs import known_inputs
+    from gainstage.backends.keras.models.inputs import known_inputs
 
     return known_inputs(model)
 
@@ -115,13 +115,13 @@ def _seeded(frameworks: Collection[Framework], seed: int | None) -> Iterator[Non
     """Import frameworks and start their random states from a seed; PyTorch's are put back."""
     with contextlib.ExitStack() as stack:
         if seed is not None and "torch" in frameworks:
-            from gainstage.backends.torch.preserve import random_state
+            from gainstage.backends.torch.models.preserve import random_state
 
             stack.enter_context(random_state(seed))
         if "keras" in frameworks:
             require_keras("The model")
         if seed is not None and "keras" in frameworks:
-            from gainstage.backends.keras.load import seed_all
+            from gainstage.backends.keras.models.load import seed_all
 
             seed_all(seed)
         yield

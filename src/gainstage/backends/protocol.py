@@ -11,9 +11,9 @@ from typing import Any, Literal, Protocol, cast
 from gainstage.data import Dataset
 from gainstage.errors import InputError
 from gainstage.graph import SignalGraph
+from gainstage.propagation import InputMoments
 from gainstage.records import Plan, Profile, TrainingCurve, WeightMoments
 from gainstage.records.training import Schedule
-from gainstage.theory.propagation import InputMoments
 
 __all__ = [
     "Backend", "Detail", "Framework", "OnSteps", "Start", "Trainer", "backend_of", "framework_of", "trainer_of",
@@ -119,7 +119,10 @@ class Start:
 
 
 class Trainer(Protocol):
-    """What a framework must offer to compare trainings; ``gainstage.backends.<framework>.trainer`` has these names."""
+    """What a framework must offer to compare trainings.
+
+    ``gainstage.backends.<framework>.training.trainer`` is a module with these names.
+    """
 
     def build(self, make: Callable[[], Any], seed: int) -> Any:
         """Call the user's function with all random states at ``seed``, and put them back."""
@@ -199,7 +202,7 @@ def backend_of(model: Any) -> Backend:
 
 def trainer_of(framework: Framework) -> Trainer:
     """What trains models of a framework."""
-    return cast(Trainer, importlib.import_module(f"gainstage.backends.{framework}.trainer"))
+    return cast(Trainer, importlib.import_module(f"gainstage.backends.{framework}.training.trainer"))
 
 
 def framework_of(model: Any) -> Framework | None:

@@ -65,8 +65,8 @@ def prepare(request: Request) -> Subject:
 
 
 def _of_torch(request: Request, loaded: Loaded) -> Subject:
-    from gainstage.backends.torch.inputs import example_batch, labelled_batch, on_device
-    from gainstage.backends.torch.objectives import loss_function, optimizer
+    from gainstage.backends.torch.models.inputs import example_batch, labelled_batch, on_device
+    from gainstage.backends.torch.training.objectives import loss_function, optimizer
 
     device = "cpu" if request.device == "meta" else request.device  # of the batch, which is small
     model = loaded.model if request.device == "meta" else on_device(loaded.model, device)
@@ -84,8 +84,8 @@ def _of_torch(request: Request, loaded: Loaded) -> Subject:
 
 
 def _of_keras(request: Request, loaded: Loaded) -> Subject:
-    from gainstage.backends.keras.inputs import example_batch, labelled_batch
-    from gainstage.backends.keras.objectives import default_loss, loss_named, optimizer_named
+    from gainstage.backends.keras.models.inputs import example_batch, labelled_batch
+    from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
 
     if request.device != "cpu":
         raise InputError(
@@ -131,10 +131,10 @@ def _dataset(request: Request) -> Dataset:
 def writer(framework: Framework) -> Writer:
     """How the weights of a model of that framework are written."""
     if framework == "keras":
-        from gainstage.backends.keras import save
+        from gainstage.backends.keras.writing import save
 
         return Writer(save.usable_path, save.save_weights)
-    from gainstage.backends.torch import save as torch_save
+    from gainstage.backends.torch.writing import save as torch_save
 
     return Writer(torch_save.usable_path, torch_save.save_weights)
 

@@ -1,13 +1,13 @@
 """What a model is: operations, their weights, and the questions one can ask of the graph they form."""
 
-from gainstage.graph.fusion import fuse
 from gainstage.graph.kernel import KernelShape
 from gainstage.graph.operation import Operation, Role
-from gainstage.graph.packed import unpacked
-from gainstage.graph.residual import Residual, residuals, stream_lengths
+from gainstage.graph.patterns.fusion import fuse
+from gainstage.graph.patterns.packed import unpacked
+from gainstage.graph.patterns.residual import Residual, residuals, stream_lengths
+from gainstage.graph.patterns.sums import terms
 from gainstage.graph.roles import assign_roles
 from gainstage.graph.signal import Layout, Node, Parameter, SignalGraph, Slot, Stage, Use
-from gainstage.graph.sums import terms
 from gainstage.graph.walk import (
     ancestors,
     depths,

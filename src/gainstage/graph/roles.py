@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gainstage.graph.operation import Operation, Role
-from gainstage.graph.recurrence import recurrences
-from gainstage.graph.residual import residuals
+from gainstage.graph.patterns.recurrence import recurrences
+from gainstage.graph.patterns.residual import residuals
 from gainstage.graph.signal import Node, Parameter, SignalGraph
 from gainstage.graph.walk import nearest_after, nearest_before
 

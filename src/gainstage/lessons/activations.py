@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage.backends.torch.build import ACTIVATIONS, mlp
-from gainstage.backends.torch.probes import SoftmaxUse, softmax_gradient
-from gainstage.backends.torch.train import train
+from gainstage.backends.torch.measuring.lesson_measurements import SoftmaxUse, softmax_gradient
+from gainstage.backends.torch.models.build import ACTIVATIONS, mlp
+from gainstage.backends.torch.training.train import train
 from gainstage.data import gaussian, load
 from gainstage.errors import InputError
 from gainstage.lessons.criterion import for_each

@@ -10,10 +10,15 @@ from statistics import fmean
 
 import numpy as np
 
-from gainstage.backends.torch.build import Norm
-from gainstage.backends.torch.experiments import gradient_agreement
-from gainstage.backends.torch.probes import companions, normalised_units, refuses_one_example, with_shifts
-from gainstage.backends.torch.train import train
+from gainstage.backends.torch.measuring.lesson_measurements import (
+    companions,
+    normalised_units,
+    refuses_one_example,
+    with_shifts,
+)
+from gainstage.backends.torch.models.build import Norm
+from gainstage.backends.torch.training.lesson_experiments import gradient_agreement
+from gainstage.backends.torch.training.train import train
 from gainstage.data import load
 from gainstage.graph import Operation
 from gainstage.lessons.criterion import for_each

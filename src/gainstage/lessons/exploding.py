@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gainstage.backends.torch.experiments import first_steps
+from gainstage.backends.torch.training.lesson_experiments import first_steps
 from gainstage.data import load
 from gainstage.lessons.criterion import for_each
 from gainstage.lessons.networks import Net, depths, gradient_line, over_layers

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from gainstage.backends.presence import require_keras
-from gainstage.backends.torch.probes import classic_weights
+from gainstage.backends.torch.measuring.lesson_measurements import classic_weights
 from gainstage.data import Dataset, load
 from gainstage.errors import GainstageError
 from gainstage.lessons.criterion import for_each
@@ -78,7 +78,7 @@ def _drawn(seeds: Iterable[int], he: bool) -> dict[str, list[Weights]]:
     """The weights of the classic network as each framework draws them itself, one tuple of layers for every seed."""
     drawn = {"PyTorch": [classic_weights(SIZES, "kaiming_normal_" if he else "default", seed) for seed in seeds]}
     if keras_absence() is None:
-        from gainstage.backends.keras.probes import classic_weights as of_keras
+        from gainstage.backends.keras.measuring.lesson_measurements import classic_weights as of_keras
 
         drawn["Keras"] = [of_keras(SIZES, "he_normal" if he else "default", seed) for seed in seeds]
     return drawn
@@ -164,7 +164,7 @@ def classic(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
 
 def _of_keras(dataset: Dataset, budget: Budget, seeds: tuple[int, ...], setting: Setting) -> dict[str, Trainings]:
     """The classic network as Keras's textbooks have it: HeNormal, and a softmax at the end."""
-    from gainstage.backends.keras.build import mlp
+    from gainstage.backends.keras.models.build import mlp
 
     comparison = compare(
         {KERAS_NET: partial(mlp, SIZES, output="softmax", rule="he_normal")},

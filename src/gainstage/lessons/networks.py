@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gainstage.backends.torch.build import Norm, mlp
-from gainstage.backends.torch.inputs import labelled_batch
-from gainstage.backends.torch.objectives import loss_function
+from gainstage.backends.torch.models.build import Norm, mlp
+from gainstage.backends.torch.models.inputs import labelled_batch
+from gainstage.backends.torch.training.objectives import loss_function
 from gainstage.data import Dataset
 from gainstage.graph import Operation
 from gainstage.planning import Override

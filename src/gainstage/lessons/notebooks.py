@@ -116,7 +116,7 @@ _LOOK = """\
 import torch
 
 import gainstage as gs
-from gainstage.backends.torch.build import mlp
+from gainstage.backends.torch.models.build import mlp
 from gainstage.data import load
 
 digits = load("digits")

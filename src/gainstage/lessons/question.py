@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gainstage.backends.torch.probes import one_thread
+from gainstage.backends.torch.measuring.lesson_measurements import one_thread
 from gainstage.errors import InputError
 from gainstage.lessons.criterion import judge
 from gainstage.records import Answer, Claim, Evidence, Figure, Picture, Slider

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gainstage.graph import Node, Operation, SignalGraph, ancestors, nearest_before, residuals, stream_lengths
-from gainstage.theory.composed import is_scalar
+from gainstage.propagation.composed import is_scalar
 
 __all__ = ["Branch", "Budget", "branches", "budgets", "couplings", "innermost", "stream_levels", "switches"]
 

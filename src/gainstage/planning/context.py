@@ -15,8 +15,8 @@ import numpy as np
 
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals
+from gainstage.propagation.composed import is_scalar
 from gainstage.theory.activations import activation
-from gainstage.theory.composed import is_scalar
 
 __all__ = [
     "Incoming",

@@ -13,6 +13,7 @@ from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.planning.branches import Budget, budgets, stream_levels
 from gainstage.planning.context import Surroundings, signal_at
 from gainstage.planning.dense import TOGETHER, DenseStream, dense_streams
+from gainstage.propagation.composed import Functions
 from gainstage.theory import (
     Activation,
     GaussianMoments,
@@ -21,7 +22,6 @@ from gainstage.theory import (
     gaussian_moments,
     operating_point,
 )
-from gainstage.theory.composed import Functions
 
 __all__ = ["Arrival", "Levels"]
 

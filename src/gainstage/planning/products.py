@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
-from gainstage.theory.composed import is_scalar
+from gainstage.propagation.composed import is_scalar
 
 __all__ = ["LOGIT_SPREAD", "Factor", "factors"]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_before
-from gainstage.theory.composed import is_scalar
+from gainstage.propagation.composed import is_scalar
 
 __all__ = ["score_spreads"]
 

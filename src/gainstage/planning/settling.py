@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.propagation import InputMoments, Run, Signal, forward, leaves_values, planned
+from gainstage.propagation.composed import Functions, is_scalar
 from gainstage.records import Assignment, Plan, WeightMoments
-from gainstage.theory.composed import Functions, is_scalar
-from gainstage.theory.propagation import InputMoments, Run, Signal, forward, leaves_values, planned
 
 __all__ = ["settled"]
 

@@ -1,58 +1,50 @@
 """Signal propagation in theory: activations, gains, mean field, operating points. NumPy alone, SciPy where erf is."""
 
 from gainstage.theory.activations import Activation, activation, activations, register
-from gainstage.theory.attention import (
+from gainstage.theory.attention.moments import (
     AttentionGradients,
     AttentionMoments,
     attention_concentration,
     attention_moments,
 )
-from gainstage.theory.bivariate import correlated_moments
-from gainstage.theory.criticality import CriticalPoint, critical_line, critical_point
-from gainstage.theory.gains import (
+from gainstage.theory.attention.softmax import LogSoftmaxMoments, SoftmaxMoments, log_softmax_moments, softmax_moments
+from gainstage.theory.gaussian.bivariate import correlated_moments
+from gainstage.theory.gaussian.moments import GaussianMoments, gaussian_moments
+from gainstage.theory.gaussian.shifted import ShiftedMoments, joint_moments, shifted_moments
+from gainstage.theory.images.pooling import (
+    shared_maximum_correlation,
+)
+from gainstage.theory.images.spatial import (
+    Interpolation,
+    resampling_matrix,
+)
+from gainstage.theory.plain_nets.criticality import CriticalPoint, critical_line, critical_point
+from gainstage.theory.plain_nets.gains import (
     Convention,
     Stability,
     batch_norm_growth,
     gain,
     gated_chi,
-    gated_gain,
     layer_norm_growth,
     level_gain,
     stability,
 )
-from gainstage.theory.gates import GATED_UNITS, gated_unit
-from gainstage.theory.jacobian import Ensemble, JacobianMoments, jacobian_moments
-from gainstage.theory.mean_field import MeanField, Regime, correlation_map, meanfield, variance_map
-from gainstage.theory.moments import GaussianMoments, finite_width_kappa, gaussian_moments
-from gainstage.theory.normalization import Normalization, Normalized, normalized
-from gainstage.theory.operating import OperatingPoint, gate_point, operating_point
-from gainstage.theory.phase import REGIMES, PhaseDiagram, phase_diagram
-from gainstage.theory.pooling import (
-    MaximumMoments,
-    average_pool_factor,
-    max_pool_moments,
-    shared_maximum_correlation,
-)
-from gainstage.theory.recurrence import CellKind, RecurrentMoments, recurrent_moments
-from gainstage.theory.shifted import ShiftedMoments, joint_moments, shifted_moments
-from gainstage.theory.softmax import LogSoftmaxMoments, SoftmaxMoments, log_softmax_moments, softmax_moments
-from gainstage.theory.spatial import (
-    Interpolation,
-    padded_profile,
-    padding_factor,
-    resampling_factor,
-    resampling_matrix,
-)
+from gainstage.theory.plain_nets.gates import GATED_UNITS, gated_unit
+from gainstage.theory.plain_nets.jacobian import Ensemble, JacobianMoments, jacobian_moments
+from gainstage.theory.plain_nets.mean_field import MeanField, Regime, correlation_map, meanfield, variance_map
+from gainstage.theory.plain_nets.operating import OperatingPoint, gate_point, operating_point
+from gainstage.theory.plain_nets.phase import REGIMES, PhaseDiagram, phase_diagram
+from gainstage.theory.recurrence.moments import CellKind, RecurrentMoments, recurrent_moments
 
 __all__ = [
     "Activation", "AttentionGradients", "AttentionMoments", "CellKind", "Convention", "CriticalPoint", "Ensemble",
-    "GATED_UNITS", "GaussianMoments", "Interpolation", "JacobianMoments", "LogSoftmaxMoments", "MaximumMoments",
-    "MeanField", "Normalization", "Normalized", "OperatingPoint", "PhaseDiagram", "REGIMES", "RecurrentMoments",
+    "GATED_UNITS", "GaussianMoments", "Interpolation", "JacobianMoments", "LogSoftmaxMoments",
+    "MeanField", "OperatingPoint", "PhaseDiagram", "REGIMES", "RecurrentMoments",
     "Regime", "ShiftedMoments", "SoftmaxMoments", "Stability", "activation", "activations", "attention_concentration",
-    "attention_moments", "average_pool_factor", "batch_norm_growth", "correlated_moments", "correlation_map",
-    "critical_line", "critical_point", "finite_width_kappa", "gain", "gate_point", "gated_chi", "gated_gain",
+    "attention_moments", "batch_norm_growth", "correlated_moments", "correlation_map",
+    "critical_line", "critical_point", "gain", "gate_point", "gated_chi",
     "gated_unit", "gaussian_moments", "jacobian_moments", "joint_moments", "layer_norm_growth", "level_gain",
-    "log_softmax_moments", "max_pool_moments", "meanfield", "normalized", "operating_point", "padded_profile",
-    "padding_factor", "phase_diagram", "recurrent_moments", "register", "resampling_factor", "resampling_matrix",
+    "log_softmax_moments", "meanfield", "operating_point",
+    "phase_diagram", "recurrent_moments", "register", "resampling_matrix",
     "shared_maximum_correlation", "shifted_moments", "softmax_moments", "stability", "variance_map",
 ]  # fmt: skip

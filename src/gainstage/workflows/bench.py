@@ -72,11 +72,11 @@ def bench_of(framework: Framework) -> Bench:
 
 
 def _torch() -> Bench:
-    from gainstage.backends.torch.build import mlp
-    from gainstage.backends.torch.inputs import labelled_batch
-    from gainstage.backends.torch.objectives import loss_function
-    from gainstage.backends.torch.probes import one_thread
-    from gainstage.backends.torch.train import train
+    from gainstage.backends.torch.measuring.lesson_measurements import one_thread
+    from gainstage.backends.torch.models.build import mlp
+    from gainstage.backends.torch.models.inputs import labelled_batch
+    from gainstage.backends.torch.training.objectives import loss_function
+    from gainstage.backends.torch.training.train import train
 
     def classic(sizes: tuple[int, ...], seed: int) -> Any:
         model = mlp(sizes, activation="relu", seed=seed)
@@ -96,9 +96,9 @@ def _torch() -> Bench:
 
 def _keras() -> Bench:
     require_keras("The demonstration")
-    from gainstage.backends.keras.build import mlp
-    from gainstage.backends.keras.inputs import labelled_batch
-    from gainstage.backends.keras.train import train
+    from gainstage.backends.keras.models.build import mlp
+    from gainstage.backends.keras.models.inputs import labelled_batch
+    from gainstage.backends.keras.training.train import train
 
     return Bench(
         "Keras",

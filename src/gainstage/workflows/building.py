@@ -38,7 +38,7 @@ class Named:
         """
         loaded = load(self.name)
         if loaded.framework == "torch":
-            from gainstage.backends.torch.inputs import on_device
+            from gainstage.backends.torch.models.inputs import on_device
 
             return on_device(loaded.model, self.device)
         if self.device != "cpu":

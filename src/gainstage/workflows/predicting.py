@@ -9,8 +9,8 @@ from gainstage import planning
 from gainstage.backends import backend_of
 from gainstage.errors import InputError
 from gainstage.graph import SignalGraph
+from gainstage.propagation import InputMoments, planned, predicted_profile
 from gainstage.records import Note, Plan, Profile, WeightMoments
-from gainstage.theory.propagation import InputMoments, planned, predicted_profile
 
 __all__ = ["predict"]
 
@@ -49,7 +49,7 @@ def predict(
         ModelError: the model's own code raised, or its output does not depend on its input.
 
     Sources: mean field theory of wide networks (Poole et al. 2016, Schoenholz et al. 2017, Yang et al. 2019, Noci et
-    al. 2022); the rules stand in ``gainstage.theory.propagation``.
+    al. 2022); the rules stand in ``gainstage.propagation``.
 
     >>> import torch
     >>> import gainstage as gs

@@ -14,8 +14,8 @@ from gainstage.errors import InputError
 __all__ = ["dataset_of"]
 
 _SOURCES = (
-    ("torch.utils.data", ("Dataset", "DataLoader"), "gainstage.backends.torch.datasets"),
-    ("tensorflow.data", ("Dataset",), "gainstage.backends.keras.datasets"),
+    ("torch.utils.data", ("Dataset", "DataLoader"), "gainstage.backends.torch.models.datasets"),
+    ("tensorflow.data", ("Dataset",), "gainstage.backends.keras.models.datasets"),
 )
 """Where the types of a framework's data live, and what reads them."""
 

@@ -1,13 +1,19 @@
 """PyTorch: the only rooms that import it."""
 
-from gainstage.backends.torch.calibrate import calibrate
-from gainstage.backends.torch.forecast import in_training, input_moments, placeholder, version, weight_moments
-from gainstage.backends.torch.groups import parameter_groups
-from gainstage.backends.torch.lsuv import lsuv
-from gainstage.backends.torch.record import record
-from gainstage.backends.torch.structure import structure
-from gainstage.backends.torch.trace import materialise, trace
-from gainstage.backends.torch.write import apply, snapshot
+from gainstage.backends.torch.measuring.prediction_inputs import (
+    in_training,
+    input_moments,
+    placeholder,
+    version,
+    weight_moments,
+)
+from gainstage.backends.torch.measuring.record import record
+from gainstage.backends.torch.tracing.graph_from_modules import structure
+from gainstage.backends.torch.tracing.trace import materialise, trace
+from gainstage.backends.torch.writing.calibrate import calibrate
+from gainstage.backends.torch.writing.lsuv import lsuv
+from gainstage.backends.torch.writing.parameter_groups import parameter_groups
+from gainstage.backends.torch.writing.write import apply, snapshot
 
 __all__ = [
     "apply", "calibrate", "in_training", "input_moments", "lsuv", "materialise", "parameter_groups", "placeholder",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -33,9 +33,12 @@ CONVENTIONS: Mapping[Convention, str] = {
     help="Print this one figure alone, for use in scripts.",
 )  # fmt: skip
 @click.option("--level", type=float, default=1.0, show_default=True, help="E[x²] before the activation.")
+@click.option(
+    "--depth", type=click.IntRange(min=1), default=None, help="Also print how far so many layers are from an isometry."
+)
 @json_option
 @traceback_option
-def command(name: str, convention: Convention | None, level: float, as_json: bool) -> None:
+def command(name: str, convention: Convention | None, level: float, depth: int | None, as_json: bool) -> None:
     """Print the factor on 1/√fan_in that keeps the level of a signal through an activation.
 
     It belongs to the layer that FOLLOWS the activation: spread of its weights = gain / √fan_in.
@@ -45,6 +48,7 @@ def command(name: str, convention: Convention | None, level: float, as_json: boo
         gainstage gain swiglu
         gainstage gain leaky_relu,negative_slope=0.2
         gainstage gain tanh --convention pytorch
+        gainstage gain tanh --depth 50
     """  # noqa: D301
     if not (math.isfinite(level) and level > 0):
         raise InputError(f"The level is a positive number; received {level}.")
@@ -79,6 +83,43 @@ def command(name: str, convention: Convention | None, level: float, as_json: boo
             f"  Not stable: an error in the level grows by {kept.slope:.4g} a layer, and a deep plain net runs away "
             "from it.\n  Hold it by a normalisation, by skips, or by calibrating on a batch."
         )
+    for line in _depth(act, depth):
+        click.echo(line)
+
+
+def _depth(act: str | Activation, depth: int | None) -> Iterator[str]:
+    """What theory says of a deep plain stack of this function: critical point, growth behind norms, isometry."""
+    from gainstage.theory import (
+        batch_norm_growth,
+        critical_point,
+        gated_chi,
+        gated_unit,
+        jacobian_moments,
+        layer_norm_growth,
+    )
+
+    if isinstance(act, str):
+        inner = gated_unit(act) or act
+        yield f"  gradient       {gated_chi(inner):8.6f}  growth of E[g²] a layer, unless norms or skips hold it"
+        return
+    try:
+        point = critical_point(act)
+        level = "every level" if act.homogeneous else f"level {point.level:.3g}"
+        kept = "" if point.stable else ", which a deep plain net does not keep"
+        yield f"  critical       {point.sigma_w:8.6f}  keeps gradients at any depth: zero biases, {level}{kept}"
+    except InputError as none:
+        yield f"  critical              –  {none}"
+    try:
+        yield f"  batch norm     {batch_norm_growth(act):8.6f}  growth of E[g²] a layer with batch norm and no skips"
+        yield f"  layer norm     {layer_norm_growth(act):8.6f}  the same with layer or RMS norm"
+        if depth is not None:
+            spreads = ", ".join(
+                f"{jacobian_moments(act, depth, weights=kind).relative_variance:.4g} ({kind})"
+                for kind in ("gaussian", "orthogonal")
+            )
+            yield f"  isometry       variance of the squared singular values over {depth} layers: {spreads}"
+    except InputError:
+        return  # a function that carries nothing: the gains above say so
 
 
 def _activation(text: str) -> Activation:

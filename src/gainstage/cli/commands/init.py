@@ -90,7 +90,7 @@ def command(
             subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
         )
     if emit_code:
-        from gainstage.backends.torch.emit import emit
+        from gainstage.backends.torch.writing.emit import emit
 
         click.echo(emit(planned), nl=False)
     elif as_json:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gainstage.backends.torch.objectives import Loss, loss_function
+from gainstage.backends.torch.training.objectives import Loss, loss_function
 from gainstage.data import IGNORED
 from gainstage.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.backends.torch.objectives import OPTIMIZERS
+from gainstage.backends.torch.training.objectives import OPTIMIZERS
 from gainstage.errors import InputError, UnknownNameError
 
 __all__ = ["Factory", "Stacked", "make", "optimizer_name", "unstackable"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
-from gainstage.backends.torch.batch import first_output
+from gainstage.backends.torch.models.batch import first_output
 from gainstage.backends.torch.training.criterion import Criterion
 
 __all__ = ["Stack", "differing"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.backends.protocol import OnSteps, Start
-from gainstage.backends.torch.batch import first_output
+from gainstage.backends.torch.models.batch import first_output
 from gainstage.backends.torch.training.criterion import Criterion
 from gainstage.backends.torch.training.examples import LOOKED_AT, Examples, look, order
 from gainstage.backends.torch.training.optimizers import Factory, Stacked, make, optimizer_name, unstackable

@@ -1,0 +1,1 @@
+"""Measuring: moments of signals, gradients, weights and task on one batch."""

@@ -1,0 +1,1 @@
+"""Tracing: from a Keras model to a SignalGraph."""

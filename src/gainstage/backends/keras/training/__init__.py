@@ -1,0 +1,1 @@
+"""Training Keras models, one at a time."""

@@ -1,0 +1,122 @@
+"""What the optimizer's first step would do, found by taking it and taking it back."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from gainstage.backends.torch.measuring.moments import moments_of
+from gainstage.backends.torch.models.batch import Batch, first_output, own_loss
+from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
+from gainstage.backends.torch.tracing.traced_run import LossFunction, takes_whole
+from gainstage.errors import InputError
+from gainstage.records import Step
+
+__all__ = ["try_step", "validate_optimizer"]
+
+
+def validate_optimizer(optimizer: Any, model: nn.Module) -> None:
+    """Refuse an optimizer that is none, or that belongs to another model.
+
+    Raises:
+        InputError: either of the two.
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise InputError(
+            f"Expected a torch.optim.Optimizer, received {type(optimizer).__name__}. "
+            "Pass an object such as torch.optim.SGD(model.parameters(), lr=0.1)."
+        )
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise InputError("The optimizer holds none of this model's parameters. Build it with model.parameters().")
+
+
+def try_step(
+    model: nn.Module,
+    batch: Batch,
+    target: Any,
+    loss: LossFunction | None,
+    optimizer: torch.optim.Optimizer,
+    gradients: Mapping[str, torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
+    value: float,
+    seed: int,
+) -> tuple[Step | None, dict[str, float]]:
+    """Take the step, measure it, run forward once more, and take it back.
+
+    Returns:
+        the step along which the loss changes (None when the optimizer needs a closure), and ‖step‖ / ‖weight‖ of every
+        parameter that moved.
+    """
+    before = {path: p.detach().clone() for path, p in parameters.items() if path in gradients}
+    held = [(p, p.grad) for p in (*parameters.values(), *_held_by(optimizer))]
+    try:
+        for parameter, _ in held:
+            parameter.grad = None  # gradients that were there before, also of other models, must not be stepped along
+        for path in before:
+            parameters[path].grad = gradients[path].clone()
+        scratch = _scratch(optimizer)
+        try:
+            type(optimizer).step(scratch)
+        except Exception:  # L-BFGS and its like evaluate the loss themselves
+            return None, {}
+        moves = {path: parameters[path].detach() - old for path, old in before.items()}
+        slope = sum(_dot(gradients[path], move) for path, move in moves.items())
+        after = _loss_at(model, batch, target, loss, seed)
+    finally:
+        with torch.no_grad():
+            for path, old in before.items():
+                parameters[path].copy_(old)
+            for parameter, gradient in held:
+                parameter.grad = gradient
+    relative = {}
+    for path, move in moves.items():
+        size = moments_of(before[path]).norm
+        if size > 0:
+            relative[path] = moments_of(move).norm / size
+    # L(1) = L(0) + slope + curvature / 2
+    return Step(slope, 2 * (after - value - slope), after), relative
+
+
+def _held_by(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _scratch(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """An optimizer at the same point that shares nothing but the parameters, and calls none of the user's hooks."""
+    scratch = object.__new__(type(optimizer))
+    held = ((name, _scratch(v) if isinstance(v, torch.optim.Optimizer) else v) for name, v in vars(optimizer).items())
+    scratch.__dict__.update(held)
+    scratch.state = defaultdict(dict, {parameter: copy.deepcopy(s) for parameter, s in optimizer.state.items()})
+    scratch.param_groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]
+    scratch._optimizer_step_pre_hooks = OrderedDict()
+    scratch._optimizer_step_post_hooks = OrderedDict()
+    return scratch
+
+
+def _dot(gradient: torch.Tensor, move: torch.Tensor) -> float:
+    if gradient.is_sparse:
+        gradient = gradient.to_dense()
+    if gradient.is_complex():
+        gradient, move = torch.view_as_real(gradient), torch.view_as_real(move)
+    return float((gradient.double() * move.double()).sum())
+
+
+def _loss_at(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None, seed: int) -> float:
+    """The loss at the stepped weights; NaN where they are so far off that the user's own code rejects them."""
+    with torch.no_grad(), preserved(model, seed), transparent_checkpoints():
+        try:
+            output = batch.call(model)
+            if loss is None:
+                own = own_loss(output)
+                return float(own) if own is not None else math.nan
+            return float(loss(output if takes_whole(output) else first_output(output), target))
+        except (ValueError, ArithmeticError, RuntimeError):
+            return math.nan

@@ -1,0 +1,259 @@
+"""One forward and one backward pass: from a model and a batch to a Profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
+from gainstage.backends.torch.measuring.gradients import gradients_of
+from gainstage.backends.torch.measuring.moments import histogram_of, look_at, token_correlation, unit_stats
+from gainstage.backends.torch.measuring.task_facts import task_of
+from gainstage.backends.torch.measuring.weights import profile_parameter
+from gainstage.backends.torch.models.batch import Batch, prepare
+from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.tracing.call import Draft
+from gainstage.backends.torch.tracing.graph_building import named_parameters
+from gainstage.backends.torch.tracing.trace import materialised, unwrap
+from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
+from gainstage.errors import InputError, ModelError
+from gainstage.graph import Node, Operation
+from gainstage.records import NodeProfile, Note, Profile, Source, Step
+
+__all__ = ["Detail", "record"]
+
+Detail = Literal["lean", "standard"]
+
+_MEASURED = frozenset(
+    {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION}
+)
+_ALSO = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX})
+_BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be one of the above
+_STREAM = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION})
+_MASKING = frozenset({Operation.MASK, Operation.OFFSET, Operation.ADD})
+_RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardshrink", "softshrink"})
+_BOUNDS = {"sigmoid": (0.0, 1.0), "hardsigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0)}
+_ARITHMETIC = frozenset({"pow", "rsqrt", "sqrt", "reciprocal", "clamp", "abs", "log", "square"})
+
+
+def record(
+    model: nn.Module,
+    inputs: Any,
+    target: Any = None,
+    *,
+    loss: LossFunction | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    detail: Detail = "standard",
+    seed: int = 0,
+    synthetic: bool = False,
+) -> Profile:
+    """Measure the signal and the gradient at every stage of a model.
+
+    Every reduction stays on the model's device, in single precision or better. The model is left exactly as it was
+    found, also when its own code raises.
+
+    Args:
+        model: any module, in the mode it is to be judged in.
+        inputs: the batch: a tensor, a tuple of positional arguments or a dict of keyword arguments.
+        target: labels, handed to ``loss``.
+        loss: called as ``loss(output, target)``; a model that returns its own loss needs none. Without any loss,
+            random signs stand in for the gradient at the output.
+        optimizer: its first step is measured with one more forward pass, and taken back.
+        detail: ``lean`` leaves out normalisations, sums, extremes and distributions.
+        seed: of the random state during the pass (dropout), and of the signs.
+        synthetic: whether the inputs were made up.
+
+    Raises:
+        InputError: the batch, labels, loss or optimizer cannot be used.
+        ModelError: the model's own code raised.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> profile = record(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)), torch.randn(16, 4))
+    >>> [profile.node(n).function or profile.node(n).name for n in profile.nodes]
+    ['addmm', 'tanh', 'addmm']
+    """
+    if detail not in ("lean", "standard"):
+        raise InputError(f"Unknown detail {detail!r}. Choose 'lean' or 'standard'.")
+    model = materialised(unwrap(model), inputs)
+    if any(p.is_meta for p in model.parameters()):
+        raise ModelError("The model's weights are on the meta device and hold no values, so nothing can be measured. "
+            "Call model.to_empty(device='cpu') and initialize it, or trace it instead.")  # fmt: skip
+    target = _as_tensor(target, model)
+    batch = prepare(inputs, model, target)
+    _validate(batch, target, loss)
+    if optimizer is not None:
+        validate_optimizer(optimizer, model)
+    return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
+
+
+def _as_tensor(target: Any, model: nn.Module) -> Any:
+    if isinstance(target, np.ndarray):
+        target = torch.from_numpy(np.ascontiguousarray(target))
+    if isinstance(target, torch.Tensor):
+        device = next((p.device for p in model.parameters()), target.device)
+        return target.to(device)
+    return target
+
+
+def _validate(batch: Batch, target: Any, loss: LossFunction | None) -> None:
+    for name, tensor in batch.tensors:
+        if name not in batch.masks and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise InputError(
+                f"Input {name!r} of shape {tuple(tensor.shape)} holds NaN or infinite values. "
+                "Clean the batch before measuring."
+            )
+    if isinstance(target, torch.Tensor) and target.is_floating_point() and not bool(torch.isfinite(target).all()):
+        raise InputError(f"The labels of shape {tuple(target.shape)} hold NaN or infinite values.")
+    if target is not None and loss is None:
+        raise InputError("Labels were given without a loss. Pass loss=, e.g. loss=torch.nn.functional.cross_entropy.")
+
+
+class _Recording:
+    """The state of one measurement; its only product is the profile."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        target: Any,
+        loss: LossFunction | None,
+        optimizer: torch.optim.Optimizer | None,
+        detail: Detail,
+        seed: int,
+        synthetic: bool,
+    ) -> None:
+        self.model, self.batch, self.target, self.loss = model, batch, target, loss
+        self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
+        self.forward: dict[int, NodeProfile] = {}
+        self.notes: list[Note] = []
+
+    def profile(self) -> Profile:
+        parameters, _ = named_parameters(self.model)
+        with preserved(self.model, self.seed), torch.enable_grad():
+            seen = observe(self.model, self.batch, target=self.target, loss=self.loss, eye=self._look)
+            found = gradients_of(seen, parameters, self.forward, self.batch.examples, self.seed)
+        value = None if seen.loss is None else float(seen.loss.detach())
+        gradients, backward = found or ({}, {})
+        if found is None:
+            self.notes.append(
+                Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
+            )
+        step: Step | None = None
+        updates: Mapping[str, float] = {}
+        if self.optimizer is not None and gradients and value is not None:
+            step, updates = try_step(
+                self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed
+            )
+            if step is None:
+                name = type(self.optimizer).__name__
+                self.notes.append(
+                    Note("GS902", f"{name} takes no step without a closure, so its first step was not measured.")
+                )
+        task = task_of(
+            self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
+        )
+        weights = tuple(
+            profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
+            for p in seen.graph.parameters
+            if p.reached
+        )
+        figures = (*(n.forward for n in self.forward.values()), *backward.values(), *(w.gradient for w in weights))
+        bad = (value is not None and not np.isfinite(value)) or any(f is not None and not f.finite for f in figures)
+        measured = _MEASURED if self.detail == "lean" else _MEASURED | _ALSO
+        nodes = tuple(
+            replace(n, backward=backward.get(i))
+            for i, n in sorted(self.forward.items())
+            if _is_measured(seen.graph.nodes[i], measured)
+        )
+        return Profile(
+            seen.graph,
+            nodes,
+            weights,
+            task,
+            self._source(seen),
+            step,
+            self._first_nonfinite() if bad else None,
+            bool(gradients),
+            tuple(self.notes),
+        )
+
+    def _source(self, seen: Observation) -> Source:
+        first = self.batch.tensors[0][1]
+        return Source(
+            "measured",
+            f"torch {torch.__version__}",
+            str(first.device),
+            str(seen.output.dtype).removeprefix("torch."),
+            tuple(first.shape),
+            self.seed,
+            self.detail,
+        )
+
+    # -- forward -----------------------------------------------------------------------------------------------------
+
+    def _look(self, draft: Draft, output: torch.Tensor) -> None:
+        """Measure one node's output right after it was computed."""
+        if not self._wanted(draft) or draft.stage != "model" or draft.function in _ARITHMETIC or not output.numel():
+            return
+        if not (output.is_floating_point() or output.is_complex()):
+            return
+        examples, standard = self.batch.examples, self.detail == "standard"
+        look = look_at(output, examples, draft.example_stride, extremes=standard)
+        units = unit_stats(
+            look, draft.shape, draft.unit_axis, rectified=draft.function in _RECTIFIERS, bounds=_bounds(draft)
+        )
+        tokens = _tokens(draft, output) if standard else None
+        if tokens is not None:
+            units = replace(units, token_correlation=token_correlation(tokens, look.moments.second_moment))
+        histogram = histogram_of(look) if standard and draft.operation.weighted else None
+        self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram)
+
+    def _wanted(self, draft: Draft) -> bool:
+        if draft.operation in _MEASURED:
+            return True
+        if self.detail == "lean":
+            return False
+        affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
+        return draft.operation in _ALSO or (draft.operation in _BY_HAND and affine)
+
+    # -- trouble -----------------------------------------------------------------------------------------------------
+
+    def _first_nonfinite(self) -> int | None:
+        """Run forward once more and stop at the first output with a NaN or an infinity."""
+        found: list[int] = []
+
+        def eye(draft: Draft, output: torch.Tensor) -> None:
+            if found or not output.is_floating_point() or bool(torch.isfinite(output).all()):
+                return
+            if draft.operation in _MASKING and bool((output < torch.inf).all()):
+                return  # −inf marks what attention must not see
+            if draft.operation is not Operation.INPUT:
+                found.append(draft.index)
+
+        with torch.no_grad(), preserved(self.model, self.seed):
+            observe(self.model, self.batch, target=self.target, loss=self.loss, eye=eye)
+        return found[0] if found else None
+
+
+def _is_measured(node: Node, operations: frozenset[Operation]) -> bool:
+    return node.part_of is None and node.operation in operations and node.function not in _ARITHMETIC
+
+
+def _tokens(draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
+    """The output as (batch, positions, units) where it is a stream of tokens; attention's heads are put together."""
+    if draft.operation is Operation.ATTENTION and output.dim() == 4:
+        return output.transpose(1, 2).flatten(2)
+    return output if draft.operation in _STREAM and output.dim() == 3 and draft.unit_axis == 2 else None
+
+
+def _bounds(draft: Draft) -> tuple[float, float] | None:
+    if draft.function == "hardtanh":
+        settings = dict(draft.settings)
+        return settings.get("min_val", -1.0), settings.get("max_val", 1.0)
+    return _BOUNDS.get(draft.function)

@@ -1,0 +1,219 @@
+"""From one ATen call to a draft of a node: what it does to the signal, and with which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import torch
+
+from gainstage.backends.torch.tracing import operations as table
+from gainstage.backends.torch.tracing.call import Call, Draft, draft_of, uses_of
+from gainstage.backends.torch.tracing.elementwise import activation, masking, pointwise
+from gainstage.backends.torch.tracing.provenance import Value
+from gainstage.backends.torch.tracing.windows import (
+    attention_settings,
+    convolution_windows,
+    padding_settings,
+    pooling_windows,
+    product_settings,
+)
+from gainstage.graph import KernelShape, Layout, Operation, Slot, Use
+
+__all__ = ["Draft", "classify"]
+
+
+def classify(
+    func: Any,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tensors: Sequence[torch.Tensor],
+    values: Sequence[Value],
+    output: torch.Tensor,
+) -> Draft | None:
+    """The draft of a node, or None where the result is discrete (an index or a mask) and passes no gradient."""
+    call = Call(func, name, args, kwargs, tensors, values, output)
+    for rule in (_learned, _embedding, _linear, _convolution, _normalization, activation, _loss, _structural):
+        draft = rule(call)
+        if draft is not None:
+            return draft
+    if not (output.is_floating_point() or output.is_complex()):
+        return None
+    return pointwise(call) or draft_of(call, Operation.UNKNOWN)
+
+
+def _learned(call: Call) -> Draft | None:
+    """A learned token handed to every example: it enters like an input."""
+    if call.name in ("expand", "repeat") and all(v.node is None for v in call.values):
+        return draft_of(call, Operation.INPUT, function="learned")
+    return None
+
+
+def _embedding(call: Call) -> Draft | None:
+    """Rows of a weight picked by indices."""
+    if call.name in ("embedding", "_embedding_bag", "_embedding_bag_forward_only") or (
+        call.name in ("index", "index_select") and call.values[0].node is None and call.values[0].derivations
+    ):
+        weight, value = call.tensors[0], call.values[0]
+    else:
+        return None
+    if value.node is not None:  # rows of a signal
+        return draft_of(call, Operation.RESHAPE)
+    kernel = KernelShape(weight.shape[-1], weight.shape[0]) if weight.dim() == 2 else None
+    return draft_of(call, Operation.EMBEDDING, uses=uses_of(value, "weight"), kernel=kernel, layout="in_out")
+
+
+_MATRIX = {
+    **dict.fromkeys(("mm", "bmm", "mv", "linear", "dot", "matmul", "_grouped_mm"), (0, 1)),
+    **dict.fromkeys(("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation"), (1, 2)),
+}
+"""Matrix products, with the positions of their two factors."""
+
+
+def _linear(call: Call) -> Draft | None:
+    """Matrix products: signal × weight is a layer, signal × signal a ``MATMUL``."""
+    if call.name not in _MATRIX:
+        return None
+    first, second = (call.args[i] for i in _MATRIX[call.name])
+    left, right = call.of(first), call.of(second)
+    if left.node is not None and right.node is not None and not (left.discrete or right.discrete):
+        return draft_of(call, Operation.MATMUL, settings=product_settings(call, first, second))
+    weight_is_right = right.node is None
+    weight, value = (second, right) if weight_is_right else (first, left)
+    if not value.derivations:  # a constant matrix: a fixed mixing
+        return draft_of(call, Operation.SCALE, function="matrix")
+    stored_as_linear = call.name == "linear"
+    in_axis = weight.dim() - 1 if (not weight_is_right or stored_as_linear or weight.dim() == 1) else weight.dim() - 2
+    out_axis = weight.dim() - 2 if in_axis == weight.dim() - 1 else weight.dim() - 1
+    fan_in = weight.shape[in_axis]
+    fan_out = weight.shape[out_axis] if weight.dim() > 1 else 1
+    out_first = weight.dim() == 1 or _stored_last(weight, value, in_axis, out_axis)
+    uses = list(uses_of(value, "weight"))
+    for other in call.values:
+        if other is not value and other.node is None:
+            uses += uses_of(other, "bias")
+    draft = draft_of(
+        call,
+        Operation.LINEAR,
+        uses=tuple(uses),
+        kernel=KernelShape(fan_out, fan_in),
+        layout="out_in" if out_first else "in_out",
+    )
+    unit = call.output.dim() - 1 if weight_is_right else call.output.dim() - 2
+    return replace(draft, unit_axis=max(unit, 0))
+
+
+_TRANSPOSING = frozenset({"t", "transpose", "permute", "numpy_T", "mT", "adjoint", "swapaxes"})
+
+
+def _stored_last(weight: torch.Tensor, value: Value, axis: int, other: int) -> bool:
+    """Whether a parameter stores an axis of its product behind another: the one that is faster in memory.
+
+    Where one of them has a single element, the strides do not tell, but the operations since the parameter do.
+    """
+    if weight.shape[axis] > 1 and weight.shape[other] > 1:
+        return weight.stride(axis) <= weight.stride(other)
+    turns = sum(step in _TRANSPOSING for step in value.derivations[0].chain)
+    return (axis > other) is (turns % 2 == 0)
+
+
+def _convolution(call: Call) -> Draft | None:
+    if call.name not in ("convolution", "_convolution", "convolution_overrideable", "mkldnn_convolution"):
+        return None
+    weight, transposed = call.argument("weight"), bool(call.argument("transposed", False))
+    groups = int(call.argument("groups", 1))
+    value = call.of(weight)
+    if value.node is not None:
+        return draft_of(call, Operation.MATMUL, function="dynamic_convolution")
+    if not value.derivations:
+        return draft_of(call, Operation.SCALE, function="filter")
+    taps = prod(weight.shape[2:])
+    if transposed:
+        stride = prod(call.argument("stride", ()))
+        kernel = KernelShape(weight.shape[1] * groups, weight.shape[0], taps, groups, overlap=taps / stride)
+    else:
+        kernel = KernelShape(weight.shape[0], weight.shape[1] * groups, taps, groups)
+    bias = call.argument("bias")
+    uses = uses_of(value, "weight") + (uses_of(call.of(bias), "bias") if bias is not None else ())
+    layout: Layout = "in_out" if transposed else "out_in"
+    return draft_of(
+        call,
+        Operation.CONVOLUTION,
+        uses=uses,
+        kernel=kernel,
+        layout=layout,
+        function="transposed" if transposed else "",
+        settings=convolution_windows(call),
+    )
+
+
+def _normalization(call: Call) -> Draft | None:
+    function = table.NORMALIZATIONS.get(call.name)
+    if function is None:
+        return None
+    uses: tuple[Use, ...] = ()
+    slots: tuple[tuple[str, Slot], ...] = (("weight", "scale"), ("bias", "shift"))
+    for formal, slot in slots:
+        tensor = call.argument(formal)
+        if tensor is not None:
+            uses += uses_of(call.of(tensor), slot)
+    training = call.argument("training", call.argument("train", call.name != "_native_batch_norm_legit_no_training"))
+    settings: tuple[tuple[str, float], ...] = (("eps", call.number("eps", 1e-5)),)
+    if function == "batch_norm":
+        settings += (("training", float(bool(training))),)
+    return draft_of(call, Operation.NORMALIZATION, uses=uses, function=function, settings=settings)
+
+
+def _loss(call: Call) -> Draft | None:
+    function = table.LOSSES.get(call.name)
+    if function is None:
+        return None
+    # ATen's numbers: 0 keeps every example, 1 takes the mean, 2 the sum. Operands arrive broadcast to each other.
+    settings = (("reduction", call.number("reduction", 1.0)), ("terms", float(call.tensors[0].numel())))
+    return draft_of(call, Operation.LOSS, function=function, settings=settings)
+
+
+def _structural(call: Call) -> Draft | None:
+    operation = table.STRUCTURAL.get(call.name)
+    if operation is None:
+        return None
+    if not (call.output.is_floating_point() or call.output.is_complex()):
+        return None
+    function = ""
+    if operation is Operation.SOFTMAX:
+        function = "log_softmax" if "log" in call.name else "softmax"
+    elif operation is Operation.POOLING:
+        function = "max" if "max" in call.name else "average"
+    elif operation is Operation.REDUCTION:
+        function = call.name
+    elif operation is Operation.MASK:
+        function = masking(call)
+    if operation is Operation.DROPOUT:
+        return draft_of(call, operation, settings=(("p", call.number("p", 0.5)),))
+    if operation is Operation.POOLING:
+        return draft_of(call, operation, function=function, settings=pooling_windows(call))
+    if call.name == "constant_pad_nd":
+        return draft_of(call, operation, settings=padding_settings(call))
+    if operation is Operation.ATTENTION:
+        return draft_of(call, operation, settings=attention_settings(call))
+    if operation is Operation.RESHAPE and call.name in ("copy", "select_scatter", "slice_scatter"):
+        # What is overwritten as a whole is forgotten; what is written into a part of something stays visible.
+        whole = call.name == "copy"
+        sources = call.values[1:] if whole else call.values
+        nodes = tuple(dict.fromkeys(v.node for v in sources if v.node is not None))
+        return Draft(
+            operation,
+            call.name,
+            shape=tuple(call.output.shape),
+            inputs=nodes,
+            from_input=any(v.from_input for v in sources),
+            uses=tuple(use for v in sources if v.node is None for use in uses_of(v, "operand")),
+        )
+    settings: tuple[tuple[str, float], ...] = ()
+    if operation in (Operation.CONCATENATION, Operation.SOFTMAX):
+        axis = call.number("dim", 0.0)
+        settings = (("axis", axis % max(call.output.dim(), 1)),)
+    return draft_of(call, operation, function=function, settings=settings)

@@ -1,0 +1,123 @@
+"""What works element by element: activations with a name, sums, products, gates, scalings."""
+
+from __future__ import annotations
+
+from gainstage.backends.torch.tracing import operations as table
+from gainstage.backends.torch.tracing.call import Call, Draft, draft_of, signals_of, uses_of
+from gainstage.graph import Operation, Slot, Use
+
+__all__ = ["activation", "masking", "pointwise"]
+
+
+def activation(call: Call) -> Draft | None:
+    """Activations with a name in gainstage's table."""
+    function = table.ACTIVATIONS.get(call.name)
+    if function is None or not call.output.is_floating_point():
+        return None
+    uses = tuple(use for v in call.values[1:] if v.node is None for use in uses_of(v, "operand"))
+    settings: tuple[tuple[str, float], ...] = ()
+    if function == "leaky_relu":
+        settings = (("negative_slope", call.number("negative_slope", 0.01)),)
+    elif function in ("softplus",):
+        settings = (("beta", call.number("beta", 1.0)),)
+    elif function == "elu":
+        scale, alpha = call.number("scale", 1.0), call.number("alpha", 1.0)
+        input_scale = call.number("input_scale", 1.0)
+        if abs(scale - 1.0507009873554805) < 1e-6:
+            function = "selu"
+        elif input_scale != 1.0:
+            function, settings = "celu", (("alpha", 1.0 / input_scale),)
+        else:
+            settings = (("alpha", alpha),)
+    elif function == "celu":
+        settings = (("alpha", call.number("alpha", 1.0)),)
+    elif function == "gelu" and call.argument("approximate", "none") == "tanh":
+        function = "gelu_tanh"
+    elif function == "hardtanh":
+        low, high = call.number("min_val", -1.0), call.number("max_val", 1.0)
+        if (low, high) == (0.0, 6.0):
+            function = "relu6"
+        else:
+            settings = (("min_val", low), ("max_val", high))
+    elif function in ("softshrink", "hardshrink"):
+        settings = (("lambd", call.number("lambd", 0.5)),)
+    elif function == "threshold":
+        settings = (("threshold", call.number("threshold", 0.0)), ("value", call.number("value", 0.0)))
+    elif function == "pow":
+        exponent = call.argument("exponent", 2.0)
+        if not isinstance(exponent, (int, float)):
+            return draft_of(call, Operation.UNKNOWN)
+        settings = (("exponent", float(exponent)),)
+    return draft_of(call, Operation.ACTIVATION, uses=uses, function=function, settings=settings)
+
+
+_ADDITIVE = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv", "lerp", "_foreach_add"})
+_MULTIPLICATIVE = frozenset({"mul", "div", "addcmul", "true_divide"})
+
+
+def pointwise(call: Call) -> Draft | None:
+    """Elementwise operations without a name of their own: sums, products, gates, scalings."""
+    if not table.is_pointwise(call.func):
+        return None
+    signals = signals_of(call)
+    live = [v for v in signals if v.from_input] or signals
+    statics = [v for v in call.values if v.node is None]
+    if len(signals) >= 2 and call.name in _ADDITIVE | _MULTIPLICATIVE:
+        if call.name in _ADDITIVE:
+            return draft_of(call, Operation.ADD if len(live) > 1 else Operation.OFFSET)
+        return draft_of(call, Operation.MULTIPLY if len(live) > 1 else Operation.SCALE)
+    if len(signals) >= 2:
+        return draft_of(call, Operation.UNKNOWN)
+    if call.name in _MULTIPLICATIVE and any(v.random for v in statics):
+        keep = next((v.keep for v in statics if v.keep is not None), None)
+        return draft_of(call, Operation.DROPOUT, settings=() if keep is None else (("p", 1 - keep),))
+    if call.name in _ADDITIVE:
+        uses, settings = _static_uses(call, "bias"), _scalar(call, "other")
+        return draft_of(call, Operation.OFFSET, uses=uses, function=masking(call), settings=settings)
+    if call.name in _MULTIPLICATIVE and not _divides_by_signal(call):
+        wave = next((v.wave for v in statics if v.wave), "")
+        uses, settings = _static_uses(call, "scale"), _scalar(call, "other")
+        return draft_of(call, Operation.SCALE, uses=uses, function=wave, settings=settings)
+    if call.name in ("neg", "conj_physical", "real", "imag"):
+        return draft_of(call, Operation.SCALE, settings=(("other", -1.0),) if call.name == "neg" else ())
+    if call.name in ("clamp", "clamp_min", "clamp_max"):
+        bounds = (("min_val", call.argument("min")), ("max_val", call.argument("max")))
+        function = _clamp(call)
+        known = tuple((name, float(v)) for name, v in bounds if isinstance(v, (int, float)))
+        return draft_of(call, Operation.ACTIVATION, function=function, settings=known if function == "clamp" else ())
+    return draft_of(call, Operation.ACTIVATION, function=call.name)
+
+
+def masking(call: Call) -> str:
+    """``padding`` where what hides parts of a signal says which tokens there are, and nothing of their order."""
+    masks = [value for value in call.values if value.discrete]
+    return "padding" if masks and all(mask.padding for mask in masks) else ""
+
+
+def _clamp(call: Call) -> str:
+    """``clamp(min=0)`` is a rectifier by another name."""
+    low = call.argument("min")
+    high = call.argument("max") if call.name == "clamp" else None
+    return "relu" if low == 0 and high is None and call.name != "clamp_max" else "clamp"
+
+
+def _divides_by_signal(call: Call) -> bool:
+    return call.name in ("div", "true_divide") and call.values[0].node is None
+
+
+def _static_uses(call: Call, slot: Slot) -> tuple[Use, ...]:
+    """A vector (or a broadcast one) acts as bias or scale; anything with more axes is an operand of its own kind."""
+    uses: tuple[Use, ...] = ()
+    for tensor, value in call.pairs():
+        if value.node is None:
+            wide = sum(size > 1 for size in tensor.shape) > 1
+            uses += uses_of(value, "operand" if wide else slot)
+    return uses
+
+
+def _scalar(call: Call, name: str) -> tuple[tuple[str, float], ...]:
+    value = call.argument(name)
+    if not isinstance(value, (int, float)):
+        return ()
+    number = float(value)
+    return (("other", 1.0 / number if call.name in ("div", "true_divide") and number else number),)

@@ -1,0 +1,151 @@
+"""From a model and an example input to a SignalGraph, without memory where the model's own code allows it."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.nn.utils.stateless import _reparametrize_module
+
+from gainstage.backends.torch.models.batch import Batch, prepare
+from gainstage.backends.torch.models.preserve import preserved, random_state
+from gainstage.backends.torch.tracing.traced_run import LossFunction, observe
+from gainstage.errors import GainstageError, InputError, ModelError
+from gainstage.graph import SignalGraph
+
+__all__ = ["materialise", "materialised", "trace", "unwrap"]
+
+
+def trace(model: nn.Module, inputs: Any, target: Any = None, *, loss: LossFunction | None = None) -> SignalGraph:
+    """The operations that the signal of ``inputs`` passes through in ``model``, and in ``loss`` if there is one.
+
+    The model runs once on tensors that have a shape but no memory; where its own code asks for values (``.item()``),
+    on meta tensors and then on real ones. It is left as it was found.
+
+    Args:
+        model: any module; weights may be on the meta device.
+        inputs: a tensor, a tuple of positional arguments or a dict of keyword arguments, with the batch.
+        target: labels, handed to ``loss``.
+        loss: called as ``loss(output, target)``.
+
+    Raises:
+        ModelError: the model's own forward raised.
+        InputError: the batch cannot be used.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> graph = trace(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.ones(3, 4))
+    >>> [str(node.operation) for node in graph.nodes]
+    ['input', 'linear', 'activation', 'linear']
+    """
+    model = materialised(unwrap(model), inputs)
+    batch = prepare(inputs, model, target)
+    failure: Exception | None = None
+    memoryless = any(t.is_meta for t in model.parameters())
+    attempts: tuple[Callable[..., SignalGraph], ...] = (_trace_fake, _trace_meta if memoryless else _trace_real)
+    for attempt in attempts:
+        try:
+            return attempt(model, batch, target, loss)
+        except InputError:
+            raise
+        except Exception as error:  # the model's code may reject tensors without values in any way it likes
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def unwrap(model: Any) -> nn.Module:
+    """The module itself: without ``torch.compile``'s wrapper, which hides the operations.
+
+    Raises:
+        InputError: it is no module.
+    """
+    model = getattr(model, "_orig_mod", model)
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"Expected a torch.nn.Module, received {type(model).__name__}. "
+            "Pass a model object (call the class or function that builds it)."
+        )
+    return model
+
+
+def materialised(model: nn.Module, inputs: Any) -> nn.Module:
+    """The model itself, or a copy whose lazy layers know their sizes, so that the original stays lazy."""
+    if not any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        return model
+    # Buffers without a size refuse to be copied.
+    lazy = [b for b in model.buffers() if isinstance(b, UninitializedBuffer)]
+    made = {id(b): UninitializedBuffer(device=b.device, dtype=b.dtype) for b in lazy}  # type: ignore[call-arg]
+    model = copy.deepcopy(model, made)
+    materialise(model, inputs)
+    return model
+
+
+def materialise(model: nn.Module, inputs: Any) -> None:
+    """Let lazy layers find their sizes by one pass of a batch; a model without any is not run.
+
+    Raises:
+        ModelError: the model's own forward raised.
+    """
+    model = unwrap(model)
+    if not any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    with torch.no_grad(), random_state(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lazy modules announce that they are new
+        try:
+            prepare(inputs, model.eval()).call(model)  # running statistics must not move
+        except GainstageError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"The model raised {type(error).__name__} while its lazy layers took their sizes: {error}"
+            ) from error
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
+    with preserved(model), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        made: dict[int, torch.Tensor] = {}
+
+        def fake(tensor: torch.Tensor) -> torch.Tensor:
+            if id(tensor) not in made:
+                # What has no device is given one: models ask tensors of the CPU for more than they ask meta ones.
+                made[id(tensor)] = (
+                    _on_cpu(mode, tensor) if tensor.is_meta else mode.from_tensor(tensor, static_shapes=True)
+                )
+            return made[id(tensor)]
+
+        tensors = {n: fake(t) for n, t in (*model.named_parameters(), *model.named_buffers())}
+        labels = fake(target) if isinstance(target, torch.Tensor) else target
+        with _reparametrize_module(model, tensors, tie_weights=True):
+            return observe(model, batch.map(fake), target=labels, loss=loss).graph
+
+
+def _on_cpu(mode: FakeTensorMode, tensor: torch.Tensor) -> torch.Tensor:
+    with mode:
+        made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
+        made = made.requires_grad_(tensor.requires_grad)
+    return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+
+
+def _trace_meta(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
+    with preserved(model):
+        return observe(model, batch.map(lambda t: t.to("meta")), target=_to_meta(target), loss=loss).graph
+
+
+def _trace_real(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
+    with preserved(model), torch.no_grad():
+        return observe(model, batch, target=target, loss=loss).graph
+
+
+def _to_meta(target: Any) -> Any:
+    return target.to("meta") if isinstance(target, torch.Tensor) else target

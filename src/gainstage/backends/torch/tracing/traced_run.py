@@ -1,0 +1,152 @@
+"""Run a model once under the interpreter, with module paths, through the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import module as module_hooks
+
+from gainstage.backends.torch.models.batch import Batch, outputs_of, own_loss
+from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
+from gainstage.backends.torch.tracing.graph_building import assemble, named_parameters
+from gainstage.backends.torch.tracing.interpreter import Eye, Interpreter
+from gainstage.errors import GainstageError, InputError, ModelError
+from gainstage.graph import SignalGraph
+
+__all__ = ["LossFunction", "Observation", "observe", "takes_whole"]
+
+LossFunction = Callable[[Any, Any], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One pass: the graph, and the tensors that the caller goes on with.
+
+    Args:
+        graph: what was seen.
+        output: what the loss saw.
+        ends: the outputs that nothing in the model reads, that one first: ``graph.ends``.
+        loss: the loss, or None where there was none to compute.
+        own_loss: whether the model computed it itself.
+        owners: node by autograd sequence number.
+        region_gradients: autograd nodes of the outputs of recurrent layers, by node.
+    """
+
+    graph: SignalGraph
+    output: torch.Tensor
+    ends: tuple[torch.Tensor, ...]
+    loss: torch.Tensor | None
+    own_loss: bool
+    owners: dict[int, int | None]
+    region_gradients: dict[int, tuple[Any, ...]]
+
+
+@contextmanager
+def _module_paths(model: nn.Module, interpreter: Interpreter) -> Iterator[None]:
+    """Tell the interpreter which module runs, without attaching anything to the user's modules."""
+    paths = {id(module): name for name, module in model.named_modules()}
+
+    def enter(module: nn.Module, _inputs: Any) -> None:
+        if id(module) in paths:
+            interpreter.enter(paths[id(module)], module)
+
+    def leave(module: nn.Module, inputs: Any, outputs: Any) -> None:
+        if id(module) in paths:
+            interpreter.leave(module, inputs, outputs)
+
+    handles = [
+        module_hooks.register_module_forward_pre_hook(enter),
+        module_hooks.register_module_forward_hook(leave, always_call=True),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _unfused_attention() -> Iterator[None]:
+    """Encoder layers take a fused path in evaluation mode that shows none of their operations."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def observe(
+    model: nn.Module, batch: Batch, *, target: Any = None, loss: LossFunction | None = None, eye: Eye | None = None
+) -> Observation:
+    """Run ``model`` on ``batch`` once, and ``loss`` on what comes out.
+
+    Raises:
+        ModelError: the model's or the loss's own code raised (chained, with the last operation reached), or the model
+            returned no floating tensor.
+    """
+    parameters, aliases = named_parameters(model)
+    interpreter = Interpreter(parameters, batch.examples, eye)
+    with _unfused_attention(), transparent_checkpoints(), _module_paths(model, interpreter), interpreter:
+        for name, tensor in batch.tensors:
+            interpreter.add_input(tensor, name, batch.example_axis, mask=name in batch.masks)
+        inputs = tuple(range(len(interpreter.drafts)))
+        output = _guarded(interpreter, "model", lambda: batch.call(model))
+        returned = outputs_of(output)
+        seen = returned[0]
+        value = own_loss(output)
+        owned = value is not None and loss is None
+        if loss is not None:
+            interpreter.stage = "loss"
+            value = _guarded(interpreter, "loss", lambda: loss(output if takes_whole(output) else seen, target))
+            value = _scalar(value)
+    nodes = [interpreter.node_of(tensor) for tensor in returned]
+    known = nodes if nodes[0] is not None else []  # the first output of a graph is what the loss sees
+    loss_node = interpreter.node_of(value) if value is not None else None
+    graph = assemble(
+        interpreter.drafts,
+        parameters,
+        aliases,
+        examples=batch.examples,
+        inputs=inputs,
+        outputs=tuple(dict.fromkeys(node for node in known if node is not None)),
+        loss=loss_node,
+    )
+    ends = tuple(returned[nodes.index(node)] for node in graph.ends) or (seen,)
+    return Observation(graph, seen, ends, value, owned, interpreter.sequence.owner, interpreter.region_gradients)
+
+
+def takes_whole(output: Any) -> bool:
+    """Plain tuples, lists and dicts go to the loss as they are; dataclasses and tensors by what they hold."""
+    return isinstance(output, (tuple, list)) or type(output) is dict
+
+
+def _scalar(value: Any) -> torch.Tensor:
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"The loss returned {type(value).__name__}. It must return a tensor with one element.")
+    if value.numel() != 1:
+        raise InputError(
+            f"The loss returned a tensor of shape {tuple(value.shape)}. Reduce it to one number, e.g. with .mean()."
+        )
+    return value.reshape(())
+
+
+def _guarded(interpreter: Interpreter, what: str, run: Callable[[], Any]) -> Any:
+    """Run the user's code; what it raises is told with the place it had reached."""
+    try:
+        return run()
+    except GainstageError:
+        raise
+    except Exception as error:
+        last = interpreter.drafts[-1] if interpreter.drafts else None
+        reached = f" after {last.name}{f' in {last.path!r}' if last.path else ''}" if last is not None else ""
+        shapes = ", ".join(str(d.shape) for d in interpreter.drafts if d.name == "input")
+        raise ModelError(
+            f"The {what} raised {type(error).__name__}{reached}: {error} (inputs of shape {shapes}). "
+            f"Check the input's shape and type against what the {what} expects."
+        ) from error

@@ -1,0 +1,1 @@
+"""Writing: plans become weights, files and code."""

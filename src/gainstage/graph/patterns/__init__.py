@@ -1,0 +1,1 @@
+"""Patterns recognised in a graph: hand-written functions, residual branches, recurrences, packed weights, sums."""

@@ -1,0 +1,133 @@
+"""Residual streams, by the shape of the graph alone.
+
+A residual add joins two operands that share an ancestor and differ in how many weights lie on the way from it. That
+finds projected skips, in-place adds and pre- and post-norm blocks, and leaves out adds inside an activation, rotary
+embeddings, position adds and masks, whose operands share an ancestor through equally many weights, or none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from gainstage.graph.operation import Operation
+from gainstage.graph.patterns.recurrence import recurrences, scans
+from gainstage.graph.signal import Node, SignalGraph
+from gainstage.graph.walk import ancestors, fewest_weights, nearest_before
+
+__all__ = ["Residual", "residuals", "stream_lengths"]
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """One residual add.
+
+    Args:
+        add: the node of the sum.
+        fork: where skip and branch part.
+        skip: the operand with fewer weights since the fork.
+        branch: the other operand.
+        ends: the last weighted nodes of the branch.
+        stream: the fork of the first residual on the same stream; all adds of one stream share it.
+    """
+
+    add: int
+    fork: int
+    skip: int
+    branch: int
+    ends: tuple[int, ...]
+    stream: int
+
+
+_BACK = frozenset(Operation) - {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING}
+_CARRY = frozenset(
+    {
+        Operation.RESHAPE,
+        Operation.DROPOUT,
+        Operation.POOLING,
+        Operation.ACTIVATION,
+        Operation.NORMALIZATION,
+        Operation.SCALE,
+        Operation.OFFSET,
+        Operation.MULTIPLY,
+    }
+)
+
+
+_GATED = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.SCALE})
+_SUMMED = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.ADD})
+
+
+def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
+    """All residual adds, in order of execution."""
+    sets = ancestors(graph)
+    over_time = {index for loop in recurrences(graph) for index in loop.sums} | scans(graph)
+    found: dict[int, Residual] = {}
+    for node in graph.nodes:
+        if node.operation is not Operation.ADD or node.stage != "model" or node.index in over_time:
+            continue
+        parted = _parted(graph, sets, node)
+        if parted is None:
+            continue
+        fork, skip, branch = parted
+        if prod(graph.nodes[skip].shape) < prod(node.shape):
+            continue  # what is broadcast (a mask, a position, a context) is not a stream
+        if nearest_before(graph, skip, _reduces, through=_SUMMED):
+            continue  # nor is a running total (a flow's log-determinant)
+        ends = nearest_before(graph, branch, lambda n: n.operation.weighted, through=_BACK)
+        before = nearest_before(graph, skip, lambda n: n.index in found, through=_CARRY)
+        stream = found[before[-1]].stream if before else fork
+        found[node.index] = Residual(node.index, fork, skip, branch, ends, stream)
+    return tuple(found.values())
+
+
+def _parted(graph: SignalGraph, sets: tuple[int, ...], add: Node) -> tuple[int, int, int] | None:
+    """Fork, skip and branch of a sum; None where both operands are equally far from where they part.
+
+    What a gate multiplies is looked at in its place, for the gate has ancestors of its own.
+    """
+    operands = add.inputs[:2] if add.name == "lerp" else add.inputs
+    if len(operands) != 2:
+        return None
+    first, second = operands
+    factors = _factors(graph, first), _factors(graph, second)
+    modulated = factors != ((first,), (second,)) and _share_weights(graph, first, second)
+    for one, other in product(*factors):
+        if not sets[one] & sets[other]:
+            continue
+        fork = (sets[one] & sets[other]).bit_length() - 1
+        weights = fewest_weights(graph, fork, one), fewest_weights(graph, fork, other)
+        if modulated and min(weights):  # scale and shift out of one layer (FiLM): nothing is carried past it
+            continue
+        if graph.nodes[fork].from_input and weights[0] != weights[1]:
+            return (fork, first, second) if weights[0] < weights[1] else (fork, second, first)
+    return None
+
+
+def _share_weights(graph: SignalGraph, first: int, second: int) -> bool:
+    """Whether one layer takes part in both operands, with no other one behind it."""
+    last = (set(nearest_before(graph, i, lambda n: n.operation.weighted, through=_BACK)) for i in (first, second))
+    return not set.isdisjoint(*last)
+
+
+def _factors(graph: SignalGraph, operand: int) -> tuple[int, ...]:
+    """The factors of a product of signals, or the signal itself."""
+    products = nearest_before(graph, operand, _multiplies, through=_GATED)
+    return tuple(i for index in products for i in graph.nodes[index].inputs) or (operand,)
+
+
+def _multiplies(node: Node) -> bool:
+    return node.operation is Operation.MULTIPLY
+
+
+def _reduces(node: Node) -> bool:
+    return node.operation is Operation.REDUCTION and node.part_of is None
+
+
+def stream_lengths(adds: tuple[Residual, ...]) -> dict[int, int]:
+    """How many branches every stream gathers."""
+    lengths: dict[int, int] = {}
+    for add in adds:
+        lengths[add.stream] = lengths.get(add.stream, 0) + 1
+    return lengths

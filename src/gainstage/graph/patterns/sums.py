@@ -1,0 +1,64 @@
+"""Sums of several weights' outputs: every term brings its share of the level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from gainstage.graph.operation import Operation
+from gainstage.graph.patterns.residual import residuals
+from gainstage.graph.signal import SignalGraph
+
+__all__ = ["terms"]
+
+_QUIET = frozenset({Operation.RESHAPE, Operation.OFFSET, Operation.SCALE, Operation.DROPOUT, Operation.MASK})
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """What a signal is the sum of: how many terms, and which weighted nodes are among them."""
+
+    count: int = 1
+    nodes: frozenset[int] = frozenset()
+
+
+def terms(graph: SignalGraph) -> Mapping[int, int]:
+    """For every weighted node whose output is added to other signals before anything else, how many terms there are.
+
+    Residual adds are left out: there the stream's budget counts. So are adds of two operands that hold the same term,
+    and of what does not depend on the input.
+
+    >>> from gainstage.graph import Node, Operation, SignalGraph
+    >>> nodes = (
+    ...     Node(0, Operation.INPUT, "input", (), (8, 4)),
+    ...     Node(1, Operation.LINEAR, "addmm", (0,), (8, 4)),
+    ...     Node(2, Operation.LINEAR, "addmm", (0,), (8, 4)),
+    ...     Node(3, Operation.ADD, "add", (1, 2), (8, 4)),
+    ... )
+    >>> dict(terms(SignalGraph(nodes, ())))
+    {1: 2, 2: 2}
+    """
+    streams = {add.add for add in residuals(graph)}
+    sums: list[_Sum] = []
+    found: dict[int, int] = {}
+    for node in graph.nodes:
+        here = _Sum()
+        operands = [sums[i] for i in node.inputs]
+        if node.operation.weighted:
+            here = _Sum(nodes=frozenset({node.index}))
+        elif node.operation in _QUIET and len(operands) == 1:
+            here = operands[0]
+        elif (
+            node.operation is Operation.ADD
+            and node.index not in streams
+            and node.part_of is None
+            and len(operands) == 2
+        ):
+            first, second = operands
+            live = all(graph.nodes[i].from_input for i in node.inputs)
+            if live and (first.nodes or second.nodes) and not first.nodes & second.nodes:
+                here = _Sum(first.count + second.count, first.nodes | second.nodes)
+                found |= {index: max(found.get(index, 1), here.count) for index in here.nodes}
+        sums.append(here)
+    return MappingProxyType(found)

@@ -1,0 +1,312 @@
+"""Softmax, attention and products of two signals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
+from gainstage.propagation import causal
+from gainstage.propagation.chance import CERTAIN
+from gainstage.propagation.noise import Noise
+from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.run import Run, doubtful
+from gainstage.propagation.signal import Rows, Signal, lifted
+from gainstage.propagation.tokens import answer
+from gainstage.theory.attention.moments import AttentionMoments, attention_concentration, attention_moments
+from gainstage.theory.attention.softmax import log_softmax_moments
+
+__all__ = [
+    "Heads", "attention", "attention_of", "glance", "glance_of_shares", "heads_of", "masks_scores", "product",
+    "row_variance", "softmax", "summed_over_units",
+]  # fmt: skip
+
+_STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
+_QUIET = frozenset({Operation.RESHAPE, Operation.SCALE, Operation.DROPOUT, Operation.OFFSET, Operation.MASK})
+
+
+class Heads:
+    """The three signals of a fused attention, and its geometry."""
+
+    def __init__(self, node: Node, operands: list[Signal]) -> None:
+        self.query, self.key, self.value = (operands * 3)[:3] if len(operands) < 3 else operands[:3]
+        if len(operands) == 2:  # keys and values are one tensor
+            self.value = operands[1]
+        settings = dict(node.settings)
+        width = node.shape[-1] if node.shape else 1
+        self.width = int(settings.get("width", width))
+        self.keys = int(settings.get("keys", node.shape[-2] if len(node.shape) > 1 else 1))
+        self.rows = int(settings.get("rows", node.shape[-2] if len(node.shape) > 1 else 1))
+        self.scale = settings.get("scale", self.width**-0.5)
+        self.causal = bool(settings.get("causal")) and self.rows == self.keys
+        self.masked = bool(settings.get("masked"))
+        self.dropped = settings.get("p", 0.0)
+
+
+def heads_of(run: Run, node: Node, operands: list[Signal]) -> Heads:
+    """What a fused attention reads, with the places of tokens as positions."""
+    heads = Heads(node, [run.ledger.merged(x) for x in operands])
+    if heads.masked and not heads.causal and heads.rows == heads.keys:
+        heads.causal = True
+    return heads
+
+
+def attention_of(heads: Heads) -> AttentionMoments:
+    """The moments of its rows."""
+    q, k = heads.query.pairs, heads.key.pairs
+    variance = heads.scale**2 * heads.width * q.level * max(k.level - k.positions, 0.0)
+    alike = q.positions / q.level if q.level > 0 else 0.0
+    return attention_moments(
+        min(variance, _STEEPEST),
+        heads.keys,
+        queries=heads.rows,
+        causal=heads.causal,
+        correlation=min(max(alike, -1.0), 1.0),
+    )
+
+
+def glance(run: Run, node: Node, heads: Heads) -> causal.Glance | None:
+    """The rows of a fused attention, one by one; None where they look at another sequence than their own."""
+    if heads.rows != heads.keys or heads.keys < 2:
+        return None
+    variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
+    operands = (heads.query, heads.key, heads.value)
+    width, keep = _source_width(run.graph, node.inputs[-1]), 1 - (heads.dropped if run.training else 0.0)
+    return causal.glance(operands, heads.keys, variance, causal=heads.causal, width=width, keep=keep)
+
+
+def glance_of_shares(run: Run, node: Node, shares: Signal, value: Signal) -> causal.Glance | None:
+    """The same where scores, softmax and the product with values are operations of their own."""
+    rows = shares.rows
+    if rows is None or rows.scores is None:
+        return None
+    before = run.graph.nodes[rows.scores]
+    query, key = (run.ledger.merged(run.signals[i]) for i in (before.inputs[0], before.inputs[-1]))
+    width = _source_width(run.graph, node.inputs[-1])
+    return causal.glance(
+        (query, key, value), rows.keys, rows.score_level, causal=rows.causal, width=width, keep=rows.keep
+    )
+
+
+def _source_width(graph: SignalGraph, value: int) -> float:
+    """Units of the tokens that values were made of."""
+    found = nearest_before(graph, value, lambda n: n.operation is Operation.LINEAR, through=_QUIET)
+    kernel = graph.nodes[found[0]].kernel if len(found) == 1 else None
+    return float(kernel.in_) if kernel is not None else 0.0
+
+
+def _seen(run: Run, out: Signal, value: Signal, scores: Noise, seen: causal.Glance | None) -> Signal:
+    """An attention's output when its rows are looked at one by one.
+
+    Args:
+        run: the pass.
+        out: the output without that.
+        value: what is averaged.
+        scores: how the level of the scores scatters.
+        seen: the rows; None where they cannot be.
+    """
+    if seen is None:
+        return out
+    course, share = causal.looked_back(seen)
+    pairs = course.set_in(replace(out.pairs, level=share * value.pairs.level))
+    places = seen.value.places
+    extent = Extent(max(out.extent.count // (places * out.extent.examples), 1), places, out.extent.examples)
+    # To average values is to average what they were made of: few different averages scatter more than many values.
+    shared = causal.shared_part(seen, course, share)
+    one = Extent(extent.units, places, value.extent.examples)
+    bond = value.bond.shrunk(value.pairs.bond(one))
+    noise = value.carried * (1 - shared) + bond * shared + scores * causal.response(seen, share)
+    noise = noise.caused(run.ledger.cause(), 2 * pairs.likeness(extent, course.likeness) / extent.units)
+    alike = min((value.pairs.examples / value.pairs.level) ** 2, 1.0) if value.pairs.level > 0 else 0.0
+    same = 1 / extent.examples + (1 - 1 / extent.examples) * alike
+    noise = noise.caused(run.ledger.cause(), seen.scatter * same * causal.by_chance(seen, share))
+    bond = bond.caused(run.ledger.cause(), pairs.bond(extent))
+    course_kept = course if course.counts.size > 1 else None
+    return replace(out, pairs=pairs, course=course_kept, noise=noise, carried=noise, bond=bond)
+
+
+def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """softmax(q kᵀ) v in one operation."""
+    heads = heads_of(run, node, operands)
+    found = attention_of(heads)
+    v = heads.value
+    keep = 1 - (heads.dropped if run.training else 0.0)
+    own = max(v.pairs.level - v.pairs.positions, 0.0)
+    overlap = found.overlap if math.isfinite(found.overlap) else found.concentration
+    level = v.pairs.positions + own * found.concentration + (1 / keep - 1) * found.concentration * v.pairs.level
+    apart, alike = v.pairs.apart, v.pairs.examples - v.pairs.apart
+    pairs = Pairs(
+        level, v.pairs.units, v.pairs.positions + own * overlap,
+        apart + alike * _same_row(found, heads.query.pairs), apart=apart + alike * overlap,
+    )  # fmt: skip
+    doubt = ""
+    if heads.masked:
+        doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
+    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=None)
+    signal = replace(signal, carried=signal.noise, doubt=v.doubt or doubt)
+    seen, sources = glance(run, node, heads), [i for i in node.inputs if i in run.signals]
+    if seen is None and len(sources) > 1:
+        variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
+        told = answer(run.graph, sources[1], sources[-1], heads.keys, variance)
+        signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
+    return run.ledger.fresh(_seen(run, signal, v, heads.query.noise + heads.key.noise, seen))
+
+
+def _same_row(found: AttentionMoments, query: Pairs) -> float:
+    """E Σ_j a_j a'_j of one row in two examples: as concentrated as the row where they ask the same."""
+    even = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
+    alike = min(max(query.examples / query.level, 0.0), 1.0) if query.level > 0 else 1.0
+    return float(even * (found.concentration / even) ** alike)
+
+
+def masks_scores(graph: SignalGraph, node: Node) -> bool:
+    """Whether a mask hides tokens from a softmax, so that what it holds is no part of the signal."""
+    readers = nearest_after(graph, node.index, lambda n: n.operation is Operation.SOFTMAX, through=_QUIET)
+    return bool(readers)
+
+
+def row_variance(x: Signal) -> float:
+    """Of the scores within one row: what all of them share moves no softmax."""
+    return min(max(x.pairs.level - x.pairs.units, 0.0), _STEEPEST)
+
+
+def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Shares, or their logarithms."""
+    x = run.ledger.merged(operands[0])
+    axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
+    count = node.shape[axis] if axis < len(node.shape) else x.extent.units
+    variance = row_variance(x)
+    extent = run.extent(node)
+    if node.function == "log_softmax":
+        found = log_softmax_moments(variance, count)
+        pairs = Pairs(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
+        return run.ledger.fresh(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
+    hidden = _masked_before(run.graph, node)
+    masked = hidden and _square(node)
+    alike = x.correlation(x.pairs.positions)
+    rows = attention_moments(
+        variance, count, queries=max(count if _square(node) else x.extent.positions, 1), causal=masked,
+        correlation=min(max(alike, -1.0), 1.0),
+    )  # fmt: skip
+    shared = rows.overlap if math.isfinite(rows.overlap) else rows.concentration
+    mean = 1 / count
+    pairs = Pairs(
+        rows.concentration / count,
+        (1 - rows.concentration) / (count * max(count - 1, 1)),
+        shared / count,
+        _same_row(rows, x.pairs) / count,
+        apart=mean**2,
+    )
+    treated = "is taken to be causal" if masked else "is left out"
+    doubt = doubtful(node, f"a mask, whose values are not known, {treated}") if hidden else ""
+    shares = replace(
+        x, pairs=pairs, mean=mean, extent=extent, skew=0.0, excess=0.0, zero=0.5 * (1 - mean) if masked else 0.0,
+        rows=Rows(count, rows.concentration, variance, x.pairs.level, _scores(run, node), masked), borders=(),
+        course=None, doubt=x.doubt or doubt,
+    )  # fmt: skip
+    return run.ledger.fresh(shares)
+
+
+def _scores(run: Run, node: Node) -> int | None:
+    """Where queries were multiplied with keys of one sequence."""
+    found = nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET)
+    if len(found) != 1 or not _square(node):
+        return None
+    before = run.graph.nodes[found[0]]
+    known = before.function != "dynamic_convolution" and all(i in run.signals for i in before.inputs)
+    return found[0] if known and len(before.inputs) == 2 else None
+
+
+def _square(node: Node) -> bool:
+    return len(node.shape) >= 2 and node.shape[-1] == node.shape[-2] > 1
+
+
+def _masked_before(graph: SignalGraph, node: Node) -> bool:
+    """Whether a mask of unknown values was put on the scores, or on a bias that was added to them."""
+    waiting, seen = list(node.inputs), set[int]()
+    while waiting:
+        here = graph.nodes[waiting.pop()]
+        if here.index in seen or here.operation not in _QUIET:
+            continue
+        seen.add(here.index)
+        if here.function == "padding":  # what it hides of a batch is not known, and most of it is there
+            waiting.extend(here.inputs)
+            continue
+        single = len(here.inputs) == 1 and not here.uses and "other" not in dict(here.settings)
+        if here.operation is Operation.MASK or (here.operation is Operation.OFFSET and single):
+            return True
+        waiting.extend(here.inputs)
+    return False
+
+
+def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Signal × signal: q kᵀ, softmax × v, and every other product that sums over an axis."""
+    if node.function == "dynamic_convolution":
+        x = replace(run.ledger.merged(operands[0]), extent=run.extent(node))
+        return replace(run.ledger.fresh(x), doubt=doubtful(node, "its kernel depends on the input"))
+    x, y = run.ledger.merged(operands[0]), run.ledger.merged(operands[-1])
+    settings = dict(node.settings)
+    count = settings.get("contracted", float(x.extent.units))
+    over_units = summed_over_units(node, x)
+    left, right = _summed(x, over_units[0]), _summed(y, over_units[1])
+    a, b = lifted_to(left, run), lifted_to(right, run)
+    rest = count * (count - 1)
+    both_a = (1 - left.pairs.positions * count) / rest if x.rows and rest else a.mean**2
+    pairs = Pairs(
+        count * a.pairs.level * b.pairs.level + rest * a.pairs.units * b.pairs.units,
+        # Two units of the product share the first factor, two positions the second one.
+        count * a.pairs.level * b.pairs.positions + rest * a.pairs.units * b.mean**2,
+        count * a.pairs.positions * b.pairs.level + rest * both_a * b.pairs.units,
+        count * a.pairs.examples * b.pairs.examples + rest * a.mean**2 * b.pairs.examples,
+        apart=count * a.pairs.apart * b.pairs.apart + rest * a.mean**2 * b.pairs.apart,
+    )
+    if x.rows:  # shares sum to one in every row
+        alike = count * x.pairs.examples
+        between = y.pairs.examples - y.pairs.apart
+        pairs = replace(
+            pairs, units=y.pairs.units, examples=y.pairs.apart + alike * between,
+            apart=y.pairs.apart + count * x.pairs.positions * between,
+        )  # fmt: skip
+    noise = y.noise if x.rows else x.noise + y.noise
+    factor = settings.get("factor", 1.0)  # of a product that something is added to at once
+    pairs, mean = pairs.scaled(factor**2), factor * count * a.mean * b.mean
+    # A mean of tokens, whatever their shares, is made of the same units, which are as few.
+    chance = y.chance if x.rows else CERTAIN
+    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, chance=chance, doubt=x.doubt or y.doubt)
+    seen = glance_of_shares(run, node, x, y)
+    if seen is None and x.rows is not None and (scores := _scores_of(run, node)) is not None:
+        own = max(y.pairs.level - y.pairs.positions, 0.0)
+        told = answer(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
+        signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
+    return run.ledger.fresh(_seen(run, signal, y, x.noise, seen))
+
+
+def _scores_of(run: Run, node: Node) -> Node | None:
+    """The product of queries and keys that the shares of a product with values are made of."""
+    for index in nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX, through=_QUIET):
+        found = nearest_before(
+            run.graph, run.graph.nodes[index].inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET
+        )
+        if len(found) == 1:
+            return run.graph.nodes[found[0]]
+    return None
+
+
+def summed_over_units(node: Node, first: Signal) -> tuple[bool, bool]:
+    """Whether a product sums over the units of its factors: q kᵀ does over both, shares times v over one."""
+    settings = dict(node.settings)
+    shares = first.rows is not None
+    return bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", float(not shares)))
+
+
+def lifted_to(x: Signal, run: Run) -> Signal:
+    """A factor that is the same for every example counts as such."""
+    return lifted(x, Extent(1, 1, run.examples))
+
+
+def _summed(x: Signal, over_units: bool) -> Signal:
+    """The factor with what is summed over as its units."""
+    if over_units:
+        return x
+    extent = replace(x.extent, units=x.extent.positions, positions=x.extent.units)
+    return replace(x, extent=extent, pairs=replace(x.pairs, units=x.pairs.positions, positions=x.pairs.units))

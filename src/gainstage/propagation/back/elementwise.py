@@ -1,0 +1,212 @@
+"""Backward through sums, products and functions of single elements."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from gainstage.graph import Node
+from gainstage.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
+from gainstage.propagation.composed import is_scalar
+from gainstage.propagation.course import times
+from gainstage.propagation.function import Function
+from gainstage.propagation.mixture import multiplied, powered
+from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.signal import Flow, Law, Product, Signal, lifted
+from gainstage.propagation.weights import scale_of
+from gainstage.theory.activations import Array
+
+__all__ = ["activation", "add", "dropout", "multiply", "offset", "scale"]
+
+
+_QUANTILES = 199
+_SPAN = np.linspace(-14.0, 14.0, 1121)
+_BESIDE = 1e-9
+
+
+def _given(law: Law, part: Law, mean: float, spread: float, source: Signal) -> Law:
+    """What a function of a sum is, given one of its terms: √E f(part + rest)² over an independent rest, and E f of two.
+
+    Tabulated over the source, since streams nest it block after block.
+
+    Args:
+        law: f, of the sum.
+        part: the term, a function of the source.
+        mean, spread: of the rest.
+        source: what the term is a function of.
+    """
+    from scipy.special import ndtri
+
+    rest = mean + spread * ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+    kinks = np.asarray(part.function.kinks)
+    beside = _BESIDE * (1 + np.abs(kinks))
+    span = source.mean + math.sqrt(source.variance) * _SPAN
+    places = np.sort(np.concatenate((span, kinks - beside, kinks + beside)))
+    total = part.function.value(places)[:, None] + rest
+    values = law.function.value(total)
+    both = values if law.apart is None else law.apart.value(total)
+
+    def tabulated(kind: str, of: Function, table: Array) -> Function:
+        key = ("given", kind, of.key, part.function.key, mean, spread, source.mean, source.variance)
+        return Function(key, lambda x: np.interp(x, places, table), np.zeros_like, part.function.kinks)
+
+    one = tabulated("square", law.function, np.sqrt((values**2).mean(-1)))
+    return Law(part.source, one, tabulated("mean", law.of_two.function, both.mean(-1)))
+
+
+def add(back: Backward, node: Node, flow: Flow) -> None:
+    """A sum hands its gradient to every term."""
+    live = [i for i in node.inputs if i in back.run.signals]
+    sign = -1.0 if node.name in ("sub", "rsub", "Subtract") else 1.0
+    if len(live) == 1 and len(node.inputs) == 1:
+        hand_on(back, live[0], replace(flow, factor=flow.factor * (1 + sign)))
+        return
+    for place, index in enumerate(live):
+        sent = _through_sum(back, node, index, flow)
+        hand_on(back, index, sent if place == 0 else replace(sent, factor=sign * sent.factor))
+
+
+def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
+    """A gradient that depends on a sum depends on its terms: behind relu(relu(x) + y), it comes where x is positive."""
+    ledger = back.run.ledger
+    whole, term = back.run.signals[node.index], back.run.signals[index]
+    if flow.law is None or whole.law is None or flow.law.source != whole.law.source or term.law is None:
+        return flow
+    if whole.law.source == term.law.source or term.law.function.affine is not None or term.parts:
+        return flow
+    mean, variance = whole.mean - term.mean, max(whole.variance - term.variance, 0.0)
+    source = ledger.source(term.law.source)
+    return replace(flow, law=_given(flow.law, term.law, mean, math.sqrt(variance), source), atom=ledger.number())
+
+
+def offset(back: Backward, node: Node, flow: Flow) -> None:
+    """A number less the signal turns the gradient's sign."""
+    passed(back, node, replace(flow, factor=-flow.factor) if node.name == "rsub" else flow)
+
+
+def multiply(back: Backward, node: Node, flow: Flow) -> None:
+    """A product hands to each factor its gradient times the others."""
+    run = back.run
+    live = [i for i in node.inputs if i in run.signals]
+    divide = node.name in ("div", "true_divide", "Divide", "TrueDivide")
+    for index in live:
+        others = [run.signals[i] for i in live if i != index] or [run.signals[index]]
+        other = others[0]
+        mine, course, factor = run.signals[index], None, None
+        if divide and index != live[0]:  # d(x / y) = -x / y²
+            pairs = run.signals[node.index].pairs.scaled(1 / max(mine.pairs.level, 1e-300))
+        elif divide:
+            pairs = lifted(other, flow.extent).pairs.each(lambda v: 1 / v if v > 0 else 0.0)
+        else:
+            same = other.law is not None and mine.law is not None and other.law.source == mine.law.source
+            if same and other.law is not None and not other.parts and flow.law is None:
+                twice = 2.0 if len(live) == 1 else 1.0
+                hand_on(back, index, replace(flow, law=other.law, factor=flow.factor * twice))
+                continue
+            factor = lifted(run.ledger.merged(other), flow.extent)
+            pairs, course = factor.pairs, factor.course
+        plain = back.plain(flow)
+        base, along = times(plain.course, plain.base, course, pairs)
+        if factor is not None and along is None:
+            base = back.met(flow, factor)
+        noise = plain.noise + other.noise
+        if factor is not None:
+            both, more = run.ledger.squares(factor)
+            own = scatter(plain.base, both, plain.extent) + more
+            noise = (plain.noise + factor.carried).caused(run.ledger.cause(), own / max(plain.extent.units, 1))
+        atom = run.ledger.number()
+        product = None if divide or factor is None else Product(atom, plain.atom, plain.base, factor, plain.course)
+        alike = pairs.apart / pairs.level if pairs.level > 0 else 0.0
+        chance = plain.chance.scaled(min(max(alike, -1.0), 1.0))
+        hand_on(
+            back, index,
+            replace(plain, base=base, course=along, atom=atom, noise=noise, product=product, chance=chance),
+        )  # fmt: skip
+
+
+def activation(back: Backward, node: Node, flow: Flow) -> None:
+    """A function multiplies by its slope, a function of the same source."""
+    run, index = back.run, node.inputs[0]
+    x = run.signals[index]
+    if node.function == "glu":
+        gate = run.functions.of(replace(node, function="sigmoid"))
+        half = run.ledger.fresh(run.ledger.merged(x))
+        if gate is not None and half.law is not None:
+            opened = run.ledger.expectation(Law(half.law.source, Function.of(gate)))
+            plain = back.plain(flow)
+            factor = (opened.second + half.pairs.level * opened.slope_second) / 2
+            hand_on(back, index, replace(plain, base=plain.base.scaled(2 * factor), atom=run.ledger.number()))
+        return
+    found = run.functions.of(node)
+    if found is None:
+        unknown(back, node, flow)
+        return
+    function = Function.of(found)
+    if x.parts or x.law is None:
+        hand_on(back, index, _over_parts(back, flow, x, function))
+        return
+    if flow.law is not None and flow.law.source != x.law.source:
+        flow = back.plain(flow)
+    slope = function.slope_after(x.law.function)
+    own = Law(x.law.source, slope)
+    law = own if flow.law is None else flow.law.times(slope)
+    hand_on(back, index, replace(_steeper(back, flow, own), law=law))
+
+
+def _steeper(back: Backward, flow: Flow, slope: Law) -> Flow:
+    """Towards the borders of an image the signal is smaller, and a function that saturates steeper."""
+    source, answers = back.run.ledger.source(slope.source), back.run.ledger.expectation(slope).scaling
+    known = flow.borders or (None,) * len(source.borders)
+    if len(known) != len(source.borders):
+        return flow
+    found = [multiplied(a, powered(b, answers)) for a, b in zip(known, source.borders, strict=True)]
+    met = math.prod(mean for mean, _ in found)
+    return replace(flow, factor=flow.factor * math.sqrt(met), borders=tuple(border for _, border in found))
+
+
+def _over_parts(back: Backward, flow: Flow, x: Signal, function: Function) -> Flow:
+    """Through a function of several signals side by side: the mean of their factors."""
+    plain, total = back.plain(flow), Pairs(0.0)
+    parts = x.parts or (x,)
+    units = sum(p.extent.units for p in parts)
+    for part in parts:
+        if part.law is None:
+            part = back.run.ledger.fresh(part)
+        assert part.law is not None
+        found = back.run.ledger.expectation(Law(part.law.source, function.slope_after(part.law.function)))
+        source = back.run.ledger.source(part.law.source)
+        factor = replace(source.pairs.each(lambda v: found.pair(source.correlation(v))), level=found.second)  # noqa: B023
+        total = total + factor.scaled(part.extent.units / units)
+    return replace(plain, base=plain.base * total, atom=back.run.ledger.number())
+
+
+def scale(back: Backward, node: Node, flow: Flow) -> None:
+    """A factor on the way there is one on the way back."""
+    run = back.run
+    index = next(i for i in node.inputs if i in run.signals)
+    if is_scalar(node):
+        hand_on(back, index, replace(flow, factor=flow.factor * dict(node.settings)["other"]))
+        return
+    if node.function in ("cos", "sin"):
+        hand_on(back, index, replace(flow, factor=flow.factor * math.sqrt(0.5)))
+        return
+    plain = back.plain(flow)
+    pairs = plain.base
+    for use in node.uses:
+        found = scale_of(run.graph, replace(use, slot="scale"), run.weights)
+        pairs = replace(pairs.scaled(found.second_moment), units=pairs.units * found.mean**2)
+    for constant in (i for i in node.inputs if i in run.signals and i != index):
+        pairs = pairs * lifted(run.signals[constant], plain.extent).pairs
+    hand_on(back, index, replace(plain, base=pairs, atom=run.ledger.number()))
+
+
+def dropout(back: Backward, node: Node, flow: Flow) -> None:
+    """What was dropped gets nothing, the rest more."""
+    p = dict(node.settings).get("p", 0.0) if back.run.training else 0.0
+    if not 0 < p < 1:
+        passed(back, node, flow)
+        return
+    base = replace(flow.base, level=flow.base.level / (1 - p))
+    passed(back, node, replace(flow, base=base, atom=back.run.ledger.number()))

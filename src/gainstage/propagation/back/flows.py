@@ -1,0 +1,311 @@
+"""What arrives at a node on the way back: gradients that add up, that are independent, that depend on a source."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gainstage.graph import Node
+from gainstage.propagation.back.laws import added, blended_law
+from gainstage.propagation.chance import Chance
+from gainstage.propagation.course import Course, blended, times
+from gainstage.propagation.function import IDENTITY
+from gainstage.propagation.joint import met_in_sum
+from gainstage.propagation.mixture import blended_borders
+from gainstage.propagation.noise import CALM, Noise
+from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.run import Run
+from gainstage.propagation.signal import Flow, Settled, Signal
+from gainstage.propagation.squares import by_chance, squares
+from gainstage.theory.activations import Array
+
+__all__ = ["Backward", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """A gradient by one node's output, worked out: second moments of elements and of pairs.
+
+    Args:
+        extent: of the output.
+        pairs: of the gradient.
+        noise: how the log of its level scatters between draws.
+        doubt: why it is doubtful.
+    """
+
+    extent: Extent
+    pairs: Pairs
+    noise: Noise = CALM
+    doubt: str = ""
+
+
+def scatter(base: Pairs, factor: Pairs, extent: Extent) -> float:
+    """Of a mean of squares of gradient times signal, what the signal adds, times the number of units.
+
+    Squares of the signal at two observations go together, and more so where the gradients are alike.
+
+    Args:
+        base: second moments of the gradient.
+        factor: how squares of the signal go together, as ``squares`` tells.
+        extent: of both.
+    """
+    alike = base.each(lambda v: 1 + 2 * min((v / base.level) ** 2, 1.0) if base.level > 0 else 1.0)
+    return (factor * alike).observed(extent)
+
+
+@dataclass
+class Backward:
+    """One pass back through a graph.
+
+    Args:
+        run: the forward pass.
+        flows: what has arrived at each node so far.
+        gradients: at each node, worked out.
+        answered: products of queries and keys whose operands have their gradients already.
+    """
+
+    run: Run
+    flows: dict[int, list[Flow]] = field(default_factory=lambda: defaultdict(list))
+    gradients: dict[int, Gradient] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
+
+    def send(self, node: int, flow: Flow) -> None:
+        """A gradient arrives at a node's output."""
+        if node in self.run.signals:
+            self.flows[node].append(flow)
+
+    def value(self, flow: Flow) -> Pairs:
+        """Second moments of a gradient and of its pairs."""
+        base = flow.base.scaled(flow.factor**2)
+        if flow.law is None:
+            return base
+        found = self.run.ledger.expectation(flow.law)
+        source, two = self.run.ledger.source(flow.law.source), self.run.ledger.expectation(flow.law.of_two)
+        factor = source.pairs.each(lambda v: two.pair(source.correlation(v)))
+        return base * replace(factor, level=found.second)
+
+    def met(self, flow: Flow, signal: Signal) -> Pairs:
+        """Second moments of a gradient times a signal, and of pairs.
+
+        They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is
+        positive of which the signal is one term. Given that sum, the signal is a share of it and a rest that knows
+        nothing of it; where the sum's other term is far from Gaussian, both terms are looked at.
+        """
+        ledger = self.run.ledger
+        if signal.parts or signal.law is None or flow.law is None:
+            return self.value(flow) * signal.pairs
+        if flow.law.source == signal.law.source:
+            return self.value(replace(flow, law=flow.law.times(signal.law.function)))
+        whole = ledger.source(flow.law.source)
+        if (both := met_in_sum(ledger, flow.law, whole, signal)) is not None:
+            return flow.base.scaled(flow.factor**2) * both
+        share = ledger.regression(signal, whole)
+        told = flow.law.times(IDENTITY.shifted(-whole.mean).scaled(share))
+        rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
+        return self.value(replace(flow, law=told)) + self.value(flow) * rest
+
+    def noise(self, flow: Flow) -> Noise:
+        """How the log of its level scatters between draws."""
+        if flow.law is None:
+            return flow.noise
+        found = self.run.ledger.expectation(flow.law)
+        source = self.run.ledger.source(flow.law.source)
+        own = (scatter(flow.base, squares(found, source), flow.extent) + by_chance(found, source)) / flow.extent.units
+        return (flow.noise + source.carried * found.response).caused(self.run.ledger.cause(), own)
+
+    def plain(self, flow: Flow) -> Flow:
+        """The same gradient with nothing left to be worked out."""
+        if flow.law is None and flow.factor == 1.0:
+            return flow
+        return replace(
+            flow, base=self.value(flow), course=self._course(flow), atom=self.run.ledger.number(), factor=1.0,
+            law=None, largest_of=1, noise=self.noise(flow), chance=self._chance(flow),
+        )  # fmt: skip
+
+    def _chance(self, flow: Flow) -> Chance:
+        """Correlations of a gradient that is multiplied by a function answer to those of what the function is of."""
+        if flow.law is None:
+            return flow.chance
+        two, source = self.run.ledger.expectation(flow.law.of_two), self.run.ledger.source(flow.law.source)
+        found = self.run.ledger.expectation(flow.law).second
+        return flow.chance.scaled(two.pair(source.correlation(source.pairs.apart)) / found if found > 0 else 0.0)
+
+    def _course(self, flow: Flow) -> Course | None:
+        """How a gradient runs along a sequence when what it depends on is worked out."""
+        if flow.law is None:
+            return flow.course
+        source = self.run.ledger.source(flow.law.source)
+        if flow.course is None and source.course is None:
+            return None
+        counts = (flow.course or source.course).counts  # type: ignore[union-attr]
+        base = flow.course or Course.even(counts, flow.base)
+        x = source.course or Course.even(counts, source.pairs)
+        if x.places != base.places:
+            return None
+        found = self.run.ledger.expectation(flow.law)
+        both = source.mean**2
+        own = np.sqrt(np.maximum(source.pairs.level * x.level - both, 1e-300))
+        factor = found.pairs((source.pairs.level * x.alike - both) / own[:, None] / own[None, :])
+        return replace(base, alike=base.alike * factor / found.second if found.second > 0 else base.alike)
+
+    def arrivals(self, node: int) -> list[Flow]:
+        """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
+        groups: dict[int, list[Flow]] = defaultdict(list)
+        for flow in self.flows.get(node, ()):
+            groups[flow.atom].append(flow)
+        return self._summed([one for flows in groups.values() for one in added(flows)])
+
+    def _summed(self, flows: list[Flow]) -> list[Flow]:
+        """Products of one gradient with several signals, as its product with their sum."""
+        groups: dict[int, list[Flow]] = defaultdict(list)
+        for flow in flows:
+            known = flow.product is not None and flow.product.atom == flow.atom and flow.law is None
+            groups[flow.product.origin if known and flow.product is not None else -1 - len(groups)].append(flow)
+        return [self._times_sum(of_one) if len(of_one) > 1 else of_one[0] for of_one in groups.values()]
+
+    def _times_sum(self, flows: list[Flow]) -> Flow:
+        ledger, first = self.run.ledger, flows[0]
+        terms = [ledger.apply(IDENTITY.scaled(f.factor), f.product.by) for f in flows if f.product is not None]
+        total = terms[0]
+        for term in terms[1:]:
+            total = ledger.add(total, term)
+        assert first.product is not None
+        base, course = times(first.product.course, first.product.base, total.course, total.pairs)
+        noise = max((f.noise for f in flows), key=lambda one: one.variance)
+        return replace(first, base=base, course=course, atom=ledger.number(), factor=1.0, noise=noise, product=None)
+
+
+def independent(back: Backward, flows: list[Flow]) -> Flow:
+    """The sum of independent gradients; what depends on one source goes on depending on it."""
+    if len(flows) == 1:
+        return flows[0]
+    sources = {f.law.source for f in flows if f.law is not None}
+    together = len(sources) == 1
+    if not together:
+        flows = [back.plain(f) for f in flows]
+    values = [back.value(f).level for f in flows]
+    whole = sum(values)
+    shares = [v / whole if whole > 0 else 1 / len(flows) for v in values]
+    noise = CALM
+    for share, one in zip(shares, flows, strict=True):
+        noise = noise + one.noise * share
+    noise = noise.caused(back.run.ledger.cause(), _interference(back, flows, shares))
+    doubt = next((f.doubt for f in flows if f.doubt), "")
+    base = flows[0].base.scaled(flows[0].factor ** 2)
+    for other in flows[1:]:
+        base = base + other.base.scaled(other.factor**2)
+    law = None
+    if together and base.level > 0:
+        law = blended_law(sources.pop(), flows)
+    count = max(len(f.parts) for f in flows)
+    parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
+                  for i in range(count))  # fmt: skip
+    course, level, chance = flows[0].course, flows[0].base.level * flows[0].factor ** 2, flows[0].chance
+    for f in flows[1:]:
+        more = f.base.level * f.factor**2
+        share = level / (level + more) if level + more > 0 else 0.5
+        chance = chance.beside(f.chance, share)
+        course, level = blended(course, f.course, share, (flows[0].base, f.base)), level + more
+    atom = back.run.ledger.number()
+    settled = _settled(flows, shares, atom) if law is None else None
+    return Flow(
+        flows[0].extent, base, atom, law=law, noise=noise, borders=_borders(flows, values), parts=parts, course=course,
+        settled=settled, chance=chance, doubt=doubt,
+    )  # fmt: skip
+
+
+def _borders(flows: list[Flow], levels: list[float]) -> tuple[Array | None, ...]:
+    """How the level of a sum varies along the axes; a gradient of which nothing is told is flat."""
+    axes = max(len(f.borders) for f in flows)
+    found: tuple[Array | None, ...] = (None,) * axes
+    total = 0.0
+    for flow, level in zip(flows, levels, strict=True):
+        total += level
+        mine = flow.borders if len(flow.borders) == axes else (None,) * axes
+        found = blended_borders(found, mine, 1 - level / total if total > 0 else 0.5)
+    return found
+
+
+def _settled(flows: list[Flow], shares: list[float], atom: int) -> Settled | None:
+    """Of the gradients that arrive, the one that comes straight from a normalisation."""
+    known = (
+        (share, f.settled) for share, f in zip(shares, flows, strict=True) if f.settled and f.settled.atom == f.atom
+    )
+    share, found = max(known, key=lambda one: one[0], default=(0.0, None))
+    return None if found is None else Settled(atom, found.node, share * found.share)
+
+
+def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> float:
+    """What the products of independent gradients add to their sum's scatter; they are zero on average only."""
+    pairs, total = [back.value(f) for f in flows], 0.0
+    courses = [f.course.likeness if f.course is not None else None for f in flows]
+    for i, extent in enumerate(f.extent for f in flows):
+        for j in range(i):
+            within = None if (one := courses[i]) is None or (two := courses[j]) is None else math.sqrt(one * two)
+            alike = pairs[i].beside(pairs[j]).likeness(extent, within) / extent.units
+            if flows[i].chance.basis.origin == flows[j].chance.basis.origin >= 0:
+                alike = max(alike, _along(pairs[i], extent.positions) * _along(pairs[j], extent.positions))
+            total += 4 * shares[i] * shares[j] * alike
+    return total
+
+
+def _along(pairs: Pairs, places: int) -> float:
+    """Mean squared correlation of two places of one example.
+
+    Where places were mixed and units were not, gradients at one place lie along those that were there, as far as these
+    are alike, with a factor that each place has drawn for all of its units.
+    """
+    alike = min((pairs.positions / pairs.level) ** 2, 1.0) if pairs.level > 0 else 0.0
+    return Pairs(1.0, positions=alike).over_positions(places)
+
+
+def hand_on(back: Backward, index: int, flow: Flow) -> None:
+    """Hand a gradient on; where the operand was repeated, its copies' gradients add up."""
+    signal = back.run.signals[index]
+    flow = _turned(back, flow, signal.extent)
+    ratio = flow.extent.count / max(signal.extent.count, 1)
+    if ratio > 1.001 and signal.extent.units <= flow.extent.units:
+        plain = back.plain(flow)
+        k, shared = plain.base, plain.base
+        if signal.extent.positions == 1 < flow.extent.positions:
+            shared = replace(shared, level=k.positions)
+        elif signal.extent.units == 1 < flow.extent.units:
+            shared = replace(shared, level=k.units)
+        elif signal.extent.examples == 1 < flow.extent.examples:
+            shared = replace(shared, level=k.examples)
+        else:
+            shared = replace(shared, level=0.0)
+        level = ratio * k.level + ratio * (ratio - 1) * shared.level
+        grown = Pairs(level, ratio * k.units, ratio * k.positions, ratio * k.examples)
+        flow = replace(plain, base=grown, atom=back.run.ledger.number(), borders=())
+    elif ratio < 0.999:  # a part of the operand: the rest gets nothing from here
+        plain = back.plain(flow)
+        flow = replace(plain, base=plain.base.scaled(ratio), atom=back.run.ledger.number(), borders=())
+    back.send(index, replace(flow, extent=signal.extent))
+
+
+def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
+    """Units and positions exchanged where a transposition has done so, which has no node of its own."""
+    mine = flow.extent
+    if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
+        return flow
+    plain = back.plain(flow)
+    return replace(
+        plain, base=plain.base.turned(), extent=mine.turned(), borders=(), course=None, chance=plain.chance.turned()
+    )
+
+
+def passed(back: Backward, node: Node, flow: Flow) -> None:
+    """Hand a gradient on as it is."""
+    for index in node.inputs:
+        if index in back.run.signals:
+            hand_on(back, index, flow)
+
+
+def unknown(back: Backward, node: Node, flow: Flow) -> None:
+    """Hand a gradient on, in doubt."""
+    doubt = flow.doubt or f"{node.label}: there is no rule for this operation"
+    passed(back, node, replace(back.plain(flow), doubt=doubt))

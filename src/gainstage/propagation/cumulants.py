@@ -1,0 +1,39 @@
+"""Third and fourth moments: of what functions make of a source, and of the tensors that go on."""
+
+from __future__ import annotations
+
+from gainstage.propagation.expectation import Expectation
+from gainstage.propagation.signal import Signal
+
+__all__ = ["bounded", "cumulants", "kurtosis", "third"]
+
+
+def cumulants(found: Expectation) -> tuple[float, float]:
+    """Skewness and excess kurtosis of what was integrated."""
+    variance = found.second - found.mean**2
+    if not variance > 1e-12 * max(found.second, 1e-300):
+        return 0.0, 0.0
+    m = found.mean
+    cube = found.third - 3 * m * found.second + 2 * m**3
+    fourth = found.fourth - 4 * m * found.third + 6 * m * m * found.second - 3 * m**4
+    return cube / variance**1.5, fourth / variance**2 - 3
+
+
+def kurtosis(x: Signal) -> float:
+    """E x⁴ / (E x²)²."""
+    level = x.pairs.level
+    if not level > 0:
+        return 1.0
+    v, m = x.variance, x.mean
+    fourth = (3 + x.excess) * v * v + 4 * m * x.skew * v**1.5 + 6 * m * m * v + m**4
+    return float(max(fourth / level**2, 1.0))
+
+
+def third(x: Signal) -> float:
+    """E x³."""
+    return float(x.skew * x.variance**1.5 + 3 * x.mean * x.variance + x.mean**3)
+
+
+def bounded(excess: float) -> float:
+    """Edgeworth's series is of no use for what is far from Gaussian."""
+    return min(excess, 6.0)

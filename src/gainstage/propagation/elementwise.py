@@ -1,0 +1,166 @@
+"""Forward through functions, sums, products, scales and dropout: what happens to every element by itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from gainstage.graph import Node
+from gainstage.propagation import attention
+from gainstage.propagation.function import IDENTITY, Function
+from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.rotary import rotated
+from gainstage.propagation.run import Run, doubtful
+from gainstage.propagation.signal import Signal, lifted, oriented
+from gainstage.propagation.weights import follows, scale_of
+from gainstage.records import WeightMoments
+
+__all__ = ["activation", "add", "dropout", "multiply", "offset", "scale"]
+
+
+def activation(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """A function of every element."""
+    x = operands[0]
+    if node.function == "glu":
+        half = run.ledger.fresh(replace(run.ledger.merged(x), rows=None))
+        gate = run.functions.of(replace(node, function="sigmoid"))
+        assert gate is not None
+        opened = run.ledger.apply(Function.of(gate), run.ledger.fresh(replace(half)))
+        return run.placed(node, run.ledger.multiply(half, opened))
+    found = run.functions.of(node)
+    if found is None:
+        return replace(run.ledger.fresh(x), doubt=doubtful(node, "its function could not be told"))
+    return run.placed(node, run.ledger.apply(Function.of(found), x))
+
+
+def add(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """A sum, or a difference."""
+    sign = -1.0 if node.name in ("sub", "rsub", "Subtract") else 1.0
+    operands = _oriented(run, node, operands)
+    first = operands[0]
+    if len(operands) == 1:
+        total = run.ledger.apply(IDENTITY.scaled(1 + sign), first)
+    else:
+        total = first
+        for other in operands[1:]:
+            total = run.ledger.add(total, other, sign)
+    return run.placed(node, total)
+
+
+def _oriented(run: Run, node: Node, operands: list[Signal]) -> list[Signal]:
+    """Operands with units and positions as the node has them."""
+    extent = run.extent(node)
+    return [oriented(x, extent) for x in operands]
+
+
+def multiply(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """A product, or a quotient, of two signals."""
+    divide = node.name in ("div", "true_divide", "Divide", "TrueDivide")
+    if len(operands) == 1:
+        return run.placed(node, run.ledger.multiply(operands[0], operands[0], divide=divide))
+    operands = _oriented(run, node, operands)
+    total = operands[0]
+    for other in operands[1:]:
+        total = run.ledger.multiply(total, other, divide=divide)
+    return run.placed(node, total)
+
+
+def offset(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """What is added that is no signal: a number, a parameter, a constant."""
+    x = operands[0]
+    other = dict(node.settings).get("other")
+    if other is not None and not node.uses:
+        if node.name in ("sub", "Subtract"):
+            return run.placed(node, run.ledger.apply(IDENTITY.shifted(-other), x))
+        if node.name == "rsub":
+            return run.placed(node, run.ledger.apply(IDENTITY.scaled(-1.0).shifted(other), x))
+        return run.placed(node, run.ledger.apply(IDENTITY.shifted(other), x))
+    for use in node.uses:
+        added = scale_of(run.graph, use, run.weights)
+        if added.second_moment > 0:
+            # Learned positions are the same for every example; a bias is the same at every position too.
+            everywhere = added.second_moment if use.slot in ("bias", "shift") else added.mean**2
+            square = added.second_moment
+            pairs = Pairs(square, added.mean**2, everywhere, square, apart=everywhere)
+            x = run.ledger.add(x, run.ledger.fresh(Signal(x.extent, pairs, added.mean)))
+    if len(operands) > 1:
+        for constant in operands[1:]:
+            x = run.ledger.add(x, lifted(constant, x.extent))
+    if not node.uses and len(operands) == 1 and not attention.masks_scores(run.graph, node):
+        x = replace(x, doubt=x.doubt or doubtful(node, "what is added is not known"))
+    return run.placed(node, x)
+
+
+def scale(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """What multiplies that is no signal."""
+    x = operands[0]
+    other = dict(node.settings).get("other")
+    if other is not None and not node.uses:
+        return run.placed(node, run.ledger.apply(IDENTITY.scaled(other), x))
+    if node.function in ("cos", "sin"):
+        # Rotary positions: a cosine and a sine whose squares add up to one, on tensors that are independent.
+        turned = run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x)
+        if len(node.shape) > 2:
+            turned = rotated(turned, node.shape[-2], node.shape[-1])
+        return run.placed(node, turned)
+    for use in node.uses:
+        x = _times(run, x, scale_of(run.graph, replace(use, slot="scale"), run.weights))
+        if not follows(replace(use, slot="scale")):
+            told = f"'{use.parameter}' is changed ({', '.join(use.derivation)}) before it is used"
+            x = replace(x, doubt=x.doubt or doubtful(node, told))
+    if len(operands) > 1:
+        for constant in operands[1:]:
+            x = run.ledger.multiply(x, lifted(constant, x.extent))
+    elif not node.uses and node.function != "matrix":
+        x = replace(x, doubt=x.doubt or doubtful(node, "what it is multiplied by is not known"))
+    elif node.function == "matrix":
+        x = replace(run.ledger.fresh(x), doubt=x.doubt or doubtful(node, "a constant matrix of unknown size"))
+    return run.placed(node, x)
+
+
+def _times(run: Run, x: Signal, factor: WeightMoments) -> Signal:
+    """Every unit times a number of its own."""
+    if x.parts:
+        return run.ledger.joined(tuple(_times(run, part, factor) for part in x.parts), x)
+    if factor.variance <= 1e-12 * max(factor.second_moment, 1e-300):
+        return run.ledger.apply(IDENTITY.scaled(factor.mean), x)
+    scaled = x.pairs.scaled(factor.second_moment)
+    pairs = replace(scaled, units=x.pairs.units * factor.mean**2)
+    return run.ledger.fresh(replace(x, pairs=pairs, mean=x.mean * factor.mean))
+
+
+def dropout(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Elements left out at random, and the rest raised."""
+    x = operands[0]
+    p = dict(node.settings).get("p", 0.0) if run.training else 0.0
+    if not 0 < p < 1:
+        return run.placed(node, x)
+    keep = 1 - p
+    if x.parts:
+        return run.ledger.joined(tuple(dropout(run, node, [part]) for part in x.parts), x)
+    level = x.pairs.level / keep
+    rows = None if x.rows is None else replace(
+        x.rows, concentration=x.rows.concentration / keep, keep=keep * x.rows.keep
+    )  # fmt: skip
+    variance = max(level - x.mean**2, 0.0)
+    fourth = _fourth(x) / keep**3
+    mean = x.mean
+    third = (x.skew * x.variance**1.5 + 3 * mean * x.variance + mean**3) / keep**2
+    central3 = third - 3 * mean * level + 2 * mean**3
+    central4 = fourth - 4 * mean * third + 6 * mean**2 * level - 3 * mean**4
+    return run.ledger.fresh(
+        replace(
+            x,
+            pairs=replace(x.pairs, level=level),
+            course=None if x.course is None else replace(x.course, alike=keep * x.course.alike),
+            rows=rows,
+            zero=1 - keep * (1 - x.zero),
+            skew=central3 / variance**1.5 if variance > 0 else 0.0,
+            excess=min(central4 / variance**2 - 3, 6.0) if variance > 0 else 0.0,
+        )
+    )
+
+
+def _fourth(x: Signal) -> float:
+    v, m = x.variance, x.mean
+    return float((3 + x.excess) * v * v + 4 * m * x.skew * v**1.5 + 6 * m * m * v + m**4)

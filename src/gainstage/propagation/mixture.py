@@ -1,0 +1,89 @@
+"""Signals side by side, and how the level of a sum or a function varies along the axes of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.signal import Signal
+from gainstage.theory.activations import Array
+
+__all__ = ["blended_borders", "mixture", "multiplied", "powered"]
+
+
+def mixture(parts: tuple[Signal, ...]) -> Signal:
+    """Signals side by side along the units as one, of the kind of the largest."""
+    total = sum(p.extent.units for p in parts)
+    shares = [p.extent.units / total for p in parts]
+
+    def mean(of: Callable[[Signal], float]) -> float:
+        return sum(s * of(p) for s, p in zip(shares, parts, strict=True))
+
+    pairs = Pairs(
+        mean(lambda p: p.pairs.level),
+        sum(
+            a * b * (p.pairs.units if i == j else p.mean * q.mean)
+            for i, (a, p) in enumerate(zip(shares, parts, strict=True))
+            for j, (b, q) in enumerate(zip(shares, parts, strict=True))
+        ),
+        mean(lambda p: p.pairs.positions),
+        mean(lambda p: p.pairs.examples),
+        mean(lambda p: p.pairs.near),
+        mean(lambda p: p.pairs.apart),
+    )
+    level = pairs.level or 1.0
+    weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]
+    largest = max(zip(weight, parts, strict=True), key=lambda pair: pair[0])[1]
+    chance, summed = parts[0].chance, weight[0]
+    for w, p in zip(weight[1:], parts[1:], strict=True):
+        summed += w
+        chance = chance.beside(p.chance, 1 - w / summed if summed > 0 else 0.5)
+    return replace(
+        largest, chance=chance, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
+        skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
+        noise=reduce(add, (p.noise * w for w, p in zip(weight, parts, strict=True))),
+        carried=reduce(add, (p.carried * w for w, p in zip(weight, parts, strict=True))), zero=mean(lambda p: p.zero),
+    )  # fmt: skip
+
+
+def powered(border: Array | None, exponent: float) -> Array | None:
+    """How the level varies along an axis behind a function that answers with that power of it."""
+    if border is None or abs(exponent) < 1e-9:
+        return None
+    if abs(exponent - 1) < 1e-9:
+        return border
+    changed = np.maximum(border, 1e-12) ** exponent
+    return np.asarray(changed / changed.mean())
+
+
+def multiplied(one: Array | None, other: Array | None) -> tuple[float, Array | None]:
+    """Of a product, what its level is more than the product of the levels, and how it varies along an axis."""
+    if one is None or other is None or one.size != other.size:
+        return 1.0, other if one is None else one
+    product = one * other
+    mean = float(product.mean())
+    return (mean, np.asarray(product / mean)) if mean > 0 else (1.0, None)
+
+
+def blended_borders(
+    first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
+) -> tuple[Array | None, ...]:
+    """How the level of a sum varies along the axes."""
+    if not first or not second:  # one of them varies nowhere
+        first, second = first or (None,) * len(second), second or (None,) * len(first)
+    if len(first) != len(second):
+        return ()
+    blended: list[Array | None] = []
+    for a, b in zip(first, second, strict=True):
+        if a is None and b is None:
+            blended.append(None)
+            continue
+        size = a.size if a is not None else b.size if b is not None else 1
+        left, right = (np.ones(size) if v is None else v for v in (a, b))
+        blended.append(share * left + (1 - share) * right if left.size == right.size else None)
+    return tuple(blended)

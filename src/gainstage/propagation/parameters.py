@@ -1,0 +1,121 @@
+"""The gradient of every parameter: sums over examples and positions of gradient times signal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gainstage.graph import Node, Operation, Parameter
+from gainstage.propagation.back.flows import Backward, Gradient
+from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.weighted import arranged, puts_heads_together
+from gainstage.records import Moments, ParameterProfile, WeightMoments
+
+__all__ = ["parameter_profiles"]
+
+
+def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> tuple[ParameterProfile, ...]:
+    """What is predicted of every parameter that takes part, in the graph's order."""
+    found = []
+    for parameter in back.run.graph.parameters:
+        known = weights.get(parameter.path)
+        if not parameter.reached or known is None:
+            continue
+        count = 1
+        for size in parameter.shape:
+            count *= size
+        weight = Moments(count, known.mean, known.variance, known.second_moment)
+        level = _gradient(back, parameter)
+        if not level and parameter.trainable and any(i in back.gradients for i in parameter.nodes):
+            continue  # something arrives, and no rule says how much is left of it
+        gradient = Moments(count, 0.0, level, level) if level is not None and parameter.trainable else None
+        spread = known.second_moment**0.5
+        unit_spread = (spread, spread) if parameter.kernel is not None and len(parameter.shape) > 1 else None
+        constant = count > 1 and known.variance <= 1e-14 * max(known.second_moment, 1e-300)
+        found.append(ParameterProfile(parameter.path, weight, gradient, 0, constant, unit_spread))
+    return tuple(found)
+
+
+def _gradient(back: Backward, parameter: Parameter) -> float | None:
+    """Second moment of the gradient by one of its values; None where none arrives or no rule gives it."""
+    total: float | None = None
+    names = {parameter.path, *parameter.aliases}
+    for index in parameter.nodes:
+        node = back.run.graph.nodes[index]
+        gradient = back.gradients.get(index)
+        if gradient is None:
+            continue
+        for use in node.uses:
+            if use.parameter in names:
+                part = _of_use(back, node, gradient, use.slot)
+                if part is not None:
+                    total = part if total is None else total + part
+    return total
+
+
+def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
+    g, extent = gradient.pairs, gradient.extent
+    summed = extent.examples * extent.positions
+    if slot in ("bias", "shift"):
+        return summed * _summed(g, gradient, Pairs(1.0, 1.0, 1.0, 1.0))
+    if slot == "scale":
+        if node.operation is not Operation.NORMALIZATION:
+            read = back.run.signals.get(node.inputs[0]) if node.inputs else None
+            return None if read is None else summed * _summed(g, gradient, read.pairs)
+        signal = back.run.signals[node.index]
+        level = signal.pairs.level or 1.0
+        return summed * _summed(g, gradient, signal.pairs.scaled(1 / level))
+    if node.operation is Operation.EMBEDDING:
+        rows = node.kernel.in_ if node.kernel is not None else 1
+        return summed * g.level / max(rows, 1)
+    if node.operation is Operation.RECURRENT:
+        return _recurrent(back, node, gradient, slot)
+    if node.operation in (Operation.ADD, Operation.OFFSET, Operation.INPUT, Operation.SCALE):
+        # A table of positions, a token: one value for each place, summed over the examples.
+        e = extent.examples
+        return e * (g.level + (e - 1) * g.examples)
+    if slot != "weight" or not node.inputs:
+        return None
+    x = back.run.signals.get(node.inputs[0])
+    if x is None:
+        return None
+    merged = back.run.ledger.merged(x)
+    seen = merged
+    if node.kernel is not None:
+        seen = arranged(merged, node.kernel.in_, heads=puts_heads_together(back.run, node))
+    return summed * _summed(g, gradient, seen.pairs)
+
+
+def _summed(g: Pairs, gradient: Gradient, x: Pairs) -> float:
+    """E of (Σ δ x)² over all places, divided by their number: the trace of the product of both Gram matrices."""
+    e, p = gradient.extent.examples, gradient.extent.positions
+    times = (1, e - 1, p - 1, (e - 1) * (p - 1))
+    products = zip(times, _eigenvalues(g, e, p), _eigenvalues(x, e, p), strict=True)
+    return sum(count * first * second for count, first, second in products) / (e * p)
+
+
+def _eigenvalues(k: Pairs, e: int, p: int) -> tuple[float, float, float, float]:
+    """Of the Gram matrix over examples and positions: of the mean, between examples, between positions, of the rest.
+
+    Rounding and approximation may leave a small one below zero, where none is.
+    """
+    within, between = k.level + (p - 1) * k.positions, k.examples + (p - 1) * k.apart
+    values = (
+        within + (e - 1) * between,
+        within - between,
+        k.level - k.positions + (e - 1) * (k.examples - k.apart),
+        k.level - k.positions - k.examples + k.apart,
+    )
+    return tuple(max(value, 0.0) for value in values)  # type: ignore[return-value]
+
+
+def _recurrent(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
+    """Gradients at the gates of the first layer times what they read: the input, or the last output."""
+    x = back.run.signals[node.inputs[0]]
+    known = back.run.recurrences.get(node.index)
+    if not known:  # the forward pass has told why
+        return None
+    first = known[0]
+    gates = sum(first.moments.gates) / max(len(first.moments.gates), 1)
+    count = gradient.extent.examples * gradient.extent.positions
+    read = {"weight": x.pairs.level, "state": first.moments.second_moment}.get(slot, 1.0)
+    return count * gradient.pairs.level * gates * read

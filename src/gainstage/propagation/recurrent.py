@@ -1,0 +1,173 @@
+"""Recurrent layers: every step adds what the last one left, until both are in balance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, cast
+
+from gainstage.errors import GainstageError, InputError
+from gainstage.graph import Node, SignalGraph
+from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.run import Run, doubtful
+from gainstage.propagation.signal import Signal
+from gainstage.records import WeightMoments
+from gainstage.theory.recurrence.moments import RecurrentMoments, recurrent_moments
+
+__all__ = ["Stage", "recurrent", "stages", "stages_back"]
+
+Cell = Literal["rnn", "lstm", "gru"]
+_GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One layer of a stack, with what it reads.
+
+    Args:
+        moments: in the limit of many units.
+        level, correlation: of its input, over time.
+        fan_in: of its input weights.
+        units: of one direction.
+        input_weight: path of the weight on the input.
+        state_weight: path of the weight on the last output.
+        field: the moments anew, with more that is known of the gradients.
+    """
+
+    moments: RecurrentMoments
+    level: float
+    correlation: float
+    fan_in: int
+    units: int
+    input_weight: str
+    state_weight: str
+    field: Callable[..., RecurrentMoments]
+
+
+def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
+    """The layers of a recurrent node, the last one last.
+
+    Args:
+        run: the pass.
+        node: the recurrent node.
+        x: what it reads.
+
+    Raises:
+        GainstageError: the outputs grow without bound.
+    """
+    if node.function == "mixed":
+        raise InputError("its cells are of several kinds")
+    cell = _cell(node)
+    inputs, states = _paths(node, "weight"), _paths(node, "state")
+    directions = 2 if any("reverse" in path or "backward" in path for path in states) else 1
+    steps = max(x.extent.positions, 1)
+    level = x.pairs.level
+    kinds = (x.pairs.positions, x.pairs.near, x.pairs.apart)
+    alike, near, examples = (pair / level if level > 0 else 0.0 for pair in kinds)
+    found: list[Stage] = []
+    for layer in range(0, len(states), directions):
+        first = inputs[min(layer, len(inputs) - 1)]
+        weight, state = _known(run, first), _known(run, states[layer])
+        fan, units = _fan(run.graph, first), _fan(run.graph, states[layer])
+        mean, *variances = _biases(run, node, cell, layer)
+        field = partial(
+            recurrent_moments,
+            cast("Cell", cell),
+            steps,
+            level=level,
+            correlation=min(max(alike, 0.0), 1.0),
+            near=min(max(near, 0.0), 1.0),
+            examples=min(max(examples, 0.0), 1.0),
+            input_weight=fan * weight.second_moment,
+            recurrent_weight=units * state.second_moment,
+            bias=variances[0],
+            recurrent_bias=variances[1],
+            bias_mean=mean,
+            activation_kind="relu" if "relu" in node.function else "tanh",
+        )
+        moments = field()
+        found.append(Stage(moments, level, alike, fan, units, first, states[layer], field))
+        level, alike, near, examples = moments.second_moment, moments.correlation, moments.near, moments.examples
+    return found
+
+
+def stages_back(run: Run, node: Node, correlation: float, near: float) -> list[Stage]:
+    """The layers of a recurrent node, each with the gradient that the next one hands it; none where none are known.
+
+    Args:
+        run, node: as above.
+        correlation: of the gradients of two steps at the outputs of the last layer.
+        near: of those of two steps side by side.
+    """
+    found: list[Stage] = []
+    for stage in reversed(run.recurrences.get(node.index, [])):
+        alike, beside = (min(max(value, 0.0), 1.0) for value in (correlation, near))
+        moments = stage.field(gradient_correlation=alike, gradient_near=beside)
+        correlation, near = moments.backward_correlation, moments.backward_near
+        found.insert(0, replace(stage, moments=moments))
+    run.recurrences[node.index] = found
+    return found
+
+
+def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """A whole sequence through all layers of the node."""
+    x = run.ledger.merged(operands[0])
+    extent = run.extent(node)
+    try:
+        run.recurrences[node.index] = stages(run, node, x)
+        last = run.recurrences[node.index][-1]
+    except (GainstageError, IndexError, KeyError) as error:
+        doubt = doubtful(node, str(error) or "its weights could not be told")
+        return run.ledger.fresh(replace(x, extent=extent, doubt=doubt))
+    found = last.moments
+    level = found.second_moment
+    shared = min(max(found.mean**2, found.examples * level), level)
+    pairs = Pairs(level, found.mean**2, found.correlation * level, shared, found.near * level)
+    noise = x.noise.caused(run.ledger.cause(), 2 * pairs.likeness(extent) / extent.units)
+    return run.ledger.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
+
+
+def _cell(node: Node) -> str:
+    for cell in ("lstm", "gru"):
+        if cell in node.function.lower():
+            return cell
+    return "rnn"
+
+
+def _paths(node: Node, slot: Literal["weight", "state"]) -> list[str]:
+    return [use.parameter for use in node.uses_of(slot)]
+
+
+def _known(run: Run, path: str) -> WeightMoments:
+    parameter = run.graph.parameter(path)
+    found = run.weights.get(parameter.path)
+    return found if found is not None else WeightMoments(0.0, 1 / (3 * _fan(run.graph, path)))
+
+
+def _fan(graph: SignalGraph, path: str) -> int:
+    kernel = graph.parameter(path).kernel
+    return int(kernel.fan_in) if kernel is not None else 1
+
+
+def _biases(
+    run: Run, node: Node, cell: str, layer: int
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """Mean of both biases of every gate, and the variance over units of the input's and of the state's."""
+    gates = _GATES[cell]
+    uses = node.uses_of("bias")
+    per_layer = max(len(uses) // max(len(node.uses_of("state")), 1), 0)
+    mine = [run.weights.get(run.graph.parameter(u.parameter).path) for u in uses[layer * per_layer :][:per_layer]]
+    means, variances = [0.0] * gates, [[0.0] * gates, [0.0] * gates]
+    for place, found in enumerate(mine):
+        if found is None:
+            continue
+        if cell == "lstm" and abs(found.mean - 0.25) < 1e-6 and abs(found.second_moment - 0.25) < 1e-6:
+            means[1] += 1.0  # ones for the forget gate alone
+            continue
+        blocks = found.block_means or (found.mean,) * gates
+        means = [m + block for m, block in zip(means, blocks, strict=True)]
+        left = max(found.second_moment - sum(b * b for b in blocks) / gates, 0.0)
+        added, of = found.block_variances or (left,) * gates, min(place, 1)
+        variances[of] = [v + more for v, more in zip(variances[of], added, strict=True)]
+    return tuple(means), tuple(variances[0]), tuple(variances[1])

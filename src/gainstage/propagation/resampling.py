@@ -1,0 +1,138 @@
+"""Images made larger or smaller: every output is a weighted mean of places, with known weights along every axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gainstage.graph import Node, SignalGraph
+from gainstage.propagation.chance import Chance
+from gainstage.propagation.geometry import spatial
+from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.run import Run
+from gainstage.propagation.signal import Signal
+from gainstage.theory.activations import Array
+from gainstage.theory.images.spatial import Interpolation, resampling_matrix
+from gainstage.theory.images.windows import relative
+
+__all__ = ["gathered", "matrices", "resampled"]
+
+
+def resampled(run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """Copies of places, or means of neighbours."""
+    x = run.ledger.merged(operands[0])
+    extent = run.extent(node)
+    axes = matrices(run.graph, node)
+    if not axes:
+        return run.ledger.fresh(replace(x, extent=extent, borders=()))
+    pairs, borders = gathered(x.pairs, x.mean**2, axes, x.borders)
+    own = math.prod(float((w**2).sum(-1).mean()) for w in axes)
+    cubes, fourths = (math.prod(float((w**n).sum(-1).mean()) for w in axes) for n in (3, 4))
+    found = replace(
+        x, pairs=pairs, extent=extent, borders=borders, skew=x.skew * cubes / own**1.5,
+        excess=x.excess * fourths / own**2, zero=x.zero if own > _COPIED else 0.0,
+    )  # fmt: skip
+    return run.ledger.fresh(replace(found, chance=_chance(x, found, axes)))
+
+
+_COPIED = 1 - 1e-9
+
+
+def _chance(before: Signal, after: Signal, axes: Sequence[Array]) -> Chance:
+    """Places lie closer, each gathered from a few."""
+    wide = [1 + 12 * _scatter(w) for w in axes]
+    chance = before.chance.gathered([math.sqrt(w) for w in wide], [w.shape[1] / w.shape[0] for w in axes])
+    one, other = (s.variance / s.pairs.level if s.pairs.level > 0 else 1.0 for s in (before, after))
+    return chance.scaled(other / one if one > 0 else 0.0)
+
+
+def _scatter(weights: Array) -> float:
+    """Variance of the places that one output is made of, on average."""
+    places = np.arange(weights.shape[1])
+    return float(np.maximum(weights @ places**2 - (weights @ places) ** 2, 0.0).mean())
+
+
+def matrices(graph: SignalGraph, node: Node) -> tuple[Array, ...]:
+    """The weights of every axis, shape (new, old); none where the axes do not fit each other."""
+    new, old = spatial(node), spatial(graph.nodes[node.inputs[0]])
+    if len(new) != len(old) or not new:
+        return ()
+    name = node.name.lower()
+    kind: Interpolation = "cubic" if "cubic" in name else "linear"
+    if "nearest" in name or node.function == "nearest":
+        kind = "nearest"
+    smooth = kind != "nearest" and name.endswith("_aa")
+    return tuple(resampling_matrix(n, m, kind, antialias=smooth) for n, m in zip(old, new, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """Of two outputs along one axis: weights of the same place, and of any two places.
+
+    Args:
+        own, all: of one output with itself, output by output.
+        step, step_all: of two neighbours, on average.
+        mean, mean_all: of any two, on average.
+    """
+
+    own: Array
+    all: Array
+    step: float
+    step_all: float
+    mean: float
+    mean_all: float
+
+
+def _shares(weights: Array, profile: Array | None) -> _Shares:
+    size = weights.shape[1]
+    root = np.ones(size) if profile is None or profile.size != size else np.sqrt(profile)
+    rows = weights * root
+    own, sums, columns = (rows**2).sum(-1), rows.sum(-1), rows.mean(0)
+    if len(rows) < 2:
+        return _Shares(own, sums**2, float(own.mean()), float((sums**2).mean()), float(own.mean()), float(sums[0] ** 2))
+    step, step_all = float((rows[1:] * rows[:-1]).sum(-1).mean()), float((sums[1:] * sums[:-1]).mean())
+    # Pairs of any two places are told on average over places.
+    return _Shares(own, sums**2, step, step_all, float(columns @ columns), float((sums.mean() / root.mean()) ** 2))
+
+
+def gathered(
+    k: Pairs, both: float, axes: Sequence[Array], profiles: Sequence[Array | None] = ()
+) -> tuple[Pairs, tuple[Array | None, ...]]:
+    """Second moments of weighted sums of places, and how their level varies along the axes.
+
+    Args:
+        k: of one place, and of pairs.
+        both: E x·y of two elements that differ in unit and place.
+        axes: weights of every axis, shape (outputs, places).
+        profiles: how the level varies along every axis.
+    """
+    shares = [_shares(w, profiles[i] if i < len(profiles) else None) for i, w in enumerate(axes)]
+    own, total = (math.prod(float(v.mean()) for v in of) for of in ([s.own for s in shares], [s.all for s in shares]))
+    # Of a block two wide, all pairs: those of one place, and neighbours.
+    block = math.prod((float(s.own.mean()) + s.step) / 2 for s in shares)
+    block_all = math.prod((float(s.all.mean()) + s.step_all) / 2 for s in shares)
+    anywhere, anywhere_all = math.prod(s.mean for s in shares), math.prod(s.mean_all for s in shares)
+    count = math.prod(w.shape[0] for w in axes)
+
+    def apart(same: float, other: float, one: float) -> float:
+        """Of two different places."""
+        every = anywhere * same + (anywhere_all - anywhere) * other
+        return (count * every - one) / (count - 1) if count > 1 else every
+
+    level = own * k.level + (total - own) * k.near
+    examples = own * k.examples + (total - own) * k.apart
+    within, blocks = block * k.level + (block_all - block) * k.near, 2 ** len(axes)
+    pairs = Pairs(
+        level, own * k.units + (total - own) * both, apart(k.level, k.positions, level), examples,
+        min((blocks * within - level) / (blocks - 1), level), apart(k.examples, k.apart, examples),
+    )  # fmt: skip
+    borders = []
+    for i, share in enumerate(shares):
+        rest = [s for j, s in enumerate(shares) if j != i]
+        mine = share.own * math.prod(float(s.own.mean()) for s in rest)
+        every = share.all * math.prod(float(s.all.mean()) for s in rest)
+        borders.append(relative(mine * k.level + (every - mine) * k.near)[1])
+    return pairs, tuple(borders)

@@ -1,0 +1,249 @@
+"""What is predicted of one tensor on the way forward, and of a gradient on the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gainstage.propagation.chance import CERTAIN, Chance
+from gainstage.propagation.course import Course
+from gainstage.propagation.expectation import Marginal
+from gainstage.propagation.function import IDENTITY, Function
+from gainstage.propagation.noise import CALM, Noise
+from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.theory.activations import Array
+
+__all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted", "oriented"]
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A tensor as a function of one source, element by element.
+
+    Args:
+        source: the number of a nearly Gaussian tensor.
+        function: of its elements.
+        apart: what two elements are multiplied by, where it is another function: of a number that the source does not
+            tell, one element has the root of a mean square, and two that do not share it have the mean.
+    """
+
+    source: int
+    function: Function = IDENTITY
+    apart: Function | None = None
+
+    @property
+    def of_two(self) -> Law:
+        """The law that pairs of elements follow."""
+        return self if self.apart is None else Law(self.source, self.apart)
+
+    def times(self, function: Function) -> Law:
+        """Multiplied by another function of the source."""
+        return Law(self.source, self.function * function, None if self.apart is None else self.apart * function)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is known of softmax's output beyond its moments.
+
+    Args:
+        keys: how many numbers share one row.
+        concentration: E Σ a² of a row.
+        score_variance: of the scores, within a row.
+        score_level: E s² of the scores.
+        scores: the node that multiplied queries with keys; None where none did.
+        causal: whether rows look back alone.
+        keep: the share of them that dropout kept.
+    """
+
+    keys: int
+    concentration: float
+    score_variance: float
+    score_level: float = 0.0
+    scores: int | None = None
+    causal: bool = False
+    keep: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One tensor.
+
+    Args:
+        extent: how many units, positions and examples.
+        pairs: second moments of elements and of pairs.
+        mean: of all elements.
+        skew, excess: of an element, as in ``Marginal``.
+        noise: how the log of the level scatters between draws of the weights.
+        carried: the part of it that was there before this tensor's own weights were drawn.
+        bond: the same of what two positions have in common.
+        law: which source it is a function of.
+        terms: the sum it is: (number of an atom, factor), where an atom is a tensor that is no sum of others.
+        parts: signals side by side along the units, after a concatenation.
+        borders: for each axis of an image, how the level varies along it (mean one); None where it does not.
+        rows: of a softmax.
+        zero: share of elements that are exactly zero.
+        chance: how unlike the pairs are.
+        course: how level and likeness run along the tokens of a sequence; None where these are alike.
+        doubt: why the figures are doubtful; empty where they are not.
+    """
+
+    extent: Extent
+    pairs: Pairs
+    mean: float = 0.0
+    skew: float = 0.0
+    excess: float = 0.0
+    noise: Noise = CALM
+    carried: Noise = CALM
+    bond: Noise = CALM
+    law: Law | None = None
+    terms: tuple[tuple[int, float], ...] = ()
+    parts: tuple[Signal, ...] = ()
+    borders: tuple[Array | None, ...] = ()
+    rows: Rows | None = None
+    zero: float = 0.0
+    chance: Chance = CERTAIN
+    course: Course | None = None
+    doubt: str = ""
+
+    @property
+    def variance(self) -> float:
+        """Over all elements."""
+        return max(self.pairs.level - self.mean**2, 0.0)
+
+    @property
+    def likeness(self) -> float:
+        """Mean squared correlation of two observations of a unit, with what they have by chance."""
+        within = None if self.course is None else self.course.likeness
+        return min(self.pairs.likeness(self.extent, within) + self.chance.left, 1.0)
+
+    @property
+    def marginal(self) -> Marginal:
+        """The distribution of one element."""
+        return Marginal(self.mean, self.variance, self.skew, self.excess)
+
+    def correlation(self, pair: float) -> float:
+        """Of two elements with that second moment, their mean taken off."""
+        return (pair - self.mean**2) / self.variance if self.variance > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """That a gradient is another one times a signal.
+
+    Args:
+        atom: of this gradient; it is no product any more when it has got another.
+        origin: the other gradient's atom.
+        base: second moments of that.
+        by: the signal.
+        course: of the other gradient.
+    """
+
+    atom: int
+    origin: int
+    base: Pairs
+    by: Signal
+    course: Course | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A gradient from which a normalisation over units took its mean and its projection on the signal.
+
+    Args:
+        atom: of the gradient; a factor that is put to it makes another one of it.
+        node: the signal that was normalised.
+        share: of the gradient's level.
+    """
+
+    atom: int
+    node: int
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a gradient answers to the tensor that it belongs to, where a function of that gates it.
+
+    Args:
+        atom: of the gradient; a factor that is put to it makes another one of it.
+        node: the tensor.
+        pairs: E of the derivative of the gradient at one place by the tensor there, times that at another place.
+        bends: E of the second derivative at one place, times the gradient at another.
+        response: where the tensor is normalised, how the gradient's level answers to its own: d log E g² / d log Var x.
+    """
+
+    atom: int
+    node: int
+    pairs: Pairs
+    bends: Pairs
+    response: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One gradient, by a tensor: a base that is independent of the signal, times a function of it.
+
+    Args:
+        extent: of the tensor.
+        base: second moments of the base and of pairs.
+        atom: its number; the same base may arrive on two ways.
+        factor: a number that it is multiplied by.
+        law: the function of a source that it is multiplied by.
+        largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
+        noise: how the log of the level scatters between draws.
+        borders: as in ``Signal``.
+        course: of the base, as in ``Signal``.
+        product: what it is a product of, where that is known: g·h and -g·x are g·(h - x).
+        settled: what a normalisation has taken off it already.
+        answer: how it answers to a tensor behind which a normalisation and a gate stand.
+        parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
+        chance: how unlike the pairs of the base are.
+        doubt: why the figures are doubtful.
+    """
+
+    extent: Extent
+    base: Pairs
+    atom: int
+    factor: float = 1.0
+    law: Law | None = None
+    largest_of: int = 1
+    noise: Noise = CALM
+    borders: tuple[Array | None, ...] = ()
+    course: Course | None = None
+    product: Product | None = None
+    settled: Settled | None = None
+    answer: Answer | None = None
+    parts: tuple[float, ...] = ()
+    chance: Chance = CERTAIN
+    doubt: str = ""
+
+    @property
+    def likeness(self) -> float:
+        """Mean squared correlation of the base at two observations of a unit, with what they have by chance."""
+        within = None if self.course is None else self.course.likeness
+        return min(self.base.likeness(self.extent, within) + self.chance.left, 1.0)
+
+
+def oriented(x: Signal, other: Extent) -> Signal:
+    """A signal with units and positions as another one has them: a transposition has no node of its own."""
+    mine = x.extent
+    if mine.units == mine.positions or (mine.units, mine.positions) != (other.positions, other.units):
+        return x
+    return replace(x, extent=mine.turned(), pairs=x.pairs.turned(), course=None, chance=x.chance.turned())
+
+
+def lifted(x: Signal, other: Extent) -> Signal:
+    """A signal that is repeated along what it lacks, as broadcasting does."""
+    if (turned := oriented(x, other)) is not x:
+        return turned
+    extent, pairs = x.extent, x.pairs
+    if extent.units == 1 < other.units:
+        extent, pairs = replace(extent, units=other.units), replace(pairs, units=pairs.level)
+    if extent.positions == 1 < other.positions:
+        extent, pairs = (
+            replace(extent, positions=other.positions),
+            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
+        )
+    if extent.examples == 1 < other.examples:
+        extent = replace(extent, examples=other.examples)
+        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
+    return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)

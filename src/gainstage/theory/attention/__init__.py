@@ -1,0 +1,1 @@
+"""Attention: softmax of Gaussian scores and what averaging over tokens leaves."""

@@ -1,0 +1,1 @@
+"""Images: padding, pooling and resampling along spatial axes."""

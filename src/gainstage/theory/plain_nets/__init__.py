@@ -1,0 +1,1 @@
+"""Plain networks: gains, mean-field theory, critical lines, Jacobian spectra and operating points."""

@@ -1,0 +1,1 @@
+"""Recurrent layers: stationary moments over time."""
