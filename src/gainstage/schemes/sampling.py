@@ -6,6 +6,7 @@ Element i of the flattened kernel is element i of the stream, times the spread.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,34 @@ from numpy.typing import NDArray
 from gainstage.graph import KernelShape
 from gainstage.streams import Distribution, Normal, Stream, Uniform
 
-__all__ = ["TRUNCATED_SPREAD", "normal", "truncated_normal", "uniform"]
+__all__ = ["TRUNCATED_SPREAD", "Kind", "distribution", "normal", "truncated_normal", "uniform"]
+
+Kind = Literal["normal", "uniform", "truncated_normal"]
 
 TRUNCATED_SPREAD = 0.8796256610342398
 """The standard deviation of a standard normal cut at ±2: sqrt(1 - 4 phi(2) / (Phi(2) - Phi(-2)))."""
+
+
+def distribution(kind: Kind, spread: float) -> Distribution:
+    """The distribution of one weight.
+
+    Args:
+        kind: normal; uniform, U(±√3 · spread); or truncated_normal, a normal cut at two of its standard deviations and
+            widened so that ``spread`` is what remains after the cut.
+        spread: the standard deviation, at least zero.
+
+    Raises:
+        InputError: a spread that is negative or beyond the range of float32.
+
+    >>> distribution("uniform", 1.0).high
+    1.7320508075688772
+    """
+    if kind == "normal":
+        return Normal(spread)
+    if kind == "truncated_normal":
+        return Normal(spread / TRUNCATED_SPREAD, bound=2.0)
+    limit = math.sqrt(3) * spread
+    return Uniform(-limit, limit)
 
 
 def normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
@@ -25,7 +50,7 @@ def normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.flo
     >>> normal(KernelShape(2, 3), 0.1, Stream(0, "weight")).shape
     (2, 3, 1)
     """
-    return _drawn(kernel, Normal(abs(spread)), spread, stream)
+    return _drawn("normal", kernel, spread, stream)
 
 
 def uniform(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
@@ -34,8 +59,7 @@ def uniform(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.fl
     >>> bool(abs(uniform(KernelShape(20, 30), 1.0, Stream(0, "weight"))).max() <= 3**0.5)
     True
     """
-    limit = math.sqrt(3) * abs(spread)
-    return _drawn(kernel, Uniform(-limit, limit), spread, stream)
+    return _drawn("uniform", kernel, spread, stream)
 
 
 def truncated_normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
@@ -44,10 +68,10 @@ def truncated_normal(kernel: KernelShape, spread: float, stream: Stream) -> NDAr
     >>> bool(abs(truncated_normal(KernelShape(20, 30), 1.0, Stream(0, "weight"))).max() <= 2 / TRUNCATED_SPREAD)
     True
     """
-    return _drawn(kernel, Normal(abs(spread) / TRUNCATED_SPREAD, bound=2.0), spread, stream)
+    return _drawn("truncated_normal", kernel, spread, stream)
 
 
-def _drawn(kernel: KernelShape, distribution: Distribution, sign: float, stream: Stream) -> NDArray[np.float32]:
+def _drawn(kind: Kind, kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
     values = np.empty(kernel.shape, dtype=np.float32)
-    stream.fill(values, distribution)
-    return -values if sign < 0 else values
+    stream.fill(values, distribution(kind, abs(spread)))
+    return np.negative(values, out=values) if spread < 0 else values

@@ -8,8 +8,9 @@ cores. So a weight in another format, or in another order, costs a few megabytes
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ from gainstage.errors import InputError
 from gainstage.streams.distributions import Constants, values
 from gainstage.streams.engine import CHOICE, Engine, threads
 from gainstage.streams.philox import Key, words_at
+from gainstage.streams.quantile import Floats
 
-__all__ = ["fill"]
+__all__ = ["copy", "fill"]
 
 Array = NDArray[Any]
 Strides = tuple[int, ...]
@@ -27,6 +29,44 @@ Strides = tuple[int, ...]
 _PIECE = 1 << 16  # elements: 256 KB in float32
 _RUN = 256  # a piece whose neighbours in memory are neighbours in the stream for shorter runs is drawn by its indices
 _LAST = 1 << 63
+
+
+class Source(Protocol):
+    """Numbers with addresses."""
+
+    def run(self, out: Floats, start: int) -> None:
+        """Writes elements start, start + 1, … into a contiguous array."""
+
+    def at(self, indices: NDArray[np.int64]) -> Floats:
+        """The elements at any indices, along one axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Elements of a stream."""
+
+    engine: Engine
+    key: Key
+    constants: Constants
+
+    def run(self, out: Floats, start: int) -> None:
+        self.engine.fill(out, self.key, start, self.constants)
+
+    def at(self, indices: NDArray[np.int64]) -> Floats:
+        return values(words_at(self.key, indices), self.constants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Numbers that are in memory already."""
+
+    numbers: Floats
+
+    def run(self, out: Floats, start: int) -> None:
+        out[:] = self.numbers[start : start + out.size]
+
+    def at(self, indices: NDArray[np.int64]) -> Floats:
+        return self.numbers[indices]
 
 
 def fill(out: Array, key: Key, constants: Constants, start: int, strides: Strides | None, bfloat16: bool) -> None:
@@ -46,16 +86,40 @@ def fill(out: Array, key: Key, constants: Constants, start: int, strides: Stride
             indices or beyond 2**63; strides of another number of axes.
     """
     _check_memory(out, bfloat16)
-    steps = _c_order(out.shape) if strides is None else tuple(map(int, strides))
-    _check_region(out.shape, start, steps)
+    steps = _steps(out.shape, start, strides, _LAST)
+    engine = CHOICE.engine(out.size)
+    _write_region(out, start, steps, _Drawn(engine, key, constants), engine, bfloat16)
+
+
+def copy(
+    out: Array, numbers: Floats, *, start: int = 0, strides: Sequence[int] | None = None, bfloat16: bool = False
+) -> None:
+    """Writes a region of numbers that were drawn as a whole into ``out``, as ``Stream.fill`` writes drawn ones.
+
+    Args:
+        out, start, strides, bfloat16: as in ``Stream.fill``.
+        numbers: float32, C-ordered; indices count its elements.
+
+    Raises:
+        InputError: as for ``Stream.fill``, or indices beyond the numbers.
+
+    >>> copy(out := np.empty(2), np.arange(6, dtype=np.float32), start=1, strides=(3,))
+    >>> out
+    array([1., 4.])
+    """
+    _check_memory(out, bfloat16)
+    steps = _steps(out.shape, start, None if strides is None else tuple(strides), numbers.size)
+    _write_region(out, start, steps, _Held(numbers.reshape(-1)), CHOICE.engine(0), bfloat16)
+
+
+def _write_region(out: Array, start: int, steps: Strides, source: Source, engine: Engine, bfloat16: bool) -> None:
     if out.size == 0:
         return
     order = sorted(range(out.ndim), key=lambda axis: (-steps[axis], -out.strides[axis]))
-    engine = CHOICE.engine(out.size)
     pieces = _pieces(out.transpose(order), start, tuple(steps[axis] for axis in order))
 
     def write(piece: tuple[Array, int, Strides]) -> None:
-        _write(*piece, engine, key, constants, bfloat16)
+        _write(*piece, source, engine, bfloat16)
 
     if engine.is_compiled and out.size > 2 * _PIECE and (count := threads()) > 1:
         from concurrent.futures import ThreadPoolExecutor  # 10 ms that a small model does not pay
@@ -83,27 +147,25 @@ def _pieces(out: Array, start: int, steps: Strides) -> Iterator[tuple[Array, int
         yield from _pieces(out[i : i + rows], start + i * steps[0], steps)
 
 
-def _write(
-    out: Array, start: int, steps: Strides, engine: Engine, key: Key, constants: Constants, bfloat16: bool
-) -> None:
-    run_axes = _run_axes(out.shape, steps)
-    run = math.prod(out.shape[run_axes:])
-    if run_axes == 0 and out.dtype == np.float32 and out.flags.c_contiguous:
-        engine.fill(out.reshape(-1), key, start, constants)
+def _write(out: Array, start: int, steps: Strides, source: Source, engine: Engine, bfloat16: bool) -> None:
+    axis = _run_axis(out.shape, steps)
+    run = math.prod(out.shape[axis:])
+    if axis == 0 and out.dtype == np.float32 and out.flags.c_contiguous:
+        source.run(out.reshape(-1), start)
         return
-    drawn = np.empty(out.shape, dtype=np.float32)
-    if run_axes == 0:
-        engine.fill(drawn.reshape(-1), key, start, constants)
+    numbers = np.empty(out.shape, dtype=np.float32)
+    if axis == 0:
+        source.run(numbers.reshape(-1), start)
     elif run >= _RUN:
-        rows = drawn.reshape(-1, run)
-        for row, first in zip(rows, _indices(out.shape[:run_axes], start, steps[:run_axes]), strict=True):
-            engine.fill(row, key, int(first), constants)
+        starts = _indices(out.shape[:axis], start, steps[:axis]).tolist()
+        for row, first in zip(numbers.reshape(-1, run), starts, strict=True):
+            source.run(row, first)
     else:
-        drawn = values(words_at(key, _indices(out.shape, start, steps)), constants).reshape(out.shape)
-    out[...] = engine.round_to_bfloat16(drawn.reshape(-1)).reshape(out.shape) if bfloat16 else drawn
+        numbers = source.at(_indices(out.shape, start, steps)).reshape(out.shape)
+    out[...] = engine.round_to_bfloat16(numbers.reshape(-1)).reshape(out.shape) if bfloat16 else numbers
 
 
-def _run_axes(shape: tuple[int, ...], steps: Strides) -> int:
+def _run_axis(shape: tuple[int, ...], steps: Strides) -> int:
     """The first axis from which on the elements are neighbours in the stream."""
     expected, axis = 1, len(shape)
     while axis and (shape[axis - 1] == 1 or steps[axis - 1] == expected):
@@ -118,10 +180,6 @@ def _indices(shape: tuple[int, ...], start: int, steps: Strides) -> NDArray[np.i
     for size, step in zip(shape, steps, strict=True):
         indices = (indices[:, None] + np.arange(size, dtype=np.int64) * step).reshape(-1)
     return indices
-
-
-def _c_order(shape: tuple[int, ...]) -> Strides:
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def _check_memory(out: Array, bfloat16: bool) -> None:
@@ -143,12 +201,16 @@ def _check_memory(out: Array, bfloat16: bool) -> None:
         reach += stride * (size - 1)
 
 
-def _check_region(shape: tuple[int, ...], start: int, steps: Strides) -> None:
+def _steps(shape: tuple[int, ...], start: int, strides: Strides | None, limit: int) -> Strides:
+    """The strides of a region, checked."""
+    if strides is None:
+        strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    steps = tuple(map(int, strides))
     if len(steps) != len(shape):
         raise InputError(f"A region of shape {shape} has one stride for each axis; received {steps}.")
     ends = [step * (size - 1) for step, size in zip(steps, shape, strict=True) if size]
     lowest, highest = start + sum(end for end in ends if end < 0), start + sum(end for end in ends if end > 0)
-    if lowest < 0 or highest >= _LAST:
-        raise InputError(
-            f"The indices of a stream run from 0 to below 2**63; this region runs from {lowest} to {highest}."
-        )
+    if lowest < 0 or (highest >= limit and 0 not in shape):
+        last = "2**63" if limit == _LAST else str(limit)
+        raise InputError(f"Indices run from 0 to below {last}; this region runs from {lowest} to {highest}.")
+    return steps

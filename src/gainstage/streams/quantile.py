@@ -98,7 +98,8 @@ def _minus_log2(value: Floats) -> Floats:
     c0, c1, c2, c3, c4, c5, c6, c7 = LOG2
     square = r * r
     low, high = (c0 + c1 * r) + (c2 + c3 * r) * square, (c4 + c5 * r) + (c6 + c7 * r) * square
-    return -(exponent.astype(np.float32) + (low + high * (square * square)) * r)
+    log2: Floats = exponent.astype(np.float32) + (low + high * (square * square)) * r
+    return -log2
 
 
 def _rational(at: Floats) -> Floats:

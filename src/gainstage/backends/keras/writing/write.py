@@ -245,7 +245,7 @@ def _bias(
         case "measured":
             values = np.asarray(assignment.values, dtype=np.float64)
         case "uniform_fan_in" if source is not None and source.kernel is not None:
-            values = (2 * stream.uniform(len(values)) - 1) / math.sqrt(source.kernel.fan_in)
+            values = (2 * stream.uniform(len(values)).astype(np.float64) - 1) / math.sqrt(source.kernel.fan_in)
         case "centre" if source is not None and source.kernel is not None:
             weight = values_of(variables[source.parameter]).astype(np.float64)
             sums = canonical(weight, source.kernel, source.blocks, source.layout).sum((1, 2))

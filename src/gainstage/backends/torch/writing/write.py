@@ -258,7 +258,7 @@ def _bias(
         case "measured":
             values = torch.tensor(assignment.values, dtype=torch.float64)
         case "uniform_fan_in" if source is not None and source.kernel is not None:
-            uniform = Stream(seed, assignment.parameter).uniform(len(values))
+            uniform = Stream(seed, assignment.parameter).uniform(len(values)).astype(np.float64)
             values = torch.from_numpy((2 * uniform - 1) / math.sqrt(source.kernel.fan_in))
         case "centre" if source is not None and source.kernel is not None:
             weight = parameters[source.parameter].detach().to(torch.float64)
