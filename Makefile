@@ -12,6 +12,7 @@
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
+#   make golden   what the moving of code must leave alone: tests/golden_house, on PyTorch and on Keras
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -26,7 +27,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo agreement architectures trainings clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo agreement architectures trainings golden clean
 .DEFAULT_GOAL := help
 
 help:
@@ -108,6 +109,10 @@ architectures: $(VENV)/.installed-test
 
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)
+
+golden: $(VENV)/.installed-keras
+	$(BIN)/python tests/golden_house/figures.py --compare $(ARGS)
+	KERAS_BACKEND=tensorflow $(BIN)/python tests/golden_house/figures.py --compare --framework keras $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out
