@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from gainstage.streams.distributions import NORMAL, SIGN, TRUNCATED
+from gainstage.streams.distributions import SIGN, UNIFORM
 from gainstage.streams.philox import ROUNDS
 from gainstage.streams.quantile import DENOMINATOR, LOG2, LOWEST_MANTISSA, NUMERATOR, PER_WORD
 
@@ -54,8 +54,8 @@ def _draw_words(words: Any, key0: Any, key1: Any, first: Any) -> None:
             # The upper halves of the words hold rubbish, which the masks keep from the next product.
             p, q = (a0 & _LOW) * _M0, (a2 & _LOW) * _M1
             r, s = (b0 & _LOW) * _M0, (b2 & _LOW) * _M1
-            a0, a1, a2, a3 = (q >> _32) ^ (a1 & _LOW) ^ k0, q, (p >> _32) ^ (a3 & _LOW) ^ k1, p
-            b0, b1, b2, b3 = (s >> _32) ^ (b1 & _LOW) ^ k0, s, (r >> _32) ^ (b3 & _LOW) ^ k1, r
+            a0, a1, a2, a3 = (q >> _32) ^ a1 ^ k0, q, (p >> _32) ^ a3 ^ k1, p
+            b0, b1, b2, b3 = (s >> _32) ^ b1 ^ k0, s, (r >> _32) ^ b3 ^ k1, r
             k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
         at = 4 * j
         words[at], words[at + 1] = np.uint32(a0), np.uint32(a1)
@@ -66,8 +66,8 @@ def _draw_words(words: Any, key0: Any, key1: Any, first: Any) -> None:
 
 
 @_compiled
-def _draw_normal(out: Any, words: Any, rest: Any, within: Any, beyond: Any) -> None:
-    """``quantile.normal_from_words`` of 1024 words; ``rest`` is working memory of as many."""
+def _draw_normal(out: Any, words: Any, rest: Any, scale: Any, within: Any, beyond: Any, bound: Any) -> None:
+    """1024 normal numbers; ``rest`` is working memory of as many."""
     for j in range(_BLOCK):
         word = words[j]
         magnitude = _i(word ^ _i(word >> _I31))
@@ -88,42 +88,40 @@ def _draw_normal(out: Any, words: Any, rest: Any, within: Any, beyond: Any) -> N
         fourth = square * square
         top = ((_N0 + _N1 * at) + (_N2 + _N3 * at) * square) + ((_N4 + _N5 * at) + _N6 * square) * fourth
         bottom = ((_D0 + _D1 * at) + (_D2 + _D3 * at) * square) + (_D4 + _D5 * at) * fourth
-        out[j] *= top / bottom
+        out[j] = min(max(out[j] * (top / bottom), -bound), bound) * scale
 
 
 @_compiled
-def _draw_uniform(out: Any, words: Any) -> None:
-    """``quantile.uniform_from_words`` of 1024 words."""
-    for j in range(_BLOCK):
-        out[j] = (_f(_i(words[j] >> _I9)) + _HALF) * _PER_STEP
+def _draw_block(
+    out: Any, words: Any, rest: Any, law: Any, scale: Any, shift: Any, within: Any, beyond: Any, bound: Any
+) -> None:
+    """``distributions.values`` of 1024 words."""
+    if law == UNIFORM:
+        for j in range(_BLOCK):
+            out[j] = (_f(_i(words[j] >> _I9)) + _HALF) * _PER_STEP * scale + shift
+    elif law == SIGN:
+        for j in range(_BLOCK):
+            out[j] = _f(_i(_i(words[j] >> _I31) | _I1)) * scale
+    else:
+        _draw_normal(out, words, rest, scale, within, beyond, bound)
 
 
 @_compiled
 def fill(
     out: Any, key0: Any, key1: Any, start: Any, law: Any, scale: Any, shift: Any, within: Any, beyond: Any, bound: Any
 ) -> None:
-    """Writes elements start, start + 1, … of a stream into a contiguous float32 array, as ``distributions.values``."""
+    """Writes elements start, start + 1, … of a stream into a contiguous float32 array."""
     words, drawn, rest = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     signed = words.view(np.int32)
     counter, skip, done = start >> np.uint64(2), int(start & np.uint64(3)), 0
     while done < out.size:
         _draw_words(words, key0, key1, counter)
-        if law in (NORMAL, TRUNCATED):
-            _draw_normal(drawn, signed, rest, within, beyond)
-            if law == TRUNCATED:
-                for j in range(_BLOCK):
-                    drawn[j] = min(max(drawn[j], -bound), bound)
-            for j in range(_BLOCK):
-                drawn[j] *= scale
-        elif law == SIGN:
-            for j in range(_BLOCK):
-                drawn[j] = _f(_i(_i(signed[j] >> _I31) | _I1)) * scale
-        else:
-            _draw_uniform(drawn, signed)
-            for j in range(_BLOCK):
-                drawn[j] = drawn[j] * scale + shift
         count = min(_BLOCK - skip, out.size - done)
-        out[done : done + count] = drawn[skip : skip + count]
+        if count == _BLOCK:
+            _draw_block(out[done : done + count], signed, rest, law, scale, shift, within, beyond, bound)
+        else:
+            _draw_block(drawn, signed, rest, law, scale, shift, within, beyond, bound)
+            out[done : done + count] = drawn[skip : skip + count]
         counter, done, skip = counter + np.uint64(256), done + count, 0
 
 
