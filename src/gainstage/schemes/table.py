@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.graph import KernelShape
-from gainstage.schemes.sampling import Kind, distribution
-from gainstage.streams import Stream, copy
+from gainstage.schemes import sampling
+from gainstage.schemes.sampling import Kind
+from gainstage.streams import Distribution, Stream, copy
 
 __all__ = ["Sampler", "Scheme", "UnitSpread", "get", "names", "register"]
 
@@ -111,12 +112,25 @@ class Scheme:
         if self.independent is None:
             copy(out, self.draw(kernel, gain, stream), start=start, strides=strides, bfloat16=bfloat16)
             return
-        spread = self.spread(kernel, gain) or 0.0
-        stream.fill(out, distribution(self.independent, spread), start=start, strides=strides, bfloat16=bfloat16)
+        stream.fill(out, self.distribution(kernel, gain), start=start, strides=strides, bfloat16=bfloat16)
         if gain < 0 and bfloat16:
             np.bitwise_xor(out, np.uint16(0x8000), out=out)
         elif gain < 0:
             np.negative(out, out=out)
+
+    def distribution(self, kernel: KernelShape, gain: float) -> Distribution:
+        """The distribution of each weight, up to the sign of the gain.
+
+        Raises:
+            InputError: the weights are not independent, or their spread is not finite.
+
+        >>> get("he_normal").distribution(KernelShape(64, 50), 1.0)
+        Normal(std=0.2, bound=None)
+        """
+        spread = self.spread(kernel, gain)
+        if self.independent is None or spread is None:
+            raise InputError(f"The weights of scheme '{self.name}' are not independent of each other.")
+        return sampling.distribution(self.independent, spread)
 
     def spread(self, kernel: KernelShape, gain: float = 1.0) -> float | None:
         """The standard deviation over weights that ``draw`` aims at; None where the kernel is not random.

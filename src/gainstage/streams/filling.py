@@ -21,7 +21,7 @@ from gainstage.streams.engine import CHOICE, Engine, threads
 from gainstage.streams.philox import Key, words_at
 from gainstage.streams.quantile import Floats
 
-__all__ = ["copy", "fill"]
+__all__ = ["copy", "fill", "require_memory"]
 
 Array = NDArray[Any]
 Strides = tuple[int, ...]
@@ -85,7 +85,7 @@ def fill(out: Array, key: Key, constants: Constants, start: int, strides: Stride
         InputError: memory that cannot be written, overlaps itself or holds no such numbers; a region with negative
             indices or beyond 2**63; strides of another number of axes.
     """
-    _check_memory(out, bfloat16)
+    require_memory(out, bfloat16)
     steps = _steps(out.shape, start, strides, _LAST)
     engine = CHOICE.engine(out.size)
     _write_region(out, start, steps, _Drawn(engine, key, constants), engine, bfloat16)
@@ -107,7 +107,7 @@ def copy(
     >>> out
     array([1., 4.])
     """
-    _check_memory(out, bfloat16)
+    require_memory(out, bfloat16)
     steps = _steps(out.shape, start, None if strides is None else tuple(strides), numbers.size)
     _write_region(out, start, steps, _Held(numbers.reshape(-1)), CHOICE.engine(0), bfloat16)
 
@@ -182,7 +182,15 @@ def _indices(shape: tuple[int, ...], start: int, steps: Strides) -> NDArray[np.i
     return indices
 
 
-def _check_memory(out: Array, bfloat16: bool) -> None:
+def require_memory(out: Array, bfloat16: bool) -> None:
+    """Refuses memory that cannot be drawn into.
+
+    Args:
+        out, bfloat16: as in ``Stream.fill``.
+
+    Raises:
+        InputError: it holds no such numbers, is read-only or overlaps itself.
+    """
     kinds = ("uint16",) if bfloat16 else ("float16", "float32", "float64")
     if not isinstance(out, np.ndarray) or out.dtype.name not in kinds or not out.dtype.isnative:
         kind = out.dtype if isinstance(out, np.ndarray) else type(out).__name__

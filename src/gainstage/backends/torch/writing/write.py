@@ -13,11 +13,13 @@ from torch.nn.parameter import is_lazy
 
 from gainstage import schemes
 from gainstage.backends.torch.tracing.trace import unwrap
-from gainstage.backends.torch.writing.layout import canonical, native, require_fit
+from gainstage.backends.torch.writing.layout import canonical, require_fit
+from gainstage.backends.torch.writing.memory import Shard, gathered, local, numpy_view
+from gainstage.backends.torch.writing.regions import draw, draw_region
 from gainstage.errors import GainstageError, InputError, ModelError, UnknownNameError
 from gainstage.graph import KernelShape
 from gainstage.records import Assignment, Plan
-from gainstage.streams import Stream
+from gainstage.streams import Stream, require_memory
 
 __all__ = ["apply", "draw", "snapshot"]
 
@@ -61,38 +63,17 @@ def apply(model: nn.Module, plan: Plan) -> None:
     with torch.no_grad():
         for assignment in sorted(to_write, key=_depends_on_weights):
             parameter = parameters[assignment.parameter]
+            shard = local(parameter)
             tried = drawn.pop(assignment.parameter, None)
-            parameter.copy_(_values(assignment, parameters, by_path, plan.seed, tried))
+            if assignment.bias is None and assignment.scheme != "match_norm":
+                _draw(shard, assignment, plan.seed, tried)
+            else:
+                shard.tensor.copy_(shard.part_of(_computed(assignment, parameters, by_path, plan.seed)))
             if assignment.scale != 1.0:  # after the cast, as calibration did it: the same bytes in every dtype
-                parameter.mul_(assignment.scale)
+                shard.tensor.mul_(assignment.scale)
             for row in padding.get(id(parameter), ()):
-                parameter[row].zero_()
-
-
-def draw(assignment: Assignment, seed: int) -> NDArray[np.float32]:
-    """The values a scheme gives to one parameter, in the canonical layout, before any measured scale.
-
-    Args:
-        assignment: of a weight; its scheme is a name in the table of schemes.
-        seed: of the plan.
-
-    Returns:
-        Shape ``(blocks · out, in_ / groups, receptive)``. Every block has a stream of its own, keyed by seed, path and
-        block.
-
-    Raises:
-        InputError: the assignment has no kernel, or its gain is not finite.
-        UnknownNameError: there is no such scheme.
-
-    >>> from gainstage.graph import KernelShape, Role
-    >>> packed = Assignment("qkv", Role.PACKED_ATTENTION, (12, 4), "glorot_uniform", kernel=KernelShape(4, 4), blocks=3)
-    >>> draw(packed, seed=0).shape
-    (12, 4, 1)
-    """
-    kernel = _kernel(assignment)
-    scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
-    streams = (Stream(seed, assignment.parameter, block) for block in range(assignment.blocks))
-    return np.concatenate([scheme.draw(kernel, assignment.gain, stream) for stream in streams])
+                _clear_row(shard, row)
+            torch.autograd.graph.increment_version(parameter)  # NumPy writes behind autograd's back
 
 
 def snapshot(model: nn.Module) -> Callable[[], None]:
@@ -119,6 +100,12 @@ def _check(assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan:
             f"'{assignment.parameter}' has shape {tuple(parameter.shape)} in the model and {assignment.shape} in the "
             "plan. Make the plan from this model."
         )
+    view = numpy_view(local(parameter).tensor)
+    if view is not None:
+        try:
+            require_memory(*view)
+        except InputError as error:
+            raise InputError(f"'{assignment.parameter}' cannot be written. {error}") from error
     if not all(map(math.isfinite, (assignment.gain, assignment.scale, assignment.value))):
         raise InputError(f"The plan for '{assignment.parameter}' has a gain, scale or value that is not finite.")
     if assignment.bias in {"centre", "uniform_fan_in"} or assignment.scheme == "match_norm":
@@ -187,59 +174,67 @@ def _check_weight(
 
 
 def _try_draws(assignments: list[Assignment], seed: int) -> dict[str, NDArray[np.float32]]:
-    """Let every scheme refuse a geometry while nothing is written yet; one draw for each kind of kernel.
+    """Let every scheme refuse a geometry while nothing is written yet.
 
-    What was drawn is kept for the write, as long as it is little.
+    Schemes of independent weights serve every kernel, so their spread alone is looked at. Of others one weight of each
+    kind of kernel is drawn, and kept for the write as long as it is little.
     """
     kinds = {(a.scheme, a.kernel): a for a in assignments if a.bias is None and a.scheme != "match_norm"}
     drawn: dict[str, NDArray[np.float32]] = {}
     room = _KEPT
-    for assignment in kinds.values():
+    for assignment in assignments:
+        if assignment.bias is not None or assignment.scheme == "match_norm":
+            continue
+        scheme = schemes.get(assignment.scheme)
         try:
-            values = draw(assignment, seed)
+            if scheme.independent:
+                scheme.distribution(_kernel(assignment), assignment.gain)
+            elif kinds[assignment.scheme, assignment.kernel] is assignment:
+                values = draw(assignment, seed)
+                if not np.isfinite(values).all():
+                    raise InputError(f"The scheme '{assignment.scheme}' drew values that are not finite.")
+                if values.size <= room:
+                    drawn[assignment.parameter] = values
+                    room -= values.size
         except GainstageError as error:
             raise InputError(f"'{assignment.parameter}' cannot be drawn. {error}") from error
-        if not np.isfinite(values).all():
-            raise InputError(
-                f"The scheme '{assignment.scheme}' drew values that are not finite for '{assignment.parameter}'."
-            )
-        if values.size <= room:
-            drawn[assignment.parameter] = values
-            room -= values.size
     return drawn
 
 
 # -- the values ------------------------------------------------------------------------------------------------------
 
 
+def _draw(shard: Shard, assignment: Assignment, seed: int, tried: NDArray[np.float32] | None) -> None:
+    """Draws what this process holds of a weight, in its own memory where NumPy can write there."""
+    view = numpy_view(shard.tensor)
+    if view is not None:
+        memory, bfloat16 = view
+        draw_region(memory, assignment, seed, offsets=shard.offsets, bfloat16=bfloat16, drawn=tried)
+        return
+    values = torch.empty(shard.tensor.shape, dtype=torch.float32)
+    draw_region(values.numpy(), assignment, seed, offsets=shard.offsets, drawn=tried)
+    shard.tensor.copy_(values)
+
+
 def _depends_on_weights(assignment: Assignment) -> bool:
     return assignment.bias == "centre" or assignment.scheme == "match_norm"
 
 
-def _values(
-    assignment: Assignment,
-    parameters: Mapping[str, nn.Parameter],
-    plan: Mapping[str, Assignment],
-    seed: int,
-    tried: NDArray[np.float32] | None,
+def _computed(
+    assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan: Mapping[str, Assignment], seed: int
 ) -> Tensor:
-    """What is written, in the parameter's own shape; casting and moving are left to ``copy_``.
-
-    ``tried`` is what the scheme drew for it already.
-    """
+    """What is written to a parameter that no scheme draws, in its own shape; ``copy_`` casts and moves it."""
     shape = assignment.shape
     if assignment.bias is not None:
         return _bias(assignment, parameters, plan, seed).reshape(shape)
-    if assignment.scheme == "match_norm":
-        return _norms(parameters[assignment.weight or ""], shape)
-    values = native(
-        draw(assignment, seed) if tried is None else tried,
-        shape,
-        _kernel(assignment),
-        assignment.blocks,
-        assignment.layout,
-    )
-    return torch.from_numpy(np.ascontiguousarray(values))
+    return _norms(gathered(parameters[assignment.weight or ""]), shape)
+
+
+def _clear_row(shard: Shard, row: int) -> None:
+    """Sets a row of a parameter to zero where this process holds it."""
+    here = row - shard.offsets[0]
+    if 0 <= here < len(shard.tensor):
+        shard.tensor[here].zero_()
 
 
 def _bias(
@@ -261,7 +256,7 @@ def _bias(
             uniform = Stream(seed, assignment.parameter).uniform(len(values)).astype(np.float64)
             values = torch.from_numpy((2 * uniform - 1) / math.sqrt(source.kernel.fan_in))
         case "centre" if source is not None and source.kernel is not None:
-            weight = parameters[source.parameter].detach().to(torch.float64)
+            weight = gathered(parameters[source.parameter]).to(torch.float64)
             sums = canonical(weight, source.kernel, source.blocks, source.layout).sum((1, 2))
             met = source.kernel.fan_in * len(sums) / weight.numel()  # below 1 where a stride spreads the taps
             values = -assignment.value * met * sums
