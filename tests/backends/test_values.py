@@ -7,6 +7,7 @@ import gc
 import torch
 
 from gainstage.backends.torch.tracing.provenance import STATIC, Derivation, Value, Values, dense, join, merged
+from gainstage.graph import DerivationStep
 
 
 def signal(node, **fields):
@@ -73,13 +74,13 @@ def test_a_constant_takes_its_axes_from_what_is_written_into_it():
 
 
 def test_derivations_keep_every_parameter_once_with_its_operations():
-    first = Value(derivations=(Derivation("a"), Derivation("b", ("t",))))
+    first = Value(derivations=(Derivation("a"), Derivation("b", (DerivationStep.TRANSPOSE,))))
     second = Value(derivations=(Derivation("b"), Derivation("c")))
     assert [d.parameter for d in merged(first, second)] == ["a", "b", "c"]
-    assert {d.parameter: d.chain for d in join((first, second), "mul")} == {
-        "a": ("mul",),
-        "b": ("t", "mul"),
-        "c": ("mul",),
+    assert {d.parameter: d.chain for d in join((first, second), DerivationStep.SCALE)} == {
+        "a": (DerivationStep.SCALE,),
+        "b": (DerivationStep.TRANSPOSE, DerivationStep.SCALE),
+        "c": (DerivationStep.SCALE,),
     }
 
 

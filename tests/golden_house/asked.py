@@ -80,7 +80,7 @@ def _data(subject: Subject, data: bool) -> dict[str, Any]:
     if not data:
         return {}
     x, y = subject.example()
-    return {"batch": x, "target": y, "loss": subject.loss}
+    return {"x": x, "y": y, "loss": subject.loss}
 
 
 def _trimmed(line: list[Any]) -> list[Any]:

@@ -43,6 +43,12 @@ class Sketch:
     def plus(self, first: int, second: int, **fields: object) -> int:
         return self.add(Operation.ADD, "add", first, second, **fields)
 
+    def less(self, first: int, second: int) -> int:
+        return self.add(Operation.ADD, "sub", first, second, settings=(("second", -1.0),))
+
+    def over(self, first: int, second: int) -> int:
+        return self.add(Operation.MULTIPLY, "div", first, second, settings=(("divide", 1.0),))
+
     def times(self, first: int, second: int) -> int:
         return self.add(Operation.MULTIPLY, "mul", *dict.fromkeys((first, second)))
 

@@ -13,30 +13,30 @@ def root_mean_square(s, x):
 
 
 def layer_norm_by_variance(s, x):
-    centred = s.add(Operation.ADD, "sub", x, s.reduce(x))
+    centred = s.less(x, s.reduce(x))
     return s.times(centred, s.act(s.offset(s.reduce(x, "var")), "rsqrt"))
 
 
 def layer_norm_by_squares(s, x):
-    centred = s.add(Operation.ADD, "sub", x, s.reduce(x))
+    centred = s.less(x, s.reduce(x))
     return s.times(centred, s.act(s.offset(s.reduce(s.act(centred, "pow"))), "rsqrt"))
 
 
 def normalised(s, x):
-    return s.add(Operation.MULTIPLY, "div", x, s.act(s.reduce(x, "linalg_vector_norm"), "clamp"))
+    return s.over(x, s.act(s.reduce(x, "norm"), "clamp"))
 
 
 def softmax(s, x):
     powers = s.act(x, "exp")
-    return s.add(Operation.MULTIPLY, "div", powers, s.reduce(powers, "sum"))
+    return s.over(powers, s.reduce(powers, "sum"))
 
 
 def safe_softmax(s, x):
-    return softmax(s, s.add(Operation.ADD, "sub", x, s.reduce(x, "amax")))
+    return softmax(s, s.less(x, s.reduce(x, "max")))
 
 
 def log_softmax(s, x):
-    return s.add(Operation.ADD, "sub", x, s.reduce(x, "logsumexp"))
+    return s.less(x, s.reduce(x, "logsumexp"))
 
 
 def gelu(s, x):

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gainstage.graph import KernelShape, Operation, Role, Use, assign_roles
+from gainstage.graph import DerivationStep, KernelShape, Operation, Role, Use, assign_roles
+
+ADDED, NOISY = DerivationStep.SUM, DerivationStep.NOISE
 
 
 def test_a_plain_stack(sketch):
@@ -41,12 +43,12 @@ def test_further_outputs_have_heads_of_their_own_but_hand_out_what_goes_on_insid
 
 def test_what_scales_noise_is_no_weight(sketch):
     """Of a weight drawn anew around another one that one is the weight; noise alone on a weight is dropout."""
-    centre, width = Use("centre", "weight", ("add",)), Use("width", "weight", ("noise", "add"))
+    centre, width = Use("centre", "weight", (ADDED,)), Use("width", "weight", (NOISY, ADDED))
     node = sketch.linear(sketch.input, "centre")
     sketch.nodes[node] = replace(sketch.nodes[node], uses=(centre, width))
     sketch.use(node, width, kernel=KernelShape(8, 8))
     dropped = sketch.linear(sketch.act(node), "dropped")
-    sketch.nodes[dropped] = replace(sketch.nodes[dropped], uses=(Use("dropped", "weight", ("noise",)),))
+    sketch.nodes[dropped] = replace(sketch.nodes[dropped], uses=(Use("dropped", "weight", (NOISY,)),))
     assert sketch.roles() == {"centre": "hidden", "width": "other", "dropped": "head"}
 
 

@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
-from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, Use, assign_roles
+from gainstage.graph import (
+    DerivationStep,
+    KernelShape,
+    Node,
+    Operation,
+    Parameter,
+    Role,
+    SignalGraph,
+    Use,
+    assign_roles,
+)
 
 WIDTH = 64
 
@@ -45,7 +55,9 @@ class Sketch:
     def activation(self, source: int, function: str, **settings: float) -> int:
         return self.add(Operation.ACTIVATION, function, source, function=function, settings=tuple(settings.items()))
 
-    def norm(self, source: int, path: str, function: str = "layer_norm", *, derivation: tuple[str, ...] = ()) -> int:
+    def norm(
+        self, source: int, path: str, function: str = "layer_norm", *, derivation: tuple[DerivationStep, ...] = ()
+    ) -> int:
         uses = (Use(f"{path}.weight", "scale", derivation), Use(f"{path}.bias", "shift"))
         index = self.add(Operation.NORMALIZATION, function, source, path=path, uses=uses, function=function)
         self.parameter(f"{path}.weight", (self.width,), index)

@@ -9,7 +9,7 @@ import pytest
 
 from gainstage import schemes
 from gainstage.errors import InputError, ModelError, UnknownNameError
-from gainstage.graph import KernelShape, Operation, Parameter, Role, SignalGraph, Use
+from gainstage.graph import DerivationStep, KernelShape, Operation, Parameter, Role, SignalGraph, Use
 from gainstage.planning import Override, plan
 from gainstage.records import Assignment, Plan
 
@@ -51,7 +51,7 @@ def test_normalisations_and_biases_start_neutral(sketch) -> None:
 
 def test_a_scale_that_the_model_adds_one_to_is_kept(sketch) -> None:
     s = sketch()
-    s.linear(s.norm(s.input, "norm", derivation=("add",)), "head")
+    s.linear(s.norm(s.input, "norm", derivation=(DerivationStep.SUM,)), "head")
     assert by_path(plan(s.graph, "he_normal"))["norm.weight"].scheme == "keep"
 
 
@@ -240,7 +240,13 @@ def test_tables_added_to_one_that_is_tied_to_the_output_follow_it(scheme, sketch
     tokens, segments = s.embedding(s.input, "tokens"), s.embedding(s.input, "segments")
     stream = s.norm(s.add(Operation.ADD, "add", tokens, segments), "norm")
     kernel = KernelShape(100, 64)
-    head = s.add(Operation.LINEAR, "mm", stream, uses=(Use("tokens.weight", "weight", ("t",)),), kernel=kernel)
+    head = s.add(
+        Operation.LINEAR,
+        "mm",
+        stream,
+        uses=(Use("tokens.weight", "weight", (DerivationStep.TRANSPOSE,)),),
+        kernel=kernel,
+    )
     s.parameter("tokens.weight", (100, 64), head, kernel=kernel)
     planned = by_path(plan(s.graph, scheme))
     assert planned["tokens.weight"].role is Role.HEAD

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import gainstage.records as records
 from gainstage.errors import InputError
-from gainstage.graph import KernelShape, Node, Parameter, SignalGraph, Use
+from gainstage.graph import DerivationStep, KernelShape, Node, Parameter, SignalGraph, Use
 from gainstage.records import Answers, Diagnosis, Fixed, Moments, Plan, Profile
 from gainstage.report.codec import decode, encode
 from gainstage.report.json import SCHEMA_VERSION, dumps, load, loads, save
@@ -41,6 +41,13 @@ def test_documents_survive_the_round_trip(name: str, request: pytest.FixtureRequ
     assert loads(dumps(record, indent=2), type(record)) == record
 
 
+@pytest.mark.parametrize("name", ["sick", "fixed", "plan", "answers", "comparison"])
+def test_records_save_themselves(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    record = request.getfixturevalue(name)
+    record.save(tmp_path / "record.json")
+    assert repr(load(tmp_path / "record.json")) == repr(record)
+
+
 def test_the_envelope_names_schema_and_kind(plan: Plan) -> None:
     document = json.loads(dumps(plan))
     assert (document["schema_version"], document["kind"]) == (SCHEMA_VERSION, "plan")
@@ -66,6 +73,14 @@ def test_an_older_file_may_lack_fields_that_have_a_default() -> None:
     data = encode(Moments(3, 0.0, 1.0, 1.0))
     del data["example_share"]
     assert decode(data, Moments) == Moments(3, 0.0, 1.0, 1.0)
+
+
+def test_derivations_in_the_frameworks_own_words_are_read_as_steps() -> None:
+    data = encode(Use("weight", "weight", (DerivationStep.SCALE,)))
+    data["derivation"] = ["_to_copy", "mul", "t", "lgamma"]
+    steps = (DerivationStep.CAST, DerivationStep.SCALE, DerivationStep.TRANSPOSE, DerivationStep.OTHER)
+    assert decode(data, Use).derivation == steps
+    assert encode(decode(data, Use))["derivation"] == [step.value for step in steps]
 
 
 def test_a_foreign_object_in_a_record_is_a_defect_not_a_file() -> None:

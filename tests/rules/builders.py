@@ -6,7 +6,17 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable
 
-from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, Use, assign_roles
+from gainstage.graph import (
+    DerivationStep,
+    KernelShape,
+    Node,
+    Operation,
+    Parameter,
+    Role,
+    SignalGraph,
+    Use,
+    assign_roles,
+)
 from gainstage.records import (
     InputFacts,
     LossFacts,
@@ -116,7 +126,7 @@ class Net:
         node = self.put(
             Operation.LINEAR, "addmm", inputs=(source,), shape=(*self.nodes[source].shape[:-1], out), level=level,
             gradient=gradient, share=share, units=units, path=path, kernel=kernel,
-            uses=(Use(f"{path}.weight", "weight", ("t",)),),
+            uses=(Use(f"{path}.weight", "weight", (DerivationStep.TRANSPOSE,)),),
         )  # fmt: skip
         norm = spread * math.sqrt(kernel.size)
         size = 0.01 * gradient if relative is None and gradient is not None else relative

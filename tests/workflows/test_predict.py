@@ -50,7 +50,7 @@ def test_theory_names_a_vanishing_gradient_before_anything_runs(activation):
 def test_a_plan_that_is_not_applied_is_predicted_as_if_it_were():
     torch.manual_seed(0)
     net, x = perceptron(), torch.randn(256, 256)
-    plan = gs.plan(net, "he_normal", batch=x)
+    plan = gs.plan(net, "he_normal", x=x)
     before = [p.clone() for p in net.parameters()]
     promised = gs.predict(net, input_shape=(256, 256), plan=plan)
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))

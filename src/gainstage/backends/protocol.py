@@ -84,6 +84,18 @@ class Backend(Protocol):
         """Moments of every input of a batch; standard ones for tokens and for what holds no values."""
         ...
 
+    def own_trace(self, model: Any) -> SignalGraph | None:
+        """The trace of an input that the model describes itself and runs on; None where there is none."""
+        ...
+
+    def loss_of(self, loss: Any, *, labelled: bool = True) -> Any:
+        """A loss in any form in which a user gives it, as the other functions take it."""
+        ...
+
+    def optimizer_of(self, model: Any, optimizer: Any, learning_rate: float | None) -> Any:
+        """An optimizer in any form in which a user gives it, as ``record`` takes it."""
+        ...
+
     def in_training(self, model: Any) -> bool:
         """Whether the model is set to train."""
         ...

@@ -76,10 +76,11 @@ def _of_torch(request: Request, loaded: Loaded) -> Subject:
     specs = _specs(request, loaded)
     if request.data is not None:
         dataset = _dataset(request)
-        inputs, labels = labelled_batch(dataset, specs, batch=request.batch, device=device)
+        inputs, labels = labelled_batch(dataset, specs, batch=request.batch_size, device=device)
         loss = loss_function(request.loss or ("cross_entropy" if dataset.classes else "mse"))
         return Subject(model, "torch", inputs, labels, loss, stepper)
-    batch = example_batch(model, _needed(specs, request.model), batch=request.batch, seed=request.seed, device=device)
+    specs, size = _needed(specs, request.model), request.batch_size
+    batch = example_batch(model, specs, batch=size, seed=request.seed, device=device)
     return Subject(model, "torch", batch, optimizer=stepper, synthetic=True)
 
 
@@ -97,12 +98,12 @@ def _of_keras(request: Request, loaded: Loaded) -> Subject:
         stepper = optimizer_named(request.optimizer, request.learning_rate)
     if request.data is not None:
         dataset = _dataset(request)
-        inputs, labels = labelled_batch(dataset, specs, batch=request.batch)
+        inputs, labels = labelled_batch(dataset, specs, batch=request.batch_size)
         loss = loss_named(request.loss) if request.loss is not None else None
         if loss is None and getattr(model, "loss", None) is None:  # a compiled model brings its own
             loss = default_loss(model, inputs, dataset.classes)
         return Subject(model, "keras", inputs, labels, loss, stepper)
-    batch = example_batch(model, _needed(specs, request.model), batch=request.batch, seed=request.seed)
+    batch = example_batch(model, _needed(specs, request.model), batch=request.batch_size, seed=request.seed)
     return Subject(model, "keras", batch, optimizer=stepper, synthetic=True)
 
 

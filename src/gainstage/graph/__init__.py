@@ -1,5 +1,6 @@
 """What a model is: operations, their weights, and the questions one can ask of the graph they form."""
 
+from gainstage.graph.derivation import DerivationStep
 from gainstage.graph.kernel import KernelShape
 from gainstage.graph.operation import Operation, Role
 from gainstage.graph.patterns.fusion import fuse
@@ -18,7 +19,7 @@ from gainstage.graph.walk import (
 )
 
 __all__ = [
-    "KernelShape", "Layout", "Node", "Operation", "Parameter", "Residual", "Role", "SignalGraph", "Slot", "Stage",
-    "Use", "ancestors", "assign_roles", "depths", "fewest_weights", "fuse", "nearest_after", "nearest_before",
-    "nearest_common_ancestor", "residuals", "stream_lengths", "terms", "unpacked",
+    "DerivationStep", "KernelShape", "Layout", "Node", "Operation", "Parameter", "Residual", "Role", "SignalGraph",
+    "Slot", "Stage", "Use", "ancestors", "assign_roles", "depths", "fewest_weights", "fuse", "nearest_after",
+    "nearest_before", "nearest_common_ancestor", "residuals", "stream_lengths", "terms", "unpacked",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ class Operation(StrEnum):
     ATTENTION = "attention"  # fused softmax(q kᵀ) v
     MATMUL = "matmul"  # signal × signal
     ACTIVATION = "activation"  # elementwise and nonlinear; `function` names it
-    SOFTMAX = "softmax"  # `function` tells softmax from log_softmax
+    SOFTMAX = "softmax"  # `function`: softmax or log_softmax
     NORMALIZATION = "normalization"  # `function`: batch_norm, layer_norm, group_norm, rms_norm, unit_norm
     ADD = "add"  # signal + signal
     MULTIPLY = "multiply"  # signal · signal: a gate

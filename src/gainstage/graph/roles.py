@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
+from gainstage.graph.derivation import DerivationStep
+from gainstage.graph.groups import COPYING, LEVEL_KEEPING, MASKED_AFFINE, MULTIPLYING, NONLINEAR
 from gainstage.graph.operation import Operation, Role
 from gainstage.graph.patterns.recurrence import recurrences
 from gainstage.graph.patterns.residual import residuals
@@ -36,13 +38,10 @@ _STRICTEST = (
     Role.MAGNITUDE,
     Role.OTHER,
 )
-_QUIET = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.DROPOUT, Operation.MASK})
-_SHAPING = _QUIET | {Operation.POOLING, Operation.RESAMPLE, Operation.REDUCTION}
-_CARRIED = frozenset({Operation.RESHAPE, Operation.DROPOUT})
-_PRODUCTS = frozenset({"matmul", "mm", "bmm", "dot", "tensordot", "einsum"})
 _OPENING = frozenset({"sigmoid", "hardsigmoid", "softmax"})
-_TO_OUTPUT = _SHAPING | {Operation.SOFTMAX, Operation.ACTIVATION}
-_PROJECTED = _QUIET | {Operation.NORMALIZATION, Operation.ADD, Operation.MULTIPLY, Operation.CONCATENATION}
+_TO_OUTPUT = LEVEL_KEEPING | NONLINEAR
+_SUMMED = MASKED_AFFINE | {Operation.ADD}
+_PROJECTED = _SUMMED | MULTIPLYING | {Operation.CONCATENATION}
 
 
 def assign_roles(graph: SignalGraph) -> SignalGraph:
@@ -80,10 +79,11 @@ def _adapts(graph: SignalGraph, parameter: Parameter) -> bool:
     names = {parameter.path, *parameter.aliases}
     for node in (graph.nodes[index] for index in parameter.nodes):
         own = [use for use in node.uses if use.parameter in names]
-        factors = {use.parameter for use in node.uses if _PRODUCTS.intersection(use.derivation)}
+        factors = {use.parameter for use in node.uses if DerivationStep.PRODUCT in use.derivation}
         if len(factors) < 2 or not all(use.parameter in factors for use in own):
             return False
-        beside = (use for use in node.uses_of("weight") if use.parameter not in factors and "add" in use.derivation)
+        added = (use for use in node.uses_of("weight") if DerivationStep.SUM in use.derivation)
+        beside = (use for use in added if use.parameter not in factors)
         if all(graph.parameter(use.parameter).trainable for use in beside):
             return False
     return True
@@ -95,8 +95,8 @@ def _scales_noise(graph: SignalGraph, parameter: Parameter) -> bool:
     found = False
     for node in (graph.nodes[index] for index in parameter.nodes):
         for own in (use for use in node.uses if use.parameter in names):
-            centres = (use for use in node.uses_of(own.slot) if "noise" not in use.derivation)
-            if "noise" not in own.derivation or not any(use.parameter not in names for use in centres):
+            centres = (use for use in node.uses_of(own.slot) if DerivationStep.NOISE not in use.derivation)
+            if DerivationStep.NOISE not in own.derivation or not any(use.parameter not in names for use in centres):
                 return False
             found = True
     return found
@@ -160,7 +160,7 @@ def _before_norm(graph: SignalGraph, node: Node) -> bool:
         here = graph.nodes[reader]
         if here.operation is Operation.NORMALIZATION:
             continue
-        if here.operation not in _SHAPING or not _before_norm(graph, here):
+        if here.operation not in LEVEL_KEEPING or not _before_norm(graph, here):
             return False
     return True
 
@@ -170,10 +170,10 @@ def _is_gate(graph: SignalGraph, node: Node) -> bool:
 
     Where that one comes out of an activation too, the gate is the one that opens and closes.
     """
-    for index in nearest_after(graph, node.index, _opens, through=_QUIET):
-        for product in nearest_after(graph, index, _is(Operation.MULTIPLY), through=_CARRIED):
+    for index in nearest_after(graph, node.index, _opens, through=MASKED_AFFINE):
+        for product in nearest_after(graph, index, _is(Operation.MULTIPLY), through=COPYING):
             sides = (
-                nearest_before(graph, i, _is(Operation.ACTIVATION), through=_CARRIED)
+                nearest_before(graph, i, _is(Operation.ACTIVATION), through=COPYING)
                 for i in graph.nodes[product].inputs
             )
             if not all(sides) or graph.nodes[index].function in _OPENING:
@@ -182,20 +182,19 @@ def _is_gate(graph: SignalGraph, node: Node) -> bool:
 
 
 def _opens(node: Node) -> bool:
-    return node.operation in {Operation.ACTIVATION, Operation.SOFTMAX}
+    return node.operation in NONLINEAR
 
 
 def _attention_roles(graph: SignalGraph) -> dict[int, Role]:
     """Roles of the projections around fused attention, and around softmax(q kᵀ) v written out."""
     roles: dict[int, Role] = {}
-    between = _QUIET | {Operation.ADD}
     for node in graph.nodes:
         if node.operation is Operation.ATTENTION and node.inputs:
             _name_projections(graph, roles, node.inputs[:3] if len(node.inputs) >= 3 else node.inputs[:1] * 3)
         elif node.operation is Operation.MATMUL and len(node.inputs) == 2:
-            for weights in nearest_before(graph, node.inputs[0], _is(Operation.SOFTMAX), through=between):
+            for weights in nearest_before(graph, node.inputs[0], _is(Operation.SOFTMAX), through=_SUMMED):
                 scored = graph.nodes[weights].inputs[0]
-                for score in nearest_before(graph, scored, _is(Operation.MATMUL), through=between):
+                for score in nearest_before(graph, scored, _is(Operation.MATMUL), through=_SUMMED):
                     query, key = graph.nodes[score].inputs[0], graph.nodes[score].inputs[-1]
                     _name_projections(graph, roles, (query, key, node.inputs[1]))
     return roles

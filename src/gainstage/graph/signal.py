@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage.errors import UnknownNameError
+from gainstage.graph.derivation import DerivationStep
 from gainstage.graph.kernel import KernelShape
 from gainstage.graph.operation import Operation, Role
 
@@ -30,31 +31,71 @@ class Use:
     Args:
         parameter: the parameter's path.
         slot: what the node does with it.
-        derivation: the operations between the parameter and the operand that the node saw, in order: empty when it
-            is used as it is, e.g. ``("t",)`` for a transpose, ``("mul", "div")`` for a normalised weight; ``noise``
-            is a product with random numbers drawn in the pass.
+        derivation: the steps from the parameter to the operand that the node saw, in order; empty when the parameter
+            is used as it is. A normalised weight has ``(DerivationStep.SCALE, DerivationStep.DIVIDE)``.
     """
 
     parameter: str
     slot: Slot
-    derivation: tuple[str, ...] = ()
+    derivation: tuple[DerivationStep, ...] = ()
+
+    @property
+    def changes(self) -> tuple[DerivationStep, ...]:
+        """The steps that change the parameter's values, each named once; empty where it is used as it is.
+
+        >>> Use("weight", "weight", (DerivationStep.SCALE, DerivationStep.TRANSPOSE)).changes
+        (<DerivationStep.SCALE: 'multiplication'>,)
+        """
+        return tuple(step for step in dict.fromkeys(self.derivation) if not step.moves)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation.
+    """One operation, in the normal form that all backends write.
+
+    ``operation``, ``function`` and ``settings`` together say what the node computes; nothing is decided by ``name``.
+    What ``function`` holds depends on the operation:
+
+    =============  ====================================================================================================
+    activation     a name in the table of activations, or the function's usual name (``rsqrt``)
+    normalization  ``batch_norm``, ``layer_norm``, ``group_norm``, ``instance_norm``, ``rms_norm``, ``unit_norm``
+    reduction      ``mean``, ``sum``, ``max``, ``min``, ``var``, ``std``, ``norm``, ``logsumexp``, …
+    reshape        ``slice``: some elements, in order; ``gather``: elements picked by index; ``reorder``: rolled,
+                   flipped or sorted; ``pad``: zeros or a constant around; ``pad_edges``: the signal's own values
+                   around; ``repeat``; ``depth_to_space``: channels become places; empty: all others
+    resample       ``nearest``, ``linear``, ``cubic``
+    pooling        ``max``, ``average``
+    embedding      ``bag_mean``, ``bag_sum``, ``bag_max`` over the rows of an example; empty: one row a token
+    =============  ====================================================================================================
+
+    And ``settings``, whose defaults are those of an absent setting:
+
+    ====================  =============================================================================================
+    add, offset           ``first``, ``second``: factors of both operands (1), −1 where one is subtracted; in an offset
+                          the signal is the first one. ``other``: a number that is added. ``blended``: 1 where a third
+                          operand says how much of each there is
+    multiply, scale       ``divide``: 1 where the second operand divides; ``other``: the number that multiplies
+    normalization         ``eps``; ``training``: 0 where stored statistics are used; ``groups``: parts of the units,
+                          with a statistic each (1); ``over_positions``: 1 where all positions of an example share it
+    recurrent             ``directions``: 2 where every layer also reads the sequence from its end (1)
+    resample              ``antialias``: 1 where windows widen when an image shrinks
+    activation            the function's own: ``negative_slope``, ``alpha``, ``exponent``, …
+    dropout               ``p``: the share that is dropped
+    softmax, concatenate  ``axis``
+    convolution, pooling  ``size_0``, ``kernel_0``, ``stride_0``, ``padding_0``, ``dilation_0``, ``size_1``, …
+    ====================  =============================================================================================
 
     Args:
         index: its place in the order of execution, and its name in ``inputs`` of later nodes.
         operation: what it does, in the closed vocabulary.
-        name: the framework's name of it, e.g. ``addmm``.
+        name: the framework's name of it, e.g. ``addmm``: a label for people.
         inputs: the nodes whose outputs it reads.
         shape: of its (first) output.
         path: the module that ran it, e.g. ``blocks.3.mlp.0``; empty for the model itself.
         uses: the parameters that take part.
         kernel: the geometry of its weight, where it is a weighted operation.
-        function: which activation, normalisation, pooling or loss.
-        settings: numbers the function needs, e.g. ``negative_slope``, ``p``, ``eps``.
+        function: which activation, normalisation, pooling or loss; see above.
+        settings: numbers that the operation needs; see above.
         stage: whether it belongs to the model or to the loss.
         example_axis: the axis of the output that runs over examples; None where they cannot be told apart.
         from_input: whether its value depends on the model's input at all.
@@ -81,6 +122,24 @@ class Node:
     def uses_of(self, slot: Slot) -> tuple[Use, ...]:
         """The uses that fill one slot."""
         return tuple(use for use in self.uses if use.slot == slot)
+
+    def setting(self, name: str, default: float = 0.0) -> float:
+        """The value of one setting; ``default`` where it is absent."""
+        return next((value for known, value in self.settings if known == name), default)
+
+    @property
+    def coefficients(self) -> tuple[float, float]:
+        """The factors of the first and the second operand of a sum: ``(1, -1)`` for a difference.
+
+        >>> Node(2, Operation.ADD, "sub", (0, 1), (8,), settings=(("second", -1.0),)).coefficients
+        (1.0, -1.0)
+        """
+        return self.setting("first", 1.0), self.setting("second", 1.0)
+
+    @property
+    def divides(self) -> bool:
+        """Whether the second operand of a product divides the first."""
+        return self.setting("divide") == 1
 
     @property
     def label(self) -> str:

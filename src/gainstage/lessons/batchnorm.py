@@ -235,7 +235,7 @@ def shifts(setting: Setting, shift: float = 0.5, scale: float = 1.25) -> Measure
             "with, shifted": lambda: with_shifts(NORMED.build(dataset), shift, scale),
         },
         dataset, {"He": partial(PLAIN.initialize, dataset=dataset)}, seeds=setting.seeds(5, 3),
-        learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps, batch=budget.batch,
+        learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps, batch_size=budget.batch,
         evaluations=budget.evaluations, workers=1, on_progress=shown_by(setting, "6. shifts put back"),
     )  # fmt: skip
     trained = by_start(comparison)
@@ -334,7 +334,7 @@ QUESTION = Question(
         )),
     ),
     try_it=(
-        "gainstage check mlp:64x64x64x64x64x64x64x64x64x10,act=relu,norm=batch --data digits --batch 256",
+        "gainstage check mlp:64x64x64x64x64x64x64x64x64x10,act=relu,norm=batch --data digits --batch-size 256",
         "gainstage check mlp:64x64x64x64x64x64x64x64x64x10,act=relu,norm=layer --data digits",
     ),
     references=(

@@ -168,8 +168,8 @@ def _of_keras(dataset: Dataset, budget: Budget, seeds: tuple[int, ...], setting:
 
     comparison = compare(
         {KERAS_NET: partial(mlp, SIZES, output="softmax", rule="he_normal")},
-        dataset, ["default"], seeds=seeds, learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps,
-        batch=budget.batch, evaluations=budget.evaluations, workers=1,
+        dataset, ["keep"], seeds=seeds, learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps,
+        batch_size=budget.batch, evaluations=budget.evaluations, workers=1,
         on_progress=shown_by(setting, "7. training in Keras"),
     )  # fmt: skip
     return by_start(comparison)

@@ -73,7 +73,7 @@ class Net:
         if self.head is not None:
             overrides["head.weight"] = self.head
         batch = labelled_batch(dataset, batch=BATCH)[0] if self.scheme == "auto" else None
-        drawn = plan(model, self.scheme, batch=batch, seed=seed, overrides=overrides)
+        drawn = plan(model, self.scheme, x=batch, seed=seed, overrides=overrides)
         if self.centred:
             drawn = _centred(drawn, gaussian_moments(self.activation).mean)
         apply(model, drawn)

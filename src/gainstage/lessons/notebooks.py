@@ -107,7 +107,7 @@ def _playground(play: Play) -> Iterator[Cell]:
     )
     yield "code", _LOOK
     yield "markdown", "What theory says of the same network, without running it:"
-    yield "code", "gs.predict(model, x, y, loss=torch.nn.functional.cross_entropy)"
+    yield "code", 'gs.predict(model, x, y, loss="cross_entropy")'
     yield "markdown", "And trained, against PyTorch's own start and the automatic one:"
     yield "code", _TRAIN
 
@@ -129,15 +129,15 @@ def build():
 
 def mine(model, seed=0):
     hidden = {"hidden.*.linear.weight": gs.Override(SCHEME, GAIN)}
-    gs.initialize(model, SCHEME, batch=x, seed=seed, overrides=hidden)
+    gs.initialize(model, SCHEME, x=x, seed=seed, overrides=hidden)
 
 
 model = build()
 mine(model)
-gs.check(model, x, y, loss=torch.nn.functional.cross_entropy)"""
+gs.check(model, x, y, loss="cross_entropy")"""
 
 _TRAIN = """\
-starts = {"mine": mine, "default": "default", "auto": "auto"}
+starts = {"mine": mine, "keep": "keep", "auto": "auto"}
 gs.compare(build, digits, starts, seeds=3, steps=100, learning_rates=0.03, optimizer="momentum", workers=1)"""
 
 

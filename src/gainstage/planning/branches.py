@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gainstage.graph import Node, Operation, SignalGraph, ancestors, nearest_before, residuals, stream_lengths
+from gainstage.graph.groups import AFFINE, SHIFTING
 from gainstage.propagation.composed import is_scalar
 
 __all__ = ["Branch", "Budget", "branches", "budgets", "couplings", "innermost", "stream_levels", "switches"]
 
-_QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.OFFSET})
-_SCALED = _QUIET | {Operation.SCALE}
-_ELEMENTWISE = _SCALED | {Operation.ACTIVATION}
+_ELEMENTWISE = AFFINE | {Operation.ACTIVATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def budgets(graph: SignalGraph) -> Mapping[int, Budget]:
     repeats = Counter((add.stream, key) for add in adds for key in {_weights(graph, end) for end in add.ends})
     found: dict[int, Budget] = {}
     for add in adds:
-        last = nearest_before(graph, add.branch, lambda n: n.operation is Operation.NORMALIZATION, through=_SCALED)
+        last = nearest_before(graph, add.branch, lambda n: n.operation is Operation.NORMALIZATION, through=AFFINE)
         count, factor = lengths[add.stream], _factor(graph, add.branch)
         for end in (*add.ends, *last):
             times = 1 if _normalised(graph, add.skip) else max(repeats[add.stream, _weights(graph, end)], 1)
@@ -105,7 +104,7 @@ def stream_levels(graph: SignalGraph) -> Mapping[int, float]:
     lengths = stream_lengths(adds)
     levels: dict[int, float] = {}
     for add in adds:
-        before = nearest_before(graph, add.skip, lambda n: n.index in levels, through=_QUIET)
+        before = nearest_before(graph, add.skip, lambda n: n.index in levels, through=SHIFTING)
         levels[add.add] = max((levels[i] for i in before), default=1.0) + 1 / lengths[add.stream]
     return levels
 
@@ -124,7 +123,7 @@ def couplings(graph: SignalGraph) -> frozenset[str]:
     """The weights whose output both scales what is skipped and is added to it: the last ones of affine couplings."""
     paths: set[str] = set()
     for add in residuals(graph):
-        products = nearest_before(graph, add.skip, lambda n: n.operation is Operation.MULTIPLY, through=_QUIET)
+        products = nearest_before(graph, add.skip, lambda n: n.operation is Operation.MULTIPLY, through=SHIFTING)
         factors = {factor for index in products for factor in graph.nodes[index].inputs}
         scaling = {i for f in factors for i in nearest_before(graph, f, _is_weighted, through=_ELEMENTWISE)}
         paths |= {use.parameter for i in scaling & set(add.ends) for use in graph.nodes[i].uses_of("weight")}
@@ -136,7 +135,7 @@ def _is_weighted(node: Node) -> bool:
 
 
 def _normalised(graph: SignalGraph, skip: int) -> bool:
-    return bool(nearest_before(graph, skip, lambda n: n.operation is Operation.NORMALIZATION, through=_QUIET))
+    return bool(nearest_before(graph, skip, lambda n: n.operation is Operation.NORMALIZATION, through=SHIFTING))
 
 
 def _weights(graph: SignalGraph, index: int) -> frozenset[str]:
@@ -147,9 +146,9 @@ def _weights(graph: SignalGraph, index: int) -> frozenset[str]:
 def _factor(graph: SignalGraph, index: int) -> float:
     """The product of the scalings by one number right before a sum."""
     factor, node = 1.0, graph.nodes[index]
-    while node.operation in _SCALED and len(node.inputs) == 1 and not (node.operation is Operation.SCALE and node.uses):
+    while node.operation in AFFINE and len(node.inputs) == 1 and not (node.operation is Operation.SCALE and node.uses):
         if node.operation is Operation.SCALE and is_scalar(node):
-            factor *= abs(dict(node.settings)["other"])
+            factor *= abs(node.setting("other"))
         node = graph.nodes[node.inputs[0]]
     return factor if math.isfinite(factor) else 1.0
 
@@ -159,7 +158,7 @@ def switches(graph: SignalGraph) -> frozenset[str]:
     paths: set[str] = set()
     for branch in branches(graph):
         for operation in (Operation.SCALE, Operation.NORMALIZATION):
-            ends = nearest_before(graph, branch.end, _scales(operation), through=_QUIET)
+            ends = nearest_before(graph, branch.end, _scales(operation), through=SHIFTING)
             scales = [use.parameter for i in ends for use in graph.nodes[i].uses_of("scale")]
             if scales:
                 break

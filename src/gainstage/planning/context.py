@@ -15,6 +15,7 @@ import numpy as np
 
 from gainstage.errors import GainstageError
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals
+from gainstage.graph.groups import LEVEL_KEEPING, MASKED_AFFINE
 from gainstage.propagation.composed import is_scalar
 from gainstage.theory.activations import activation
 
@@ -33,12 +34,7 @@ __all__ = [
 Origin = Literal["input", "normalization", "weight", "embedding", "stream", "other"]
 """What sets the level of the signal before the last activation."""
 
-_CARRIERS = frozenset(
-    {
-        Operation.RESHAPE, Operation.POOLING, Operation.RESAMPLE, Operation.MASK, Operation.OFFSET, Operation.SCALE,
-        Operation.REDUCTION, Operation.CONCATENATION, Operation.DROPOUT,
-    }
-)  # fmt: skip
+_CARRIERS = LEVEL_KEEPING | {Operation.CONCATENATION}
 """Operations that hand a signal on at about its own level."""
 
 _ORIGINS: Mapping[Operation, Origin] = MappingProxyType(
@@ -197,7 +193,7 @@ def embedding_sums(graph: SignalGraph) -> tuple[frozenset[int], ...]:
             operands = [tables[index] for index in node.inputs]
             known = [operand for operand in operands if operand is not None]
             tables.append(frozenset().union(*known) if known and len(known) == len(operands) else None)
-        elif node.operation in {Operation.RESHAPE, Operation.SCALE, Operation.DROPOUT, Operation.MASK} and node.inputs:
+        elif node.operation in MASKED_AFFINE and node.inputs:
             tables.append(tables[node.inputs[0]])
         else:
             tables.append(None)
@@ -222,7 +218,7 @@ def _incoming(graph: SignalGraph, reader: int, here: Node | None, forks: Contain
         if here.operation is Operation.ACTIVATION or (is_scalar(here) and not signal.gated):
             signal = replace(signal, through=(here.index, *signal.through))
             if here.operation is Operation.ACTIVATION and not signal.function:
-                signal = replace(signal, function=here.function or here.name, settings=here.settings)
+                signal = replace(signal, function=here.function, settings=here.settings)
         elif here.operation is Operation.MULTIPLY and not signal.function:
             operands = _operands(graph, here)
             functions = [operand for operand in operands if operand.operation is Operation.ACTIVATION]
@@ -240,7 +236,7 @@ def _incoming(graph: SignalGraph, reader: int, here: Node | None, forks: Contain
                 signal, here = replace(signal, value=(here.index,)), _operands(graph, here)[0]
             continue
         elif here.operation is Operation.DROPOUT:
-            signal = replace(signal, keep=signal.keep * (1 - dict(here.settings).get("p", 0.0)))
+            signal = replace(signal, keep=signal.keep * (1 - here.setting("p")))
         elif here.operation is Operation.INPUT and not signal.function:
             # Constants on the input are preprocessing: data come in the units that they undo.
             return replace(signal, through=())

@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gainstage.graph import Node, Operation, SignalGraph, ancestors, nearest_before
+from gainstage.graph.groups import SHIFTING
 
 __all__ = ["TOGETHER", "DenseStream", "dense_streams"]
 
 TOGETHER = 0.5
 """What all parts of a dense stream bring, over what it began with."""
-
-_QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.OFFSET})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def _joins_units(node: Node) -> bool:
 def _leaves(graph: SignalGraph, operand: int) -> list[int]:
     """What an operand is put together of."""
     here = graph.nodes[operand]
-    while here.operation in _QUIET and len(here.inputs) == 1:
+    while here.operation in SHIFTING and len(here.inputs) == 1:
         here = graph.nodes[here.inputs[0]]
     if not _joins_units(here):
         return [here.index]
@@ -102,7 +101,7 @@ def _width(node: Node) -> int:
 
 def _end(graph: SignalGraph, part: int) -> int | None:
     """The weighted node whose output a part is, used nowhere else in the pass."""
-    ends = nearest_before(graph, part, lambda n: n.operation.weighted, through=_QUIET)
+    ends = nearest_before(graph, part, lambda n: n.operation.weighted, through=SHIFTING)
     if len(ends) != 1 or graph.nodes[ends[0]].kernel is None:
         return None
     paths = [graph.parameter(use.parameter) for use in graph.nodes[ends[0]].uses_of("weight")]

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gainstage.graph import Operation, Role, SignalGraph, nearest_before
+from gainstage.graph.groups import SHIFTING
 from gainstage.planning.context import bias_owner
 from gainstage.records import Assignment, Plan
 
 __all__ = ["with_output_bias"]
 
-_MOVED = frozenset({Operation.RESHAPE, Operation.OFFSET})
+_MOVED = SHIFTING - {Operation.DROPOUT}
 
 
 def with_output_bias(graph: SignalGraph, plan: Plan, labels: NDArray[np.generic]) -> Plan:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
+from gainstage.graph.groups import LEVEL_KEEPING, MASKED_AFFINE, NONLINEAR
 from gainstage.propagation.composed import is_scalar
 
 __all__ = ["LOGIT_SPREAD", "Factor", "factors"]
@@ -15,16 +16,9 @@ __all__ = ["LOGIT_SPREAD", "Factor", "factors"]
 LOGIT_SPREAD = 0.3
 """Of the output at the start. Logits this small leave the loss within spread²/2 = 0.045 nats of chance."""
 
-_SHAPING = frozenset(
-    {
-        Operation.RESHAPE, Operation.OFFSET, Operation.SCALE, Operation.DROPOUT, Operation.MASK, Operation.POOLING,
-        Operation.RESAMPLE, Operation.REDUCTION, Operation.ADD,
-    }
-)  # fmt: skip
-_ONWARD = _SHAPING | {Operation.ACTIVATION, Operation.SOFTMAX}
-_BACKWARD = frozenset(
-    {Operation.RESHAPE, Operation.OFFSET, Operation.SCALE, Operation.DROPOUT, Operation.MASK, Operation.ACTIVATION}
-)
+_SHAPING = LEVEL_KEEPING | {Operation.ADD}
+_ONWARD = _SHAPING | NONLINEAR
+_BACKWARD = MASKED_AFFINE | {Operation.ACTIVATION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,7 @@ def _is_product(graph: SignalGraph, node: Node) -> bool:
         return False
     if not all(graph.nodes[i].from_input for i in node.inputs):
         return False
-    return node.operation is Operation.MATMUL or (node.operation is Operation.MULTIPLY and node.name != "div")
+    return node.operation is Operation.MATMUL or (node.operation is Operation.MULTIPLY and not node.divides)
 
 
 def _made_by(graph: SignalGraph, factor: int, product: Node) -> tuple[int, ...]:
@@ -128,5 +122,5 @@ def _terms(graph: SignalGraph, product: Node) -> tuple[int, float]:
             count *= ratio
             scale /= ratio if here.function == "mean" else 1.0
         elif is_scalar(here) and here.operation is Operation.SCALE:
-            scale *= dict(here.settings)["other"]
+            scale *= here.setting("other")
     return count, scale

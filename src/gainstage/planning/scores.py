@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_before
+from gainstage.graph.groups import MASKED_AFFINE
 from gainstage.propagation.composed import is_scalar
 
 __all__ = ["score_spreads"]
 
-_QUIET = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.OFFSET, Operation.MASK, Operation.ADD})
-_PASSED = _QUIET | {Operation.SCALE}
+_PASSED = MASKED_AFFINE | {Operation.ADD}
 
 
 def score_spreads(graph: SignalGraph) -> Mapping[int, float]:
@@ -77,8 +77,8 @@ def _factor(graph: SignalGraph, start: int, end: int) -> float | None:
     factor, here = 1.0, graph.nodes[start]
     while here.index != end:
         if here.operation is Operation.SCALE and is_scalar(here):
-            factor *= abs(dict(here.settings)["other"])
-        elif here.operation not in _PASSED or not here.inputs or "div" in here.name:
+            factor *= abs(here.setting("other"))
+        elif here.operation not in _PASSED or not here.inputs or here.divides:
             return None
         here = graph.nodes[next((i for i in here.inputs if graph.nodes[i].from_input), here.inputs[0])]
     return factor

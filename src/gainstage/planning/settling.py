@@ -14,14 +14,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.graph import Node, SignalGraph
+from gainstage.graph.groups import MIXING
 from gainstage.propagation import InputMoments, Run, Signal, forward, leaves_values, planned
 from gainstage.propagation.composed import Functions, is_scalar
 from gainstage.records import Assignment, Plan, WeightMoments
 
 __all__ = ["settled"]
 
-_MIXING = frozenset({Operation.LINEAR, Operation.CONVOLUTION})
 _SAME = 0.005  # of a spread: less than one draw of any weight scatters by
 _TOO_FAR = 1e3  # a factor beyond this says that the prediction lost the signal, not that the weight is badly planned
 
@@ -115,7 +115,7 @@ class _Walk:
 
     def _adjustable(self, node: Node) -> Assignment | None:
         """The weight to rescale; None, with the reason noted, where there is none."""
-        if node.operation not in _MIXING:
+        if node.operation not in MIXING:
             return None
         uses = node.uses_of("weight")
         paths = [self.graph.parameter(use.parameter).path for use in uses]
@@ -128,7 +128,7 @@ class _Walk:
         if paths[0] in self.read:
             told = f"{self.read[paths[0]]} reads it first"
         elif not leaves_values(uses[0]):
-            told = f"it is changed ({', '.join(uses[0].derivation)}) before it is used"
+            told = f"it is changed ({', '.join(uses[0].changes)}) before it is used"
         if told:
             self.left[line.parameter] = told
             return None

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
+from gainstage.graph.groups import MASKED_AFFINE
 from gainstage.propagation import causal
 from gainstage.propagation.chance import CERTAIN
 from gainstage.propagation.noise import Noise
@@ -22,7 +23,6 @@ __all__ = [
 ]  # fmt: skip
 
 _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
-_QUIET = frozenset({Operation.RESHAPE, Operation.SCALE, Operation.DROPOUT, Operation.OFFSET, Operation.MASK})
 
 
 class Heads:
@@ -90,7 +90,7 @@ def glance_of_shares(run: Run, node: Node, shares: Signal, value: Signal) -> cau
 
 def _source_width(graph: SignalGraph, value: int) -> float:
     """Units of the tokens that values were made of."""
-    found = nearest_before(graph, value, lambda n: n.operation is Operation.LINEAR, through=_QUIET)
+    found = nearest_before(graph, value, lambda n: n.operation is Operation.LINEAR, through=MASKED_AFFINE)
     kernel = graph.nodes[found[0]].kernel if len(found) == 1 else None
     return float(kernel.in_) if kernel is not None else 0.0
 
@@ -161,7 +161,7 @@ def _same_row(found: AttentionMoments, query: Pairs) -> float:
 
 def masks_scores(graph: SignalGraph, node: Node) -> bool:
     """Whether a mask hides tokens from a softmax, so that what it holds is no part of the signal."""
-    readers = nearest_after(graph, node.index, lambda n: n.operation is Operation.SOFTMAX, through=_QUIET)
+    readers = nearest_after(graph, node.index, lambda n: n.operation is Operation.SOFTMAX, through=MASKED_AFFINE)
     return bool(readers)
 
 
@@ -209,7 +209,7 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
 
 def _scores(run: Run, node: Node) -> int | None:
     """Where queries were multiplied with keys of one sequence."""
-    found = nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET)
+    found = nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.MATMUL, through=MASKED_AFFINE)
     if len(found) != 1 or not _square(node):
         return None
     before = run.graph.nodes[found[0]]
@@ -226,7 +226,7 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
     waiting, seen = list(node.inputs), set[int]()
     while waiting:
         here = graph.nodes[waiting.pop()]
-        if here.index in seen or here.operation not in _QUIET:
+        if here.index in seen or here.operation not in MASKED_AFFINE:
             continue
         seen.add(here.index)
         if here.function == "padding":  # what it hides of a batch is not known, and most of it is there
@@ -283,9 +283,14 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
 
 def _scores_of(run: Run, node: Node) -> Node | None:
     """The product of queries and keys that the shares of a product with values are made of."""
-    for index in nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX, through=_QUIET):
+    for index in nearest_before(
+        run.graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX, through=MASKED_AFFINE
+    ):
         found = nearest_before(
-            run.graph, run.graph.nodes[index].inputs[0], lambda n: n.operation is Operation.MATMUL, through=_QUIET
+            run.graph,
+            run.graph.nodes[index].inputs[0],
+            lambda n: n.operation is Operation.MATMUL,
+            through=MASKED_AFFINE,
         )
         if len(found) == 1:
             return run.graph.nodes[found[0]]

@@ -68,10 +68,10 @@ class Functions:
 
     def _signature(self, node: Node) -> Signature:
         steps = (
-            (part.operation, part.name, part.function, part.settings, tuple(i - node.index for i in part.inputs))
+            (part.operation, part.function, part.settings, tuple(i - node.index for i in part.inputs))
             for part in self._parts[node.index]
         )
-        return node.operation, node.name, node.function, node.settings, tuple(steps)
+        return node.operation, node.function, node.settings, tuple(steps)
 
     def _named(self, chain: tuple[Node, ...]) -> Activation | None:
         """A single node with a name in the table."""
@@ -121,9 +121,9 @@ class Functions:
         factors = [values[part.index] for part in parts if part.index not in read]
         if len(factors) < 2:
             factors = [x, *(factors or [x])]
-        if len(factors) > 2 or (whole.name == "div" and len(parts) > 0 and factors[0] is not x):
+        if len(factors) > 2 or (whole.divides and len(parts) > 0 and factors[0] is not x):
             raise _UnknownStepError
-        return factors[0] / factors[1] if whole.name == "div" else factors[0] * factors[1]
+        return factors[0] / factors[1] if whole.divides else factors[0] * factors[1]
 
 
 class _UnknownStepError(Exception):
@@ -132,26 +132,27 @@ class _UnknownStepError(Exception):
 
 def is_scalar(node: Node) -> bool:
     """Whether a scaling or an offset is by one number, the same for all elements."""
-    return node.operation in {Operation.SCALE, Operation.OFFSET} and not node.uses and "other" in dict(node.settings)
+    known = not node.uses and "other" in dict(node.settings)
+    return known and node.operation in (Operation.SCALE, Operation.OFFSET)
 
 
 def _step(node: Node, operands: list[Array]) -> Array:
     """One elementwise operation."""
-    other = dict(node.settings).get("other", math.nan)
-    first, second = operands[0], operands[-1]
+    other = node.setting("other", math.nan)
+    (first, second), (a, b) = (operands[0], operands[-1]), node.coefficients
     match node.operation:
         case Operation.RESHAPE:
             return first
         case Operation.SCALE if is_scalar(node):
             return first * other
         case Operation.OFFSET if is_scalar(node):
-            return {"sub": first - other, "rsub": other - first}.get(node.name, first + other)
-        case Operation.ADD if len(operands) <= 2:
-            return {"sub": first - second, "rsub": second - first}.get(node.name, first + second)
+            return a * first + other
+        case Operation.ADD if len(operands) <= 2 and not node.setting("blended"):
+            return a * first + b * second
         case Operation.MULTIPLY if len(operands) <= 2:
-            return first / second if node.name == "div" else first * second
+            return first / second if node.divides else first * second
         case Operation.ACTIVATION if node.function == "pow":
-            return np.asarray(first ** dict(node.settings)["exponent"])
+            return np.asarray(first ** node.setting("exponent"))
         case Operation.ACTIVATION if node.function == "clamp" and node.settings:
             bounds = dict(node.settings)
             return np.clip(first, bounds.get("min_val", -np.inf), bounds.get("max_val", np.inf))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gainstage.graph import Node
 from gainstage.propagation import attention
+from gainstage.propagation.composed import is_scalar
 from gainstage.propagation.function import IDENTITY, Function
 from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.rotary import rotated
@@ -34,17 +35,22 @@ def activation(run: Run, node: Node, operands: list[Signal]) -> Signal:
 
 
 def add(run: Run, node: Node, operands: list[Signal]) -> Signal:
-    """A sum, or a difference."""
-    sign = -1.0 if node.name in ("sub", "rsub", "Subtract") else 1.0
+    """A sum of signals, each times its coefficient."""
+    first, second = node.coefficients
     operands = _oriented(run, node, operands)
-    first = operands[0]
     if len(operands) == 1:
-        total = run.ledger.apply(IDENTITY.scaled(1 + sign), first)
-    else:
-        total = first
-        for other in operands[1:]:
-            total = run.ledger.add(total, other, sign)
+        return run.placed(node, run.ledger.apply(IDENTITY.scaled(first + second), operands[0]))
+    total = _times_number(run, operands[0], first)
+    for other in operands[1:]:
+        # A sign on a whole operand is left to the sum, which then knows the operands' own terms.
+        total = run.ledger.add(total, _times_number(run, other, abs(second)), math.copysign(1.0, second))
+    if node.setting("blended"):
+        total = replace(total, doubt=total.doubt or doubtful(node, "how much of each operand it takes is not known"))
     return run.placed(node, total)
+
+
+def _times_number(run: Run, x: Signal, factor: float) -> Signal:
+    return x if factor == 1 else run.ledger.apply(IDENTITY.scaled(factor), x)
 
 
 def _oriented(run: Run, node: Node, operands: list[Signal]) -> list[Signal]:
@@ -55,26 +61,22 @@ def _oriented(run: Run, node: Node, operands: list[Signal]) -> list[Signal]:
 
 def multiply(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """A product, or a quotient, of two signals."""
-    divide = node.name in ("div", "true_divide", "Divide", "TrueDivide")
     if len(operands) == 1:
-        return run.placed(node, run.ledger.multiply(operands[0], operands[0], divide=divide))
+        return run.placed(node, run.ledger.multiply(operands[0], operands[0], divide=node.divides))
     operands = _oriented(run, node, operands)
     total = operands[0]
     for other in operands[1:]:
-        total = run.ledger.multiply(total, other, divide=divide)
+        total = run.ledger.multiply(total, other, divide=node.divides)
     return run.placed(node, total)
 
 
 def offset(run: Run, node: Node, operands: list[Signal]) -> Signal:
-    """What is added that is no signal: a number, a parameter, a constant."""
-    x = operands[0]
-    other = dict(node.settings).get("other")
-    if other is not None and not node.uses:
-        if node.name in ("sub", "Subtract"):
-            return run.placed(node, run.ledger.apply(IDENTITY.shifted(-other), x))
-        if node.name == "rsub":
-            return run.placed(node, run.ledger.apply(IDENTITY.scaled(-1.0).shifted(other), x))
-        return run.placed(node, run.ledger.apply(IDENTITY.shifted(other), x))
+    """The signal, times its coefficient, plus what is no signal: a number, a parameter, a constant."""
+    first, second = node.coefficients
+    if is_scalar(node):
+        own = IDENTITY if first == 1 else IDENTITY.scaled(first)
+        return run.placed(node, run.ledger.apply(own.shifted(node.setting("other")), operands[0]))
+    x = _times_number(run, operands[0], first)
     for use in node.uses:
         added = scale_of(run.graph, use, run.weights)
         if added.second_moment > 0:
@@ -82,10 +84,9 @@ def offset(run: Run, node: Node, operands: list[Signal]) -> Signal:
             everywhere = added.second_moment if use.slot in ("bias", "shift") else added.mean**2
             square = added.second_moment
             pairs = Pairs(square, added.mean**2, everywhere, square, apart=everywhere)
-            x = run.ledger.add(x, run.ledger.fresh(Signal(x.extent, pairs, added.mean)))
-    if len(operands) > 1:
-        for constant in operands[1:]:
-            x = run.ledger.add(x, lifted(constant, x.extent))
+            x = run.ledger.add(x, run.ledger.fresh(Signal(x.extent, pairs, added.mean)), second)
+    for constant in operands[1:]:
+        x = run.ledger.add(x, lifted(constant, x.extent), second)
     if not node.uses and len(operands) == 1 and not attention.masks_scores(run.graph, node):
         x = replace(x, doubt=x.doubt or doubtful(node, "what is added is not known"))
     return run.placed(node, x)
@@ -94,9 +95,8 @@ def offset(run: Run, node: Node, operands: list[Signal]) -> Signal:
 def scale(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """What multiplies that is no signal."""
     x = operands[0]
-    other = dict(node.settings).get("other")
-    if other is not None and not node.uses:
-        return run.placed(node, run.ledger.apply(IDENTITY.scaled(other), x))
+    if is_scalar(node):
+        return run.placed(node, run.ledger.apply(IDENTITY.scaled(node.setting("other")), x))
     if node.function in ("cos", "sin"):
         # Rotary positions: a cosine and a sine whose squares add up to one, on tensors that are independent.
         turned = run.ledger.apply(IDENTITY.scaled(math.sqrt(0.5)), x)
@@ -106,7 +106,7 @@ def scale(run: Run, node: Node, operands: list[Signal]) -> Signal:
     for use in node.uses:
         x = _times(run, x, scale_of(run.graph, replace(use, slot="scale"), run.weights))
         if not follows(replace(use, slot="scale")):
-            told = f"'{use.parameter}' is changed ({', '.join(use.derivation)}) before it is used"
+            told = f"'{use.parameter}' is changed ({', '.join(use.changes)}) before it is used"
             x = replace(x, doubt=x.doubt or doubtful(node, told))
     if len(operands) > 1:
         for constant in operands[1:]:

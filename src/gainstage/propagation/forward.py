@@ -90,7 +90,7 @@ def _reshape(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Slices, gathers, copies: other elements of the same kind, so independent of those left behind."""
     x = run.ledger.merged(operands[0]) if len(operands) == 1 else run.ledger.joined(tuple(operands), operands[0])
     extent = run.extent(node)
-    if node.name.lower() in ("constant_pad_nd", "pad") and not node.function:
+    if node.function == "pad":
         return run.ledger.fresh(weighted.padded(x, extent, paddings(node)))
     if len(operands) > 1:
         x = run.ledger.merged(x)
@@ -126,10 +126,10 @@ def _reduction(run: Run, node: Node, operands: list[Signal]) -> Signal:
     count = max(whole // left, 1)
     if pooling.is_largest(node, x.extent, extent):
         return pooling.pooled(run, replace(node, function="max"), [x])
-    if node.function not in ("mean", "sum", "nansum", "Mean", "Sum"):
-        doubt = doubtful(node, f"no rule for '{node.function or node.name}'")
+    if node.function not in ("mean", "sum"):
+        doubt = doubtful(node, f"no rule for '{node.function}'")
         return run.ledger.fresh(replace(x, extent=extent, doubt=x.doubt or doubt, borders=()))
-    factor = float(count) if node.function.lower() in ("sum", "nansum") else 1.0
+    factor = float(count) if node.function == "sum" else 1.0
     units_gone = node.unit_axis is None or (x.extent.units > 1 and extent.units == 1)
     if units_gone and count > x.extent.units:  # over both
         x = pooling.averaged(x, count / x.extent.units)

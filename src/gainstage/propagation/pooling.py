@@ -30,7 +30,7 @@ def window_size(node: Node, x: Extent, out: Extent) -> float:
 
 def is_largest(node: Node, x: Extent, out: Extent) -> bool:
     """Whether a reduction takes the largest over places, and not over units: a pooling with one window."""
-    return node.function.lower() in ("amax", "max") and x.units == out.units and x.positions > out.positions
+    return node.function == "max" and x.units == out.units and x.positions > out.positions
 
 
 def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gainstage.errors import ModelError
 from gainstage.graph import Node, Operation, SignalGraph, nearest_before
+from gainstage.graph.groups import NONLINEAR, OUTWARD, SHOWN, STREAM
 from gainstage.propagation.back.flows import Gradient
 from gainstage.propagation.backward import backward
 from gainstage.propagation.forward import forward
@@ -33,15 +34,7 @@ from gainstage.theory.activations import activation
 
 __all__ = ["predicted_profile"]
 
-_SHOWN = frozenset(
-    {
-        Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION,
-        Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX,
-    }
-)  # fmt: skip
 _ARITHMETIC = frozenset({"pow", "rsqrt", "sqrt", "reciprocal", "clamp", "abs", "log", "square"})
-_STREAM = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION})
-_OUTWARD = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.REDUCTION, Operation.POOLING, Operation.SCALE})
 _NINE_OF_TEN = 1.6448536269514722
 
 
@@ -90,7 +83,7 @@ def predicted_profile(
     nodes = tuple(
         _node_profile(run, node, run.signals[node.index], back.gradients.get(node.index))
         for node in graph.nodes
-        if node.index in run.signals and node.operation in _SHOWN and node.function not in _ARITHMETIC
+        if node.index in run.signals and node.operation in SHOWN and node.function not in _ARITHMETIC
     )
     return Profile(
         graph,
@@ -131,7 +124,7 @@ def _units(run: Run, node: Node, signal: Signal) -> UnitStats:
     extent, level = signal.extent, signal.pairs.level
     alike = signal.pairs.examples / level if level > 0 and extent.examples > 1 else None
     tokens = None
-    if node.operation in _STREAM and extent.positions > 1 and level > 0 and len(node.shape) in (3, 4):
+    if node.operation in STREAM and extent.positions > 1 and level > 0 and len(node.shape) in (3, 4):
         tokens = signal.pairs.positions / level
     found = UnitStats(
         extent.units, max(extent.count // max(extent.units, 1), 1), extent.examples,
@@ -196,9 +189,7 @@ def _task(run: Run, output: int, aim: Objective, training: bool) -> Task:
             kind = "image" if len(node.shape) >= 4 else "values"
             inputs.append(InputFacts(node.shape, kind, True, signal.mean, math.sqrt(signal.variance)))  # type: ignore[arg-type]
     node, signal = graph.nodes[output], run.signals[output]
-    last = nearest_before(
-        graph, output, lambda n: n.operation in (Operation.ACTIVATION, Operation.SOFTMAX), through=_OUTWARD
-    )
+    last = nearest_before(graph, output, lambda n: n.operation in NONLINEAR, through=OUTWARD)
     units = signal.extent.units
     within = math.sqrt(max(signal.pairs.level - signal.pairs.units, 0.0)) if units > 1 else None
     facts = OutputFacts(

@@ -60,7 +60,7 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
         raise InputError("its cells are of several kinds")
     cell = _cell(node)
     inputs, states = _paths(node, "weight"), _paths(node, "state")
-    directions = 2 if any("reverse" in path or "backward" in path for path in states) else 1
+    directions = int(node.setting("directions", 1.0))
     steps = max(x.extent.positions, 1)
     level = x.pairs.level
     kinds = (x.pairs.positions, x.pairs.near, x.pairs.apart)
@@ -84,7 +84,7 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
             bias=variances[0],
             recurrent_bias=variances[1],
             bias_mean=mean,
-            activation_kind="relu" if "relu" in node.function else "tanh",
+            activation_kind="relu" if node.function == "rnn_relu" else "tanh",
         )
         moments = field()
         found.append(Stage(moments, level, alike, fan, units, first, states[layer], field))
@@ -129,10 +129,8 @@ def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
 
 
 def _cell(node: Node) -> str:
-    for cell in ("lstm", "gru"):
-        if cell in node.function.lower():
-            return cell
-    return "rnn"
+    """The kind of its cells; those of a user's own count as plain ones."""
+    return node.function if node.function in _GATES else "rnn"
 
 
 def _paths(node: Node, slot: Literal["weight", "state"]) -> list[str]:

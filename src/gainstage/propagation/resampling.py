@@ -60,11 +60,8 @@ def matrices(graph: SignalGraph, node: Node) -> tuple[Array, ...]:
     new, old = spatial(node), spatial(graph.nodes[node.inputs[0]])
     if len(new) != len(old) or not new:
         return ()
-    name = node.name.lower()
-    kind: Interpolation = "cubic" if "cubic" in name else "linear"
-    if "nearest" in name or node.function == "nearest":
-        kind = "nearest"
-    smooth = kind != "nearest" and name.endswith("_aa")
+    kind: Interpolation = node.function if node.function in ("nearest", "cubic") else "linear"  # type: ignore[assignment]
+    smooth = kind != "nearest" and bool(node.setting("antialias"))
     return tuple(resampling_matrix(n, m, kind, antialias=smooth) for n, m in zip(old, new, strict=True))
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gainstage.errors import InputError
 from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.graph.groups import PAIRWISE
 from gainstage.propagation.composed import Functions
 from gainstage.propagation.ledger import Ledger
 from gainstage.propagation.pairs import Extent
@@ -155,7 +156,7 @@ def _units_of_heads(node: Node, inside: int) -> int:
     units = 0
     if node.operation is Operation.LINEAR and node.kernel is not None:
         units = node.kernel.out
-    elif node.operation in (Operation.ATTENTION, Operation.MATMUL) and len(node.shape) > 1 and not node.function:
+    elif node.operation in PAIRWISE and len(node.shape) > 1 and not node.function:
         rows = int(dict(node.settings).get("rows", node.shape[-2]))
         units = inside // max(rows, 1)
     return units if units and inside % units == 0 else 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from gainstage.graph import Operation, SignalGraph, nearest_after, nearest_before
+from gainstage.graph.groups import MASKED_AFFINE
 
 __all__ = ["answer", "crowding", "values_of_scores", "width_of_tokens"]
-
-_QUIET = frozenset({Operation.RESHAPE, Operation.SCALE, Operation.DROPOUT, Operation.OFFSET, Operation.MASK})
 
 
 def width_of_tokens(graph: SignalGraph, key: int, value: int) -> int | None:
@@ -16,7 +15,9 @@ def width_of_tokens(graph: SignalGraph, key: int, value: int) -> int | None:
         graph: the model.
         key, value: their nodes.
     """
-    found = [nearest_before(graph, i, lambda n: n.operation is Operation.LINEAR, through=_QUIET) for i in (key, value)]
+    found = [
+        nearest_before(graph, i, lambda n: n.operation is Operation.LINEAR, through=MASKED_AFFINE) for i in (key, value)
+    ]
     if any(len(one) != 1 for one in found):
         return None
     first, second = (graph.nodes[one[0]] for one in found)
@@ -49,7 +50,7 @@ def answer(graph: SignalGraph, key: int, value: int, keys: int, variance: float)
 
 def values_of_scores(graph: SignalGraph, scores: int) -> int | None:
     """What the shares that come of scores are multiplied with; None where they are no scores of an attention."""
-    for shares in nearest_after(graph, scores, lambda n: n.operation is Operation.SOFTMAX, through=_QUIET):
-        for product in nearest_after(graph, shares, lambda n: n.operation is Operation.MATMUL, through=_QUIET):
+    for shares in nearest_after(graph, scores, lambda n: n.operation is Operation.SOFTMAX, through=MASKED_AFFINE):
+        for product in nearest_after(graph, shares, lambda n: n.operation is Operation.MATMUL, through=MASKED_AFFINE):
             return graph.nodes[product].inputs[-1]
     return None

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node, Operation
+from gainstage.graph.groups import PAIRWISE
 from gainstage.propagation.chance import CERTAIN, Chance, Deviation
 from gainstage.propagation.geometry import windows
 from gainstage.propagation.noise import CALM
@@ -29,9 +30,13 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     found = run.weights.get(run.graph.parameter(use.parameter).path) if use is not None else None
     table, told = (found, "") if found is not None else _likely_table(run)
     mean, level = table.mean**2, table.second_moment
-    if "bag" in node.name:  # the mean over the tokens of an example
+    terms = 1.0
+    if node.function.startswith("bag"):  # over the tokens of an example
         count = _tokens_of(run, node)
         level = mean + (level - mean) / count
+        terms = float(count) if node.function == "bag_sum" else 1.0
+        if node.function == "bag_max":
+            told = told or "the largest of several rows is taken for their mean"
     rows = max(node.kernel.in_, 1) if node.kernel is not None else 1
     alike = mean + (level - mean) / rows if node.from_input else mean  # two tokens may be the same
     if table.table_mean_square is not None and node.from_input:
@@ -42,11 +47,11 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     # Few of its rows are read.
     few = 2 / max(extent.units * min(rows, extent.positions * extent.examples), 1)
     noise = CALM.caused(run.ledger.cause(), few)
-    pairs = Pairs(level, mean, alike, examples, apart=alike)
+    pairs = Pairs(level, mean, alike, examples, apart=alike).scaled(terms**2)
     # Two tokens are the same one now and then, and wholly alike.
     same = (1 - mean / level) ** 2 / rows if node.from_input and level > 0 else 0.0
     chance = CERTAIN.and_also(Deviation(node.index, same))
-    signal = Signal(extent, pairs, table.mean, noise=noise, carried=noise, chance=chance)
+    signal = Signal(extent, pairs, table.mean * terms, noise=noise, carried=noise, chance=chance)
     return run.ledger.fresh(replace(signal, doubt=told and doubtful(node, told)))
 
 
@@ -195,7 +200,7 @@ def _mixed(
 def puts_heads_together(run: Run, node: Node) -> bool:
     """Whether a layer reads attention, whose units are those of one head."""
     reads = (run.graph.nodes[i].operation for i in node.inputs)
-    return any(operation in (Operation.ATTENTION, Operation.MATMUL) for operation in reads)
+    return not PAIRWISE.isdisjoint(reads)
 
 
 def arranged(x: Signal, summed: int, *, heads: bool = False) -> Signal:

@@ -8,31 +8,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gainstage.graph import Node, Role, SignalGraph, Use
+from gainstage.graph import DerivationStep, Node, Role, SignalGraph, Use
 from gainstage.records import Assignment, Plan, WeightMoments
 from gainstage.theory.activations import Array
 from gainstage.theory.activations.elementary import sigmoid
 
 __all__ = ["Mixing", "follows", "leaves_values", "mixing", "planned", "scale_of"]
 
-_MOVES = frozenset(
-    """
-    t transpose permute numpy_T mT adjoint swapaxes view _unsafe_view reshape _reshape_alias clone contiguous detach
-    alias _to_copy to slice select split split_with_sizes chunk unbind narrow cat unsqueeze squeeze flatten expand
-    cast convert_element_type getitem index stack movedim _conj unflatten moveaxis
-    expand_dims get_item unstack convert_to_tensor copy broadcast_to cast_ swap reshape_
-    """.split()
-)
-"""Operations between a parameter and its use that leave its values as they are."""
-
-_STEPS: Mapping[str, Callable[[Array], Array]] = {
-    "abs": np.abs, "exp": np.exp, "neg": np.negative, "relu": lambda x: np.maximum(x, 0.0), "sigmoid": sigmoid,
-    "softplus": lambda x: np.logaddexp(x, 0.0), "square": np.square, "tanh": np.tanh,
-}  # fmt: skip
+_STEPS: Mapping[DerivationStep, Callable[[Array], Array]] = {
+    DerivationStep.ABSOLUTE: np.abs,
+    DerivationStep.EXPONENTIAL: np.exp,
+    DerivationStep.NEGATE: np.negative,
+    DerivationStep.RELU: lambda x: np.maximum(x, 0.0),
+    DerivationStep.SIGMOID: sigmoid,
+    DerivationStep.SOFTPLUS: lambda x: np.logaddexp(x, 0.0),
+    DerivationStep.SQUARE: np.square,
+    DerivationStep.TANH: np.tanh,
+}
+"""Elementwise functions of a parameter whose moments are taken over a normal distribution around its mean."""
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
-_PRODUCTS = frozenset({"matmul", "mm", "bmm", "dot", "tensordot", "einsum"})
 _UNIFORM = frozenset({"pytorch_default", "keras_default"})
 """Schemes that draw uniformly though their name does not say so."""
 
@@ -70,7 +66,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
     kernel = node.kernel
     fan = kernel.fan_in if kernel is not None else 1.0
     uses = _without_zeros(node.uses_of("weight") or node.uses_of("operand"), graph, known)
-    normed = _normalised(uses)
+    normed = _normalised(uses, graph)
     weights, doubt = [], ""
     for use in uses if normed is None else (normed,):
         found = known.get(graph.parameter(use.parameter).path)
@@ -80,7 +76,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
         elif normed is not None:  # its norm is stored beside it
             found = WeightMoments(0.0, found.second_moment / fan)
         elif not leaves_values(use):
-            doubt = doubt or f"'{use.parameter}' is changed ({', '.join(use.derivation)}) before it is used"
+            doubt = doubt or f"'{use.parameter}' is changed ({', '.join(use.changes)}) before it is used"
         weights.append(found)
     if not weights:
         return Mixing(1.0, 1.0, 0.0, 0.0, doubt="the weight of this layer is not known; taken to keep the level")
@@ -109,24 +105,23 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
 
 def _without_zeros(uses: tuple[Use, ...], graph: SignalGraph, known: Mapping[str, WeightMoments]) -> tuple[Use, ...]:
     """Without a product of weights one of which is zero, beside what it is added to (LoRA merged into a weight)."""
-    factors = [use for use in uses if "add" in use.derivation and _PRODUCTS.intersection(use.derivation)]
+    factors = [use for use in uses if {DerivationStep.SUM, DerivationStep.PRODUCT} <= set(use.derivation)]
     found = [known.get(graph.parameter(use.parameter).path) for use in factors]
     if len(factors) == len(uses) or not any(f is not None and f.second_moment == 0 for f in found):
         return uses
     rest = tuple(use for use in uses if use not in factors)
-    return tuple(replace(use, derivation=tuple(s for s in use.derivation if s != "add")) for use in rest)
+    return tuple(replace(u, derivation=tuple(s for s in u.derivation if s != DerivationStep.SUM)) for u in rest)
 
 
 def leaves_values(use: Use) -> bool:
     """Whether the parameter's own values are what the operation multiplies by."""
-    return all(step in _MOVES for step in use.derivation)
+    return not use.changes
 
 
-def _normalised(uses: tuple[Use, ...]) -> Use | None:
+def _normalised(uses: tuple[Use, ...], graph: SignalGraph) -> Use | None:
     """The magnitude of a weight whose direction is stored apart (weight normalisation)."""
-    steps = ("_weight_norm_interface", "_weight_norm")
-    normed = [use for use in uses if any(step in use.derivation for step in steps)]
-    return next((use for use in normed if use.parameter.endswith(("_g", "original0"))), None)
+    normed = (use for use in uses if DerivationStep.WEIGHT_NORM in use.derivation)
+    return next((use for use in normed if graph.parameter(use.parameter).magnitude_of is not None), None)
 
 
 def _bias(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -> WeightMoments:
@@ -143,20 +138,19 @@ def scale_of(graph: SignalGraph, use: Use, known: Mapping[str, WeightMoments]) -
     slot_one = use.slot == "scale"
     if found is None:
         return WeightMoments(1.0, 1.0) if slot_one else WeightMoments(0.0, 0.0)
-    if slot_one and "add" in use.derivation:
+    if slot_one and DerivationStep.SUM in use.derivation:
         return WeightMoments(1 + found.mean, 1 + 2 * found.mean + found.second_moment)
     return _through(found, use) or found
 
 
 def follows(use: Use) -> bool:
-    """Whether the values of a vector can be told where it is used: as it is, around a one, or through known steps."""
-    steps = [step for step in use.derivation if step not in _MOVES]
-    return all(step in _STEPS or (step == "add" and use.slot == "scale") for step in steps)
+    """Whether the moments of a vector are known where it is used: as it is, around a one, or through known steps."""
+    return all(step in _STEPS or (step is DerivationStep.SUM and use.slot == "scale") for step in use.changes)
 
 
 def _through(found: WeightMoments, use: Use) -> WeightMoments | None:
     """What elementwise steps make of values taken to be normal around their mean; None where a step is not known."""
-    steps = [step for step in use.derivation if step not in _MOVES]
+    steps = [step for step in use.derivation if not step.moves]
     if not steps or any(step not in _STEPS for step in steps):
         return None
     values = found.mean + math.sqrt(max(found.variance, 0.0)) * _NODES

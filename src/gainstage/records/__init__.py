@@ -19,7 +19,13 @@ from gainstage.records.lesson import (
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
-from gainstage.records.rendering import Rendered, register_page, register_renderer
+from gainstage.records.rendering import (
+    Rendered,
+    register_code,
+    register_document,
+    register_page,
+    register_renderer,
+)
 from gainstage.records.task import InputFacts, LossFacts, LossKind, OptimizerFacts, OutputFacts, TargetFacts, Task
 from gainstage.records.training import Evaluation, FirstStep, TrainingCurve
 from gainstage.records.weights import WeightMoments
@@ -30,5 +36,6 @@ __all__ = [
     "InputFacts", "Line", "LossFacts", "LossKind", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts",
     "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Remedy", "Rendered",
     "Severity", "Slider", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome",
-    "UnitStats", "Unjudged", "Verdict", "WeightMoments", "register_page", "register_renderer",
+    "UnitStats", "Unjudged", "Verdict", "WeightMoments", "register_code", "register_document", "register_page",
+    "register_renderer",
 ]  # fmt: skip

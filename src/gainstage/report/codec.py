@@ -17,6 +17,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union
 
 from gainstage.errors import InputError
+from gainstage.report.older import READERS
 
 __all__ = ["decode", "encode"]
 
@@ -208,9 +209,11 @@ def _one_of(choices: tuple[Any, ...]) -> Reader:
 
 
 def _enumeration(kind: type[Enum]) -> Reader:
-    known = {member.value: member for member in kind}
+    known, older = {member.value: member for member in kind}, READERS.get(kind)
 
     def read(data: Any) -> Any:
+        if older is not None and isinstance(data, str) and data not in known:
+            return older(data)
         if not isinstance(data, str) or data not in known:
             raise _MismatchError(f"expected one of {', '.join(map(repr, known))}; received {_shown(data)}.")
         return known[data]

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union
 
 from gainstage.errors import UnknownNameError
 from gainstage.report.json import KINDS, SCHEMA_VERSION
+from gainstage.report.older import READERS
 
 __all__ = ["schema"]
 
@@ -26,7 +27,7 @@ SCALARS: dict[Any, dict[str, Any]] = {
 
 
 def schema(kind: str | None = None) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the documents that ``gs.save`` writes and ``gs.load`` reads.
+    """The JSON Schema (draft 2020-12) of the documents that records ``save`` and ``gs.load`` reads.
 
     Documents of all schema versions up to this one are valid: fields are only ever added, and have a default.
 
@@ -85,7 +86,8 @@ class _Definitions:
             size = len(arguments)
             return {"type": "array", "prefixItems": [self.of(a) for a in arguments], "minItems": size, "maxItems": size}
         if issubclass(hint, Enum):
-            return {"enum": [member.value for member in hint]}
+            words = {"enum": [member.value for member in hint]}
+            return {"anyOf": [words, {"type": "string"}]} if hint in READERS else words  # what older documents hold
         return self._record(hint)
 
     def _record(self, kind: type) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def collapse(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Schoenholz et al. 2017, Deep Information Propagation; Poole et al. 2016.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from gainstage.graph import Node, Operation, SignalGraph, Use, nearest_after, nearest_before
+from gainstage.graph.groups import GATES, LEVEL_KEEPING, MULTIPLYING
 from gainstage.records import Profile
 
 __all__ = [
-    "CARRIERS",
     "closed_nodes",
     "ends_in",
     "feeds_weights",
@@ -19,28 +19,9 @@ __all__ = [
     "zero_nodes",
 ]
 
-CARRIERS = frozenset(
-    {
-        Operation.RESHAPE,
-        Operation.DROPOUT,
-        Operation.POOLING,
-        Operation.RESAMPLE,
-        Operation.REDUCTION,
-        Operation.OFFSET,
-        Operation.SCALE,
-        Operation.MASK,
-    }
-)
-"""Operations that hand a signal on as it is, up to a factor."""
-
 CLOSED = 1e-2  # a branch that starts below a hundredth of its level is meant to start closed
-_TO_NORM = CARRIERS | {Operation.ADD, Operation.CONCATENATION}
-# A function of a parameter that is zero where the parameter is.
-_KEEPS_ZERO = frozenset(
-    "t transpose permute view reshape expand unsqueeze squeeze clone contiguous _to_copy to alias detach mul div neg "
-    "tanh slice select split unbind flatten negative expand_dims get_item swapaxes moveaxis cast broadcast_to".split()
-)
-_MULTIPLYING = frozenset({"weight", "scale", "operand"})
+_TO_NORM = LEVEL_KEEPING | {Operation.ADD, Operation.CONCATENATION}
+_FACTORS = frozenset({"weight", "scale", "operand"})
 
 
 def forgiven(graph: SignalGraph) -> frozenset[int]:
@@ -62,9 +43,8 @@ def zero_nodes(profile: Profile) -> frozenset[int]:
 
 def closed_nodes(profile: Profile) -> frozenset[int]:
     """Zero nodes, and those whose scale is so small that they pass next to nothing (a layer scale of 1e-6)."""
-    scaling = frozenset({Operation.NORMALIZATION, Operation.SCALE, Operation.MULTIPLY})
     small = _multiplied_by(profile, CLOSED)
-    return zero_nodes(profile) | frozenset(i for i in small if profile.graph.nodes[i].operation in scaling)
+    return zero_nodes(profile) | frozenset(i for i in small if profile.graph.nodes[i].operation in MULTIPLYING)
 
 
 def _multiplied_by(profile: Profile, most: float) -> frozenset[int]:
@@ -73,13 +53,12 @@ def _multiplied_by(profile: Profile, most: float) -> frozenset[int]:
 
     def is_zero(use: Use) -> bool:
         known = graph.parameter(use.parameter).path in zeros
-        return use.slot in _MULTIPLYING and known and _KEEPS_ZERO.issuperset(use.derivation)
+        return use.slot in _FACTORS and known and all(step.keeps_zero for step in use.derivation)
 
-    multiplied = frozenset({Operation.NORMALIZATION, Operation.SCALE, Operation.MULTIPLY})
     return frozenset(
         node.index
         for node in graph.nodes
-        if (node.operation.weighted or node.operation in multiplied) and any(is_zero(use) for use in node.uses)
+        if (node.operation.weighted or node.operation in MULTIPLYING) and any(is_zero(use) for use in node.uses)
     )
 
 
@@ -101,30 +80,29 @@ def leads_on(graph: SignalGraph, avoiding: Container[int] = ()) -> frozenset[int
 
 def scores(graph: SignalGraph) -> frozenset[int]:
     """Softmaxes and attentions that weight another signal: what they read only counts up to a common shift."""
-    mixing = (Operation.MATMUL, Operation.MULTIPLY)
+    mixing = GATES - {Operation.ATTENTION}
     return frozenset(
         node.index
         for node in graph.nodes
         if node.operation is Operation.SOFTMAX
-        and nearest_after(graph, node.index, lambda n: n.operation in mixing, through=CARRIERS)
+        and nearest_after(graph, node.index, lambda n: n.operation in mixing, through=LEVEL_KEEPING)
     )
 
 
 def reads(graph: SignalGraph, node: Node) -> Node | None:
     """The activation, normalisation, weight or sum whose output a node works on; None at the input."""
     found = nearest_before(
-        graph, node.inputs[0], lambda n: n.operation not in CARRIERS, through=CARRIERS
+        graph, node.inputs[0], lambda n: n.operation not in LEVEL_KEEPING, through=LEVEL_KEEPING
     ) if node.inputs else ()  # fmt: skip
     return graph.nodes[found[0]] if found else None
 
 
 def feeds_weights(graph: SignalGraph, node: Node) -> bool:
     """Whether a weight reads a node's output, up to a factor or a normalisation."""
-    stop = (Operation.MULTIPLY, Operation.MATMUL, Operation.ATTENTION)
     found = nearest_after(
         graph,
         node.index,
-        lambda n: n.operation.weighted or n.operation in stop,
-        through=CARRIERS | {Operation.NORMALIZATION},
+        lambda n: n.operation.weighted or n.operation in GATES,
+        through=LEVEL_KEEPING | {Operation.NORMALIZATION},
     )
     return bool(found) and all(graph.nodes[i].operation.weighted for i in found)

@@ -54,7 +54,7 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     He et al. 2015, Delving Deep into Rectifiers, section 2.2; Glorot and Bengio 2010.
@@ -95,7 +95,7 @@ def exploding_signal(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     He et al. 2015, section 2.2; Zhang, Dauphin and Ma 2019 (Fixup) for residual branches.

@@ -54,7 +54,7 @@ def vanishing_gradient(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Hochreiter 1991; Glorot and Bengio 2010; Schoenholz et al. 2017.
@@ -90,7 +90,7 @@ def exploding_gradient(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Pascanu, Mikolov and Bengio 2013; Yang et al. 2019, A Mean Field Theory of Batch Normalization.

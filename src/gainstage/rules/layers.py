@@ -12,11 +12,6 @@ from gainstage.rules.words import place
 
 __all__ = ["Layer", "layers", "weights_in_words"]
 
-_AS_IT_IS = frozenset(
-    "t transpose permute view reshape unsqueeze squeeze clone contiguous _to_copy to alias slice select split unbind "
-    "chunk flatten expand expand_dims get_item swapaxes moveaxis cast broadcast_to".split()
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -64,7 +59,7 @@ class Layer:
             return None
         names = {self.parameter.path, *self.parameter.aliases}
         uses = [use for use in self.node.uses_of("weight") if use.parameter in names]
-        if not uses or not _AS_IT_IS.issuperset(uses[0].derivation) or not self.weight.weight.finite:
+        if not uses or uses[0].changes or not self.weight.weight.finite:
             return None
         return self.weight.weight.rms * math.sqrt(self.kernel.fan_in)
 

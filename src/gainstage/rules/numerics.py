@@ -20,7 +20,7 @@ _REASONS = {
     "sqrt": ("The root of a negative number is NaN.", "torch.sqrt(x.clamp(min=1e-12))"),
     "rsqrt": ("The inverse root of zero is infinite.", "torch.rsqrt(x + 1e-6)"),
     "reciprocal": ("The reciprocal of zero is infinite.", "1 / x.clamp(min=1e-12)"),
-    "div": ("A division by zero gives an infinity, and 0/0 NaN.", "x / (y + 1e-12)"),
+    "quotient": ("A division by zero gives an infinity, and 0/0 NaN.", "x / (y + 1e-12)"),
     "pow": ("A negative base with a fractional exponent is NaN; large ones overflow.", "x.clamp(min=1e-12).pow(p)"),
     "softmax": ("A row that is masked as a whole has a softmax of 0/0.", "# let every row see at least one position"),
 }
@@ -82,8 +82,8 @@ def not_finite(profile: Profile) -> Iterator[Fault]:
 def _reason(node: Node | None) -> tuple[str, str] | None:
     if node is None:
         return None
-    name = "softmax" if node.operation in (Operation.SOFTMAX, Operation.ATTENTION) else node.function or node.name
-    return _REASONS.get(name, _REASONS.get(node.name))
+    name = "softmax" if node.operation in (Operation.SOFTMAX, Operation.ATTENTION) else node.function
+    return _REASONS.get(name) or (_REASONS["quotient"] if node.divides else None)
 
 
 def _why_not_finite(node: Node | None) -> str:
@@ -157,9 +157,9 @@ def gradient_not_finite(profile: Profile) -> Iterator[Fault]:
     )
 
 
-_EDGES = frozenset("sqrt rsqrt log pow div reciprocal norm linalg_vector_norm acos asin std composite".split())
-"""Operations that have an infinite slope somewhere."""
+_EDGES = frozenset("sqrt rsqrt log pow quotient reciprocal norm acos asin std composite".split())
+"""Functions that have an infinite slope somewhere."""
 
 
 def _edge(node: Node) -> bool:
-    return node.function in _EDGES or node.name in _EDGES
+    return node.function in _EDGES or node.divides

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gainstage.graph import Node, Operation, nearest_before
+from gainstage.graph.groups import COPYING, LEVEL_KEEPING, NONLINEAR
 from gainstage.records import OutputFacts, Profile
-from gainstage.rules.flow import CARRIERS
 
 __all__ = ["PROBABILITIES", "RANGES", "REGRESSION", "is_direct", "is_plain", "last_function", "where"]
 
@@ -37,24 +37,24 @@ REGRESSION = frozenset({"mse", "l1", "huber"})
 
 def last_function(profile: Profile, output: OutputFacts) -> Node | None:
     """The last activation or softmax on the way out."""
-    found = nearest_before(profile.graph, output.node, _shapes, through=CARRIERS)
+    found = nearest_before(profile.graph, output.node, _shapes, through=LEVEL_KEEPING)
     return profile.graph.nodes[found[0]] if len(found) == 1 else None
 
 
 def _shapes(node: Node) -> bool:
-    return node.operation in (Operation.ACTIVATION, Operation.SOFTMAX)
+    return node.operation in NONLINEAR
 
 
 def is_direct(profile: Profile, output: OutputFacts, *also: Operation) -> bool:
     """Whether nothing but shaping (and what is named) lies behind the last activation."""
-    through = frozenset({Operation.RESHAPE, Operation.DROPOUT, *also})
+    through = COPYING.union(also)
     return bool(nearest_before(profile.graph, output.node, _shapes, through=through))
 
 
 def is_plain(profile: Profile, output: OutputFacts) -> bool:
     """Whether the output is that of a weighted layer, up to shape."""
     graph = profile.graph
-    found = nearest_before(graph, output.node, lambda n: n.operation not in CARRIERS, through=CARRIERS)
+    found = nearest_before(graph, output.node, lambda n: n.operation not in LEVEL_KEEPING, through=LEVEL_KEEPING)
     return bool(found) and all(graph.nodes[i].operation.weighted for i in found)
 
 

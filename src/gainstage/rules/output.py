@@ -54,7 +54,7 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"head": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"head": "auto"})
 
     Reference:
     Karpathy 2019, A Recipe for Training Neural Networks ("verify loss @ init").
@@ -143,7 +143,7 @@ def large_head(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"head": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"head": "auto"})
 
     Reference:
     Derrida 1981 for the transition; Karpathy 2019 for the loss at the start.
@@ -233,7 +233,7 @@ def confident(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"head": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"head": "auto"})
 
     Reference:
     Guo et al. 2017, On Calibration of Modern Neural Networks.

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from gainstage.graph import Operation, Role, SignalGraph, nearest_before
+from gainstage.graph.groups import LEVEL_KEEPING
 from gainstage.records import Profile, Severity
-from gainstage.rules.flow import CARRIERS, ends_in, leads_on
+from gainstage.rules.flow import ends_in, leads_on
 from gainstage.rules.layers import Layer, layers, weights_in_words
 from gainstage.rules.remedies import initialize
 from gainstage.rules.table import Fault, rule
@@ -19,7 +20,7 @@ __all__: list[str] = []
 TOO_LARGE, TOO_SMALL = 10.0, 10.0**-1.5  # times 1/√fan_in
 SAME = 1.1  # largest over smallest spread that counts as one and the same
 _FREE = frozenset({Role.QUERY, Role.KEY, Role.BRANCH_END, Role.GATE, Role.MAGNITUDE, Role.OTHER})
-_PLAIN = CARRIERS | {Operation.ACTIVATION}
+_PLAIN = LEVEL_KEEPING | {Operation.ACTIVATION}
 
 
 @rule("GS103", "A layer is out of scale")
@@ -51,7 +52,7 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"that.layer": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"that.layer": "auto"})
 
     Reference:
     LeCun et al. 1998, Efficient BackProp, section 4.6.
@@ -131,7 +132,7 @@ def one_spread(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Glorot and Bengio 2010, section 4.2.

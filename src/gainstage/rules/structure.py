@@ -90,7 +90,7 @@ def starved_normalization(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Ioffe and Szegedy 2015, eq. 1 to 4.

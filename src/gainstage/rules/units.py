@@ -76,7 +76,7 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Lu et al. 2019, Dying ReLU and Initialization.
@@ -157,7 +157,7 @@ def saturated(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Glorot and Bengio 2010, section 3.

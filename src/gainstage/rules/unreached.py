@@ -43,7 +43,7 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Zhang, Dauphin and Ma 2019 (Fixup) and Hu et al. 2021 (LoRA) for zeros by design.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Container, Iterator
 
-from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_after
+from gainstage.graph import Node, Parameter, Role, SignalGraph, nearest_after
+from gainstage.graph.groups import UNWEIGHTED
 from gainstage.records import ParameterProfile, Profile, Severity
 from gainstage.rules.flow import ends_in, zero_nodes
 from gainstage.rules.remedies import edit, initialize
@@ -18,12 +19,6 @@ __all__: list[str] = []
 _ASYMMETRIC = frozenset({Role.HEAD, Role.DEPTHWISE})
 _MAY_BE_ZERO = frozenset({Role.QUERY, Role.KEY, Role.GATE, Role.RECURRENT})
 _FEW = 0.1  # of the units
-_NOT_WEIGHTED = frozenset(Operation) - {
-    Operation.LINEAR,
-    Operation.CONVOLUTION,
-    Operation.RECURRENT,
-    Operation.EMBEDDING,
-}
 
 
 @rule("GS301", "All units of a layer are copies of each other")
@@ -55,7 +50,7 @@ def constant_weights(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Goodfellow, Bengio and Courville 2016, Deep Learning, section 8.4.
@@ -123,7 +118,7 @@ def _stays(graph: SignalGraph, parameter: Parameter, measured: ParameterProfile,
 
 def _read_by(graph: SignalGraph, node: Node) -> list[str]:
     """The weights that read a node's output."""
-    following = nearest_after(graph, node.index, lambda n: n.operation.weighted, through=_NOT_WEIGHTED)
+    following = nearest_after(graph, node.index, lambda n: n.operation.weighted, through=UNWEIGHTED)
     return [graph.parameter(u.parameter).path for i in following for u in graph.nodes[i].uses_of("weight")]
 
 
@@ -167,8 +162,8 @@ def copied_units(profile: Profile) -> Iterator[Fault]:
         if measured.copies <= _FEW * units or short or _all_alike(parameter, measured) or _is_zero(measured):
             continue
         node = graph.nodes[parameter.nodes[0]]
-        if any("shuffle" in graph.nodes[i].name for i in graph.consumers[node.index]):
-            continue
+        if any(graph.nodes[i].function == "depth_to_space" for i in graph.consumers[node.index]):
+            continue  # copies that become neighbouring places: they upsample without a checkerboard
         yield Fault(
             Severity.WARNING,
             place(node),
@@ -206,7 +201,7 @@ def same_draw(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     PyTorch, nn.TransformerEncoder: layers are deep copies of the one that was given.
@@ -228,5 +223,5 @@ def same_draw(profile: Profile) -> Iterator[Fault]:
         float(sum(map(len, groups))),
         0.0,
         "One layer was copied, or one seed was used for several.",
-        edit("Draw every layer on its own.", "import gainstage as gs\n\ngs.initialize(model, batch=x)"),
+        edit("Draw every layer on its own.", "import gainstage as gs\n\ngs.initialize(model, x=x)"),
     )

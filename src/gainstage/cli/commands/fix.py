@@ -71,8 +71,8 @@ def command(
         return 0 if exit_zero else exit_code(diagnosis, fail_on)
     with status(f"Mending {request.model}"):
         fixed = fix(
-            subject.model, diagnosis, subject.inputs, subject.labels,
-            loss=subject.loss, optimizer=subject.optimizer, seed=request.seed,
+            subject.model, subject.inputs, subject.labels,
+            loss=subject.loss, optimizer=subject.optimizer, diagnosis=diagnosis, seed=request.seed,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(fixed, indent=2))

@@ -87,12 +87,10 @@ def command(
             refuse_unusable(out, subject.framework)
         carry_out = plan if dry_run else initialize
         planned = carry_out(
-            subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
+            subject.model, scheme, x=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
         )
     if emit_code:
-        from gainstage.backends.torch.writing.emit import emit
-
-        click.echo(emit(planned), nl=False)
+        click.echo(planned.to_code(), nl=False)
     elif as_json:
         click.echo(json.dumps(planned, indent=2))
     else:

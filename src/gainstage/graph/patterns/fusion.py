@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from gainstage.graph.groups import MULTIPLYING
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, SignalGraph, Slot
 from gainstage.graph.walk import ancestors, nearest_common_ancestor
 
 __all__ = ["fuse"]
 
-_ELEMENTWISE = frozenset(
-    {
-        Operation.ACTIVATION,
-        Operation.OFFSET,
-        Operation.SCALE,
-        Operation.MULTIPLY,
-        Operation.ADD,
-        Operation.RESHAPE,
-        Operation.REDUCTION,
-        Operation.NORMALIZATION,
-    }
-)
-_PARTING = frozenset("split split_with_sizes chunk unbind select slice narrow index roll flip".split())
-_CENTRING = frozenset({"sub", "var", "std", "var_mean", "std_mean"})
+_ELEMENTWISE = MULTIPLYING | {
+    Operation.ACTIVATION, Operation.OFFSET, Operation.ADD, Operation.RESHAPE, Operation.REDUCTION,
+}  # fmt: skip
+_IN_PLACE = frozenset({"", "repeat"})
+"""Reshapes that leave elements where they were, or put a statistic beside every element that it was taken of."""
+_SPREADS = frozenset({"var", "std"})
 _AFFINE: tuple[tuple[Operation, Slot, Slot], ...] = (
     (Operation.SCALE, "scale", "scale"),
     (Operation.OFFSET, "bias", "shift"),
 )
-_LENGTHS = frozenset({"linalg_vector_norm", "norm"})
 _LONGEST = 16  # nodes; no normalisation or activation in use is written in more
 
 
@@ -85,8 +77,8 @@ def _product(graph: SignalGraph, sets: tuple[int, ...], node: Node) -> tuple[Nod
     inside = {base, *between}
     if any(s.operation not in _ELEMENTWISE or s.uses or not inside.issuperset(s.inputs) for s in steps):
         return None
-    if any(s.name in _PARTING for s in steps):  # one part times another is a gate, not a function of one number
-        return None
+    if any(s.operation is Operation.RESHAPE and s.function not in _IN_PLACE for s in steps):
+        return None  # one part times another is a gate, not a function of one number
     if not any(s.operation is Operation.REDUCTION for s in steps):
         function = _name(steps, base)
         return replace(node, operation=Operation.ACTIVATION, function=function, inputs=(base,)), set(between)
@@ -95,7 +87,7 @@ def _product(graph: SignalGraph, sets: tuple[int, ...], node: Node) -> tuple[Nod
         whole = replace(node, operation=Operation.SOFTMAX, function="softmax", inputs=(start,))
         return whole, {base, *between, *shift}
     start, shift = _uncentred(graph, base)
-    centred = bool(shift) or any(s.name in _CENTRING for s in steps)
+    centred = bool(shift) or any(_is_difference(s) or s.function in _SPREADS for s in steps)
     function = "layer_norm" if centred else "unit_norm" if _is_length(steps) else "rms_norm"
     whole = replace(node, operation=Operation.NORMALIZATION, function=function, inputs=(start,))
     return whole, {*between, *shift}
@@ -103,9 +95,14 @@ def _product(graph: SignalGraph, sets: tuple[int, ...], node: Node) -> tuple[Nod
 
 def _is_length(steps: list[Node]) -> bool:
     """Whether what is divided by is the root of a sum of squares, and not of their mean."""
-    reduced = {s.function or s.name for s in steps if s.operation is Operation.REDUCTION}
+    reduced = {s.function for s in steps if s.operation is Operation.REDUCTION}
     squared = any(s.function in ("pow", "square") or s.operation is Operation.MULTIPLY for s in steps)
-    return bool(reduced & _LENGTHS) or (squared and "sum" in {name.lower() for name in reduced})
+    return "norm" in reduced or (squared and "sum" in reduced)
+
+
+def _is_difference(node: Node) -> bool:
+    """Whether one signal is subtracted from another."""
+    return node.operation is Operation.ADD and sorted(node.coefficients) == [-1.0, 1.0]
 
 
 def _name(steps: list[Node], base: int) -> str:
@@ -118,11 +115,11 @@ def _name(steps: list[Node], base: int) -> str:
 
 def _log_softmax(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None:
     """Log-softmax written as x − logsumexp(x)."""
-    if node.name != "sub" or len(node.inputs) != 2:
+    if not _is_difference(node) or len(node.inputs) != 2:
         return None
-    first, second = node.inputs
+    first, second = _minuend_first(node)
     total = graph.nodes[second]
-    if total.name != "logsumexp" or total.inputs != (first,):
+    if total.function != "logsumexp" or total.inputs != (first,):
         return None
     return replace(node, operation=Operation.SOFTMAX, function="log_softmax", inputs=(first,)), {second}
 
@@ -130,12 +127,16 @@ def _log_softmax(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None
 def _uncentred(graph: SignalGraph, index: int) -> tuple[int, set[int]]:
     """Where x − mean(x) or x − max(x) starts from, and the steps to it; the node itself where it is no such thing."""
     node = graph.nodes[index]
-    if node.name == "sub" and len(node.inputs) == 2:
-        first, second = node.inputs
+    if _is_difference(node) and len(node.inputs) == 2:
+        first, second = _minuend_first(node)
         taken = graph.nodes[second]
         if taken.operation is Operation.REDUCTION and taken.inputs == (first,):
             return first, {index, second}
     return index, set()
+
+
+def _minuend_first(node: Node) -> tuple[int, ...]:
+    return node.inputs if node.coefficients[0] > 0 else node.inputs[::-1]
 
 
 def _inner(graph: SignalGraph, steps: Iterable[int], whole: int) -> set[int]:

@@ -1,10 +1,11 @@
-"""Several projections in one weight, told by how its output is taken apart."""
+"""Several projections in one weight, recognised by how its output is taken apart."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
 
+from gainstage.graph.groups import MIXING
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, Parameter, SignalGraph
 from gainstage.graph.walk import nearest_after
@@ -12,10 +13,6 @@ from gainstage.graph.walk import nearest_after
 __all__ = ["packed_blocks", "unpacked"]
 
 _BETWEEN = frozenset({Operation.OFFSET, Operation.ADD, Operation.DROPOUT})
-_PARTING = frozenset(
-    "split split_with_sizes chunk slice select unbind narrow split_copy slice_copy tensor_split"
-    " get_item unstack".split()  # Keras's own names
-)
 _MOST = 8  # parts; what is taken apart further is a loop over units, not a few projections
 
 
@@ -44,7 +41,7 @@ def _unpacked(graph: SignalGraph, parameter: Parameter) -> Parameter:
 
 def packed_blocks(graph: SignalGraph, node: Node) -> int:
     """How many equal projections the output of a node is taken apart into; 1 where it is read as a whole."""
-    if node.operation not in {Operation.LINEAR, Operation.CONVOLUTION} or node.kernel is None:
+    if node.operation not in MIXING or node.kernel is None:
         return 1
     readers = nearest_after(graph, node.index, lambda n: n.operation not in _BETWEEN, through=_BETWEEN)
     parts = [graph.nodes[i] for i in readers]
@@ -61,4 +58,4 @@ def packed_blocks(graph: SignalGraph, node: Node) -> int:
 
 def _is_part(node: Node, units: int) -> bool:
     """Whether a node holds some of the units of what it reads; one that holds all of them parts positions."""
-    return node.operation is Operation.RESHAPE and node.name in _PARTING and units not in node.shape
+    return node.operation is Operation.RESHAPE and node.function == "slice" and units not in node.shape

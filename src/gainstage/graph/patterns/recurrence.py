@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+from gainstage.graph.groups import SHIFTING
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, SignalGraph
 from gainstage.graph.walk import ancestors, nearest_before
 
 __all__ = ["Recurrence", "recurrences", "scans"]
 
-_LINKS = frozenset({Operation.RESHAPE, Operation.OFFSET, Operation.DROPOUT})
 _TAKEN = frozenset({Operation.RESHAPE, Operation.MULTIPLY, Operation.SCALE, Operation.ACTIVATION})
 _STEPS = 3  # uses of one weight, each on the last one's output: fewer are a layer that happens to be shared
 
@@ -48,7 +48,7 @@ def recurrences(graph: SignalGraph) -> tuple[Recurrence, ...]:
     for node in graph.nodes if chains else ():
         if node.operation is not Operation.ADD or len(node.inputs) != 2:
             continue
-        sides = [nearest_before(graph, i, lambda n: n.operation.weighted, through=_LINKS) for i in node.inputs]
+        sides = [nearest_before(graph, i, lambda n: n.operation.weighted, through=SHIFTING) for i in node.inputs]
         if not all(len(side) == 1 for side in sides):
             continue
         (first,), (second,) = sides

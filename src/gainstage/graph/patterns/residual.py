@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from gainstage.graph.groups import AFFINE, COPYING, MULTIPLYING, UNWEIGHTED
 from gainstage.graph.operation import Operation
 from gainstage.graph.patterns.recurrence import recurrences, scans
 from gainstage.graph.signal import Node, SignalGraph
@@ -40,23 +41,9 @@ class Residual:
     stream: int
 
 
-_BACK = frozenset(Operation) - {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING}
-_CARRY = frozenset(
-    {
-        Operation.RESHAPE,
-        Operation.DROPOUT,
-        Operation.POOLING,
-        Operation.ACTIVATION,
-        Operation.NORMALIZATION,
-        Operation.SCALE,
-        Operation.OFFSET,
-        Operation.MULTIPLY,
-    }
-)
-
-
-_GATED = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.SCALE})
-_SUMMED = frozenset({Operation.OFFSET, Operation.SCALE, Operation.RESHAPE, Operation.ADD})
+_CARRY = AFFINE | MULTIPLYING | {Operation.POOLING, Operation.ACTIVATION}
+_GATED = COPYING | {Operation.SCALE}
+_SUMMED = AFFINE - {Operation.DROPOUT} | {Operation.ADD}
 
 
 def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
@@ -75,7 +62,7 @@ def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
             continue  # what is broadcast (a mask, a position, a context) is not a stream
         if nearest_before(graph, skip, _reduces, through=_SUMMED):
             continue  # nor is a running total (a flow's log-determinant)
-        ends = nearest_before(graph, branch, lambda n: n.operation.weighted, through=_BACK)
+        ends = nearest_before(graph, branch, lambda n: n.operation.weighted, through=UNWEIGHTED)
         before = nearest_before(graph, skip, lambda n: n.index in found, through=_CARRY)
         stream = found[before[-1]].stream if before else fork
         found[node.index] = Residual(node.index, fork, skip, branch, ends, stream)
@@ -87,7 +74,7 @@ def _parted(graph: SignalGraph, sets: tuple[int, ...], add: Node) -> tuple[int, 
 
     What a gate multiplies is looked at in its place, for the gate has ancestors of its own.
     """
-    operands = add.inputs[:2] if add.name == "lerp" else add.inputs
+    operands = add.inputs[:2] if add.setting("blended") else add.inputs
     if len(operands) != 2:
         return None
     first, second = operands
@@ -107,7 +94,7 @@ def _parted(graph: SignalGraph, sets: tuple[int, ...], add: Node) -> tuple[int, 
 
 def _share_weights(graph: SignalGraph, first: int, second: int) -> bool:
     """Whether one layer takes part in both operands, with no other one behind it."""
-    last = (set(nearest_before(graph, i, lambda n: n.operation.weighted, through=_BACK)) for i in (first, second))
+    last = (set(nearest_before(graph, i, lambda n: n.operation.weighted, through=UNWEIGHTED)) for i in (first, second))
     return not set.isdisjoint(*last)
 
 

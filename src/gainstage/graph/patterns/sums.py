@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from gainstage.graph.groups import MASKED_AFFINE
 from gainstage.graph.operation import Operation
 from gainstage.graph.patterns.residual import residuals
 from gainstage.graph.signal import SignalGraph
 
 __all__ = ["terms"]
-
-_QUIET = frozenset({Operation.RESHAPE, Operation.OFFSET, Operation.SCALE, Operation.DROPOUT, Operation.MASK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def terms(graph: SignalGraph) -> Mapping[int, int]:
         operands = [sums[i] for i in node.inputs]
         if node.operation.weighted:
             here = _Sum(nodes=frozenset({node.index}))
-        elif node.operation in _QUIET and len(operands) == 1:
+        elif node.operation in MASKED_AFFINE and len(operands) == 1:
             here = operands[0]
         elif (
             node.operation is Operation.ADD

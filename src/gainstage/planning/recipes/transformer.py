@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gainstage.errors import InputError
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, ancestors, nearest_before
+from gainstage.graph.groups import AFFINE, PAIRWISE
 from gainstage.planning.assign import drawn
 from gainstage.planning.branches import Branch, branches, innermost
 from gainstage.planning.context import weight_nodes
@@ -18,7 +19,6 @@ __all__ = ["deepnorm", "gpt2", "t_fixup"]
 
 _GPT2_SPREAD = 0.02
 _SCORES = frozenset({Role.QUERY, Role.KEY})
-_CARRY = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.SCALE, Operation.OFFSET})
 
 
 def gpt2(graph: SignalGraph, settable: Container[str]) -> RuleBased:  # noqa: ARG001
@@ -126,11 +126,11 @@ def _scaled(
 
 def _ends_attention(graph: SignalGraph, index: int) -> bool:
     """Whether a weight reads what attention returns."""
-    return bool(nearest_before(graph, graph.nodes[index].inputs[0], _is_attention, through=_CARRY))
+    return bool(nearest_before(graph, graph.nodes[index].inputs[0], _is_attention, through=AFFINE))
 
 
 def _is_attention(node: Node) -> bool:
-    return node.operation in {Operation.ATTENTION, Operation.MATMUL}
+    return node.operation in PAIRWISE
 
 
 def t_fixup(graph: SignalGraph, settable: Container[str]) -> RuleBased:  # noqa: ARG001

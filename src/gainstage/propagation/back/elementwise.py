@@ -57,15 +57,16 @@ def _given(law: Law, part: Law, mean: float, spread: float, source: Signal) -> L
 
 
 def add(back: Backward, node: Node, flow: Flow) -> None:
-    """A sum hands its gradient to every term."""
+    """A sum hands its gradient to every term, times the term's coefficient."""
     live = [i for i in node.inputs if i in back.run.signals]
-    sign = -1.0 if node.name in ("sub", "rsub", "Subtract") else 1.0
+    first, second = node.coefficients
     if len(live) == 1 and len(node.inputs) == 1:
-        hand_on(back, live[0], replace(flow, factor=flow.factor * (1 + sign)))
+        hand_on(back, live[0], replace(flow, factor=flow.factor * (first + second)))
         return
-    for place, index in enumerate(live):
+    for index in live:
         sent = _through_sum(back, node, index, flow)
-        hand_on(back, index, sent if place == 0 else replace(sent, factor=sign * sent.factor))
+        coefficient = first if index == node.inputs[0] else second
+        hand_on(back, index, replace(sent, factor=coefficient * sent.factor))
 
 
 def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
@@ -82,15 +83,15 @@ def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
 
 
 def offset(back: Backward, node: Node, flow: Flow) -> None:
-    """A number less the signal turns the gradient's sign."""
-    passed(back, node, replace(flow, factor=-flow.factor) if node.name == "rsub" else flow)
+    """What is added leaves the gradient; the signal's coefficient multiplies it."""
+    passed(back, node, replace(flow, factor=flow.factor * node.coefficients[0]))
 
 
 def multiply(back: Backward, node: Node, flow: Flow) -> None:
     """A product hands to each factor its gradient times the others."""
     run = back.run
     live = [i for i in node.inputs if i in run.signals]
-    divide = node.name in ("div", "true_divide", "Divide", "TrueDivide")
+    divide = node.divides
     for index in live:
         others = [run.signals[i] for i in live if i != index] or [run.signals[index]]
         other = others[0]
@@ -187,7 +188,7 @@ def scale(back: Backward, node: Node, flow: Flow) -> None:
     run = back.run
     index = next(i for i in node.inputs if i in run.signals)
     if is_scalar(node):
-        hand_on(back, index, replace(flow, factor=flow.factor * dict(node.settings)["other"]))
+        hand_on(back, index, replace(flow, factor=flow.factor * node.setting("other")))
         return
     if node.function in ("cos", "sin"):
         hand_on(back, index, replace(flow, factor=flow.factor * math.sqrt(0.5)))
@@ -204,7 +205,7 @@ def scale(back: Backward, node: Node, flow: Flow) -> None:
 
 def dropout(back: Backward, node: Node, flow: Flow) -> None:
     """What was dropped gets nothing, the rest more."""
-    p = dict(node.settings).get("p", 0.0) if back.run.training else 0.0
+    p = node.setting("p") if back.run.training else 0.0
     if not 0 < p < 1:
         passed(back, node, flow)
         return

@@ -41,8 +41,7 @@ def _winning(source: Signal, places: float) -> Function:
 def taken(back: Backward, node: Node, flow: Flow) -> None:
     """Elements of the output come from one operand each; what is padded comes from none."""
     live = [i for i in node.inputs if i in back.run.signals]
-    repeats = "repeat" in node.name.lower() or "tile" in node.name.lower()
-    if "pad" in node.name.lower():
+    if node.function in ("pad", "pad_edges"):
         flow = _cropped(back, node, flow)
     signals = [back.run.signals[i] for i in live]
     parted = flow.largest_of > 1 or len(flow.parts) == sum(max(len(signal.parts), 1) for signal in signals)
@@ -50,7 +49,7 @@ def taken(back: Backward, node: Node, flow: Flow) -> None:
         _parted(back, live, flow)
         return
     for index, signal in zip(live, signals, strict=True):
-        if flow.extent.count <= signal.extent.count or (len(live) == 1 and repeats):
+        if flow.extent.count <= signal.extent.count or (len(live) == 1 and node.function == "repeat"):
             hand_on(back, index, flow)
         else:
             plain = back.plain(flow)
@@ -161,7 +160,7 @@ def reduction(back: Backward, node: Node, flow: Flow) -> None:
         pooling(back, replace(node, function="max"), flow)
         return
     count = max(x.extent.count // max(plain.extent.count, 1), 1)
-    factor = 1.0 if node.function.lower() in ("sum", "nansum") else 1 / count**2
+    factor = 1.0 if node.function == "sum" else 1 / count**2
     g = plain.base.scaled(factor)
     units_gone = node.unit_axis is None or (x.extent.units > 1 and plain.extent.units == 1)
     pairs = Pairs(g.level, g.level if units_gone else g.units, g.positions if units_gone else g.level, g.examples)

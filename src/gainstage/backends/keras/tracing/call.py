@@ -12,7 +12,7 @@ from gainstage.backends.keras.models.geometry import Geometry
 from gainstage.backends.keras.tracing import operations as table
 from gainstage.backends.keras.tracing.provenance import Value
 from gainstage.backends.keras.tracing.tape import Step
-from gainstage.graph import Operation, Slot, Stage, Use
+from gainstage.graph import DerivationStep, Operation, Slot, Stage, Use
 
 __all__ = ["Call", "Draft", "channel_axis", "drafted", "floating", "signals_of", "uses_of"]
 
@@ -50,7 +50,7 @@ class Draft:
         """Whether a bias takes part already."""
         return any(use.slot == "bias" for use in self.uses)
 
-    def with_bias(self, path: str, chain: tuple[str, ...], symbol: int) -> Draft:
+    def with_bias(self, path: str, chain: tuple[DerivationStep, ...], symbol: int) -> Draft:
         """The same node with a bias added to its output."""
         return replace(self, uses=(*self.uses, Use(path, "bias", chain)), symbol=symbol)
 

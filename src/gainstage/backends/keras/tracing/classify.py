@@ -28,7 +28,7 @@ from gainstage.backends.keras.tracing.windows import (
     product_settings,
     turned_product,
 )
-from gainstage.graph import Operation, Slot, Use
+from gainstage.graph import DerivationStep, Operation, Slot, Use
 
 __all__ = ["classify"]
 
@@ -47,6 +47,8 @@ def classify(call: Call) -> Draft | None:
 
 
 # -- layers that stay whole ------------------------------------------------------------------------------------------
+
+Settings = tuple[tuple[str, float], ...]
 
 _SLOTS: Mapping[str, Slot] = {
     "gamma": "scale", "scale": "scale", "beta": "shift", "kernel": "weight", "recurrent_kernel": "state",
@@ -73,10 +75,12 @@ def _layer(call: Call) -> Draft:
     draft = drafted(call, known.kind, uses=uses, function=known.function, geometries=tuple(geometries))
     training = bool(call.step.kwargs.get("training")) and layer.trainable
     if known.kind is Operation.NORMALIZATION:
-        settings: tuple[tuple[str, float], ...] = (("eps", float(getattr(layer, "epsilon", 0.0))),)
+        eps: Settings = (("eps", float(getattr(layer, "epsilon", 0.0))),)
         if known.function == "batch_norm":
-            settings += (("training", float(training)),)
-        return replace(draft, settings=settings)
+            return replace(draft, settings=(*eps, ("training", float(training))))
+        return replace(draft, settings=(*eps, *_shared(call, known.function)))
+    if known.kind is Operation.RESAMPLE and getattr(layer, "antialias", False):
+        return replace(draft, settings=(("antialias", 1.0),))
     if known.function == "one_hot":
         return replace(draft, settings=_one_hot(call))
     if known.kind is Operation.DROPOUT:
@@ -84,6 +88,17 @@ def _layer(call: Call) -> Draft:
     if known.kind is Operation.RECURRENT:
         return replace(draft, geometry=next((g for _, g in geometries), None))
     return draft
+
+
+def _shared(call: Call, function: str) -> Settings:
+    """Into how many groups the units are parted, and whether positions share a statistic too."""
+    if function == "group_norm":
+        return ("groups", float(call.setting("groups"))), ("over_positions", 1.0)
+    axes, shape = call.setting("axis", -1), tuple(call.operands[0].shape)
+    reduced = {axis % len(shape) for axis in ([axes] if isinstance(axes, int) else axes or ())}
+    unit = call.values[0].unit_axis
+    shared = unit in reduced and any(axis != unit and shape[axis] > 1 for axis in reduced)
+    return (("over_positions", 1.0),) if shared else ()
 
 
 # -- rules, in order -------------------------------------------------------------------------------------------------
@@ -129,7 +144,7 @@ def _linear(call: Call) -> Draft | None:
         geometry = matrix(shape)
     else:
         geometry = _turned(matrix((*shape[:-2], shape[-1], shape[-2])))
-    if geometry is not None and sum(c in ("transpose", "swapaxes") for c in value.derivations[0][1]) % 2:
+    if geometry is not None and value.derivations[0][1].count(DerivationStep.TRANSPOSE) % 2:
         geometry = _turned(geometry)
     return drafted(call, Operation.LINEAR, uses=uses_of(value, "weight"), geometry=geometry)
 
@@ -180,8 +195,9 @@ def _normalization(call: Call) -> Draft | None:
         if value.node is None
         for use in uses_of(value, slots.get(id(operand), "operand"))  # type: ignore[arg-type]
     )
-    settings = (("eps", float(call.setting("epsilon", 1e-5))),)
-    return drafted(call, Operation.NORMALIZATION, uses=uses, function=function, settings=settings)
+    eps: Settings = (("eps", float(call.setting("epsilon", None) or 1e-5)),)
+    shared = () if function == "batch_norm" else _shared(call, function)
+    return drafted(call, Operation.NORMALIZATION, uses=uses, function=function, settings=(*eps, *shared))
 
 
 def _one_hot(call: Call) -> tuple[tuple[str, float], ...]:
@@ -248,7 +264,7 @@ def _structural(call: Call) -> Draft | None:
     if operation is None or not floating(call.output):
         return None
     function = ""
-    settings: tuple[tuple[str, float], ...] = ()
+    settings: Settings = ()
     if operation is Operation.SOFTMAX:
         function = "log_softmax" if call.name == "LogSoftmax" else "softmax"
     elif operation is Operation.POOLING:
@@ -256,10 +272,16 @@ def _structural(call: Call) -> Draft | None:
     elif operation is Operation.ATTENTION:
         settings = attention_settings(call)
     elif call.name == "Pad":
-        mode = str(call.setting("mode", "constant"))
-        function, settings = "" if mode == "constant" else mode, padding_settings(call)
+        function = "pad" if call.setting("mode", "constant") == "constant" else "pad_edges"
+        settings = padding_settings(call)
     elif operation is Operation.REDUCTION:
-        function = table.base_name(call.step.operation)
+        name = table.base_name(call.step.operation)
+        function = table.REDUCTIONS.get(name, name)
+    elif operation is Operation.RESHAPE:
+        function = table.REARRANGEMENTS.get(call.name, "")
+    elif operation is Operation.RESAMPLE:
+        function = table.interpolation(str(call.setting("interpolation", "linear")))
+        settings = (("antialias", 1.0),) if call.setting("antialias", False) else ()
     if operation in (Operation.CONCATENATION, Operation.SOFTMAX):
         axis = call.setting("axis", -1)
         if isinstance(axis, int):
@@ -273,23 +295,24 @@ def _pointwise(call: Call) -> Draft | None:
     if call.name in table.ADDITIVE:
         live = [v for v in signals if v.from_input] or signals
         if len(signals) >= 2:
-            return drafted(call, Operation.ADD if len(live) > 1 else Operation.OFFSET)
-        return drafted(call, Operation.OFFSET, uses=_static_uses(call, "bias"), settings=_scalar(call))
+            return drafted(call, Operation.ADD if len(live) > 1 else Operation.OFFSET, settings=_factors(call))
+        return drafted(call, Operation.OFFSET, uses=_static_uses(call, "bias"), settings=_offset(call))
     if call.name in table.MULTIPLICATIVE:
         if len(signals) >= 2:
-            return drafted(call, Operation.MULTIPLY)
+            return drafted(call, Operation.MULTIPLY, settings=_divides(call))
         if (call.name != "Multiply" and call.values[0].node is None) or (
             call.number(0) is not None and (call.name != "Multiply")
         ):  # a constant over the signal
             return drafted(call, Operation.ACTIVATION, function="reciprocal")
-        return drafted(call, Operation.SCALE, uses=_static_uses(call, "scale"), settings=_scalar(call))
+        settings = _factor(call) or _divides(call)
+        return drafted(call, Operation.SCALE, uses=_static_uses(call, "scale"), settings=settings)
     if call.name == "Negative":
         return drafted(call, Operation.SCALE, settings=(("other", -1.0),))
     if call.name == "Maximum" and 0.0 in (call.number(0), call.number(1)):
         return drafted(call, Operation.ACTIVATION, function="relu")
     if call.name in table.POINTWISE and len(signals) < 2:
         name = table.base_name(call.step.operation)
-        return drafted(call, Operation.ACTIVATION, function={"clip": "clamp", "absolute": "abs"}.get(name, name))
+        return drafted(call, Operation.ACTIVATION, function=_USUAL.get(name, name))
     return None
 
 
@@ -303,9 +326,36 @@ def _static_uses(call: Call, slot: Slot) -> tuple[Use, ...]:
     return uses
 
 
-def _scalar(call: Call) -> tuple[tuple[str, float], ...]:
+_USUAL = {"clip": "clamp", "absolute": "abs", "fabs": "abs", "arccos": "acos", "arcsin": "asin", "arctan": "atan"}
+"""Keras's names of functions that both backends write in one way."""
+
+
+def _divides(call: Call) -> Settings:
+    return (("divide", 1.0),) if table.MULTIPLICATIVE.get(call.name) == "div" else ()
+
+
+def _factors(call: Call) -> Settings:
+    """The factors of the operands of a sum, as settings of a node: the signal's first where there is only one."""
+    if table.ADDITIVE.get(call.name) != "sub":
+        return ()
+    lone = sum(value.node is not None for value in call.values) == 1
+    after = call.number(0) is not None or call.values[0].node is None
+    return (("first" if lone and after else "second", -1.0),)
+
+
+def _offset(call: Call) -> Settings:
+    """The same with the number that is added, where it is one."""
+    number = call.number(1) if call.number(1) is not None else call.number(0)
+    factors = _factors(call)
+    if number is None:
+        return factors
+    signed = number * dict(factors).get("second", 1.0)
+    return (*(pair for pair in factors if pair[0] == "first"), ("other", signed))
+
+
+def _factor(call: Call) -> Settings:
+    """The number that a signal is multiplied by."""
     number = call.number(1) if call.number(1) is not None else call.number(0)
     if number is None:
         return ()
-    divides = table.MULTIPLICATIVE.get(call.name) == "div"
-    return (("other", 1.0 / number if divides and number else number),)
+    return (("other", 1.0 / number if _divides(call) and number else number),)

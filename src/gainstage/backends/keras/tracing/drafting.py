@@ -14,10 +14,9 @@ from gainstage.backends.keras.tracing.classify import classify
 from gainstage.backends.keras.tracing.provenance import STATIC, Value, join
 from gainstage.backends.keras.tracing.tape import Step, is_symbol, symbols_in
 from gainstage.graph import Operation
+from gainstage.graph.groups import MIXING
 
 __all__ = ["Drafting"]
-
-_LINEAR_LAYERS = (Operation.LINEAR, Operation.CONVOLUTION)
 
 
 class Drafting:
@@ -102,11 +101,16 @@ class Drafting:
         signals = [v for v in call.values if v.node is not None]
         if not signals:
             enters = call.name in ("BroadcastTo", "Tile", "Repeat") and self._examples > 1
-            if enters and call.output.shape and call.output.shape[0] == self._examples and join(call.values, ""):
+            if (
+                enters
+                and call.output.shape
+                and call.output.shape[0] == self._examples
+                and any(v.derivations for v in call.values)
+            ):
                 return None
             if call.name == "Take" and call.values and call.values[0].derivations:
                 return None
-            return Value(derivations=join(call.values, table.base_name(call.step.operation)))
+            return Value(derivations=join(call.values, table.step(call.name)))
         if call.name in table.TRANSPARENT and call.values[0].node is not None:
             lead = call.values[0]
             leading, unit = self._axes(call, lead, call.output)
@@ -119,7 +123,7 @@ class Drafting:
             return False
         signal, static = call.values
         last = self.drafts[-1]
-        if signal.node != last.index or last.operation not in _LINEAR_LAYERS or last.path != call.step.path:
+        if signal.node != last.index or last.operation not in MIXING or last.path != call.step.path:
             return False
         if static.node is not None or not static.derivations or last.uses_bias:
             return False

@@ -9,13 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+import keras
 from keras import layers
 
-from gainstage.graph import Operation
+from gainstage.graph import DerivationStep, Operation
 
 __all__ = [
-    "ACTIVATIONS", "ADDITIVE", "LOSSES", "MULTIPLICATIVE", "NORMALIZATIONS", "POINTWISE", "STRUCTURAL", "TRANSPARENT",
-    "WholeLayer", "base_name", "whole_layer",
+    "ACTIVATIONS", "ADDITIVE", "LOSSES", "MULTIPLICATIVE", "NORMALIZATIONS", "POINTWISE", "REARRANGEMENTS",
+    "REDUCTIONS", "STRUCTURAL", "TRANSPARENT", "WholeLayer", "base_name", "interpolation", "step", "whole_layer",
 ]  # fmt: skip
 
 ACTIVATIONS: Final = {
@@ -59,6 +60,20 @@ _STRUCTURAL: Final = {
 STRUCTURAL: Final = {name: operation for operation, names in _STRUCTURAL.items() for name in names.split()}
 """Operations that are neither weighted nor elementwise."""
 
+REDUCTIONS: Final = {"amax": "max", "amin": "min", "nansum": "sum", "nanmean": "mean"}
+"""Short name of a reduction to its ``function``, where the two differ."""
+
+_REARRANGEMENTS: Final = {
+    "slice": "GetItem Split ArraySplit Unstack Slice Hsplit Vsplit CropImages",
+    "gather": "Take TakeAlongAxis TopK",
+    "reorder": "Roll Flip Fliplr Flipud Rot90 Sort",
+    "pad": "Pad PadImages",
+    "repeat": "Repeat Tile",
+    "depth_to_space": "DepthToSpace",
+}
+REARRANGEMENTS: Final = {name: function for function, names in _REARRANGEMENTS.items() for name in names.split()}
+"""Class of the operation to the ``function`` of a reshape."""
+
 TRANSPARENT: Final = frozenset(
     """
     Reshape Transpose Cast SaturateCast ConvertToTensor ExpandDims Squeeze Moveaxis Swapaxes Ravel Copy BroadcastTo
@@ -79,6 +94,45 @@ POINTWISE: Final = frozenset(
 """Elementwise and nonlinear, without an entry in gainstage's table of activations."""
 
 _SPELLED: Final = ADDITIVE | MULTIPLICATIVE | ACTIVATIONS
+
+
+_STEPS: Final = {
+    DerivationStep.TRANSPOSE: "Transpose Swapaxes Moveaxis",
+    DerivationStep.CAST: "Cast SaturateCast",
+    DerivationStep.GATHER: _REARRANGEMENTS["gather"],
+    DerivationStep.SLICE: _REARRANGEMENTS["slice"],
+    DerivationStep.CONCATENATE: "Concatenate Stack Hstack Vstack",
+    DerivationStep.RESHAPE: "Repeat Tile",
+    DerivationStep.PRODUCT: "Matmul Dot Tensordot Inner Einsum",
+    DerivationStep.SUM: "Add",
+    DerivationStep.DIFFERENCE: "Subtract",
+    DerivationStep.SCALE: "Multiply",
+    DerivationStep.DIVIDE: "Divide TrueDivide DivideNoNan",
+    DerivationStep.NEGATE: "Negative",
+    DerivationStep.ABSOLUTE: "Abs Absolute Fabs",
+    DerivationStep.SQUARE: "Square",
+    DerivationStep.EXPONENTIAL: "Exp",
+    DerivationStep.RELU: "Relu ReLU",
+    DerivationStep.SIGMOID: "Sigmoid",
+    DerivationStep.SOFTPLUS: "Softplus",
+    DerivationStep.TANH: "Tanh",
+    DerivationStep.POWER: "Power Sqrt Rsqrt Reciprocal",
+    DerivationStep.REDUCE: "Mean Sum Max Min Amax Amin Var Std Norm Logsumexp",
+    DerivationStep.CLAMP: "Clip",
+    DerivationStep.ROUND: "Round Floor Ceil Trunc Sign",
+    DerivationStep.MASK: "Where Tril Triu",
+}
+_STEP_OF: Final = {name: step for step, names in _STEPS.items() for name in names.split()}
+
+
+def step(operation: str) -> DerivationStep:
+    """The step of a derivation that an operation of that class is.
+
+    >>> step("Transpose").value, step("Reshape").value, step("Erfinv").value
+    ('transposition', 'reshaping', 'another operation')
+    """
+    other = DerivationStep.RESHAPE if operation in TRANSPARENT else DerivationStep.OTHER
+    return _STEP_OF.get(operation, other)
 
 
 def base_name(operation: Any) -> str:
@@ -126,7 +180,7 @@ _WHOLE: tuple[tuple[Any, Operation, str], ...] = (
     (_DROPOUTS, Operation.DROPOUT, ""),
     (layers.PReLU, Operation.ACTIVATION, "prelu"),
     (layers.Masking, Operation.MASK, ""),
-    ((layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing), Operation.RESAMPLE, ""),
+    ((layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing), Operation.RESAMPLE, "images"),
 )  # fmt: skip
 
 
@@ -134,10 +188,34 @@ def _of_cells(layer: Any) -> str:
     """Of which kind the cells of a recurrent layer are, where all are of one; those of a user's own count as plain."""
     cell = getattr(layer, "cell", layer)
     cells = cell.cells if isinstance(cell, layers.StackedRNNCells) else [cell]
-    kinds = {
-        "lstm" if isinstance(c, layers.LSTMCell) else "gru" if isinstance(c, layers.GRUCell) else "rnn" for c in cells
-    }
+    kinds = {_of_cell(cell) for cell in cells}
     return kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def _of_cell(cell: Any) -> str:
+    if isinstance(cell, layers.LSTMCell):
+        return "lstm"
+    if isinstance(cell, layers.GRUCell):
+        return "gru"
+    return "rnn_relu" if getattr(cell, "activation", None) is keras.activations.relu else "rnn"
+
+
+def interpolation(kind: str) -> str:
+    """How an image is resampled: ``nearest``, ``linear`` or ``cubic``.
+
+    >>> interpolation("bilinear"), interpolation("nearest")
+    ('linear', 'nearest')
+    """
+    return next((known for known in ("nearest", "cubic") if known in kind), "linear")
+
+
+def _of_resampling(layer: Any) -> str:
+    """The layers without a choice repeat places."""
+    return interpolation(str(getattr(layer, "interpolation", "nearest")))
+
+
+_ASKED: Final = {"cells": _of_cells, "images": _of_resampling}
+"""Functions that are read off the layer itself."""
 
 
 def whole_layer(layer: Any) -> WholeLayer | None:
@@ -148,7 +226,7 @@ def whole_layer(layer: Any) -> WholeLayer | None:
     """
     for kinds, operation, function in _WHOLE:
         if isinstance(layer, kinds):
-            return WholeLayer(operation, _of_cells(layer) if function == "cells" else function)
+            return WholeLayer(operation, _ASKED[function](layer) if function in _ASKED else function)
     if isinstance(layer, _DISCRETE):
         return WholeLayer(Operation.SCALE, "one_hot" if getattr(layer, "output_mode", "") == "one_hot" else "")
     if type(layer).__module__.startswith("keras.src.layers.preprocessing.image_preprocessing"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gainstage.graph import DerivationStep
+
 __all__ = ["STATIC", "Derivation", "Value", "join"]
 
-Derivation = tuple[str, tuple[str, ...]]
-"""A weight's path, and the operations that led from it to the symbol."""
+Derivation = tuple[str, tuple[DerivationStep, ...]]
+"""A weight's path, and the steps that led from it to the symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,10 @@ class Value:
 STATIC = Value()
 
 
-def join(values: Iterable[Value], operation: str) -> tuple[Derivation, ...]:
-    """The derivations of a symbol computed by ``operation`` from ``values``."""
+def join(values: Iterable[Value], step: DerivationStep) -> tuple[Derivation, ...]:
+    """The derivations of a symbol computed from ``values``, with one more step."""
     merged: dict[str, Derivation] = {}
     for value in values:
         for parameter, chain in value.derivations:
-            merged.setdefault(parameter, (parameter, (*chain, operation)))
+            merged.setdefault(parameter, (parameter, (*chain, step)))
     return tuple(merged.values())

@@ -25,8 +25,6 @@ from gainstage.records import Assignment, Plan
 
 __all__ = ["calibrate"]
 
-_HOMOGENEOUS = frozenset({"reshape", "transpose", "cast", "squeeze", "expand_dims", "swapaxes", "moveaxis", "get_item",
-                          "split", "unstack", "slice", "convert_to_tensor", "copy"})  # fmt: skip
 _TOO_FAR = 1e6  # a factor beyond this says that the signal was lost before, not that the weight was drawn badly
 
 
@@ -117,7 +115,9 @@ def _sites(program: Program, plan: Mapping[str, Assignment]) -> tuple[list[_Site
                 left.setdefault(use.parameter, obstacle)
                 continue
             taken.add(use.parameter)
-            biases = tuple(u.parameter for u in draft.uses if u.slot == "bias" and set(u.derivation) <= _HOMOGENEOUS)
+            biases = tuple(
+                u.parameter for u in draft.uses if u.slot == "bias" and all(step.rescales for step in u.derivation)
+            )
             centred = next((b for b in biases if b in plan and plan[b].bias == "centre"), None)
             sites.append(_Site(draft, assignment, biases, centred))
     return sites, left
@@ -128,9 +128,8 @@ def _obstacle(use: Use, uses: list[Use], taken: set[str]) -> str:
         return "used again later in the pass, and left as its first use set it"
     if len(uses) > 1:
         return "the weight is made of several parameters"
-    if not set(use.derivation) <= _HOMOGENEOUS:
-        return f"the weight is derived through {', '.join(sorted(set(use.derivation) - _HOMOGENEOUS))}"
-    return ""
+    between = [step for step in dict.fromkeys(use.derivation) if not step.rescales]
+    return f"the weight is derived through {', '.join(between)}" if between else ""
 
 
 def _corrected(site: _Site, output: Any, program: Program) -> tuple[Any, Any, Any, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gainstage.backends.torch.models.described_inputs import described_inputs
 from gainstage.data import InputSpec
 from gainstage.errors import LoadError, MissingPackageError, UnknownNameError
 
@@ -67,7 +68,7 @@ def from_huggingface(text: str) -> Found:
         raise LoadError(
             f"'hf:{text}' cannot be built from its configuration: {type(error).__name__}: {error}"
         ) from error
-    return model, _huggingface_inputs(model, config)
+    return model, next(described_inputs(model), None)
 
 
 def _config(text: str, transformers: Any) -> Any:
@@ -157,24 +158,3 @@ def _refuse_if_too_large(build: Any, config: Any, text: str) -> None:
             f"'hf:{text}' needs {2 * weights / 2**30:.0f} GiB for its weights and gradients; this machine has "
             f"{memory / 2**30:.0f} GiB. Make it smaller, e.g. hf:{text},num_hidden_layers=2,hidden_size=256."
         )
-
-
-def _huggingface_inputs(model: nn.Module, config: Any) -> tuple[InputSpec, ...] | None:
-    main = getattr(model, "main_input_name", "input_ids")
-    text = config.get_text_config()
-    if main == "input_ids":
-        vocabulary = getattr(text, "vocab_size", None)
-        if vocabulary is None:
-            return None
-        limits = (getattr(text, key, None) for key in ("max_position_embeddings", "n_positions"))
-        # RoBERTa and its kin keep the first two positions for themselves.
-        length = min([128, *(limit - 2 for limit in limits if isinstance(limit, int) and limit > 2)])
-        ids = InputSpec((length,), "ids", main, vocabulary)
-        if config.is_encoder_decoder:
-            return ids, InputSpec((length,), "ids", "decoder_input_ids", vocabulary)
-        return (ids,)
-    if main == "pixel_values" and isinstance(getattr(config, "image_size", None), int | list | tuple):
-        size = config.image_size
-        height, width = (size, size) if isinstance(size, int) else tuple(size)
-        return (InputSpec((getattr(config, "num_channels", 3), height, width), "values", main),)
-    return None

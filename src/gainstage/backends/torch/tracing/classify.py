@@ -12,6 +12,7 @@ import torch
 from gainstage.backends.torch.tracing import operations as table
 from gainstage.backends.torch.tracing.call import Call, Draft, draft_of, uses_of
 from gainstage.backends.torch.tracing.elementwise import activation, masking, pointwise
+from gainstage.backends.torch.tracing.normalizations import normalization
 from gainstage.backends.torch.tracing.provenance import Value
 from gainstage.backends.torch.tracing.windows import (
     attention_settings,
@@ -20,7 +21,7 @@ from gainstage.backends.torch.tracing.windows import (
     pooling_windows,
     product_settings,
 )
-from gainstage.graph import KernelShape, Layout, Operation, Slot, Use
+from gainstage.graph import DerivationStep, KernelShape, Layout, Operation
 
 __all__ = ["Draft", "classify"]
 
@@ -36,7 +37,7 @@ def classify(
 ) -> Draft | None:
     """The draft of a node, or None where the result is discrete (an index or a mask) and passes no gradient."""
     call = Call(func, name, args, kwargs, tensors, values, output)
-    for rule in (_learned, _embedding, _linear, _convolution, _normalization, activation, _loss, _structural):
+    for rule in (_learned, _embedding, _linear, _convolution, normalization, activation, _loss, _structural):
         draft = rule(call)
         if draft is not None:
             return draft
@@ -54,18 +55,21 @@ def _learned(call: Call) -> Draft | None:
 
 def _embedding(call: Call) -> Draft | None:
     """Rows of a weight picked by indices."""
-    if call.name in ("embedding", "_embedding_bag", "_embedding_bag_forward_only") or (
-        call.name in ("index", "index_select") and call.values[0].node is None and call.values[0].derivations
-    ):
-        weight, value = call.tensors[0], call.values[0]
-    else:
+    table_lookup = call.name in ("embedding", *_BAGS)
+    picked = call.name in ("index", "index_select") and call.values[0].node is None and call.values[0].derivations
+    if not table_lookup and not picked:
         return None
+    weight, value = call.tensors[0], call.values[0]
     if value.node is not None:  # rows of a signal
         return draft_of(call, Operation.RESHAPE)
     kernel = KernelShape(weight.shape[-1], weight.shape[0]) if weight.dim() == 2 else None
-    return draft_of(call, Operation.EMBEDDING, uses=uses_of(value, "weight"), kernel=kernel, layout="in_out")
+    # ATen's numbers: 0 sums the rows of an example, 1 takes their mean, 2 the largest.
+    function = ("bag_sum", "bag_mean", "bag_max")[int(call.number("mode", 0))] if call.name in _BAGS else ""
+    uses = uses_of(value, "weight")
+    return draft_of(call, Operation.EMBEDDING, function=function, uses=uses, kernel=kernel, layout="in_out")
 
 
+_BAGS = ("_embedding_bag", "_embedding_bag_forward_only")
 _MATRIX = {
     **dict.fromkeys(("mm", "bmm", "mv", "linear", "dot", "matmul", "_grouped_mm"), (0, 1)),
     **dict.fromkeys(("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation"), (1, 2)),
@@ -106,9 +110,6 @@ def _linear(call: Call) -> Draft | None:
     return replace(draft, unit_axis=max(unit, 0))
 
 
-_TRANSPOSING = frozenset({"t", "transpose", "permute", "numpy_T", "mT", "adjoint", "swapaxes"})
-
-
 def _stored_last(weight: torch.Tensor, value: Value, axis: int, other: int) -> bool:
     """Whether a parameter stores an axis of its product behind another: the one that is faster in memory.
 
@@ -116,7 +117,7 @@ def _stored_last(weight: torch.Tensor, value: Value, axis: int, other: int) -> b
     """
     if weight.shape[axis] > 1 and weight.shape[other] > 1:
         return weight.stride(axis) <= weight.stride(other)
-    turns = sum(step in _TRANSPOSING for step in value.derivations[0].chain)
+    turns = value.derivations[0].chain.count(DerivationStep.TRANSPOSE)
     return (axis > other) is (turns % 2 == 0)
 
 
@@ -150,23 +151,6 @@ def _convolution(call: Call) -> Draft | None:
     )
 
 
-def _normalization(call: Call) -> Draft | None:
-    function = table.NORMALIZATIONS.get(call.name)
-    if function is None:
-        return None
-    uses: tuple[Use, ...] = ()
-    slots: tuple[tuple[str, Slot], ...] = (("weight", "scale"), ("bias", "shift"))
-    for formal, slot in slots:
-        tensor = call.argument(formal)
-        if tensor is not None:
-            uses += uses_of(call.of(tensor), slot)
-    training = call.argument("training", call.argument("train", call.name != "_native_batch_norm_legit_no_training"))
-    settings: tuple[tuple[str, float], ...] = (("eps", call.number("eps", 1e-5)),)
-    if function == "batch_norm":
-        settings += (("training", float(bool(training))),)
-    return draft_of(call, Operation.NORMALIZATION, uses=uses, function=function, settings=settings)
-
-
 def _loss(call: Call) -> Draft | None:
     function = table.LOSSES.get(call.name)
     if function is None:
@@ -182,21 +166,13 @@ def _structural(call: Call) -> Draft | None:
         return None
     if not (call.output.is_floating_point() or call.output.is_complex()):
         return None
-    function = ""
-    if operation is Operation.SOFTMAX:
-        function = "log_softmax" if "log" in call.name else "softmax"
-    elif operation is Operation.POOLING:
-        function = "max" if "max" in call.name else "average"
-    elif operation is Operation.REDUCTION:
-        function = call.name
-    elif operation is Operation.MASK:
-        function = masking(call)
+    function = _function(call, operation)
     if operation is Operation.DROPOUT:
         return draft_of(call, operation, settings=(("p", call.number("p", 0.5)),))
     if operation is Operation.POOLING:
         return draft_of(call, operation, function=function, settings=pooling_windows(call))
-    if call.name == "constant_pad_nd":
-        return draft_of(call, operation, settings=padding_settings(call))
+    if function == "pad":
+        return draft_of(call, operation, function=function, settings=padding_settings(call))
     if operation is Operation.ATTENTION:
         return draft_of(call, operation, settings=attention_settings(call))
     if operation is Operation.RESHAPE and call.name in ("copy", "select_scatter", "slice_scatter"):
@@ -216,4 +192,24 @@ def _structural(call: Call) -> Draft | None:
     if operation in (Operation.CONCATENATION, Operation.SOFTMAX):
         axis = call.number("dim", 0.0)
         settings = (("axis", axis % max(call.output.dim(), 1)),)
+    elif operation is Operation.RESAMPLE and call.name.endswith("_aa"):
+        settings = (("antialias", 1.0),)
     return draft_of(call, operation, function=function, settings=settings)
+
+
+def _function(call: Call, operation: Operation) -> str:
+    """The ``function`` of an operation that is neither weighted nor elementwise."""
+    match operation:
+        case Operation.SOFTMAX:
+            return "log_softmax" if "log" in call.name else "softmax"
+        case Operation.POOLING:
+            return "max" if "max" in call.name else "average"
+        case Operation.REDUCTION:
+            return table.REDUCTIONS.get(call.name, call.name)
+        case Operation.MASK:
+            return masking(call)
+        case Operation.RESHAPE:
+            return table.REARRANGEMENTS.get(call.name, "")
+        case Operation.RESAMPLE:
+            return next((kind for kind in ("nearest", "cubic") if kind in call.name), "linear")
+    return ""

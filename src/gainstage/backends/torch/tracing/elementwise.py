@@ -51,6 +51,8 @@ def activation(call: Call) -> Draft | None:
     return draft_of(call, Operation.ACTIVATION, uses=uses, function=function, settings=settings)
 
 
+Settings = tuple[tuple[str, float], ...]
+
 _ADDITIVE = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv", "lerp", "_foreach_add"})
 _MULTIPLICATIVE = frozenset({"mul", "div", "addcmul", "true_divide"})
 
@@ -64,19 +66,19 @@ def pointwise(call: Call) -> Draft | None:
     statics = [v for v in call.values if v.node is None]
     if len(signals) >= 2 and call.name in _ADDITIVE | _MULTIPLICATIVE:
         if call.name in _ADDITIVE:
-            return draft_of(call, Operation.ADD if len(live) > 1 else Operation.OFFSET)
-        return draft_of(call, Operation.MULTIPLY if len(live) > 1 else Operation.SCALE)
+            return draft_of(call, Operation.ADD if len(live) > 1 else Operation.OFFSET, settings=_factors(call))
+        return draft_of(call, Operation.MULTIPLY if len(live) > 1 else Operation.SCALE, settings=_divides(call))
     if len(signals) >= 2:
         return draft_of(call, Operation.UNKNOWN)
     if call.name in _MULTIPLICATIVE and any(v.random for v in statics):
         keep = next((v.keep for v in statics if v.keep is not None), None)
         return draft_of(call, Operation.DROPOUT, settings=() if keep is None else (("p", 1 - keep),))
     if call.name in _ADDITIVE:
-        uses, settings = _static_uses(call, "bias"), _scalar(call, "other")
+        uses, settings = _static_uses(call, "bias"), _offset(call)
         return draft_of(call, Operation.OFFSET, uses=uses, function=masking(call), settings=settings)
     if call.name in _MULTIPLICATIVE and not _divides_by_signal(call):
         wave = next((v.wave for v in statics if v.wave), "")
-        uses, settings = _static_uses(call, "scale"), _scalar(call, "other")
+        uses, settings = _static_uses(call, "scale"), _factor(call) or _divides(call)
         return draft_of(call, Operation.SCALE, uses=uses, function=wave, settings=settings)
     if call.name in ("neg", "conj_physical", "real", "imag"):
         return draft_of(call, Operation.SCALE, settings=(("other", -1.0),) if call.name == "neg" else ())
@@ -85,7 +87,7 @@ def pointwise(call: Call) -> Draft | None:
         function = _clamp(call)
         known = tuple((name, float(v)) for name, v in bounds if isinstance(v, (int, float)))
         return draft_of(call, Operation.ACTIVATION, function=function, settings=known if function == "clamp" else ())
-    return draft_of(call, Operation.ACTIVATION, function=call.name)
+    return draft_of(call, Operation.ACTIVATION, function="quotient" if _divides(call) else call.name)
 
 
 def masking(call: Call) -> str:
@@ -102,7 +104,56 @@ def _clamp(call: Call) -> str:
 
 
 def _divides_by_signal(call: Call) -> bool:
-    return call.name in ("div", "true_divide") and call.values[0].node is None
+    return call.name in _DIVISIONS and call.values[0].node is None
+
+
+_DIVISIONS = ("div", "true_divide")
+
+
+def _divides(call: Call) -> Settings:
+    return (("divide", 1.0),) if call.name in _DIVISIONS else ()
+
+
+def _terms(call: Call) -> tuple[float, float] | None:
+    """The factors of the first and the second argument of a sum; None where a tensor says how both are blended."""
+    alpha = call.number("alpha", 1.0)
+    match call.name:
+        case "sub":
+            return 1.0, -alpha
+        case "rsub":
+            return -alpha, 1.0
+        case "lerp":
+            weight = call.argument("weight")
+            return (1.0 - weight, weight) if isinstance(weight, (int, float)) else None
+    return 1.0, alpha
+
+
+def _factors(call: Call) -> Settings:
+    """The factors of the operands of a sum, as settings of a node: the signal's first where there is only one."""
+    terms = _terms(call)
+    if terms is None:
+        return (("blended", 1.0),)
+    if sum(value.node is not None for value in call.values) == 1 and call.values[0].node is None:
+        terms = terms[::-1]
+    return tuple((name, float(v)) for name, v in zip(("first", "second"), terms, strict=True) if v != 1)
+
+
+def _offset(call: Call) -> Settings:
+    """The same with the number that is added, where it is one."""
+    value, factors = call.argument("other"), _factors(call)
+    if not isinstance(value, (int, float)):
+        return factors
+    number = float(value) * dict(factors).get("second", 1.0)
+    return (*(pair for pair in factors if pair[0] == "first"), ("other", number))
+
+
+def _factor(call: Call) -> Settings:
+    """The number that a signal is multiplied by."""
+    value = call.argument("other")
+    if not isinstance(value, (int, float)):
+        return ()
+    number = float(value)
+    return (("other", 1.0 / number if call.name in _DIVISIONS and number else number),)
 
 
 def _static_uses(call: Call, slot: Slot) -> tuple[Use, ...]:
@@ -113,11 +164,3 @@ def _static_uses(call: Call, slot: Slot) -> tuple[Use, ...]:
             wide = sum(size > 1 for size in tensor.shape) > 1
             uses += uses_of(value, "operand" if wide else slot)
     return uses
-
-
-def _scalar(call: Call, name: str) -> tuple[tuple[str, float], ...]:
-    value = call.argument(name)
-    if not isinstance(value, (int, float)):
-        return ()
-    number = float(value)
-    return (("other", 1.0 / number if call.name in ("div", "true_divide") and number else number),)

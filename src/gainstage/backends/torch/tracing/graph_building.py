@@ -12,14 +12,15 @@ from torch.nn.parameter import UninitializedParameter
 
 from gainstage.backends.torch.tracing.axes import axis_of
 from gainstage.backends.torch.tracing.call import Draft
+from gainstage.backends.torch.tracing.recurrent_layers import blocks_of, slots_of
 from gainstage.graph import (
+    DerivationStep,
     KernelShape,
     Layout,
     Node,
     Operation,
     Parameter,
     SignalGraph,
-    Slot,
     Use,
     assign_roles,
     fuse,
@@ -27,8 +28,6 @@ from gainstage.graph import (
 )
 
 __all__ = ["assemble", "named_parameters"]
-
-_GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn_tanh": 1, "rnn_relu": 1}
 
 
 def named_parameters(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, tuple[str, ...]]]:
@@ -100,13 +99,8 @@ def _node(draft: Draft, examples: int) -> Node:
 
 
 def _recurrent_uses(draft: Draft) -> tuple[Use, ...]:
-    uses: list[Use] = []
-    for name, value in draft.operands:
-        slot: Slot = "state" if "_hh" in name or "_hr" in name else "weight"
-        if "bias" in name:
-            slot = "bias"
-        uses += [Use(d.parameter, slot, d.chain) for d in value.derivations]
-    return tuple(uses)
+    slots = slots_of(draft.recurrent) if draft.recurrent is not None else {}
+    return tuple(Use(d.parameter, slots[name], d.chain) for name, value in draft.operands for d in value.derivations)
 
 
 def _parameter(
@@ -143,8 +137,7 @@ def _geometry(draft: Draft, use: Use, tensor: torch.Tensor) -> _Geometry:
     if draft.recurrent is not None:
         if tensor.dim() != 2:
             return _Geometry()
-        blocks = _GATES.get(draft.function, 1)
-        blocks = blocks if tensor.shape[0] % blocks == 0 and not _is_projection(use) else 1
+        blocks = blocks_of(draft.recurrent, tensor.shape[0])
         return _Geometry(KernelShape(tensor.shape[0] // blocks, tensor.shape[1]), blocks)
     kernel = draft.kernel
     if use.slot != "weight" or kernel is None or tensor.dim() < 2:
@@ -160,16 +153,11 @@ def _geometry(draft: Draft, use: Use, tensor: torch.Tensor) -> _Geometry:
     return _Geometry()
 
 
-def _is_projection(use: Use) -> bool:
-    """An LSTM's output projection (``weight_hr``) has no gates."""
-    return use.parameter.rsplit(".", 1)[-1].startswith("weight_hr")
-
-
 def _magnitudes(nodes: Sequence[Node], parameters: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """Parameters that hold the norm of another one (weight normalisation), with that other one."""
     found: dict[str, str] = {}
     for node in nodes:
-        normed = [u for u in node.uses if "_weight_norm_interface" in u.derivation or "_weight_norm" in u.derivation]
+        normed = [use for use in node.uses if DerivationStep.WEIGHT_NORM in use.derivation]
         if len(normed) < 2:
             continue
         sizes = {u.parameter: parameters[u.parameter].numel() for u in normed}

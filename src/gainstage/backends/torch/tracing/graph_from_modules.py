@@ -6,23 +6,33 @@ so that no scheme touches it; tracing with a batch tells more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import UninitializedParameter
 
 from gainstage.backends.torch.tracing.graph_building import named_parameters
+from gainstage.backends.torch.tracing.recurrent_layers import (
+    RECURRENT,
+    blocks_of,
+    function_of,
+    settings_of,
+    slots_of,
+)
 from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.errors import InputError
 from gainstage.graph import KernelShape, Layout, Node, Operation, Parameter, Role, SignalGraph, Slot, Use
 
 __all__ = ["structure"]
 
-_GATES = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1, nn.LSTMCell: 4, nn.GRUCell: 3, nn.RNNCell: 1}
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_NORMS = (
+    (_InstanceNorm, "instance_norm"), (_NormBase, "batch_norm"), (nn.LayerNorm, "layer_norm"),
+    (nn.GroupNorm, "group_norm"), (nn.RMSNorm, "rms_norm"),
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -42,6 +52,7 @@ class _Layer:
     function: str = ""
     kernel: KernelShape | None = None
     parameters: dict[str, _Found] = field(default_factory=dict)
+    settings: tuple[tuple[str, float], ...] = ()
 
 
 def structure(model: nn.Module) -> SignalGraph:
@@ -66,7 +77,7 @@ def structure(model: nn.Module) -> SignalGraph:
         )
     paths = {id(tensor): path for path, tensor in tensors.items()}
     nodes: list[Node] = []
-    found: dict[str, tuple[_Found, int]] = {}
+    found: dict[str, tuple[_Found, tuple[int, ...]]] = {}
     for name, module in model.named_modules():
         layer = _layer(module)
         if layer is None:
@@ -75,7 +86,7 @@ def structure(model: nn.Module) -> SignalGraph:
         for local, fact in layer.parameters.items():
             path = paths[id(getattr(module, local))]
             uses.append(Use(path, fact.slot))
-            found.setdefault(path, (fact, len(nodes)))
+            found[path] = _together(found.get(path), fact, len(nodes))
         nodes.append(
             Node(
                 len(nodes),
@@ -87,12 +98,12 @@ def structure(model: nn.Module) -> SignalGraph:
                 tuple(uses),
                 layer.kernel,
                 layer.function,
+                layer.settings,
             )
         )
     parameters = []
     for path, tensor in tensors.items():
-        known, node = found.get(path, (None, -1))
-        fact = known or _Found(Role.OTHER, "operand")
+        fact, users = found.get(path, (_Found(Role.OTHER, "operand"), ()))
         parameters.append(
             Parameter(
                 path,
@@ -104,10 +115,22 @@ def structure(model: nn.Module) -> SignalGraph:
                 fact.layout,
                 bool(tensor.requires_grad),
                 aliases.get(path, ()),
-                (node,) if known else (),
+                users,
             )
         )
     return SignalGraph(tuple(nodes), tuple(parameters))
+
+
+def _together(before: tuple[_Found, tuple[int, ...]] | None, fact: _Found, node: int) -> tuple[_Found, tuple[int, ...]]:
+    """One more use of a weight: a table that a layer uses too is an output layer, since tied weights are those."""
+    if before is None:
+        return fact, (node,)
+    first, users = before
+    tables = [one for one in (first, fact) if one.role is Role.EMBEDDING]
+    layers = [one for one in (first, fact) if one.role in {Role.HIDDEN, Role.HEAD}]
+    if tables and layers:
+        first = replace(layers[0], role=Role.HEAD)
+    return first, (*users, node)
 
 
 def _layer(module: nn.Module) -> _Layer | None:
@@ -128,15 +151,20 @@ def _layer(module: nn.Module) -> _Layer | None:
         return _Layer(
             Operation.EMBEDDING, "", kernel, {"weight": _Found(Role.EMBEDDING, "weight", kernel, 1, "in_out")}
         )
+    if isinstance(module, nn.Bilinear):  # every output sums the products of two inputs' elements
+        return _mixing(
+            Operation.LINEAR, KernelShape(module.out_features, module.in1_features * module.in2_features), own, "out_in"
+        )
+    if isinstance(module, nn.PReLU):
+        return _Layer(Operation.ACTIVATION, "prelu", None, {"weight": _Found(Role.OTHER, "operand")})
     if isinstance(module, nn.MultiheadAttention):
         return _attention(module, own)
-    if type(module) in _GATES:
-        return _recurrent(module, own)
-    if isinstance(module, _NORMS):
+    if isinstance(module, RECURRENT):
+        return _recurrent(module)
+    norm = next((function for kind, function in _NORMS if isinstance(module, kind)), "")
+    if norm:
         facts = {"weight": _Found(Role.NORM_SCALE, "scale"), "bias": _Found(Role.NORM_SHIFT, "shift")}
-        return _Layer(
-            Operation.NORMALIZATION, type(module).__name__.lower(), None, {k: v for k, v in facts.items() if k in own}
-        )
+        return _Layer(Operation.NORMALIZATION, norm, None, {k: v for k, v in facts.items() if k in own})
     return None
 
 
@@ -163,18 +191,18 @@ def _attention(module: nn.MultiheadAttention, own: set[str]) -> _Layer:
     return _Layer(Operation.LINEAR, "attention", None, {k: v for k, v in facts.items() if k in own})
 
 
-def _recurrent(module: nn.Module, own: set[str]) -> _Layer:
-    gates = _GATES[type(module)]
+def _recurrent(module: nn.Module) -> _Layer:
     facts: dict[str, _Found] = {}
-    for name in sorted(own):
+    for name, slot in slots_of(module).items():
         tensor = getattr(module, name)
-        if "bias" in name:
-            facts[name] = _Found(Role.RECURRENT_BIAS, "bias")
-            continue
-        blocks = 1 if "_hr" in name else gates  # an LSTM's output projection has no gates
-        state = "_hh" in name or "_hr" in name
-        kernel = KernelShape(tensor.shape[0] // blocks, tensor.shape[1])
-        facts[name] = _Found(
-            Role.RECURRENT if state else Role.RECURRENT_INPUT, "state" if state else "weight", kernel, blocks
-        )
-    return _Layer(Operation.RECURRENT, type(module).__name__.lower().removesuffix("cell"), None, facts)
+        if slot == "bias":
+            facts[name] = _Found(Role.RECURRENT_BIAS, slot)
+        elif tensor.dim() == 2:
+            blocks = blocks_of(module, tensor.shape[0])
+            kernel = KernelShape(tensor.shape[0] // blocks, tensor.shape[1])
+            role = Role.RECURRENT if slot == "state" else Role.RECURRENT_INPUT
+            facts[name] = _Found(role if slot in _DRAWN else Role.OTHER, slot, kernel, blocks)
+    return _Layer(Operation.RECURRENT, function_of(module), None, facts, settings_of(module))
+
+
+_DRAWN = ("weight", "state")

@@ -34,15 +34,13 @@ from gainstage.backends.torch.tracing.provenance import (
     merged,
     pads,
 )
-from gainstage.graph import Operation, Stage
+from gainstage.backends.torch.tracing.recurrent_layers import RECURRENT, function_of, settings_of
+from gainstage.graph import DerivationStep, Operation, Stage
 
 __all__ = ["Eye", "Interpreter"]
 
 Eye = Callable[[Draft, torch.Tensor], None]
 """Sees every node of the graph right after it ran, with its first output."""
-
-
-_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
 def tensors_in(tree: Any) -> list[torch.Tensor]:
@@ -109,7 +107,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def enter(self, path: str, module: nn.Module) -> None:
         """A module begins its forward."""
         self._modules.append(path)
-        if self._region is None and isinstance(module, _RECURRENT):
+        if self._region is None and isinstance(module, RECURRENT):
             self._region = module
             self.sequence.previous = None  # what is written in place inside belongs to nothing outside
 
@@ -134,7 +132,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             type(module).__name__.lower(),
             inputs=sources,
             shape=tuple(out.shape),
-            function=type(module).__name__.lower().removesuffix("cell"),
+            function=function_of(module),
+            settings=settings_of(module),
             from_input=lead.from_input,
             example_stride=None if example is None else stride_at(out.shape, example),
             unit_axis=out.dim() - 1,
@@ -208,7 +207,9 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not position or tensor.shape != outputs[position - 1].shape:
                 stride, unit = axes(tensor)
             if not position or parts:  # split and unbind: every part is a node of its own
-                shaped = replace(draft, shape=tuple(tensor.shape), example_stride=stride, unit_axis=unit, part=position)
+                shape = tuple(tensor.shape) if position else draft.shape
+                axis = unit if shape == tuple(tensor.shape) else draft.unit_axis  # examples unfolded in the node alone
+                shaped = replace(draft, shape=shape, example_stride=stride, unit_axis=axis, part=position)
                 node = self._append(shaped, tensor)
             discrete = fixed or not (tensor.is_floating_point() or tensor.is_complex())
             padding = discrete and pads(name, operands, before)
@@ -257,7 +258,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             random = any(v.random for v in before) or name in table.RANDOM
             wave = name if name in ("cos", "sin") else next((v.wave for v in before if v.wave), "")
             drawn = name == "mul" and any(v.random and not v.derivations for v in before)
-            return Value(derivations=join(before, "noise" if drawn else name), random=random, keep=keep, wave=wave)
+            step = DerivationStep.NOISE if drawn else table.step(name)
+            return Value(derivations=join(before, step), random=random, keep=keep, wave=wave)
         if name in table.TRANSPARENT and before and before[0].node is not None:
             order = order_of(name, args, operands[0].dim())
             shape, source = tuple(operands[0].shape), before[0]
@@ -267,7 +269,11 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 stride = permuted(shape, stride, self._examples, order)
             elif out.numel() != operands[0].numel():  # expand
                 stride, _ = follow(name, args, operands, before, out, self._examples)
-            moved = replace(source, example_stride=stride, unit_axis=remap_axis(source.unit_axis, shape, after, order))
+            unit = remap_axis(source.unit_axis, shape, after, order)
+            made = self.drafts[source.node] if source.node is not None else None
+            if source.unit_axis is None and order is None and made is not None and made.shape == after:
+                unit = made.unit_axis  # a view back to the shape that the node has by itself
+            moved = replace(source, example_stride=stride, unit_axis=unit)
             if source.discrete or out.is_floating_point() or out.is_complex():
                 return moved
             return replace(moved, discrete=True, padding=pads(name, operands, before))

@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gainstage.graph import Operation
+from gainstage.graph import DerivationStep, Operation
 
 __all__ = [
-    "ACTIVATIONS",
-    "CREATION",
-    "LOSSES",
-    "NORMALIZATIONS",
-    "RANDOM",
-    "STRUCTURAL",
-    "TRANSPARENT",
-    "base_name",
-    "is_pointwise",
-]
+    "ACTIVATIONS", "CREATION", "LOSSES", "NORMALIZATIONS", "RANDOM", "REARRANGEMENTS", "REDUCTIONS", "STRUCTURAL",
+    "TRANSPARENT", "base_name", "is_pointwise", "step",
+]  # fmt: skip
 
 ACTIVATIONS: Final = {
     "relu": "relu", "leaky_relu": "leaky_relu", "elu": "elu", "celu": "celu", "selu": "selu", "gelu": "gelu",
@@ -97,6 +90,24 @@ _STRUCTURAL: Final = {
 STRUCTURAL: Final = {name: operation for operation, names in _STRUCTURAL.items() for name in names.split()}
 """Operations that are neither weighted nor elementwise."""
 
+REDUCTIONS: Final = {
+    "amax": "max", "amin": "min", "nansum": "sum", "var_mean": "var", "std_mean": "std", "linalg_vector_norm": "norm",
+}  # fmt: skip
+"""ATen name of a reduction to its ``function``, where the two differ."""
+
+_REARRANGEMENTS: Final = {
+    "slice": "slice select split split_with_sizes chunk unbind narrow split_copy slice_copy tensor_split",
+    "gather": "index index_select gather take_along_dim masked_select topk _unsafe_index",
+    "reorder": "roll flip sort rot90 channel_shuffle",
+    "pad": "constant_pad_nd",
+    "pad_edges": "reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
+    "replication_pad3d",
+    "repeat": "repeat repeat_interleave",
+    "depth_to_space": "pixel_shuffle",
+}
+REARRANGEMENTS: Final = {name: function for function, names in _REARRANGEMENTS.items() for name in names.split()}
+"""ATen name to the ``function`` of a reshape."""
+
 TRANSPARENT: Final = frozenset(
     """
     _autocast_to_full_precision _conj _neg_view _nested_get_values _nested_view_from_buffer _nested_view_from_jagged
@@ -121,6 +132,46 @@ CREATION: Final = frozenset(
 RANDOM: Final = frozenset(
     "bernoulli exponential native_dropout normal rand rand_like randint randn randn_like randperm uniform".split()
 )
+
+
+_STEPS: Final = {
+    DerivationStep.TRANSPOSE: "t transpose permute numpy_T mT adjoint swapaxes movedim",
+    DerivationStep.CAST: "_to_copy to _autocast_to_full_precision",
+    DerivationStep.GATHER: _REARRANGEMENTS["gather"],
+    DerivationStep.SLICE: _REARRANGEMENTS["slice"],
+    DerivationStep.CONCATENATE: "cat stack concat hstack vstack",
+    DerivationStep.RESHAPE: "copy repeat",
+    DerivationStep.PRODUCT: "matmul mm bmm mv dot linear addmm baddbmm addbmm addmv einsum tensordot",
+    DerivationStep.SUM: "add",
+    DerivationStep.DIFFERENCE: "sub rsub",
+    DerivationStep.SCALE: "mul",
+    DerivationStep.DIVIDE: "div true_divide",
+    DerivationStep.NEGATE: "neg",
+    DerivationStep.ABSOLUTE: "abs",
+    DerivationStep.SQUARE: "square",
+    DerivationStep.EXPONENTIAL: "exp",
+    DerivationStep.RELU: "relu",
+    DerivationStep.SIGMOID: "sigmoid",
+    DerivationStep.SOFTPLUS: "softplus",
+    DerivationStep.TANH: "tanh",
+    DerivationStep.POWER: "pow sqrt rsqrt reciprocal",
+    DerivationStep.REDUCE: "mean sum amax amin max min var std var_mean std_mean norm linalg_vector_norm logsumexp",
+    DerivationStep.CLAMP: "clamp clamp_min clamp_max hardtanh",
+    DerivationStep.ROUND: "round floor ceil trunc sign",
+    DerivationStep.MASK: "masked_fill where tril triu",
+    DerivationStep.WEIGHT_NORM: "_weight_norm_interface _weight_norm",
+}
+_STEP_OF: Final = {name: step for step, names in _STEPS.items() for name in names.split()}
+
+
+def step(name: str) -> DerivationStep:
+    """The step of a derivation that an ATen operation is.
+
+    >>> step("t").value, step("view").value, step("lgamma").value
+    ('transposition', 'reshaping', 'another operation')
+    """
+    other = DerivationStep.RESHAPE if name in TRANSPARENT else DerivationStep.OTHER
+    return _STEP_OF.get(name, other)
 
 
 def base_name(func: Any) -> str:

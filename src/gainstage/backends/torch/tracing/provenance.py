@@ -13,16 +13,17 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from gainstage.backends.torch.tracing.axes import axis_of, stride_at
+from gainstage.graph import DerivationStep
 
 __all__ = ["STATIC", "Derivation", "Value", "Values", "dense", "is_square", "join", "merged", "pads"]
 
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A parameter and the operations that led from it to a tensor."""
+    """A parameter and the steps that led from it to a tensor."""
 
     parameter: str
-    chain: tuple[str, ...] = ()
+    chain: tuple[DerivationStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +210,9 @@ def dense(tensor: torch.Tensor) -> torch.Tensor:
     return held
 
 
-def join(values: Iterable[Value], operation: str) -> tuple[Derivation, ...]:
-    """The derivations of a tensor computed by ``operation`` from ``values``."""
-    return tuple(replace(d, chain=(*d.chain, operation)) for d in merged(*values))
+def join(values: Iterable[Value], step: DerivationStep) -> tuple[Derivation, ...]:
+    """The derivations of a tensor computed from ``values``, with one more step."""
+    return tuple(replace(d, chain=(*d.chain, step)) for d in merged(*values))
 
 
 def merged(*values: Value) -> tuple[Derivation, ...]:

@@ -20,7 +20,6 @@ from torch import nn
 from gainstage.backends.torch.measuring.moments import look_at
 from gainstage.backends.torch.models.batch import prepare
 from gainstage.backends.torch.models.preserve import preserved
-from gainstage.backends.torch.tracing import operations as table
 from gainstage.backends.torch.tracing.axes import stride_at
 from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.tracing.graph_building import named_parameters
@@ -31,7 +30,6 @@ from gainstage.records import Assignment, Plan
 
 __all__ = ["calibrate"]
 
-_HOMOGENEOUS = table.TRANSPARENT | {"split", "split_with_sizes", "chunk", "slice", "select", "unbind", "narrow"}
 _TOO_FAR = 1e6  # a factor beyond this says that the signal was lost before, not that the weight was drawn badly
 _ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
 _UNSEEN = "no operation of this batch uses it as a weight"
@@ -191,15 +189,14 @@ class _Pass:
             return f"read earlier in the pass by {self.read[use.parameter]}, which a new scale would undo"
         if len(uses) > 1:
             return "the weight is made of several parameters"
-        if not set(use.derivation) <= _HOMOGENEOUS:
-            return f"the weight is derived through {', '.join(sorted(set(use.derivation) - _HOMOGENEOUS))}"
-        return ""
+        between = [step for step in dict.fromkeys(use.derivation) if not step.rescales]
+        return f"the weight is derived through {', '.join(between)}" if between else ""
 
     def _bias(self, draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
         """The bias that the output already holds, shaped to be taken off."""
         total: torch.Tensor | None = None
         for use in draft.uses:
-            if use.slot == "bias" and set(use.derivation) <= _HOMOGENEOUS:
+            if use.slot == "bias" and all(step.rescales for step in use.derivation):
                 bias = self.parameters[use.parameter].detach().reshape(-1)
                 total = bias if total is None else total + bias
         if total is None or not bool(total.any()):
