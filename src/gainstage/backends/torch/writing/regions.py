@@ -21,7 +21,7 @@ from gainstage.graph import KernelShape, Layout
 from gainstage.records import Assignment
 from gainstage.streams import Stream, copy
 
-__all__ = ["Rectangle", "draw", "draw_region", "rectangles"]
+__all__ = ["Rectangle", "draw", "draw_region", "meeting", "rectangles"]
 
 Array = NDArray[Any]
 
@@ -150,7 +150,7 @@ def draw_region(
         copy(memory, np.ascontiguousarray(values), start=_dot(offsets, steps), strides=steps, bfloat16=bfloat16)
         return
     held: tuple[int, NDArray[np.float32]] | None = None
-    for part, place, start in _meeting(parts, offsets, memory.shape):
+    for part, place, start in meeting(parts, offsets, memory.shape):
         region: dict[str, Any] = {"start": start, "strides": part.strides, "bfloat16": bfloat16}
         if drawn is not None:
             copy(memory[place], drawn[part.block * kernel.out : (part.block + 1) * kernel.out], **region)
@@ -164,7 +164,7 @@ def draw_region(
         copy(memory[place], held[1], **region)
 
 
-def _meeting(
+def meeting(
     parts: tuple[Rectangle, ...], offsets: tuple[int, ...], shape: tuple[int, ...]
 ) -> Iterator[tuple[Rectangle, tuple[Any, ...], int]]:
     """The rectangles that a region meets: each with its place in the region and the index of its first weight there."""

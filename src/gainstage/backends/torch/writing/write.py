@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from gainstage import schemes
 from gainstage.backends.torch.tracing.trace import unwrap
+from gainstage.backends.torch.writing import on_device
 from gainstage.backends.torch.writing.layout import canonical, require_fit
 from gainstage.backends.torch.writing.memory import Shard, gathered, local, numpy_view
 from gainstage.backends.torch.writing.regions import draw, draw_region
@@ -205,11 +206,13 @@ def _try_draws(assignments: list[Assignment], seed: int) -> dict[str, NDArray[np
 
 
 def _draw(shard: Shard, assignment: Assignment, seed: int, tried: NDArray[np.float32] | None) -> None:
-    """Draws what this process holds of a weight, in its own memory where NumPy can write there."""
+    """Draws what this process holds of a weight: where it lies if possible, else on the CPU, to be copied there."""
     view = numpy_view(shard.tensor)
     if view is not None:
         memory, bfloat16 = view
         draw_region(memory, assignment, seed, offsets=shard.offsets, bfloat16=bfloat16, drawn=tried)
+        return
+    if on_device.draw_region(shard.tensor, assignment, seed, shard.offsets):
         return
     values = torch.empty(shard.tensor.shape, dtype=torch.float32)
     draw_region(values.numpy(), assignment, seed, offsets=shard.offsets, drawn=tried)
