@@ -2,6 +2,7 @@
 
     python benchmarks/draw_cost.py              # on as many threads as OMP_NUM_THREADS says, or all cores
     python benchmarks/draw_cost.py --threads 1
+    python benchmarks/draw_cost.py --threads 1 --processor-time     # on a machine that does other things as well
 
 Each row is the median over pairs of (peer's time ÷ ours), the two run one after the other. Rows without a target are
 for comparison.
@@ -13,6 +14,7 @@ import argparse
 import importlib.util
 import os
 import platform
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -34,16 +36,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, help="for us and for PyTorch; as OMP_NUM_THREADS where not given")
     parser.add_argument("--runs", type=int, default=9, help="pairs for each row")
+    parser.add_argument("--processor-time", action="store_true", help="instead of wall time; for one thread only")
     asked = parser.parse_args()
+    if asked.processor_time and asked.threads != 1:
+        parser.error("--processor-time adds up the threads, so it needs --threads 1")
+    clock = time.process_time if asked.processor_time else time.perf_counter
     if asked.threads:
         os.environ["OMP_NUM_THREADS"] = str(asked.threads)
         torch.set_num_threads(asked.threads)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s)")
     for name, peer, ours, target in rows(torch.get_num_threads()):
-        seconds, ratio = paired(peer, ours, runs=asked.runs)
+        seconds, ratio = paired(peer, ours, asked.runs, clock)
         rate = COUNT / (seconds * ratio) / 1e6
         row(name, f"{1 / ratio:.1f} x  ({rate:.0f} M/s)", target)
-    orthogonal(asked.runs)
+    orthogonal(asked.runs, clock)
 
 
 def rows(threads: int) -> list[tuple[str, Call, Call, str]]:
@@ -87,10 +93,10 @@ def jax_normal() -> Call:
     return lambda: jax.random.normal(key, (COUNT,)).block_until_ready()
 
 
-def orthogonal(runs: int) -> None:
+def orthogonal(runs: int, clock: Callable[[], float]) -> None:
     tensor, kernel, scheme = torch.empty(2048, 2048), KernelShape(2048, 2048), get("orthogonal")
     seconds, ratio = paired(
-        lambda: nn.init.orthogonal_(tensor), lambda: scheme.draw(kernel, 1.0, STREAM), runs=min(runs, 5)
+        lambda: nn.init.orthogonal_(tensor), lambda: scheme.draw(kernel, 1.0, STREAM), min(runs, 5), clock
     )
     row(f"orthogonal 2048²: orthogonal_ takes {seconds * 1e3:.0f} ms", f"{ratio:.2f} of its time", "at most 1.2")
 

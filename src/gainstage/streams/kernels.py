@@ -1,4 +1,4 @@
-"""``philox`` and ``quantile`` in compiled code: the same bytes, some fifty times as fast.
+"""``philox`` and ``quantile`` in compiled code: the same bytes, some fifteen times as fast.
 
 Imported by ``engine`` alone, and only when enough is drawn to pay for it. Three rules keep the bytes and the speed:
 
