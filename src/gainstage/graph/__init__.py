@@ -16,6 +16,6 @@ from gainstage.graph.walk import FewestWeights, all_after, any_after, any_before
 __all__ = [
     "Ancestry", "DerivationStep", "FewestWeights", "KernelShape", "Layout", "Node", "Operation", "Parameter",
     "Residual", "Role", "SignalGraph", "Slot", "Stage", "Use", "all_after", "ancestry", "any_after", "any_before",
-    "assign_roles", "depths", "fuse", "nearest_after", "nearest_before", "once_per_graph", "residuals", "stream_lengths",
-    "terms", "unpacked",
+    "assign_roles", "depths", "fuse", "nearest_after", "nearest_before", "once_per_graph", "residuals",
+    "stream_lengths", "terms", "unpacked",
 ]  # fmt: skip

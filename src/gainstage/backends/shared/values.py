@@ -54,13 +54,16 @@ def draw(assignment: Assignment, seed: int, stream: str) -> NDArray[np.float32]:
     kernel = kernel_of(assignment)
     scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
     streams = (Stream(seed, stream, block) for block in range(assignment.blocks))
-    return np.concatenate([scheme.draw(kernel, assignment.gain, own) for own in streams])
+    drawn = [scheme.draw(kernel, assignment.gain, own) for own in streams]
+    return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
 
 
 def try_draws(
     assignments: Collection[Assignment], draw_one: Callable[[Assignment], NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float32]]:
     """Let every scheme refuse a geometry while nothing is written yet, with one draw for each kind of kernel.
+
+    Schemes of independent weights serve every kernel, so that their spread alone is looked at.
 
     Args:
         assignments: that a scheme draws.
@@ -76,7 +79,11 @@ def try_draws(
     drawn: dict[str, NDArray[np.float32]] = {}
     room = _KEPT
     for assignment in kinds.values():
+        scheme = schemes.get(assignment.scheme)
         try:
+            if scheme.independent:  # its spread alone decides whether it serves a kernel
+                scheme.distribution(kernel_of(assignment), assignment.gain)
+                continue
             values = draw_one(assignment)
         except GainstageError as error:
             raise InputError(f"'{assignment.parameter}' cannot be drawn. {error}") from error
@@ -114,7 +121,7 @@ def rule_values(
         case "measured":
             values = np.asarray(assignment.values, dtype=np.float64)
         case "uniform_fan_in" if source is not None and source.kernel is not None:
-            values = (2 * stream.uniform(len(values)) - 1) / math.sqrt(source.kernel.fan_in)
+            values = (2 * stream.uniform(len(values)).astype(np.float64) - 1) / math.sqrt(source.kernel.fan_in)
         case "centre" if source is not None and source.kernel is not None:
             sums = row_sums(source)
             met = source.kernel.fan_in * len(sums) / (source.kernel.size * source.blocks)  # < 1 where a stride spreads

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from gainstage.backends.shared import values as shared
 from gainstage.backends.shared.plan_checks import by_path, require_plan
 from gainstage.backends.shared.values import kernel_of, rule_values, try_draws
 from gainstage.backends.torch.tracing.trace import unwrap
-from gainstage.backends.torch.writing.layout import canonical, native, require_fit
+from gainstage.backends.torch.writing import on_device
+from gainstage.backends.torch.writing.layout import canonical, require_fit
+from gainstage.backends.torch.writing.memory import Shard, gathered, local, numpy_view
+from gainstage.backends.torch.writing.regions import draw, draw_region
 from gainstage.errors import InputError, ModelError, UnknownNameError
 from gainstage.graph import KernelShape, Layout
 from gainstage.records import Assignment, Plan
-from gainstage.streams import Stream
+from gainstage.streams import Stream, require_memory
 
 __all__ = ["apply", "draw", "snapshot"]
 
@@ -52,40 +54,23 @@ def apply(model: nn.Module, plan: Plan) -> None:
     parameters = dict(model.named_parameters(remove_duplicate=False))
     plan_of = by_path(plan, "parameter")
     to_write = require_plan(plan_of, _Written(parameters))
+    _require_writable(to_write, parameters)
     drawn = try_draws([a for a in to_write if _is_drawn(a)], lambda a: draw(a, plan.seed))
     padding = _padding_rows(model)
     with torch.no_grad():
         for assignment in sorted(to_write, key=_depends_on_weights):
             parameter = parameters[assignment.parameter]
+            shard = local(parameter)
             tried = drawn.pop(assignment.parameter, None)
-            parameter.copy_(_values(assignment, parameters, plan_of, plan.seed, tried))
+            if _is_drawn(assignment):
+                _draw(shard, assignment, plan.seed, tried)
+            else:
+                shard.tensor.copy_(shard.part_of(_computed(assignment, parameters, plan_of, plan.seed)))
             if assignment.scale != 1.0:  # after the cast, as calibration did it: the same bytes in every dtype
-                parameter.mul_(assignment.scale)
+                shard.tensor.mul_(assignment.scale)
             for row in padding.get(id(parameter), ()):
-                parameter[row].zero_()
-
-
-def draw(assignment: Assignment, seed: int) -> NDArray[np.float32]:
-    """The values a scheme gives to one parameter, in the canonical layout, before any measured scale.
-
-    Args:
-        assignment: of a weight; its scheme is a name in the table of schemes.
-        seed: of the plan.
-
-    Returns:
-        Shape ``(blocks · out, in_ / groups, receptive)``. Every block has a stream of its own, keyed by seed, path and
-        block.
-
-    Raises:
-        InputError: the assignment has no kernel, or its gain is not finite.
-        UnknownNameError: there is no such scheme.
-
-    >>> from gainstage.graph import KernelShape, Role
-    >>> packed = Assignment("qkv", Role.PACKED_ATTENTION, (12, 4), "glorot_uniform", kernel=KernelShape(4, 4), blocks=3)
-    >>> draw(packed, seed=0).shape
-    (12, 4, 1)
-    """
-    return shared.draw(assignment, seed, assignment.parameter)
+                _clear_row(shard, row)
+            torch.autograd.graph.increment_version(parameter)  # NumPy writes behind autograd's back
 
 
 def snapshot(model: nn.Module) -> Callable[[], None]:
@@ -130,6 +115,17 @@ class _Written:
         require_fit(shape, kernel, blocks, layout)
 
 
+def _require_writable(assignments: list[Assignment], parameters: Mapping[str, nn.Parameter]) -> None:
+    """Refuse memory that cannot be written element by element."""
+    for assignment in assignments:
+        view = numpy_view(local(parameters[assignment.parameter]).tensor)
+        if view is not None:
+            try:
+                require_memory(*view)
+            except InputError as error:
+                raise InputError(f"'{assignment.parameter}' cannot be written. {error}") from error
+
+
 # -- the values ------------------------------------------------------------------------------------------------------
 
 
@@ -141,32 +137,42 @@ def _depends_on_weights(assignment: Assignment) -> bool:
     return assignment.bias == "centre" or assignment.scheme in _NORMS
 
 
-def _values(
-    assignment: Assignment,
-    parameters: Mapping[str, nn.Parameter],
-    plan: Mapping[str, Assignment],
-    seed: int,
-    tried: NDArray[np.float32] | None,
-) -> Tensor:
-    """What is written, in the parameter's own shape; casting and moving are left to ``copy_``.
+def _draw(shard: Shard, assignment: Assignment, seed: int, tried: NDArray[np.float32] | None) -> None:
+    """Draw what this process holds of a weight: where it lies if possible, else on the CPU, to be copied there."""
+    view = numpy_view(shard.tensor)
+    if view is not None:
+        memory, bfloat16 = view
+        draw_region(memory, assignment, seed, offsets=shard.offsets, bfloat16=bfloat16, drawn=tried)
+        return
+    if on_device.draw_region(shard.tensor, assignment, seed, shard.offsets):
+        return
+    values = torch.empty(shard.tensor.shape, dtype=torch.float32)
+    draw_region(values.numpy(), assignment, seed, offsets=shard.offsets, drawn=tried)
+    shard.tensor.copy_(values)
 
-    ``tried`` is what the scheme drew for it already.
-    """
+
+def _computed(
+    assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan: Mapping[str, Assignment], seed: int
+) -> Tensor:
+    """The values of a parameter that no scheme draws, in its own shape; ``copy_`` casts and moves them."""
     shape = assignment.shape
     if assignment.bias is not None:
         stream = Stream(seed, assignment.parameter)
         values = rule_values(assignment, plan, lambda source: _row_sums(source, parameters), stream)
         return torch.from_numpy(values).reshape(shape)
-    if assignment.scheme in _NORMS:
-        return _norms(parameters[assignment.weight or ""], shape)
-    canonical_values = draw(assignment, seed) if tried is None else tried
-    stored = native(canonical_values, shape, kernel_of(assignment), assignment.blocks, assignment.layout)
-    return torch.from_numpy(np.ascontiguousarray(stored))
+    return _norms(gathered(parameters[assignment.weight or ""]), shape)
+
+
+def _clear_row(shard: Shard, row: int) -> None:
+    """Set a row of a parameter to zero where this process holds it."""
+    here = row - shard.offsets[0]
+    if 0 <= here < len(shard.tensor):
+        shard.tensor[here].zero_()
 
 
 def _row_sums(source: Assignment, parameters: Mapping[str, nn.Parameter]) -> NDArray[np.float64]:
     """The sum of every unit's incoming weights."""
-    weight = parameters[source.parameter].detach().to(torch.float64)
+    weight = gathered(parameters[source.parameter]).detach().to(torch.float64)
     incoming = canonical(weight, kernel_of(source), source.blocks, source.layout)
     return np.asarray(incoming.sum((1, 2)).cpu().numpy())
 
