@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 
 from gainstage.graph import (
     Node,
@@ -64,6 +64,95 @@ def _multiplied_by(profile: Profile, most: float) -> frozenset[int]:
         for node in graph.nodes
         if (node.operation.weighted or node.operation in MULTIPLYING) and any(is_zero(use) for use in node.uses)
     )
+
+
+def live_zeros(profile: Profile) -> frozenset[int]:
+    """Zero nodes whose zero parameter gets a gradient, so that the first step opens them.
+
+    A zero factor is zero on purpose only while its partner lives: where both factors of a product are zero, neither
+    gets a gradient, and neither ever moves.
+    """
+    graph = profile.graph
+
+    def moves(use: Use) -> bool:
+        measured = profile.by_path.get(graph.parameter(use.parameter).path)
+        gradient = measured.gradient if measured is not None else None
+        return gradient is None or gradient.second_moment > 0
+
+    return frozenset(
+        i for i in zero_nodes(profile) if any(moves(use) for use in graph.nodes[i].uses if use.slot in _FACTORS)
+    )
+
+
+def silent_nodes(profile: Profile, zeros: Container[int]) -> frozenset[int]:
+    """Nodes whose output is exactly zero because what they read is, starting from the given zero nodes.
+
+    A zero node with a bias that is not zero is not silent: the measured second moment decides.
+    """
+    found: set[int] = set()
+    for node in profile.graph.nodes:
+        measured = profile.by_node.get(node.index)
+        if measured is not None and measured.forward.second_moment != 0:
+            continue
+        read = [i in found for i in node.inputs]
+        product = node.operation in (Operation.MULTIPLY, Operation.MATMUL)
+        keeps = node.operation in _KEEPS_SILENCE or (measured is not None and node.operation.weighted)
+        if node.index in zeros or (product and any(read)) or (keeps and read and all(read)):
+            found.add(node.index)
+    return frozenset(found)
+
+
+_KEEPS_SILENCE = (LEVEL_KEEPING | {Operation.ADD, Operation.CONCATENATION}) - {Operation.OFFSET}
+
+
+def reaches_past(profile: Profile, zeros: frozenset[int]) -> frozenset[int]:
+    """Nodes from which a gradient can reach the loss, past zero nodes and past products with a silent signal."""
+    graph = profile.graph
+    silent = silent_nodes(profile, zeros)
+    goals = {graph.loss} if graph.loss is not None else set(graph.outputs)
+    found: set[int] = set()
+    for node in reversed(graph.nodes):
+        if node.index in goals or any(
+            r in found and r not in zeros and not _stopped(graph.nodes[r], node.index, silent)
+            for r in graph.consumers[node.index]
+        ):
+            found.add(node.index)
+    return frozenset(found)
+
+
+def _stopped(product: Node, operand: int, silent: Container[int]) -> bool:
+    """Whether the gradient by an operand of a product is zero, since the other operand is."""
+    if product.operation not in (Operation.MULTIPLY, Operation.MATMUL):
+        return False
+    others = [i for i in product.inputs if i != operand]
+    return bool(others) and all(i in silent for i in others)
+
+
+def outweighed(profile: Profile) -> frozenset[int]:
+    """Weighted nodes whose output is less than a hundredth of a bias that is added to it, and multiplies a signal.
+
+    Such a gate starts at its bias on purpose: the signal passes it through the other factor.
+    """
+    graph = profile.graph
+    return frozenset(
+        node.index
+        for node in graph.weighted()
+        if (at := profile.by_node.get(node.index)) is not None
+        and any(at.forward.rms < CLOSED * bias for bias in _biases_behind(profile, node))
+        and nearest_after(graph, node.index, lambda n: n.operation in GATES, through=LEVEL_KEEPING)
+    )
+
+
+def _biases_behind(profile: Profile, node: Node) -> Iterator[float]:
+    """Root mean squares of the parameters that are added to a node's output, up to shape."""
+    behind = nearest_after(
+        profile.graph, node.index, lambda n: n.operation is Operation.OFFSET, through={Operation.RESHAPE}
+    )
+    for offset in behind:
+        for use in profile.graph.nodes[offset].uses:
+            measured = profile.by_path.get(profile.graph.parameter(use.parameter).path)
+            if measured is not None:
+                yield measured.weight.rms
 
 
 def ends_in(graph: SignalGraph, starts: Iterable[int], avoiding: Container[int] = ()) -> bool:

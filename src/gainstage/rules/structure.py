@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from gainstage.graph import Node, Operation, SignalGraph
@@ -13,6 +14,7 @@ from gainstage.rules.words import figure, listed, place
 
 __all__: list[str] = []
 
+ENOUGH = 100  # values a channel: statistics uncertain by a tenth
 STARVED = 0.1  # of the level that a normalisation gives to anything but its eps
 
 
@@ -21,18 +23,20 @@ def batch_of_one(profile: Profile) -> Iterator[Fault]:
     """Batch normalisation in training mode sees one example.
 
     What it does:
-    Looks for a batch normalisation in training mode when the batch holds a single example.
+    Looks for a batch normalisation in training mode when the batch holds a single example, and counts the values of a
+    channel that its statistics are made of.
 
     Why it matters:
     It subtracts from the example its own mean: over positions all that is left is their differences, and without
     positions it is zero, for every input. Running statistics take that in, too.
 
     Null hypothesis:
-    With n values a channel the statistics are uncertain by 1/√n; with one example nothing can be compared over the
-    batch.
+    With n values a channel the statistics are uncertain by 1/√n. One image of thousands of positions, as in
+    segmentation, gives statistics that are as good as those of a batch.
 
     Bound and where it comes from:
-    One example. From two on it is noisy, not wrong.
+    One example of fewer than a hundred positions: an uncertainty above a tenth. From two examples on it is noisy, not
+    wrong.
 
     Example:
     loader = DataLoader(data, batch_size=1) with an nn.BatchNorm2d in the model.
@@ -48,19 +52,28 @@ def batch_of_one(profile: Profile) -> Iterator[Fault]:
     if profile.task.examples != 1:
         return
     nodes = [
-        n for n in _normalizations(profile) if n.function == "batch_norm" and dict(n.settings).get("training") == 1
+        n
+        for n in _normalizations(profile)
+        if n.function == "batch_norm" and dict(n.settings).get("training") == 1 and _values(n) < ENOUGH
     ]
     if nodes:
         yield Fault(
             Severity.WARNING,
             place(nodes[0]),
-            f"{len(nodes)} batch normalisations compare one example with itself.",
-            1.0,
-            2.0,
-            "The batch holds one example.",
+            f"{len(nodes)} batch normalisations compare one example with itself, over {_values(nodes[0])} values a "
+            "channel.",
+            float(_values(nodes[0])),
+            float(ENOUGH),
+            "The batch holds one example of few positions.",
             edit("Use a larger batch, or a normalisation within the example.", "nn.GroupNorm(32, channels)"),
             nodes[0].index,
         )
+
+
+def _values(node: Node) -> int:
+    """Values that the statistics of one channel are made of."""
+    channels = node.shape[node.unit_axis] if node.unit_axis is not None else node.shape[-1]
+    return math.prod(node.shape) // max(channels, 1)
 
 
 @rule("GS402", "A normalisation gets next to nothing")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from gainstage.graph import Parameter, Role
 from gainstage.records import ParameterProfile, Profile, Severity
-from gainstage.rules.flow import ends_in, leads_on, scores, zero_nodes
+from gainstage.rules.flow import ends_in, leads_on, live_zeros, reaches_past, scores, silent_nodes
 from gainstage.rules.need import need_backward
 from gainstage.rules.remedies import edit, initialize
-from gainstage.rules.table import Fault, rule
+from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import listed, place
 
 __all__: list[str] = []
@@ -22,8 +22,9 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
     What it does:
     Looks for trainable weights whose gradient is zero in every element. Explained zeros are left out: behind the
     weight, every way to the loss passes a weight or a scale that starts at zero while the input still reaches the loss
-    around it (residual branches, LoRA, a zero output layer); recurrent weights and what moves attention scores alone;
-    and weights that got no data.
+    around it (residual branches, LoRA, a zero output layer), or is multiplied by a signal that such a zero silences;
+    recurrent weights and what moves attention scores alone; and weights that got no data. A zero explains others only
+    while it gets a gradient itself: of two zero factors of one product neither ever moves.
 
     Why it matters:
     Such a weight does not move, in this step or the next, unless something else revives it.
@@ -51,7 +52,7 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
     need_backward(profile)
     weights = [(profile.parameter(p), p) for p in profile.parameters]
     weights = [(q, p) for q, p in weights if q.trainable and q.role.is_kernel and p.gradient is not None]
-    by_design = _explained(profile, zero_nodes(profile))
+    by_design = _explained(profile, live_zeros(profile))
     silent = [(q, p) for q, p in weights if _is_zero(p) and not by_design(q)]
     if not silent:
         return
@@ -63,10 +64,21 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
         f"The gradient of {len(silent)} of {len(weights)} weights is zero in every element: {listed(names)}.",
         float(len(silent)),
         0.0,
-        "Between these weights and the loss everything is flat: dead or saturated units, underflow, or an output that "
-        "does not depend on them.",
-        initialize("Draw the weights anew, so that a gradient passes."),
+        _why_silent([q.path for q, p in silent if p.weight.rms == 0]),
+        initialize("Draw the weights anew, so that a gradient passes.", names if len(names) < len(weights) else ()),
         node.index,
+    )
+
+
+def _why_silent(zeros: list[str]) -> str:
+    if len(zeros) > 1:
+        return (
+            f"{listed(zeros)} start at zero, and each gets its gradient through another of them: none ever moves. One "
+            "factor of a product may start at zero, not both."
+        )
+    return (
+        "Between these weights and the loss everything is flat: dead or saturated units, underflow, or an output that "
+        "does not depend on them."
     )
 
 
@@ -79,19 +91,27 @@ def _explained(profile: Profile, zeros: frozenset[int]) -> Callable[[Parameter],
     """Whether the design explains that a weight's gradient is zero."""
     graph = profile.graph
     heads = {i for p in graph.parameters if p.role is Role.HEAD for i in p.nodes}
-    past_scores, past_zeros = leads_on(graph, scores(graph)), leads_on(graph, zeros)
+    silent = silent_nodes(profile, zeros)
+    past_scores, past_zeros = leads_on(graph, scores(graph)), reaches_past(profile, zeros)
     passes = ends_in(graph, graph.inputs, zeros - heads)
 
     def by_design(parameter: Parameter) -> bool:
         if parameter.role in (Role.QUERY, Role.KEY, Role.RECURRENT) or not parameter.nodes:
             return True
-        if all(0 in graph.nodes[i].shape or _silent(profile, i) for i in parameter.nodes):
-            return True
+        fed = [graph.nodes[i].inputs for i in parameter.nodes]
+        unfed = {i for i, read in zip(parameter.nodes, fed, strict=True) if read and silent.issuperset(read)}
+        if all(0 in graph.nodes[i].shape or _silent(profile, i) or i in unfed for i in parameter.nodes):
+            return not _is_zero_itself(profile, parameter) or bool(unfed)
         if past_scores.isdisjoint(parameter.nodes):
             return True  # it moves attention scores alone, which may all move together
         return passes and past_zeros.isdisjoint(parameter.nodes)
 
     return by_design
+
+
+def _is_zero_itself(profile: Profile, parameter: Parameter) -> bool:
+    measured = profile.by_path.get(parameter.path)
+    return measured is not None and measured.weight.rms == 0
 
 
 def _silent(profile: Profile, index: int) -> bool:
@@ -116,7 +136,8 @@ def detached(profile: Profile) -> Iterator[Fault]:
     A trainable parameter that takes part in the loss gets a gradient, if a small one.
 
     Bound and where it comes from:
-    None: it is a question of structure. A cut gradient is a warning, unused parameters are a note.
+    None: it is a question of structure. A gradient that is cut everywhere is an error: nothing trains. A cut gradient
+    is a warning, unused parameters are a note. Where nothing is trainable, nothing is judged.
 
     Example:
     y = self.head(self.body(x).detach()): the body is used and does not train.
@@ -129,6 +150,9 @@ def detached(profile: Profile) -> Iterator[Fault]:
     Reference:
     PyTorch, Autograd mechanics.
     """
+    if not profile.backward and profile.source.kind == "measured":
+        yield from _cut_everywhere(profile)
+        return
     need_backward(profile)
     graph = profile.graph
     waiting = [q for p in profile.parameters if p.gradient is None and (q := profile.parameter(p)).trainable]
@@ -157,3 +181,22 @@ def detached(profile: Profile) -> Iterator[Fault]:
             "This input does not use them, or what they compute is not part of the loss.",
             edit("Nothing, if other inputs use them; else remove them or freeze them.", "part.requires_grad_(False)"),
         )
+
+
+def _cut_everywhere(profile: Profile) -> Iterator[Fault]:
+    """The finding where no trainable parameter gets a gradient."""
+    trainable = [q for p in profile.parameters if (q := profile.parameter(p)).trainable]
+    if not trainable:
+        raise Lacking("nothing is trainable")
+    node = profile.graph.nodes[trainable[-1].nodes[-1]]
+    yield Fault(
+        Severity.ERROR,
+        place(node),
+        f"None of the {len(trainable)} trainable parameters that take part gets a gradient.",
+        float(len(trainable)),
+        0.0,
+        "The way back is cut for all of them: the forward pass runs under no_grad or inference_mode, or the output is "
+        "detached, converted to NumPy or to whole numbers before the loss.",
+        edit("Let the gradient through.", "output = model(x)  # outside torch.no_grad(), without .detach() or .item()"),
+        node.index,
+    )

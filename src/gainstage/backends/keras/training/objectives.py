@@ -88,7 +88,7 @@ def word_for(given: Any) -> str:
     """Name a loss or an optimizer in one word: by its own name, or by that of its class.
 
     >>> word_for("adam"), word_for(optimizers.SGD), word_for(losses.Huber())
-    ('adam', 'SGD', 'huber')
+    ('adam', 'SGD', 'huber_loss')
     """
     if isinstance(given, str):
         return given
