@@ -55,4 +55,4 @@ def completed(traced: SignalGraph, listed: SignalGraph) -> SignalGraph:
         else p
         for p in traced.parameters
     ]
-    return replace(traced, parameters=tuple(parameters))
+    return traced.with_parameters(tuple(parameters))

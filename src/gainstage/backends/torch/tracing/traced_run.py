@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -23,14 +24,14 @@ __all__ = ["LossFunction", "Observation", "observe", "takes_whole"]
 LossFunction = Callable[[Any, Any], torch.Tensor]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observation:
     """One pass: the graph, and the tensors that the caller goes on with.
 
     Args:
-        graph: what was seen.
-        output: what the loss saw.
-        ends: the outputs that nothing in the model reads, that one first: ``graph.ends``.
+        build: makes the graph; who needs no graph (calibration) does not pay for it.
+        returned: the tensors that the model returned, what the loss saw first.
+        nodes: the node of each of them, if it has one.
         loss: the loss, or None where there was none to compute.
         own_loss: whether the model computed it itself.
         owners: node by autograd sequence number.
@@ -38,14 +39,29 @@ class Observation:
         whole: whether the loss saw all that the model returned, and not ``output`` alone.
     """
 
-    graph: SignalGraph
-    output: torch.Tensor
-    ends: tuple[torch.Tensor, ...]
+    build: Callable[[], SignalGraph]
+    returned: tuple[torch.Tensor, ...]
+    nodes: tuple[int | None, ...]
     loss: torch.Tensor | None
     own_loss: bool
     owners: dict[int, int | None]
     region_gradients: dict[int, tuple[Any, ...]]
     whole: bool = False
+
+    @cached_property
+    def graph(self) -> SignalGraph:
+        """What was seen."""
+        return self.build()
+
+    @property
+    def output(self) -> torch.Tensor:
+        """What the loss saw."""
+        return self.returned[0]
+
+    @property
+    def ends(self) -> tuple[torch.Tensor, ...]:
+        """The outputs that nothing in the model reads, what the loss saw first: those of ``graph.ends``."""
+        return tuple(self.returned[self.nodes.index(node)] for node in self.graph.ends) or (self.output,)
 
 
 @contextmanager
@@ -107,21 +123,20 @@ def observe(
             interpreter.stage = "loss"
             whole, value = _loss_of(interpreter, loss, output, seen, target)
             value = _scalar(value)
-    nodes = [interpreter.node_of(tensor) for tensor in returned]
-    known = nodes if nodes[0] is not None else []  # the first output of a graph is what the loss sees
-    loss_node = interpreter.node_of(value) if value is not None else None
-    graph = assemble(
+    nodes = tuple(interpreter.node_of(tensor) for tensor in returned)
+    known = nodes if nodes[0] is not None else ()  # the first output of a graph is what the loss sees
+    build = partial(
+        assemble,
         interpreter.drafts,
         parameters,
         aliases,
         examples=batch.examples,
         inputs=inputs,
         outputs=tuple(dict.fromkeys(node for node in known if node is not None)),
-        loss=loss_node,
+        loss=interpreter.node_of(value) if value is not None else None,
     )
-    ends = tuple(returned[nodes.index(node)] for node in graph.ends) or (seen,)
     owners = interpreter.sequence.owner
-    return Observation(graph, seen, ends, value, owned, owners, interpreter.region_gradients, whole)
+    return Observation(build, tuple(returned), nodes, value, owned, owners, interpreter.region_gradients, whole)
 
 
 def _loss_of(
