@@ -116,7 +116,7 @@ _LOOK = """\
 import torch
 
 import gainstage as gs
-from gainstage.backends.torch.models.build import mlp
+from gainstage.backends import lesson_workbench
 from gainstage.data import load
 
 digits = load("digits")
@@ -124,7 +124,7 @@ x, y = torch.from_numpy(digits.x_train[:256]), torch.from_numpy(digits.y_train[:
 
 
 def build():
-    return mlp([64, *[64] * LAYERS, 10], activation=ACTIVATION, norm=NORM)
+    return lesson_workbench().mlp([64, *[64] * LAYERS, 10], activation=ACTIVATION, norm=NORM)
 
 
 def mine(model, seed=0):

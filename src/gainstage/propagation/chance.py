@@ -37,7 +37,8 @@ class Deviation:
 
     def scaled(self, pair: float, own: float) -> Deviation:
         """Correlations of two observations multiplied, and the squares of one."""
-        return replace(self, amount=min(self.amount * pair**2, 1.0), swing=min(self.swing * own**2, _LOUDEST))
+        amount, swing = min(self.amount * pair**2, 1.0), min(self.swing * own**2, _LOUDEST)
+        return Deviation(self.origin, amount, swing, self.blur)
 
     def beside(self, other: Deviation, axes: int) -> Deviation:
         """The sum of two that arose at one tensor and were averaged over different windows."""

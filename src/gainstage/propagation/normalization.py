@@ -1,4 +1,4 @@
-"""Normalisations: what they divide by is known, since it is an average over many elements."""
+"""Forward through normalizations: what is subtracted and divided by is known, being a mean over many elements."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from gainstage.graph import Node, Operation
 from gainstage.propagation.alike import of_alike_taps
+from gainstage.propagation.blocks import CERTAIN, Block, InverseVariance, Variation, block_of, inverse_variance
 from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.run import Run
 from gainstage.propagation.signal import Signal
@@ -17,26 +18,29 @@ from gainstage.propagation.weights import scale_of
 from gainstage.theory.activations import Array
 from gainstage.theory.images.windows import Overlap
 
-__all__ = ["Division", "divided_by", "division", "mean_inverse", "normalization"]
+__all__ = ["UNCENTRED", "Division", "divided_by", "division", "mean_inverse", "normalization"]
 
 _MANY = 200.0
 _HEAVIEST = 3.0  # Edgeworth's series is of no use beyond
-_OF_A_TOKEN = frozenset({"layer_norm", "rms_norm", "unit_norm"})
+UNCENTRED = frozenset({"rms_norm", "unit_norm"})
+"""Normalizations that take no mean off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """What one normalisation takes off and divides by.
+    """What one normalization subtracts and divides by.
 
     Args:
-        taken: what taking the mean off takes off second moments: of elements and of pairs.
-        variance: what is divided by, squared, without eps.
-        eps: added to it.
-        over: elements that share one mean.
+        taken: what subtracting the mean takes off second moments, of elements and of pairs.
+        variance: E σ², without ε.
+        eps: ε, which is added to it.
+        over: elements that share one statistic.
         scale, scale_mean: E γ² and E γ.
-        frozen: whether it divides by what it knew before.
-        uneven: relative variance of what is divided by, between channels or between observations.
-        few: the mean of one over it, of what it owes to few numbers: the taps that borders lack.
+        frozen: whether stored statistics are used.
+        uneven: relative variance of σ² between channels.
+        few: E σ² · E 1/σ² of the part of σ² that few numbers decide: the taps that borders lack.
+        block: the elements of one example that share the statistic; None for a batch norm.
+        variation: of σ² between such blocks.
     """
 
     taken: Pairs
@@ -48,85 +52,69 @@ class Division:
     frozen: bool = False
     uneven: float = 0.0
     few: float = 1.0
+    block: Block | None = None
+    variation: Variation = CERTAIN
 
     @property
     def factor(self) -> float:
-        """On second moments."""
+        """On second moments of the signal."""
         return 1 / (self.variance + self.eps) if self.variance + self.eps > 0 else 0.0
 
     @property
-    def back(self) -> float:
-        """On second moments of gradients: the mean of the inverse is more than the inverse of the mean."""
-        inverse = self.few / (1 - min(self.uneven, 0.7))
-        return 1 / (self.variance / inverse + self.eps) if self.variance + self.eps > 0 else 0.0
+    def inverse(self) -> InverseVariance:
+        """Moments of 1 / (σ² + ε), by which second moments of gradients are multiplied."""
+        if self.block is not None:
+            usual = self.variance * (1 - self.variation.common)
+            return inverse_variance(usual, self.eps, self.variation.freedom)
+        more = self.few / (1 - min(self.uneven, 0.7))  # the mean of the inverse is more than the inverse of the mean
+        whole = self.variance / more + self.eps
+        return InverseVariance(1 / whole if whole > 0 else 0.0, 0.0, 0.0)
+
+    @property
+    def centres(self) -> bool:
+        """Whether a mean is taken off."""
+        return self.taken.level > 0
 
 
 def division(run: Run, node: Node, x: Signal) -> Division:
-    """How a normalisation treats a signal."""
-    k, extent, both = x.pairs, x.extent, x.mean**2
-    settings = dict(node.settings)
-    eps = settings.get("eps", 1e-5)
+    """How a normalization treats a signal."""
+    eps = node.setting("eps", 1e-5)
     scales = [scale_of(run.graph, use, run.weights) for use in node.uses_of("scale")]
     scale = scales[0].second_moment if scales else 1.0
     scale_mean = scales[0].mean if scales else 1.0
-    match node.function:
-        case "batch_norm" if settings.get("training") == 0:
-            return Division(Pairs(0.0), 1.0, eps, 1.0, scale, scale_mean, frozen=True)
-        case "batch_norm":  # one mean for a unit, whatever the example and position
-            mean, over = k.over_batch(extent), float(extent.examples * extent.positions)
-            taken = Pairs(mean, both, mean, mean)
-        case "instance_norm":
-            mean, over = k.over_positions(extent.positions), float(extent.positions)
-            taken = Pairs(mean, both, mean, k.apart)
-        case "group_norm":
-            taken, over = Pairs(both, both, both, both), float(extent.units * extent.positions) / 8
-        case "rms_norm" | "unit_norm":
-            if node.function == "unit_norm":  # to unit length: all units share a sum of one
-                scale /= max(extent.units, 1)
-                scale_mean /= math.sqrt(max(extent.units, 1))
-            return Division(Pairs(0.0), k.level, eps, float(extent.units), scale, scale_mean, uneven=_between(x))
-        case _:  # one mean for a position, whatever the unit
-            share, over = 1 / max(extent.units, 1), float(extent.units)
-            mean = share * k.level + (1 - share) * k.units
-            apart = (1 - share) * both
-            taken = Pairs(
-                mean,
-                mean,
-                share * k.positions + apart,
-                share * k.examples + apart,
-                share * k.near + apart,
-                share * k.apart + apart,
-            )
-    left = max(k.level - taken.level, 0.0)
-    uneven, few = 0.0, 1.0
     if node.function == "batch_norm":
-        share, numbers = _of_few(run, node, x, left)
-        uneven = _uneven(run, node, x, taken, share)
-        few = mean_inverse(share, numbers) if share >= 1e-3 and numbers > 0 else 1.0
-        few *= of_alike_taps(run, node)
-    elif node.function not in ("instance_norm", "group_norm"):
-        uneven = _between(x)
-    return Division(taken, left, eps, over, scale, scale_mean, uneven=uneven, few=few)
+        return _of_a_batch(run, node, x, Division(Pairs(0.0), 1.0, eps, 1.0, scale, scale_mean, frozen=True))
+    block = block_of(node, x.extent)
+    uncentred = node.function in UNCENTRED
+    if node.function == "unit_norm":  # to unit length: all elements share a sum of one
+        scale, scale_mean = scale / block.count, scale_mean / math.sqrt(block.count)
+    taken = Pairs(0.0) if uncentred else block.means(x.pairs, x.mean**2)
+    centred = x.pairs.zip(taken, lambda pair, mean: pair - mean)
+    variation = block.variation(x, centred, means=0.0 if uncentred else 1.0)
+    left = max(centred.level, 0.0)
+    return Division(taken, left, eps, block.count, scale, scale_mean, block=block, variation=variation)
 
 
-def divided_by(node: Node, x: Signal, by: Division) -> Array | None:
+def _of_a_batch(run: Run, node: Node, x: Signal, stored: Division) -> Division:
+    """One mean and one variance for a unit, over all examples and positions."""
+    if node.setting("training", 1.0) == 0:
+        return stored
+    mean = x.pairs.over_batch(x.extent)
+    taken, left = Pairs(mean, x.mean**2, mean, mean), max(x.pairs.level - mean, 0.0)
+    share, numbers = _of_few(run, node, x, left)
+    few = mean_inverse(share, numbers) if share >= 1e-3 and numbers > 0 else 1.0
+    return replace(
+        stored, taken=taken, variance=left, over=float(x.extent.examples * x.extent.positions), frozen=False,
+        uneven=_uneven(run, node, x, taken, share), few=few * of_alike_taps(run, node),
+    )  # fmt: skip
+
+
+def divided_by(x: Signal, by: Division) -> Array | None:
     """What each stretch of a sequence is divided by, squared, as a part of the mean; None where they are alike."""
-    if x.course is None or node.function not in _OF_A_TOKEN:
+    if x.course is None or by.block is None or by.block.positions > 1:
         return None
     whole = by.variance + by.eps
     return (by.variance * x.course.level + by.eps) / whole if whole > 0 else None
-
-
-def _between(x: Signal) -> float:
-    """Relative variance of what each observation is divided by: those next to a border lack terms.
-
-    A statistic over places as well, as group norm takes it, averages that out.
-    """
-    whole = 1 - min(x.chance.uneven, 0.7)
-    for border in x.borders:
-        if border is not None and (border > 0).all():
-            whole /= float((1 / border).mean())
-    return 1 - whole
 
 
 def _uneven(run: Run, node: Node, x: Signal, taken: Pairs, share: float) -> float:
@@ -197,6 +185,16 @@ def _tails(x: Signal, by: Division, borders: tuple[Array | None, ...]) -> float:
     return min(x.excess + 3 * (heavy - 1), _HEAVIEST)
 
 
+def _of_equal_length(excess: float, by: Division) -> float:
+    """The excess kurtosis of elements whose squares sum to a constant over a block.
+
+    Of k independent Gaussian numbers divided by their length, E z⁴ = 3k / (k + 2), so that two numbers around their
+    mean are -1 and 1.
+    """
+    k = max(by.over - by.centres, 1.0)
+    return (3 + excess) * k / (k + 2) - 3
+
+
 def _centred(run: Run, node: Node, x: Signal, left: float) -> tuple[Array | None, ...]:
     """How the level varies along the axes of an image when every channel's mean is taken off.
 
@@ -248,7 +246,7 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     units = centred.units * factor * found.scale_mean**2
     pairs = replace(scaled, units=units)
     mean = 0.0
-    if node.function in ("rms_norm", "unit_norm") or found.frozen:
+    if node.function in UNCENTRED or found.frozen:
         mean = x.mean * factor**0.5 * found.scale_mean
     for use in node.uses_of("shift"):
         shift = scale_of(run.graph, use, run.weights)
@@ -258,7 +256,8 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     starved = found.variance <= found.eps
     # What is left of the noise: a level that is divided out has none, unless eps is what is divided by.
     noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor)
-    borders = x.borders if node.function in ("batch_norm", "group_norm", "instance_norm") else ()
+    single = found.block is not None and found.block.positions == 1  # every observation is brought to one level
+    borders = () if single else x.borders
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
         borders = _centred(run, node, x, centred.level)
     chance = x.chance if found.frozen else x.chance.scaled(factor * x.pairs.level)
@@ -268,9 +267,11 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     course, excess = x.course, x.excess
     if node.function == "batch_norm" and not found.frozen and not starved:
         excess = _tails(x, found, borders)
-    if node.function != "batch_norm":  # every observation is brought to one level
+    if single:
         chance = replace(chance, swing=0.0, fresh=0.0)
-    if course is not None and node.function in _OF_A_TOKEN:
+    if found.block is not None and not starved:
+        excess = _of_equal_length(x.excess, found)
+    if course is not None and single:
         course = course.levelled()
         pairs = course.set_in(pairs)
     return run.ledger.fresh(

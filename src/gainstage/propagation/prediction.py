@@ -161,14 +161,14 @@ def _never(before: Signal, node: Node) -> float:
 
 def _saturated(run: Run, node: Node, before: Signal) -> float | None:
     """The share of elements within one hundredth of the range from a bound."""
-    found = run.functions.of(node)
-    if found is None or not found.bounded or before.law is None or found.name not in _BOUNDED:
+    act = run.functions.of(node)
+    if act is None or not act.bounded or before.law is None or act.name not in _BOUNDED:
         return None
-    low, high = activation(found.name, dict(found.settings)).bounds
+    low, high = activation(act.name, dict(act.settings)).bounds
     margin = 0.01 * (high - low)
     z = np.linspace(-8.0, 8.0, 4001)
     weight = np.exp(-0.5 * z * z)
-    values = found.function(before.mean + math.sqrt(before.variance) * z)
+    values = act.function(before.mean + math.sqrt(before.variance) * z)
     outside = (values < low + margin) | (values > high - margin)
     return float(weight @ outside / weight.sum())
 

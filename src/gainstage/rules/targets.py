@@ -15,7 +15,7 @@ from gainstage.rules.words import figure
 
 __all__: list[str] = []
 
-_LOG_PROBABILITIES = frozenset({"log_softmax", "logsigmoid", "log", "log_sigmoid"})
+_LOG_PROBABILITIES = frozenset({"log_softmax", "logsigmoid", "log"})
 
 
 @rule("GS507", "The output cannot reach the targets")

@@ -67,7 +67,7 @@ def fix(
         graph = backend.trace(model, x, y, loss=measure)
         plan = planning.plan(graph, scheme, seed=seed, only=patterns)
         backend.apply(model, plan)
-        if scheme == "auto":
+        if planning.recipe_entry(plan.scheme).levels.is_calibrated:
             backend.calibrate(model, plan, x)
     first = diagnosis.profile
     profile = backend.record(

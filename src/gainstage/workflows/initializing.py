@@ -13,7 +13,7 @@ from gainstage import planning
 from gainstage.backends import Backend, backend_of, framework_of
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.graph import Parameter, SignalGraph
-from gainstage.planning import BranchStart, Overrides, RateRule
+from gainstage.planning import BranchStart, LevelSource, Overrides, RateRule
 from gainstage.records import Plan
 from gainstage.workflows.task import Loss
 
@@ -28,9 +28,6 @@ _RATE_RULES: Mapping[str, RateRule] = {
 }  # fmt: skip
 """How learning rates scale with width under an optimizer (Yang et al., arXiv:2203.03466, table 3): the kin of Adam
 divide a gradient by its own size, as Adam does."""
-
-_SETTLED = frozenset({"auto", "zero_branches"})
-"""Recipes whose levels hold without a batch of data as well."""
 
 
 def plan(
@@ -87,11 +84,12 @@ def _planned(
     """A plan whose levels theory predicts, or whose levels a batch is about to tell."""
     backend = backend_of(model)
     scheme = planning.canonical_name(scheme)
+    recipe = planning.recipe_entry(scheme)
     notes: tuple[str, ...] = ()
     if x is None:
         if y is not None or loss is not None:
             raise InputError("Labels and a loss say something about a start only together with a batch. Pass x too.")
-        if scheme in planning.NEED_A_BATCH:
+        if recipe.needs_batch:
             raise InputError(
                 f"The recipe '{scheme}' needs to see what the model does. Pass x=, an example input "
                 f"(gs.initialize(model, {scheme!r}, x=x)), or name a scheme (gs.initialize(model, 'he_normal'))."
@@ -100,12 +98,12 @@ def _planned(
     else:
         graph = backend.trace(model, x, y, loss=backend.loss_of(loss, labelled=y is not None))
     decided = planning.plan(graph, scheme, seed=seed, overrides=overrides, branch_start=branch_start)
-    if predicted and x is not None and scheme in _SETTLED:
+    if predicted and x is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}
         decided = planning.settled(graph, decided, backend.weight_moments(model, graph, kept))
     decided = replace(decided, notes=(*decided.notes, *notes), framework=framework_of(model) or "")
-    labels = _labels(y)
-    return decided if scheme != "auto" or labels is None else planning.with_output_bias(graph, decided, labels)
+    labels = _labels(y) if recipe.sets_output_bias else None
+    return decided if labels is None else planning.with_output_bias(graph, decided, labels)
 
 
 def _without_data(
@@ -190,12 +188,10 @@ def initialize(
     backend.apply(model, decided)
     if x is None:
         return decided
-    match decided.scheme:
-        case "auto" | "zero_branches" | "delta_orthogonal":
-            return backend.calibrate(model, decided, x)
-        case "lsuv":
-            return backend.lsuv(model, decided, x)
-    return decided
+    levels = planning.recipe_entry(decided.scheme).levels
+    if levels.is_calibrated:
+        return backend.calibrate(model, decided, x)
+    return backend.lsuv(model, decided, x) if levels is LevelSource.LSUV else decided
 
 
 def parameter_groups(

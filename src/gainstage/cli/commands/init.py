@@ -20,7 +20,7 @@ from gainstage.cli.output import console, status, write_page
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
-    from gainstage.backends.protocol import Framework
+    from gainstage.backends import Framework
     from gainstage.planning import BranchStart
 
 __all__ = ["command"]
@@ -71,8 +71,9 @@ def command(
         )
     if emit_code and as_json:
         raise InputError("--emit-code prints Python and --json prints JSON; choose one.")
+    from gainstage.backends import workbench_of
     from gainstage.backends.load import framework_named
-    from gainstage.cli.subject import parse_overrides, prepare, refuse_unusable, writer
+    from gainstage.cli.subject import parse_overrides, prepare, refuse_unusable
     from gainstage.report import json, text
     from gainstage.workflows import initialize, plan
 
@@ -97,7 +98,9 @@ def command(
         text.print_to(console(), planned)
     write_page(page, planned)
     if out is not None and not dry_run:
-        click.echo(f"Wrote the weights to {writer(subject.framework).write(subject.model, out)}.", err=True)
+        click.echo(
+            f"Wrote the weights to {workbench_of(subject.framework).save_weights(subject.model, out)}.", err=True
+        )
 
 
 def _refuse_emitting(emit_code: bool, framework: Framework | None) -> None:

@@ -19,55 +19,68 @@ __all__ = ["normalization"]
 
 
 def normalization(back: Backward, node: Node, flow: Flow) -> None:
-    """(x - mean) / spread · γ: the gradient over the spread, less what both averages take off."""
+    """Divide the gradient by the spread, less its mean and its projection on the normalized signal."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.plain(flow)
+    x, plain, out = run.signals[index], back.plain(flow), run.signals[node.index]
     parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
-    g, total, noise, levels = plain.base, Pairs(0.0), CALM, list[float]()
-    out = run.signals[node.index]
-    along = back.met(flow, out).scaled(1 / (out.pairs.level or 1.0))  # gradient times normalised signal
+    along = back.met(flow, out).scaled(1 / (out.pairs.level or 1.0))  # gradient times normalized signal
+    settled = _gone(back, flow, out)
     units = sum(p.extent.units for p in parts)
-    gone, alike = _gone(back, flow, out)
+    total, noise, levels, few = Pairs(0.0), CALM, list[float](), 0.0
     for part in parts:
         merged = part if part.parts == () else run.ledger.merged(part)
-        by = division(run, node, merged)
-        taken = 0.0
-        if not by.frozen and by.over > 1:
-            if node.function == "batch_norm":
-                taken = g.over_batch(plain.extent) + along.over_batch(plain.extent)
-            elif node.function == "instance_norm":
-                taken = g.over_positions(plain.extent.positions) + along.over_positions(plain.extent.positions)
-            elif node.function in ("rms_norm", "unit_norm"):
-                taken = g.level / by.over * (1 - gone * alike)
-            else:
-                taken = g.level / by.over * (2 - gone * (1 + alike)) + g.units * (1 - 1 / by.over)
-        factor = by.back * by.scale
-        share = part.extent.units / units
-        # What a batch's mean takes off, all of its pairs lose.
-        mean = g.over_batch(plain.extent) if node.function == "batch_norm" and not by.frozen else 0.0
-        found = Pairs(
-            max(g.level - taken, 0.0), g.units * by.scale_mean**2 / max(by.scale, 1e-300),
-            g.positions - mean, g.examples - mean, g.near - mean,
-        ).scaled(factor)  # fmt: skip
+        by, share = division(run, node, merged), part.extent.units / units
+        found = _divided(by, plain, along, settled)
         total = total + found.scaled(share)
         levels.append(found.level)
         if not by.frozen:
             noise = noise + merged.noise * (share * by.variance * by.factor)
-    relative = tuple(v / total.level for v in levels) if x.parts and total.level > 0 else ()
+            few += share * by.inverse.scatter * by.over / max(plain.extent.count, 1)  # each block has its own variance
     atom = run.ledger.number()
-    settled = Settled(atom, index) if node.function in ("layer_norm", "rms_norm", "unit_norm") else None
     sent = replace(
-        plain, base=total, atom=atom, noise=plain.noise - noise, parts=relative, settled=settled,
+        plain, base=total, atom=atom, noise=(plain.noise - noise).caused(run.ledger.cause(), few),
+        parts=tuple(v / total.level for v in levels) if x.parts and total.level > 0 else (),
+        settled=Settled(atom, index) if by.block is not None and by.block.whole_position else None,
         answer=_answer(back, node, flow, atom, by),
     )  # fmt: skip
-    if x.course is not None and (divided := divided_by(node, x, by)) is not None:
-        # Where the level is high the gradient is divided by more.
-        course = plain.course or Course.even(x.course.counts, plain.base)
-        if course.places == x.course.places:
-            inverse = 1 / divided
-            course, ratio = course.scaled(inverse, np.sqrt(inverse[:, None] * inverse[None, :]))
-            sent = replace(sent, course=course, base=course.set_in(sent.base.scaled(ratio)))
-    hand_on(back, index, sent)
+    hand_on(back, index, _along_positions(x, by, sent))
+
+
+def _divided(by: Division, flow: Flow, along: Pairs, settled: tuple[float, float]) -> Pairs:
+    """Second moments of the gradient behind a division.
+
+    Args:
+        by: what is divided by.
+        flow: the gradient in front of it.
+        along: second moments of the gradient times the normalized signal.
+        settled: what an earlier normalization has taken off already, see ``_gone``.
+    """
+    g, inverse, (gone, alike) = flow.base, by.inverse, settled
+    mean, projection, of_pairs = 0.0, 0.0, Pairs(0.0)
+    if by.block is not None:
+        mean = by.block.mean_square(g, 0.0) * (1 - gone) if by.centres else 0.0
+        projection = by.block.mean_square(along, 0.0) * (1 - gone * alike) * (1 - inverse.eased)
+        if by.block.positions > 1:
+            of_pairs = Pairs(0.0, 0.0, mean)
+    elif not by.frozen and by.over > 1:
+        mean, projection = g.over_batch(flow.extent), along.over_batch(flow.extent)
+        of_pairs = Pairs(0.0, 0.0, mean, mean)  # what a batch's mean takes off, all of its pairs lose
+    return Pairs(
+        max(g.level - mean - projection, 0.0), g.units * by.scale_mean**2 / max(by.scale, 1e-300),
+        g.positions - of_pairs.positions, g.examples - of_pairs.examples, g.near - of_pairs.near,
+    ).scaled(inverse.mean * by.scale)  # fmt: skip
+
+
+def _along_positions(x: Signal, by: Division, sent: Flow) -> Flow:
+    """Where the second moment of a sequence is high, the gradient is divided by more."""
+    if x.course is None or (divided := divided_by(x, by)) is None:
+        return sent
+    course = sent.course or Course.even(x.course.counts, sent.base)
+    if course.places != x.course.places:
+        return sent
+    inverse = 1 / divided
+    course, ratio = course.scaled(inverse, np.sqrt(inverse[:, None] * inverse[None, :]))
+    return replace(sent, course=course, base=course.set_in(sent.base.scaled(ratio)))
 
 
 def _answer(back: Backward, node: Node, flow: Flow, atom: int, by: Division) -> Answer | None:
@@ -84,14 +97,15 @@ def _answer(back: Backward, node: Node, flow: Flow, atom: int, by: Division) -> 
         return None
     share = out.variance / back.run.ledger.source(flow.law.source).variance  # of what the gate sees
     response = 0.0 if by.frozen else back.run.ledger.expectation(flow.law).response * share
-    steep, bent = (pairs.scaled(by.back * by.factor * by.scale**2) for pairs in found)
+    steep, bent = (pairs.scaled(by.inverse.mean * by.factor * by.scale**2) for pairs in found)
     return Answer(atom, node.inputs[0], steep, bent, response)
 
 
 def _gone(back: Backward, flow: Flow, out: Signal) -> tuple[float, float]:
-    """What share of a gradient another normalisation has settled already, and how alike both signals are (r²).
+    """The share of a gradient behind another norm, and the squared correlation of what both norms normalize.
 
-    Where norms stand on the stream itself, a gradient comes from one to the next with nothing but a sum between them.
+    Of that share, the norm behind has taken off the mean, and the projection as far as the signals are alike. Where
+    norms stand on the residual stream itself, a gradient comes from one to the next with only a sum between them.
     """
     if flow.settled is None or flow.settled.atom != flow.atom or flow.law is not None:
         return 0.0, 0.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-__all__ = ["attributes", "is_automatic", "named_layers", "named_parameters", "parameters_below"]
+__all__ = ["attributes", "is_automatic", "is_of_keras", "named_layers", "named_parameters", "parameters_below"]
 
 Layer = keras.layers.Layer
 
@@ -111,6 +111,16 @@ def _layers_in(value: Any) -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             for suffix, layer in _layers_in(item):
                 yield f".{key}{suffix}", layer
+
+
+def is_of_keras(layer: Any) -> bool:
+    """Whether a layer is of one of Keras's own kinds, or of a kind made from one, so that names of its weights count.
+
+    >>> is_of_keras(keras.layers.Dense(2)), is_of_keras(keras.layers.Layer())
+    (True, False)
+    """
+    kinds = (kind.__module__ for kind in type(layer).__mro__)
+    return any(kind.startswith("keras.src.layers.") and kind != Layer.__module__ for kind in kinds)
 
 
 def named_parameters(model: Any) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:

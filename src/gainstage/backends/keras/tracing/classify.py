@@ -16,7 +16,7 @@ from gainstage.backends.keras.models.geometry import (
     matrix,
     transposed,
 )
-from gainstage.backends.keras.models.names import named_layers, parameters_below
+from gainstage.backends.keras.models.names import is_of_keras, named_layers, parameters_below
 from gainstage.backends.keras.tracing import operations as table
 from gainstage.backends.keras.tracing.call import Call, Draft, channel_axis, drafted, floating, signals_of, uses_of
 from gainstage.backends.keras.tracing.expansions import Elementwise
@@ -67,7 +67,7 @@ def _layer(call: Call) -> Draft:
     for inner in {id(inner): inner for _, inner in named_layers(layer)}.values():
         for variable in inner._trainable_variables:
             path = call.paths[id(variable)]
-            slot: Slot = _SLOTS.get(variable.name, "operand")
+            slot: Slot = _SLOTS.get(variable.name, "operand") if is_of_keras(inner) else "operand"
             uses += (Use(path, slot),)
             geometry = layer_kernel(inner, tuple(variable.shape)) if slot in ("weight", "state") else None
             if geometry is not None:

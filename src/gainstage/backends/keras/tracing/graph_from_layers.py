@@ -9,7 +9,7 @@ import keras
 from gainstage.backends.keras.models.batch import prepare
 from gainstage.backends.keras.models.described_inputs import described_batches
 from gainstage.backends.keras.models.geometry import Geometry, layer_kernel
-from gainstage.backends.keras.models.names import named_layers, named_parameters
+from gainstage.backends.keras.models.names import is_of_keras, named_layers, named_parameters
 from gainstage.backends.keras.tracing.operations import whole_layer
 from gainstage.backends.keras.tracing.trace import program_of, require_model
 from gainstage.errors import ModelError
@@ -66,7 +66,7 @@ def _layer_by_layer(model: Any) -> SignalGraph:
         recurrent = isinstance(layer, _CELLS)
         for variable in layer._trainable_variables:
             path, shape = paths[id(variable)], tuple(variable.shape)
-            own = type(layer).__module__.startswith("keras.")
+            own = is_of_keras(layer)  # what a weight of any other layer is for, its name does not say
             geometry = layer_kernel(layer, shape) if own else None
             slot, role = _slot(variable.name, geometry, recurrent=recurrent) if own else _UNKNOWN
             geometry = geometry if slot in ("weight", "state") else None

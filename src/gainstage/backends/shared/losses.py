@@ -1,43 +1,47 @@
-"""Which loss was computed, recognised from the operations it ran, and what a constant guess would reach."""
+"""Which loss was computed, recognised from the operations it ran, and what a constant guess reaches."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import LossFacts, LossKind, OutputFacts, TargetFacts
 
-__all__ = ["binary_entropy", "loss_facts"]
+__all__ = ["binary_entropy", "chance_of", "loss_facts", "uniform_of"]
 
-_NAMED: tuple[LossKind, ...] = ("bce", "bce_logits", "mse", "l1", "huber", "kl")
+Array = NDArray[Any]
+
+_NAMED: tuple[LossKind, ...] = ("bce", "bce_logits", "mse", "l1", "huber", "kl", "cross_entropy", "probability_nll")
+_BY_UNIT: tuple[LossKind, ...] = ("bce", "bce_logits", "mse", "l1", "huber", "kl")
+_LIKELIHOODS: tuple[LossKind, ...] = ("cross_entropy", "nll", "probability_nll")
 _DISTRIBUTIONS = ("one_hot", "probabilities")
 
 
 def loss_facts(
-    graph: SignalGraph,
-    value: float,
-    output: OutputFacts | None,
-    labels: torch.Tensor | None,
-    target: TargetFacts | None,
+    graph: SignalGraph, value: float, output: OutputFacts | None, labels: Array | None, target: TargetFacts | None
 ) -> LossFacts:
-    """The loss as facts."""
+    """The loss as facts, recognised from the operations it ran."""
     if graph.loss is None or output is None:
         return LossFacts("other", value, graph.loss)
     own = _own(graph, output)
     kind, inner = _recognise(own, output, target)
-    uniform = None
-    if kind in ("cross_entropy", "nll", "probability_nll") and output.units > 1:
-        uniform = math.log(output.units)
-    elif kind in ("bce", "bce_logits"):
-        uniform = math.log(2)
-    chance = _chance(kind, labels, target)
-    if chance is not None and kind in _NAMED and any(_sums_outputs(n) for n in own):
+    chance, uniform = chance_of(kind, labels, target), uniform_of(kind, output.units)
+    if chance is not None and kind in _BY_UNIT and any(_sums_outputs(n) for n in own):
         chance *= output.units
         uniform = None if uniform is None else uniform * output.units
     return LossFacts(kind, value, graph.loss, inner, chance, uniform, _is_mean(own), _is_alone(graph, own, output))
+
+
+def uniform_of(kind: LossKind, units: int) -> float | None:
+    """The loss at equal probabilities of all classes, in nats; None where the loss has no classes."""
+    if kind in _LIKELIHOODS and units > 1:
+        return math.log(units)
+    return math.log(2) if kind in ("bce", "bce_logits") else None
 
 
 def _own(graph: SignalGraph, output: OutputFacts) -> list[Node]:
@@ -58,6 +62,7 @@ def _recognise(own: Sequence[Node], output: OutputFacts, target: TargetFacts | N
         return ("cross_entropy" if "log_softmax" in functions else "nll"), inner
     if named:
         known = next((k for k in _NAMED if named == {k}), None)
+        inner = "log_softmax" if known == "cross_entropy" else inner
         return ("other" if known is None or "sqrt" in functions else known), inner
     kind = _by_hand(own, functions, output, target)
     if kind in ("mse", "l1"):  # its own square or absolute value
@@ -112,24 +117,26 @@ def _sums_outputs(node: Node) -> bool:
     return node.operation is Operation.REDUCTION and node.name == "sum" and len(node.shape) > 0
 
 
-def _chance(kind: LossKind, labels: torch.Tensor | None, target: TargetFacts | None) -> float | None:
-    """The loss of the best constant guess on these labels."""
+def chance_of(kind: LossKind, labels: Array | None, target: TargetFacts | None) -> float | None:
+    """The loss of the best constant guess on these labels; None where it is not defined."""
     if labels is None or target is None:
         return None
-    if kind in ("cross_entropy", "nll", "probability_nll"):
+    if kind in _LIKELIHOODS:
         return target.entropy if target.kind not in ("binary", "multi_label", "values") else None
-    if kind in ("bce", "bce_logits") and labels.dim():
-        shares = labels.double().reshape(labels.shape[0], -1).mean(0)
+    if not labels.ndim:
+        return None
+    rows = labels.reshape(len(labels), -1).astype(np.float64)
+    if kind in ("bce", "bce_logits"):
+        shares = rows.mean(0)
         return sum(binary_entropy(p) for p in shares.tolist()) / len(shares)
-    if kind in ("mse", "l1") and labels.is_floating_point() and labels.dim():
-        values = labels.float()
-        centred = values - (values.mean(0) if kind == "mse" else values.median(0).values)
-        return float(centred.square().mean() if kind == "mse" else centred.abs().mean())
+    if kind in ("mse", "l1"):
+        centred = rows - (rows.mean(0) if kind == "mse" else np.median(rows, 0))
+        return float(np.square(centred).mean() if kind == "mse" else np.abs(centred).mean())
     return None
 
 
 def binary_entropy(mean: float) -> float:
-    """Entropy of a coin in nats.
+    """Entropy of one binary label in nats.
 
     >>> round(binary_entropy(0.5), 4), binary_entropy(1.0)
     (0.6931, 0)

@@ -1,0 +1,173 @@
+"""Statistics that a block of units and positions of one example shares: layer, group and instance normalization.
+
+All three take the mean μ and the variance σ² over a block of n units and m positions. A layer norm of tokens has all
+units of one position (m = 1), a group norm some units of all positions, an instance norm one unit of all positions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gainstage.graph import Node
+from gainstage.propagation.geometry import spatial
+from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.signal import Signal
+
+__all__ = ["CERTAIN", "Block", "InverseVariance", "Variation", "block_of", "inverse_variance"]
+
+_GRID = 2000
+_FEWEST = 0.05  # degrees of freedom: below, the density has no weight where it can be summed
+_LEAST = 0.05  # scatter of squares; where they hardly scatter, a block's variance is certain
+_MOST = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The elements that share one mean and one variance.
+
+    Args:
+        units: n, how many units take part.
+        positions: m, how many positions of an example take part.
+        among: how many units there are in all.
+        axes: of an image, along which positions lie.
+    """
+
+    units: float
+    positions: float
+    among: int
+    axes: int = 0
+
+    @property
+    def count(self) -> float:
+        """Elements of one block."""
+        return self.units * self.positions
+
+    @property
+    def whole_position(self) -> bool:
+        """Whether it is all units of one position, as in a layer norm of tokens."""
+        return self.positions == 1 and self.units == self.among
+
+    def mean_square(self, k: Pairs, both: float) -> float:
+        """E μ², the second moment of the block's mean.
+
+        Args:
+            k: second moments of the elements.
+            both: E x·y of two elements that differ in unit and position.
+        """
+        share = 1 / self.units
+        return share * k.over_positions(self.positions) + (1 - share) * self._across_units(k, both)
+
+    def means(self, k: Pairs, both: float) -> Pairs:
+        """E μ·μ' of the means that two elements lose: what centring takes off every second moment."""
+        share, m, own = 1 / self.units, self.positions, self.mean_square(k, both)
+
+        def other(pair: float, next_to: float) -> float:
+            """Of two blocks that hold the same units, elsewhere."""
+            return share * (pair / m + (1 - 1 / m) * next_to) + (1 - share) * both
+
+        together = (self.units - 1) / (self.among - 1) if self.among > 1 else 0.0  # two units are of one block
+        units = together * own + (1 - together) * self._across_units(k, both)
+        examples, apart = other(k.examples, k.apart), other(k.apart, k.apart)
+        if m > 1:  # all positions of an example are of one block
+            return Pairs(own, units, own, examples, own, examples)
+        return Pairs(own, units, other(k.positions, 0.0), examples, other(k.near, 0.0), apart)
+
+    def _across_units(self, k: Pairs, both: float) -> float:
+        """E of the mean over positions of one unit times that of another one."""
+        return k.units / self.positions + (1 - 1 / self.positions) * both
+
+    def variation(self, x: Signal, centred: Pairs, *, means: float) -> Variation:
+        """How σ² differs from block to block.
+
+        Args:
+            x: the signal.
+            centred: its second moments around the block's mean.
+            means: degrees of freedom that are taken off with the mean: 1, or 0 where none is.
+        """
+        if not centred.level > 0:
+            return Variation(0.0)
+        m, neighbours = self.positions, min(3.0**self.axes, self.positions) - 1
+        near, far = ((pair / centred.level) ** 2 for pair in (centred.near, centred.positions))
+        alike = min((1 + neighbours * near + (m - 1 - neighbours) * min(far + x.chance.left, 1.0)) / m, 1.0)
+        scatter = max(2 + x.excess, _LEAST)  # relative variance of the square of one element
+        common = alike * max(x.chance.uneven - scatter / self.among, 0.0)
+        whole = 1 - min(common, _MOST)
+        for border in x.borders if m == 1 else ():  # next to a border terms are missing; over positions that is a mean
+            if border is not None and (border > 0).all():
+                whole /= float((1 / border).mean())
+        return Variation(max(2 * self.units / (scatter * alike) - means, 0.0), 1 - whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """How a variance over a block differs from block to block.
+
+    Args:
+        freedom: its degrees of freedom: that of Gaussian elements follows a χ².
+        common: relative variance, between observations, of what all their elements have in common.
+    """
+
+    freedom: float
+    common: float = 0.0
+
+
+CERTAIN = Variation(math.inf)
+"""All blocks have the same variance."""
+
+
+def block_of(node: Node, extent: Extent) -> Block:
+    """The block over which a normalization takes its statistics.
+
+    Args:
+        node: with ``groups`` and ``over_positions`` among its settings.
+        extent: of what it reads.
+    """
+    units = max(extent.units, 1)
+    groups = min(max(node.setting("groups", 1.0), 1.0), units)
+    positions = float(max(extent.positions, 1)) if node.setting("over_positions") else 1.0
+    return Block(units / groups, positions, units, len(spatial(node)) if len(node.shape) > 2 else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class InverseVariance:
+    """Moments of 1 / (s² + ε), where s² is a variance over few elements.
+
+    Args:
+        mean: E 1 / (s² + ε).
+        eased: E ε² / (s² + ε)³ over that mean: the share of the gradient along the normalised signal that ε lets pass.
+        scatter: relative variance of 1 / (s² + ε) between blocks.
+    """
+
+    mean: float
+    eased: float
+    scatter: float
+
+
+def inverse_variance(variance: float, eps: float, freedom: float) -> InverseVariance:
+    """Moments of 1 / (s² + ε) for s² = v · χ²/k, by a sum over a grid of log χ².
+
+    With few degrees of freedom the mean is far above 1 / v: k / (k - 2) times it while ε is negligible, and of order
+    1 / √(v ε) for k = 1.
+
+    Args:
+        variance: v, the mean of s².
+        eps: ε, at least 0.
+        freedom: k, degrees of freedom; the variance is certain where it is infinite.
+
+    >>> round(inverse_variance(2.0, 1e-12, 10).mean, 4), inverse_variance(2.0, 0.0, float("inf")).mean
+    (0.625, 0.5)
+    """
+    if not variance > 0 or freedom < _FEWEST or not math.isfinite(freedom):
+        whole = variance + eps
+        return InverseVariance(1 / whole, (eps / whole) ** 2, 0.0) if whole > 0 else InverseVariance(0.0, 0.0, 0.0)
+    spread = math.sqrt(2 / freedom)
+    log = np.linspace(-max(12 * spread, 80 / freedom), min(12 * spread, 6.0), _GRID)  # of χ²/k
+    weight = np.exp(freedom / 2 * (log - np.expm1(log)))
+    weight /= weight.sum()
+    inverse = 1 / (variance * np.exp(log) + eps)
+    mean = float(weight @ inverse)
+    eased = float(weight @ (eps**2 * inverse**3)) / mean
+    return InverseVariance(mean, eased, max(float(weight @ inverse**2) / mean**2 - 1, 0.0))
