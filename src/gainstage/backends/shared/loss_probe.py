@@ -23,7 +23,7 @@ EXAMPLES = 8
 
 _DECADES = 4  # of distance along the ray of steepest descent
 _PROPORTIONAL = 3.0  # a fall in proportion multiplies by 10 a decade, a logarithm by 1
-_STEPS = 24  # of the descent
+_STEPS = 16  # of the descent
 _DIFFERENT = 0.1  # of the distance moved: targets that differ by less lead to ends that differ by as little
 _SHORTEST = 1e-6  # step of the descent, relative to the scale of the outputs
 

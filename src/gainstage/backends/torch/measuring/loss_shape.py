@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from gainstage.backends.shared.loss_probe import EXAMPLES, Array, loss_shape
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.preserve import random_state, seed_torch
 from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.records import LossShape, OutputFacts
 
@@ -35,7 +35,10 @@ def shape_of(
     for few in (EXAMPLES, None):
         outputs, labels = _few(output.detach(), target.detach(), few)
         try:
-            return loss_shape(_Evaluation(loss, outputs, labels, seed), _last(outputs), _array(labels), facts.function)
+            with random_state(seed):
+                return loss_shape(
+                    _Evaluation(loss, outputs, labels, seed), _last(outputs), _array(labels), facts.function
+                )
         except _RefusedError:
             continue
     return None
@@ -76,7 +79,8 @@ class _Evaluation:
         tensor = tensor.movedim(-1, 1) if tensor.dim() > 2 else tensor
         free = tensor.to(self.like).contiguous().requires_grad_()
         try:
-            with random_state(self.seed), torch.enable_grad():
+            seed_torch(self.seed)
+            with torch.enable_grad():
                 value = self.loss(free, self.target)
                 found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(value.reshape(()), free, allow_unused=True)
         except Exception as error:
