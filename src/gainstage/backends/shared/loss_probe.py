@@ -50,7 +50,7 @@ def loss_shape(evaluate: Evaluate, outputs: Array, target: Array | None, functio
     >>> y = np.array([[1.0], [-2.0]])
     >>> squared = lambda o: (float(((o - y) ** 2).mean()), 2 * (o - y) / y.size)
     >>> found = loss_shape(squared, np.zeros((2, 1)), y, "")
-    >>> found.unbounded, round(found.lowest, 4), round(found.correlation, 3)
+    >>> found.unbounded, round(found.lowest, 2), round(found.correlation, 2)
     (False, 0.0, 1.0)
     >>> loss_shape(lambda o: (-squared(o)[0], -squared(o)[1]), np.zeros((2, 1)), y, "").unbounded
     True
