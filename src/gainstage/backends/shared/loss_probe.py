@@ -67,7 +67,7 @@ def loss_shape(evaluate: Evaluate, outputs: Array, target: Array | None, functio
     scale = _scale(free, target)
     if not np.abs(start.gradient).max(initial=0.0) > 0:
         return _level(evaluate, chart, outputs, target, start.loss)
-    growth = _growth(walk, free, start, scale)
+    growth, linear = _growth(walk, free, start, scale)
     end = walk.descend(free, start, scale)
     moved = float(np.sqrt(np.mean((end.free - free) ** 2)))
     labels = target is not None and target.ndim == outputs.ndim - 1 == 1 and np.issubdtype(target.dtype, np.integer)
@@ -77,6 +77,7 @@ def loss_shape(evaluate: Evaluate, outputs: Array, target: Array | None, functio
         start=start.loss,
         lowest=min(start.loss, end.loss),
         growth=growth,
+        linear=linear,
         slope=_slope(start.gradient),
         steepest=walk.steepest,
         towards=_towards(start.gradient, outputs, target) if labels or values else None,
@@ -162,23 +163,26 @@ def _scale(free: Array, target: Array | None) -> float:
     return max(sizes)
 
 
-def _growth(walk: _Walk, free: Array, start: _Point, scale: float) -> float | None:
-    """The power of the distance with which the loss falls along its steepest descent; None where the fall ends."""
+def _growth(walk: _Walk, free: Array, start: _Point, scale: float) -> tuple[float | None, bool]:
+    """The power of the distance with which the loss falls along its steepest descent; None where the fall ends.
+
+    Also whether it falls with the slope of the start all the way.
+    """
     direction = -start.gradient / np.abs(start.gradient).max()
     losses = [start.loss]
     for decade in range(1, _DECADES + 1):
         loss, _ = walk.evaluate(walk.chart.outputs(free + direction * scale * 10.0**decade))
         if loss == -np.inf:
-            return float("inf")
+            return float("inf"), False
         if not np.isfinite(loss):
-            return None
+            return None, False
         losses.append(loss)
     falls = -np.diff(losses)
-    linear = float(-(start.gradient * direction).sum()) * scale * 10.0**_DECADES  # the fall at the slope of the start
-    lasting = (falls > 0).all() and falls[-1] > linear / 100
+    promised = float(-(start.gradient * direction).sum()) * scale * 10.0**_DECADES  # the fall at the slope of the start
+    lasting = (falls > 0).all() and falls[-1] > promised / 100
     if not lasting or not falls[-1] > _PROPORTIONAL * falls[-2] > _PROPORTIONAL**2 * falls[-3]:
-        return None
-    return float(np.log10(falls[-1] / falls[-2]))
+        return None, False
+    return float(np.log10(falls[-1] / falls[-2])), bool(np.isclose(falls.sum(), promised, rtol=1e-4))
 
 
 def _towards(gradient: Array, outputs: Array, target: Array | None) -> float | None:

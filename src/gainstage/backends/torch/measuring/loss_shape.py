@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,22 @@ def shape_of(
         outputs, labels = _few(output.detach(), target.detach(), few)
         try:
             with random_state(seed):
-                return loss_shape(
-                    _Evaluation(loss, outputs, labels, seed), _last(outputs), _array(labels), facts.function
-                )
+                return _probed(loss, outputs, labels, facts.function, seed)
         except _RefusedError:
             continue
     return None
+
+
+def _probed(
+    loss: LossFunction, outputs: torch.Tensor, labels: torch.Tensor, function: str, seed: int
+) -> LossShape | None:
+    evaluation = _Evaluation(loss, outputs, labels, seed)
+    found = loss_shape(evaluation, _last(outputs), _array(labels), function)
+    if found is None or labels.dim() == 0 or bool((labels == labels[:1]).all()):
+        return found
+    exchanged, _ = _Evaluation(loss, outputs, labels.roll(1, 0), seed)(_last(outputs))
+    same, _ = evaluation(_last(outputs))
+    return replace(found, reads_target=exchanged != same)
 
 
 class _RefusedError(Exception):
