@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 import gainstage as gs
+from gainstage.backends.keras.models.applications import load, model_names
 from gainstage.backends.keras.models.inputs import example_batch
-from gainstage.backends.keras.models.load import load, model_names
 
 LARGEST = 150e6  # weights; what is larger does not fit a small machine
 WIDEST = 400  # pixels a side; models that take more are built for images of REDUCED instead

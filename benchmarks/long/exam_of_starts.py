@@ -19,9 +19,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import torch
 from starts_exam import Case, Half, half_of, keras_cases, torch_cases
 from starts_exam.running import train
@@ -110,6 +107,8 @@ def options() -> argparse.Namespace:
 def main() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     given = options()
     torch.set_num_threads(1)
     given.store.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from gainstage.backends.torch.writing.write import apply, draw
 from gainstage.errors import InputError, ModelError, UnknownNameError
 from gainstage.graph import KernelShape, Role
 from gainstage.planning import Override, plan
+from gainstage.planning.products import LOGIT_SPREAD
 from gainstage.records import Assignment, Plan
 from gainstage.streams import Stream
 
@@ -325,7 +326,8 @@ def test_tied_weights_stay_tied_and_are_drawn_once() -> None:
     apply(model, planned)
     assert [a.parameter for a in planned] == ["table.weight"]
     assert model.head.weight is model.table.weight
-    ratio = model.head.weight.detach().square().mean().item() * 8
+    assert planned.assignments[0].spread == pytest.approx(LOGIT_SPREAD / math.sqrt(8))
+    ratio = model.head.weight.detach().square().mean().item() * 8 / LOGIT_SPREAD**2
     assert abs(ratio - 1) < SIGMAS * math.sqrt(2 / 160)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import starts_exam
 import torch
+from exam_of_starts import report
 from starts_exam.case import accuracy, held_out
 from starts_exam.running import batches, train
 from starts_exam.starts import fingerprint, restore, weights
@@ -123,6 +124,24 @@ def test_the_best_rate_of_a_seed_is_chosen_on_the_others():
     results = [Result(case.name, "auto", f, s, "x", value=v) for f, row in values.items() for s, v in enumerate(row)]
     assert {seed: factor for seed, (factor, _) in at_best_rate(case, results).items()} == {0: 3.0, 1: 1.0, 2: 1.0}
     assert at_best_rate(case, [r for r in results if r.factor != FACTORS[0]]) == {}
+
+
+def test_the_unseen_half_prints_totals_alone():
+    chosen = {half: [c for c in CASES if starts_exam.half_of(c.name) == half][:3] for half in ("seen", "unseen")}
+    results = {
+        half: [
+            Result(case.name, start, 1.0, seed, start, value=case.metric.chance * quality)
+            for case in cases for seed in range(3) for start, quality in (("author", 0.5), ("auto", 0.4 + 0.01 * seed))
+        ]
+        for half, cases in chosen.items()
+    }  # fmt: skip
+    cases = [*chosen["seen"], *chosen["unseen"]]
+    hidden = report(cases, results, quick=True, reveal=False)
+    assert "| author's | unseen | 3 |" in hidden
+    assert not any(case.name in hidden for case in chosen["unseen"])
+    assert all(case.name in hidden for case in chosen["seen"])
+    shown = report(cases, results, quick=True, reveal=True)
+    assert all(case.name in shown for case in cases)
 
 
 def test_the_store_gives_back_equal_trainings(tmp_path):

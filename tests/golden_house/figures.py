@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import importlib
 import json
+import logging
 import math
 import os
 import sys
@@ -162,6 +163,7 @@ def main() -> int:
     parser.add_argument("--times", action="store_true", help="say how long every model took")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.disable()  # libraries tell of their own choices
     path, begun = HERE / f"{given.framework}.json", time.perf_counter()
     stored, found, differing = read(path), {}, 0
     for subject in chosen(given.framework, given.only):

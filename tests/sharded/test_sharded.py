@@ -49,7 +49,7 @@ def test_gathered_bytes_are_those_of_one_process(folder: Path, processes: int) -
         for rank in range(processes)
     ]
     try:
-        errors = [process.communicate(timeout=300)[1] for process in started]
+        errors = [process.communicate(timeout=900)[1] for process in started]
     finally:
         for process in started:
             process.kill()

@@ -26,7 +26,7 @@ from gainstage.workflows.comparing import concluded, experiment
 from gainstage.workflows.supplying import dataset_of
 
 CLOUDS = data.gaussian(classes=3, features=4, examples=300)
-QUICK = {"steps": 40, "batch": 32, "learning_rates": 0.01}
+QUICK = {"steps": 40, "batch_size": 32, "learning_rates": 0.01}
 
 
 def net():

@@ -10,7 +10,7 @@ from gainstage.graph import Parameter, SignalGraph
 from gainstage.planning.assign import FROZEN, constant, kept, must_keep
 from gainstage.planning.automatic import BranchStart
 from gainstage.planning.overrides import LITERAL, Override, Overrides, canonical_name, resolve
-from gainstage.planning.patterns import matching
+from gainstage.planning.path_patterns import matching
 from gainstage.planning.recipes import Recipe, recipe_entry
 from gainstage.records import Assignment, Plan
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from gainstage.graph import Node, Operation
 from gainstage.propagation import attention, elementwise, normalization, pooling, recurrent, resampling, weighted
-from gainstage.propagation.chance import Basis, Chance
+from gainstage.propagation.draw_variance import CALM
+from gainstage.propagation.finite_width import Basis, Chance
 from gainstage.propagation.geometry import paddings, spatial
-from gainstage.propagation.noise import CALM
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.run import InputMoments, Run, doubtful
 from gainstage.propagation.signal import Signal

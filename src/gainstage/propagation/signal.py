@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gainstage.propagation.chance import CERTAIN, Chance
-from gainstage.propagation.course import Course
+from gainstage.propagation.draw_variance import CALM, Noise
 from gainstage.propagation.expectation import Marginal
+from gainstage.propagation.finite_width import CERTAIN, Chance
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.noise import CALM, Noise
 from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.sequence_profile import Course
 from gainstage.theory.activations import Array
 
 __all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted", "oriented"]

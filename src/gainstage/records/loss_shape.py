@@ -34,6 +34,8 @@ class LossShape:
         uninformed: the loss at outputs that know nothing of the example: equal logits for class labels and for values
             of zero and one, the mean of the targets for other values. None where output and target cannot be compared.
         at_target: the loss where the outputs equal the targets; None where they cannot.
+        linear: whether the loss falls along that ray with the slope that it has at the start, to 1e-4.
+        reads_target: whether the loss changes when examples exchange their targets.
     """
 
     examples: int
@@ -49,6 +51,8 @@ class LossShape:
     distance: float | None = None
     uninformed: float | None = None
     at_target: float | None = None
+    reads_target: bool = True
+    linear: bool = False
 
     @property
     def unbounded(self) -> bool:

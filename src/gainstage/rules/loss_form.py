@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from gainstage.records import LossShape, OutputFacts, Profile, Severity, TargetFacts
@@ -30,6 +29,8 @@ def _shape(profile: Profile) -> LossShape:
     shape = profile.task.loss_shape
     if shape is None:
         raise Lacking("the loss alone could not be probed (several outputs or labels, or an output function not known)")
+    if not shape.reads_target:
+        raise Lacking("the loss does not change when examples exchange their labels: it is no comparison with them")
     return shape
 
 
@@ -54,7 +55,8 @@ def bottomless(profile: Profile) -> Iterator[Fault]:
     Bound and where it comes from:
     A fall in proportion to the distance, or faster: three times as far a decade, and at least a hundredth of what the
     slope at the start promises. With class labels, nine examples of ten are pushed the same way. An error; a note where
-    the targets are one value with both signs, since the critic of a Wasserstein GAN is trained so.
+    one output enters with the same slope wherever it is: the critic of a Wasserstein GAN is trained so, and a missing
+    bend (a hinge without its maximum, a square forgotten) looks the same.
 
     Example:
     nn.NLLLoss on logits; binary cross-entropy with masks of 0 and 255; minus the cross-entropy.
@@ -77,8 +79,7 @@ def bottomless(profile: Profile) -> Iterator[Fault]:
     if mixed and (target.kind == "classes" or (shape.growth or 0.0) > SQUARE):
         raise Lacking("the loss pushes some examples towards their label and others away, as a signed weight does")
     away = shape.towards <= 1 - NEARLY_ALL
-    scores = target.maximum > 0 and math.isclose(target.minimum, -target.maximum)
-    critic = not away and scores and math.isclose(target.spread**2 + target.mean**2, target.maximum**2, rel_tol=0.05)
+    critic = output.units == 1 and shape.linear
     path, node = where(profile, output)
     yield Fault(
         Severity.NOTE if critic else Severity.ERROR,

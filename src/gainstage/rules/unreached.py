@@ -100,8 +100,9 @@ def _explained(profile: Profile, zeros: frozenset[int]) -> Callable[[Parameter],
             return True
         fed = [graph.nodes[i].inputs for i in parameter.nodes]
         unfed = {i for i, read in zip(parameter.nodes, fed, strict=True) if read and silent.issuperset(read)}
-        if all(0 in graph.nodes[i].shape or _silent(profile, i) or i in unfed for i in parameter.nodes):
-            return not _is_zero_itself(profile, parameter) or bool(unfed)
+        without_data = all(0 in graph.nodes[i].shape or _silent(profile, i) or i in unfed for i in parameter.nodes)
+        if without_data and (unfed or not _is_zero_itself(profile, parameter)):
+            return True
         if past_scores.isdisjoint(parameter.nodes):
             return True  # it moves attention scores alone, which may all move together
         return passes and past_zeros.isdisjoint(parameter.nodes)

@@ -10,16 +10,16 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.propagation.back.laws import added, blended_law
-from gainstage.propagation.chance import Chance
-from gainstage.propagation.course import Course, blended, times
+from gainstage.propagation.draw_variance import CALM, Noise
+from gainstage.propagation.finite_width import Chance
 from gainstage.propagation.function import IDENTITY
 from gainstage.propagation.joint import met_in_sum
 from gainstage.propagation.mixture import blended_borders
-from gainstage.propagation.noise import CALM, Noise
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.run import Run
+from gainstage.propagation.sequence_profile import Course, blended, times
 from gainstage.propagation.signal import Flow, Settled, Signal
-from gainstage.propagation.squares import by_chance, squares
+from gainstage.propagation.squared_covariance import by_chance, squares
 from gainstage.theory.activations import Array
 
 __all__ = ["Backward", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gainstage.backends.keras.models.load import seed_all
+from gainstage.backends.keras.models.applications import seed_all
 from gainstage.backends.keras.models.preserve import random_state
 from gainstage.backends.keras.training.given import optimizer_of
 from gainstage.backends.keras.training.objectives import loss_named, word_for

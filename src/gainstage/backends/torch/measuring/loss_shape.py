@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from gainstage.backends.shared.loss_probe import EXAMPLES, Array, loss_shape
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.preserve import random_state, seed_torch
 from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.records import LossShape, OutputFacts
 
@@ -35,10 +36,23 @@ def shape_of(
     for few in (EXAMPLES, None):
         outputs, labels = _few(output.detach(), target.detach(), few)
         try:
-            return loss_shape(_Evaluation(loss, outputs, labels, seed), _last(outputs), _array(labels), facts.function)
+            with random_state(seed):
+                return _probed(loss, outputs, labels, facts.function, seed)
         except _RefusedError:
             continue
     return None
+
+
+def _probed(
+    loss: LossFunction, outputs: torch.Tensor, labels: torch.Tensor, function: str, seed: int
+) -> LossShape | None:
+    evaluation = _Evaluation(loss, outputs, labels, seed)
+    found = loss_shape(evaluation, _last(outputs), _array(labels), function)
+    if found is None or labels.dim() == 0 or bool((labels == labels[:1]).all()):
+        return found
+    exchanged, _ = _Evaluation(loss, outputs, labels.roll(1, 0), seed)(_last(outputs))
+    same, _ = evaluation(_last(outputs))
+    return replace(found, reads_target=exchanged != same)
 
 
 class _RefusedError(Exception):
@@ -76,7 +90,8 @@ class _Evaluation:
         tensor = tensor.movedim(-1, 1) if tensor.dim() > 2 else tensor
         free = tensor.to(self.like).contiguous().requires_grad_()
         try:
-            with random_state(self.seed), torch.enable_grad():
+            seed_torch(self.seed)
+            with torch.enable_grad():
                 value = self.loss(free, self.target)
                 found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(value.reshape(()), free, allow_unused=True)
         except Exception as error:

@@ -12,16 +12,16 @@ from itertools import count
 
 import numpy as np
 
-from gainstage.propagation.chance import Chance
-from gainstage.propagation.course import Course, blended, times
 from gainstage.propagation.cumulants import bounded, cumulants, kurtosis, third
+from gainstage.propagation.draw_variance import Noise
 from gainstage.propagation.expectation import Expectation, Expectations
+from gainstage.propagation.finite_width import Chance
 from gainstage.propagation.function import Function
 from gainstage.propagation.mixture import blended_borders, mixture, powered
-from gainstage.propagation.noise import Noise
 from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.sequence_profile import Course, blended, times
 from gainstage.propagation.signal import Law, Signal, lifted
-from gainstage.propagation.squares import by_chance, scatter, squares
+from gainstage.propagation.squared_covariance import by_chance, scatter, squares
 
 __all__ = ["Ledger"]
 
