@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,33 +13,36 @@ _BY_KEY = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 """Containers that look their members up by key: a key is no name."""
 
 
-def renamed(model: nn.Module) -> tuple[nn.Module, Mapping[str, str]]:
-    """A copy whose code still says the old names, and finds what it asks for under new ones.
+def renamed(model: nn.Module) -> Mapping[str, str]:
+    """Rename in place: the model's code still says the old names, and finds what it asks for under new ones.
 
     Returns:
-        the copy with the same weights, and the old path of every parameter by its new one.
+        the old path of every parameter by its new one.
     """
-    twin = copy.deepcopy(model)
-    for module in list(twin.modules()):
-        _rename(module)
     old = [path for path, _ in model.named_parameters(remove_duplicate=False)]
-    new = [path for path, _ in twin.named_parameters(remove_duplicate=False)]
-    assert len(old) == len(new)
-    return twin, dict(zip(new, old, strict=True))
+    for module in list(model.modules()):
+        _rename(module)
+    new = [path for path, _ in model.named_parameters(remove_duplicate=False)]
+    return dict(zip(new, old, strict=True))
 
 
 def _rename(module: nn.Module) -> None:
     if isinstance(module, _BY_KEY):
         return
-    names = {name: f"part_{place}" for place, name in enumerate(module._modules)}
-    if not type(module).__module__.startswith("torch."):  # what PyTorch's own layers call their weights is their kind
-        names |= {name: f"array_{place}" for place, name in enumerate(module._parameters)}
+    names = {name: f"bias_backward_{place}" for place, name in enumerate(module._modules)}
+    if not _of_torch(module):  # what PyTorch's own layers call their weights belongs to their kind
+        names |= {name: f"weight_hh_reverse_{place}_g" for place, name in enumerate(module._parameters)}
     for table in (module._modules, module._parameters):
         members = [(names.get(name, name), member) for name, member in table.items()]
         table.clear()
         table.update(members)
     module.__dict__["_new_names"] = names
     module.__class__ = _answering(type(module))
+
+
+def _of_torch(module: nn.Module) -> bool:
+    """Whether a module is of one of PyTorch's own kinds, or of a kind made from one."""
+    return any(kind.__module__.startswith("torch.") for kind in type(module).__mro__ if kind not in (nn.Module, object))
 
 
 def _answering(kind: type[nn.Module]) -> type[nn.Module]:

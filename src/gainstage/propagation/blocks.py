@@ -20,7 +20,6 @@ __all__ = ["CERTAIN", "Block", "InverseVariance", "Variation", "block_of", "inve
 
 _GRID = 2000
 _FEWEST = 0.05  # degrees of freedom: below, the density has no weight where it can be summed
-_LEAST = 0.05  # scatter of squares; where they hardly scatter, a block's variance is certain
 _MOST = 0.7
 
 
@@ -92,13 +91,16 @@ class Block:
         m, neighbours = self.positions, min(3.0**self.axes, self.positions) - 1
         near, far = ((pair / centred.level) ** 2 for pair in (centred.near, centred.positions))
         alike = min((1 + neighbours * near + (m - 1 - neighbours) * min(far + x.chance.left, 1.0)) / m, 1.0)
-        scatter = max(2 + x.excess, _LEAST)  # relative variance of the square of one element
-        common = alike * max(x.chance.uneven - scatter / self.among, 0.0)
+        # Of as many Gaussian elements as there are units, a position's second moment would vary by 2 / N between
+        # observations. What it varies more is common to all blocks; where it varies less, as that of a sum with a
+        # normalized stream, so does that of every block.
+        more = x.chance.uneven - 2 / self.among
+        common, own = alike * max(more, 0.0), alike * max(2 / self.units + min(more, 0.0), 0.0)
         whole = 1 - min(common, _MOST)
         for border in x.borders if m == 1 else ():  # next to a border terms are missing; over positions that is a mean
             if border is not None and (border > 0).all():
                 whole /= float((1 / border).mean())
-        return Variation(max(2 * self.units / (scatter * alike) - means, 0.0), 1 - whole)
+        return Variation(max(2 / own - means, 0.0) if own > 0 else math.inf, 1 - whole)
 
 
 @dataclass(frozen=True, slots=True)
