@@ -9,10 +9,13 @@
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
+#   make exam    the exam's cases are what they claim: each trains briefly, sick ones worse than their cured twins (long)
+#   make verdicts   what check finds on the exam's two halves: docs/verdicts.md
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
 #   make golden   what the moving of code must leave alone: tests/golden_house, on PyTorch and on Keras
+#   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -27,7 +30,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo agreement architectures trainings golden clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings golden starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -80,7 +83,7 @@ test-keras: $(VENV)/.installed-keras
 	@for backend in tensorflow jax torch; do \
 		echo "== Keras on $$backend"; \
 		KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile \
-			tests/backends_keras src/gainstage/backends/keras $(ARGS) || exit 1; \
+			tests/backends_keras tests/exam/test_exam_in_keras.py src/gainstage/backends/keras $(ARGS) || exit 1; \
 	done
 
 check: $(VENV)/.installed-dev
@@ -101,6 +104,12 @@ bench: $(VENV)/.installed-test
 zoo: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/zoo/long_tables.py $(ARGS)
 
+exam: $(VENV)/.installed-keras
+	$(BIN)/python tests/exam/verify.py --write $(ARGS)
+
+verdicts: $(VENV)/.installed-keras
+	$(BIN)/python benchmarks/verdicts.py --write $(ARGS)
+
 agreement: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/agreement.py $(ARGS)
 
@@ -113,6 +122,9 @@ trainings: $(VENV)/.installed-test
 golden: $(VENV)/.installed-keras
 	$(BIN)/python tests/golden_house/figures.py --compare $(ARGS)
 	KERAS_BACKEND=tensorflow $(BIN)/python tests/golden_house/figures.py --compare --framework keras $(ARGS)
+
+starts-exam: $(VENV)/.installed-keras
+	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out

@@ -1,6 +1,6 @@
 """Calibrated initialization against what it cannot do without: one forward pass, and drawing the weights.
 
-Three parts: ``initialize(batch=x)`` (a trace without memory, the plan, the draw, one calibrating pass) on ResNet-50 and
+Three parts: ``initialize(x=x)`` (a trace without memory, the plan, the draw, one calibrating pass) on ResNet-50 and
 on a 12-layer transformer; planning a GPT-2 of 1.5 billion parameters on the meta device, with its peak of memory; and
 memory of the calibrating pass against plain inference.
 """
@@ -48,7 +48,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 def calibrated(name: str, case: Case) -> None:
     model, inputs = case
-    plan = gs.plan(model, batch=inputs)
+    plan = gs.plan(model, x=inputs)
 
     def forward() -> None:
         with torch.no_grad():
@@ -61,7 +61,7 @@ def calibrated(name: str, case: Case) -> None:
         parts["draw"].append(
             seconds(lambda: [draw(a, plan.seed) for a in plan if a.bias is None and a.scheme != "keep"])
         )
-        parts["all"].append(seconds(lambda: gs.initialize(model, batch=inputs)))
+        parts["all"].append(seconds(lambda: gs.initialize(model, x=inputs)))
     needed = [f + d for f, d in zip(parts["forward"], parts["draw"], strict=True)]
     ratio = median(a / n for a, n in zip(parts["all"], needed, strict=True))
     told = ", ".join(f"{part} {median(times):.1f} s" for part, times in parts.items())
@@ -76,7 +76,7 @@ def plan_on_meta() -> dict[str, float]:
         model = GPT2LMHeadModel(config)
     tokens = torch.zeros((2, 64), dtype=torch.long, device="meta")
     start = time.perf_counter()
-    plan = gs.plan(model, batch={"input_ids": tokens})
+    plan = gs.plan(model, x={"input_ids": tokens})
     took = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     weights = sum(p.numel() for p in model.parameters())

@@ -54,7 +54,7 @@ def comparison(page: Path) -> None:
             layers += [nn.Linear(64, 64), nn.Sigmoid()]
         return nn.Sequential(*layers, nn.Linear(64, 10))
 
-    save_html(page, gs.compare(build, "digits", ("default", "glorot_normal", "he_normal", "auto"), seeds=5))
+    save_html(page, gs.compare(build, "digits", ("keep", "glorot_normal", "he_normal", "auto"), seeds=5))
 
 
 PAGES = {

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 import gainstage as gs
+from gainstage.backends.keras.models.applications import load, model_names
 from gainstage.backends.keras.models.inputs import example_batch
-from gainstage.backends.keras.models.load import load, model_names
 
 LARGEST = 150e6  # weights; what is larger does not fit a small machine
 WIDEST = 400  # pixels a side; models that take more are built for images of REDUCED instead
@@ -45,7 +45,7 @@ def row(name):
         return f"{size} left out: too large | | | |"
     x = example_batch(model, inputs, batch=BATCH)  # pixels where the model scales them itself
     before = gs.check(model, x, synthetic=True)
-    gs.initialize(model, batch=x, seed=0)
+    gs.initialize(model, x=x, seed=0)
     after = gs.check(model, x, synthetic=True)
     nodes = before.profile.graph.nodes
     unknown = sum(n.operation == "unknown" for n in nodes)

@@ -52,7 +52,7 @@ def started(name: str, start: str, images: torch.Tensor, seed: int) -> nn.Sequen
     torch.manual_seed(seed)
     model = NETS[name][0]()
     head = "auto" if start == "he_normal" else start
-    gs.initialize(model, start, batch=images, seed=seed, overrides={f"{len(model) - 1}.*": head})
+    gs.initialize(model, start, x=images, seed=seed, overrides={f"{len(model) - 1}.*": head})
     return model
 
 

@@ -57,7 +57,7 @@ def run(net: Net, start: str, seeds: list[int]) -> Iterator[Result]:
     for seed in seeds:
         torch.manual_seed(seed)
         model = net.build(dataset)
-        gs.initialize(model, start, batch=seen.x[:CALIBRATION], seed=seed)
+        gs.initialize(model, start, x=seen.x[:CALIBRATION], seed=seed)
         starts += [Start(copy.deepcopy(model), rate, seed) for rate in RATES]
     schedule = Schedule(steps=net.steps, batch=BATCH, evaluations=1)
     curves = train_together(starts, seen, schedule, criterion=Criterion.of(None, seen.classes))

@@ -3,7 +3,7 @@
 >>> import torch
 >>> import gainstage as gs
 >>> model = torch.nn.Sequential(torch.nn.Linear(64, 128), torch.nn.Tanh(), torch.nn.Linear(128, 10))
->>> plan = gs.initialize(model, batch=torch.randn(32, 64), seed=0)
+>>> plan = gs.initialize(model, x=torch.randn(32, 64), seed=0)
 >>> gs.check(model, torch.randn(32, 64)).ok
 True
 """
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.records import Diagnosis, Finding, Plan, Profile, Severity
-    from gainstage.report.json import dumps, load, loads, save
+    from gainstage.propagation import InputMoments
+    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, Plan, Profile, Severity
+    from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
     from gainstage.theory import gain, meanfield
@@ -41,8 +42,9 @@ _HOMES = {
     "GainstageError": "errors",
     "SignalGraph": "graph",
     "Override": "planning",
-    **dict.fromkeys(("Diagnosis", "Finding", "Plan", "Profile", "Severity"), "records"),
-    **dict.fromkeys(("dumps", "load", "loads", "save"), "report.json"),
+    "InputMoments": "propagation",
+    **dict.fromkeys(("Comparison", "Diagnosis", "Finding", "Fixed", "Plan", "Profile", "Severity"), "records"),
+    **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
     "schema": "report.schema",
     "rule": "rules",
     **dict.fromkeys(("gain", "meanfield"), "theory"),
@@ -53,11 +55,13 @@ _HOMES = {
     ),
 }
 _RENAMED = {"rule": "get"}
+_WITH_RECORDS = {"records", "report.json", "workflows"}
+"""Homes of names that hand out records, which then can be shown, saved and written as code."""
 
 __all__ = [
-    "Diagnosis", "Finding", "GainstageError", "Override", "Plan", "Profile", "Severity", "SignalGraph", "apply",
-    "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load", "loads", "meanfield",
-    "parameter_groups", "plan", "predict", "rule", "save", "schema", "trace",
+    "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "InputMoments", "Override", "Plan", "Profile",
+    "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load",
+    "loads", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
 ]  # fmt: skip
 
 
@@ -65,8 +69,9 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that ``import gainstage`` costs next to nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'gainstage' has no attribute {name!r}")
-    if _HOMES[name] == "workflows" or _HOMES[name] == "records":
-        importlib.import_module("gainstage.report")  # registers how records are shown
+    if _HOMES[name] in _WITH_RECORDS:
+        importlib.import_module("gainstage.report")  # registers how records are shown and saved
+        importlib.import_module("gainstage.backends")  # registers how a plan is written as code
     if name == "keras":  # a room of its own, with what only Keras people need
         return importlib.import_module("gainstage.backends.keras")
     found = getattr(importlib.import_module(f"gainstage.{_HOMES[name]}"), _RENAMED.get(name, name))

@@ -26,7 +26,7 @@ class InputError(GainstageError, ValueError):
     """A batch, label, pattern, file or option that cannot be used."""
 
 
-class LoadError(GainstageError):
+class LoadError(GainstageError, ImportError):
     """A model's name cannot be resolved, imported or built."""
 
 
@@ -41,7 +41,7 @@ class MissingPackageError(GainstageError, ImportError):
         super().__init__(f"{purpose} needs the package '{package}'. Install it with: pip install {install or package}")
 
 
-class UnknownNameError(GainstageError, LookupError):
+class UnknownNameError(GainstageError, ValueError, LookupError):
     """A name that is not in a table, with the nearest one that is.
 
     >>> str(UnknownNameError("scheme", "he_norml", ["he_normal", "zeros"], where="'blocks.*'"))

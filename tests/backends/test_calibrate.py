@@ -36,7 +36,7 @@ def over(table):
 def initialized(case: Case, seed: int = 0) -> tuple[nn.Module, Plan]:
     model = case.model()
     inputs, target = case.batch()
-    return model, gs.initialize(model, batch=inputs, target=target, loss=case.loss, seed=seed)
+    return model, gs.initialize(model, x=inputs, y=target, loss=case.loss, seed=seed)
 
 
 def predicted_only(plan: Plan) -> set[str]:
@@ -83,7 +83,7 @@ def test_everything_but_the_weights_is_left_as_it_was_found(case):
     model = case.model()
     inputs, target = case.batch()
     backend.materialise(model, inputs)
-    plan = gs.initialize(model, batch=inputs, target=target, loss=case.loss)
+    plan = gs.initialize(model, x=inputs, y=target, loss=case.loss)
     with untouched(model):  # calibrating what is calibrated already changes bytes, but by nothing that rounds away
         before = [p.detach().clone() for p in model.parameters()]
         backend.calibrate(model, plan, inputs)
@@ -142,7 +142,7 @@ NETS = {
 def test_a_plain_pass_sees_the_levels(name):
     model = NETS[name]
     x = torch.randn(96, 64, generator=torch.Generator().manual_seed(1)) * 3 + 1
-    plan = gs.initialize(model, batch=x)
+    plan = gs.initialize(model, x=x)
     assert not predicted_only(plan)
     seen = levels_by_hooks(model, x)
     assert len(seen) == sum(a.level is not None for a in plan)
@@ -155,7 +155,7 @@ def test_a_plain_pass_sees_the_levels(name):
 def test_sigmoid_units_are_centred_on_the_batch():
     model = plain(12, nn.Sigmoid)
     x = torch.randn(96, 64, generator=torch.Generator().manual_seed(1))
-    plan = {a.parameter: a for a in gs.initialize(model, batch=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
     with torch.no_grad():
         hidden = model[:5](x)
     assert plan["4.bias"].bias == "measured"
@@ -175,7 +175,7 @@ def test_a_bias_that_is_added_on_its_own_is_centred_too():
             return self.last(torch.sigmoid(hidden))
 
     model, x = Separate(), torch.randn(64, 32)
-    plan = {a.parameter: a for a in gs.initialize(model, batch=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
     assert plan["bias"].bias == "measured"
     with torch.no_grad():
         hidden = torch.sigmoid(model.first(x)) @ model.weight + model.bias
@@ -186,7 +186,7 @@ def test_a_bias_that_is_added_on_its_own_is_centred_too():
 def test_random_layers_are_calibrated_on_the_state_that_the_seed_gives():
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2))
     x = torch.randn(32, 8)
-    plan = {a.parameter: a for a in gs.initialize(model, batch=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
     level = plan["3.weight"].level
     assert levels_by_hooks(model, x, seed=0)["3"] == pytest.approx(level, rel=1e-4)
     assert levels_by_hooks(model, x, seed=1)["3"] != pytest.approx(level, rel=1e-4)
@@ -194,7 +194,7 @@ def test_random_layers_are_calibrated_on_the_state_that_the_seed_gives():
 
 def test_bfloat16():
     model, x = plain(10, nn.ReLU).bfloat16(), torch.randn(64, 64).bfloat16()
-    plan = gs.initialize(model, batch=x)
+    plan = gs.initialize(model, x=x)
     seen = levels_by_hooks(model, x)
     for assignment in plan:
         if assignment.level is not None:
@@ -235,8 +235,8 @@ class Broken(nn.Module):
 )  # fmt: skip
 def test_a_lost_signal_is_reported_and_the_predicted_weight_stays(loss, said):
     model, x = Broken(loss), torch.randn(32, 16)
-    planned = gs.plan(model, batch=x)
-    plan = {a.parameter: a for a in gs.initialize(model, batch=x)}
+    planned = gs.plan(model, x=x)
+    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
     second = plan["second.weight"]
     assert said in second.reason.split("predicted only: ")[1]
     assert second.scale == 1.0
@@ -248,7 +248,7 @@ def test_a_lost_signal_is_reported_and_the_predicted_weight_stays(loss, said):
 
 def test_one_example_is_not_taken_for_a_lost_signal():
     model = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
-    assert not predicted_only(gs.initialize(model, batch=torch.randn(1, 16)))
+    assert not predicted_only(gs.initialize(model, x=torch.randn(1, 16)))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_merged_adapter_stays_as_the_model_made_it():
     case = next(case for case in AWKWARD if case.name == "merged adapter")
     model, (inputs, _) = case.model(), case.batch()
     before = {path: p.detach().clone() for path, p in model.named_parameters()}
-    plan = gs.initialize(model, batch=inputs)
+    plan = gs.initialize(model, x=inputs)
     for path in ("a", "b"):
         assert "adapter" in next(a for a in plan if a.parameter == path).reason
         assert torch.equal(before[path], dict(model.named_parameters())[path])
@@ -290,7 +290,7 @@ def test_a_reused_layer_is_scaled_once_and_says_so():
             return self.head(x)
 
     model, x = Reused(), torch.randn(64, 16)
-    plan = {a.parameter: a for a in gs.initialize(model, batch=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
     assert "left as its first use set it" in plan["shared.weight"].reason
     with torch.no_grad():
         assert float(model.shared(x).square().mean()) == pytest.approx(plan["shared.weight"].level, rel=1e-4)
@@ -300,7 +300,7 @@ def test_frozen_weights_keep_their_values():
     model = plain(3, nn.ReLU)
     model[2].weight.requires_grad_(False)
     kept = model[2].weight.clone()
-    plan = {a.parameter: a for a in gs.initialize(model, batch=torch.randn(32, 64))}
+    plan = {a.parameter: a for a in gs.initialize(model, x=torch.randn(32, 64))}
     assert torch.equal(model[2].weight, kept)
     assert "frozen" in plan["2.weight"].reason
 
@@ -322,7 +322,7 @@ class Counting(TorchDispatchMode):
 
 def test_one_forward_pass():
     model, x = plain(20, nn.Tanh), torch.randn(32, 64)
-    plan = gs.plan(model, batch=x)
+    plan = gs.plan(model, x=x)
     gs.apply(model, plan)
     with Counting() as counting:
         backend.calibrate(model, plan, x)
@@ -346,7 +346,7 @@ def test_no_activation_outlives_its_use():
 
     model = nn.Sequential(*(Watched(32, 32) for _ in range(30)))
     x = torch.randn(16, 32)
-    plan = gs.plan(model, batch=x)
+    plan = gs.plan(model, x=x)
     alive.clear()
     references.clear()
     gc.collect()
@@ -367,11 +367,11 @@ def test_a_forward_that_raises_is_a_model_error():
             return self.layer(x)
 
     model = Raises()
-    plan = gs.plan(model, batch=torch.randn(4, 4))
+    plan = gs.plan(model, x=torch.randn(4, 4))
     with pytest.raises(gs.GainstageError, match="raised RuntimeError"), untouched(model):
         backend.calibrate(model, plan, torch.randn(2, 4))
     with pytest.raises(gs.GainstageError, match="raised RuntimeError"), untouched(model):
-        gs.initialize(model, batch=np.zeros((2, 4), np.float32))
+        gs.initialize(model, x=np.zeros((2, 4), np.float32))
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.3), nn.Dropout1d(0.3)])

@@ -13,12 +13,12 @@ from torch import nn
 
 from gainstage import data
 from gainstage.backends.torch.measuring.lesson_measurements import (
-    classic_weights,
     companions,
     normalised_units,
     one_thread,
     refuses_one_example,
     softmax_gradient,
+    textbook_weights,
     with_shifts,
 )
 from gainstage.backends.torch.models.build import mlp
@@ -88,9 +88,9 @@ def test_without_normalisation_one_example_is_welcome(clouds):
     assert not refuses_one_example(mlp([4, 8, 3]), clouds)
 
 
-@pytest.mark.parametrize(("rule", "variance"), [("kaiming_normal_", 2 / 784), ("default", 1 / (3 * 784))])
-def test_pytorch_draws_what_its_manual_says(rule, variance):
-    weight = classic_weights((784, 128, 10), rule)[0]
+@pytest.mark.parametrize(("he", "variance"), [(True, 2 / 784), (False, 1 / (3 * 784))])
+def test_pytorch_draws_what_its_manual_says(he, variance):
+    weight = textbook_weights((784, 128, 10), he=he)[0]
     # The variance of n normal draws scatters by √(2/n); of uniform ones by less. Five standard errors.
     assert weight.var() == pytest.approx(variance, rel=5 * math.sqrt(2 / weight.size))
 

@@ -62,7 +62,7 @@ OPERATIONS = {
     "mask": (lambda m, x: x.masked_fill(torch.ones(4, 6, dtype=torch.bool), 0), "mask:"),
     "gram": (lambda m, x: x @ x.T, "matmul:"),
     "cat": (lambda m, x: torch.cat([x, x]), "concatenation:"),
-    "slice": (lambda m, x: x[:, 1:], "reshape:"),
+    "slice": (lambda m, x: x[:, 1:], "reshape:slice"),
     "views": (lambda m, x: x.view(2, 12).t().contiguous().unsqueeze(0).expand(3, 12, 2), ""),
     "cast": (lambda m, x: x.double().float(), ""),
     "detach": (lambda m, x: x.detach(), ""),

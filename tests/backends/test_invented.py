@@ -22,7 +22,7 @@ def run(case):
     torch.manual_seed(0)
     model, inputs = case.build(), case.inputs()
     before = first_step(model, inputs)
-    plan = gs.initialize(model, batch=inputs if len(inputs) > 1 else inputs[0])
+    plan = gs.initialize(model, x=inputs if len(inputs) > 1 else inputs[0])
     return before, first_step(model, inputs), {a.parameter: a for a in plan}, model
 
 
@@ -176,7 +176,7 @@ def test_a_weight_that_is_taken_apart_holds_blocks(way):
     parameter = graph.parameter("packed.weight")
     assert parameter.blocks == blocks
     assert parameter.kernel.out * blocks == 4 * WIDTH
-    plan = gs.plan(model, "glorot_normal", batch=torch.randn(4, 3, 8))
+    plan = gs.plan(model, "glorot_normal", x=torch.randn(4, 3, 8))
     spread = next(a.spread for a in plan if a.parameter == "packed.weight")
     assert spread == pytest.approx(math.sqrt(2 / (8 + 4 * WIDTH / blocks)))
 
@@ -187,7 +187,7 @@ def test_gpt2_packs_three_projections_the_other_way_round():
         n_layer=1, n_embd=32, n_head=4, vocab_size=50, n_positions=16, bos_token_id=0, eos_token_id=0
     )
     model = transformers.GPT2LMHeadModel(config)
-    plan = gs.initialize(model, "orthogonal", batch={"input_ids": torch.arange(21).view(3, 7)})
+    plan = gs.initialize(model, "orthogonal", x={"input_ids": torch.arange(21).view(3, 7)})
     packed = next(a for a in plan if a.parameter.endswith("c_attn.weight"))
     assert (packed.blocks, packed.layout, packed.kernel.out) == (3, "in_out", 32)
     for block in model.transformer.h[0].attn.c_attn.weight.detach().chunk(3, 1):

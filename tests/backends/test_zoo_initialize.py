@@ -29,7 +29,7 @@ def initialized(case, scheme: str, seed: int = 0):
     """The model and its plan; nobody changes either of them."""
     model = case.model()
     inputs, target = case.batch()
-    plan = gs.initialize(model, scheme, batch=inputs, target=target, loss=case.loss, seed=seed)
+    plan = gs.initialize(model, scheme, x=inputs, y=target, loss=case.loss, seed=seed)
     return model, plan
 
 

@@ -73,7 +73,7 @@ def checked(*arguments):
 
 def test_weights_are_drawn_and_written(tmp_path):
     file = tmp_path / "net.weights.h5"
-    done = run("init", MODEL, "--batch", "2", "--scheme", "he_normal", "--out", str(file))
+    done = run("init", MODEL, "--batch-size", "2", "--scheme", "he_normal", "--out", str(file))
     assert done.exit_code == 0, done.stderr
     assert "he_normal" in done.stdout
     assert file.stat().st_size > 1_000_000
@@ -105,7 +105,7 @@ def test_a_model_that_is_not_built_takes_the_shape_that_is_given(nets, name):
 
 
 def test_a_built_model_knows_its_inputs(nets):
-    assert checked("nets.py:words", "--batch", "4")["profile"]["source"]["batch"] == [4, 12]
+    assert checked("nets.py:words", "--batch-size", "4")["profile"]["source"]["batch"] == [4, 12]
     assert [i["shape"] for i in checked("nets.py:two")["profile"]["task"]["inputs"]] == [[32, 4], [32, 6]]
     named = ("--input", "second=6", "--input", "first=4")
     assert [i["shape"] for i in checked("nets.py:two", *named)["profile"]["task"]["inputs"]] == [[32, 4], [32, 6]]

@@ -35,7 +35,7 @@ def test_a_model_without_an_input_shape_needs_a_batch():
 
 def test_a_batch_builds_what_was_not_built(x):
     unbuilt = keras.Sequential([layers.Dense(3)])
-    gs.initialize(unbuilt, "he_normal", batch=x)
+    gs.initialize(unbuilt, "he_normal", x=x)
     assert unbuilt.built
 
 

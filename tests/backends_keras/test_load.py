@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import gainstage as gs
+from gainstage.backends.keras.models.applications import load, model_names
 from gainstage.backends.keras.models.batch import values_of
-from gainstage.backends.keras.models.load import load, model_names
 from gainstage.backends.load import load as load_any
 from gainstage.errors import LoadError, MissingPackageError, UnknownNameError
 

@@ -124,8 +124,8 @@ def test_blocks_lie_in_a_kernel_with_heads_as_in_a_matrix(white):
     mixed = ops.dot_product_attention(*ops.unstack(laid, axis=2))
     model = keras.Model(inputs, layers.Dense(5)(ops.reshape(mixed, (-1, TOKENS, WIDTH))))
     matrix, x = Packed(3 * WIDTH, CASES["split"][2]), white(4, TOKENS, WIDTH)
-    gs.initialize(matrix, "orthogonal", batch=x, seed=2)
-    planned = gs.initialize(model, "orthogonal", batch=x, seed=2)
+    gs.initialize(matrix, "orthogonal", x=x, seed=2)
+    planned = gs.initialize(model, "orthogonal", x=x, seed=2)
     assert next(a.blocks for a in planned if a.parameter == "packed.kernel") == 3
     assert values_of(model.get_layer("packed").kernel).tobytes() == values_of(matrix.packed.kernel).tobytes()
     for block in np.split(values_of(matrix.packed.kernel), 3, axis=1):

@@ -130,7 +130,7 @@ def test_lsuv_brings_every_layer_to_unit_variance(white):
         [keras.Input((9, 9, 4)), layers.Conv2D(12, 3, activation="relu"), layers.Flatten(), layers.Dense(6)]
     )
     x = white(64, 9, 9, 4) * 7
-    planned = gs.initialize(model, "lsuv", batch=x, seed=1)
+    planned = gs.initialize(model, "lsuv", x=x, seed=1)
     levels = {n: p.forward.variance for n, p in record(model, x).by_node.items()}
     graph = trace(model, x)
     weighted = [n.index for n in graph.weighted()]
@@ -149,7 +149,7 @@ def test_lsuv_brings_every_layer_to_unit_variance(white):
 def test_keras_has_no_groups_of_learning_rates(white):
     model = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(3)])
     with pytest.raises(InputError, match="one learning rate for all weights"):
-        gs.parameter_groups(model, batch=white(4, 8), learning_rate=1e-3, base_width=4)
+        gs.parameter_groups(model, white(4, 8), learning_rate=1e-3, base_width=4)
 
 
 def test_without_a_loss_every_output_sends_a_gradient_back():

@@ -18,8 +18,8 @@ from gainstage.records import Diagnosis, Fixed, Plan
 from gainstage.report import formats
 from gainstage.report.json import loads
 
-SICK = ("mlp:64x" + "x".join(["64"] * 12) + "x10,act=sigmoid", "--data", "digits", "--batch", "256")
-HEALTHY = ("mlp:64x128x10,act=relu,norm=batch", "--data", "digits", "--batch", "256")
+SICK = ("mlp:64x" + "x".join(["64"] * 12) + "x10,act=sigmoid", "--data", "digits", "--batch-size", "256")
+HEALTHY = ("mlp:64x128x10,act=relu,norm=batch", "--data", "digits", "--batch-size", "256")
 
 
 def test_check_finds_the_sick_and_passes_the_healthy(run):
@@ -110,7 +110,7 @@ def test_own_code_is_checked(run, tmp_path):
     }
     for name, inputs in cases.items():
         for words in inputs:
-            result = run("check", name, *words, "--json", "--batch", "8", "--exit-zero")
+            result = run("check", name, *words, "--json", "--batch-size", "8", "--exit-zero")
             assert result.code == 0, result.err
             assert loads(result.out, Diagnosis).profile.source.batch[0] == 8
 

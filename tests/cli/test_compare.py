@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 NET = "mlp:64x16x10,act=tanh"
-QUICK = ("compare", NET, "--data", "digits", "--schemes", "default,orthogonal", "--seeds", "2", "--steps", "12")
+QUICK = ("compare", NET, "--data", "digits", "--schemes", "keep,orthogonal", "--seeds", "2", "--steps", "12")
 
 
 def test_table_picture_and_page(run, tmp_path):
@@ -35,7 +35,7 @@ def test_json_resume_variants_and_rates(run):
     again = run(*words, "--resume")
     assert json.loads(again.out) == first
     assert "exists" in run(*words).err
-    assert "another experiment" in run(*words, "--resume", "--batch", "32").err
+    assert "another experiment" in run(*words, "--resume", "--batch-size", "32").err
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_it_refuses(run, more, words):
 
 
 def test_interrupted_it_shows_what_has_ended(tmp_path):
-    words = ["compare", NET, "--data", "digits", "--schemes", "default", "--seeds", "5000", "--steps", "20"]
+    words = ["compare", NET, "--data", "digits", "--schemes", "keep", "--seeds", "5000", "--steps", "20"]
     words += ["--together", "2", "--workers", "1", "--store", "runs.db", "--json"]
     command = [sys.executable, "-m", "gainstage", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

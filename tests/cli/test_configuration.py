@@ -60,9 +60,9 @@ def test_the_nearest_file_above_counts(run, configure, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[tool.gainstage]\nbach = 3\n", "Did you mean 'batch'"),
+        ("[tool.gainstage]\nbach-size = 3\n", "Did you mean 'batch-size'"),
         ("[tool.gainstage.check]\nscheme = 'auto'\n", "Unknown option 'scheme'"),
-        ("[tool.gainstage]\nbatch = 'many'\n", "'many'"),
+        ("[tool.gainstage]\nbatch-size = 'many'\n", "'many'"),
         ("[tool.gainstage\n", "cannot be read"),
         ("[tool]\ngainstage = 3\n", "must be a table"),
     ],

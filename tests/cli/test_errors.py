@@ -12,8 +12,8 @@ CASES = {
     "unknown option": (["check", "mlp:4x2", "--bach", "3"], "--bach"),
     "no model": (["check"], "MODEL"),
     "no such source": (["check", "resnet50"], "names no model"),
-    "not a number": (["check", "mlp:4x2", "--batch", "many"], "'many'"),
-    "empty batch": (["check", "mlp:4x2", "--batch", "0"], "0 is not in the range"),
+    "not a number": (["check", "mlp:4x2", "--batch-size", "many"], "'many'"),
+    "empty batch": (["check", "mlp:4x2", "--batch-size", "0"], "0 is not in the range"),
     "negative seed": (["check", "mlp:4x2", "--seed", "-1"], "-1 is not in the range"),
     "input unknown": (["check", "torch.nn:Identity"], "--input 3,224,224"),
     "input unreadable": (["check", "mlp:4x2", "--input", "3;4"], "Cannot read the input '3;4'"),
@@ -40,6 +40,11 @@ CASES = {
     "no such directory": (["init", "mlp:4x2", "--out", "absent/w.pt"], "no directory 'absent'"),
     "fix to nowhere": (["fix", "mlp:4x2", "--out", "absent/w.pt"], "no directory 'absent'"),
     "demo to nowhere": (["demo", "--out", "absent/demo.svg"], "no directory 'absent'"),
+    "page to nowhere": (["check", "mlp:4x2", "--html", "absent/page.html"], "no directory 'absent'"),
+    "start as it was once called": (
+        ["compare", "mlp:64x10", "--data", "digits", "--schemes", "defaul"],
+        "Unknown scheme",
+    ),
     "unknown rule": (["rule", "GS999999"], "GS999999"),
     "unknown gain": (["gain", "rleu"], "Did you mean 'relu'"),
     "not configured": (["check", "hf:gpt2,n_layers=1"], "Did you mean 'n_layer'"),
@@ -57,6 +62,15 @@ def test_a_failure_is_one_line_and_a_hint(run, case):
     assert len(lines) <= 2
     assert "Traceback" not in result.err
     assert "not expected" not in result.err
+
+
+def test_a_page_replaces_a_page_and_nothing_else(run, tmp_path):
+    source = tmp_path / "net.py"
+    source.write_text("build = None\n")
+    result = run("plan", "mlp:4x2", "--html", "net.py")
+    assert (result.code, source.read_text()) == (2, "build = None\n")
+    assert "is no page of gainstage" in result.err
+    assert [run("plan", "mlp:4x2", "--html", "page.html").code for _ in range(2)] == [0, 0]
 
 
 def test_data_with_nan_is_refused(run, tmp_path):

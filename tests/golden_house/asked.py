@@ -8,7 +8,9 @@ from typing import Any
 
 import gainstage as gs
 
-__all__ = ["Levels", "Subject", "drawn", "looked", "planned", "predicted", "roles"]
+__all__ = [
+    "Levels", "Subject", "applied", "calibrated", "looked", "orthogonal", "planned", "predicted", "roles", "targets",
+]  # fmt: skip
 
 Levels = dict[int, tuple[str, float, float | None]]
 """For every node by its index: its label, and the second moments of its output and of the gradient there."""
@@ -42,26 +44,36 @@ def roles(subject: Subject) -> dict[str, str]:
     return {parameter.path: str(parameter.role) for parameter in graph.parameters}
 
 
-def planned(subject: Subject, scheme: str, *, data: bool) -> dict[str, list[Any]]:
+def planned(subject: Subject, scheme: str, *, data: bool) -> Any:
+    """A plan, which only what stands below looks into."""
+    return gs.plan(subject.build(), scheme, seed=0, **_data(subject, data))
+
+
+def targets(plan: Any) -> dict[str, list[Any]]:
     """For every parameter: scheme, rule of the bias, gain, spread, level, value; usual ones at the end left out."""
-    plan = gs.plan(subject.build(), scheme, seed=0, **_data(subject, data))
     return {a.parameter: _trimmed([a.scheme, a.bias, a.gain, a.spread, a.level, a.value]) for a in plan}
 
 
-def drawn(
-    subject: Subject, scheme: str, *, data: bool, calibrated: bool
-) -> tuple[Any, dict[str, str], dict[str, tuple[int, ...]]]:
-    """A model with its new weights, and the scheme and the shape of every parameter."""
-    model, given = subject.build(), _data(subject, data)
-    if calibrated:
-        plan = gs.initialize(model, scheme, seed=0, **given)
-    else:
-        plan = gs.plan(model, scheme, seed=0, **given)
-        gs.apply(model, plan)
-    return model, {a.parameter: a.scheme for a in plan}, {a.parameter: tuple(a.shape) for a in plan}
+def orthogonal(plan: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters whose draws no two libraries of linear algebra make alike to the bit."""
+    return {a.parameter: tuple(a.shape) for a in plan if "orthogonal" in a.scheme}
 
 
-def predicted(subject: Subject, plan: str | None) -> Levels:
+def applied(subject: Subject, plan: Any) -> Any:
+    """A model with the weights of a plan."""
+    model = subject.build()
+    gs.apply(model, plan)
+    return model
+
+
+def calibrated(subject: Subject, scheme: str) -> Any:
+    """A model whose levels were measured while it was initialized."""
+    model = subject.build()
+    gs.initialize(model, scheme, seed=0, **_data(subject, True))
+    return model
+
+
+def predicted(subject: Subject, plan: Any = None) -> Levels:
     """What theory says of the weights that are there, or of those of a plan."""
     x, y = subject.example()
     return _levels(gs.predict(subject.build(), x, y, loss=subject.loss, plan=plan))
@@ -80,7 +92,7 @@ def _data(subject: Subject, data: bool) -> dict[str, Any]:
     if not data:
         return {}
     x, y = subject.example()
-    return {"batch": x, "target": y, "loss": subject.loss}
+    return {"x": x, "y": y, "loss": subject.loss}
 
 
 def _trimmed(line: list[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import importlib
 import json
+import logging
 import math
 import os
 import sys
@@ -33,65 +34,77 @@ from golden_house import asked  # noqa: E402
 from golden_house.differences import differences  # noqa: E402
 
 TARGET_DIGITS, PREDICTED_DIGITS, MEASURED_DIGITS = 10, 12, 7
-PLANS = {
-    "he_normal": ("he_normal", False),
-    "he_normal with data": ("he_normal", True),
-    "auto with data": ("auto", True),
-}
-"""What is asked for, and whether a batch comes with it; ``auto`` does not go without one."""
-DRAWS = {"he_normal": (*PLANS["he_normal"], False), "auto with data": (*PLANS["auto with data"], False),
-         "auto, calibrated": (*PLANS["auto with data"], True)}  # fmt: skip
-"""The same, and whether levels are measured meanwhile."""
-FIRST = 4  # values shown of a draw that no two linear algebra libraries make alike to the bit
+FIRST = 4  # values shown of a draw whose bytes may differ
 
 Figures = dict[str, Any]
 
 
 def figures_of(subject: asked.Subject) -> Figures:
     """All figures of one model, as JSON has them; where a question raises, the kind of error."""
-    found: Figures = {"roles": _tried(lambda: asked.roles(subject))}
-    found |= {f"plan {name}": _tried(lambda how=how: _plan(subject, *how)) for name, how in PLANS.items()}
-    found |= {f"drawn {name}": _tried(lambda how=how: _drawn(subject, *how)) for name, how in DRAWS.items()}
-    looked = _tried(lambda: asked.looked(subject))
-    measured, found["findings"] = (looked, looked) if isinstance(looked, str) else looked
+    plain = _tried(asked.planned, subject, "he_normal", data=False)
+    informed = _tried(asked.planned, subject, "he_normal", data=True)
+    auto = _tried(asked.planned, subject, "auto", data=True)  # which does not go without a batch
+    looked = _tried(asked.looked, subject)
+    measured, findings = looked if isinstance(looked, tuple) else (looked, looked)
     levels = {
-        "predicted": (_tried(lambda: asked.predicted(subject, None)), PREDICTED_DIGITS),
-        "predicted under auto": (_tried(lambda: asked.predicted(subject, "auto")), PREDICTED_DIGITS),
+        "predicted": (_tried(asked.predicted, subject), PREDICTED_DIGITS),
+        "predicted under auto": (_tried(asked.predicted, subject, auto), PREDICTED_DIGITS),
         "measured": (measured, MEASURED_DIGITS),
     }
-    found |= {name: answer for name, (answer, _) in levels.items() if isinstance(answer, str)}
-    return found | {"levels": _rows([({} if isinstance(a, str) else a, digits) for a, digits in levels.values()])}
+    return {
+        "roles": _tried(asked.roles, subject),
+        "plan he_normal": _tried(_plan, plain),
+        "plan he_normal with data": _tried(_plan, informed),
+        "plan auto with data": _tried(_plan, auto),
+        "drawn he_normal": _tried(_drawn, subject, plain),
+        "drawn auto with data": _tried(_drawn, subject, auto),
+        "drawn auto, calibrated": _tried(_calibrated, subject),
+        "findings": findings,
+        **{name: answer for name, (answer, _) in levels.items() if isinstance(answer, str)},
+        "levels": _rows([({} if isinstance(a, str) else a, digits) for a, digits in levels.values()]),
+    }
 
 
-def _tried(ask: Callable[[], Any]) -> Any:
+def _tried(ask: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """The answer; the kind of error where one is raised, or was raised before."""
+    for earlier in given:
+        if isinstance(earlier, str) and earlier.startswith("raises "):
+            return earlier
     try:
-        return ask()
+        return ask(*given, **named)
     except Exception as error:
         return f"raises {type(error).__name__}"
 
 
-def _plan(subject: asked.Subject, scheme: str, data: bool) -> dict[str, list[Any]]:
-    lines = asked.planned(subject, scheme, data=data)
-    return {path: [_rounded(value, TARGET_DIGITS) for value in line] for path, line in lines.items()}
+def _plan(plan: Any) -> dict[str, list[Any]]:
+    return {path: [_rounded(v, TARGET_DIGITS) for v in line] for path, line in asked.targets(plan).items()}
 
 
-def _drawn(subject: asked.Subject, scheme: str, data: bool, calibrated: bool) -> dict[str, list[Any]]:
-    """Of every weight the root mean square and a hash of its bytes.
+def _drawn(subject: asked.Subject, plan: Any) -> dict[str, list[Any]]:
+    """Of every weight the root mean square and a hash of its bytes; of an orthogonal draw its first values instead.
 
-    The first values stand in for the bytes where these hang on a library of linear algebra, or on a measurement. A
-    weight that goes by another name than in the plan (Keras) is known by its shape there.
+    A weight that goes by another name than in the plan (Keras) is known by its shape there.
     """
-    model, schemes, shapes = asked.drawn(subject, scheme, data=data, calibrated=calibrated)
-    orthogonal = {path for path, name in schemes.items() if "orthogonal" in name}
-    alike = {shapes[path] for path in orthogonal}
-    found = {}
-    for name, values in subject.weights(model).items():
-        loose = calibrated or (name in orthogonal if name in schemes else values.shape in alike)
-        flat = values.reshape(-1).astype(complex if np.iscomplexobj(values) else float)
-        size = _rounded(math.sqrt(np.mean(np.abs(flat) ** 2)), MEASURED_DIGITS)
-        first = [_rounded(float(value.real), MEASURED_DIGITS) for value in flat[:FIRST]]
-        found[name] = [size, first if loose else hashlib.sha256(values.tobytes()).hexdigest()[:16]]
-    return found
+    orthogonal, paths = asked.orthogonal(plan), asked.targets(plan)
+    return {
+        name: _weight(
+            values, exact=name not in orthogonal and (name in paths or values.shape not in orthogonal.values())
+        )
+        for name, values in subject.weights(asked.applied(subject, plan)).items()
+    }
+
+
+def _calibrated(subject: asked.Subject) -> dict[str, list[Any]]:
+    model = asked.calibrated(subject, "auto")
+    return {name: _weight(values, exact=False) for name, values in subject.weights(model).items()}
+
+
+def _weight(values: Any, *, exact: bool) -> list[Any]:
+    flat = values.reshape(-1).astype(complex if np.iscomplexobj(values) else float)
+    size = _rounded(math.sqrt(np.mean(np.abs(flat) ** 2)), MEASURED_DIGITS)
+    if exact:
+        return [size, hashlib.sha256(values.tobytes()).hexdigest()[:16]]
+    return [size, [_rounded(float(value.real), MEASURED_DIGITS) for value in flat[:FIRST]]]
 
 
 def _rows(sources: list[tuple[asked.Levels, int]]) -> list[list[Any]]:
@@ -146,10 +159,11 @@ def main() -> int:
     what.add_argument("--compare", action="store_true", help="show what differs from what is stored")
     parser.add_argument("--only", default="*", help="models whose name holds this word, or matches this pattern")
     parser.add_argument("--framework", choices=("torch", "keras"), default="torch")
-    parser.add_argument("--lines", type=int, default=12, help="lines shown of one model")
+    parser.add_argument("--lines", type=int, default=6, help="lines shown of one model")
     parser.add_argument("--times", action="store_true", help="say how long every model took")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.disable()  # libraries tell of their own choices
     path, begun = HERE / f"{given.framework}.json", time.perf_counter()
     stored, found, differing = read(path), {}, 0
     for subject in chosen(given.framework, given.only):

@@ -163,6 +163,12 @@ def changed(model: keras.Model, layer: int, factor: float) -> keras.Model:
     return model
 
 
+def built(model: keras.Model, x: np.ndarray) -> keras.Model:
+    """A model that has its weights."""
+    model(x)
+    return model
+
+
 def subjects() -> Iterator[Subject]:
     """All of them, one after another."""
     classes = np.arange(EXAMPLES) % CLASSES
@@ -189,8 +195,8 @@ def subjects() -> Iterator[Subject]:
     yield classifier("both ways", lambda: stack(layers.Bidirectional(layers.LSTM(8)), shape=(9, 8)), rows)
     yield classifier("cells", lambda: stack(layers.RNN([layers.LSTMCell(8), layers.GRUCell(6)]), shape=(9, 8)), rows)
     yield classifier("two inputs, shared and gated", gated, [flat, white(20, seed=1)])
-    yield classifier("subclassed", Subclassed)
-    yield _subject("tied", Tied, tokens(11, 9), None, None)
+    yield classifier("subclassed", lambda: built(Subclassed(), flat))
+    yield _subject("tied", lambda: built(Tied(), tokens(11, 9)), tokens(11, 9), None, None)
     yield classifier("nested", nested)
     yield _subject("several outputs", several, flat, {"kind": classes, "size": white(1, seed=1)}, None)
     yield classifier("one layer fifty times too large",

@@ -6,7 +6,7 @@ import pytest
 
 from gainstage.errors import InputError
 from gainstage.graph import Parameter
-from gainstage.planning.patterns import matching
+from gainstage.planning.path_patterns import matching
 
 PATHS = ("stem.weight", "blocks.0.mlp.weight", "blocks.0.mlp.bias", "blocks.10.mlp.weight", "head.weight")
 PARAMETERS = [

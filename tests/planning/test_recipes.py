@@ -30,7 +30,7 @@ def planned_for(model: nn.Module, recipe: str, *shape: int, **options: str) -> d
 
 
 def planned_hf(name: str, recipe: str) -> Plan:
-    return gs.plan(HF[name].model(), recipe, batch=HF[name].batch()[0])
+    return gs.plan(HF[name].model(), recipe, x=HF[name].batch()[0])
 
 
 # -- branches ------------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class Multiplied(nn.Module):
 @pytest.mark.parametrize("recipe", ["zero_branches", "skipinit", "ReZero"])
 def test_a_learned_multiplier_starts_at_zero_and_the_weights_do_not(recipe):
     model, x = Multiplied(), torch.randn(64, 8)
-    planned = by_path(gs.initialize(model, recipe, batch=x))
+    planned = by_path(gs.initialize(model, recipe, x=x))
     assert planned["alpha"].bias == "zero"
     assert model.alpha.item() == 0.0
     assert planned["inner.weight"].spread > 0
@@ -89,7 +89,7 @@ def test_a_learned_multiplier_starts_at_zero_and_the_weights_do_not(recipe):
 @pytest.mark.parametrize("norm", [True, False])
 def test_branches_that_start_at_zero_hand_their_input_on(norm):
     model, x = ResidualMLP(6, norm=norm), torch.randn(32, 64)
-    planned = gs.initialize(model, batch=x, branch_start="zero")
+    planned = gs.initialize(model, x=x, branch_start="zero")
     with torch.no_grad():
         assert torch.equal(model(x), model.head(model.norm(model.stem(x))))
     assert all("silent" in a.reason for a in planned if a.role is Role.BRANCH_END)
@@ -168,7 +168,7 @@ def test_mup_spreads_and_rates(width):
     x, ratio = torch.randn(8, 16), width / 64
 
     def rates(optimizer):
-        groups = gs.parameter_groups(model, batch=x, learning_rate=0.1, base_width=64, optimizer=optimizer)
+        groups = gs.parameter_groups(model, x, learning_rate=0.1, base_width=64, optimizer=optimizer)
         torch.optim.SGD(groups)
         by_id = {id(p): g["lr"] / 0.1 for g in groups for p in g["params"]}
         return {name: by_id[id(p)] for name, p in model.named_parameters()}
@@ -182,7 +182,7 @@ def test_mup_spreads_and_rates(width):
 
 def test_delta_orthogonal_keeps_norms_and_levels():
     model, x = ResidualNet(2, norm=False), torch.randn(16, 1, 8, 8)
-    planned = by_path(gs.initialize(model, "delta_orthogonal", batch=x))
+    planned = by_path(gs.initialize(model, "delta_orthogonal", x=x))
     weight = model.blocks[0].conv1.weight.detach()
     centre = weight[:, :, 1, 1]
     scale = float((centre @ centre.T)[0, 0])
@@ -194,7 +194,7 @@ def test_delta_orthogonal_keeps_norms_and_levels():
 def test_lsuv_reaches_unit_variance_where_layers_stand_in_order():
     model = MLP(64, 64, 64, 64, 10)
     x = torch.randn(256, 64, generator=torch.Generator().manual_seed(0))
-    planned = gs.initialize(model, "lsuv", batch=x)
+    planned = gs.initialize(model, "lsuv", x=x)
     with torch.no_grad():
         here = x
         for layer in model:
@@ -218,7 +218,7 @@ def test_a_recipe_says_what_an_architecture_lacks(recipe, said):
     model = MLP(8, 8, 2)
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(gs.GainstageError, match=said):
-        gs.initialize(model, recipe, batch=torch.randn(4, 8))
+        gs.initialize(model, recipe, x=torch.randn(4, 8))
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
 
 
@@ -229,7 +229,7 @@ def test_normalisation_makes_a_recipe_against_it_pointless(recipe):
 
 @pytest.mark.parametrize("recipe", sorted(set(RECIPES) - {"delta_orthogonal"}))
 def test_a_recipe_without_a_batch_asks_for_one(recipe):
-    with pytest.raises(gs.GainstageError, match="Pass batch="):
+    with pytest.raises(gs.GainstageError, match="Pass x="):
         gs.plan(MLP(8, 8, 2), recipe)
 
 
@@ -239,12 +239,12 @@ def test_a_recipe_without_a_batch_asks_for_one(recipe):
 )
 def test_parameter_groups_refuses_nonsense(arguments):
     with pytest.raises(gs.GainstageError):
-        gs.parameter_groups(MLP(8, 8, 2), batch=torch.randn(4, 8), **{"learning_rate": 0.1, **arguments})
+        gs.parameter_groups(MLP(8, 8, 2), torch.randn(4, 8), **{"learning_rate": 0.1, **arguments})
 
 
 def test_an_unknown_start_of_branches_is_refused():
     with pytest.raises(gs.GainstageError, match="branch_start"):
-        gs.plan(ResidualMLP(2), batch=torch.randn(4, 64), branch_start="half")
+        gs.plan(ResidualMLP(2), x=torch.randn(4, 64), branch_start="half")
 
 
 def test_a_name_that_is_no_scheme_is_shown_the_recipes():
@@ -258,7 +258,7 @@ def test_a_name_that_is_no_scheme_is_shown_the_recipes():
 def test_the_output_starts_at_the_log_prior():
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     model, x, loss = MLP(8, 16, 3), torch.randn(100, 8), nn.CrossEntropyLoss()
-    planned = by_path(gs.initialize(model, batch=x, target=labels, loss=loss))
+    planned = by_path(gs.initialize(model, x=x, y=labels, loss=loss))
     prior = torch.softmax(model[2].bias.detach(), 0)
     assert torch.allclose(prior, torch.tensor([61.0, 31.0, 11.0]) / 103)
     assert "log prior" in planned["2.bias"].reason
@@ -272,14 +272,14 @@ def test_the_output_starts_at_the_log_prior():
 def test_the_output_starts_at_the_mean_of_the_targets():
     targets = torch.randn(64, 3, dtype=torch.float64) + torch.tensor([5.0, -2.0, 0.0])
     model, x = MLP(8, 16, 3), torch.randn(64, 8)
-    gs.initialize(model, batch=x, target=targets.float(), loss=nn.MSELoss())
+    gs.initialize(model, x=x, y=targets.float(), loss=nn.MSELoss())
     assert torch.allclose(model[2].bias.detach(), targets.mean(0).float())
 
 
 def test_the_output_starts_at_the_log_odds():
     labels = (torch.arange(40) < 30).float()[:, None]
     model, x = MLP(8, 16, 1), torch.randn(40, 8)
-    gs.initialize(model, batch=x, target=labels, loss=nn.BCEWithLogitsLoss())
+    gs.initialize(model, x=x, y=labels, loss=nn.BCEWithLogitsLoss())
     assert model[2].bias.item() == pytest.approx(math.log(31 / 11))
 
 
@@ -287,7 +287,7 @@ def test_the_output_starts_at_the_log_odds():
 def test_labels_that_do_not_fit_leave_the_bias_at_zero(labels):
     model = MLP(8, 16, 5)
     model.append(nn.Tanh())  # what the loss sees is not the output layer's own value
-    planned = by_path(gs.plan(model, batch=torch.randn(40, 8), target=labels, loss=nn.CrossEntropyLoss()))
+    planned = by_path(gs.plan(model, x=torch.randn(40, 8), y=labels, loss=nn.CrossEntropyLoss()))
     assert planned["2.bias"].bias == "zero"
 
 

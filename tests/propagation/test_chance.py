@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gainstage.propagation.chance import Chance, Deviation
+from gainstage.propagation.finite_width import Chance, Deviation
 
 PLACES = 240
 

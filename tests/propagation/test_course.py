@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from gainstage.propagation.course import Course, Windows, blended, stretches, times
 from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.sequence_profile import Course, Windows, blended, stretches, times
 from gainstage.theory.attention.causal import causal_rows
 from gainstage.theory.attention.moments import TwoRows
 from gainstage.theory.attention.softmax import softmax_moments

@@ -13,7 +13,7 @@ import gainstage as gs
 from gainstage.backends.torch import record
 from gainstage.errors import InputError
 from gainstage.propagation import InputMoments
-from gainstage.propagation.alike import inverse_of_sum
+from gainstage.propagation.correlated_taps import inverse_of_sum
 from gainstage.propagation.pairs import Pairs
 
 SIZE, SMOOTH, DRAWS = 16, 0.7, 24

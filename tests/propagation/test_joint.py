@@ -9,9 +9,9 @@ import pytest
 
 from gainstage.propagation.function import IDENTITY, Function
 from gainstage.propagation.joint import joint, met_in_sum
-from gainstage.propagation.ledger import Ledger
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.signal import Law, Signal
+from gainstage.propagation.signal_algebra import Ledger
 from gainstage.theory import activation
 
 DRAWS = 400_000

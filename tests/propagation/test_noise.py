@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import gainstage as gs
 from gainstage.backends.torch import record
-from gainstage.propagation.noise import CALM
+from gainstage.propagation.draw_variance import CALM
 
 DRAWS = 60
 

@@ -12,10 +12,10 @@ from torch import nn
 import gainstage as gs
 from gainstage.backends.torch import record
 from gainstage.propagation.function import Function
-from gainstage.propagation.ledger import Ledger
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.signal import Law, Signal
-from gainstage.propagation.squares import squares
+from gainstage.propagation.signal_algebra import Ledger
+from gainstage.propagation.squared_covariance import squares
 from gainstage.theory import activation
 
 DRAWS = 48

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from gainstage.propagation.chance import CERTAIN, Deviation
 from gainstage.propagation.expectation import Expectations, Marginal
+from gainstage.propagation.finite_width import CERTAIN, Deviation
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.ledger import Ledger
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.signal import Signal
-from gainstage.propagation.squares import scatter, squares
+from gainstage.propagation.signal_algebra import Ledger
+from gainstage.propagation.squared_covariance import scatter, squares
 from gainstage.theory import activation
 
 DRAWS = 200_000

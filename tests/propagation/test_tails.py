@@ -11,8 +11,8 @@ from torch import nn
 
 from gainstage.backends.torch.measuring.prediction_inputs import weight_moments
 from gainstage.backends.torch.tracing.trace import trace
-from gainstage.propagation.chance import Chance, Deviation
 from gainstage.propagation.expectation import Expectations, Marginal
+from gainstage.propagation.finite_width import Chance, Deviation
 from gainstage.propagation.forward import forward
 from gainstage.propagation.function import Function
 from gainstage.propagation.run import Run

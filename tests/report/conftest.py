@@ -128,7 +128,7 @@ def make_finding(code: str = "GS201", path: str = "layers.0", **changes: object)
         "cause": "Each weight has a spread of 0.02; at 128 inputs a relu needs 0.125 to hold the level.",
         "remedy": Remedy(
             "Draw the weights with the spread that relu needs.",
-            'import gainstage as gs\ngs.initialize(model, "he_normal", batch=x)',
+            'import gainstage as gs\ngs.initialize(model, "he_normal", x=x)',
             "initialize",
             "he_normal",
             ("layers.*",),
@@ -289,7 +289,7 @@ def answers() -> Answers:
 def comparison() -> Comparison:
     """Three starts at two learning rates with three seeds: one good, one stuck, one that could not be run."""
     steps, rates, seeds = tuple(range(0, 301, 50)), (0.01, 0.1), (0, 1, 2)
-    final = {"he_normal": 0.95, "default": 0.11}
+    final = {"he_normal": 0.95, "keep": 0.11}
 
     def band(level: float) -> Band:
         middle = tuple(0.1 + (level - 0.1) * s / (s + 40) for s in steps)
@@ -316,12 +316,12 @@ def comparison() -> Comparison:
 
     schemes = (*final, "orthogonal")
     difference = Figure("difference", 0.84, 0.8, 0.88, n=3)
-    contrast = Contrast("he_normal", "default", difference, Figure("beats", 1.0, 0.8, 1.0, n=3), "he_normal")
+    contrast = Contrast("he_normal", "keep", difference, Figure("beats", 1.0, 0.8, 1.0, n=3), "he_normal")
     return Comparison(
         "12 × 128 sigmoid", "digits", "accuracy", schemes, ("",), rates, seeds, 300, 64, "Adam", "cross-entropy",
         0.5, 2.3, 0.1, tuple(trial(*each) for each in itertools.product(schemes, rates, seeds)),
         tuple(arm(s, 0.1) for s in schemes), tuple(arm(*each) for each in itertools.product(schemes, rates)),
-        (contrast,), (RateLimit("he_normal", "", 0.1, None, 0.01), RateLimit("default", "", None)),
+        (contrast,), (RateLimit("he_normal", "", 0.1, None, 0.01), RateLimit("keep", "", None)),
         ("Three seeds are few.",),
     )  # fmt: skip
 

@@ -119,7 +119,7 @@ def test_notebooks_get_text_and_harmless_html(sick: Diagnosis, fixed: Fixed, pla
         assert_harmless(bundle["text/html"])
     html = sick._repr_mimebundle_()["text/html"]
     assert "GS201 The gradient vanishes towards the input" in html
-    assert "gs.initialize(model, &quot;he_normal&quot;, batch=x)" in html
+    assert "gs.initialize(model, &quot;he_normal&quot;, x=x)" in html
     assert "<svg" in html
 
 

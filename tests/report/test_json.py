@@ -41,6 +41,13 @@ def test_documents_survive_the_round_trip(name: str, request: pytest.FixtureRequ
     assert loads(dumps(record, indent=2), type(record)) == record
 
 
+@pytest.mark.parametrize("name", ["sick", "fixed", "plan", "answers", "comparison"])
+def test_records_save_themselves(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    record = request.getfixturevalue(name)
+    record.save(tmp_path / "record.json")
+    assert repr(load(tmp_path / "record.json")) == repr(record)
+
+
 def test_the_envelope_names_schema_and_kind(plan: Plan) -> None:
     document = json.loads(dumps(plan))
     assert (document["schema_version"], document["kind"]) == (SCHEMA_VERSION, "plan")

@@ -91,6 +91,12 @@ def test_files_of_older_versions_are_read_and_valid(path: Path) -> None:
     assert contains(again["record"], document["record"])  # nothing that was written is lost
 
 
+def test_a_comparison_that_calls_the_start_as_built_default_is_shown_as_it_was_saved() -> None:
+    comparison = load(Path(__file__).parent / "older" / "2_comparison.json")
+    assert comparison.schemes == ("default", "auto")
+    assert "default" in str(comparison)
+
+
 def contains(new: Any, old: Any) -> bool:
     if isinstance(old, dict):
         return all(name in new and contains(new[name], value) for name, value in old.items())

@@ -20,17 +20,20 @@ from gainstage.graph import (
 from gainstage.records import (
     InputFacts,
     LossFacts,
+    LossShape,
     Moments,
     NodeProfile,
     OptimizerFacts,
     OutputFacts,
     ParameterProfile,
     Profile,
+    Reactions,
     Source,
     Step,
     TargetFacts,
     Task,
     UnitStats,
+    Wiring,
 )
 
 __all__ = ["EXAMPLES", "WIDTH", "Net", "chain", "mlp", "moments", "regression", "residual", "with_task"]
@@ -188,11 +191,13 @@ class Net:
             LossFacts(kind, uniform + 0.05, loss, "log_softmax", uniform - 0.05, uniform),  # type: ignore[arg-type]
             OptimizerFacts("SGD", (0.1,)),
             self.examples,
+            loss_shape=LossShape(8, uniform + 0.05, 0.0, None, 1.0, 1.0, towards=1.0, responds=0.8, own_rank=1.0),
         )  # fmt: skip
         source = Source("measured", "torch", dtype=self.dtype, batch=self.nodes[0].shape, seed=0)
         whole = Profile(
             assign_roles(graph), tuple(self.at[i] for i in sorted(self.at)), tuple(self.measured.values()),
             task, source, Step(-0.01, 0.002, uniform + 0.04), backward=backward,
+            reactions=Reactions(8, leak=0.0), wiring=Wiring(held=len(self.parameters)),
         )  # fmt: skip
         return dataclasses.replace(whole, **facts)  # type: ignore[arg-type]
 
@@ -252,11 +257,13 @@ def regression(
         net.put(Operation.ACTIVATION, function, function=function, path="last", level=0.4)
     whole = net.profile(kind="mse")
     low, high = mean - 3 * spread, mean + 3 * spread
+    value = spread**2 + mean**2 + 0.16
     return with_task(
-        whole,
+        dataclasses.replace(whole, step=Step(-0.01, 0.002, value - 0.009)),
         target=TargetFacts(shape, "values", low, high, mean, spread),
         output=dataclasses.replace(output_of(whole), function=function, spread_within=None),
-        loss=LossFacts("mse", spread**2 + mean**2 + 0.16, whole.graph.loss, "", spread**2, None),
+        loss=LossFacts("mse", value, whole.graph.loss, "", spread**2, None),
+        loss_shape=LossShape(8, value, 0.0, None, 1.0, 1.0, towards=1.0, responds=0.9, correlation=0.99),
     )
 
 

@@ -7,7 +7,20 @@ import math
 from collections.abc import Callable, Mapping
 
 from gainstage.graph import Operation, Use
-from gainstage.records import InputFacts, LossFacts, Note, OptimizerFacts, Profile, Step, TargetFacts, UnitStats
+from gainstage.records import (
+    InputFacts,
+    LossFacts,
+    LossShape,
+    Note,
+    OptimizerFacts,
+    Profile,
+    Reactions,
+    Step,
+    Stray,
+    TargetFacts,
+    UnitStats,
+    Wiring,
+)
 from rules.builders import (
     CLASSES,
     EXAMPLES,
@@ -38,6 +51,70 @@ def shape_of_logits(function: str, kind: str = "cross_entropy", operation: Opera
 
 def with_loss(profile: Profile, **facts: object) -> Profile:
     return with_task(profile, loss=dataclasses.replace(loss_of(profile), **facts))
+
+
+SOUND = LossShape(8, 2.3, 0.0, None, 1.0, 1.2, towards=1.0, responds=0.8, own_rank=1.0)
+"""Cross-entropy, probed."""
+
+
+def loss_form(function: str = "", **facts: object) -> Profile:
+    """A classifier whose loss alone was probed, with these figures in place of a sound loss's."""
+    return with_task(with_output(mlp(), function=function), loss_shape=dataclasses.replace(SOUND, **facts))  # type: ignore[arg-type]
+
+
+def regression_form(function: str = "", **facts: object) -> Profile:
+    shape = dataclasses.replace(SOUND, **{"own_rank": None, "correlation": 0.99} | facts)  # type: ignore[arg-type]
+    return with_task(with_output(regression(), function=function), loss_shape=shape)
+
+
+def reacting(**facts: object) -> Profile:
+    return dataclasses.replace(mlp(), reactions=Reactions(8, **facts))  # type: ignore[arg-type]
+
+
+def dropping(rate: float, noise: float) -> Profile:
+    net = Net()
+    net.linear("hidden")
+    net.activation()
+    net.put(Operation.DROPOUT, "dropout", function="dropout", path="drop", settings=(("p", rate),))
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return dataclasses.replace(net.profile(), reactions=Reactions(8, leak=0.0, noise=noise))
+
+
+def wired(**facts: object) -> Profile:
+    return dataclasses.replace(mlp(), wiring=Wiring(**facts))  # type: ignore[arg-type]
+
+
+def worded(level: float) -> Profile:
+    """A table of words of this level, and positions that do not depend on them."""
+    net = Net()
+    table = net.put(Operation.EMBEDDING, "embedding", path="words", level=level, gradient=None)
+    net.put(Operation.OFFSET, "add", inputs=(table,), path="", level=math.hypot(level, 0.7))
+    net.linear("hidden")
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def adapted(level: float) -> Profile:
+    """A frozen layer and a branch beside it that trains."""
+    net = Net()
+    frozen = net.linear("base")
+    branch = net.linear("adapter", source=0, level=level)
+    net.put(Operation.ADD, "add", inputs=(frozen, branch), level=math.hypot(1.0, level))
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    whole = net.profile()
+    parameters = tuple(dataclasses.replace(p, trainable=not p.path.startswith("base")) for p in whole.graph.parameters)
+    return dataclasses.replace(whole, graph=dataclasses.replace(whole.graph, parameters=parameters))
+
+
+def rated(*rates: float) -> Profile:
+    return with_task(mlp(), optimizer=OptimizerFacts("SGD", rates))
+
+
+def stepped(after: float) -> Profile:
+    """An optimizer whose first step takes the loss there."""
+    whole = with_updates(0.3)
+    return dataclasses.replace(whole, step=Step(-1.0, 2 * (after - loss_of(whole).value + 1.0), after))
 
 
 def with_output(profile: Profile, **facts: object) -> Profile:
@@ -260,10 +337,14 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS108": (lambda: hidden(Operation.ACTIVATION, "exp"),),
     "GS109": (lambda: chain(12, share=lambda i: 0.02**i).profile(),),
     "GS110": (lambda: tokens((0.1, 0.9, 0.999, 0.9999999)),),
+    "GS111": (lambda: reacting(leak=0.1), lambda: reacting(leak=0.5)),
+    "GS112": (lambda: dropping(0.9, noise=20.0),),
+    "GS113": (lambda: worded(0.02), lambda: adapted(3.0)),
     "GS201": (lambda: chain(12, function="sigmoid", gradient=lambda i: 0.14 ** (12 - i)).profile(),),
     "GS202": (lambda: chain(12, gradient=lambda i: 3.0 ** (12 - i)).profile(),),
     "GS203": (lambda: silent(1), lambda: silent(4)),
     "GS204": (detached, unused),
+    "GS205": (lambda: wired(strays=(Stray((8, 8), 1),)), lambda: wired(strays=(Stray((8, 8), 1, True),))),
     "GS301": (lambda: symmetric(spread=0.1, head_too=True), lambda: symmetric(spread=0.0, head_too=False, gradient=0.0),
               one_alike),
     "GS302": (lambda: copied(WIDTH // 2),),
@@ -290,15 +371,25 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS511": (lambda: labels(TargetFacts((EXAMPLES, CLASSES), "multi_label", 0, 1, 0.4, 0.49, None, 0.67)),),
     "GS512": (broadcast, lambda: labels(TargetFacts((EXAMPLES,), "classes", 0, 2, 1.0, 0.8, 3, 1.09))),
     "GS513": (lambda: labels(TargetFacts((1000,), "classes", 0, 9, 0.1, 0.5, 10, 0.2)),),
+    "GS514": (lambda: loss_form(growth=1.0, lowest=-8000.0), lambda: loss_form(growth=1.0, towards=0.0),
+              lambda: regression_form(growth=1.0, lowest=-8000.0)),
+    "GS515": (lambda: loss_form(responds=0.002), lambda: loss_form("softmax", own_rank=0.0),
+              lambda: loss_form("softmax", at_target=0.9, distance=1.2, lowest=0.5)),
+    "GS516": (lambda: loss_form(slope=1e-5), lambda: regression_form("sigmoid", slope=0.0)),
     "GS601": (lambda: with_input(feature_spread=(0.5, 1.0, 3000.0)),
               lambda: with_input(feature_spread=(0.5, 1.0, 30.0))),
     "GS602": (lambda: raw(80.0), lambda: with_input(mean=0.0, spread=1e-4)),
     "GS603": (lambda: with_input(constant_features=3), lambda: with_input(constant_features=WIDTH)),
     "GS604": (lambda: regression(mean=2e5, spread=5e4), lambda: regression(mean=20.0, spread=9.0)),
-    "GS701": (lambda: with_updates(0.3), lambda: with_updates(5.0)),
+    "GS701": (lambda: stepped(6.0), lambda: stepped(600.0)),
     "GS702": (lambda: with_updates(1e-7),),
     "GS703": (lambda: dataclasses.replace(mlp(), step=Step(-1.0, 20.0, 11.0)),
               lambda: dataclasses.replace(mlp(), step=Step(-1.0, 1.0, math.inf))),
+    "GS704": (lambda: wired(missing=("head.weight",), held=3),
+              lambda: wired(missing=("layers.0.weight",), held=5), lambda: wired(missing=("head.weight",), held=0)),
+    "GS705": (lambda: wired(missing=("head.weight",), held=4, stale=1), lambda: wired(held=6, stale=2)),
+    "GS706": (lambda: wired(held=6, repeated=("head.weight",)),),
+    "GS707": (lambda: rated(0.0), lambda: rated(0.0, 1e-3)),
     "GS801": (lambda: nonfinite("log"), lambda: with_loss(mlp(), value=math.inf)),
     "GS802": (lambda: half(extreme=3e4),),
     "GS803": (lambda: half(gradient=1e-8),),
@@ -413,6 +504,24 @@ def adam_on_a_small_head() -> Profile:
 
 HEALTHY: Mapping[str, Build] = {
     "perceptron": mlp,
+    "a sound loss": loss_form,
+    "a large relative step that lowers the loss": lambda: stepped(1.9),
+    "words as loud as positions": lambda: worded(0.7),
+    "words a fifth as loud as positions": lambda: worded(0.15),
+    "an adapter that starts small": lambda: adapted(0.1),
+    "rounding between neighbours": lambda: reacting(leak=1e-6),
+    "dropout at a half in front of examples that are alike": lambda: dropping(0.5, noise=20.0),
+    "dropout at nine tenths that hardly shows": lambda: dropping(0.9, noise=0.2),
+    "an optimizer of the head alone": lambda: wired(missing=("layers.0.weight",), held=3),
+    "a sound regression": regression_form,
+    "policy gradient: a loss without a bound that pushes examples both ways": lambda: loss_form(
+        growth=1.0, towards=0.5
+    ),
+    "policy gradient of values": lambda: regression_form(growth=2.0, towards=0.5),
+    "a scaled loss": lambda: with_loss(loss_form(start=2358.0, uninformed=2357.0), value=2358.0),
+    "ordinal labels on logits": lambda: loss_form(own_rank=0.05, towards=0.1),
+    "targets that are alike": lambda: regression_form(responds=0.001, correlation=0.999),
+    "smoothed labels behind a sigmoid": lambda: regression_form("sigmoid", at_target=5.0, lowest=0.2, distance=0.1),
     "PyTorch's default, four relu layers": lambda: chain(
         4, level=lambda i: 0.41**i, gradient=lambda i: 0.41 ** (4 - i), gain=3**-0.5
     ).profile(),

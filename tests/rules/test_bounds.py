@@ -325,14 +325,20 @@ def test_standardised_inputs_beyond_one_are_no_fault():
     assert severity("GS602", with_input(mean=100.0, spread=100.0)) is None  # the first layer makes 1 of it
 
 
-@pytest.mark.parametrize(
-    ("update", "large", "small"),
-    [(1e-6, None, Severity.WARNING), (1.1e-5, None, None), (0.09, None, None), (0.2, Severity.WARNING, None),
-     (1.5, Severity.ERROR, None)],
-)  # fmt: skip
-def test_the_window_of_useful_steps(update, large, small):
+@pytest.mark.parametrize(("update", "small"), [(1e-6, Severity.WARNING), (1.1e-5, None), (0.09, None), (1.5, None)])
+def test_relative_size_alone_convicts_no_large_step(update, small):
     profile = stepped(update)
-    assert (severity("GS701", profile), severity("GS702", profile)) == (large, small)
+    assert (severity("GS701", profile), severity("GS702", profile)) == (None, small)
+
+
+@pytest.mark.parametrize(
+    ("rise", "expected"), [(-0.5, None), (0.9, None), (1.1, Severity.WARNING), (11, Severity.ERROR)]
+)
+def test_a_step_is_too_large_by_what_it_does_to_the_loss(rise, expected):
+    base = mlp()
+    value = base.task.loss.value
+    after = value + rise * (value - base.task.loss_shape.lowest)
+    assert severity("GS701", dataclasses.replace(base, step=Step(-1.0, 0.0, after))) == expected
 
 
 @pytest.mark.parametrize(("stable", "expected"), [(2.0, None), (0.9, Severity.NOTE), (0.4, Severity.WARNING)])

@@ -152,15 +152,29 @@ def unjudged_without(**facts: object) -> set[str]:
 
 
 def test_what_lacks_its_evidence_is_not_judged():
-    assert unjudged_without(optimizer=None) == {"GS701", "GS702", "GS703", "GS804"}
-    assert unjudged_without(target=None) == {"GS507", "GS511", "GS512", "GS604"}
+    assert unjudged_without(optimizer=None) == {
+        "GS701", "GS702", "GS703", "GS704", "GS705", "GS706", "GS707", "GS804",
+    }  # fmt: skip
+    assert unjudged_without(target=None) == {
+        "GS507", "GS511", "GS512", "GS514", "GS515", "GS516", "GS604",
+    }  # fmt: skip
     assert {"GS501", "GS502", "GS504", "GS506", "GS507", "GS508", "GS509", "GS510"} <= unjudged_without(loss=None)
     assert {"GS105", "GS109", "GS603"} <= unjudged_without(examples=1)
 
 
 def test_without_a_backward_pass_no_rule_about_gradients_passes():
     whole = dataclasses.replace(FIRING["GS303"][0](), backward=False)
-    assert {"GS201", "GS202", "GS203", "GS204", "GS803", "GS805"} <= {u.code for u in rules.judge(whole).unjudged}
+    assert {"GS201", "GS202", "GS203", "GS803", "GS805"} <= {u.code for u in rules.judge(whole).unjudged}
+
+
+def test_a_gradient_that_is_cut_everywhere_is_an_error_and_nothing_trainable_is_not_judged():
+    whole = dataclasses.replace(FIRING["GS303"][0](), backward=False)
+    (found,) = rules.get("GS204").judge(whole)
+    assert found.severity is Severity.ERROR
+    frozen = tuple(dataclasses.replace(p, trainable=False) for p in whole.graph.parameters)
+    still = dataclasses.replace(whole, graph=dataclasses.replace(whole.graph, parameters=frozen))
+    with pytest.raises(Lacking, match="nothing is trainable"):
+        rules.get("GS204").judge(still)
 
 
 def test_an_empty_profile_is_judged():

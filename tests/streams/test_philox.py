@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gainstage.streams import Stream
-from gainstage.streams.philox import philox4x32
+from gainstage.streams.philox import philox4x32, words, words_at
 
 ONES = 0xFFFFFFFF
 
@@ -50,12 +50,22 @@ def test_agrees_with_the_scalar_reference_and_leaves_its_input_alone():
         assert tuple(int(word) for word in words[:, column]) == expected
 
 
+@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("start", [0, 3, 2**34 - 6, 2**53 + 1, 2**62 + 5])
 def test_element_i_is_word_i_mod_4_of_counter_i_div_4(start):
     """The addressing that every later implementation must share, across the carry into the second word too."""
     stream = Stream(7, "blocks.0.weight", block=2)
-    values = stream.uniform(20, start=start)
-    for i, value in enumerate(values, start):
+    words, values = stream.words(20, start=start), stream.uniform(20, start=start)
+    for i, (word, value) in enumerate(zip(words.tolist(), values.tolist(), strict=True), start):
         low, high = (i // 4) % (1 << 32), (i // 4) >> 32
-        bits = scalar_philox4x32((low, high, 0, 0), stream.key)[i % 4]
-        assert value == (bits + 0.5) / 2**32
+        expected = scalar_philox4x32((low, high, 0, 0), stream.key)[i % 4]
+        assert word == expected
+        signed = expected - (1 << 32 if expected >> 31 else 0)
+        assert value == 0.5 + (2 * (signed // 512) + 1) / 2**24
+
+
+def test_words_of_any_elements_in_any_order():
+    indices = np.random.default_rng(0).integers(0, 10_000, 500)
+    np.testing.assert_array_equal(words_at((1, 2), indices), words((1, 2), 0, 10_000)[indices])
+    np.testing.assert_array_equal(words_at((1, 2), np.sort(indices)), words((1, 2), 0, 10_000)[np.sort(indices)])
+    assert words_at((1, 2), indices[:0]).size == 0

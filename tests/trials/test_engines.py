@@ -19,7 +19,7 @@ from gainstage.workflows.building import Named
 from gainstage.workflows.comparing import experiment
 
 NET = Named("mlp:64x16x10,act=tanh")
-SEEDS, SCHEMES, STEPS = 4, ("default", "orthogonal"), 60
+SEEDS, SCHEMES, STEPS = 4, ("keep", "orthogonal"), 60
 
 
 def test_here_results_come_one_by_one():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +164,25 @@ def test_killed_in_the_middle_nothing_that_was_committed_is_lost(tmp_path):
         assert kept[: len(told)] == told
         assert len(kept) <= len(told) + 1  # one may have been committed before it could be told
         store.put([trial(10**6)])
+
+
+def older_store(folder, *, version="1"):
+    """A file as gainstage wrote it when its stores had that schema."""
+    path = folder / "older.db"
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.executescript((Path(__file__).parent / "older" / f"{version}_store.sql").read_text(encoding="utf-8"))
+        file.execute("PRAGMA application_id = 0x6761696E")
+        file.execute(f"PRAGMA user_version = {version}")
+    return path
+
+
+def test_the_start_as_built_has_its_name_of_today_in_an_older_file(tmp_path):
+    path = older_store(tmp_path)
+    facts = {"steps": "4", "optimizer": "adam"}
+    keys = [("", scheme, 0.001, seed) for scheme in ("keep", "auto") for seed in (0, 1)]
+    with Store(path, facts, resume=True) as store:
+        assert store.finished() == set(keys)
+        found = store.trials(keys)
+    assert [trial.curve.label for trial in found if trial.scheme == "keep"] == ["keep", "keep"]
+    with Store(path, facts, resume=True) as store:  # once is enough
+        assert store.trials(keys) == found

@@ -26,7 +26,7 @@ from gainstage.workflows.comparing import concluded, experiment
 from gainstage.workflows.supplying import dataset_of
 
 CLOUDS = data.gaussian(classes=3, features=4, examples=300)
-QUICK = {"steps": 40, "batch": 32, "learning_rates": 0.01}
+QUICK = {"steps": 40, "batch_size": 32, "learning_rates": 0.01}
 
 
 def net():
@@ -35,7 +35,7 @@ def net():
 
 def test_deep_sigmoids_stay_stuck_at_the_default_and_auto_is_shown_to_be_better():
     deep = lambda: mlp([4, *[16] * 12, 3], activation="sigmoid")  # noqa: E731
-    found = gs.compare(deep, CLOUDS, ["pytorch_default", "auto"], seeds=5, steps=150, batch=32)
+    found = gs.compare(deep, CLOUDS, ["pytorch_default", "auto"], seeds=5, steps=150, batch_size=32)
     stuck, trained = found.contenders
     assert (stuck.scheme, trained.scheme) == ("pytorch_default", "auto")
     assert {t.outcome for t in found.trials if t.scheme == "pytorch_default"} == {"stuck"}
@@ -62,8 +62,8 @@ def test_the_same_scheme_under_two_names_is_never_told_apart():
 
 @pytest.mark.parametrize("together", [1, 2, 32])
 def test_company_changes_nothing(together):
-    alone = gs.compare(net, CLOUDS, ["default", "orthogonal"], seeds=3, together=1, **QUICK)
-    found = gs.compare(net, CLOUDS, ["default", "orthogonal"], seeds=3, together=together, **QUICK)
+    alone = gs.compare(net, CLOUDS, ["keep", "orthogonal"], seeds=3, together=1, **QUICK)
+    found = gs.compare(net, CLOUDS, ["keep", "orthogonal"], seeds=3, together=together, **QUICK)
     assert {t.together for t in found.trials} == {min(together, 6)}
     for one, other in zip(found.trials, alone.trials, strict=True):
         assert one.key == other.key
@@ -73,12 +73,12 @@ def test_company_changes_nothing(together):
 
 def test_everything_that_was_asked_for_is_there_in_order():
     builds = {"plain": net, "normalised": lambda: mlp([4, 16, 16, 3], activation="tanh", norm="batch")}
-    found = gs.compare(builds, CLOUDS, ["default", "auto"], seeds=[3, 7], steps=12, learning_rates=[0.03, 0.003])
-    keys = [*itertools.product(["plain", "normalised"], ["default", "auto"], [0.003, 0.03], [3, 7])]
+    found = gs.compare(builds, CLOUDS, ["keep", "auto"], seeds=[3, 7], steps=12, learning_rates=[0.03, 0.003])
+    keys = [*itertools.product(["plain", "normalised"], ["keep", "auto"], [0.003, 0.03], [3, 7])]
     assert [t.key for t in found.trials] == keys
     assert found.complete
     assert [arm.name for arm in found.contenders] == [
-        "default, plain", "auto, plain", "default, normalised", "auto, normalised",
+        "keep, plain", "auto, plain", "keep, normalised", "auto, normalised",
     ]  # fmt: skip
     assert len(found.arms) == 8
     assert len(found.contrasts) == 6
@@ -88,11 +88,11 @@ def test_everything_that_was_asked_for_is_there_in_order():
     assert all(t.seconds > 0 for t in found.trials)
     assert set(found.curves) == {arm.name for arm in found.contenders}
     assert gs.loads(gs.dumps(found)) == found
-    assert "default, plain" in str(found)
+    assert "keep, plain" in str(found)
 
 
 def test_a_sweep_finds_the_largest_rate_that_trains():
-    found = gs.compare(net, CLOUDS, ["orthogonal"], seeds=2, steps=60, batch=32, optimizer="sgd", sweep="lr")
+    found = gs.compare(net, CLOUDS, ["orthogonal"], seeds=2, steps=60, batch_size=32, optimizer="sgd", sweep="lr")
     (limit,) = found.limits
     by_rate = {arm.learning_rate: arm.trained.value for arm in found.arms}
     assert len(by_rate) == 9
@@ -106,7 +106,7 @@ def test_a_sweep_finds_the_largest_rate_that_trains():
 
 def test_a_rate_that_is_too_large_diverges_and_counts_as_guessing():
     found = gs.compare(
-        net, CLOUDS, ["he_normal"], seeds=2, steps=60, batch=32, optimizer="sgd", learning_rates=[0.1, 1e37]
+        net, CLOUDS, ["he_normal"], seeds=2, steps=60, batch_size=32, optimizer="sgd", learning_rates=[0.1, 1e37]
     )  # fmt: skip
     calm, wild = found.arms
     assert (calm.diverged.value, wild.diverged.value) == (0, 1)
@@ -115,12 +115,12 @@ def test_a_rate_that_is_too_large_diverges_and_counts_as_guessing():
 
 
 def test_few_seeds_are_said_to_be_few():
-    one = gs.compare(net, CLOUDS, ["default", "zeros"], seeds=1, steps=10)
+    one = gs.compare(net, CLOUDS, ["keep", "zeros"], seeds=1, steps=10)
     assert any("One seed only" in note for note in one.notes)
     assert not any(contrast.better for contrast in one.contrasts)
     assert one.contenders[0].score.low == -math.inf
-    assert any("Only 3 seeds" in note for note in gs.compare(net, CLOUDS, ["default"], seeds=3, steps=10).notes)
-    assert gs.compare(net, CLOUDS, ["default"], seeds=5, steps=10).notes == ()
+    assert any("Only 3 seeds" in note for note in gs.compare(net, CLOUDS, ["keep"], seeds=3, steps=10).notes)
+    assert gs.compare(net, CLOUDS, ["keep"], seeds=5, steps=10).notes == ()
 
 
 def test_a_scheme_that_fails_fails_alone():
@@ -142,7 +142,7 @@ def test_a_build_that_fails_now_and_then_costs_those_trials_alone():
             raise RuntimeError("no luck")
         return net()
 
-    found = gs.compare(moody, CLOUDS, ["default", "auto"], seeds=3, **QUICK)
+    found = gs.compare(moody, CLOUDS, ["keep", "auto"], seeds=3, **QUICK)
     assert sorted(t.outcome for t in found.trials) == ["failed", *["trained"] * 5]
     assert next(t.error for t in found.trials if t.outcome == "failed") == "RuntimeError: no luck"
 
@@ -174,14 +174,14 @@ def test_a_scheme_of_ones_own_that_takes_the_seed_draws_anew_for_every_trial():
 
 def test_dropout_runs_one_by_one_and_says_so():
     drops = lambda: nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 3))  # noqa: E731
-    found = gs.compare(drops, CLOUDS, ["default"], seeds=5, steps=10)
+    found = gs.compare(drops, CLOUDS, ["keep"], seeds=5, steps=10)
     assert {t.together for t in found.trials} == {1}
     assert any("one by one, since the model draws random numbers" in note for note in found.notes)
 
 
 def test_a_natural_shape_is_found():
     convolution = lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))  # noqa: E731
-    found = gs.compare(convolution, "digits", ["default"], seeds=1, steps=5)
+    found = gs.compare(convolution, "digits", ["keep"], seeds=1, steps=5)
     assert found.trials[0].outcome != "failed"
 
 
@@ -219,14 +219,14 @@ def test_data_of_every_kind(kind, tmp_path):
         everything = np.concatenate([dataset.x_train, dataset.x_validation])
         assert sorted(map(tuple, everything)) == sorted(map(tuple, X))  # as they are: nothing is standardised
         assert len(dataset.x_validation) == pytest.approx(len(X) / 5, abs=3)
-    assert gs.compare(net, dataset, ["default"], seeds=1, steps=3).trials[0].outcome != "failed"
+    assert gs.compare(net, dataset, ["keep"], seeds=1, steps=3).trials[0].outcome != "failed"
 
 
 def test_a_regression_with_whole_numbers():
     line = (X, np.round(3 * X[:, 0]))
     assert dataset_of((X, np.abs(np.round(3 * X[:, 0])))).classes > 0
     assert dataset_of(line, loss="mse").classes == 0
-    found = gs.compare(lambda: mlp([4, 16, 1]), line, ["default", "auto"], seeds=2, loss="huber", **QUICK)
+    found = gs.compare(lambda: mlp([4, 16, 1]), line, ["keep", "auto"], seeds=2, loss="huber", **QUICK)
     assert found.measure == "loss"
     assert found.contenders[0].accuracy is None
     assert "validation loss" in str(found)
@@ -308,16 +308,16 @@ BAD = [
 
 @pytest.mark.parametrize(("given", "kind", "words"), BAD, ids=[case[2] for case in BAD])
 def test_bad_arguments_are_said_before_anything_is_trained(given, kind, words):
-    arguments = {"build": net, "data": CLOUDS, "schemes": ["default"], "seeds": 2, "steps": 3, **given}
+    arguments = {"build": net, "data": CLOUDS, "schemes": ["keep"], "seeds": 2, "steps": 3, **given}
     with pytest.raises(kind, match=words):
         gs.compare(**arguments)
 
 
 def test_progress_is_told_from_beginning_to_end():
     seen = []
-    gs.compare(net, CLOUDS, ["default", "fixup"], seeds=2, on_progress=seen.append, together=1, **QUICK)
+    gs.compare(net, CLOUDS, ["keep", "fixup"], seeds=2, on_progress=seen.append, together=1, **QUICK)
     assert (seen[0].done, seen[0].total, seen[-1].done) == (0, 4, 4)
-    assert [line.scheme for line in seen[0].lines] == ["default", "fixup"]
+    assert [line.scheme for line in seen[0].lines] == ["keep", "fixup"]
     assert [line.share for line in seen[-1].lines] == [1, 1]
     assert math.isnan(seen[0].lines[0].loss)
     assert math.isfinite(seen[-1].lines[0].loss)
@@ -331,20 +331,20 @@ def test_resuming_runs_only_what_is_missing(tmp_path):
         return net()
 
     path = tmp_path / "runs.db"
-    first = gs.compare(counting, CLOUDS, ["default"], seeds=2, store=path, **QUICK)
+    first = gs.compare(counting, CLOUDS, ["keep"], seeds=2, store=path, **QUICK)
     before = len(built)
-    again = gs.compare(counting, CLOUDS, ["default"], seeds=2, store=path, resume=True, **QUICK)
+    again = gs.compare(counting, CLOUDS, ["keep"], seeds=2, store=path, resume=True, **QUICK)
     assert len(built) - before == 2  # to see what is built; nothing was trained
     assert again == first
-    more = gs.compare(counting, CLOUDS, ["default", "auto"], seeds=3, store=path, resume=True, **QUICK)
+    more = gs.compare(counting, CLOUDS, ["keep", "auto"], seeds=3, store=path, resume=True, **QUICK)
     assert more.complete
     assert [t for t in more.trials if t.key in {k.key for k in first.trials}] == [*first.trials]
     with pytest.raises(InputError, match="exists"):
-        gs.compare(net, CLOUDS, ["default"], store=path, **QUICK)
+        gs.compare(net, CLOUDS, ["keep"], store=path, **QUICK)
     with pytest.raises(InputError, match="its steps is 40, and now it is 41"):
-        gs.compare(net, CLOUDS, ["default"], store=path, resume=True, **{**QUICK, "steps": 41})
+        gs.compare(net, CLOUDS, ["keep"], store=path, resume=True, **{**QUICK, "steps": 41})
     with pytest.raises(InputError, match="its model is"):
-        gs.compare(lambda: mlp([4, 8, 3]), CLOUDS, ["default"], store=path, resume=True, **QUICK)
+        gs.compare(lambda: mlp([4, 8, 3]), CLOUDS, ["keep"], store=path, resume=True, **QUICK)
     with pytest.raises(InputError, match="its data is"):
         gs.compare(net, data.gaussian(classes=3, features=4, examples=330), store=path, resume=True, **QUICK)
 
@@ -352,7 +352,7 @@ def test_resuming_runs_only_what_is_missing(tmp_path):
 LONG = """
 import sys, gainstage as gs
 from gainstage.workflows.building import Named
-gs.compare(Named("mlp:64x32x32x10,act=tanh"), "digits", ["default", "auto"], seeds=300, steps=60, together=2,
+gs.compare(Named("mlp:64x32x32x10,act=tanh"), "digits", ["keep", "auto"], seeds=300, steps=60, together=2,
            store=sys.argv[1], workers=1)
 """
 
@@ -360,7 +360,7 @@ gs.compare(Named("mlp:64x32x32x10,act=tanh"), "digits", ["default", "auto"], see
 def test_killed_in_the_middle_it_goes_on_where_it_was(tmp_path):
     path, build = tmp_path / "runs.db", Named("mlp:64x32x32x10,act=tanh")
     settings = {"seeds": 300, "steps": 60, "together": 2}
-    planned = experiment(build, "digits", ["default", "auto"], **settings)
+    planned = experiment(build, "digits", ["keep", "auto"], **settings)
     with subprocess.Popen([sys.executable, "-c", LONG, str(path)]) as process:
         while not path.exists():
             time.sleep(0.05)
@@ -371,18 +371,18 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(tmp_path):
             process.wait()
             kept = store.finished()
     assert 6 <= len(kept) < 600
-    few = experiment(build, "digits", ["default", "auto"], **{**settings, "seeds": 8})
+    few = experiment(build, "digits", ["keep", "auto"], **{**settings, "seeds": 8})
     with Store(path, few.facts, resume=True) as store:
         found = concluded(few, few.trials(store, workers=1))
         assert found.complete
         assert kept <= store.finished()
-    fresh = gs.compare(build, "digits", ["default", "auto"], **{**settings, "seeds": [0]})
+    fresh = gs.compare(build, "digits", ["keep", "auto"], **{**settings, "seeds": [0]})
     twin = {t.key: t for t in found.trials}
     assert all(t.curve.losses == pytest.approx(twin[t.key].curve.losses, rel=1e-3) for t in fresh.trials)
 
 
 def test_the_json_of_an_unfinished_comparison_says_so():
-    planned = experiment(net, CLOUDS, ["default", "auto"], seeds=2, steps=5, together=1)
+    planned = experiment(net, CLOUDS, ["keep", "auto"], seeds=2, steps=5, together=1)
     some = [*itertools.islice(planned.trials(), 3)]
     found = concluded(planned, some)
     assert not found.complete

@@ -75,7 +75,7 @@ def test_a_remedy_that_draws_weights_cures(fault):
     model = case.model()
     optimizer = case.optimizer(model) if case.optimizer else None
     inputs, target = case.batch()
-    fixed = gs.fix(model, verdict(case), inputs, target, loss=case.loss, optimizer=optimizer)
+    fixed = gs.fix(model, inputs, target, loss=case.loss, optimizer=optimizer, diagnosis=verdict(case))
     for change in fixed.changes:
         if change.finding.remedy.action == "initialize":
             assert change.applied, change

@@ -43,7 +43,7 @@ def model_of(case: Architecture, seed: int, batch: Any) -> tuple[nn.Module, gs.P
     model = case.build()
     if case.scheme is None:
         return model, None
-    plan = gs.plan(model, case.scheme, batch=batch, seed=seed)
+    plan = gs.plan(model, case.scheme, x=batch, seed=seed)
     gs.apply(model, plan)
     return model, plan
 

@@ -70,7 +70,7 @@ def load(name: str, *, seed: int | None = None, memoryless: bool = False) -> Loa
     match framework_named(name):
         case "keras":
             require_keras(f"The model '{name}'")
-            from gainstage.backends.keras.models.load import load as of_keras
+            from gainstage.backends.keras.models.applications import load as of_keras
 
             model = of_keras(name, seed=seed).model
             return Loaded(name, "keras", model, _inputs("keras", model))
@@ -121,7 +121,7 @@ def _seeded(frameworks: Collection[Framework], seed: int | None) -> Iterator[Non
         if "keras" in frameworks:
             require_keras("The model")
         if seed is not None and "keras" in frameworks:
-            from gainstage.backends.keras.models.load import seed_all
+            from gainstage.backends.keras.models.applications import seed_all
 
             seed_all(seed)
         yield

@@ -107,8 +107,8 @@ def gainstage(ctx: click.Context) -> None:
 
     Checks a deep network's signal and gradient at the start of training, names what is wrong, mends it and looks again.
 
-    Options can also be set in the environment (GAINSTAGE_BATCH=64) or in pyproject.toml under [tool.gainstage]
-    (batch = 64); the command line wins, then the environment.
+    Options can also be set in the environment (GAINSTAGE_BATCH_SIZE=64) or in pyproject.toml under [tool.gainstage]
+    (batch-size = 64); the command line wins, then the environment.
 
     Exit codes: 0 healthy, 1 findings at or above --fail-on, 2 could not run, 130 interrupted.
 

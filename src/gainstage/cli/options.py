@@ -10,6 +10,8 @@ from typing import Any
 
 import rich_click as click
 
+from gainstage.errors import InputError
+
 __all__ = [
     "Request",
     "branch_option",
@@ -34,7 +36,7 @@ class Request:
     Args:
         model: a name that ``load`` understands.
         inputs: shapes, as in ``--input``.
-        batch: number of examples.
+        batch_size: number of examples.
         data: a dataset or file to take them from instead.
         loss: name of the loss; None leaves it to the labels.
         optimizer: name, judged together with the rate.
@@ -45,7 +47,7 @@ class Request:
 
     model: str
     inputs: tuple[str, ...]
-    batch: int
+    batch_size: int
     data: str | None
     loss: str | None
     optimizer: str | None
@@ -64,9 +66,25 @@ traceback_option = click.option(
     help="Show the whole Python traceback when something fails.",
 )  # fmt: skip
 
+
+def _writable_page(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:  # noqa: ARG001
+    """Refuse a path before the work, and a file that another program wrote."""
+    if path is None:
+        return None
+    if not path.parent.is_dir():
+        raise InputError(f"'{path}' cannot be written: there is no directory '{path.parent}'.")
+    if path.exists():
+        from gainstage.report.carried import carries_record
+
+        if not (path.is_file() and carries_record(path.read_text(encoding="utf-8", errors="replace"))):
+            raise InputError(f"'{path}' exists and is no page of gainstage. Name another file, or remove this one.")
+    return path
+
+
 html_option = click.option(
-    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="Also write one self-contained page here."
-)
+    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", callback=_writable_page,
+    help="Also write one self-contained page here.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 seed_option = click.option(
@@ -85,8 +103,9 @@ device_option = click.option(
 
 scheme_option = click.option(
     "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
-    help="auto (roles, and the signal that arrives); a recipe of the literature: fixup, t_fixup, zero_branches, gpt2, "
-    "deepnorm, delta_orthogonal, lsuv, mup; or a named one such as he_normal, glorot_uniform, orthogonal.",
+    help="auto (roles, and the signal that arrives); keep (only what --override names); a recipe of the literature: "
+    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mup; or a named one such as he_normal, "
+    "glorot_uniform, orthogonal.",
 )  # fmt: skip
 
 branch_option = click.option(
@@ -120,7 +139,7 @@ _REQUEST = (
         " Keras models that have an Input.",
     ),
     click.option(
-        "--batch", type=click.IntRange(1), default=32, show_default=True, envvar="GAINSTAGE_BATCH",
+        "--batch-size", type=click.IntRange(1), default=32, show_default=True, envvar="GAINSTAGE_BATCH_SIZE",
         help="Number of examples; a batch of one blinds half of the rules.",
     ),
     click.option(

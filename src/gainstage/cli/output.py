@@ -29,7 +29,9 @@ def console() -> Console:
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
-    """1 if a finding is at least as bad as ``fail_on``, else 0."""
+    """2 for a model that could not be judged, 1 if a finding is at least as bad as ``fail_on``, else 0."""
+    if not diagnosis.judged:
+        return 2
     return int(any(FAIL_ON.index(finding.severity) <= FAIL_ON.index(fail_on) for finding in diagnosis.findings))
 
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 from gainstage.errors import GainstageError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    from gainstage.backends import Framework
     from gainstage.backends.load import Loaded
-    from gainstage.backends.protocol import Framework
     from gainstage.cli.options import Request
     from gainstage.data import Dataset, InputSpec
     from gainstage.records import Diagnosis, Profile
 
-__all__ = ["Subject", "Writer", "examine", "forecast", "parse_overrides", "prepare", "refuse_unusable", "writer"]
+__all__ = ["Subject", "examine", "forecast", "parse_overrides", "prepare", "refuse_unusable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,6 @@ class Subject:
     synthetic: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """Checks a path before the work, and writes a model's weights after it."""
-
-    check: Callable[[Path], object]
-    write: Callable[[Any, Path], Path]
-
-
 def prepare(request: Request) -> Subject:
     """Load the model and make or load its batch.
 
@@ -58,52 +49,27 @@ def prepare(request: Request) -> Subject:
         GainstageError: the request contradicts itself, or a part of it cannot be found, read or made.
     """
     _refuse_contradictions(request)
+    from gainstage.backends import workbench_of
     from gainstage.backends.load import load
 
-    loaded = load(request.model, seed=request.seed, memoryless=request.device == "meta")
-    return _of_keras(request, loaded) if loaded.framework == "keras" else _of_torch(request, loaded)
-
-
-def _of_torch(request: Request, loaded: Loaded) -> Subject:
-    from gainstage.backends.torch.models.inputs import example_batch, labelled_batch, on_device
-    from gainstage.backends.torch.training.objectives import loss_function, optimizer
-
-    device = "cpu" if request.device == "meta" else request.device  # of the batch, which is small
-    model = loaded.model if request.device == "meta" else on_device(loaded.model, device)
+    memoryless = request.device == "meta"
+    loaded = load(request.model, seed=request.seed, memoryless=memoryless)
+    bench = workbench_of(loaded.framework)
+    device = "cpu" if memoryless else request.device  # of the batch, which is small
+    in_place = memoryless and bench.MEMORYLESS
+    model = loaded.model if in_place else bench.on_device(loaded.model, request.device)
     stepper = None
     if request.optimizer is not None and request.learning_rate is not None:
-        stepper = optimizer(request.optimizer, model, request.learning_rate)
+        stepper = bench.optimizer(request.optimizer, model, request.learning_rate)
     specs = _specs(request, loaded)
     if request.data is not None:
         dataset = _dataset(request)
-        inputs, labels = labelled_batch(dataset, specs, batch=request.batch, device=device)
-        loss = loss_function(request.loss or ("cross_entropy" if dataset.classes else "mse"))
-        return Subject(model, "torch", inputs, labels, loss, stepper)
-    batch = example_batch(model, _needed(specs, request.model), batch=request.batch, seed=request.seed, device=device)
-    return Subject(model, "torch", batch, optimizer=stepper, synthetic=True)
-
-
-def _of_keras(request: Request, loaded: Loaded) -> Subject:
-    from gainstage.backends.keras.models.inputs import example_batch, labelled_batch
-    from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
-
-    if request.device != "cpu":
-        raise InputError(
-            f"--device {request.device} does not go with a Keras model: Keras and its backend choose where it runs. "
-            "Leave it out."
-        )
-    model, specs, stepper = loaded.model, _specs(request, loaded), None
-    if request.optimizer is not None and request.learning_rate is not None:
-        stepper = optimizer_named(request.optimizer, request.learning_rate)
-    if request.data is not None:
-        dataset = _dataset(request)
-        inputs, labels = labelled_batch(dataset, specs, batch=request.batch)
-        loss = loss_named(request.loss) if request.loss is not None else None
-        if loss is None and getattr(model, "loss", None) is None:  # a compiled model brings its own
-            loss = default_loss(model, inputs, dataset.classes)
-        return Subject(model, "keras", inputs, labels, loss, stepper)
-    batch = example_batch(model, _needed(specs, request.model), batch=request.batch, seed=request.seed)
-    return Subject(model, "keras", batch, optimizer=stepper, synthetic=True)
+        inputs, labels = bench.labelled_batch(dataset, specs, batch=request.batch_size, device=device)
+        loss = bench.loss(model, inputs, dataset.classes, request.loss)
+        return Subject(model, loaded.framework, inputs, labels, loss, stepper)
+    needed = _needed(specs, request.model)
+    batch = bench.example_batch(model, needed, batch=request.batch_size, seed=request.seed, device=device)
+    return Subject(model, loaded.framework, batch, optimizer=stepper, synthetic=True)
 
 
 def _specs(request: Request, loaded: Loaded) -> tuple[InputSpec, ...] | None:
@@ -128,17 +94,6 @@ def _dataset(request: Request) -> Dataset:
     return load(data, seed=request.seed, standardise=not data.endswith(".npz"))
 
 
-def writer(framework: Framework) -> Writer:
-    """How the weights of a model of that framework are written."""
-    if framework == "keras":
-        from gainstage.backends.keras.writing import save
-
-        return Writer(save.usable_path, save.save_weights)
-    from gainstage.backends.torch.writing import save as torch_save
-
-    return Writer(torch_save.usable_path, torch_save.save_weights)
-
-
 def refuse_unusable(path: Path, framework: Framework | None) -> None:
     """Say that weights cannot be written there before anything is computed; nothing where only the model will tell.
 
@@ -146,7 +101,9 @@ def refuse_unusable(path: Path, framework: Framework | None) -> None:
         InputError: they cannot.
     """
     if framework is not None:
-        writer(framework).check(path)
+        from gainstage.backends import workbench_of
+
+        workbench_of(framework).usable_path(path)
 
 
 def _refuse_contradictions(request: Request) -> None:

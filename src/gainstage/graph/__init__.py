@@ -1,6 +1,8 @@
 """What a model is: operations, their weights, and the questions one can ask of the graph they form."""
 
+from gainstage.graph.ancestry import Ancestry, ancestry
 from gainstage.graph.derivation import DerivationStep
+from gainstage.graph.facts import once_per_graph
 from gainstage.graph.kernel import KernelShape
 from gainstage.graph.operation import Operation, Role
 from gainstage.graph.patterns.fusion import fuse
@@ -9,17 +11,11 @@ from gainstage.graph.patterns.residual import Residual, residuals, stream_length
 from gainstage.graph.patterns.sums import terms
 from gainstage.graph.roles import assign_roles
 from gainstage.graph.signal import Layout, Node, Parameter, SignalGraph, Slot, Stage, Use
-from gainstage.graph.walk import (
-    ancestors,
-    depths,
-    fewest_weights,
-    nearest_after,
-    nearest_before,
-    nearest_common_ancestor,
-)
+from gainstage.graph.walk import FewestWeights, all_after, any_after, any_before, depths, nearest_after, nearest_before
 
 __all__ = [
-    "DerivationStep", "KernelShape", "Layout", "Node", "Operation", "Parameter", "Residual", "Role", "SignalGraph",
-    "Slot", "Stage", "Use", "ancestors", "assign_roles", "depths", "fewest_weights", "fuse", "nearest_after",
-    "nearest_before", "nearest_common_ancestor", "residuals", "stream_lengths", "terms", "unpacked",
+    "Ancestry", "DerivationStep", "FewestWeights", "KernelShape", "Layout", "Node", "Operation", "Parameter",
+    "Residual", "Role", "SignalGraph", "Slot", "Stage", "Use", "all_after", "ancestry", "any_after", "any_before",
+    "assign_roles", "depths", "fuse", "nearest_after", "nearest_before", "once_per_graph", "residuals",
+    "stream_lengths", "terms", "unpacked",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from gainstage.graph.operation import Operation, Role
 from gainstage.graph.patterns.recurrence import recurrences
 from gainstage.graph.patterns.residual import residuals
 from gainstage.graph.signal import Node, Parameter, SignalGraph
-from gainstage.graph.walk import nearest_after, nearest_before
+from gainstage.graph.walk import all_after, nearest_after, nearest_before
 
 __all__ = ["assign_roles"]
 
@@ -69,7 +69,7 @@ def assign_roles(graph: SignalGraph) -> SignalGraph:
         ):
             role = Role.OTHER
         parameters.append(replace(parameter, role=role))
-    return replace(graph, parameters=tuple(parameters))
+    return graph.with_parameters(tuple(parameters))
 
 
 def _adapts(graph: SignalGraph, parameter: Parameter) -> bool:
@@ -132,12 +132,14 @@ def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
         elif node.operation.weighted:
             depthwise = node.kernel is not None and node.kernel.groups == node.kernel.in_ > 1
             roles[node.index] = Role.DEPTHWISE if depthwise else Role.HIDDEN
+    # Every way on from these meets a normalisation before anything that depends on the scale.
+    normalised = all_after(graph, _is(Operation.NORMALIZATION), through=LEVEL_KEEPING)
     mixing = {i for i, role in roles.items() if role in (Role.HIDDEN, Role.DEPTHWISE)}
     for node in graph.nodes:
         if node.index in mixing:
             if _is_gate(graph, node):
                 roles[node.index] = Role.GATE
-            if _before_norm(graph, node):
+            if node.index in normalised:
                 roles[node.index] = Role.BEFORE_NORM
     adds = residuals(graph)
     for add in adds:
@@ -149,20 +151,6 @@ def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
     for loop in recurrences(graph):
         found |= dict.fromkeys(loop.inputs, Role.RECURRENT_INPUT) | dict.fromkeys(loop.states, Role.RECURRENT)
     return roles | {index: role for index, role in found.items() if index in mixing}
-
-
-def _before_norm(graph: SignalGraph, node: Node) -> bool:
-    """Whether every way on from here meets a normalisation before anything that depends on the scale."""
-    readers = graph.consumers[node.index]
-    if not readers:
-        return False
-    for reader in readers:
-        here = graph.nodes[reader]
-        if here.operation is Operation.NORMALIZATION:
-            continue
-        if here.operation not in LEVEL_KEEPING or not _before_norm(graph, here):
-            return False
-    return True
 
 
 def _is_gate(graph: SignalGraph, node: Node) -> bool:

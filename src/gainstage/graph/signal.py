@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from gainstage.errors import UnknownNameError
 from gainstage.graph.derivation import DerivationStep
@@ -201,6 +201,27 @@ class SignalGraph:
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
     loss: int | None = None
+
+    @cached_property
+    def node_facts(self) -> dict[Any, Any]:
+        """What ``once_per_graph`` keeps of the nodes alone, by the function that computed it."""
+        return {}
+
+    @cached_property
+    def graph_facts(self) -> dict[Any, Any]:
+        """What ``once_per_graph`` keeps of nodes and parameters, by the function that computed it."""
+        return {}
+
+    def with_parameters(self, parameters: tuple[Parameter, ...]) -> SignalGraph:
+        """Return a graph of the same nodes with other parameters; both share the facts about the nodes."""
+        made = replace(self, parameters=parameters)
+        shared = ("node_facts", "consumers", "ends")
+        made.__dict__.update({name: getattr(self, name) for name in shared})
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy or a pickle holds the fields; facts are computed anew."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def consumers(self) -> Mapping[int, tuple[int, ...]]:

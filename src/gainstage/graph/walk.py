@@ -1,20 +1,29 @@
-"""Questions about the way from node to node: depth, ancestors, and the nearest layer before or after a place."""
+"""Ways from node to node: depth, weights in between, and the nearest layer before or after a place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gainstage.graph.facts import once_per_graph
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, SignalGraph
 
 __all__ = [
-    "Through", "ancestors", "depths", "fewest_weights", "nearest_after", "nearest_before", "nearest_common_ancestor",
-]  # fmt: skip
+    "FewestWeights",
+    "Through",
+    "all_after",
+    "any_after",
+    "any_before",
+    "depths",
+    "nearest_after",
+    "nearest_before",
+]
 
 Through = Iterable[Operation] | Callable[[Node], bool]
 """Which nodes a walk may pass: those of some operations, or those that a predicate names."""
 
 
+@once_per_graph("nodes")
 def depths(graph: SignalGraph) -> tuple[int, ...]:
     """For every node, the largest number of weighted operations on a way from the input up to and including it."""
     depth: list[int] = []
@@ -24,31 +33,27 @@ def depths(graph: SignalGraph) -> tuple[int, ...]:
     return tuple(depth)
 
 
-def ancestors(graph: SignalGraph) -> tuple[int, ...]:
-    """For every node, itself and all nodes that reach it, as a bit set: bit i stands for node i."""
-    sets: list[int] = []
-    for node in graph.nodes:
-        bits = 1 << node.index
-        for source in node.inputs:
-            bits |= sets[source]
-        sets.append(bits)
-    return tuple(sets)
+class FewestWeights:
+    """The smallest number of weighted operations between two nodes of one graph.
 
+    Of every starting node the counts are kept and carried on from where they ended: many sums that share one starting
+    node (an input that every layer reads) then cost one walk together.
+    """
 
-def nearest_common_ancestor(sets: tuple[int, ...], first: int, second: int) -> int | None:
-    """The latest node from which both can be reached (each reaches itself)."""
-    return (sets[first] & sets[second]).bit_length() - 1 if sets[first] & sets[second] else None
+    def __init__(self, graph: SignalGraph) -> None:
+        self._nodes = graph.nodes
+        self._counts: dict[int, dict[int, int]] = {}
+        self._ends: dict[int, int] = {}
 
-
-def fewest_weights(graph: SignalGraph, start: int, end: int) -> int:
-    """The smallest number of weighted operations on a way from just after ``start`` to ``end``."""
-    count: dict[int, int] = {start: 0}
-    for index in range(start + 1, end + 1):
-        node = graph.nodes[index]
-        ways = [count[i] for i in node.inputs if i in count]
-        if ways:
-            count[index] = min(ways) + node.operation.weighted
-    return count.get(end, 0)
+    def between(self, start: int, end: int) -> int:
+        """The count on a way from just after ``start`` up to and including ``end``; 0 where no way leads there."""
+        counts = self._counts.setdefault(start, {start: 0})
+        for node in self._nodes[self._ends.get(start, start) + 1 : end + 1]:
+            ways = [counts[i] for i in node.inputs if i in counts]
+            if ways:
+                counts[node.index] = min(ways) + node.operation.weighted
+        self._ends[start] = max(end, self._ends.get(start, start))
+        return counts.get(end, 0)
 
 
 def nearest_before(
@@ -65,6 +70,44 @@ def nearest_after(
     return _nearest(graph, graph.consumers[start], wanted, through, lambda node: graph.consumers[node.index])
 
 
+def any_before(graph: SignalGraph, wanted: Callable[[Node], bool], *, through: Through) -> tuple[bool, ...]:
+    """For every node, whether ``nearest_before`` finds anything from there; one pass over the graph for all nodes."""
+    passable = _passable(through)
+    found: list[bool] = []
+    for node in graph.nodes:
+        found.append(wanted(node) or (passable(node) and any(found[i] for i in node.inputs)))
+    return tuple(found)
+
+
+def any_after(graph: SignalGraph, wanted: Callable[[Node], bool], *, through: Through) -> tuple[bool, ...]:
+    """For every node, whether ``nearest_after`` finds anything from there; one pass over the graph for all nodes."""
+    passable = _passable(through)
+    found = [False] * len(graph.nodes)
+    met = [False] * len(graph.nodes)  # the same with the node itself among those that are looked at
+    for node in reversed(graph.nodes):
+        found[node.index] = any(met[reader] for reader in graph.consumers[node.index])
+        met[node.index] = wanted(node) or (passable(node) and found[node.index])
+    return tuple(found)
+
+
+def all_after(graph: SignalGraph, wanted: Callable[[Node], bool], *, through: Through) -> frozenset[int]:
+    """The nodes from which every way on meets a wanted node, and nothing but passable ones before it."""
+    passable = _passable(through)
+    found: set[int] = set()
+    for node in reversed(graph.nodes):
+        readers = [graph.nodes[reader] for reader in graph.consumers[node.index]]
+        if readers and all(wanted(reader) or (passable(reader) and reader.index in found) for reader in readers):
+            found.add(node.index)
+    return frozenset(found)
+
+
+def _passable(through: Through) -> Callable[[Node], bool]:
+    if callable(through):
+        return through
+    operations = frozenset(through)
+    return lambda node: node.operation in operations
+
+
 def _nearest(
     graph: SignalGraph,
     starts: Iterable[int],
@@ -73,8 +116,7 @@ def _nearest(
     onward: Callable[[Node], Iterable[int]],
 ) -> tuple[int, ...]:
     """The first wanted nodes on every way from ``starts``; a way ends where an operation is not passable."""
-    operations = frozenset() if callable(through) else frozenset(through)
-    passable = through if callable(through) else lambda node: node.operation in operations
+    passable = _passable(through)
     found: set[int] = set()
     seen: set[int] = set()
     pending = list(starts)

@@ -7,13 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage.backends.torch.measuring.lesson_measurements import SoftmaxUse, softmax_gradient
-from gainstage.backends.torch.models.build import ACTIVATIONS, mlp
-from gainstage.backends.torch.training.train import train
+from gainstage.backends.protocol import SoftmaxUse
 from gainstage.data import gaussian, load
 from gainstage.errors import InputError
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Net, depth_of, gradient_line, measured, over_layers
+from gainstage.lessons.networks import TORCH, Net, depth_of, gradient_line, measured, over_layers
 from gainstage.lessons.question import Measured, Play, Question, Setting, Study
 from gainstage.lessons.sliders import GAINS, start_of
 from gainstage.planning import Override
@@ -89,7 +87,7 @@ def in_training(setting: Setting, nets: dict[str, Net] = TRAINED, rate: float = 
                 if step in looks:
                     shares.append(float(np.mean(depth_of(measured(model, dataset)).saturated)))
 
-            train(
+            TORCH.train(
                 model, dataset, steps=looks[-1], learning_rate=rate, optimizer="momentum", seed=seed, evaluations=1,
                 on_step=look,
             )  # fmt: skip
@@ -114,7 +112,7 @@ def _in_table(name: str) -> bool:
     return True
 
 
-TABLE = tuple(name for name in ACTIVATIONS if _in_table(name))
+TABLE = tuple(name for name in TORCH.ACTIVATIONS if _in_table(name))
 """Every activation that has both a layer and a theory."""
 PRONE = ("sigmoid", "tanh")
 LAYERS, WIDTH = 5, 256
@@ -135,7 +133,7 @@ def layer_factors(setting: Setting, names: tuple[str, ...] = TABLE) -> Measured:
         predicted = own * math.sqrt(gaussian_moments(name).derivative_second_moment)
         found = []
         for seed in setting.seeds(6, 3):
-            model = mlp((WIDTH, *[WIDTH] * LAYERS, 10), activation=name, seed=seed)
+            model = TORCH.mlp((WIDTH, *[WIDTH] * LAYERS, 10), activation=name, seed=seed)
             louder: dict[str, str | Override] = {
                 "hidden.*.linear.weight": Override("normal", own),
                 "hidden.0.linear.weight": "normal",
@@ -168,18 +166,18 @@ def softmax(setting: Setting, uses: dict[str, SoftmaxUse] = USES) -> Measured:
     figures, lines = [], []
     logits = np.linspace(0, SURE, 41)
     for case, use in uses.items():
-        lengths = [float(np.linalg.norm(softmax_gradient(_sure_of(z), 0, use))) for z in logits]
+        lengths = [float(np.linalg.norm(TORCH.softmax_gradient(_sure_of(z), 0, use))) for z in logits]
         figures.append(exact(SOFTMAX, lengths[-1] / lengths[0], case))
         lines.append(Line(case, tuple(logits.tolist()), tuple(lengths)))
     rng = np.random.default_rng(setting.seed)
     worst = 0.0
     for _ in range(20):
         z = rng.normal(0, 5, 10)
-        gradient = softmax_gradient(tuple(z.tolist()), 3, _residue_of(uses))
+        gradient = TORCH.softmax_gradient(tuple(z.tolist()), 3, _residue_of(uses))
         worst = max(worst, float(np.abs(np.array(gradient) - (_probabilities(z) - np.eye(10)[3])).max()))
     figures.append(exact(RESIDUE, worst))
     x = tuple(logits.tolist())
-    gradients = [softmax_gradient(_sure_of(z), 0, _residue_of(uses))[1] for z in logits]
+    gradients = [TORCH.softmax_gradient(_sure_of(z), 0, _residue_of(uses))[1] for z in logits]
     residues = [float(_probabilities(np.array(_sure_of(z)))[1]) for z in logits]
     title = "Gradient by the logits while the softmax grows sure of a wrong class"
     pictures = {

@@ -10,19 +10,11 @@ from statistics import fmean
 
 import numpy as np
 
-from gainstage.backends.torch.measuring.lesson_measurements import (
-    companions,
-    normalised_units,
-    refuses_one_example,
-    with_shifts,
-)
-from gainstage.backends.torch.models.build import Norm
-from gainstage.backends.torch.training.lesson_experiments import gradient_agreement
-from gainstage.backends.torch.training.train import train
+from gainstage.backends.protocol import Norm
 from gainstage.data import load
 from gainstage.graph import Operation
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Net, depths, gradient_line, measured, over_layers, spread_over_examples
+from gainstage.lessons.networks import TORCH, Net, depths, gradient_line, measured, over_layers, spread_over_examples
 from gainstage.lessons.question import Measured, Play, Question, Setting, Study
 from gainstage.lessons.sliders import over_gains
 from gainstage.lessons.trainings import Budget, accuracy_line, by_start, shown_by, train_all
@@ -49,8 +41,10 @@ def units(setting: Setting, net: Net = NORMED, steps: int = 0) -> Measured:
         for seed in setting.seeds(3, 2):
             model = replace(net, gain=gain).start(dataset, seed)
             if steps:
-                train(model, dataset, steps=steps, learning_rate=0.03, optimizer="momentum", seed=seed, evaluations=1)
-            found.append(normalised_units(model, dataset))
+                TORCH.train(
+                    model, dataset, steps=steps, learning_rate=0.03, optimizer="momentum", seed=seed, evaluations=1
+                )
+            found.append(TORCH.normalised_units(model, dataset))
         profile = measured(model, dataset)
         for name, operation in (("before", Operation.LINEAR), ("after", Operation.NORMALIZATION)):
             nodes = [n for n in profile.nodes if profile.node(n).operation is operation]
@@ -168,7 +162,7 @@ def steadiness(setting: Setting, normed: Net = NORMED) -> Measured:
         gained = []
         for seed in setting.seeds(6, 3):
             plain, held = (
-                gradient_agreement(
+                TORCH.gradient_agreement(
                     replace(net, depth=depth).start(dataset, seed), dataset, steps=steps, learning_rate=rate
                 )
                 for net in (PLAIN, normed)
@@ -192,8 +186,10 @@ def one_example(setting: Setting, normed: Net = NORMED) -> Measured:
     """Whether one example alone is accepted, and how much the companions in a batch change what becomes of it."""
     dataset = load("digits", seed=setting.seed)
     seeds = setting.seeds(6, 3)
-    refused = refuses_one_example(normed.start(dataset, seeds[0]), dataset)
-    differences = np.array([companions(NORMED.start(dataset, seed), dataset, BATCHES, seed=seed) for seed in seeds])
+    refused = TORCH.refuses_one_example(normed.start(dataset, seeds[0]), dataset)
+    differences = np.array(
+        [TORCH.companions(NORMED.start(dataset, seed), dataset, BATCHES, seed=seed) for seed in seeds]
+    )
     figures = [exact(REFUSED, float(refused))]
     figures += [mean(APART, differences[:, BATCHES.index(size)].tolist(), f"batch of {size}") for size in (2, 32, 256)]
     line = Line("first layer", tuple(map(float, BATCHES)), tuple(differences.mean(axis=0).tolist()))
@@ -232,10 +228,10 @@ def shifts(setting: Setting, shift: float = 0.5, scale: float = 1.25) -> Measure
         {
             "without": partial(PLAIN.build, dataset),
             "with": partial(NORMED.build, dataset),
-            "with, shifted": lambda: with_shifts(NORMED.build(dataset), shift, scale),
+            "with, shifted": lambda: TORCH.with_shifts(NORMED.build(dataset), shift, scale),
         },
         dataset, {"He": partial(PLAIN.initialize, dataset=dataset)}, seeds=setting.seeds(5, 3),
-        learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps, batch=budget.batch,
+        learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps, batch_size=budget.batch,
         evaluations=budget.evaluations, workers=1, on_progress=shown_by(setting, "6. shifts put back"),
     )  # fmt: skip
     trained = by_start(comparison)
@@ -334,7 +330,7 @@ QUESTION = Question(
         )),
     ),
     try_it=(
-        "gainstage check mlp:64x64x64x64x64x64x64x64x64x10,act=relu,norm=batch --data digits --batch 256",
+        "gainstage check mlp:64x64x64x64x64x64x64x64x64x10,act=relu,norm=batch --data digits --batch-size 256",
         "gainstage check mlp:64x64x64x64x64x64x64x64x64x10,act=relu,norm=layer --data digits",
     ),
     references=(

@@ -7,10 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from gainstage.backends.torch.training.lesson_experiments import first_steps
 from gainstage.data import load
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Net, depths, gradient_line, over_layers
+from gainstage.lessons.networks import TORCH, Net, depths, gradient_line, over_layers
 from gainstage.lessons.question import Measured, Play, Question, Setting, Study
 from gainstage.lessons.sliders import start_of
 from gainstage.lessons.trainings import Budget, accuracy_line, loss_line, train_all
@@ -56,7 +55,7 @@ def drastic_steps(setting: Setting, nets: dict[str, Net] | None = None) -> Measu
     figures, changes, losses = [], [], []
     for case, net in (nets or {**EXPLODING, **HEALTHY}).items():
         runs = [
-            first_steps(net.start(dataset, s), dataset, steps=30, learning_rate=RATE, optimizer="sgd", seed=s)
+            TORCH.first_steps(net.start(dataset, s), dataset, steps=30, learning_rate=RATE, optimizer="sgd", seed=s)
             for s in setting.seeds(8, 5)
         ]
         figures += [

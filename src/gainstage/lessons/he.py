@@ -10,12 +10,12 @@ from functools import partial
 
 import numpy as np
 
+from gainstage.backends import workbench_of
 from gainstage.backends.presence import require_keras
-from gainstage.backends.torch.measuring.lesson_measurements import classic_weights
 from gainstage.data import Dataset, load
 from gainstage.errors import GainstageError
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Depth, Net, depths, gradient_line, over_layers
+from gainstage.lessons.networks import TORCH, Depth, Net, depths, gradient_line, over_layers
 from gainstage.lessons.question import Measured, Play, Question, Setting, Study
 from gainstage.lessons.sliders import start_of
 from gainstage.lessons.trainings import (
@@ -76,11 +76,9 @@ def _absent(cases: tuple[str, ...]) -> dict[str, str]:
 
 def _drawn(seeds: Iterable[int], he: bool) -> dict[str, list[Weights]]:
     """The weights of the classic network as each framework draws them itself, one tuple of layers for every seed."""
-    drawn = {"PyTorch": [classic_weights(SIZES, "kaiming_normal_" if he else "default", seed) for seed in seeds]}
+    drawn = {"PyTorch": [TORCH.textbook_weights(SIZES, he=he, seed=seed) for seed in seeds]}
     if keras_absence() is None:
-        from gainstage.backends.keras.measuring.lesson_measurements import classic_weights as of_keras
-
-        drawn["Keras"] = [of_keras(SIZES, "he_normal" if he else "default", seed) for seed in seeds]
+        drawn["Keras"] = [workbench_of("keras").textbook_weights(SIZES, he=he, seed=seed) for seed in seeds]
     return drawn
 
 
@@ -164,12 +162,10 @@ def classic(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
 
 def _of_keras(dataset: Dataset, budget: Budget, seeds: tuple[int, ...], setting: Setting) -> dict[str, Trainings]:
     """The classic network as Keras's textbooks have it: HeNormal, and a softmax at the end."""
-    from gainstage.backends.keras.models.build import mlp
-
     comparison = compare(
-        {KERAS_NET: partial(mlp, SIZES, output="softmax", rule="he_normal")},
-        dataset, ["default"], seeds=seeds, learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps,
-        batch=budget.batch, evaluations=budget.evaluations, workers=1,
+        {KERAS_NET: partial(workbench_of("keras").textbook, SIZES)},
+        dataset, ["keep"], seeds=seeds, learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps,
+        batch_size=budget.batch, evaluations=budget.evaluations, workers=1,
         on_progress=shown_by(setting, "7. training in Keras"),
     )  # fmt: skip
     return by_start(comparison)

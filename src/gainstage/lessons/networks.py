@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from gainstage.backends.torch.models.build import Norm, mlp
-from gainstage.backends.torch.models.inputs import labelled_batch
-from gainstage.backends.torch.training.objectives import loss_function
+from gainstage.backends.protocol import Norm, lesson_workbench
 from gainstage.data import Dataset
 from gainstage.graph import Operation
-from gainstage.planning import Override
+from gainstage.planning import Override, recipe_entry
 from gainstage.records import Line, NodeProfile, Plan, Profile
 from gainstage.theory import gaussian_moments
 from gainstage.workflows import apply, check, plan
 
 __all__ = [
-    "Depth", "Net", "depth_of", "depths", "gradient_line", "measured", "over_layers", "scaled", "spread_line",
+    "TORCH", "Depth", "Net", "depth_of", "depths", "gradient_line", "measured", "over_layers", "scaled", "spread_line",
     "spread_over_examples",
 ]  # fmt: skip
+
+TORCH = lesson_workbench()
+"""The framework that the lessons experiment on."""
 
 BATCH = 256
 """Examples in one measurement."""
@@ -63,7 +64,7 @@ class Net:
 
     def build(self, dataset: Dataset, seed: int | None = None) -> Any:
         """The network as PyTorch starts it."""
-        return mlp(self.sizes(dataset), activation=self.activation, norm=self.norm, seed=seed)
+        return TORCH.mlp(self.sizes(dataset), activation=self.activation, norm=self.norm, seed=seed)
 
     def initialize(self, model: Any, dataset: Dataset, seed: int) -> Plan:
         """Draw the weights of a network that ``build`` made."""
@@ -72,8 +73,8 @@ class Net:
             overrides["hidden.*.linear.weight"] = Override(gain=self.gain)
         if self.head is not None:
             overrides["head.weight"] = self.head
-        batch = labelled_batch(dataset, batch=BATCH)[0] if self.scheme == "auto" else None
-        drawn = plan(model, self.scheme, batch=batch, seed=seed, overrides=overrides)
+        batch = TORCH.labelled_batch(dataset, batch=BATCH)[0] if recipe_entry(self.scheme).needs_batch else None
+        drawn = plan(model, self.scheme, x=batch, seed=seed, overrides=overrides)
         if self.centred:
             drawn = _centred(drawn, gaussian_moments(self.activation).mean)
         apply(model, drawn)
@@ -133,8 +134,8 @@ class Depth:
 
 def measured(model: Any, dataset: Dataset) -> Profile:
     """One forward and one backward pass of cross-entropy on the first training examples."""
-    x, y = labelled_batch(dataset, batch=BATCH)
-    return check(model, x, y, loss=loss_function("cross_entropy")).profile
+    x, y = TORCH.labelled_batch(dataset, batch=BATCH)
+    return check(model, x, y, loss=TORCH.CLASSIFIER_LOSS).profile
 
 
 def depth_of(profile: Profile) -> Depth:

@@ -107,7 +107,7 @@ def _playground(play: Play) -> Iterator[Cell]:
     )
     yield "code", _LOOK
     yield "markdown", "What theory says of the same network, without running it:"
-    yield "code", "gs.predict(model, x, y, loss=torch.nn.functional.cross_entropy)"
+    yield "code", 'gs.predict(model, x, y, loss="cross_entropy")'
     yield "markdown", "And trained, against PyTorch's own start and the automatic one:"
     yield "code", _TRAIN
 
@@ -116,7 +116,7 @@ _LOOK = """\
 import torch
 
 import gainstage as gs
-from gainstage.backends.torch.models.build import mlp
+from gainstage.backends import lesson_workbench
 from gainstage.data import load
 
 digits = load("digits")
@@ -124,20 +124,20 @@ x, y = torch.from_numpy(digits.x_train[:256]), torch.from_numpy(digits.y_train[:
 
 
 def build():
-    return mlp([64, *[64] * LAYERS, 10], activation=ACTIVATION, norm=NORM)
+    return lesson_workbench().mlp([64, *[64] * LAYERS, 10], activation=ACTIVATION, norm=NORM)
 
 
 def mine(model, seed=0):
     hidden = {"hidden.*.linear.weight": gs.Override(SCHEME, GAIN)}
-    gs.initialize(model, SCHEME, batch=x, seed=seed, overrides=hidden)
+    gs.initialize(model, SCHEME, x=x, seed=seed, overrides=hidden)
 
 
 model = build()
 mine(model)
-gs.check(model, x, y, loss=torch.nn.functional.cross_entropy)"""
+gs.check(model, x, y, loss="cross_entropy")"""
 
 _TRAIN = """\
-starts = {"mine": mine, "default": "default", "auto": "auto"}
+starts = {"mine": mine, "keep": "keep", "auto": "auto"}
 gs.compare(build, digits, starts, seeds=3, steps=100, learning_rates=0.03, optimizer="momentum", workers=1)"""
 
 

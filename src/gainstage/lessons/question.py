@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gainstage.backends.torch.measuring.lesson_measurements import one_thread
+from gainstage.backends import lesson_workbench
 from gainstage.errors import InputError
 from gainstage.lessons.criterion import judge
 from gainstage.records import Answer, Claim, Evidence, Figure, Picture, Slider
@@ -135,7 +135,7 @@ def answer(question: Question, setting: Setting) -> Answer:
     started = time.perf_counter()
     found: list[Evidence] = []
     stages = len(question.studies) + 1
-    with one_thread():
+    with lesson_workbench().one_thread():
         for place, study in enumerate(question.studies):
             setting.progress(f"{question.number}. {study.title}", place, stages)
             measured = study.experiment(setting)

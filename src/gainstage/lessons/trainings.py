@@ -96,7 +96,7 @@ def train_all(
             learning_rates=budget.rates,
             optimizer=budget.optimizer,
             steps=budget.steps,
-            batch=budget.batch,
+            batch_size=budget.batch,
             evaluations=budget.evaluations,
             clip=budget.clip,
             workers=1,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gainstage.backends.torch.training.lesson_experiments import first_steps
 from gainstage.data import load
 from gainstage.lessons.criterion import for_each
-from gainstage.lessons.networks import Net, depths, gradient_line, over_layers
+from gainstage.lessons.networks import TORCH, Net, depths, gradient_line, over_layers
 from gainstage.lessons.question import Measured, Play, Question, Setting, Study
 from gainstage.lessons.sliders import over_gains
 from gainstage.lessons.trainings import Budget, accuracy_line, train_all
@@ -69,7 +68,9 @@ def first_moves(setting: Setting, moves: dict[str, tuple[str, str, str, float]] 
         ratios, itself = [], []
         for seed in setting.seeds(6, 3):
             model = Net(activation, MOVING_DEPTH, scheme).start(dataset, seed)
-            steps = first_steps(model, dataset, steps=MOVING_STEPS, learning_rate=rate, optimizer=optimizer, seed=seed)
+            steps = TORCH.first_steps(
+                model, dataset, steps=MOVING_STEPS, learning_rate=rate, optimizer=optimizer, seed=seed
+            )
             ratios.append(steps.moved[0] / steps.moved[-2])
             itself.append(steps.moved[0])
         figures.append(mean("change of layer 1 itself", itself, case))

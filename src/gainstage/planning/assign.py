@@ -10,11 +10,13 @@ from gainstage.graph import DerivationStep, Parameter, Role, SignalGraph
 from gainstage.planning.context import bias_owner
 from gainstage.records import Assignment, BiasRule
 
-__all__ = ["FROZEN", "constant", "drawn", "kept", "must_keep", "neutral", "recurrent_weights"]
+__all__ = ["DRAWN_TYPES", "FROZEN", "constant", "drawn", "kept", "must_keep", "neutral", "recurrent_weights"]
 
 FROZEN = "frozen: the optimizer will not change it, so it holds what it was given"
 
-_REAL = ("float", "bfloat")
+DRAWN_TYPES = ("float", "bfloat")
+"""Types of values that can be drawn begin so."""
+
 _ADAPTER = "zero: it ends an adapter beside frozen weights, so that the model starts as it was"
 _ZERO_BIAS = "zero: the weights alone set the level"
 
@@ -58,7 +60,7 @@ def must_keep(parameter: Parameter) -> str | None:
     """Why no recipe may touch a parameter; None when one may."""
     if not parameter.trainable:
         return FROZEN
-    if not parameter.dtype.startswith(_REAL):
+    if not parameter.dtype.startswith(DRAWN_TYPES):
         return f"{parameter.dtype} values are not drawn"
     if parameter.role is Role.OTHER and not parameter.reached:
         return "no operation that was seen uses it, so what it is for cannot be told"

@@ -8,11 +8,21 @@ grows by about e/2 a stage whatever its depth.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gainstage.graph import Node, Operation, SignalGraph, ancestors, nearest_before, residuals, stream_lengths
+from gainstage.graph import (
+    Node,
+    Operation,
+    SignalGraph,
+    ancestry,
+    nearest_before,
+    once_per_graph,
+    residuals,
+    stream_lengths,
+)
 from gainstage.graph.groups import AFFINE, SHIFTING
 from gainstage.propagation.composed import is_scalar
 
@@ -42,14 +52,16 @@ class Branch:
     last: tuple[int, ...]
 
 
+@once_per_graph("nodes")
 def branches(graph: SignalGraph) -> tuple[Branch, ...]:
     """All residual branches, in order of execution."""
-    sets, adds = ancestors(graph), residuals(graph)
+    reaches, adds = ancestry(graph).reaches, residuals(graph)
     lengths = stream_lengths(adds)
     weighted = [node.index for node in graph.weighted()]
     found = []
     for add in adds:
-        inside = (i for i in weighted if i != add.fork and sets[add.branch] >> i & 1 and sets[i] >> add.fork & 1)
+        between = weighted[bisect_right(weighted, add.fork) : bisect_right(weighted, add.branch)]
+        inside = (i for i in between if reaches(i, add.branch) and reaches(add.fork, i))
         found.append(Branch(add.fork, add.branch, add.stream, lengths[add.stream], tuple(inside), add.ends))
     return tuple(found)
 
@@ -75,6 +87,7 @@ class Budget:
     reason: str = "level 1"
 
 
+@once_per_graph("nodes")
 def budgets(graph: SignalGraph) -> Mapping[int, Budget]:
     """The level of every weight and normalisation that ends a residual branch, by node.
 
@@ -98,6 +111,7 @@ def budgets(graph: SignalGraph) -> Mapping[int, Budget]:
     return found
 
 
+@once_per_graph("nodes")
 def stream_levels(graph: SignalGraph) -> Mapping[int, float]:
     """The level of a stream behind each of its adds: what it held before, and its branch's share."""
     adds = residuals(graph)
@@ -119,6 +133,7 @@ def _budget(count: int, times: int, factor: float) -> Budget:
     return Budget(level, told)
 
 
+@once_per_graph("graph")
 def couplings(graph: SignalGraph) -> frozenset[str]:
     """The weights whose output both scales what is skipped and is added to it: the last ones of affine couplings."""
     paths: set[str] = set()
@@ -153,6 +168,7 @@ def _factor(graph: SignalGraph, index: int) -> float:
     return factor if math.isfinite(factor) else 1.0
 
 
+@once_per_graph("graph")
 def switches(graph: SignalGraph) -> frozenset[str]:
     """The parameters that silence all branches at zero: a learned multiplier, a norm's scale, or the last weights."""
     paths: set[str] = set()

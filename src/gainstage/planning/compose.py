@@ -8,11 +8,10 @@ from typing import get_args
 from gainstage.errors import InputError, ModelError, UnknownNameError
 from gainstage.graph import Parameter, SignalGraph
 from gainstage.planning.assign import FROZEN, constant, kept, must_keep
-from gainstage.planning.automatic import Automatic, BranchStart
-from gainstage.planning.named import Named
+from gainstage.planning.automatic import BranchStart
 from gainstage.planning.overrides import LITERAL, Override, Overrides, canonical_name, resolve
-from gainstage.planning.patterns import matching
-from gainstage.planning.recipes import RECIPES, Recipe
+from gainstage.planning.path_patterns import matching
+from gainstage.planning.recipes import Recipe, recipe_entry
 from gainstage.records import Assignment, Plan
 
 __all__ = ["plan"]
@@ -106,9 +105,7 @@ def _scheme(override: Override | None, whole: str) -> str:
 def _recipe(graph: SignalGraph, scheme: str, settable: frozenset[str], branch_start: BranchStart) -> Recipe | None:
     if scheme == "keep":
         return None
-    if scheme == "auto":
-        return Automatic.of(graph, settable, branch_start)
-    return RECIPES[scheme](graph, settable) if scheme in RECIPES else Named.of(graph, scheme)
+    return recipe_entry(scheme).recipe(graph, settable, branch_start)
 
 
 def _assignment(recipe: Recipe | None, parameter: Parameter, gain: float) -> Assignment:

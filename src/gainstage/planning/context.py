@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from gainstage.errors import GainstageError
-from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, residuals
+from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_before, once_per_graph, residuals
 from gainstage.graph.groups import LEVEL_KEEPING, MASKED_AFFINE
 from gainstage.propagation.composed import is_scalar
 from gainstage.theory.activations import activation
@@ -117,7 +117,7 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     >>> around[3].incoming.function, around[3].incoming.origin, around[3].depth
     ('tanh', 'weight', 2)
     """
-    forks = frozenset(add.fork for add in residuals(graph))
+    forks = _forks(graph)
     incoming = {
         node.index: _incoming(graph, node.index, _main_input(graph, node), forks)
         for node in graph.nodes if node.operation.weighted
@@ -171,6 +171,7 @@ def bias_owner(graph: SignalGraph, parameter: Parameter) -> tuple[Node, str] | N
     return None
 
 
+@once_per_graph("graph")
 def adapter_ends(graph: SignalGraph) -> frozenset[str]:
     """Weights that end a trainable branch beside frozen weights (LoRA's B): at zero they leave the model as it was."""
     frozen = {index for p in graph.parameters if not p.trainable for index in p.nodes}
@@ -183,6 +184,7 @@ def adapter_ends(graph: SignalGraph) -> frozenset[str]:
     return frozenset(p.path for p in weights if ends & {node.index for node in weight_nodes(graph, p)})
 
 
+@once_per_graph("nodes")
 def embedding_sums(graph: SignalGraph) -> tuple[frozenset[int], ...]:
     """Embedding nodes whose rows are added before anything else happens to them (tokens, positions, segments)."""
     tables: list[frozenset[int] | None] = []
@@ -203,7 +205,13 @@ def embedding_sums(graph: SignalGraph) -> tuple[frozenset[int], ...]:
 
 def signal_at(graph: SignalGraph, index: int) -> Incoming:
     """What a reader of a node's output would meet."""
-    return _incoming(graph, index, graph.nodes[index], frozenset(add.fork for add in residuals(graph)))
+    return _incoming(graph, index, graph.nodes[index], _forks(graph))
+
+
+@once_per_graph("nodes")
+def _forks(graph: SignalGraph) -> frozenset[int]:
+    """The nodes where a residual branch leaves its stream."""
+    return frozenset(add.fork for add in residuals(graph))
 
 
 def _incoming(graph: SignalGraph, reader: int, here: Node | None, forks: Container[int]) -> Incoming:

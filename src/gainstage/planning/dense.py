@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gainstage.graph import Node, Operation, SignalGraph, ancestors, nearest_before
+from gainstage.graph import Node, Operation, SignalGraph, ancestry, nearest_before, once_per_graph
 from gainstage.graph.groups import SHIFTING
 
 __all__ = ["TOGETHER", "DenseStream", "dense_streams"]
@@ -44,6 +44,7 @@ class DenseStream:
         return min(1.0, TOGETHER * self.width / sum(self.parts.values()))
 
 
+@once_per_graph("nodes")
 def dense_streams(graph: SignalGraph) -> tuple[DenseStream, ...]:
     """All dense streams, in order of execution.
 
@@ -60,14 +61,14 @@ def dense_streams(graph: SignalGraph) -> tuple[DenseStream, ...]:
     >>> [(s.start, s.width, dict(s.parts)) for s in dense_streams(SignalGraph(nodes, ()))]
     [(0, 16, {1: 4, 3: 4})]
     """
-    sets = ancestors(graph)
+    reaches = ancestry(graph).reaches
     gathered: dict[int, dict[int, int]] = {}
     for node in graph.nodes:
         if node.stage != "model" or not _joins_units(node):
             continue
         leaves = sorted({leaf for operand in node.inputs for leaf in _leaves(graph, operand)})
         for leaf in leaves:
-            start = next((one for one in leaves if one != leaf and sets[leaf] >> one & 1), None)
+            start = next((one for one in leaves if one != leaf and reaches(one, leaf)), None)
             width = _width(graph.nodes[leaf])
             if start is not None and width:
                 gathered.setdefault(start, {})[leaf] = width

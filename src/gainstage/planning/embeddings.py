@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gainstage.graph import Operation, Parameter, Role, SignalGraph
 from gainstage.planning.context import embedding_sums
 
-__all__ = ["embedding_spread"]
+__all__ = ["embedding_spread", "is_tied"]
 
 
 def embedding_spread(
@@ -37,8 +37,20 @@ def embedding_spread(
     return 1.0, "one row is read at a time, nothing is summed: a spread of one gives unit level"
 
 
+def is_tied(graph: SignalGraph, parameter: Parameter) -> bool:
+    """Whether a weight is a table of embeddings and the output layer at once."""
+    return parameter.role is Role.HEAD and _is_table(graph, parameter)
+
+
+def _is_table(graph: SignalGraph, parameter: Parameter) -> bool:
+    return any(graph.nodes[index].operation is Operation.EMBEDDING for index in parameter.nodes)
+
+
 def _added_tables(graph: SignalGraph, parameter: Parameter) -> tuple[Parameter, ...]:
     """The tables that are drawn and whose rows are added to those of this one, itself included."""
+    if not graph.inputs:  # layers without connections: tables of one width are taken to be added to a tied one
+        alike = tuple(p for p in graph.parameters if p.shape[1:] == parameter.shape[1:] and _is_table(graph, p))
+        return alike if any(is_tied(graph, p) for p in alike) else (parameter,)
     mine = {index for index in parameter.nodes if graph.nodes[index].operation is Operation.EMBEDDING}
     together = {index for group in embedding_sums(graph) if group & mine for index in group} | mine
     drawn = (p for p in graph.parameters if p.role in {Role.EMBEDDING, Role.HEAD} and p.trainable)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from gainstage.graph import Parameter, Role, SignalGraph
 from gainstage.planning.assign import constant, drawn, neutral, recurrent_weights
 from gainstage.planning.context import adapter_ends, bias_owner
-from gainstage.planning.embeddings import embedding_spread
+from gainstage.planning.embeddings import embedding_spread, is_tied
+from gainstage.planning.products import LOGIT_SPREAD
 from gainstage.records import Assignment
 
 __all__ = ["Named"]
@@ -53,10 +54,22 @@ class Named:
         if parameter.role is Role.EMBEDDING:
             spread, reason = embedding_spread(self.graph, parameter, self._spread)
             return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
+        return self._weight(parameter, gain)
+
+    def _weight(self, parameter: Parameter, gain: float) -> Assignment:
+        if self.scheme not in _FRAMEWORK_RULES and parameter.kernel is not None and is_tied(self.graph, parameter):
+            spread = LOGIT_SPREAD / math.sqrt(parameter.kernel.fan_in)
+            return drawn(parameter, self.scheme, f"{self.scheme}, {_TIED}", gain=gain, spread=spread)
         return drawn(parameter, self.scheme, _reason(parameter, self.scheme, gain), gain=gain)
 
     def _spread(self, parameter: Parameter) -> float | None:
-        return drawn(parameter, self.scheme, "").spread
+        return self._weight(parameter, 1.0).spread
+
+
+_TIED = (
+    f"standard deviation {LOGIT_SPREAD:g}/√fan_in: the table is the output layer too, and its logits start with a "
+    f"standard deviation of {LOGIT_SPREAD:g}, so that the loss starts at chance"
+)
 
 
 def _louder(assignment: Assignment, gain: float) -> Assignment:

@@ -11,7 +11,7 @@ from typing import Literal
 from gainstage import schemes
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.graph import Parameter
-from gainstage.planning.patterns import matching
+from gainstage.planning.path_patterns import matching
 from gainstage.planning.recipes import RECIPES, recipe_named
 
 __all__ = ["LITERAL", "Override", "Overrides", "canonical_name", "resolve"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
+from gainstage.graph import Node, Operation, SignalGraph, any_after, nearest_after, nearest_before, once_per_graph
 from gainstage.graph.groups import LEVEL_KEEPING, MASKED_AFFINE, NONLINEAR
 from gainstage.propagation.composed import is_scalar
 
@@ -34,6 +34,7 @@ class Factor:
     reason: str
 
 
+@once_per_graph("nodes")
 def factors(graph: SignalGraph) -> Mapping[int, Factor]:
     """The factors of outputs by node, and tables whose rows are outputs themselves.
 
@@ -94,15 +95,23 @@ def _made_by(graph: SignalGraph, factor: int, product: Node) -> tuple[int, ...]:
 
 def _leads_out(graph: SignalGraph, index: int, by: int | None = None) -> bool:
     """Whether nothing but shaping, and that product, stands between a node and the outputs."""
+    if index not in graph.outputs and not graph.consumers[index]:
+        return False
+    if by is None:
+        return not _stopped(graph)[index]
+    return not nearest_after(
+        graph, index, lambda n: _stops(n) and n.index != by, through=lambda n: n.operation in _ONWARD or n.index == by
+    )
 
-    def passes(reader: Node) -> bool:
-        return reader.operation in _ONWARD or reader.index == by
 
-    def stops(reader: Node) -> bool:
-        return reader.stage != "loss" and not passes(reader)
+@once_per_graph("nodes")
+def _stopped(graph: SignalGraph) -> tuple[bool, ...]:
+    """For every node, whether anything but shaping stands between it and an output."""
+    return any_after(graph, _stops, through=_ONWARD)
 
-    leads = index in graph.outputs or bool(graph.consumers[index])
-    return leads and not nearest_after(graph, index, stops, through=passes)
+
+def _stops(reader: Node) -> bool:
+    return reader.stage != "loss" and reader.operation not in _ONWARD
 
 
 def _terms(graph: SignalGraph, product: Node) -> tuple[int, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from gainstage.graph import Node, Operation, SignalGraph, nearest_before
+from gainstage.graph import Node, Operation, SignalGraph, nearest_before, once_per_graph
 from gainstage.graph.groups import MASKED_AFFINE
 from gainstage.propagation.composed import is_scalar
 
@@ -14,6 +14,7 @@ __all__ = ["score_spreads"]
 _PASSED = MASKED_AFFINE | {Operation.ADD}
 
 
+@once_per_graph("nodes")
 def score_spreads(graph: SignalGraph) -> Mapping[int, float]:
     """The spread of q·k, as the softmax sees it, for queries and keys of level one, by the nodes that make those.
 

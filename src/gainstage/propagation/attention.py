@@ -8,12 +8,12 @@ from dataclasses import replace
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.graph.groups import MASKED_AFFINE
 from gainstage.propagation import causal
-from gainstage.propagation.chance import CERTAIN
-from gainstage.propagation.noise import Noise
+from gainstage.propagation.draw_variance import Noise
+from gainstage.propagation.finite_width import CERTAIN
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.run import Run, doubtful
+from gainstage.propagation.shared_tokens import answer
 from gainstage.propagation.signal import Rows, Signal, lifted
-from gainstage.propagation.tokens import answer
 from gainstage.theory.attention.moments import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.attention.softmax import log_softmax_moments
 

@@ -36,6 +36,8 @@ def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
         arrived = back.arrivals(node.index) if node.index in run.signals else []
         if not arrived:
             continue
+        if node.operation is Operation.CONCATENATION:
+            arrived = [back.named(one) for one in arrived]
         flow = independent(back, arrived)
         pairs = back.value(flow)
         back.gradients[node.index] = Gradient(run.signals[node.index].extent, pairs, back.noise(flow), flow.doubt)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gainstage.propagation.course import Course, Windows, stretches
+from gainstage.propagation.sequence_profile import Course, Windows, stretches
 from gainstage.propagation.signal import Flow, Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.attention.causal import CausalRows, causal_rows

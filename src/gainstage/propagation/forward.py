@@ -10,9 +10,9 @@ import numpy as np
 
 from gainstage.graph import Node, Operation
 from gainstage.propagation import attention, elementwise, normalization, pooling, recurrent, resampling, weighted
-from gainstage.propagation.chance import Basis, Chance
+from gainstage.propagation.draw_variance import CALM
+from gainstage.propagation.finite_width import Basis, Chance
 from gainstage.propagation.geometry import paddings, spatial
-from gainstage.propagation.noise import CALM
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.run import InputMoments, Run, doubtful
 from gainstage.propagation.signal import Signal
@@ -35,6 +35,7 @@ def forward(run: Run, *, arrived: Arrived | None = None) -> Run:
         arrived: called at every weighted node with what it makes of the signal; the weights that it returns take the
             place of those that are known, and the node is predicted anew.
     """
+    run.weights = weights = dict(run.weights)  # the caller's own stay as they are
     for node in run.graph.nodes:
         if node.part_of is not None or node.stage != "model" or node.operation is Operation.LOSS:
             continue
@@ -46,7 +47,7 @@ def forward(run: Run, *, arrived: Arrived | None = None) -> Run:
         if arrived is not None and node.operation.weighted:
             told = replace(signal, doubt=next((s.doubt for s in (signal, *operands) if s.doubt), ""))
             if instead := arrived(run, node, told):
-                run.weights = {**run.weights, **instead}
+                weights.update(instead)
                 signal = rule(run, node, operands)
         doubt = next((s.doubt for s in (signal, *operands) if s.doubt), "")
         if signal.course is not None and signal.extent.positions % signal.course.places:

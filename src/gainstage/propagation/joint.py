@@ -10,9 +10,9 @@ import numpy as np
 
 from gainstage.propagation.expectation import Marginal
 from gainstage.propagation.function import Function
-from gainstage.propagation.ledger import Ledger
 from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.signal import Law, Signal
+from gainstage.propagation.signal_algebra import Ledger
 from gainstage.theory.activations import Array
 
 __all__ = ["Joint", "joint", "met_in_sum"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -26,11 +26,7 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
 
     pairs = Pairs(
         mean(lambda p: p.pairs.level),
-        sum(
-            a * b * (p.pairs.units if i == j else p.mean * q.mean)
-            for i, (a, p) in enumerate(zip(shares, parts, strict=True))
-            for j, (b, q) in enumerate(zip(shares, parts, strict=True))
-        ),
+        _of_two_units(shares, parts),
         mean(lambda p: p.pairs.positions),
         mean(lambda p: p.pairs.examples),
         mean(lambda p: p.pairs.near),
@@ -49,6 +45,16 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
         noise=reduce(add, (p.noise * w for w, p in zip(weight, parts, strict=True))),
         carried=reduce(add, (p.carried * w for w, p in zip(weight, parts, strict=True))), zero=mean(lambda p: p.zero),
     )  # fmt: skip
+
+
+def _of_two_units(shares: Sequence[float], parts: Sequence[Signal]) -> float:
+    """E x·y of two units: of one part, or of two parts, which have no more in common than their means."""
+    within = apart = before = 0.0
+    for share, part in zip(shares, parts, strict=True):
+        within += share**2 * part.pairs.units
+        apart += share * part.mean * before
+        before += share * part.mean
+    return within + 2 * apart
 
 
 def powered(border: Array | None, exponent: float) -> Array | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gainstage.graph import Node, Operation
-from gainstage.propagation.alike import of_alike_taps
 from gainstage.propagation.blocks import CERTAIN, Block, InverseVariance, Variation, block_of, inverse_variance
+from gainstage.propagation.correlated_taps import of_alike_taps
 from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.run import Run
 from gainstage.propagation.signal import Signal

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gainstage.graph import Node, SignalGraph
-from gainstage.propagation.chance import Chance
+from gainstage.propagation.finite_width import Chance
 from gainstage.propagation.geometry import spatial
 from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.run import Run

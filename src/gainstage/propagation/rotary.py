@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gainstage.propagation.course import Course, stretches
+from gainstage.propagation.sequence_profile import Course, stretches
 from gainstage.propagation.signal import Signal
 
 __all__ = ["rotated"]

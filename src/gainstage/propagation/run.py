@@ -15,9 +15,9 @@ from gainstage.errors import InputError
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.graph.groups import PAIRWISE
 from gainstage.propagation.composed import Functions
-from gainstage.propagation.ledger import Ledger
 from gainstage.propagation.pairs import Extent
 from gainstage.propagation.signal import Signal
+from gainstage.propagation.signal_algebra import Ledger
 from gainstage.records import WeightMoments
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gainstage.propagation.chance import CERTAIN, Chance
-from gainstage.propagation.course import Course
+from gainstage.propagation.draw_variance import CALM, Noise
 from gainstage.propagation.expectation import Marginal
+from gainstage.propagation.finite_width import CERTAIN, Chance
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.noise import CALM, Noise
 from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.sequence_profile import Course
 from gainstage.theory.activations import Array
 
 __all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted", "oriented"]
@@ -190,6 +190,8 @@ class Flow:
         law: the function of a source that it is multiplied by.
         largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
         noise: how the log of the level scatters between draws.
+        alone: variance of that logarithm that no other gradient shares; it has no number among the causes of
+            ``noise`` before the gradient is summed or handed on.
         borders: as in ``Signal``.
         course: of the base, as in ``Signal``.
         product: what it is a product of, where that is known: g·h and -g·x are g·(h - x).
@@ -207,6 +209,7 @@ class Flow:
     law: Law | None = None
     largest_of: int = 1
     noise: Noise = CALM
+    alone: float = 0.0
     borders: tuple[Array | None, ...] = ()
     course: Course | None = None
     product: Product | None = None

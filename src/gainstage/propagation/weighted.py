@@ -9,9 +9,9 @@ import numpy as np
 
 from gainstage.graph import Node, Operation
 from gainstage.graph.groups import PAIRWISE
-from gainstage.propagation.chance import CERTAIN, Chance, Deviation
+from gainstage.propagation.draw_variance import CALM
+from gainstage.propagation.finite_width import CERTAIN, Chance, Deviation
 from gainstage.propagation.geometry import windows
-from gainstage.propagation.noise import CALM
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.run import Run, doubtful
 from gainstage.propagation.signal import Signal

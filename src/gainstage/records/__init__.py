@@ -16,19 +16,29 @@ from gainstage.records.lesson import (
     Slider,
     Verdict,
 )
+from gainstage.records.loss_shape import LossShape
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
-from gainstage.records.rendering import Rendered, register_page, register_renderer
+from gainstage.records.reactions import Reactions
+from gainstage.records.rendering import (
+    Rendered,
+    register_code,
+    register_document,
+    register_page,
+    register_renderer,
+)
 from gainstage.records.task import InputFacts, LossFacts, LossKind, OptimizerFacts, OutputFacts, TargetFacts, Task
 from gainstage.records.training import Evaluation, FirstStep, TrainingCurve
 from gainstage.records.weights import WeightMoments
+from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
     "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change", "Check", "Claim", "Comparison",
     "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
-    "InputFacts", "Line", "LossFacts", "LossKind", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts",
-    "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Remedy", "Rendered",
-    "Severity", "Slider", "Source", "Step", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome",
-    "UnitStats", "Unjudged", "Verdict", "WeightMoments", "register_page", "register_renderer",
+    "InputFacts", "Line", "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note",
+    "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit",
+    "Reactions", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task",
+    "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring",
+    "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

@@ -27,7 +27,8 @@ class Trial:
     Trials of the same seed see the same examples in the same order, whatever their scheme.
 
     Args:
-        scheme: how the weights were drawn; ``default`` leaves them as the model was built.
+        scheme: how the weights were drawn; ``keep`` leaves them as the model was built (``default`` in files of schema
+            version 2).
         learning_rate: constant.
         seed: of weights and of the order of examples.
         variant: which of several networks; empty where there is one.

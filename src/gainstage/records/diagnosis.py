@@ -101,9 +101,14 @@ class Diagnosis(Rendered):
     unjudged: tuple[Unjudged, ...] = ()
 
     @property
+    def judged(self) -> bool:
+        """Whether gradients were seen, or an error says why not: a model with nothing to train is not judged."""
+        return self.profile.backward or any(f.severity is Severity.ERROR for f in self.findings)
+
+    @property
     def ok(self) -> bool:
-        """No error and no warning."""
-        return not any(f.severity is not Severity.NOTE for f in self.findings)
+        """Whether the model was judged, without error and without warning."""
+        return self.judged and not any(f.severity is not Severity.NOTE for f in self.findings)
 
     @property
     def worst(self) -> Severity | None:

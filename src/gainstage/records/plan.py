@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gainstage.graph import KernelShape, Layout, Role
-from gainstage.records.rendering import Rendered
+from gainstage.records.rendering import Rendered, code_of
 
 __all__ = ["Assignment", "BiasRule", "Plan"]
 
@@ -67,15 +67,27 @@ class Plan(Rendered):
         seed: of all streams.
         scheme: what was asked for, in one word.
         notes: what the reader should know.
+        framework: of the model it was made for, ``torch`` or ``keras``; empty where it was made from a graph.
     """
 
     assignments: tuple[Assignment, ...]
     seed: int = 0
     scheme: str = ""
     notes: tuple[str, ...] = ()
+    framework: str = ""
 
     def __iter__(self) -> Iterator[Assignment]:
         return iter(self.assignments)
 
     def __len__(self) -> int:
         return len(self.assignments)
+
+    def to_code(self) -> str:
+        """Write the plan as a PyTorch function ``initialize(model, seed)`` that needs no gainstage.
+
+        The function sets the same standard deviations and the same biases; its random numbers are PyTorch's own.
+
+        Raises:
+            InputError: the plan is of a Keras model, or holds a scheme that has no such form.
+        """
+        return code_of(self)

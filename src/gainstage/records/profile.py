@@ -10,8 +10,10 @@ from typing import Literal
 
 from gainstage.graph import Node, Parameter, SignalGraph
 from gainstage.records.moments import Histogram, Moments, UnitStats
+from gainstage.records.reactions import Reactions
 from gainstage.records.rendering import Rendered
 from gainstage.records.task import Task
+from gainstage.records.wiring import Wiring
 
 __all__ = ["NodeProfile", "Note", "ParameterProfile", "Profile", "Source", "Step"]
 
@@ -135,6 +137,8 @@ class Profile(Rendered):
         first_nonfinite: the first operation whose output has a NaN or an infinity that its inputs had not.
         backward: whether a backward pass was made.
         notes: doubts about the measurement.
+        reactions: outputs of a few examples with other neighbours and other random numbers, where that was measured.
+        wiring: which tensors take part, are registered, and are held by the optimizer, where that was measured.
     """
 
     graph: SignalGraph
@@ -146,6 +150,8 @@ class Profile(Rendered):
     first_nonfinite: int | None = None
     backward: bool = True
     notes: tuple[Note, ...] = field(default=())
+    reactions: Reactions | None = None
+    wiring: Wiring | None = None
 
     @cached_property
     def by_node(self) -> Mapping[int, NodeProfile]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gainstage.records.loss_shape import LossShape
+
 __all__ = ["InputFacts", "LossFacts", "LossKind", "OptimizerFacts", "OutputFacts", "TargetFacts", "Task"]
 
 LossKind = Literal[
@@ -140,7 +142,10 @@ class OptimizerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is known of the task; None is unknown, and what hangs on it is listed as not judged."""
+    """What is known of the task; None is unknown, and what hangs on it is listed as not judged.
+
+    ``loss_shape`` describes the loss as a function of the outputs alone.
+    """
 
     inputs: tuple[InputFacts, ...] = ()
     target: TargetFacts | None = None
@@ -149,3 +154,4 @@ class Task:
     optimizer: OptimizerFacts | None = None
     examples: int = 0
     training: bool = True
+    loss_shape: LossShape | None = None

@@ -19,10 +19,11 @@ from gainstage.records import (
     Fixed,
     Plan,
     Profile,
+    register_document,
     register_page,
     register_renderer,
 )
-from gainstage.report.json import dumps, load, loads, save
+from gainstage.report.json import KINDS, dumps, load, loads, save
 from gainstage.report.text import Shown, print_to, render
 
 __all__ = ["dumps", "load", "loads", "print_to", "render", "save"]
@@ -62,5 +63,6 @@ def _save_page(path: str | os.PathLike[str], record: Any) -> None:
     save_html(path, record)
 
 
-for _paged in (Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile):
-    register_page(_paged, _save_page)
+for _saved in KINDS.values():
+    register_document(_saved, save)
+    register_page(_saved, _save_page)

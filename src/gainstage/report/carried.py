@@ -9,7 +9,7 @@ import zlib
 
 from gainstage.errors import InputError
 
-__all__ = ["carried", "is_page", "taken_out"]
+__all__ = ["carried", "carries_record", "is_page", "taken_out"]
 
 TYPE = "application/vnd.gainstage+json;zlib;base64"
 _OPENING = f'<script type="{TYPE}" id="record">'
@@ -29,6 +29,11 @@ def carried(document: str) -> str:
 def is_page(text: str) -> bool:
     """Whether a text is HTML rather than JSON."""
     return _PAGE.match(text) is not None
+
+
+def carries_record(text: str) -> bool:
+    """Whether a text is a page that gainstage wrote."""
+    return is_page(text) and _OPENING in text
 
 
 def taken_out(page: str, where: str) -> str:

@@ -1,6 +1,6 @@
 """Records as versioned JSON: the file is the product, every picture is a rendering of it.
 
-A document is ``{"schema_version": 2, "kind": "diagnosis", "record": {...}}``, strict JSON throughout (see ``codec`` for
+A document is ``{"schema_version": 3, "kind": "diagnosis", "record": {...}}``, strict JSON throughout (see ``codec`` for
 floats that are not numbers).
 """
 
@@ -19,10 +19,11 @@ from gainstage.report.files import write_whole
 
 __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "save"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Rises with every change that an older reader would refuse.
 
-Fields are only ever added, with a default that older files are read with: 2 added histograms, comparisons and bands.
+Fields are only ever added, with a default that older files are read with: 2 added histograms, comparisons and
+bands; 3 the framework of a plan.
 """
 
 Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
@@ -48,8 +49,8 @@ def dumps(record: Document, *, indent: int | None = None, lean: bool = False) ->
         InputError: the record is of another type.
 
     >>> from gainstage.records import Plan
-    >>> dumps(Plan(assignments=(), seed=3, scheme="auto"))
-    '{"schema_version": 2, "kind": "plan", "record": {"assignments": [], "seed": 3, "scheme": "auto", "notes": []}}'
+    >>> dumps(Plan(assignments=(), seed=3), lean=True)
+    '{"schema_version": 3, "kind": "plan", "record": {"assignments": [], "seed": 3}}'
     """
     names = {kind: name for name, kind in KINDS.items()}
     if type(record) not in names:
@@ -169,7 +170,7 @@ def load(path: str | os.PathLike[str]) -> Document: ...
 @overload
 def load(path: str | os.PathLike[str], kind: type[D]) -> D: ...
 def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
-    """The record in a file that ``save`` wrote, or in a page that ``save_html`` wrote.
+    """Read the record in a file that its ``save`` wrote, or in a page that its ``save_html`` wrote.
 
     Raises:
         InputError: the file cannot be read, or ``loads`` refuses its content.

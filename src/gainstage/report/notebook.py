@@ -9,7 +9,7 @@ from gainstage.report.charts.curves import MOST_LINES, curves
 from gainstage.report.charts.depth_profile import depth_profile
 from gainstage.report.charts.svg import escaped
 from gainstage.report.series import Series
-from gainstage.report.text.diagnosis import verdict
+from gainstage.report.text.diagnosis import headline, verdict
 from gainstage.report.text.lesson import OUTCOMES, interval
 from gainstage.report.text.plan import plan_rows, scheme_text, spread_text
 from gainstage.report.wording import count, elide, figure, shape_text
@@ -30,7 +30,7 @@ LONGEST_NAME = 80
 
 def diagnosis_html(diagnosis: Diagnosis) -> str:
     """Verdict, findings, chart, what was not judged."""
-    word = "Healthy" if diagnosis.ok else count(len(diagnosis.findings), "finding")
+    word = headline(diagnosis)
     missing = ", ".join(f"{u.code} ({u.reason.rstrip('.')})" for u in diagnosis.unjudged)
     return _block(
         _heading(word, verdict(diagnosis)),

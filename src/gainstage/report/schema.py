@@ -27,7 +27,7 @@ SCALARS: dict[Any, dict[str, Any]] = {
 
 
 def schema(kind: str | None = None) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the documents that ``gs.save`` writes and ``gs.load`` reads.
+    """The JSON Schema (draft 2020-12) of the documents that records ``save`` and ``gs.load`` reads.
 
     Documents of all schema versions up to this one are valid: fields are only ever added, and have a default.
 

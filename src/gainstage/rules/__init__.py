@@ -7,17 +7,21 @@ from gainstage.rules import (
     gradient,
     hidden,
     inputs,
+    loss_form,
     matching,
     numerics,
     optimisation,
     output,
     precision,
+    reactions,
     scale,
     structure,
+    sums,
     targets,
     units,
     unreached,
     weights,
+    wiring,
 )
 from gainstage.rules.judge import judge
 from gainstage.rules.table import SECTIONS, Rule, all_rules, get
@@ -26,6 +30,7 @@ __all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (
-    forward, scale, units, hidden, collapse, gradient, unreached, weights, structure, output, matching, targets, inputs,
-    optimisation, numerics, precision, doubts,
+    forward, scale, units, hidden, collapse, sums, gradient, unreached, weights, structure, output, loss_form, matching,
+    targets, inputs, optimisation, numerics, precision, reactions, wiring,
+    doubts,
 )  # fmt: skip

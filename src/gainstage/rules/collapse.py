@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gainstage.graph import Operation
 from gainstage.records import Profile, Severity
 from gainstage.rules.cause import drift_in_words
-from gainstage.rules.flow import leads_on, zero_nodes
+from gainstage.rules.flow import leads_on, live_zeros, reaches_past
 from gainstage.rules.layers import layers
 from gainstage.rules.need import need_examples
 from gainstage.rules.remedies import edit, initialize
@@ -52,14 +52,15 @@ def collapse(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Schoenholz et al. 2017, Deep Information Propagation; Poole et al. 2016.
     """
     need_examples(profile)
-    zeros = zero_nodes(profile)
-    chain = [layer for layer in layers(profile) if layer.node.index not in zeros]
+    zeros = live_zeros(profile)
+    open_ = reaches_past(profile, zeros)
+    chain = [layer for layer in layers(profile) if layer.node.index in open_ and layer.node.index not in zeros]
     shares = [
         (layer.depth, layer.node.index, math.sqrt(share))
         for layer in chain

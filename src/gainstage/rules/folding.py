@@ -15,6 +15,7 @@ _SCALE = frozenset({"GS103", "GS104"})
 _LOST = frozenset({"GS105", "GS106", "GS109", "GS110", "GS203"})
 _START = frozenset({"GS501", "GS502", "GS503"})
 _STEP = frozenset({"GS701", "GS702", "GS703"})
+_FORM = frozenset({"GS514", "GS515", "GS516"})
 _HALF = frozenset({"GS802", "GS803", "GS804"})
 
 EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -25,7 +26,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS602": _START | _STEP | {"GS105", "GS106", "GS109", "GS802"},
         "GS604": _STEP | {"GS501", "GS507"},
         "GS102": _SCALE | _START | _STEP | _LOST | _HALF | {"GS201", "GS202", "GS801", "GS805"},
-        "GS509": _START | {"GS203", "GS801", "GS805"},
+        "GS509": _START | _FORM | {"GS203", "GS801", "GS805"},
         "GS108": _TRENDS | _START | _STEP | _LOST | _HALF | {"GS801", "GS805"},
         "GS805": _STEP | {"GS203"},
         "GS801": _TRENDS | _SCALE | _LOST | _START | _STEP | _HALF | {"GS402", "GS805"},
@@ -40,14 +41,17 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS109": _HALF | {"GS110", "GS203"},
         "GS110": _HALF | {"GS109", "GS203"},
         "GS803": frozenset({"GS203", "GS702"}),
-        "GS505": _START | {"GS203", "GS504", "GS702"},
-        "GS512": _START,
-        "GS504": _START,
+        "GS505": _START | _FORM | {"GS203", "GS504", "GS702"},
+        "GS512": _START | _FORM,
+        "GS504": _START | {"GS515"},
         "GS506": _START | {"GS203"},
-        "GS507": _START,
+        "GS507": _START | {"GS516"},
         "GS508": _START,
         "GS510": _START,
         "GS511": _START | {"GS504"},
+        "GS514": _START | _STEP | {"GS604"},
+        "GS515": _START | {"GS511"},
+        "GS516": _START | {"GS203", "GS702"},
         "GS502": frozenset({"GS501", "GS503", "GS703", "GS513"}),
         "GS503": frozenset({"GS501", "GS513"}),
         "GS501": frozenset({"GS513"}),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from gainstage.graph import SignalGraph, residuals, stream_lengths
 from gainstage.records import Profile, Severity
 from gainstage.rules.cause import drift_in_words
+from gainstage.rules.flow import outweighed
 from gainstage.rules.layers import Layer, layers
 from gainstage.rules.remedies import initialize
 from gainstage.rules.table import Fault, rule
@@ -23,7 +24,8 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
 
     What it does:
     Takes the root mean square of the output of every weighted layer, by depth. Left out are layers whose output is
-    normalised before anything nonlinear sees it, the output layer and embeddings. Compares the median over the first
+    normalised before anything nonlinear sees it, the output layer, embeddings, and gates whose bias outweighs their
+    output a hundred times: the signal passes them through the other factor. Compares the median over the first
     quarter of the depths with that over the last quarter. Where every layer loses, so that the drift is sure, it also
     counts what the first layer loses of its input, and compares what arrives with one or with the level of the input,
     whichever is less.
@@ -54,12 +56,15 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     He et al. 2015, Delving Deep into Rectifiers, section 2.2; Glorot and Bengio 2010.
     """
-    chain = [layer for layer in layers(profile) if not layer.forgiven and not layer.last]
+    gates = outweighed(profile)
+    chain = [
+        layer for layer in layers(profile) if not layer.forgiven and not layer.last and layer.node.index not in gates
+    ]
     found = _levels(chain)
     if found is None:
         return
@@ -95,7 +100,7 @@ def exploding_signal(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     He et al. 2015, section 2.2; Zhang, Dauphin and Ma 2019 (Fixup) for residual branches.

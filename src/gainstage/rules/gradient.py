@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from gainstage.graph import Role
 from gainstage.records import Profile, Remedy, Severity
@@ -20,6 +21,7 @@ __all__: list[str] = []
 
 # Their gradients are small by nature: scores change attention little while it is nearly uniform.
 _SIDEWAYS = frozenset({Role.QUERY, Role.KEY})
+EVEN = 1.0  # decade
 
 
 @rule("GS201", "The gradient vanishes towards the input")
@@ -54,7 +56,7 @@ def vanishing_gradient(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Hochreiter 1991; Glorot and Bengio 2010; Schoenholz et al. 2017.
@@ -80,7 +82,10 @@ def exploding_gradient(profile: Profile) -> Iterator[Fault]:
     layer whatever the weights, which sixteen layers survive and fifty do not.
 
     Bound and where it comes from:
-    Three decades are a warning, four an error: the window of useful relative steps, 1e-5 to 1e-1.
+    Three decades are a warning, four an error: the window of useful relative steps, 1e-5 to 1e-1. A note where the
+    optimizer's own first step does not follow the growth (its size relative to the weights drifts by less than a
+    decade) and most weights are followed by a normalisation, so that their scale is free: such networks are known to
+    train.
 
     Example:
     Thirty tanh layers of width 128 with weights from N(0, 1): saturated, and yet each multiplies the gradient by 2.4.
@@ -90,14 +95,27 @@ def exploding_gradient(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Pascanu, Mikolov and Bengio 2013; Yang et al. 2019, A Mean Field Theory of Batch Normalization.
     """
     found = _gradient_drift(profile)
     if found is not None and found[1].decades <= -BADLY:
-        yield _drift(profile, *found, "grows")
+        fault = _drift(profile, *found, "grows")
+        yield replace(fault, severity=Severity.NOTE) if _divided_out(found[0]) else fault
+
+
+def _divided_out(chain: Sequence[Layer]) -> bool:
+    """Whether the optimizer's first step is of one relative size at all depths, on weights whose scale is free."""
+    if 2 * sum(layer.forgiven for layer in chain) <= len(chain):
+        return False
+    steps = trend(
+        (layer.depth, layer.node.index, layer.weight.update or 0.0)
+        for layer in chain
+        if layer.first and layer.weight is not None
+    )
+    return steps is not None and abs(steps.decades) < EVEN
 
 
 def _gradient_drift(profile: Profile) -> tuple[Sequence[Layer], Trend] | None:

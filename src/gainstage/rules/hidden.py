@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.graph import Node, Operation, SignalGraph, nearest_after
+from gainstage.graph.groups import GATES, LEVEL_KEEPING
 from gainstage.records import Profile, Severity
 from gainstage.rules.flow import feeds_weights
 from gainstage.rules.remedies import edit
@@ -21,7 +22,8 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
 
     What it does:
     Looks for a softmax (or log-softmax) of more than one unit whose output a weight reads. Attention, where it weights
-    other signals, is left out.
+    other signals, is left out, also where a linear map over heads stands in between: that weight sums over another
+    axis than the one that the softmax normalises.
 
     Why it matters:
     Its outputs sum to one: n units share a level of 1/n, their differences are of that size too, and so is the
@@ -50,7 +52,7 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
         wide = 0 <= axis < len(node.shape) and node.shape[axis] > 1
         if node.operation is not Operation.SOFTMAX or node.stage != "model" or node.part_of is not None or not wide:
             continue
-        if not node.from_input or not feeds_weights(profile.graph, node):
+        if not node.from_input or not feeds_weights(profile.graph, node) or _mixes_others(profile.graph, node, axis):
             continue
         at, size = profile.by_node.get(node.index), node.shape[axis]
         spread = f" They vary by {figure(at.forward.spread)} (spread over all elements)." if at is not None else ""
@@ -65,6 +67,19 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
             edit("Replace the hidden softmax by an elementwise activation.", "nn.ReLU()  # instead of nn.Softmax(...)"),
             node.index,
         )
+
+
+def _mixes_others(graph: SignalGraph, softmax: Node, axis: int) -> bool:
+    """Whether the weights that read it sum over another axis, and the result weights another signal (talking heads)."""
+    readers = nearest_after(
+        graph, softmax.index, lambda n: n.operation.weighted, through=LEVEL_KEEPING | {Operation.NORMALIZATION}
+    )
+    return bool(readers) and all(
+        (kernel := graph.nodes[i].kernel) is not None
+        and kernel.in_ != softmax.shape[axis]
+        and nearest_after(graph, i, lambda n: n.operation in GATES, through=LEVEL_KEEPING)
+        for i in readers
+    )
 
 
 @rule("GS108", "An exponential on a hidden layer")

@@ -20,7 +20,7 @@ def judge(profile: Profile) -> Diagnosis:
     >>> from gainstage.graph import Node, Operation, SignalGraph
     >>> from gainstage.records import Profile, Source, Task
     >>> graph = SignalGraph((Node(0, Operation.INPUT, "input", (), (8, 4)),), ())
-    >>> judge(Profile(graph, (), (), Task(), Source("measured", "torch"), backward=False)).ok
+    >>> judge(Profile(graph, (), (), Task(), Source("measured", "torch"))).ok
     True
     """
     findings: list[Finding] = []

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from statistics import median
 
 from gainstage.records import OptimizerFacts, Profile, Severity
-from gainstage.rules.need import need_optimizer
+from gainstage.rules.need import need_loss, need_optimizer
 from gainstage.rules.remedies import edit
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
 
 __all__: list[str] = []
 
-TINY, BIG, WHOLE = 1e-5, 1e-1, 1.0  # ‖step‖ / ‖weight‖
+TINY = 1e-5  # ‖step‖ / ‖weight‖
+RUINED = 10.0  # times what there was to gain
 
 
 def _relative_steps(profile: Profile) -> list[float]:
@@ -36,24 +37,27 @@ def _at_rate(optimizer: OptimizerFacts) -> str:
 
 @rule("GS701", "The first step is too large")
 def large_step(profile: Profile) -> Iterator[Fault]:
-    """The optimizer's first step changes the weights by more than a tenth of their size.
+    """The optimizer's first step makes the loss of its own batch worse by more than there was to gain.
 
     What it does:
-    Takes the step that the optimizer would make on this batch, and the median over all weights of ‖step‖ / ‖weight‖.
+    Takes the step that the optimizer would make on this batch and measures the loss behind it. Compares the rise with
+    the loss at the start minus the lowest loss that free outputs reach (zero where that is not known). The relative
+    size of the step, the median over all weights of ‖step‖ / ‖weight‖, explains a rise and convicts nobody: Adam's
+    first step has the size of its rate whatever the weights, and small weights take it well.
 
     Why it matters:
-    Ten such steps replace the initialization; what it set up (levels, gradients, independence of units) is gone before
-    anything is learned.
+    Such a step throws away what the initialization set up (levels, gradients, independence of units) and leaves the
+    network farther from its goal than it was.
 
     Null hypothesis:
-    Useful steps are about a thousandth of the weight. The median leaves out single weights that start small on
-    purpose.
+    A step along the gradient lowers the loss of its batch, or overshoots a little.
 
     Bound and where it comes from:
-    A tenth is a warning: the upper end of the window 1e-5 to 1e-1. A step as large as the weight is an error.
+    A rise by all that there was to gain is a warning: a loss of log C has then doubled, which a guess at random cannot
+    explain. A rise by ten times that is an error.
 
     Example:
-    Adam at a learning rate of 0.1: every element moves by 0.1, five times a weight of spread 0.02.
+    Adam at a learning rate of 0.1 with weights of spread 0.02: every element moves by five times its size.
 
     Remedy:
     A smaller learning rate, or a warm-up:
@@ -64,17 +68,25 @@ def large_step(profile: Profile) -> Iterator[Fault]:
     You, Gitman and Ginsburg 2017 (LARS); Bernstein et al. 2020, On the distance between two neural networks.
     """
     typical = median(_relative_steps(profile))
-    if typical <= BIG:
+    optimizer, loss, step = need_optimizer(profile), need_loss(profile), profile.step
+    if step is None or not (math.isfinite(loss.value) and math.isfinite(step.loss_after)):
+        raise Lacking("the loss behind the optimizer's step could not be measured")
+    lowest = profile.task.loss_shape.lowest if profile.task.loss_shape is not None else 0.0
+    gain = loss.value - min(lowest, 0.0) if lowest < loss.value else 0.0
+    if not gain > 0:
+        raise Lacking("the lowest value of this loss is not known")
+    rise = (step.loss_after - loss.value) / gain
+    if rise <= 1:
         return
-    optimizer = need_optimizer(profile)
     yield Fault(
-        Severity.ERROR if typical > WHOLE else Severity.WARNING,
+        Severity.ERROR if rise > RUINED else Severity.WARNING,
         "",
-        f"{_at_rate(optimizer)} changes the typical weight by {figure(typical)} of its size in one step.",
-        typical,
-        BIG,
-        "The learning rate is too large for weights of this size and this gradient.",
-        edit("Lower the learning rate.", _rate(optimizer, BIG / 10 / typical)),
+        f"{_at_rate(optimizer)} takes the loss of this batch from {figure(loss.value)} to {figure(step.loss_after)} in "
+        f"one step, {figure(rise)} times what there was to gain.",
+        rise,
+        1.0,
+        f"The step changes the typical weight by {figure(typical)} of its size, too much for this network and loss.",
+        edit("Lower the learning rate.", _rate(optimizer, max(0.01, min(0.3, 1 / (10 * rise))))),
     )
 
 

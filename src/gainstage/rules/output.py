@@ -30,21 +30,23 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
 
     What it does:
     Compares the loss on this batch with log C for C classes, log 2 for a binary loss, and the variance of the targets
-    for a squared error (their mean absolute deviation for an absolute one).
+    for a squared error (their mean absolute deviation for an absolute one). A loss of another scale, a sum, or one with
+    further terms is compared with itself instead, on a few examples: at equal logits, or at the mean of the targets.
 
     Why it matters:
     The first steps are spent on unlearning confident nonsense: on shrinking logits, or on moving a mean. Meanwhile
     large gradients push the layers before out of the state they were initialized in.
 
     Null hypothesis:
-    Logits of variance v add about v/2 nats to log C, and the mean over N examples scatters by √(v/N). A head that
+    Logits of variance v add about v/2 nats to log C, and the mean over N examples scatters by √(v/N), for which no more
+    than v = 1 is granted. A head that
     starts small adds next to nothing, PyTorch's default about 0.01.
 
     Bound and where it comes from:
     A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives
     the right class on average no more than 1/C⁴. For a regression twice the variance is a note, ten times a warning:
-    nine tenths of the loss are then offset and scale, which no feature explains. A loss with further terms (a critic's
-    error, a divergence) is held to the bound of a warning alone.
+    nine tenths of the loss are then offset and scale, which no feature explains. A chance level belongs to one term:
+    where a loss with further terms (a critic's error, a divergence) cannot be probed, it is not judged.
 
     Example:
     An output layer tied to embeddings of spread 1: a decoder block of width 64 starts at 63.5 where log C is 4.9.
@@ -54,42 +56,61 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"head": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"head": "auto"})
 
     Reference:
     Karpathy 2019, A Recipe for Training Neural Networks ("verify loss @ init").
     """
     loss = need_loss(profile)
-    reference, words, note, warning = _reference(loss)
+    value, examples, reference, words, note, warning = _reference(profile, loss)
     if not math.isfinite(loss.value):
         return  # GS801 says where that comes from
     output = profile.task.output
     spread = output.spread_within if output is not None and output.spread_within is not None else 0.0
-    if not loss.alone:  # the excess may be another term's
-        note = warning
-    error = 3 * spread / math.sqrt(max(profile.task.examples, 1)) if loss.kind in CLASSES | BINARY else 0.0
-    if loss.value <= note * reference + error:
+    unit = reference / loss.uniform if loss.uniform else 1.0  # what the loss is multiplied by
+    error = 3 * unit * min(spread, 1.0) / math.sqrt(max(examples, 1)) if loss.kind in CLASSES | BINARY else 0.0
+    if value <= note * reference + error:
         return
     yield Fault(
-        Severity.WARNING if loss.value > warning * reference + error else Severity.NOTE,
+        Severity.WARNING if value > warning * reference + error else Severity.NOTE,
         "",
-        f"The loss is {figure(loss.value)} at the start; {words} gives {figure(reference)}.",
-        loss.value,
+        f"The loss is {figure(value)} at the start; {words} gives {figure(reference)}.",
+        value,
         note * reference + error,
         _why_above(profile, loss),
         _smaller_head(profile),
     )
 
 
-def _reference(loss: LossFacts) -> tuple[float, str, float, float]:
-    """The loss of a guess, what it is, and the multiples for a note and a warning."""
+def _reference(profile: Profile, loss: LossFacts) -> tuple[float, int, float, str, float, float]:
+    """The loss and for how many examples, the loss of a guess, what that is, and the multiples for note and warning."""
+    shape, classes = profile.task.loss_shape, loss.kind in CLASSES | BINARY
+    bounds = (ABOVE, FAR) if classes else (OFF, FAR_OFF)
+    words = "equal probabilities for all classes" if classes else "the best constant guess"
+    if shape is not None and shape.uninformed is not None:
+        # The probe knows the scale of the loss and its further terms, and has few examples.
+        if not shape.uninformed > 0:
+            raise Lacking("this loss has no scale of its own: a guess that knows nothing has a loss of zero or less")
+        known = loss.uniform if classes else loss.chance
+        if not loss.mean_reduced or not loss.alone or not known or _apart(shape.uninformed, known, classes):
+            return shape.start, shape.examples, shape.uninformed, "a guess that knows nothing", *bounds
     if not loss.mean_reduced:
         raise Lacking("the loss is a sum over examples, and no chance level goes with that")
-    if loss.uniform is not None and loss.kind in CLASSES | BINARY:
-        return loss.uniform, "equal probabilities for all classes", ABOVE, FAR
+    if not loss.alone:
+        raise Lacking("the loss has further terms, and a chance level belongs to one")
+    if loss.uniform is not None and classes:
+        return loss.value, profile.task.examples, loss.uniform, words, *bounds
     if loss.kind in ("mse", "l1", "huber") and loss.chance:
-        return loss.chance, "the best constant guess", OFF, FAR_OFF
+        return loss.value, profile.task.examples, loss.chance, words, *bounds
     raise Lacking("no chance level is known for this loss")
+
+
+def _apart(probed: float, known: float, classes: bool) -> bool:
+    """Whether the loss of a guess, as probed, is another than the one its kind has: scaled, summed or penalised.
+
+    Equal logits give log C whatever the labels; the variance of a few targets scatters around that of all.
+    """
+    return not math.isclose(probed, known, rel_tol=0.05 if classes else 0.9)
 
 
 def _why_above(profile: Profile, loss: LossFacts) -> str:
@@ -143,7 +164,7 @@ def large_head(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"head": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"head": "auto"})
 
     Reference:
     Derrida 1981 for the transition; Karpathy 2019 for the loss at the start.
@@ -233,7 +254,7 @@ def confident(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"head": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"head": "auto"})
 
     Reference:
     Guo et al. 2017, On Calibration of Modern Neural Networks.

@@ -13,13 +13,13 @@ def initialize(summary: str, patterns: Sequence[str] = ()) -> Remedy:
     """Draw weights anew, from the signal that really arrives; without patterns the whole model.
 
     >>> initialize("Draw it anew.").code.splitlines()[-1]
-    'gs.initialize(model, batch=x)'
+    'gs.initialize(model, x=x)'
     """
     if not patterns:
-        return Remedy(summary, "import gainstage as gs\n\ngs.initialize(model, batch=x)", "initialize")
+        return Remedy(summary, "import gainstage as gs\n\ngs.initialize(model, x=x)", "initialize")
     names = ", ".join(f'"{p}": "auto"' for p in patterns[:3])
     more = "  # and the others named above" if len(patterns) > 3 else ""
-    code = f'import gainstage as gs\n\ngs.initialize(model, "keep", batch=x, overrides={{{names}}}){more}'
+    code = f'import gainstage as gs\n\ngs.initialize(model, "keep", x=x, overrides={{{names}}}){more}'
     return Remedy(summary, code, "initialize", "auto", tuple(patterns))
 
 

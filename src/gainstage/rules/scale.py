@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gainstage.graph import Operation, Role, SignalGraph, nearest_before
 from gainstage.graph.groups import LEVEL_KEEPING
 from gainstage.records import Profile, Severity
-from gainstage.rules.flow import ends_in, leads_on
+from gainstage.rules.flow import bypassed, leads_on
 from gainstage.rules.layers import Layer, layers, weights_in_words
 from gainstage.rules.remedies import initialize
 from gainstage.rules.table import Fault, rule
@@ -52,7 +53,7 @@ def out_of_scale(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, "keep", batch=x, overrides={"that.layer": "auto"})
+        gs.initialize(model, "keep", x=x, overrides={"that.layer": "auto"})
 
     Reference:
     LeCun et al. 1998, Efficient BackProp, section 4.6.
@@ -94,7 +95,7 @@ def _unsheltered(profile: Profile) -> tuple[Layer, ...]:
         and layer.first
         and layer.node.index in past_norms
         and not (layer.forgiven or layer.role in _FREE or _rescaled(graph, layer))
-        and (layer.gain > 1 or not ends_in(graph, graph.inputs, {layer.node.index}))
+        and (layer.gain > 1 or layer.node.index not in bypassed(graph))
     )
 
 
@@ -132,49 +133,87 @@ def one_spread(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Glorot and Bengio 2010, section 4.2.
     """
-    runs = [run for run in _plain_runs(profile) if _one_spread_many_fans(run)]
-    run = max(runs, key=lambda run: abs(_decades(run)), default=())
-    decades = _decades(run)
-    if abs(decades) <= BADLY / 2:
+    runs = [run for run in _plain_runs(profile) if run.one_spread_many_fans]
+    worst = max(runs, key=lambda run: abs(run.decades), default=None)
+    if worst is None or abs(worst.decades) <= BADLY / 2:
         return
-    fans = [layer.kernel.fan_in for layer in run if layer.kernel is not None]
+    decades, (fewest, most) = worst.decades, worst.fans
+    run = worst.layers()
     spread = run[0].weight.weight.rms if run[0].weight is not None else math.nan
     product = 10**decades
     yield Fault(
         Severity.WARNING if decades > 0 or decades <= -BADLY else Severity.NOTE,
         "",
-        f"{len(run)} layers in a row have weights of spread {figure(spread)}, with {figure(min(fans))} to "
-        f"{figure(max(fans))} inputs; together they multiply the signal by {figure(product)}.",
+        f"{len(run)} layers in a row have weights of spread {figure(spread)}, with {figure(fewest)} to "
+        f"{figure(most)} inputs; together they multiply the signal by {figure(product)}.",
         product,
         10 ** math.copysign(BADLY / 2, decades),
-        f"A spread of 1/√fan_in would be {figure(1 / math.sqrt(max(fans)))} at {figure(max(fans))} inputs and "
-        f"{figure(1 / math.sqrt(min(fans)))} at {figure(min(fans))}; one number cannot fit both.",
+        f"A spread of 1/√fan_in would be {figure(1 / math.sqrt(most))} at {figure(most)} inputs and "
+        f"{figure(1 / math.sqrt(fewest))} at {figure(fewest)}; one number cannot fit both.",
         initialize("Let the spread of every weight follow its number of inputs."),
     )
 
 
-def _plain_runs(profile: Profile) -> list[tuple[Layer, ...]]:
-    """For every layer, the layers that lead to it through activations alone, itself last."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A layer with the layers that lead to it through activations alone.
+
+    Args:
+        last: the layer.
+        before: the run that it continues, if any.
+        fans: the smallest and the largest fan_in on the run.
+        spreads: the smallest and the largest root mean square of a weight.
+        decades: log10 of the product of all gains, each times √(1/2).
+    """
+
+    last: Layer
+    before: _Run | None
+    fans: tuple[float, float]
+    spreads: tuple[float, float]
+    decades: float
+
+    @classmethod
+    def of(cls, layer: Layer, before: _Run | None) -> _Run:
+        """Append a layer to a run, or begin one."""
+        fan = layer.kernel.fan_in if layer.kernel is not None else math.nan
+        spread = layer.weight.weight.rms if layer.weight is not None else math.nan
+        decades = math.log10((layer.gain or 1.0) * math.sqrt(0.5))
+        if before is None:
+            return cls(layer, None, (fan, fan), (spread, spread), decades)
+        return cls(layer, before, _widened(before.fans, fan), _widened(before.spreads, spread),
+            before.decades + decades)  # fmt: skip
+
+    @property
+    def one_spread_many_fans(self) -> bool:
+        """Whether the weights have one spread although their numbers of inputs differ twofold."""
+        return self.fans[1] >= 2 * self.fans[0] and self.spreads[1] <= SAME * self.spreads[0]
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers of the run, the first one first."""
+        found: list[Layer] = []
+        run: _Run | None = self
+        while run is not None:
+            found.append(run.last)
+            run = run.before
+        return tuple(reversed(found))
+
+
+def _widened(span: tuple[float, float], value: float) -> tuple[float, float]:
+    return min(span[0], value), max(span[1], value)
+
+
+def _plain_runs(profile: Profile) -> list[_Run]:
+    """For every layer, the run that ends with it."""
     graph = profile.graph
-    runs: dict[int, tuple[Layer, ...]] = {}
+    runs: dict[int, _Run] = {}
     for layer in _unsheltered(profile):
         if not layer.node.inputs:
             continue
         before = nearest_before(graph, layer.node.inputs[0], lambda n: n.operation not in _PLAIN, through=_PLAIN)
-        runs[layer.node.index] = (*runs.get(before[0] if before else -1, ()), layer)
+        runs[layer.node.index] = _Run.of(layer, runs.get(before[0]) if before else None)
     return list(runs.values())
-
-
-def _one_spread_many_fans(run: Sequence[Layer]) -> bool:
-    fans = [layer.kernel.fan_in for layer in run if layer.kernel is not None]
-    spreads = [layer.weight.weight.rms for layer in run if layer.weight is not None]
-    return max(fans) >= 2 * min(fans) and max(spreads) <= SAME * min(spreads)
-
-
-def _decades(run: Sequence[Layer]) -> float:
-    return sum(math.log10((layer.gain or 1.0) * math.sqrt(0.5)) for layer in run)

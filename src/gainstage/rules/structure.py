@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from gainstage.graph import Node, Operation
+from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import ParameterProfile, Profile, Severity
-from gainstage.rules.flow import ends_in, zero_nodes
+from gainstage.rules.flow import ends_in, leads_on, zero_nodes
 from gainstage.rules.remedies import edit, initialize
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure, listed, place
 
 __all__: list[str] = []
 
+ENOUGH = 100  # values a channel: statistics uncertain by a tenth
 STARVED = 0.1  # of the level that a normalisation gives to anything but its eps
 
 
@@ -21,18 +23,20 @@ def batch_of_one(profile: Profile) -> Iterator[Fault]:
     """Batch normalisation in training mode sees one example.
 
     What it does:
-    Looks for a batch normalisation in training mode when the batch holds a single example.
+    Looks for a batch normalisation in training mode when the batch holds a single example, and counts the values of a
+    channel that its statistics are made of.
 
     Why it matters:
     It subtracts from the example its own mean: over positions all that is left is their differences, and without
     positions it is zero, for every input. Running statistics take that in, too.
 
     Null hypothesis:
-    With n values a channel the statistics are uncertain by 1/√n; with one example nothing can be compared over the
-    batch.
+    With n values a channel the statistics are uncertain by 1/√n. One image of thousands of positions, as in
+    segmentation, gives statistics that are as good as those of a batch.
 
     Bound and where it comes from:
-    One example. From two on it is noisy, not wrong.
+    One example of fewer than a hundred positions: an uncertainty above a tenth. From two examples on it is noisy, not
+    wrong.
 
     Example:
     loader = DataLoader(data, batch_size=1) with an nn.BatchNorm2d in the model.
@@ -48,19 +52,28 @@ def batch_of_one(profile: Profile) -> Iterator[Fault]:
     if profile.task.examples != 1:
         return
     nodes = [
-        n for n in _normalizations(profile) if n.function == "batch_norm" and dict(n.settings).get("training") == 1
+        n
+        for n in _normalizations(profile)
+        if n.function == "batch_norm" and dict(n.settings).get("training") == 1 and _values(n) < ENOUGH
     ]
     if nodes:
         yield Fault(
             Severity.WARNING,
             place(nodes[0]),
-            f"{len(nodes)} batch normalisations compare one example with itself.",
-            1.0,
-            2.0,
-            "The batch holds one example.",
+            f"{len(nodes)} batch normalisations compare one example with itself, over {_values(nodes[0])} values a "
+            "channel.",
+            float(_values(nodes[0])),
+            float(ENOUGH),
+            "The batch holds one example of few positions.",
             edit("Use a larger batch, or a normalisation within the example.", "nn.GroupNorm(32, channels)"),
             nodes[0].index,
         )
+
+
+def _values(node: Node) -> int:
+    """Values that the statistics of one channel are made of."""
+    channels = node.shape[node.unit_axis] if node.unit_axis is not None else node.shape[-1]
+    return math.prod(node.shape) // max(channels, 1)
 
 
 @rule("GS402", "A normalisation gets next to nothing")
@@ -90,7 +103,7 @@ def starved_normalization(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Ioffe and Szegedy 2015, eq. 1 to 4.
@@ -161,8 +174,7 @@ def zero_scale(profile: Profile) -> Iterator[Fault]:
     scaled = frozenset(i for i in zeros if graph.nodes[i].operation in (Operation.NORMALIZATION, Operation.SCALE))
     if not scaled or ends_in(graph, graph.inputs, scaled):
         return
-    # The blocking ones: those without which the input would get through.
-    blocking = [i for i in sorted(scaled) if ends_in(graph, graph.inputs, scaled - {i})] or sorted(scaled)
+    blocking = _blocking(graph, scaled) or sorted(scaled)
     node = graph.nodes[blocking[0]]
     scale = _scale(profile, node)
     stuck = scale is not None and (scale.gradient is None or scale.gradient.second_moment == 0)
@@ -177,6 +189,16 @@ def zero_scale(profile: Profile) -> Iterator[Fault]:
         edit("Start these scales at one.", "torch.nn.init.ones_(norm.weight)"),
         node.index,
     )
+
+
+def _blocking(graph: SignalGraph, scaled: frozenset[int]) -> list[int]:
+    """Those of the nodes without which the input would get through: a way from it to the loss passes no other one."""
+    onward = leads_on(graph, scaled)
+    reached = set(graph.inputs)
+    for node in graph.nodes:
+        if node.index in reached and node.index not in scaled:
+            reached.update(graph.consumers[node.index])
+    return [index for index in sorted(scaled) if index in reached and index in onward]
 
 
 def _normalizations(profile: Profile) -> Iterator[Node]:

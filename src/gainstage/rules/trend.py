@@ -92,8 +92,8 @@ class Trend:
 
     def first_beyond(self, decades: float) -> Point:
         """The first point that has drifted this many decades from the start, or else the last."""
-        way = math.copysign(1.0, self.decades)
-        drifted = (p for p in self.points if way * math.log10(p.value / self.start) >= decades)
+        way, start = math.copysign(1.0, self.decades), self.start
+        drifted = (p for p in self.points if way * math.log10(p.value / start) >= decades)
         return next(drifted, self.points[-1])
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from gainstage.graph import Node, Operation
+from gainstage.graph import Node, Operation, SignalGraph, nearest_before
+from gainstage.graph.groups import LEVEL_KEEPING, NONLINEAR
 from gainstage.records import NodeProfile, Profile, Severity, UnitStats
 from gainstage.rules.flow import feeds_weights
 from gainstage.rules.need import need_examples
@@ -17,6 +18,7 @@ __all__ = ["silent_probability"]
 
 MANY, NEARLY_ALL = 0.1, 0.9  # of a layer's units
 SHIFTED = 4.0  # standard errors of a mean over units
+BY_CHANCE = 1e-3  # probability, over all activations of a network
 
 
 def silent_probability(correlation: float, examples: float) -> float:
@@ -56,17 +58,18 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
     Such a unit passes no gradient on and gets none: it stays as it is, and the layer is narrower than it looks.
 
     Null hypothesis:
-    A unit of a random layer is negative for one example with probability one half, and for all with probability
-    2^-examples. Examples that resemble each other make it likelier: with correlation c before the activation it is the
-    mean over u ~ N(0, 1) of Φ(−u √(c / (1 − c)))^n, computed for the c that was measured, where only n = 1 + (N − 1)(1
-    − c) of N examples count as independent. Deep relu networks at He's gain lose units that way. All this holds for
-    units that are as often positive as negative; where the mean of what arrives is below zero by more than sampling
-    explains (four times its root mean square over √units), it is 2^-examples. That half of all outputs are zero says
-    nothing.
+    A unit of a random layer is negative for one example with probability one half, and for all n independent ones with
+    2^-n. Examples that resemble each other make it likelier: with correlation c before the activation it is the mean
+    over u ~ N(0, 1) of Φ(−u √(c / (1 − c)))^n, computed for the c that was measured. Of N examples n = 1 + (N − 1)(1 −
+    c) count as independent, and at most two for each input of the layer before. Deep relu networks at He's gain lose
+    units that way. All this holds for units that are as often positive as negative; where the mean of what arrives is
+    below zero by more than sampling explains (four times its root mean square over √units), it is 2^-n. That half of
+    all outputs are zero says nothing.
 
     Bound and where it comes from:
-    More dead units than expected plus three standard deviations (binomial), and these more than a tenth of the layer:
-    a warning. Nine tenths dead is an error, since next to nothing passes.
+    So many dead units have a binomial probability below 1/1000 over all activations of the network together, and they
+    are a tenth of the layer more than expected: a warning. Nine tenths dead is an error, since next to nothing passes.
+    Eight units behind a global average, which sees nearly the same for all examples, may all be dead by chance.
 
     Example:
     Biases of −3 in front of a relu whose inputs have level 1: 84 % of the units are zero for all of 128 examples.
@@ -76,22 +79,24 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Lu et al. 2019, Dying ReLU and Initialization.
     """
     examples = need_examples(profile)
-    for node, units in _activations(profile):
+    activations = tuple(_activations(profile))
+    for node, units in activations:
         if not units.zero or units.units < 2:
             continue
         before = profile.by_node.get(node.inputs[0]) if node.inputs else None
-        correlation = _correlation(before, units)
-        chance = silent_probability(correlation, 1 + (examples - 1) * (1 - correlation))
+        alike, correlation = _correlation(before, units)
+        independent = min(1 + (examples - 1) * (1 - alike), 2 * _dimension(profile.graph, node))
+        chance = silent_probability(correlation, independent)
         expected = units.units * chance
-        bound = expected + 3 * math.sqrt(max(expected * (1 - chance), 0.0)) + MANY * units.units
-        bound = min(bound, NEARLY_ALL * units.units)
-        if units.zero <= bound:
+        if _tail(units.zero, units.units, chance) * len(activations) > BY_CHANCE:
+            continue
+        if units.zero - expected <= MANY * units.units:
             continue
         share = units.zero / units.units
         yield Fault(
@@ -100,23 +105,55 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
             f"{units.zero} of {units.units} units are zero for all {examples} examples; chance explains "
             f"{figure(expected)}.",
             share,
-            bound / units.units,
+            chance + MANY,
             _why_dead(before, node.function),
             initialize("Draw the weights and biases before it anew, so that every unit is active for some examples."),
             node.index,
         )
 
 
-def _correlation(before: NodeProfile | None, units: UnitStats) -> float:
-    """How much of a unit's pre-activation the examples share by chance: none, where a shift is the reason."""
+def _correlation(before: NodeProfile | None, units: UnitStats) -> tuple[float, float]:
+    """Correlation between examples before the activation, and how much of it may silence a unit by chance.
+
+    Nothing of it where a shift of all units below zero is the reason.
+    """
     if before is None or before.units is None:
         # The activation's own correlation bounds that of its input from above: a rectifier never lowers it.
-        return units.example_correlation if units.example_correlation is not None else 1.0
+        known = units.example_correlation if units.example_correlation is not None else 1.0
+        return known, known
     arrives = before.forward
-    if arrives.mean < -SHIFTED * arrives.rms / math.sqrt(units.units):
+    measured = before.units.example_correlation
+    known = min(max(measured, 0.0), 1.0) if measured is not None else 1.0
+    return known, 0.0 if arrives.mean < -SHIFTED * arrives.rms / math.sqrt(units.units) else known
+
+
+def _dimension(graph: SignalGraph, node: Node) -> float:
+    """Dimension of what the layer before an activation reads: examples on a line point in two directions only."""
+    before = (
+        nearest_before(graph, node.index, lambda n: n.operation.weighted, through=LEVEL_KEEPING | NONLINEAR)
+        if node.inputs
+        else ()
+    )
+    kernels = [kernel.fan_in for i in before if (kernel := graph.nodes[i].kernel) is not None]
+    return min(kernels, default=math.inf)
+
+
+def _tail(least: int, units: int, chance: float) -> float:
+    """Probability that at least so many of the units are silent, each by that chance: the binomial tail.
+
+    >>> round(_tail(1, 2, 0.5), 6), round(_tail(8, 8, 0.5), 6)
+    (0.75, 0.003906)
+    """
+    if chance <= 0:
         return 0.0
-    known = before.units.example_correlation
-    return min(max(known, 0.0), 1.0) if known is not None else 1.0
+    if chance >= 1:
+        return 1.0
+    log, log_other = math.log(chance), math.log1p(-chance)
+    terms = (
+        math.lgamma(units + 1) - math.lgamma(k + 1) - math.lgamma(units - k + 1) + k * log + (units - k) * log_other
+        for k in range(least, units + 1)
+    )
+    return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 
 def _why_dead(before: NodeProfile | None, function: str) -> str:
@@ -157,7 +194,7 @@ def saturated(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Glorot and Bengio 2010, section 3.

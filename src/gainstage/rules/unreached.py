@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gainstage.graph import Parameter, Role
 from gainstage.records import ParameterProfile, Profile, Severity
-from gainstage.rules.flow import leads_on, scores, zero_nodes
+from gainstage.rules.flow import ends_in, leads_on, live_zeros, reaches_past, scores, silent_nodes
 from gainstage.rules.need import need_backward
 from gainstage.rules.remedies import edit, initialize
-from gainstage.rules.table import Fault, rule
+from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import listed, place
 
 __all__: list[str] = []
@@ -22,8 +22,9 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
     What it does:
     Looks for trainable weights whose gradient is zero in every element. Explained zeros are left out: behind the
     weight, every way to the loss passes a weight or a scale that starts at zero while the input still reaches the loss
-    around it (residual branches, LoRA, a zero output layer); recurrent weights and what moves attention scores alone;
-    and weights that got no data.
+    around it (residual branches, LoRA, a zero output layer), or is multiplied by a signal that such a zero silences;
+    recurrent weights and what moves attention scores alone; and weights that got no data. A zero explains others only
+    while it gets a gradient itself: of two zero factors of one product neither ever moves.
 
     Why it matters:
     Such a weight does not move, in this step or the next, unless something else revives it.
@@ -43,30 +44,41 @@ def zero_gradient(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Zhang, Dauphin and Ma 2019 (Fixup) and Hu et al. 2021 (LoRA) for zeros by design.
     """
     need_backward(profile)
-    graph, zeros = profile.graph, zero_nodes(profile)
     weights = [(profile.parameter(p), p) for p in profile.parameters]
     weights = [(q, p) for q, p in weights if q.trainable and q.role.is_kernel and p.gradient is not None]
-    silent = [(q, p) for q, p in weights if _is_zero(p) and not _by_design(profile, q, zeros)]
+    by_design = _explained(profile, live_zeros(profile))
+    silent = [(q, p) for q, p in weights if _is_zero(p) and not by_design(q)]
     if not silent:
         return
     names = [q.path for q, _ in silent]
-    node = graph.nodes[silent[0][0].nodes[0]]
+    node = profile.graph.nodes[silent[0][0].nodes[0]]
     yield Fault(
         Severity.ERROR if 2 * len(silent) > len(weights) else Severity.WARNING,
         place(node),
         f"The gradient of {len(silent)} of {len(weights)} weights is zero in every element: {listed(names)}.",
         float(len(silent)),
         0.0,
-        "Between these weights and the loss everything is flat: dead or saturated units, underflow, or an output that "
-        "does not depend on them.",
-        initialize("Draw the weights anew, so that a gradient passes."),
+        _why_silent([q.path for q, p in silent if p.weight.rms == 0]),
+        initialize("Draw the weights anew, so that a gradient passes.", names if len(names) < len(weights) else ()),
         node.index,
+    )
+
+
+def _why_silent(zeros: list[str]) -> str:
+    if len(zeros) > 1:
+        return (
+            f"{listed(zeros)} start at zero, and each gets its gradient through another of them: none ever moves. One "
+            "factor of a product may start at zero, not both."
+        )
+    return (
+        "Between these weights and the loss everything is flat: dead or saturated units, underflow, or an output that "
+        "does not depend on them."
     )
 
 
@@ -75,19 +87,32 @@ def _is_zero(measured: ParameterProfile) -> bool:
     return gradient is not None and gradient.count > 0 and gradient.second_moment == 0 and gradient.finite
 
 
-def _by_design(profile: Profile, parameter: Parameter, zeros: frozenset[int]) -> bool:
+def _explained(profile: Profile, zeros: frozenset[int]) -> Callable[[Parameter], bool]:
+    """Whether the design explains that a weight's gradient is zero."""
     graph = profile.graph
-    if parameter.role in (Role.QUERY, Role.KEY, Role.RECURRENT) or not parameter.nodes:
-        return True
-    if all(0 in graph.nodes[i].shape or _silent(profile, i) for i in parameter.nodes):
-        return True
-    open_ = leads_on(graph, scores(graph))
-    if not any(i in open_ for i in parameter.nodes):
-        return True  # it moves attention scores alone, which may all move together
     heads = {i for p in graph.parameters if p.role is Role.HEAD for i in p.nodes}
-    around = leads_on(graph, zeros - heads)
-    open_ = leads_on(graph, zeros)
-    return any(i in around for i in graph.inputs) and not any(i in open_ for i in parameter.nodes)
+    silent = silent_nodes(profile, zeros)
+    past_scores, past_zeros = leads_on(graph, scores(graph)), reaches_past(profile, zeros)
+    passes = ends_in(graph, graph.inputs, zeros - heads)
+
+    def by_design(parameter: Parameter) -> bool:
+        if parameter.role in (Role.QUERY, Role.KEY, Role.RECURRENT) or not parameter.nodes:
+            return True
+        fed = [graph.nodes[i].inputs for i in parameter.nodes]
+        unfed = {i for i, read in zip(parameter.nodes, fed, strict=True) if read and silent.issuperset(read)}
+        without_data = all(0 in graph.nodes[i].shape or _silent(profile, i) or i in unfed for i in parameter.nodes)
+        if without_data and (unfed or not _is_zero_itself(profile, parameter)):
+            return True
+        if past_scores.isdisjoint(parameter.nodes):
+            return True  # it moves attention scores alone, which may all move together
+        return passes and past_zeros.isdisjoint(parameter.nodes)
+
+    return by_design
+
+
+def _is_zero_itself(profile: Profile, parameter: Parameter) -> bool:
+    measured = profile.by_path.get(parameter.path)
+    return measured is not None and measured.weight.rms == 0
 
 
 def _silent(profile: Profile, index: int) -> bool:
@@ -112,7 +137,8 @@ def detached(profile: Profile) -> Iterator[Fault]:
     A trainable parameter that takes part in the loss gets a gradient, if a small one.
 
     Bound and where it comes from:
-    None: it is a question of structure. A cut gradient is a warning, unused parameters are a note.
+    None: it is a question of structure. A gradient that is cut everywhere is an error: nothing trains. A cut gradient
+    is a warning, unused parameters are a note. Where nothing is trainable, nothing is judged.
 
     Example:
     y = self.head(self.body(x).detach()): the body is used and does not train.
@@ -125,6 +151,9 @@ def detached(profile: Profile) -> Iterator[Fault]:
     Reference:
     PyTorch, Autograd mechanics.
     """
+    if not profile.backward and profile.source.kind == "measured":
+        yield from _cut_everywhere(profile)
+        return
     need_backward(profile)
     graph = profile.graph
     waiting = [q for p in profile.parameters if p.gradient is None and (q := profile.parameter(p)).trainable]
@@ -153,3 +182,22 @@ def detached(profile: Profile) -> Iterator[Fault]:
             "This input does not use them, or what they compute is not part of the loss.",
             edit("Nothing, if other inputs use them; else remove them or freeze them.", "part.requires_grad_(False)"),
         )
+
+
+def _cut_everywhere(profile: Profile) -> Iterator[Fault]:
+    """The finding where no trainable parameter gets a gradient."""
+    trainable = [q for p in profile.parameters if (q := profile.parameter(p)).trainable]
+    if not trainable:
+        raise Lacking("nothing is trainable")
+    node = profile.graph.nodes[trainable[-1].nodes[-1]]
+    yield Fault(
+        Severity.ERROR,
+        place(node),
+        f"None of the {len(trainable)} trainable parameters that take part gets a gradient.",
+        float(len(trainable)),
+        0.0,
+        "The way back is cut for all of them: the forward pass runs under no_grad or inference_mode, or the output is "
+        "detached, converted to NumPy or to whole numbers before the loss.",
+        edit("Let the gradient through.", "output = model(x)  # outside torch.no_grad(), without .detach() or .item()"),
+        node.index,
+    )

@@ -50,7 +50,7 @@ def constant_weights(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     Goodfellow, Bengio and Courville 2016, Deep Learning, section 8.4.
@@ -201,7 +201,7 @@ def same_draw(profile: Profile) -> Iterator[Fault]:
 
         import gainstage as gs
 
-        gs.initialize(model, batch=x)
+        gs.initialize(model, x=x)
 
     Reference:
     PyTorch, nn.TransformerEncoder: layers are deep copies of the one that was given.
@@ -223,5 +223,5 @@ def same_draw(profile: Profile) -> Iterator[Fault]:
         float(sum(map(len, groups))),
         0.0,
         "One layer was copied, or one seed was used for several.",
-        edit("Draw every layer on its own.", "import gainstage as gs\n\ngs.initialize(model, batch=x)"),
+        edit("Draw every layer on its own.", "import gainstage as gs\n\ngs.initialize(model, x=x)"),
     )

@@ -72,7 +72,7 @@ def centred_orthogonal(kernel: KernelShape, gain: float, stream: Stream) -> NDAr
     [1.118, 1.118, 1.118, 1.118, 0.0]
     """
     kept = _kept(kernel, kernel.in_ // kernel.groups, "inputs")
-    return _centred(orthogonal(kernel, gain / kept, stream).astype(np.float32), _INPUTS)
+    return _centred(orthogonal(kernel, gain / kept, stream), _INPUTS)
 
 
 @register("centred_outputs", spread=_level_keeping, reference="a softmax does not see what all its outputs share")

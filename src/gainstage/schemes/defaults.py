@@ -40,7 +40,7 @@ def _one(_kernel: KernelShape) -> float:
     return 1.0
 
 
-@register("pytorch_default", spread=_pytorch_spread, aliases=("torch_default",),
+@register("pytorch_default", spread=_pytorch_spread, aliases=("torch_default",), independent="uniform",
           reference="reset_parameters of nn.Linear and nn.Conv1d, 2d, 3d: kaiming_uniform_ with a = √5")  # fmt: skip
 def pytorch_default(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
     """U(±gain/√fan_in): variance 1/(3 fan_in), so a linear layer keeps a third of the second moment, ReLU a sixth.
@@ -53,7 +53,8 @@ def pytorch_default(kernel: KernelShape, gain: float, stream: Stream) -> NDArray
     return sampling.uniform(kernel, gain * _pytorch_spread(kernel), stream)
 
 
-@register("pytorch_embedding", spread=_one, aliases=("standard_normal",), reference="reset_parameters of nn.Embedding")
+@register("pytorch_embedding", spread=_one, aliases=("standard_normal",),
+          independent="normal", reference="reset_parameters of nn.Embedding")  # fmt: skip
 def pytorch_embedding(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
     """N(0, gain²), whatever the shape.
 
@@ -63,7 +64,7 @@ def pytorch_embedding(kernel: KernelShape, gain: float, stream: Stream) -> NDArr
     return sampling.normal(kernel, gain, stream)
 
 
-@register("keras_default", spread=_keras_spread, aliases=("tensorflow_default",),
+@register("keras_default", spread=_keras_spread, aliases=("tensorflow_default",), independent="uniform",
           reference="kernel_initializer of Keras layers: GlorotUniform, with its compute_fans")  # fmt: skip
 def keras_default(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
     """Glorot's uniform with the fans as Keras counts them: U(±gain·√(6 / ((in_/groups + out)·receptive))).
@@ -77,7 +78,7 @@ def keras_default(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[n
     return sampling.uniform(kernel, gain * _keras_spread(kernel), stream)
 
 
-@register("keras_embedding", spread=_keras_embedding_spread,
+@register("keras_embedding", spread=_keras_embedding_spread, independent="uniform",
           reference="embeddings_initializer of Keras's Embedding: RandomUniform(-0.05, 0.05)")  # fmt: skip
 def keras_embedding(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
     """U(±.05·gain), whatever the shape.

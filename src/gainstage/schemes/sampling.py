@@ -1,26 +1,47 @@
 """Independent weights of a given spread: what every random scheme is made of.
 
-Element i of the flattened kernel is element i of the stream, computed in float64 and rounded to float32 once.
+Element i of the flattened kernel is element i of the stream, times the spread.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gainstage.graph import KernelShape
-from gainstage.streams import Stream
+from gainstage.streams import Distribution, Normal, Stream, Uniform
 
-__all__ = ["TRUNCATED_SPREAD", "normal", "truncated_normal", "uniform"]
+__all__ = ["TRUNCATED_SPREAD", "Kind", "distribution", "normal", "truncated_normal", "uniform"]
+
+Kind = Literal["normal", "uniform", "truncated_normal"]
 
 TRUNCATED_SPREAD = 0.8796256610342398
 """The standard deviation of a standard normal cut at ±2: sqrt(1 - 4 phi(2) / (Phi(2) - Phi(-2)))."""
 
-# Values held in float64 at a time, so that a kernel of billions costs little more memory than itself.
-_CHUNK = 1 << 20
+
+def distribution(kind: Kind, spread: float) -> Distribution:
+    """The distribution of one weight.
+
+    Args:
+        kind: normal; uniform, U(±√3 · spread); or truncated_normal, a normal cut at two of its standard deviations and
+            widened so that ``spread`` is what remains after the cut.
+        spread: the standard deviation, at least zero.
+
+    Raises:
+        InputError: a spread that is negative or beyond the range of float32.
+
+    >>> distribution("uniform", 1.0).high
+    1.7320508075688772
+    """
+    if kind == "normal":
+        return Normal(spread)
+    if kind == "truncated_normal":
+        return Normal(spread / TRUNCATED_SPREAD, bound=2.0)
+    limit = math.sqrt(3) * spread
+    return Uniform(-limit, limit)
 
 
 def normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
@@ -29,7 +50,7 @@ def normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.flo
     >>> normal(KernelShape(2, 3), 0.1, Stream(0, "weight")).shape
     (2, 3, 1)
     """
-    return _fill(kernel, lambda count, start: stream.normal(count, start=start) * spread)
+    return _drawn("normal", kernel, spread, stream)
 
 
 def uniform(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
@@ -38,8 +59,7 @@ def uniform(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.fl
     >>> bool(abs(uniform(KernelShape(20, 30), 1.0, Stream(0, "weight"))).max() <= 3**0.5)
     True
     """
-    limit = math.sqrt(3) * spread
-    return _fill(kernel, lambda count, start: (2 * stream.uniform(count, start=start) - 1) * limit)
+    return _drawn("uniform", kernel, spread, stream)
 
 
 def truncated_normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
@@ -48,13 +68,10 @@ def truncated_normal(kernel: KernelShape, spread: float, stream: Stream) -> NDAr
     >>> bool(abs(truncated_normal(KernelShape(20, 30), 1.0, Stream(0, "weight"))).max() <= 2 / TRUNCATED_SPREAD)
     True
     """
-    before = spread / TRUNCATED_SPREAD
-    return _fill(kernel, lambda count, start: stream.truncated_normal(count, start=start) * before)
+    return _drawn("truncated_normal", kernel, spread, stream)
 
 
-def _fill(kernel: KernelShape, values: Callable[[int, int], NDArray[np.float64]]) -> NDArray[np.float32]:
-    flat = np.empty(kernel.size, dtype=np.float32)
-    for start in range(0, kernel.size, _CHUNK):
-        count = min(_CHUNK, kernel.size - start)
-        flat[start : start + count] = values(count, start)
-    return flat.reshape(kernel.shape)
+def _drawn(kind: Kind, kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
+    values = np.empty(kernel.shape, dtype=np.float32)
+    stream.fill(values, distribution(kind, abs(spread)))
+    return np.negative(values, out=values) if spread < 0 else values

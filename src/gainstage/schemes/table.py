@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.graph import KernelShape
-from gainstage.streams import Stream
+from gainstage.schemes import sampling
+from gainstage.schemes.sampling import Kind
+from gainstage.streams import Distribution, Stream, copy
 
 __all__ = ["Sampler", "Scheme", "UnitSpread", "get", "names", "register"]
 
@@ -37,6 +39,7 @@ class Scheme:
         summary: one line.
         reference: paper and place, or the program it follows.
         aliases: other names it answers to.
+        independent: the distribution of each weight where the weights are independent; None where they are not.
 
     >>> he = get("he_normal")
     >>> kernel = KernelShape(out=64, in_=50)
@@ -50,6 +53,7 @@ class Scheme:
     summary: str
     reference: str
     aliases: tuple[str, ...] = ()
+    independent: Kind | None = None
 
     def draw(self, kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
         """Draws one kernel.
@@ -73,6 +77,61 @@ class Scheme:
             )
         return values
 
+    def fill(
+        self,
+        out: NDArray[Any],
+        kernel: KernelShape,
+        gain: float,
+        stream: Stream,
+        *,
+        start: int = 0,
+        strides: Sequence[int] | None = None,
+        bfloat16: bool = False,
+    ) -> None:
+        """Draws one kernel, or a region of it, into memory.
+
+        Independent weights are drawn where they belong and nowhere else; of other schemes the whole kernel is drawn in
+        memory of its own, and the region copied.
+
+        Args:
+            out: float16, float32 or float64 memory of any shape and strides, which is overwritten.
+            kernel: what is drawn.
+            gain: multiplies every value.
+            stream: where the randomness comes from.
+            start, strides: the region, as in ``Stream.fill``, in the flattened ``kernel.shape``.
+            bfloat16: ``out`` holds bfloat16 numbers as uint16 words.
+
+        Raises:
+            InputError: as for ``draw`` and ``Stream.fill``.
+
+        >>> rows = np.empty((2, 50, 1))
+        >>> get("he_normal").fill(rows, KernelShape(64, 50), 1.0, Stream(0, "weight"), start=30 * 50)
+        >>> bool((rows == get("he_normal").draw(KernelShape(64, 50), 1.0, Stream(0, "weight"))[30:32]).all())
+        True
+        """
+        if self.independent is None:
+            copy(out, self.draw(kernel, gain, stream), start=start, strides=strides, bfloat16=bfloat16)
+            return
+        stream.fill(out, self.distribution(kernel, gain), start=start, strides=strides, bfloat16=bfloat16)
+        if gain < 0 and bfloat16:
+            np.bitwise_xor(out, np.uint16(0x8000), out=out)
+        elif gain < 0:
+            np.negative(out, out=out)
+
+    def distribution(self, kernel: KernelShape, gain: float) -> Distribution:
+        """The distribution of each weight, up to the sign of the gain.
+
+        Raises:
+            InputError: the weights are not independent, or their spread is not finite.
+
+        >>> get("he_normal").distribution(KernelShape(64, 50), 1.0)
+        Normal(std=0.2, bound=None)
+        """
+        spread = self.spread(kernel, gain)
+        if self.independent is None or spread is None:
+            raise InputError(f"The weights of scheme '{self.name}' are not independent of each other.")
+        return sampling.distribution(self.independent, spread)
+
     def spread(self, kernel: KernelShape, gain: float = 1.0) -> float | None:
         """The standard deviation over weights that ``draw`` aims at; None where the kernel is not random.
 
@@ -93,7 +152,13 @@ _SCHEMES: dict[str, Scheme] = {}
 
 
 def register(
-    name: str, *, spread: UnitSpread, reference: str, aliases: Sequence[str] = (), summary: str = ""
+    name: str,
+    *,
+    spread: UnitSpread,
+    reference: str,
+    aliases: Sequence[str] = (),
+    summary: str = "",
+    independent: Kind | None = None,
 ) -> Callable[[Sampler], Sampler]:
     """Enters the decorated sampler in the table.
 
@@ -103,6 +168,8 @@ def register(
         reference: paper and place, or the program it follows.
         aliases: other names it should answer to.
         summary: one line; the first line of the sampler's docstring where it is not given.
+        independent: the distribution of each weight, where element i of the kernel is element i of the stream times the
+            spread. Such a scheme is drawn straight into a model's memory, and any part of it without the rest.
 
     Returns:
         A decorator that gives the sampler back unchanged.
@@ -129,7 +196,7 @@ def register(
             owner = taken.get(_key(spelling))
             if owner:
                 raise InputError(f"'{spelling}' is taken by scheme '{owner.name}'. Choose another name.")
-        _SCHEMES[name] = Scheme(name, sampler, spread, line, reference, tuple(aliases))
+        _SCHEMES[name] = Scheme(name, sampler, spread, line, reference, tuple(aliases), independent)
         return sampler
 
     return enter

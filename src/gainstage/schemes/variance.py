@@ -98,7 +98,10 @@ def _register(family: _Family, distribution: Distribution) -> None:
     patterns = (family.name, *family.aliases)
     name, *aliases = [pattern.format(word) for word in _WORDS[distribution] for pattern in patterns]
     summary = f"{_SHAPE[distribution]}, spread gain·√({family.factor:g}/{family.fan}): {family.summary}."
-    register(name, spread=spread, reference=family.reference, aliases=aliases, summary=summary)(draw)
+    enter = register(
+        name, spread=spread, reference=family.reference, aliases=aliases, summary=summary, independent=distribution
+    )
+    enter(draw)
 
 
 for _family in _FAMILIES:

@@ -1,96 +1,114 @@
-"""The normal quantile in arithmetic that every machine rounds alike.
+"""The definition of every draw: from a 32-bit word to a float32 number, in arithmetic that every machine rounds alike.
 
-IEEE 754 fixes the result of + - × ÷ √ to the last bit, but not of log, exp or erf, which differ between C libraries and
-between processors. Weights must not, so nothing here but those five and ``frexp``.
+IEEE 754 fixes the results of + - × ÷ √ to the last bit, but not those of log, exp or erf, which differ between C
+libraries and between processors. The functions here use the former alone, in float32 and in a fixed order, without
+branches. ``kernels`` repeats them in compiled code; both give the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["normal_quantile"]
+__all__ = [
+    "DENOMINATOR", "LOG2", "LOWEST_MANTISSA", "NUMERATOR", "PER_WORD", "Floats", "Words",
+    "normal_from_words", "sign_from_words", "uniform_from_words",
+]  # fmt: skip
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Words = NDArray[np.uint32]
 
-# Wichura's coefficients, constant term first. Central: |p - 1/2| <= 0.425, in 0.425² - (p - 1/2)².
-_CENTRE = 0.425
-_CENTRAL_NUMERATOR = (
-    3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
-    4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3,
-)  # fmt: skip
-_CENTRAL_DENOMINATOR = (
-    1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
-    2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3,
-)  # fmt: skip
-# Tails, in √(-log p) - 1.6.
-_TAIL_SHIFT = 1.6
-_TAIL_NUMERATOR = (
-    1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
-    1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2, 7.74545014278341407640e-4,
-)  # fmt: skip
-_TAIL_DENOMINATOR = (
-    1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
-    1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4, 1.05075007164441684324e-9,
-)  # fmt: skip
+# z / x as a function of -log2(1 - x²), and log2(1 + r) / r: minimax fits by benchmarks/long/quantile_fit.py, constant
+# terms first. Their own errors are 2e-8 relative and 5e-8 absolute. With rounding, the result is within 6 ulps of the
+# exact quantile, 1 ulp in the root mean square.
+NUMERATOR = tuple(
+    map(np.float32, (1.25331414, 0.310155362, 0.0437284708, 0.00417157356, 2.6281926e-4, 9.50452704e-6, 2.12694662e-8))
+)
+DENOMINATOR = tuple(map(np.float32, (1, 0.0660024658, 0.0166524462, 7.70063605e-4, 5.73993966e-5, 5.99423117e-7)))
+LOG2 = tuple(
+    map(
+        np.float32,
+        (1.44269478, -0.721357167, 0.480939329, -0.360086918, 0.286707193, -0.250068724, 0.236890286, -0.145744368),
+    )
+)
+LOWEST_MANTISSA = np.int32(np.float32(0.5**0.5).view(np.int32))
+"""Bits of √½: mantissas run from √½ to √2, so that their logarithms are small on both sides of one."""
 
-_LOG_2 = 0.6931471805599453
-_ROOT_HALF = 0.7071067811865476
-# log m = 2 artanh s = 2 s (1 + s²/3 + s⁴/5 + ...), s = (m - 1)/(m + 1); for m in [√½, √2] the next term is below 2e-17.
-_ARTANH = tuple(1 / (2 * k + 1) for k in range(11))
+PER_WORD = np.float32(2.0**-31)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+_ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
+_SIGN = np.int32(-0x80000000)
 
 
-def normal_quantile(p: Floats) -> Floats:
-    """The z below which a standard normal variable falls with probability p.
+def normal_from_words(words: Words, within: float = 1.0, beyond: float = 0.0) -> Floats:
+    """Standard normal numbers, one from each word, optionally truncated.
+
+    A word read as a signed integer n gives x = P(|Z| < |z|) = (a + ½) / 2**31 with a = n or -1 - n, and the sign of z.
+    1 - x comes from the same integer without a subtraction of floats, so the tails are exact down to P(|Z| > z) =
+    2**-32, |z| = 6.338. For a normal truncated at ±c, x runs up to ``within`` = P(|Z| < c) alone.
 
     Args:
-        p: one axis, each value in [2**-33, 1 - 2**-33]. That is the range of a stream's uniforms, and inside it the
-            third branch of the algorithm (p below e**-25) is never reached, so it is not here.
+        words: one axis.
+        within: P(|Z| < c) for a truncated normal.
+        beyond: 1 - ``within``, which float32 could not find by subtraction.
 
     Returns:
-        As many values, exact to about 1e-15 relative, and exactly antisymmetric about p = 1/2.
+        As many values, within 6 ulps of the exact quantile, exactly antisymmetric under n → -1 - n.
 
-    Reference:
-        Wichura, "Algorithm AS 241: the percentage points of the normal distribution" (Applied Statistics 37, 1988).
-
-    >>> normal_quantile(np.array([0.5, 0.975])).round(6)
-    array([0.      , 1.959964])
+    >>> normal_from_words(np.array([0, 2**31 - 1, 2**31], dtype=np.uint32))
+    array([ 2.9180994e-10,  6.3379574e+00, -6.3379574e+00], dtype=float32)
     """
-    q = p - 0.5
-    r = q * q
-    np.subtract(_CENTRE * _CENTRE, r, out=r)
-    tails = np.flatnonzero(r < 0)
-    np.maximum(r, 0, out=r)  # the values in the tails are replaced below; until then they must stay finite
-    z = _horner(_CENTRAL_NUMERATOR, r)
-    z *= q
-    z /= _horner(_CENTRAL_DENOMINATOR, r)
-    beyond = p[tails]
-    z[tails] = np.copysign(_tail(np.minimum(beyond, 1 - beyond)), q[tails])
-    return z
+    signed = words.view(np.int32)
+    magnitude = signed ^ (signed >> 31)
+    x = (magnitude.astype(np.float32) + _HALF) * PER_WORD * np.float32(within)
+    rest = ((magnitude ^ _ALL_BUT_SIGN).astype(np.float32) + _HALF) * PER_WORD * np.float32(within) + np.float32(beyond)
+    size = x * _rational(_minus_log2(rest + rest * x))
+    signed_size: Floats = (size.view(np.int32) | (signed & _SIGN)).view(np.float32)
+    return signed_size
 
 
-def _tail(p: Floats) -> Floats:
-    """-z for small p, the probability beyond."""
-    r = np.sqrt(-_log(p)) - _TAIL_SHIFT
-    return _horner(_TAIL_NUMERATOR, r) / _horner(_TAIL_DENOMINATOR, r)
+def uniform_from_words(words: Words) -> Floats:
+    """Uniform numbers on (-1, 1), one from each word: the 2**23 midpoints (k + ½) / 2**22 of its upper 23 bits.
+
+    Every value is exact, and so is ½ + ½u, which is uniform on (0, 1); neither end is ever reached.
+
+    >>> uniform_from_words(np.array([0, 2**31 - 1, 2**31], dtype=np.uint32))
+    array([ 1.1920929e-07,  9.9999988e-01, -9.9999988e-01], dtype=float32)
+    """
+    steps: Floats = (words.view(np.int32) >> 9).astype(np.float32) + _HALF
+    return steps * np.float32(2.0**-22)
 
 
-def _log(x: Floats) -> Floats:
-    mantissa, exponent = np.frexp(x)
-    low = mantissa < _ROOT_HALF
-    mantissa[low] *= 2
-    exponent -= low
-    s: Floats = (mantissa - 1) / (mantissa + 1)
-    log: Floats = exponent * _LOG_2 + 2 * s * _horner(_ARTANH, s * s)
-    return log
+def sign_from_words(words: Words) -> Floats:
+    """-1 or 1, one from each word: the sign of the word read as a signed integer.
+
+    >>> sign_from_words(np.array([0, 2**31], dtype=np.uint32))
+    array([ 1., -1.], dtype=float32)
+    """
+    signs: Floats = ((words.view(np.int32) >> 31) | np.int32(1)).astype(np.float32)
+    return signs
 
 
-def _horner(coefficients: Sequence[float], x: Floats) -> Floats:
-    value = x * coefficients[-1]
-    for coefficient in coefficients[-2:0:-1]:
-        value += coefficient
-        value *= x
-    value += coefficients[0]
-    return value
+def _minus_log2(value: Floats) -> Floats:
+    """-log2 of positive numbers."""
+    bits = value.view(np.int32)
+    exponent = (bits - LOWEST_MANTISSA) >> 23
+    r = (bits - (exponent << 23)).view(np.float32) - _ONE
+    c0, c1, c2, c3, c4, c5, c6, c7 = LOG2
+    square = r * r
+    low, high = (c0 + c1 * r) + (c2 + c3 * r) * square, (c4 + c5 * r) + (c6 + c7 * r) * square
+    log2: Floats = exponent.astype(np.float32) + (low + high * (square * square)) * r
+    return -log2
+
+
+def _rational(at: Floats) -> Floats:
+    """Evaluates NUMERATOR / DENOMINATOR in pairs of terms, which shortens the chain of dependent operations."""
+    n0, n1, n2, n3, n4, n5, n6 = NUMERATOR
+    d0, d1, d2, d3, d4, d5 = DENOMINATOR
+    square = at * at
+    fourth = square * square
+    top = ((n0 + n1 * at) + (n2 + n3 * at) * square) + ((n4 + n5 * at) + n6 * square) * fourth
+    bottom = ((d0 + d1 * at) + (d2 + d3 * at) * square) + (d4 + d5 * at) * fourth
+    ratio: Floats = top / bottom
+    return ratio

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gainstage.errors import InputError
-from gainstage.streams.philox import philox4x32
-from gainstage.streams.quantile import normal_quantile
+from gainstage.streams import filling, philox
+from gainstage.streams.distributions import Distribution, Normal, Sign, Uniform
+from gainstage.streams.quantile import Floats, Words
 
 __all__ = ["Stream"]
 
-Floats = NDArray[np.float64]
-
-# Elements worked on at once, a multiple of four: the working arrays stay in the processor's cache and memory bounded.
-_CHUNK = 1 << 14
-
 _SEEDS = 1 << 64
-_WORD = 1 << 32
-# P(|z| < 2) and P(z < -2). Written out, because erf is not rounded alike on every machine.
-_WITHIN_2 = 0.9544997361036416
-_BELOW_2 = 0.02275013194817921
+_INDICES = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """Random numbers that depend on a seed, a name and a place, and on nothing else.
 
-    Element i is a pure function of ``(seed, path, block, i)``: asking for more, for a part, in another order, on
-    another machine or in another thread gives the same bytes. The generator is Philox4x32-10; element i is word
-    ``i % 4`` of counter ``i // 4``, and the 64-bit key is the BLAKE2b hash of the three fields.
+    Element i is a pure function of ``(seed, path, block, i)``: more of them, a part of them, another order, machine,
+    number of threads or number format gives the same values. The generator is Philox4x32-10; element i is word
+    ``i % 4`` of counter ``i // 4``, and the 64-bit key is the BLAKE2b hash of the three fields. A word becomes a
+    float32 number in arithmetic that every machine rounds alike (``quantile``); other formats hold that number,
+    rounded once.
 
     Args:
         seed: of the whole model, 0 <= seed < 2**64.
@@ -69,8 +64,62 @@ class Stream:
         digest = hashlib.blake2b(text, digest_size=8, person=b"gainstage.stream").digest()
         return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 
+    def fill(
+        self,
+        out: NDArray[Any],
+        distribution: Distribution,
+        *,
+        start: int = 0,
+        strides: Sequence[int] | None = None,
+        bfloat16: bool = False,
+    ) -> None:
+        """Draws a region of the stream into memory.
+
+        ``out[i, j, …]`` becomes element ``start + i · strides[0] + j · strides[1] + …``. Columns 2 to 3 of a weight of
+        4 × 6, held transposed by some framework, are::
+
+            stream.fill(out.T, Normal(), start=2, strides=(6, 1))
+
+        Args:
+            out: float16, float32 or float64 memory of any shape and strides, which is overwritten.
+            distribution: Normal, Uniform or Sign.
+            start: the index of the first element.
+            strides: the step of the index along each axis; those of a C-ordered array of this shape where None.
+            bfloat16: ``out`` holds bfloat16 numbers as uint16 words.
+
+        Raises:
+            InputError: integer, read-only or overlapping memory; indices below 0 or from 2**63 on; as many strides as
+                axes are needed.
+
+        >>> whole, part = np.empty((4, 6)), np.empty((4, 2))
+        >>> Stream(0, "weight").fill(whole, Normal(0.1))
+        >>> Stream(0, "weight").fill(part, Normal(0.1), start=2, strides=(6, 1))
+        >>> bool((part == whole[:, 2:4]).all())
+        True
+        """
+        _require_index("The start", start, _INDICES)
+        steps = None if strides is None else tuple(strides)
+        filling.fill(out, self.key, distribution.constants, int(start), steps, bfloat16)
+
+    def words(self, count: int, *, start: int = 0) -> Words:
+        """Random 32-bit words, of which every draw is made.
+
+        Args:
+            count: how many.
+            start: the index of the first.
+
+        Raises:
+            InputError: a negative or fractional count or start.
+
+        >>> Stream(0, "weight").words(2)
+        array([2001960452, 1311918720], dtype=uint32)
+        """
+        _require_index("The count", count, _INDICES)
+        _require_index("The start", start, _INDICES)
+        return philox.words(self.key, int(start), int(count))
+
     def uniform(self, count: int, *, start: int = 0) -> Floats:
-        """Uniform on (0, 1): the midpoints (k + ½) / 2**32, so neither end is ever reached.
+        """Uniform on (0, 1): the 2**23 midpoints (k + ½) / 2**23, so neither end is ever reached.
 
         Args:
             count: how many.
@@ -80,12 +129,12 @@ class Stream:
             InputError: a negative or fractional count or start.
 
         >>> Stream(0, "weight").uniform(3).round(6)
-        array([0.466118, 0.305455, 0.134814])
+        array([0.966118, 0.805455, 0.634814], dtype=float32)
         """
-        return self._each(count, start, lambda u: u)
+        return self._draw(count, start, Uniform())
 
     def normal(self, count: int, *, start: int = 0) -> Floats:
-        """Standard normal, by the quantile of ``uniform``; never beyond ±6.338.
+        """Standard normal, by the quantile function; never beyond ±6.338.
 
         Args:
             count: how many.
@@ -95,15 +144,12 @@ class Stream:
             InputError: a negative or fractional count or start.
 
         >>> Stream(0, "weight").normal(3).round(6)
-        array([-0.085033, -0.508775, -1.103918])
+        array([1.82657 , 0.861268, 0.344632], dtype=float32)
         """
-        return self._each(count, start, normal_quantile)
+        return self._draw(count, start, Normal())
 
     def truncated_normal(self, count: int, *, bound: float = 2.0, start: int = 0) -> Floats:
         """Standard normal given that it lies within ±bound; its spread is below one (.8796 for a bound of 2).
-
-        Same bytes on every machine for the default bound. Any other needs ``erf``, whose last bit may differ between
-        C libraries.
 
         Args:
             count: how many.
@@ -116,40 +162,47 @@ class Stream:
         >>> bool(abs(Stream(0, "weight").truncated_normal(1000)).max() <= 2)
         True
         """
-        below, within = _truncation(bound)
-        return self._each(count, start, lambda u: normal_quantile(u * within + below))
+        return self._draw(count, start, Normal(bound=bound))
 
-    def _each(self, count: int, start: int, transform: Callable[[Floats], Floats]) -> Floats:
-        _require_index("The count", count, 1 << 63)
-        _require_index("The start", start, 1 << 63)
-        values = np.empty(count, dtype=np.float64)
-        key = self.key
-        for offset in range(0, count, _CHUNK):
-            size = min(_CHUNK, count - offset)
-            values[offset : offset + size] = transform(_uniforms(key, start + offset, size))
+    def sign(self, count: int, *, start: int = 0) -> Floats:
+        """-1 or 1, with equal probability.
+
+        Args:
+            count: how many.
+            start: the index of the first.
+
+        Raises:
+            InputError: a negative or fractional count or start.
+
+        >>> Stream(3, "weight").sign(4)
+        array([-1.,  1.,  1.,  1.], dtype=float32)
+        """
+        return self._draw(count, start, Sign())
+
+    def permutation(self, count: int) -> NDArray[np.int64]:
+        """A permutation of 0, …, count - 1, all equally likely.
+
+        The order of 64-bit numbers, each made of two words; two of them are equal less than once in 2**25 draws of a
+        million.
+
+        Args:
+            count: how many.
+
+        Raises:
+            InputError: a negative or fractional count.
+
+        >>> Stream(0, "weight").permutation(5)
+        array([1, 2, 3, 0, 4])
+        """
+        _require_index("The count", count, _INDICES)
+        pairs = self.words(2 * count).astype(np.uint64)
+        return np.argsort(pairs[0::2] << np.uint64(32) | pairs[1::2], kind="stable")
+
+    def _draw(self, count: int, start: int, distribution: Distribution) -> Floats:
+        _require_index("The count", count, _INDICES)
+        values = np.empty(count, dtype=np.float32)
+        self.fill(values, distribution, start=start)
         return values
-
-
-def _uniforms(key: tuple[int, int], start: int, count: int) -> Floats:
-    first, skip = divmod(start, 4)
-    blocks = -(-(skip + count) // 4)
-    numbers = np.arange(blocks, dtype=np.uint64) + np.uint64(first)
-    counters = np.zeros((4, blocks), dtype=np.uint64)
-    counters[0] = numbers & np.uint64(_WORD - 1)
-    counters[1] = numbers >> np.uint64(32)
-    values = philox4x32(counters, key).T.astype(np.float64, order="C").reshape(-1)
-    values += 0.5
-    values *= 1 / _WORD
-    return values[skip : skip + count]
-
-
-def _truncation(bound: float) -> tuple[float, float]:
-    """P(z < -bound) and P(|z| < bound)."""
-    if not isinstance(bound, int | float | np.integer | np.floating) or not 0 < bound < math.inf:
-        raise InputError(f"A normal is truncated at a positive, finite bound; received {bound!r}.")
-    if bound == 2:
-        return _BELOW_2, _WITHIN_2
-    return math.erfc(bound / math.sqrt(2)) / 2, math.erf(bound / math.sqrt(2))
 
 
 def _require_index(what: str, value: object, limit: int) -> None:

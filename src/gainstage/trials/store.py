@@ -23,7 +23,9 @@ Key = tuple[str, str, float, int]
 """Variant, scheme, learning rate, seed."""
 
 APPLICATION = 0x6761696E  # "gain", in the file's header
-SCHEMA = 1
+SCHEMA = 2
+"""2 calls the start as the model was built ``keep``; 1 called it ``default``."""
+
 PATIENCE = 60.0
 """Seconds to wait for another process that is writing."""
 
@@ -163,11 +165,32 @@ class Store:
 
     def _create(self) -> None:
         with self._writing():
-            if not self._tables():
+            if self._tables():
+                self._rename_start_as_built()
+            else:
                 for statement in filter(str.strip, _TABLES.split(";")):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _rename_start_as_built(self) -> None:
+        """Give the start as the model was built its name of today in a file of schema 1."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > 1:
+            return
+        rows = self._connection.execute(
+            "SELECT variant, learning_rate, seed, record FROM trials WHERE scheme = 'default'"
+        ).fetchall()
+        for variant, rate, seed, record in rows:
+            trial = json.loads(record)
+            trial["scheme"] = "keep"
+            if trial.get("curve"):
+                trial["curve"]["label"] = f"keep{trial['curve']['label'].removeprefix('default')}"
+            self._connection.execute(
+                "UPDATE trials SET scheme = 'keep', record = ? "
+                "WHERE scheme = 'default' AND variant = ? AND learning_rate = ? AND seed = ?",
+                (json.dumps(trial, allow_nan=False), variant, rate, seed),
+            )
 
     def _tables(self) -> bool:
         with self._explained():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gainstage.backends import workbench_of
 from gainstage.backends.load import load
-from gainstage.errors import InputError
 
 __all__ = ["Named"]
 
@@ -37,10 +37,4 @@ class Named:
             GainstageError: it cannot be found or built, or there is no such device.
         """
         loaded = load(self.name)
-        if loaded.framework == "torch":
-            from gainstage.backends.torch.models.inputs import on_device
-
-            return on_device(loaded.model, self.device)
-        if self.device != "cpu":
-            raise InputError(f"The device '{self.device}' does not go with a Keras model, which chooses for itself.")
-        return loaded.model
+        return workbench_of(loaded.framework).on_device(loaded.model, self.device)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 from gainstage import rules
 from gainstage.backends import backend_of
 from gainstage.records import Diagnosis
+from gainstage.workflows.task import Loss, Optimizer, require_seed
 
 __all__ = ["check"]
 
@@ -17,8 +17,9 @@ def check(
     x: Any,
     y: Any = None,
     *,
-    loss: Callable[[Any, Any], Any] | None = None,
-    optimizer: Any = None,
+    loss: Loss = None,
+    optimizer: Optimizer = None,
+    learning_rate: float | None = None,
     detail: Literal["lean", "standard"] = "standard",
     seed: int = 0,
     synthetic: bool = False,
@@ -33,15 +34,19 @@ def check(
         x: a batch: a tensor, a tuple of positional arguments or a dict of keyword ones. A batch of one blinds half of
             the rules.
         y: labels, handed to ``loss``.
-        loss: called as ``loss(output, y)``. Models that return their own loss need none; without any, random signs
-            stand in for the gradient at the output and the rules about losses are listed as not judged.
-        optimizer: its first step is measured and taken back.
+        loss: a name (``cross_entropy``, ``mse``, …), or a function, in PyTorch called as ``loss(output, y)``. Models
+            that return their own loss need none; without any, random signs stand in for the gradient at the output and
+            the rules about losses are listed as not judged.
+        optimizer: its first step is measured and taken back. An object, a name (``adam``, ``sgd``, …), or a function
+            that makes one, in PyTorch of (parameters, learning rate); a class will do.
+        learning_rate: of an optimizer given by name or as a function.
         detail: ``lean`` is faster and leaves out normalisations, sums and extremes.
-        seed: random state of the pass (dropout).
+        seed: random state of the pass (dropout), 0 <= seed < 2**64.
         synthetic: say that ``x`` was made up, so that nothing is concluded from its values.
 
     Raises:
         InputError: the batch, labels, loss or optimizer cannot be used.
+        UnknownNameError: there is no loss or optimizer of that name.
         ModelError: the model's own code raised.
 
     >>> import torch
@@ -51,7 +56,15 @@ def check(
     >>> gs.check(net, torch.randn(32, 64)).ok
     False
     """
-    profile = backend_of(model).record(
-        model, x, y, loss=loss, optimizer=optimizer, detail=detail, seed=seed, synthetic=synthetic
+    backend = backend_of(model)
+    profile = backend.record(
+        model,
+        x,
+        y,
+        loss=backend.loss_of(loss, labelled=y is not None),
+        optimizer=backend.optimizer_of(model, optimizer, learning_rate),
+        detail=detail,
+        seed=require_seed(seed),
+        synthetic=synthetic,
     )
     return rules.judge(profile)

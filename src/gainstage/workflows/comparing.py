@@ -17,7 +17,7 @@ from gainstage.trials import Engine, Store
 from gainstage.workflows.experiment import Experiment
 from gainstage.workflows.progress import OnProgress
 from gainstage.workflows.supplying import dataset_of
-from gainstage.workflows.trial import AS_BUILT, Scheme
+from gainstage.workflows.trial import Scheme
 from gainstage.workflows.variant import MOST_TOGETHER, variant_of
 
 __all__ = ["SWEEP", "compare", "concluded", "experiment"]
@@ -37,7 +37,7 @@ Build = Callable[[], Any]
 def compare(
     build: Build | Mapping[str, Build],
     data: Any,
-    schemes: Sequence[str] | Mapping[str, Scheme] = (AS_BUILT, "auto"),
+    schemes: Sequence[str] | Mapping[str, Scheme] = ("keep", "auto"),
     *,
     seeds: int | Sequence[int] = 5,
     learning_rates: float | Sequence[float] = 1e-3,
@@ -45,7 +45,7 @@ def compare(
     optimizer: str | Callable[..., Any] = "adam",
     loss: str | Callable[..., Any] | None = None,
     steps: int = 400,
-    batch: int = 64,
+    batch_size: int = 64,
     evaluations: int = 20,
     clip: float | None = None,
     measure: Measure | None = None,
@@ -68,18 +68,19 @@ def compare(
         build: a function that makes a new model, or several by name (with and without normalisation, say).
         data: a name (``digits``, ``mnist``), a ``.npz`` file, arrays ``(x, y)`` or
             ``(x, y, x_validation, y_validation)``, a PyTorch ``Dataset`` or ``DataLoader``, or a ``tf.data.Dataset``.
-        schemes: names for :func:`initialize`; ``default`` leaves the weights as the model was built. A mapping gives
+        schemes: names for :func:`initialize`; ``keep`` leaves the weights as the model was built. A mapping gives
             names to schemes, or to functions of your own that initialize a model in place. Random states are at the
             trial's seed meanwhile; a function with a parameter ``seed`` is given it, to hand on:
             ``lambda model, seed: gs.initialize(model, "he_normal", seed=seed, overrides=...)``.
         seeds: how many, or which.
         learning_rates: one, or several; with several every scheme is judged at its own best.
         sweep: ``lr`` takes nine rates from tiny to huge, and finds the largest one that still trains.
-        optimizer: ``sgd``, ``momentum``, ``adam``, ``adamw``, ``rmsprop``, or a function from (parameters, learning
-            rate) to an optimizer.
-        loss: a name, or a function of (output, target); by default cross-entropy for classes and the mean square for
+        optimizer: a name (``sgd``, ``momentum``, ``adam``, ``adamw``, ``rmsprop``), or a function that makes one, in
+            PyTorch of (parameters, learning rate), in Keras of the learning rate; a class will do.
+        loss: a name, or a function as in :func:`check`; by default cross-entropy for classes and the mean square for
             values.
-        steps, batch: of every training.
+        steps: of every training.
+        batch_size: examples in one step.
         evaluations: looks at the held-back examples.
         clip: the largest norm of a gradient; None clips nothing.
         measure: ``accuracy`` or ``loss`` on the held-back examples at the end; accuracy for classes by default.
@@ -112,7 +113,7 @@ def compare(
     """
     planned = experiment(
         build, data, schemes, seeds=seeds, learning_rates=learning_rates, sweep=sweep, optimizer=optimizer, loss=loss,
-        steps=steps, batch=batch, evaluations=evaluations, clip=clip, together=together,
+        steps=steps, batch_size=batch_size, evaluations=evaluations, clip=clip, together=together,
     )  # fmt: skip
     with Store(store, planned.facts, resume=resume) if store is not None else nullcontext() as kept:
         trials = list(
@@ -132,13 +133,13 @@ def experiment(
     optimizer: str | Callable[..., Any] = "adam",
     loss: str | Callable[..., Any] | None = None,
     steps: int = 400,
-    batch: int = 64,
+    batch_size: int = 64,
     evaluations: int = 20,
     clip: float | None = None,
     together: int = MOST_TOGETHER,
 ) -> Experiment:
     """Check everything that can be checked before the first training; takes what :func:`compare` takes."""
-    schedule = Schedule(steps, batch, evaluations, clip, WATCHED)
+    schedule = Schedule(steps, batch_size, evaluations, clip, WATCHED)
     named = _schemes(schemes)
     chosen = _seeds(seeds)
     rates = _rates(learning_rates, sweep, optimizer)
@@ -193,10 +194,10 @@ def _schemes(schemes: Sequence[str] | Mapping[str, Scheme]) -> dict[str, Scheme]
         [*schemes.items()] if isinstance(schemes, Mapping) else [(name, name) for name in schemes]
     )
     if not given:
-        raise InputError("Received no scheme to compare. Give at least one, e.g. ['default', 'auto'].")
+        raise InputError("Received no scheme to compare. Give at least one, e.g. ['keep', 'auto'].")
     found: dict[str, Scheme] = {}
     for name, scheme in given:
-        known = scheme if not isinstance(scheme, str) or scheme == AS_BUILT else planning.canonical_name(scheme)
+        known = planning.canonical_name(scheme) if isinstance(scheme, str) else scheme
         shown = str(known) if name == scheme else str(name)
         if shown in found:
             raise InputError(f"The scheme '{name}' was given twice.")

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gainstage.backends import backend_of
-from gainstage.backends.protocol import Framework
+from gainstage.backends import Framework, Workbench, backend_of, workbench_of
 from gainstage.data import Dataset, load
 from gainstage.records import Diagnosis, Fixed, Plan, TrainingCurve
-from gainstage.workflows.bench import Bench, bench_of
 from gainstage.workflows.checking import check
 from gainstage.workflows.fixing import fix
 from gainstage.workflows.initializing import initialize
@@ -131,19 +129,19 @@ def deep(
     Raises:
         GainstageError: the data cannot be loaded, or an argument cannot be used.
     """
-    bench = bench_of(framework)
+    bench = workbench_of(framework, "The demonstration")
     progress("Loading the data", 0, 1)
     dataset = load(data, seed=seed)
     sizes = (dataset.features, *[width] * depth, dataset.classes)
     with bench.one_thread():
-        model = bench.perceptron(sizes, "sigmoid", seed)
-        x, y = bench.batch(dataset, CHECK_BATCH)
+        model = bench.classifier(sizes, "sigmoid", seed)
+        x, y = bench.labelled_batch(dataset, batch=CHECK_BATCH)
         restore = backend_of(model).snapshot(model)
-        before = _train(bench, model, dataset, steps, seed, f"{bench.title}'s default", progress)
+        before = _train(bench, model, dataset, steps, seed, f"{bench.TITLE}'s default", progress)
         restore()
         progress("Checking and mending", 0, 1)
-        diagnosis = check(model, x, y, loss=bench.loss)
-        fixed = fix(model, diagnosis, x, y, loss=bench.loss, seed=seed)
+        diagnosis = check(model, x, y, loss=bench.CLASSIFIER_LOSS)
+        fixed = fix(model, x, y, loss=bench.CLASSIFIER_LOSS, diagnosis=diagnosis, seed=seed)
         after = _train(bench, model, dataset, steps, seed, "mended", progress)
     examples = len(dataset.x_train), len(dataset.x_validation)
     return DeepDemo(dataset.source, examples, sizes, "sigmoid", before, fixed, after, framework)
@@ -171,19 +169,20 @@ def classic(
     Raises:
         GainstageError: the data cannot be loaded, or an argument cannot be used.
     """
-    bench = bench_of(framework)
+    bench = workbench_of(framework, "The demonstration")
     progress("Loading the data", 0, 1)
     dataset = load(data, seed=seed)
     sizes = (dataset.features, width, dataset.classes)
     with bench.one_thread():
-        model = bench.classic(sizes, seed)
-        x, y = bench.batch(dataset, CHECK_BATCH)
-        diagnosis = check(model, x, y, loss=bench.loss)
+        model = bench.textbook(sizes, seed)
+        initialize(model, bench.TEXTBOOK_SCHEME, seed=seed)
+        x, y = bench.labelled_batch(dataset, batch=CHECK_BATCH)
+        diagnosis = check(model, x, y, loss=bench.CLASSIFIER_LOSS)
         restore = backend_of(model).snapshot(model)
         before = _train(bench, model, dataset, steps, seed, "He on both", progress)
         restore()
-        plan = initialize(model, "keep", batch=x, seed=seed, overrides={"head": "auto"})
-        mended = check(model, x, y, loss=bench.loss)
+        plan = initialize(model, "keep", x=x, seed=seed, overrides={"head": "auto"})
+        mended = check(model, x, y, loss=bench.CLASSIFIER_LOSS)
         after = _train(bench, model, dataset, steps, seed, "head by its role", progress)
     examples = len(dataset.x_train), len(dataset.x_validation)
     figures = _against_he(diagnosis)
@@ -191,7 +190,7 @@ def classic(
 
 
 def _train(
-    bench: Bench, model: Any, dataset: Dataset, steps: int, seed: int, label: str, progress: Progress
+    bench: Workbench, model: Any, dataset: Dataset, steps: int, seed: int, label: str, progress: Progress
 ) -> TrainingCurve:
     def on_step(step: int, loss: float) -> None:  # noqa: ARG001
         progress(f"Training: {label}", step, steps)

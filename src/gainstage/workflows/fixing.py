@@ -2,59 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from gainstage import planning, rules
 from gainstage.backends import backend_of
+from gainstage.errors import InputError
 from gainstage.records import Change, Diagnosis, Finding, Fixed, Severity
+from gainstage.workflows.task import Loss, Optimizer, require_seed
 
 __all__ = ["fix"]
 
 
 def fix(
     model: Any,
-    diagnosis: Diagnosis,
     x: Any,
     y: Any = None,
     *,
-    loss: Callable[[Any, Any], Any] | None = None,
-    optimizer: Any = None,
+    loss: Loss = None,
+    optimizer: Optimizer = None,
+    learning_rate: float | None = None,
+    diagnosis: Diagnosis | None = None,
     seed: int = 0,
 ) -> Fixed:
-    """Apply what a diagnosis proposes, in place, and look a second time.
+    """Check a model, apply what the diagnosis proposes, in place, and check it a second time.
 
     A remedy that re-draws weights is applied; one that is a change of the user's own code is left to the user. Should
     the second look find more errors than the first, the weights are put back.
 
     Args:
-        model: the model that was diagnosed.
-        diagnosis: from :func:`check`.
-        x, y, loss, optimizer: what it was checked with.
-        seed: of the weights.
+        model: a module of a supported framework.
+        x, y, loss, optimizer, learning_rate: as in :func:`check`.
+        diagnosis: from :func:`check` with the same arguments; without it the model is checked first.
+        seed: of the weights, and of the first check where it is made here.
 
     Returns:
         both diagnoses, and for every finding whether its remedy was applied and cured it.
 
     Raises:
-        InputError, ModelError: as :func:`check`.
+        InputError, UnknownNameError, ModelError: as :func:`check`.
+
+    >>> import torch
+    >>> import gainstage as gs
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(*[m for _ in range(20) for m in (torch.nn.Linear(64, 64), torch.nn.Sigmoid())])
+    >>> fixed = gs.fix(net, torch.randn(32, 64))
+    >>> fixed.before.ok, fixed.after.ok
+    (False, True)
     """
     backend = backend_of(model)
+    measure = backend.loss_of(loss, labelled=y is not None)
+    optimizer = backend.optimizer_of(model, optimizer, learning_rate)
+    if diagnosis is None:
+        diagnosis = rules.judge(backend.record(model, x, y, loss=measure, optimizer=optimizer, seed=require_seed(seed)))
+    elif not isinstance(diagnosis, Diagnosis):
+        raise InputError(
+            f"diagnosis is what gs.check returned; received {type(diagnosis).__name__}. Leave it out, and the model is "
+            "checked first."
+        )
     wanted = [f for f in diagnosis.findings if f.remedy.action == "initialize" and f.severity is not Severity.NOTE]
     restore = backend.snapshot(model)
     for scheme, patterns in _treatments(wanted):
-        # The batch alone is traced: a loss would add nothing that a plan needs, and may need real labels.
-        graph = backend.trace(model, x, y, loss=loss)
+        # Traced as `initialize` traces it, with labels, which say along which axis examples lie. The loss adds nothing.
+        graph = backend.trace(model, x, y, loss=measure)
         plan = planning.plan(graph, scheme, seed=seed, only=patterns)
         backend.apply(model, plan)
-        if scheme == "auto":
+        if planning.recipe_entry(plan.scheme).levels.is_calibrated:
             backend.calibrate(model, plan, x)
     first = diagnosis.profile
     profile = backend.record(
         model,
         x,
         y,
-        loss=loss,
+        loss=measure,
         optimizer=optimizer,
         detail=first.source.detail,
         seed=first.source.seed or 0,

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gainstage import planning
-from gainstage.backends import backend_of
-from gainstage.errors import InputError
-from gainstage.planning import BranchStart, Overrides, RateRule
+from gainstage.backends import Backend, backend_of, framework_of
+from gainstage.errors import InputError, UnknownNameError
+from gainstage.graph import Parameter, SignalGraph
+from gainstage.planning import BranchStart, LevelSource, Overrides, RateRule
 from gainstage.records import Plan
+from gainstage.workflows.task import Loss
 
 __all__ = ["apply", "initialize", "parameter_groups", "plan"]
 
-_SETTLED = frozenset({"auto", "zero_branches"})
-"""Recipes whose levels hold without a batch of data as well."""
+_SHOWN = 5
+"""Weights that a message lists."""
+
+_RATE_RULES: Mapping[str, RateRule] = {
+    "sgd": "sgd", "momentum": "sgd",
+    **dict.fromkeys(("adam", "adamw", "rmsprop", "adamax", "nadam", "radam"), "adam"),
+}  # fmt: skip
+"""How learning rates scale with width under an optimizer (Yang et al., arXiv:2203.03466, table 3): the kin of Adam
+divide a gradient by its own size, as Adam does."""
 
 
 def plan(
     model: Any,
     scheme: str = "auto",
     *,
-    batch: Any = None,
-    target: Any = None,
-    loss: Callable[[Any, Any], Any] | None = None,
+    x: Any = None,
+    y: Any = None,
+    loss: Loss = None,
     seed: int = 0,
     overrides: Overrides | None = None,
     branch_start: BranchStart = "scaled",
@@ -37,10 +47,13 @@ def plan(
         model: a module of a supported framework.
         scheme: ``auto`` or another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
             ``delta_orthogonal``, ``lsuv``, ``mup``), or a name in the table of schemes.
-        batch: an example input: a tensor, a tuple of positional arguments or a dict of keyword ones. With it, roles
-            are read off what the model really does; without it, named schemes go by the kinds of its layers.
-        target, loss: labels and loss. With them ``auto`` starts the output's bias at the log prior of the classes or
-            the mean of the targets.
+        x: an example batch: a tensor, a tuple of positional arguments or a dict of keyword ones. With it, roles are
+            read off what the model really does. Without it, named schemes go by the kinds of its layers. Where these
+            do not show what a weight is for, an input that the model describes itself is traced: the shapes that a
+            Keras model was built with, or what the configuration of a Hugging Face model says.
+        y: labels. With ``auto`` the output's bias starts at the log prior of the classes, or at the mean of the values.
+        loss: a name (``cross_entropy``, ``mse``, …) or a function of (output, labels); it is traced along with the
+            model.
         seed: fixes every byte.
         overrides: other schemes or gains by pattern of parameter paths, e.g. ``{"head.*": "zeros"}``.
         branch_start: with ``auto``, residual branches start with their share of the stream's budget (``scaled``) or
@@ -50,9 +63,9 @@ def plan(
         the plan: printable, and editable as data.
 
     Raises:
-        InputError: a recipe without a batch, an unusable batch, a pattern that matches nothing, or a recipe on an
-            architecture that lacks what it needs.
-        UnknownNameError: no such scheme.
+        InputError: a recipe without a batch, weights that nothing shows the use of, an unusable batch, a pattern that
+            matches nothing, or a recipe on an architecture that lacks what it needs.
+        UnknownNameError: no such scheme or loss.
         ModelError: the model cannot be run, or has no parameters.
 
     >>> import torch
@@ -61,36 +74,74 @@ def plan(
     >>> [(a.parameter, a.scheme) for a in gs.plan(net, "glorot_normal")]
     [('0.weight', 'glorot_normal'), ('0.bias', 'zero'), ('2.weight', 'glorot_normal'), ('2.bias', 'zero')]
     """
-    return _planned(model, scheme, batch, target, loss, seed, overrides, branch_start, predicted=True)
+    return _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=True)
 
 
 def _planned(
-    model: Any, scheme: str, batch: Any, target: Any, loss: Callable[[Any, Any], Any] | None, seed: int,
-    overrides: Overrides | None, branch_start: BranchStart, *, predicted: bool,
+    model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int, overrides: Overrides | None,
+    branch_start: BranchStart, *, predicted: bool,
 ) -> Plan:  # fmt: skip
     """A plan whose levels theory predicts, or whose levels a batch is about to tell."""
     backend = backend_of(model)
     scheme = planning.canonical_name(scheme)
-    if batch is None:
-        if scheme in planning.NEED_A_BATCH:
+    recipe = planning.recipe_entry(scheme)
+    notes: tuple[str, ...] = ()
+    if x is None:
+        if y is not None or loss is not None:
+            raise InputError("Labels and a loss say something about a start only together with a batch. Pass x too.")
+        if recipe.needs_batch:
             raise InputError(
-                f"The recipe '{scheme}' needs to see what the model does. Pass batch=, an example input "
-                f"(gs.initialize(model, {scheme!r}, batch=x)), or name a scheme (gs.initialize(model, 'he_normal'))."
+                f"The recipe '{scheme}' needs to see what the model does. Pass x=, an example input "
+                f"(gs.initialize(model, {scheme!r}, x=x)), or name a scheme (gs.initialize(model, 'he_normal'))."
             )
-        graph = backend.structure(model)
+        graph, notes = _without_data(backend, model, scheme, overrides)
     else:
-        graph = backend.trace(model, batch, target, loss=loss)
+        graph = backend.trace(model, x, y, loss=backend.loss_of(loss, labelled=y is not None))
     decided = planning.plan(graph, scheme, seed=seed, overrides=overrides, branch_start=branch_start)
-    if predicted and batch is not None and scheme in _SETTLED:
+    if predicted and x is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}
         decided = planning.settled(graph, decided, backend.weight_moments(model, graph, kept))
-    labels = _labels(target)
-    return decided if scheme != "auto" or labels is None else planning.with_output_bias(graph, decided, labels)
+    decided = replace(decided, notes=(*decided.notes, *notes), framework=framework_of(model) or "")
+    labels = _labels(y) if recipe.sets_output_bias else None
+    return decided if labels is None else planning.with_output_bias(graph, decided, labels)
 
 
-def _labels(target: Any) -> NDArray[np.generic] | None:
+def _without_data(
+    backend: Backend, model: Any, scheme: str, overrides: Overrides | None
+) -> tuple[SignalGraph, tuple[str, ...]]:
+    """A graph that shows what every weight is for which the scheme is to draw, and what the reader should know of it.
+
+    Raises:
+        InputError: there is none without an input from the user.
+    """
+    graph = backend.structure(model)
+    left = planning.unexplained(graph, scheme, overrides)
+    if not left:
+        return graph, ()
+    traced = backend.own_trace(model)
+    if traced is not None:
+        graph = planning.completed(traced, graph)
+        left = planning.unexplained(graph, scheme, overrides)
+    if left:
+        raise InputError(
+            f"No known kind of layer holds {_listed(left)}, so '{scheme}' would leave what stands there. Pass x=, an "
+            f"example input, which shows what weights are for (gs.initialize(model, {scheme!r}, x=x)), or keep them "
+            f"on purpose (overrides={{{left[0].path!r}: 'keep'}})."
+        )
+    shapes = " and ".join(str(graph.nodes[index].shape) for index in graph.inputs)
+    return graph, (
+        f"Roles were read off an input of shape {shapes} that the model describes itself; x= gives another.",
+    )
+
+
+def _listed(parameters: Sequence[Parameter]) -> str:
+    shown = ", ".join(f"'{p.path}' {p.shape}" for p in parameters[:_SHOWN])
+    return shown if len(parameters) <= _SHOWN else f"{shown} and {len(parameters) - _SHOWN} more weights"
+
+
+def _labels(y: Any) -> NDArray[np.generic] | None:
     """Labels as an array, where they are one."""
-    tensor = target.detach().cpu() if hasattr(target, "detach") else target
+    tensor = y.detach().cpu() if hasattr(y, "detach") else y
     if hasattr(tensor, "is_floating_point") and tensor.is_floating_point():
         tensor = tensor.double()  # NumPy has no bfloat16
     return np.asarray(tensor) if hasattr(tensor, "__array__") else None
@@ -109,9 +160,9 @@ def initialize(
     model: Any,
     scheme: str = "auto",
     *,
-    batch: Any = None,
-    target: Any = None,
-    loss: Callable[[Any, Any], Any] | None = None,
+    x: Any = None,
+    y: Any = None,
+    loss: Loss = None,
     seed: int = 0,
     overrides: Overrides | None = None,
     branch_start: BranchStart = "scaled",
@@ -131,22 +182,20 @@ def initialize(
     (0.045, 0.045)
     """
     backend = backend_of(model)
-    if batch is not None:
-        backend.materialise(model, batch)
-    decided = _planned(model, scheme, batch, target, loss, seed, overrides, branch_start, predicted=False)
+    if x is not None:
+        backend.materialise(model, x)
+    decided = _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=False)
     backend.apply(model, decided)
-    if batch is None:
+    if x is None:
         return decided
-    match decided.scheme:
-        case "auto" | "zero_branches" | "delta_orthogonal":
-            return backend.calibrate(model, decided, batch)
-        case "lsuv":
-            return backend.lsuv(model, decided, batch)
-    return decided
+    levels = planning.recipe_entry(decided.scheme).levels
+    if levels.is_calibrated:
+        return backend.calibrate(model, decided, x)
+    return backend.lsuv(model, decided, x) if levels is LevelSource.LSUV else decided
 
 
 def parameter_groups(
-    model: Any, *, batch: Any, learning_rate: float, base_width: int, optimizer: RateRule = "adam"
+    model: Any, x: Any, *, learning_rate: float, base_width: int, optimizer: Any = "adam"
 ) -> list[dict[str, Any]]:
     """Learning rates that carry over from a narrow model to this one: maximal update parametrisation.
 
@@ -155,26 +204,35 @@ def parameter_groups(
 
     Args:
         model: initialized with ``mup``.
-        batch: an example input.
+        x: an example batch.
         learning_rate: the best one of a model of the base width.
         base_width: what that model's output layer reads.
-        optimizer: ``adam`` (and its kin) or ``sgd``.
+        optimizer: that the groups are for: a name (``adam``, ``adamw``, ``rmsprop``, ``sgd``, ``momentum``), an object
+            or a class. Adam and its kin divide a gradient by its size, and scale otherwise than SGD.
 
     Returns:
         parameter groups for the optimizer, each with its ``lr``.
 
     Raises:
-        InputError: a width or rate that is not positive, an unknown rule, or a model without an output layer.
+        InputError: a width or rate that is not positive, or a model without an output layer.
+        UnknownNameError: an optimizer whose scaling is not known.
 
     >>> import torch
     >>> import gainstage as gs
     >>> net = torch.nn.Sequential(torch.nn.Linear(8, 512), torch.nn.ReLU(), torch.nn.Linear(512, 2))
-    >>> groups = gs.parameter_groups(net, batch=torch.randn(4, 8), learning_rate=1e-2, base_width=64)
+    >>> groups = gs.parameter_groups(net, torch.randn(4, 8), learning_rate=1e-2, base_width=64)
     >>> [(len(group["params"]), group["lr"]) for group in groups]
     [(3, 0.01), (1, 0.00125)]
     """
     if not learning_rate > 0:
         raise InputError(f"A learning rate is positive; received {learning_rate!r}.")
     backend = backend_of(model)
-    factors = planning.rate_multipliers(backend.trace(model, batch), base_width, optimizer)
+    factors = planning.rate_multipliers(backend.trace(model, x), base_width, _rate_rule(optimizer))
     return backend.parameter_groups(model, factors, learning_rate)
+
+
+def _rate_rule(optimizer: Any) -> RateRule:
+    named = optimizer if isinstance(optimizer, str) else getattr(optimizer, "__name__", type(optimizer).__name__)
+    if named.lower() not in _RATE_RULES:
+        raise UnknownNameError("optimizer", named, _RATE_RULES)
+    return _RATE_RULES[named.lower()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gainstage import planning
@@ -11,6 +11,7 @@ from gainstage.errors import InputError
 from gainstage.graph import SignalGraph
 from gainstage.propagation import InputMoments, planned, predicted_profile
 from gainstage.records import Note, Plan, Profile, WeightMoments
+from gainstage.workflows.task import Loss
 
 __all__ = ["predict"]
 
@@ -20,10 +21,10 @@ def predict(
     x: Any = None,
     y: Any = None,
     *,
+    loss: Loss = None,
+    plan: Plan | str | None = None,
     input_shape: Sequence[int] | None = None,
     input_moments: InputMoments | Sequence[InputMoments] | None = None,
-    plan: Plan | str | None = None,
-    loss: Callable[[Any, Any], Any] | None = None,
     training: bool | None = None,
 ) -> Profile:
     """Predict the level of signal and gradient at every operation, without running the model on values.
@@ -34,10 +35,11 @@ def predict(
     ``doubt`` and in the profile's notes.
 
     Args:
-        model: a module of a supported framework, or a ``SignalGraph`` from ``gs.trace``.
+        model: a module of a supported framework, or a ``SignalGraph`` from ``gs.trace``, which was traced with its
+            batch, labels and loss and takes no others.
         x: an example batch; where it holds values, their moments are taken. Tokens are taken to be uniform.
-        y, loss: labels and loss, for the gradient at the output. Labels count as random; without a loss random signs
-            stand in for the gradient, as in ``gs.check``.
+        y, loss: labels and loss (a name, or a function as in ``gs.check``), for the gradient at the output. Labels
+            count as random; without a loss random signs stand in for the gradient, as in ``gs.check``.
         input_shape: in place of ``x``: the shape of one input of values, with the batch.
         input_moments: of the inputs, in place of those of ``x``; by default independent standard normal values.
         plan: predict as if this plan, or a scheme or recipe of that name, had been applied; by default from the weights
@@ -46,6 +48,7 @@ def predict(
 
     Raises:
         InputError: no input or too many, weights without values and no plan, or moments that do not fit.
+        UnknownNameError: there is no scheme or loss of that name.
         ModelError: the model's own code raised, or its output does not depend on its input.
 
     Sources: mean field theory of wide networks (Poole et al. 2016, Schoenholz et al. 2017, Yang et al. 2019, Noci et
@@ -61,6 +64,7 @@ def predict(
     """
     told = (input_moments,) if isinstance(input_moments, InputMoments) else tuple(input_moments or ())
     if isinstance(model, SignalGraph):
+        _refuse_beside_graph(x=x, y=y, loss=loss, input_shape=input_shape)
         graph, present, framework = model, dict[str, WeightMoments](), ""
         mode = True
     else:
@@ -71,7 +75,7 @@ def predict(
                 "gs.predict(model, input_shape=(32, 3, 224, 224))."
             )
         inputs = x if input_shape is None else backend.placeholder(model, tuple(input_shape))
-        graph = backend.trace(model, inputs, y, loss=loss)
+        graph = backend.trace(model, inputs, y, loss=backend.loss_of(loss, labelled=y is not None))
         present = backend.weight_moments(model, graph)
         told = told or (backend.input_moments(model, inputs) if input_shape is None else ())
         framework, mode = backend.version(), backend.in_training(model)
@@ -80,6 +84,16 @@ def predict(
     weights, notes = _weights(graph, plan, present)
     training = mode if training is None else training
     return predicted_profile(graph, weights, told, training=training, framework=framework, notes=notes)
+
+
+def _refuse_beside_graph(**given: Any) -> None:
+    """A graph holds the shapes it was traced with, and the loss; others would be ignored."""
+    extra = [name for name, value in given.items() if value is not None]
+    if extra:
+        raise InputError(
+            f"A SignalGraph was traced with its batch, labels and loss, so that {' and '.join(extra)} cannot be used "
+            "with it. Pass them to gs.trace, or pass the model itself; moments of other inputs go into input_moments."
+        )
 
 
 def _weights(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gainstage.backends import Framework, workbench_of
 from gainstage.data import Dataset, from_arrays, load
 from gainstage.errors import InputError
 
 __all__ = ["dataset_of"]
 
-_SOURCES = (
-    ("torch.utils.data", ("Dataset", "DataLoader"), "gainstage.backends.torch.models.datasets"),
-    ("tensorflow.data", ("Dataset",), "gainstage.backends.keras.models.datasets"),
+_SOURCES: tuple[tuple[str, tuple[str, ...], Framework], ...] = (
+    ("torch.utils.data", ("Dataset", "DataLoader"), "torch"),
+    ("tensorflow.data", ("Dataset",), "keras"),
 )
-"""Where the types of a framework's data live, and what reads them."""
+"""Where the types of a framework's data live, and whose workbench reads them."""
 
 _VALUES = {"mse", "l1", "huber"}
 """Losses whose targets are values also where they are whole numbers."""
@@ -59,12 +59,11 @@ def dataset_of(data: Any, *, loss: Any = None, seed: int = 0) -> Dataset:
 
 
 def _from_framework(data: Any) -> tuple[Any, Any] | None:
-    for module, names, reader in _SOURCES:
+    for module, names, framework in _SOURCES:
         home: Any = sys.modules.get(module) or getattr(sys.modules.get(module.split(".")[0]), "data", None)
         kinds = tuple(kind for name in names if isinstance(kind := getattr(home, name, None), type))
         if kinds and isinstance(data, kinds):
-            arrays: tuple[Any, Any] = importlib.import_module(reader).arrays_of(data)
-            return arrays
+            return workbench_of(framework, "Reading a tf.data.Dataset").arrays_of(data)
     return None
 
 

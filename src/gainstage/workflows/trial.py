@@ -17,10 +17,7 @@ from gainstage.statistics import outcome_of
 from gainstage.trials import Board, Key
 from gainstage.workflows.initializing import initialize
 
-__all__ = ["AS_BUILT", "Piece", "Scheme", "carry_out", "in_a_line", "started"]
-
-AS_BUILT = "default"
-"""The scheme that leaves the weights as the model was built."""
+__all__ = ["Piece", "Scheme", "carry_out", "in_a_line", "started"]
 
 INITIALIZED_ON = 256
 """Examples that an initialization may look at."""
@@ -71,10 +68,10 @@ def started(trainer: Trainer, build: Callable[[], Any], scheme: Scheme, seed: in
         Exception: whatever the user's function or the initialization raises.
     """
     model = trainer.build(build, seed)
-    if scheme == AS_BUILT:
+    if scheme == "keep":
         return model
     if isinstance(scheme, str):
-        initialize(model, scheme, batch=trainer.batch(model, dataset, INITIALIZED_ON), seed=seed)
+        initialize(model, scheme, x=trainer.batch(model, dataset, INITIALIZED_ON), seed=seed)
     else:
         trainer.build(lambda: scheme(model, **_seeded(scheme, seed)), seed)
     return model

@@ -9,7 +9,9 @@ from gainstage.backends.keras.measuring.prediction_inputs import (
 )
 from gainstage.backends.keras.measuring.record import record
 from gainstage.backends.keras.tracing.graph_from_layers import structure
+from gainstage.backends.keras.tracing.own_trace import own_trace
 from gainstage.backends.keras.tracing.trace import materialise, trace
+from gainstage.backends.keras.training.given import loss_of, optimizer_of
 from gainstage.backends.keras.writing.calibrate import calibrate
 from gainstage.backends.keras.writing.initializer import Initializer
 from gainstage.backends.keras.writing.lsuv import lsuv
@@ -17,6 +19,7 @@ from gainstage.backends.keras.writing.parameter_groups import parameter_groups
 from gainstage.backends.keras.writing.write import apply, snapshot
 
 __all__ = [
-    "Initializer", "apply", "calibrate", "in_training", "input_moments", "lsuv", "materialise", "parameter_groups",
-    "placeholder", "record", "snapshot", "structure", "trace", "version", "weight_moments",
+    "Initializer", "apply", "calibrate", "in_training", "input_moments", "loss_of", "lsuv", "materialise",
+    "optimizer_of", "own_trace", "parameter_groups", "placeholder", "record", "snapshot", "structure", "trace",
+    "version", "weight_moments",
 ]  # fmt: skip

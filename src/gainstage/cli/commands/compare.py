@@ -32,11 +32,11 @@ __all__ = ["command"]
 )
 @click.option(
     "--schemes",
-    default="default,auto",
+    default="keep,auto",
     show_default=True,
     metavar="A,B,…",
     envvar="GAINSTAGE_SCHEMES",
-    help="What to compare: named schemes, auto, recipes; default leaves the weights as the model was built.",
+    help="What to compare: named schemes, auto, recipes; keep leaves the weights as the model was built.",
 )
 @click.option(
     "--seeds",
@@ -81,7 +81,7 @@ __all__ = ["command"]
     "values.",
 )
 @click.option("--steps", type=click.IntRange(1), default=400, show_default=True, help="Batches of every training.")
-@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, envvar="GAINSTAGE_BATCH",
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, envvar="GAINSTAGE_BATCH_SIZE",
               help="Examples in one.")  # fmt: skip
 @click.option("--clip", type=float, metavar="NORM", help="Shorten longer gradients to this norm.")
 @click.option("--measure", type=click.Choice(["accuracy", "loss"]), help="What to judge by, at the end, on held-back "
@@ -125,7 +125,7 @@ def command(
     optimizer: str,
     loss: str | None,
     steps: int,
-    batch: int,
+    batch_size: int,
     clip: float | None,
     measure: Literal["accuracy", "loss"] | None,
     target_loss: float | None,
@@ -161,7 +161,7 @@ def command(
         planned = experiment(
             _builds(model, variants, device), data, _words(schemes, "--schemes"), seeds=_seeds(seeds),
             learning_rates=[_number(rate, float, "--lr") for rate in _words(rates, "--lr")], sweep=sweep,
-            optimizer=optimizer, loss=loss, steps=steps, batch=batch, clip=clip,
+            optimizer=optimizer, loss=loss, steps=steps, batch_size=batch_size, clip=clip,
             together=together,
         )  # fmt: skip
         kept = Store(store, planned.facts, resume=resume) if store is not None else None

@@ -12,7 +12,7 @@ from gainstage.cli.output import console, progress
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
-    from gainstage.backends.protocol import Framework
+    from gainstage.backends import Framework
     from gainstage.workflows.demo import ClassicDemo, DeepDemo
 
 __all__ = ["command"]

@@ -48,8 +48,9 @@ def command(
         gainstage fix mlp:64x128x128x10,act=sigmoid --data digits
         gainstage fix src/net.py:Net --input 3,32,32 --out mended.safetensors
     """  # noqa: D301
+    from gainstage.backends import workbench_of
     from gainstage.backends.load import framework_named
-    from gainstage.cli.subject import examine, prepare, refuse_unusable, writer
+    from gainstage.cli.subject import examine, prepare, refuse_unusable
 
     if out is not None:
         refuse_unusable(out, framework_named(request.model))
@@ -71,8 +72,8 @@ def command(
         return 0 if exit_zero else exit_code(diagnosis, fail_on)
     with status(f"Mending {request.model}"):
         fixed = fix(
-            subject.model, diagnosis, subject.inputs, subject.labels,
-            loss=subject.loss, optimizer=subject.optimizer, seed=request.seed,
+            subject.model, subject.inputs, subject.labels,
+            loss=subject.loss, optimizer=subject.optimizer, diagnosis=diagnosis, seed=request.seed,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(fixed, indent=2))
@@ -80,7 +81,9 @@ def command(
         text.print_to(console(), fixed)
     write_page(page, fixed)
     if out is not None:
-        click.echo(f"Wrote the weights to {writer(subject.framework).write(subject.model, out)}.", err=True)
+        click.echo(
+            f"Wrote the weights to {workbench_of(subject.framework).save_weights(subject.model, out)}.", err=True
+        )
     return 0 if exit_zero else exit_code(fixed.after, fail_on)
 
 

@@ -20,7 +20,7 @@ from gainstage.cli.output import console, status, write_page
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
-    from gainstage.backends.protocol import Framework
+    from gainstage.backends import Framework
     from gainstage.planning import BranchStart
 
 __all__ = ["command"]
@@ -71,8 +71,9 @@ def command(
         )
     if emit_code and as_json:
         raise InputError("--emit-code prints Python and --json prints JSON; choose one.")
+    from gainstage.backends import workbench_of
     from gainstage.backends.load import framework_named
-    from gainstage.cli.subject import parse_overrides, prepare, refuse_unusable, writer
+    from gainstage.cli.subject import parse_overrides, prepare, refuse_unusable
     from gainstage.report import json, text
     from gainstage.workflows import initialize, plan
 
@@ -87,19 +88,19 @@ def command(
             refuse_unusable(out, subject.framework)
         carry_out = plan if dry_run else initialize
         planned = carry_out(
-            subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
+            subject.model, scheme, x=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
         )
     if emit_code:
-        from gainstage.backends.torch.writing.emit import emit
-
-        click.echo(emit(planned), nl=False)
+        click.echo(planned.to_code(), nl=False)
     elif as_json:
         click.echo(json.dumps(planned, indent=2))
     else:
         text.print_to(console(), planned)
     write_page(page, planned)
     if out is not None and not dry_run:
-        click.echo(f"Wrote the weights to {writer(subject.framework).write(subject.model, out)}.", err=True)
+        click.echo(
+            f"Wrote the weights to {workbench_of(subject.framework).save_weights(subject.model, out)}.", err=True
+        )
 
 
 def _refuse_emitting(emit_code: bool, framework: Framework | None) -> None:

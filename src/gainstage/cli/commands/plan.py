@@ -56,7 +56,7 @@ def command(
     with status(f"Planning {request.model}"):
         subject = prepare(request)
         planned = plan(
-            subject.model, scheme, batch=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
+            subject.model, scheme, x=subject.inputs, seed=request.seed, overrides=chosen, branch_start=branch_start
         )
     if as_json:
         click.echo(json.dumps(planned, indent=2))

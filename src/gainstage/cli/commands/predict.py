@@ -40,7 +40,7 @@ def command(
     \b
         gainstage predict mlp:64x256x256x256x10,act=tanh --scheme glorot_normal
         gainstage predict mypackage.nets:build --input 3,224,224
-        gainstage predict hf:llama,num_hidden_layers=80,hidden_size=8192 --device meta --batch 2
+        gainstage predict hf:llama,num_hidden_layers=80,hidden_size=8192 --device meta --batch-size 2
     """  # noqa: D301
     from gainstage.cli.subject import forecast, prepare
     from gainstage.report import json, text

@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.argument("kind", required=False)
 @traceback_option
 def command(kind: str | None) -> None:
-    """Print the JSON Schema of what --json prints and gs.save writes.
+    """Print the JSON Schema of what --json prints and save() writes.
 
     KIND is diagnosis, fixed, plan, profile, comparison, answer or answers; without it, any of them is valid.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from gainstage.graph.ancestry import ancestry
 from gainstage.graph.groups import MULTIPLYING
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, SignalGraph, Slot
-from gainstage.graph.walk import ancestors, nearest_common_ancestor
 
 __all__ = ["fuse"]
 
@@ -32,13 +32,12 @@ def fuse(graph: SignalGraph) -> SignalGraph:
     node: a normalisation if a mean, sum or norm over units takes part, a softmax if that is a sum of exponentials, and
     otherwise an activation. Its steps stay in the graph, marked as parts of it.
     """
-    sets = ancestors(graph)
     nodes = list(graph.nodes)
     for node in graph.nodes:
         found = _log_softmax(graph, node)
         squared = len(set(node.inputs)) == 1  # a loss is looked at no closer than that
         if node.operation is Operation.MULTIPLY and (node.stage == "model" or squared) and not node.uses:
-            found = _product(graph, sets, node)
+            found = _product(graph, node)
         if found is None:
             continue
         whole, steps = found
@@ -64,13 +63,13 @@ def _affine(graph: SignalGraph, nodes: list[Node], norm: Node) -> None:
         nodes[whole.index] = norm = whole
 
 
-def _product(graph: SignalGraph, sets: tuple[int, ...], node: Node) -> tuple[Node, set[int]] | None:
+def _product(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None:
     """The function that a product is, with its steps."""
     first, second = node.inputs[0], node.inputs[-1]
-    base = nearest_common_ancestor(sets, first, second)
+    base = ancestry(graph).nearest_common(first, second)
     if base is None:
         return None
-    between = _members((sets[first] | sets[second]) & ~sets[base])
+    between = ancestry(graph).between(base, first, second, most=_LONGEST)
     if between is None:
         return None
     steps = [graph.nodes[i] for i in between]
@@ -147,15 +146,3 @@ def _inner(graph: SignalGraph, steps: Iterable[int], whole: int) -> set[int]:
         if not outside:
             return inner
         inner -= outside
-
-
-def _members(bits: int) -> list[int] | None:
-    """The members of a small bit set; None if it is too large to be one function."""
-    if bits.bit_count() > _LONGEST:
-        return None
-    members = []
-    while bits:
-        low = bits & -bits
-        members.append(low.bit_length() - 1)
-        bits ^= low
-    return members

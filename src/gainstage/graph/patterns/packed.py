@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+from gainstage.graph.facts import once_per_graph
 from gainstage.graph.groups import MIXING
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, Parameter, SignalGraph
-from gainstage.graph.walk import nearest_after
+from gainstage.graph.walk import any_after, nearest_after
 
 __all__ = ["packed_blocks", "unpacked"]
 
@@ -23,7 +24,7 @@ def unpacked(graph: SignalGraph) -> SignalGraph:
     gates of a recurrent cell written out by hand: each block has the fan_out of its own projection. Of unequal
     projections (fewer keys than queries) the smallest is the block where it divides all others.
     """
-    return replace(graph, parameters=tuple(_unpacked(graph, p) for p in graph.parameters))
+    return graph.with_parameters(tuple(_unpacked(graph, p) for p in graph.parameters))
 
 
 def _unpacked(graph: SignalGraph, parameter: Parameter) -> Parameter:
@@ -43,6 +44,8 @@ def packed_blocks(graph: SignalGraph, node: Node) -> int:
     """How many equal projections the output of a node is taken apart into; 1 where it is read as a whole."""
     if node.operation not in MIXING or node.kernel is None:
         return 1
+    if _read_as_a_whole(graph)[node.index]:
+        return 1
     readers = nearest_after(graph, node.index, lambda n: n.operation not in _BETWEEN, through=_BETWEEN)
     parts = [graph.nodes[i] for i in readers]
     if parts and all(part.function == "glu" for part in parts):
@@ -54,6 +57,17 @@ def packed_blocks(graph: SignalGraph, node: Node) -> int:
     count, rest = divmod(sum(sizes), smallest)
     whole = sum(sizes) == prod(node.shape) and not rest and not any(size % smallest for size in sizes)
     return count if whole and count <= _MOST else 1
+
+
+@once_per_graph("nodes")
+def _read_as_a_whole(graph: SignalGraph) -> tuple[bool, ...]:
+    """For every node, whether anything that takes no part of a tensor reads its output."""
+
+    def takes_all(reader: Node) -> bool:
+        parts = reader.function == "glu" or (reader.operation is Operation.RESHAPE and reader.function == "slice")
+        return reader.operation not in _BETWEEN and not parts
+
+    return any_after(graph, takes_all, through=_BETWEEN)
 
 
 def _is_part(node: Node, units: int) -> bool:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
 from math import prod
 
+from gainstage.graph.ancestry import ancestry
+from gainstage.graph.facts import once_per_graph
 from gainstage.graph.groups import SHIFTING
 from gainstage.graph.operation import Operation
 from gainstage.graph.signal import Node, SignalGraph
-from gainstage.graph.walk import ancestors, nearest_before
+from gainstage.graph.walk import nearest_before
 
 __all__ = ["Recurrence", "recurrences", "scans"]
 
@@ -39,6 +41,7 @@ class Recurrence:
     sums: tuple[int, ...]
 
 
+@once_per_graph("nodes")
 def recurrences(graph: SignalGraph) -> tuple[Recurrence, ...]:
     """All loops over time that the graph shows step by step."""
     chains = _chains(graph)
@@ -61,6 +64,7 @@ def recurrences(graph: SignalGraph) -> tuple[Recurrence, ...]:
     return tuple(Recurrence(chains[path], _alike(graph, inputs[path]), tuple(found)) for path, found in loops)
 
 
+@once_per_graph("nodes")
 def scans(graph: SignalGraph) -> frozenset[int]:
     """The sums of a state that runs over time without a matrix: ``h = a_t * h + b_t`` (state-space models).
 
@@ -76,8 +80,7 @@ def scans(graph: SignalGraph) -> frozenset[int]:
     several = [sums for sums in by_tensor.values() if len(sums) >= _STEPS]
     if not several:
         return frozenset()
-    sets = ancestors(graph)
-    chains = (sums for sums in several if all(sets[later] >> earlier & 1 for earlier, later in pairwise(sums)))
+    chains = (sums for sums in several if all(starmap(ancestry(graph).reaches, pairwise(sums))))
     return frozenset(index for sums in chains for index in sums)
 
 
@@ -109,9 +112,4 @@ def _chains(graph: SignalGraph) -> dict[str, tuple[int, ...]]:
     repeated = {path: tuple(nodes) for path, nodes in uses.items() if len(nodes) >= _STEPS}
     if not repeated:
         return {}
-    sets = ancestors(graph)
-    return {
-        path: nodes
-        for path, nodes in repeated.items()
-        if all(sets[later] >> earlier & 1 for earlier, later in pairwise(nodes))
-    }
+    return {path: nodes for path, nodes in repeated.items() if all(starmap(ancestry(graph).reaches, pairwise(nodes)))}

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from gainstage.graph.ancestry import ancestry
+from gainstage.graph.facts import once_per_graph
 from gainstage.graph.groups import AFFINE, COPYING, MULTIPLYING, UNWEIGHTED
 from gainstage.graph.operation import Operation
 from gainstage.graph.patterns.recurrence import recurrences, scans
 from gainstage.graph.signal import Node, SignalGraph
-from gainstage.graph.walk import ancestors, fewest_weights, nearest_before
+from gainstage.graph.walk import FewestWeights, any_before, nearest_before
 
 __all__ = ["Residual", "residuals", "stream_lengths"]
 
@@ -46,21 +48,23 @@ _GATED = COPYING | {Operation.SCALE}
 _SUMMED = AFFINE - {Operation.DROPOUT} | {Operation.ADD}
 
 
+@once_per_graph("nodes")
 def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
     """All residual adds, in order of execution."""
-    sets = ancestors(graph)
+    weights = FewestWeights(graph)
+    totals = any_before(graph, _reduces, through=_SUMMED)
     over_time = {index for loop in recurrences(graph) for index in loop.sums} | scans(graph)
     found: dict[int, Residual] = {}
     for node in graph.nodes:
         if node.operation is not Operation.ADD or node.stage != "model" or node.index in over_time:
             continue
-        parted = _parted(graph, sets, node)
+        parted = _parted(graph, weights, node)
         if parted is None:
             continue
         fork, skip, branch = parted
         if prod(graph.nodes[skip].shape) < prod(node.shape):
             continue  # what is broadcast (a mask, a position, a context) is not a stream
-        if nearest_before(graph, skip, _reduces, through=_SUMMED):
+        if totals[skip]:
             continue  # nor is a running total (a flow's log-determinant)
         ends = nearest_before(graph, branch, lambda n: n.operation.weighted, through=UNWEIGHTED)
         before = nearest_before(graph, skip, lambda n: n.index in found, through=_CARRY)
@@ -69,7 +73,7 @@ def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
     return tuple(found.values())
 
 
-def _parted(graph: SignalGraph, sets: tuple[int, ...], add: Node) -> tuple[int, int, int] | None:
+def _parted(graph: SignalGraph, fewest: FewestWeights, add: Node) -> tuple[int, int, int] | None:
     """Fork, skip and branch of a sum; None where both operands are equally far from where they part.
 
     What a gate multiplies is looked at in its place, for the gate has ancestors of its own.
@@ -81,10 +85,10 @@ def _parted(graph: SignalGraph, sets: tuple[int, ...], add: Node) -> tuple[int, 
     factors = _factors(graph, first), _factors(graph, second)
     modulated = factors != ((first,), (second,)) and _share_weights(graph, first, second)
     for one, other in product(*factors):
-        if not sets[one] & sets[other]:
+        fork = ancestry(graph).nearest_common(one, other)
+        if fork is None:
             continue
-        fork = (sets[one] & sets[other]).bit_length() - 1
-        weights = fewest_weights(graph, fork, one), fewest_weights(graph, fork, other)
+        weights = fewest.between(fork, one), fewest.between(fork, other)
         if modulated and min(weights):  # scale and shift out of one layer (FiLM): nothing is carried past it
             continue
         if graph.nodes[fork].from_input and weights[0] != weights[1]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from gainstage.graph.facts import once_per_graph
 from gainstage.graph.groups import MASKED_AFFINE
 from gainstage.graph.operation import Operation
 from gainstage.graph.patterns.residual import residuals
@@ -22,6 +23,7 @@ class _Sum:
     nodes: frozenset[int] = frozenset()
 
 
+@once_per_graph("nodes")
 def terms(graph: SignalGraph) -> Mapping[int, int]:
     """For every weighted node whose output is added to other signals before anything else, how many terms there are.
 

@@ -5,7 +5,10 @@ note in the plan where it leaves something for the model's own code to do.
 """
 
 from gainstage.planning.recipes.recipe import Recipe, RuleBased
-from gainstage.planning.recipes.table import NEED_A_BATCH, RECIPES, recipe_named
+from gainstage.planning.recipes.table import RECIPES, LevelSource, RecipeEntry, recipe_entry, recipe_named
 from gainstage.planning.recipes.widths import RateRule, rate_multipliers
 
-__all__ = ["NEED_A_BATCH", "RECIPES", "RateRule", "rate_multipliers", "Recipe", "RuleBased", "recipe_named"]
+__all__ = [
+    "RECIPES", "LevelSource", "RateRule", "Recipe", "RecipeEntry", "RuleBased", "rate_multipliers",
+    "recipe_entry", "recipe_named",
+]  # fmt: skip

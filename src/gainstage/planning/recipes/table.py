@@ -1,12 +1,15 @@
-"""The table of recipes; a new one is a function of (graph, settable paths) and a line here."""
+"""The table of recipes: a new one is a function of (graph, settable paths) and a line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from types import MappingProxyType
 
 from gainstage.graph import SignalGraph
-from gainstage.planning.automatic import Automatic
+from gainstage.planning.automatic import Automatic, BranchStart
 from gainstage.planning.named import Named
 from gainstage.planning.recipes.convolution import delta_orthogonal
 from gainstage.planning.recipes.recipe import Recipe
@@ -14,35 +17,88 @@ from gainstage.planning.recipes.residual import fixup, zero_branches
 from gainstage.planning.recipes.transformer import deepnorm, gpt2, t_fixup
 from gainstage.planning.recipes.widths import mup
 
-__all__ = ["NEED_A_BATCH", "RECIPES", "recipe_named"]
-
-Builder = Callable[[SignalGraph, Container[str]], Recipe]
+__all__ = ["RECIPES", "LevelSource", "RecipeEntry", "recipe_entry", "recipe_named"]
 
 
-def _lsuv(graph: SignalGraph, settable: Container[str]) -> Recipe:  # noqa: ARG001
-    """LSUV (Mishkin and Matas, arXiv:1511.06422): orthogonal weights, then unit variance layer by layer on a batch."""
-    return Named.of(graph, "orthogonal")
+class LevelSource(Enum):
+    """Where the second moments of a recipe's outputs come from."""
+
+    SETTLED = "settled"
+    """Theory predicts them while planning; calibration on a batch replaces the prediction where weights are written."""
+    CALIBRATED = "calibrated"
+    """Calibration on a batch measures them in one forward pass; theory does not settle them."""
+    LSUV = "lsuv"
+    """A batch brings one layer after the other to unit variance (Mishkin and Matas)."""
+    FIXED = "fixed"
+    """The spreads are those that the recipe publishes, whatever level they give."""
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether theory settles the levels of a plan that no batch will calibrate."""
+        return self is LevelSource.SETTLED
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether one forward pass over a batch brings every output to its level."""
+        return self in (LevelSource.SETTLED, LevelSource.CALIBRATED)
 
 
-RECIPES: Mapping[str, Builder] = MappingProxyType(
+@dataclass(frozen=True, slots=True)
+class RecipeEntry:
+    """One recipe, with what a caller has to know before it plans.
+
+    Args:
+        build: from (graph, paths of the parameters to set) to the recipe.
+        levels: where the second moments of its outputs come from.
+        needs_batch: whether it reads operations that only a batch shows.
+        takes_branch_start: whether ``build`` takes the start of residual branches as a third argument.
+        sets_output_bias: whether labels set the bias of the output.
+    """
+
+    build: Callable[..., Recipe]
+    levels: LevelSource = LevelSource.FIXED
+    needs_batch: bool = True
+    takes_branch_start: bool = False
+    sets_output_bias: bool = False
+
+    def recipe(self, graph: SignalGraph, settable: Container[str], branch_start: BranchStart) -> Recipe:
+        """The recipe for one graph."""
+        return self.build(graph, settable, *((branch_start,) if self.takes_branch_start else ()))
+
+
+def _named(graph: SignalGraph, settable: Container[str], *, scheme: str) -> Recipe:  # noqa: ARG001
+    """One named scheme draws every weight; LSUV (Mishkin and Matas, arXiv:1511.06422) starts from orthogonal ones."""
+    return Named.of(graph, scheme)
+
+
+RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
     {
-        "auto": Automatic.of,
-        "deepnorm": deepnorm,
-        "delta_orthogonal": delta_orthogonal,
-        "fixup": fixup,
-        "gpt2": gpt2,
-        "lsuv": _lsuv,
-        "mup": mup,
-        "t_fixup": t_fixup,
-        "zero_branches": zero_branches,
+        "auto": RecipeEntry(Automatic.of, LevelSource.SETTLED, takes_branch_start=True, sets_output_bias=True),
+        "deepnorm": RecipeEntry(deepnorm),
+        "delta_orthogonal": RecipeEntry(delta_orthogonal, LevelSource.CALIBRATED, needs_batch=False),
+        "fixup": RecipeEntry(fixup),
+        "gpt2": RecipeEntry(gpt2),
+        "lsuv": RecipeEntry(partial(_named, scheme="orthogonal"), LevelSource.LSUV),
+        "mup": RecipeEntry(mup),
+        "t_fixup": RecipeEntry(t_fixup),
+        "zero_branches": RecipeEntry(zero_branches, LevelSource.SETTLED),
     }
 )
 """Recipes by name."""
 
-NEED_A_BATCH = frozenset(RECIPES) - {"delta_orthogonal"}
-"""Recipes that go by what the model does."""
-
 _ALIASES = {"rezero": "zero_branches", "skipinit": "zero_branches", "tfixup": "t_fixup", "mu_p": "mup"}
+
+
+def recipe_entry(name: str) -> RecipeEntry:
+    """The entry of a recipe, or of a named scheme, which draws weights as published and needs no batch.
+
+    Args:
+        name: canonical.
+
+    >>> recipe_entry("auto").levels, recipe_entry("he_normal").levels
+    (<LevelSource.SETTLED: 'settled'>, <LevelSource.FIXED: 'fixed'>)
+    """
+    return RECIPES.get(name) or RecipeEntry(partial(_named, scheme=name), needs_batch=False)
 
 
 def recipe_named(name: str) -> str | None:

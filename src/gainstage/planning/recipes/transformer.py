@@ -7,7 +7,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from gainstage.errors import InputError
-from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, ancestors, nearest_before
+from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, ancestry, nearest_before
 from gainstage.graph.groups import AFFINE, PAIRWISE
 from gainstage.planning.assign import drawn
 from gainstage.planning.branches import Branch, branches, innermost
@@ -64,8 +64,7 @@ class _Stack:
 
 
 def _stack(graph: SignalGraph, recipe: str) -> _Stack:
-    found = branches(graph)
-    sets = ancestors(graph)
+    found, reaches = branches(graph), ancestry(graph).reaches
     roles = {
         node.index: p.role
         for p in graph.parameters
@@ -84,7 +83,7 @@ def _stack(graph: SignalGraph, recipe: str) -> _Stack:
         if Role.QUERY in queries and not queries & {Role.KEY, Role.PACKED_ATTENTION}:
             crossed.add(branch.stream)  # its keys come from elsewhere
     # Post-norm blocks begin a stream each; what a stream of the decoder reaches belongs to the decoder.
-    decoder = {b.stream for b in found if any(sets[b.fork] >> start & 1 for start in crossed)} | crossed
+    decoder = {b.stream for b in found if any(reaches(start, b.fork) for start in crossed)} | crossed
     attended = [b for b in found if any(i in roles for i in b.weights) and inside[b.weights[0]] is b]
     per_block = {True: 2, False: 1}
     in_decoder = sum(b.stream in decoder for b in attended)

@@ -36,7 +36,7 @@ def mup(graph: SignalGraph, settable: Container[str]) -> RuleBased:  # noqa: ARG
             return drawn(parameter, "normal", "mup: 1/fan_in, so that outputs shrink with width", spread=1 / fan)
         return drawn(parameter, "normal", "mup: 1/√fan_in")
 
-    notes = ["muP is its learning rates too: train with gainstage.parameter_groups(model, batch=x, base_width=…)."]
+    notes = ["muP is its learning rates too: train with gainstage.parameter_groups(model, x, base_width=…)."]
     if any(p.role in {Role.QUERY, Role.PACKED_ATTENTION} for p in graph.parameters):
         notes.append("muP divides attention scores by the width of a head, not by its root. That is for your code.")
     return RuleBased(graph, rule, "normal", tuple(notes))

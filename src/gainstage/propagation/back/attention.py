@@ -8,10 +8,10 @@ from dataclasses import replace
 from gainstage.graph import Node
 from gainstage.propagation import attention, causal
 from gainstage.propagation.back.flows import Backward, unknown
-from gainstage.propagation.chance import CERTAIN
+from gainstage.propagation.finite_width import CERTAIN
 from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.shared_tokens import crowding, values_of_scores
 from gainstage.propagation.signal import Flow
-from gainstage.propagation.tokens import crowding, values_of_scores
 from gainstage.theory.attention.softmax import log_softmax_moments, softmax_moments
 
 __all__ = ["attended", "product", "softmaxed"]

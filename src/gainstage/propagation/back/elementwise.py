@@ -10,10 +10,10 @@ import numpy as np
 from gainstage.graph import Node
 from gainstage.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
 from gainstage.propagation.composed import is_scalar
-from gainstage.propagation.course import times
 from gainstage.propagation.function import Function
 from gainstage.propagation.mixture import multiplied, powered
 from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.sequence_profile import times
 from gainstage.propagation.signal import Flow, Law, Product, Signal, lifted
 from gainstage.propagation.weights import scale_of
 from gainstage.theory.activations import Array

@@ -10,16 +10,16 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.propagation.back.laws import added, blended_law
-from gainstage.propagation.chance import Chance
-from gainstage.propagation.course import Course, blended, times
+from gainstage.propagation.draw_variance import CALM, Noise
+from gainstage.propagation.finite_width import Chance
 from gainstage.propagation.function import IDENTITY
 from gainstage.propagation.joint import met_in_sum
 from gainstage.propagation.mixture import blended_borders
-from gainstage.propagation.noise import CALM, Noise
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.run import Run
+from gainstage.propagation.sequence_profile import Course, blended, times
 from gainstage.propagation.signal import Flow, Settled, Signal
-from gainstage.propagation.squares import by_chance, squares
+from gainstage.propagation.squared_covariance import by_chance, squares
 from gainstage.theory.activations import Array
 
 __all__ = ["Backward", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]
@@ -116,6 +116,12 @@ class Backward:
         own = (scatter(flow.base, squares(found, source), flow.extent) + by_chance(found, source)) / flow.extent.units
         return (flow.noise + source.carried * found.response).caused(self.run.ledger.cause(), own)
 
+    def named(self, flow: Flow) -> Flow:
+        """The same gradient, with the variance that it has alone as a cause of its own."""
+        if not flow.alone:
+            return flow
+        return replace(flow, noise=flow.noise.caused(self.run.ledger.cause(), flow.alone), alone=0.0)
+
     def plain(self, flow: Flow) -> Flow:
         """The same gradient with nothing left to be worked out."""
         if flow.law is None and flow.factor == 1.0:
@@ -181,7 +187,7 @@ class Backward:
 def independent(back: Backward, flows: list[Flow]) -> Flow:
     """The sum of independent gradients; what depends on one source goes on depending on it."""
     if len(flows) == 1:
-        return flows[0]
+        return back.named(flows[0])
     sources = {f.law.source for f in flows if f.law is not None}
     together = len(sources) == 1
     if not together:
@@ -192,7 +198,8 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     noise = CALM
     for share, one in zip(shares, flows, strict=True):
         noise = noise + one.noise * share
-    noise = noise.caused(back.run.ledger.cause(), _interference(back, flows, shares))
+    alone = sum(share**2 * one.alone for share, one in zip(shares, flows, strict=True))
+    noise = noise.caused(back.run.ledger.cause(), _interference(back, flows, shares) + alone)
     doubt = next((f.doubt for f in flows if f.doubt), "")
     base = flows[0].base.scaled(flows[0].factor ** 2)
     for other in flows[1:]:
@@ -241,15 +248,37 @@ def _settled(flows: list[Flow], shares: list[float], atom: int) -> Settled | Non
 def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> float:
     """What the products of independent gradients add to their sum's scatter; they are zero on average only."""
     pairs, total = [back.value(f) for f in flows], 0.0
-    courses = [f.course.likeness if f.course is not None else None for f in flows]
-    for i, extent in enumerate(f.extent for f in flows):
-        for j in range(i):
-            within = None if (one := courses[i]) is None or (two := courses[j]) is None else math.sqrt(one * two)
-            alike = pairs[i].beside(pairs[j]).likeness(extent, within) / extent.units
-            if flows[i].chance.basis.origin == flows[j].chance.basis.origin >= 0:
-                alike = max(alike, _along(pairs[i], extent.positions) * _along(pairs[j], extent.positions))
-            total += 4 * shares[i] * shares[j] * alike
+    kinds = np.array([[p.level, p.positions, p.examples, p.apart] for p in pairs])
+    lengths = np.array([math.nan if f.course is None else f.course.likeness for f in flows])
+    origins = np.array([f.chance.basis.origin for f in flows])
+    weights = np.array(shares)
+    for i, flow in enumerate(flows[1:], start=1):
+        extent = flow.extent
+        alike = _likeness(np.sqrt(np.maximum(kinds[i] * kinds[:i], 0.0)), extent, np.sqrt(lengths[i] * lengths[:i]))
+        alike /= extent.units
+        same = np.flatnonzero((origins[:i] == origins[i]) & (origins[i] >= 0))
+        for j in same:
+            along = _along(pairs[i], extent.positions) * _along(pairs[j], extent.positions)
+            alike[j] = max(alike[j], along)
+        total += 4 * shares[i] * float(weights[:i] @ alike)
     return total
+
+
+def _likeness(kinds: Array, extent: Extent, within: Array) -> Array:
+    """``Pairs.likeness`` for many pairs at once.
+
+    Args:
+        kinds: rows of level, positions, examples and apart.
+        extent: of all of them.
+        within: for every row the likeness of the positions of one example; NaN where all positions are alike.
+    """
+    level = kinds[:, :1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alike = np.minimum((kinds / level) ** 2, 1.0)
+    places, examples = extent.positions, extent.examples
+    inside = np.where(np.isnan(within), alike[:, 0] / places + (1 - 1 / places) * alike[:, 1], within)
+    between = alike[:, 2] / places + (1 - 1 / places) * alike[:, 3]
+    return np.where(level[:, 0] > 0, inside / examples + (1 - 1 / examples) * between, 1.0)
 
 
 def _along(pairs: Pairs, places: int) -> float:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.propagation.back.again import answering
 from gainstage.propagation.back.flows import Backward, hand_on
-from gainstage.propagation.course import Course
-from gainstage.propagation.noise import CALM
+from gainstage.propagation.back.small_fan_in import answering
+from gainstage.propagation.draw_variance import CALM
 from gainstage.propagation.normalization import Division, divided_by, division
 from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.sequence_profile import Course
 from gainstage.propagation.signal import Answer, Flow, Settled, Signal
 
 __all__ = ["normalization"]

@@ -11,7 +11,6 @@ from gainstage.graph import Node, Operation
 from gainstage.propagation.back.flows import Backward, hand_on
 from gainstage.propagation.function import Function
 from gainstage.propagation.geometry import paddings, spatial, windows
-from gainstage.propagation.noise import Noise
 from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.pooling import is_largest, overlapping, window_size
 from gainstage.propagation.resampling import gathered, matrices
@@ -53,8 +52,8 @@ def taken(back: Backward, node: Node, flow: Flow) -> None:
             hand_on(back, index, flow)
         else:
             plain = back.plain(flow)
-            noise = _of_fewer(back, plain, signal.extent.units)
-            back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal), noise=noise))
+            alone = _of_fewer(plain, signal.extent.units)
+            back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal), alone=alone))
 
 
 def _beside(flow: Flow, part: Signal) -> tuple[Array | None, ...]:
@@ -62,10 +61,9 @@ def _beside(flow: Flow, part: Signal) -> tuple[Array | None, ...]:
     return flow.borders if part.extent.positions == flow.extent.positions else ()
 
 
-def _of_fewer(back: Backward, flow: Flow, units: int) -> Noise:
-    """The noise of a gradient's level at some of its units: the fewer they are, the less it is averaged."""
-    more = 2 * flow.likeness * max(1 / units - 1 / flow.extent.units, 0.0)
-    return flow.noise.caused(back.run.ledger.cause(), more)
+def _of_fewer(flow: Flow, units: int) -> float:
+    """How much more a gradient's level varies at some of its units: the fewer they are, the less it is averaged."""
+    return 2 * flow.likeness * max(1 / units - 1 / flow.extent.units, 0.0)
 
 
 def _parted(back: Backward, live: list[int], flow: Flow) -> None:
@@ -82,7 +80,7 @@ def _parted(back: Backward, live: list[int], flow: Flow) -> None:
         sent = replace(
             plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent,
             borders=_beside(plain, signal), parts=inner,
-            largest_of=flow.largest_of, noise=_of_fewer(back, plain, signal.extent.units),
+            largest_of=flow.largest_of, alone=_of_fewer(plain, signal.extent.units),
         )  # fmt: skip
         if flow.largest_of > 1 and signal.law is not None:
             won = _winning(back.run.ledger.source(signal.law.source), flow.largest_of)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from gainstage.graph import Node, Operation
 from gainstage.propagation import recurrent
-from gainstage.propagation.back.again import met_again
 from gainstage.propagation.back.flows import Backward, hand_on
-from gainstage.propagation.chance import Chance, Deviation
+from gainstage.propagation.back.small_fan_in import met_again
+from gainstage.propagation.finite_width import Chance, Deviation
 from gainstage.propagation.geometry import windows
 from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.run import Run

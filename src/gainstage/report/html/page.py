@@ -19,6 +19,7 @@ from gainstage.report.html.parts import heading
 from gainstage.report.html.script import SCRIPT
 from gainstage.report.html.style import STYLE
 from gainstage.report.json import dumps
+from gainstage.report.text.diagnosis import headline
 from gainstage.report.wording import count
 
 __all__ = ["Document", "html_page", "save_html"]
@@ -69,7 +70,7 @@ def _content(record: Document, beside: Beside) -> tuple[str, Iterable[str]]:
     """The page's title, which is its first line, and what follows."""
     match record:
         case Diagnosis():
-            return "Healthy" if record.ok else count(len(record.findings), "finding"), diagnosis_body(record, beside)
+            return headline(record), diagnosis_body(record, beside)
         case Fixed():
             return "Fixed" if record.ok else "Not healthy yet", fixed_body(record, beside)
         case Plan():

@@ -9,7 +9,7 @@ from gainstage.report.text.depth import add_depth, add_depth_before_and_after
 from gainstage.report.text.page import Page, Part
 from gainstage.report.wording import count, elide, figure, folded, shape_text
 
-__all__ = ["add_diagnosis", "add_fixed", "add_measurement", "verdict"]
+__all__ = ["add_diagnosis", "add_fixed", "add_measurement", "headline", "verdict"]
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 OUTLOOK = {Severity.ERROR: "as it is, this model will not train", Severity.WARNING: "it will train badly or slowly"}
@@ -29,10 +29,19 @@ def verdict(diagnosis: Diagnosis) -> str:
     return f"{tally}: {OUTLOOK[worst]}." if worst in OUTLOOK else f"{tally}, no error and no warning."
 
 
+def headline(diagnosis: Diagnosis) -> str:
+    """The verdict in two words: healthy, not judged, or the number of findings."""
+    if diagnosis.ok:
+        return "Healthy"
+    return count(len(diagnosis.findings), "finding") if diagnosis.judged else "Not judged"
+
+
 def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     """Verdict, findings, the picture through depth, what was not judged, how it was measured."""
     if diagnosis.ok:
         page.line(("HEALTHY", "bold green"), f"  {verdict(diagnosis)}")
+    elif not diagnosis.judged:
+        page.line(("NOT JUDGED", "bold yellow"), "  No gradient was seen, so nobody can say whether this model trains.")
     else:
         style = STYLES[diagnosis.worst or Severity.NOTE]
         page.line((count(len(diagnosis.findings), "finding").upper(), style), f"  {verdict(diagnosis)}")

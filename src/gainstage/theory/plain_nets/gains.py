@@ -52,7 +52,9 @@ class Stability:
         return 1 / abs(math.log(self.slope)) if self.slope > 0 else 0.0
 
 
-def gain(kind: str | Activation | Elementwise, convention: Convention = "second_moment", q: float = 1.0) -> float:
+def gain(
+    kind: str | Activation | Elementwise, convention: Convention = "second_moment", q: float = 1.0, **settings: float
+) -> float:
     """The factor on 1/√fan_in for the layer that reads the activation's output.
 
     With weights of spread gain/√fan_in, pre-activations of level q give pre-activations of level q again
@@ -68,12 +70,13 @@ def gain(kind: str | Activation | Elementwise, convention: Convention = "second_
             PyTorch, Keras, TensorFlow or JAX; or an ``Activation``, with kinks of its own.
         convention: what is kept.
         q: the level of the pre-activations, a second moment; ``pytorch`` knows level 1 only.
+        **settings: the numbers that an activation given by name takes, e.g. ``negative_slope=0.2``.
 
     Returns:
         The gain, a factor on a spread (not on a variance).
 
     Raises:
-        UnknownNameError: no such activation or convention.
+        UnknownNameError: no such activation, setting or convention.
         InputError: the function carries nothing at that level, or PyTorch has no gain for it.
 
     Sources: He et al. 2015, eq. 10 (``second_moment``) and eq. 14 (``backward``); Brock, De and Smith 2021, section 4
@@ -82,6 +85,8 @@ def gain(kind: str | Activation | Elementwise, convention: Convention = "second_
     >>> from gainstage.theory import gain
     >>> round(gain("tanh"), 6), round(gain("relu", "centred"), 6), round(gain("tanh", "pytorch"), 6)
     (1.592537, 1.712859, 1.666667)
+    >>> round(gain("leaky_relu", negative_slope=0.2), 6)  # √(2 / (1 + 0.2²))
+    1.38675
     >>> import warnings
     >>> with warnings.catch_warnings(record=True, action="always") as caught:
     ...     round(gain("gelu"), 6)
@@ -89,6 +94,8 @@ def gain(kind: str | Activation | Elementwise, convention: Convention = "second_
     >>> str(caught[0].message)[:43]
     "'gelu' keeps level 1 with the gain 1.53353,"
     """
+    if settings:
+        kind = activation(kind, settings)
     factor = level_gain(kind, convention, q)
     if convention in ("second_moment", "centred") and gated_unit(kind) is None:
         act = activation(kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +12,6 @@ from keras import ops
 
 from gainstage.backends.keras.measuring.first_step import require_optimizer, try_step
 from gainstage.backends.keras.measuring.gradients import compiled, differentiate
-from gainstage.backends.keras.measuring.moments import look_at, moments_of, token_correlation, unit_stats
 from gainstage.backends.keras.measuring.prediction_inputs import version
 from gainstage.backends.keras.measuring.replay import Replayed, Tap, replay
 from gainstage.backends.keras.measuring.task_facts import task_of
@@ -21,22 +20,21 @@ from gainstage.backends.keras.models.batch import Batch, as_array, first_output,
 from gainstage.backends.keras.models.losses import Criterion, criterion_of
 from gainstage.backends.keras.tracing.call import Draft
 from gainstage.backends.keras.tracing.trace import Program, materialise, program_of, require_model
-from gainstage.errors import InputError
-from gainstage.graph import Operation
-from gainstage.records import NodeProfile, Note, Profile, Source, Step
-
-__all__ = ["Detail", "record"]
-
-Detail = Literal["lean", "standard"]
-
-_MEASURED = frozenset(
-    {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION}
+from gainstage.backends.protocol import Detail
+from gainstage.backends.shared.arrays import look_at, moments_of, token_correlation, unit_stats
+from gainstage.backends.shared.selection import (
+    MASKING,
+    NO_GRADIENT,
+    STREAM,
+    bounds_of,
+    is_rectified,
+    require_detail,
+    require_finite,
+    selected,
 )
-_ALSO = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX})
-_STREAM = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION})
-_RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardshrink", "softshrink"})
-_BOUNDS = {"sigmoid": (0.0, 1.0), "hardsigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0)}
-_ARITHMETIC = frozenset({"pow", "rsqrt", "sqrt", "reciprocal", "clamp", "abs", "log", "square"})
+from gainstage.records import NodeProfile, Profile, Source, Step
+
+__all__ = ["record"]
 
 
 def record(
@@ -79,15 +77,14 @@ def record(
     >>> [profile.node(n).function or profile.node(n).name for n in profile.nodes]
     ['matmul', 'tanh', 'matmul']
     """
-    if detail not in ("lean", "standard"):
-        raise InputError(f"Unknown detail {detail!r}. Choose 'lean' or 'standard'.")
+    require_detail(detail)
     model = require_model(model)
     batch = prepare(inputs)
-    for name, array in zip(batch.names, batch.arrays, strict=True):
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(
-                f"Input {name!r} of shape {array.shape} holds NaN or infinite values. Clean the batch before measuring."
-            )
+    require_finite(
+        (name, array.shape, bool(np.isfinite(array).all()))
+        for name, array in zip(batch.names, batch.arrays, strict=True)
+        if array.dtype.kind == "f"
+    )
     criterion = criterion_of(model, loss, target)
     if optimizer is None and loss is None and criterion is not None:
         optimizer = getattr(model, "optimizer", None)
@@ -132,9 +129,7 @@ class _Recording:
             nodes.append(replace(measured, backward=moments_of(as_array(gradient)) if gradient is not None else None))
         loss = float(as_array(value)) if self.criterion is not None else None
         if not by_weight:
-            self.notes.append(
-                Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
-            )
+            self.notes.append(NO_GRADIENT)
         step, updates = self._step(trainable, by_weight, float(as_array(total)), loss)
         parameters = tuple(
             profile_parameter(graph, p, arrays, _array(by_weight.get(p.path)), updates.get(p.path))
@@ -199,17 +194,15 @@ class _Recording:
         return Source("measured", version(), "cpu", dtype, self.batch.arrays[0].shape, self.seed, self.detail)
 
     def _wanted(self, draft: Draft) -> bool:
-        operations = _MEASURED | _ALSO if self.detail == "standard" else _MEASURED
         sized = draft.stage == "model" and 0 not in draft.shape and draft.dtype.startswith(("float", "bfloat"))
-        return draft.operation in operations and sized and draft.function not in _ARITHMETIC
+        return sized and selected(draft, self.detail)
 
     def _look(self, draft: Draft, array: np.ndarray[Any, Any]) -> NodeProfile:
         standard = self.detail == "standard"
-        look = look_at(array, self.batch.examples, leading=draft.leading, extremes=standard)
-        units = unit_stats(
-            look, draft.shape, draft.unit_axis, rectified=draft.function in _RECTIFIERS, bounds=_bounds(draft)
-        )
-        if standard and draft.operation in _STREAM and len(draft.shape) == 3 and draft.unit_axis == 2:
+        stride = array.size // self.batch.examples if draft.leading else None
+        look = look_at(array, self.batch.examples, stride, extremes=standard)
+        units = unit_stats(look, draft.shape, draft.unit_axis, rectified=is_rectified(draft), bounds=bounds_of(draft))
+        if standard and draft.operation in STREAM and len(draft.shape) == 3 and draft.unit_axis == 2:
             units = replace(units, token_correlation=token_correlation(array, look.moments.second_moment))
         return NodeProfile(draft.index, look.moments, None, units)
 
@@ -240,7 +233,7 @@ class _Recording:
             def tap(node: int, output: Any) -> Any:
                 draft = by_index[node]
                 if draft.dtype.startswith(("float", "bfloat")):
-                    masking = draft.operation in (Operation.MASK, Operation.OFFSET)
+                    masking = draft.operation in MASKING
                     # −inf marks what attention must not see
                     found[node] = ops.any(ops.isnan(output) if masking else ops.logical_not(ops.isfinite(output)))
                 return output
@@ -253,10 +246,3 @@ class _Recording:
 
 def _array(gradient: Any) -> Any:
     return as_array(gradient) if gradient is not None else None
-
-
-def _bounds(draft: Draft) -> tuple[float, float] | None:
-    if draft.function == "hardtanh":
-        settings = dict(draft.settings)
-        return settings.get("min_val", -1.0), settings.get("max_val", 1.0)
-    return _BOUNDS.get(draft.function)

@@ -1,4 +1,4 @@
-"""What the weights themselves say: moments, copied units, constant arrays."""
+"""Statistics of the weights themselves: moments, copied units, constant arrays."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage.backends.keras.measuring.moments import moments_of
 from gainstage.backends.keras.models.layout import canonical
+from gainstage.backends.shared.arrays import moments_of
+from gainstage.backends.shared.weights import bias_beside, projection, repeated
 from gainstage.graph import Parameter, SignalGraph
 from gainstage.records import ParameterProfile
 
@@ -35,32 +36,18 @@ def profile_parameter(
         rows = np.ascontiguousarray(rows.reshape(len(rows), -1), dtype=np.float32)
         norms = np.linalg.norm(rows, axis=1) / rows.shape[1] ** 0.5
         unit_spread = float(norms.min()), float(norms.max())
-        copies = _copies(rows, _bias_of(graph, parameter, arrays, len(rows)))
+        beside = bias_beside(graph, parameter, len(rows), lambda path: arrays[path].size)
+        copies = _copies(rows, arrays[beside].reshape(-1) if beside is not None else None)
     gradient_moments = moments_of(gradient) if gradient is not None else None
     return ParameterProfile(parameter.path, weight, gradient_moments, copies, constant, unit_spread, update)
 
 
-def _bias_of(graph: SignalGraph, parameter: Parameter, arrays: Mapping[str, Array], units: int) -> Array | None:
-    for index in parameter.nodes:
-        for use in graph.nodes[index].uses_of("bias"):
-            bias = arrays[use.parameter]
-            if bias.size == units:
-                return bias.reshape(-1)
-    return None
-
-
 def _copies(rows: Array, bias: Array | None) -> int:
-    """Units whose incoming weights and bias repeat another unit's, found by one random projection."""
+    """The number of units whose incoming weights and bias repeat another unit's."""
     count, size = rows.shape
     if count < 2 or not np.isfinite(rows).all():
         return 0
-    direction = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
-    marks = rows @ direction
-    # Equal rows can differ in the last bits of the product, since they may be summed in another order.
-    grain = np.finfo(np.float32).eps * np.linalg.norm(rows, axis=1).max() * size**0.5 * 4
-    order = np.argsort(marks)
-    close = np.abs(np.diff(marks[order])) <= grain
-    first, second = order[:-1][close], order[1:][close]
+    first, second = repeated(rows @ projection(size), float(np.linalg.norm(rows, axis=1).max()), size)
     same = (rows[first] == rows[second]).all(1)
     if bias is not None:
         same &= bias[first] == bias[second]

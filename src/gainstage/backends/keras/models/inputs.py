@@ -10,8 +10,8 @@ import numpy as np
 
 from gainstage.backends.keras.models.batch import values_of
 from gainstage.backends.keras.models.names import named_layers
+from gainstage.backends.shared.example_inputs import arranged, first_examples, no_vocabulary, require_specs
 from gainstage.data import Dataset, InputSpec
-from gainstage.errors import InputError
 
 __all__ = ["example_batch", "known_inputs", "labelled_batch"]
 
@@ -80,7 +80,14 @@ def _readers(model: Any, symbol: Any) -> Iterator[Any]:
                 break
 
 
-def example_batch(model: Any, specs: Sequence[InputSpec], *, batch: int = 32, seed: int = 0) -> Batch:
+def example_batch(
+    model: Any,
+    specs: Sequence[InputSpec],
+    *,
+    batch: int = 32,
+    seed: int = 0,
+    device: str = "cpu",  # noqa: ARG001
+) -> Batch:
     """Values and uniform tokens, the same for the same seed.
 
     Values are standard normal where the model's own preprocessing (``Rescaling``, an adapted ``Normalization``) hands
@@ -91,6 +98,7 @@ def example_batch(model: Any, specs: Sequence[InputSpec], *, batch: int = 32, se
         specs: one for every input; either all are named or none is.
         batch: number of examples.
         seed: of values and tokens.
+        device: nothing; Keras moves arrays itself.
 
     Raises:
         InputError: no input, a batch that is not positive, names on some inputs only, or tokens for a model
@@ -99,11 +107,8 @@ def example_batch(model: Any, specs: Sequence[InputSpec], *, batch: int = 32, se
     >>> example_batch(keras.Sequential([keras.layers.Dense(2)]), [InputSpec((4,))], batch=3).shape
     (3, 4)
     """
-    if batch < 1:
-        raise InputError(f"The batch needs at least one example; received {batch}.")
+    require_specs(specs, batch)
     names = [spec.name for spec in specs]
-    if not specs or (any(names) and not all(names)) or len({*names}) < (len(names) if any(names) else 1):
-        raise InputError(f"Inputs must be one or more, and all or none of them named, each once; received {names}.")
     generator = np.random.default_rng(seed)
     arrays = [_draw(model, spec, batch, generator) for spec in specs]
     structure = _structure(model)
@@ -114,9 +119,7 @@ def example_batch(model: Any, specs: Sequence[InputSpec], *, batch: int = 32, se
         arrays = [_before(model, symbol, array) for symbol, array in zip(symbols, arrays, strict=True)]
     elif len(arrays) == 1 and isinstance(model, keras.Sequential) and arrays[0].dtype.kind == "f":
         arrays = [_undone(model.layers, arrays[0])]
-    if any(names):
-        return dict(zip(names, arrays, strict=True))
-    return arrays[0] if len(arrays) == 1 else arrays
+    return arranged(specs, arrays)
 
 
 def _draw(model: Any, spec: InputSpec, batch: int, generator: np.random.Generator) -> Array:
@@ -124,10 +127,7 @@ def _draw(model: Any, spec: InputSpec, batch: int, generator: np.random.Generato
         return generator.standard_normal((batch, *spec.shape), dtype=np.float32)
     vocabulary = spec.vocabulary or _first_vocabulary(model)
     if vocabulary is None:
-        raise InputError(
-            f"'{type(model).__name__}' has no embedding to bound the tokens of the input "
-            f"ids:{','.join(map(str, spec.shape))}. Give values, e.g. 224,224,3."
-        )
+        raise no_vocabulary(model, spec, "224,224,3")
     return generator.integers(0, vocabulary, (batch, *spec.shape), dtype=np.int64)
 
 
@@ -190,7 +190,11 @@ def _inverse(layer: Any, values: Array) -> Array:
 
 
 def labelled_batch(
-    dataset: Dataset, specs: Sequence[InputSpec] | None = None, *, batch: int = 32
+    dataset: Dataset,
+    specs: Sequence[InputSpec] | None = None,
+    *,
+    batch: int = 32,
+    device: str = "cpu",  # noqa: ARG001
 ) -> tuple[Batch, Array]:
     """The first training examples of a dataset (it comes shuffled) and their labels.
 
@@ -198,6 +202,7 @@ def labelled_batch(
         dataset: where they come from.
         specs: what the model takes; its one input gives the examples shape and name; None leaves them as stored.
         batch: number of examples, or all there are.
+        device: nothing; Keras moves arrays itself.
 
     Raises:
         InputError: the model takes several inputs, or one of another size.
@@ -206,12 +211,5 @@ def labelled_batch(
     >>> labelled_batch(load("digits"), [InputSpec((8, 8, 1))], batch=4)[0].shape
     (4, 8, 8, 1)
     """
-    if batch < 1:
-        raise InputError(f"The batch needs at least one example; received {batch}.")
-    if specs is not None and len(specs) != 1:
-        raise InputError(f"The data '{dataset.name}' fills one input, and the model takes {len(specs)}.")
-    name = specs[0].name if specs else ""
-    if specs and not dataset.is_tokens:
-        dataset = dataset.reshape(*specs[0].shape)
-    x = dataset.x_train[:batch]
-    return ({name: x} if name else x), dataset.y_train[:batch]
+    x, labels, name = first_examples(dataset, specs, batch)
+    return ({name: x} if name else x), labels

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 
 from gainstage.backends.keras.models.batch import prepare
+from gainstage.backends.keras.models.described_inputs import described_batches
 from gainstage.backends.keras.models.geometry import Geometry, layer_kernel
 from gainstage.backends.keras.models.names import is_of_keras, named_layers, named_parameters
 from gainstage.backends.keras.tracing.operations import whole_layer
@@ -16,8 +16,6 @@ from gainstage.errors import ModelError
 from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, Slot, Use
 
 __all__ = ["structure"]
-
-_EXAMPLES, _PIXELS, _STEPS = 2, 224, 16  # where a model leaves a size open; symbols take no memory
 
 
 def structure(model: Any) -> SignalGraph:
@@ -36,27 +34,16 @@ def structure(model: Any) -> SignalGraph:
     model = require_model(model)
     if not model.built:
         raise ModelError(
-            f"The model '{model.name}' is not built, so it has no weights yet. Pass batch=, an example input; or give "
+            f"The model '{model.name}' is not built, so it has no weights yet. Pass x=, an example input; or give "
             "it an input shape: keras.Input(shape) as the first layer, or model.build((None, 784))."
         )
-    symbols = _known_inputs(model)
-    return program_of(model, prepare(symbols)).graph if symbols is not None else _layer_by_layer(model)
+    if getattr(model, "inputs", None):  # a sequential or functional model, which knows its symbols
+        return program_of(model, prepare(next(described_batches(model)))).graph
+    return _layer_by_layer(model)
 
 
-def _known_inputs(model: Any) -> Any:
-    """Arrays without content of the shapes that the model was built for, if it knows them."""
-    known = getattr(model, "inputs", None)  # of sequential and functional models
-    if not known:
-        return None
-    known = known[0] if isinstance(model, keras.Sequential) else model.input
-    return keras.tree.map_structure(_placeholder, known)
-
-
-def _placeholder(symbol: Any) -> np.ndarray[Any, Any]:
-    open_size = _PIXELS if len(symbol.shape) >= 4 else _STEPS
-    shape = tuple(open_size if size is None else size for size in symbol.shape[1:])
-    return np.broadcast_to(np.zeros((), dtype=str(symbol.dtype)), (_EXAMPLES, *shape))
-
+_UNKNOWN: tuple[Slot, Role] = ("operand", Role.OTHER)
+"""A weight of a layer that is not Keras's own: its name says nothing."""
 
 _SLOTS: dict[str, tuple[Slot, Role]] = {
     "bias": ("bias", Role.BIAS),
@@ -79,12 +66,14 @@ def _layer_by_layer(model: Any) -> SignalGraph:
         recurrent = isinstance(layer, _CELLS)
         for variable in layer._trainable_variables:
             path, shape = paths[id(variable)], tuple(variable.shape)
-            known = is_of_keras(layer)  # what a weight of any other layer is for, its name does not say
-            geometry = layer_kernel(layer, shape) if known else None
-            slot, role = _slot(variable.name if known else "", geometry, recurrent=recurrent)
+            own = is_of_keras(layer)  # what a weight of any other layer is for, its name does not say
+            geometry = layer_kernel(layer, shape) if own else None
+            slot, role = _slot(variable.name, geometry, recurrent=recurrent) if own else _UNKNOWN
             geometry = geometry if slot in ("weight", "state") else None
             kernel = kernel or geometry
-            uses.append(Use(path, slot))
+            explained = role is not Role.OTHER or isinstance(layer, keras.layers.PReLU)
+            if explained:
+                uses.append(Use(path, slot))
             found.setdefault(
                 path,
                 Parameter(
@@ -97,7 +86,7 @@ def _layer_by_layer(model: Any) -> SignalGraph:
                     geometry.layout if geometry else "in_out",
                     id(variable) in trainable,
                     aliases.get(path, ()),
-                    (len(nodes),),
+                    (len(nodes),) if explained else (),
                 ),
             )
         if uses:
@@ -118,7 +107,7 @@ def _slot(name: str, geometry: Geometry | None, *, recurrent: bool) -> tuple[Slo
     if name in _SLOTS:
         return _SLOTS[name]
     if geometry is None or "kernel" not in name:
-        return "operand", Role.OTHER
+        return _UNKNOWN
     if recurrent:
         return "weight", Role.RECURRENT_INPUT
     depthwise = geometry.kernel.groups == geometry.kernel.in_ > 1

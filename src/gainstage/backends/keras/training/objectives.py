@@ -13,7 +13,7 @@ from gainstage.backends.keras.tracing.trace import materialise, program_of, requ
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.graph import Operation, nearest_before
 
-__all__ = ["LOSSES", "OPTIMIZERS", "default_loss", "loss_named", "optimizer_named"]
+__all__ = ["LOSSES", "OPTIMIZERS", "default_loss", "loss_named", "optimizer_named", "word_for"]
 
 _OUTWARD = frozenset({Operation.RESHAPE, Operation.DROPOUT, Operation.REDUCTION})
 
@@ -82,6 +82,18 @@ def optimizer_named(name: str, learning_rate: float) -> Any:
         raise UnknownNameError("optimizer", name, [*OPTIMIZERS, "rmsprop", "lion", "nadam"]) from None
     found.learning_rate = learning_rate
     return found
+
+
+def word_for(given: Any) -> str:
+    """Name a loss or an optimizer in one word: by its own name, or by that of its class.
+
+    >>> word_for("adam"), word_for(optimizers.SGD), word_for(losses.Huber())
+    ('adam', 'SGD', 'huber_loss')
+    """
+    if isinstance(given, str):
+        return given
+    named: str = getattr(given, "__name__", None) or getattr(given, "name", None) or type(given).__name__
+    return named
 
 
 def default_loss(model: Any, inputs: Any, classes: int) -> Any:

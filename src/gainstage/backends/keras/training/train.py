@@ -14,7 +14,8 @@ from keras import ops
 from gainstage.backends.keras.models.batch import as_array, first_output, values_of
 from gainstage.backends.keras.models.preserve import preserved, random_state
 from gainstage.backends.keras.tracing.trace import materialise, require_model
-from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
+from gainstage.backends.keras.training.given import loss_of, optimizer_of
+from gainstage.backends.keras.training.objectives import default_loss, loss_named, word_for
 from gainstage.data import IGNORED, Dataset
 from gainstage.errors import InputError
 from gainstage.records.training import Evaluation, TrainingCurve
@@ -47,8 +48,8 @@ def train(
     steps: int = 400,
     batch: int = 64,
     learning_rate: float = 1e-3,
-    optimizer: str = "adam",
-    loss: str | None = None,
+    optimizer: str | Callable[[float], Any] = "adam",
+    loss: str | Callable[[Any, Any], Any] | None = None,
     clip: float | None = None,
     seed: int = 0,
     evaluations: int = 20,
@@ -67,9 +68,10 @@ def train(
         steps: number of batches.
         batch: examples in one, at most as many as there are.
         learning_rate: constant.
-        optimizer: a key of ``OPTIMIZERS``, or a name that Keras knows.
-        loss: a key of ``LOSSES``, or a name that Keras knows; by default cross-entropy for classes, of probabilities
-            where the model returns some, and the mean square for values. Penalties on weights are added to it.
+        optimizer: a key of ``OPTIMIZERS``, a name that Keras knows, or a function of a learning rate.
+        loss: a key of ``LOSSES``, a name that Keras knows, or a loss of (labels, output). By default cross-entropy for
+            classes, of probabilities where the model returns some, and the mean square for values. Penalties on weights
+            are added to it.
         clip: the largest norm of the whole gradient; longer ones are shortened to it. None leaves them as they are.
         seed: of the order of examples.
         evaluations: looks at the validation examples, evenly over the steps, besides the one before the first step.
@@ -94,10 +96,13 @@ def train(
     model = require_model(model)
     x, y = dataset.x_train, dataset.y_train
     materialise(model, x[:2])
-    criterion = loss_named(loss) if loss is not None else default_loss(model, x[:2], dataset.classes)
+    if loss is None:
+        criterion = default_loss(model, x[:2], dataset.classes)
+    else:
+        criterion = loss_named(loss) if isinstance(loss, str) else loss_of(loss)
     if (dataset.y_train == IGNORED).any() and isinstance(criterion, keras.losses.SparseCategoricalCrossentropy):
         criterion = keras.losses.SparseCategoricalCrossentropy(criterion.from_logits, ignore_class=IGNORED)
-    stepper = optimizer_named(optimizer, learning_rate)
+    stepper = optimizer_of(model, optimizer, learning_rate)
     stepper.global_clipnorm = clip
     looks = {math.ceil(steps * (i + 1) / evaluations) for i in range(evaluations)}
     losses: list[float] = []
@@ -116,7 +121,7 @@ def train(
                 on_step(step, losses[-1])
     chance_loss, chance_accuracy = dataset.chance
     return TrainingCurve(
-        label, tuple(losses), tuple(seen), chance_loss, chance_accuracy, optimizer, learning_rate, batch, seed
+        label, tuple(losses), tuple(seen), chance_loss, chance_accuracy, word_for(optimizer), learning_rate, batch, seed
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gainstage.backends.keras.models.load import seed_all
+from gainstage.backends.keras.models.applications import seed_all
 from gainstage.backends.keras.models.preserve import random_state
-from gainstage.backends.keras.training.objectives import loss_named, optimizer_named
+from gainstage.backends.keras.training.given import optimizer_of
+from gainstage.backends.keras.training.objectives import loss_named, word_for
 from gainstage.backends.keras.training.train import train
 from gainstage.backends.protocol import OnSteps, Start
 from gainstage.data import Dataset
@@ -43,7 +44,8 @@ def fitted(model: Any, dataset: Dataset, loss: Any) -> Dataset:
         ModelError: the model can take it in neither form.
         InputError: output and labels cannot be compared.
     """
-    _named(loss, "loss")
+    if isinstance(loss, str):
+        loss_named(loss)
     forms = [dataset]
     if not dataset.is_tokens and dataset.x_train.shape[1:] != dataset.shape:
         # An image of one channel, as Keras lays it out.
@@ -108,22 +110,21 @@ def names(loss: Any, optimizer: Any, classes: int) -> tuple[str, str]:
     """Loss and optimizer in words.
 
     Raises:
-        InputError: one of them is no name.
+        InputError: one of them is neither a name nor a function.
         UnknownNameError: there is none of that name.
 
     >>> names(None, "adam", 10)
     ('cross_entropy', 'adam')
     """
-    _named(loss, "loss")
-    if not isinstance(optimizer, str):
-        raise InputError(f"With a Keras model the optimizer is a name, such as 'adam'; received {optimizer!r:.60}.")
-    optimizer_named(optimizer, 1e-3)
-    return loss or ("cross_entropy" if classes else "mse"), optimizer
-
-
-def _named(loss: Any, what: str) -> None:
-    if loss is None:
-        return
-    if not isinstance(loss, str):
-        raise InputError(f"With a Keras model the {what} is a name, such as 'mse'; received {loss!r:.60}.")
-    loss_named(loss)
+    if isinstance(loss, str):
+        loss_named(loss)
+    elif loss is not None and not callable(loss):
+        raise InputError(f"A loss is a name such as 'mse', or a function of (labels, output); received {loss!r:.60}.")
+    if isinstance(optimizer, str) or callable(optimizer):
+        optimizer_of(None, optimizer, 1e-3)
+    else:
+        raise InputError(
+            f"A comparison makes an optimizer for every training. Pass a name such as 'adam', or a function of a "
+            f"learning rate such as keras.optimizers.SGD; received {optimizer!r:.60}."
+        )
+    return word_for(loss or ("cross_entropy" if classes else "mse")), word_for(optimizer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from keras import ops
@@ -20,12 +20,11 @@ from gainstage.backends.keras.models.batch import as_array, prepare, values_of
 from gainstage.backends.keras.tracing.call import Draft
 from gainstage.backends.keras.tracing.trace import Program, program_of, require_model
 from gainstage.backends.keras.writing.write import rescale
-from gainstage.graph import Operation, Use
+from gainstage.backends.shared.calibration import TOO_FAR, Calibration, is_usable, obstacle, too_weak
+from gainstage.graph import Operation
 from gainstage.records import Assignment, Plan
 
 __all__ = ["calibrate"]
-
-_TOO_FAR = 1e6  # a factor beyond this says that the signal was lost before, not that the weight was drawn badly
 
 
 def calibrate(model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
@@ -46,38 +45,37 @@ def calibrate(model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
     """
     batch = prepare(inputs)
     program = program_of(require_model(model), batch)
-    sites, left = _sites(program, {a.parameter: a for a in plan})
+    found = Calibration()
+    sites = _sites(program, {a.parameter: a for a in plan}, found.left)
     by_node = {site.draft.index: site for site in sites}
 
     def measure(arrays: list[Any]) -> dict[int, tuple[Any, Any, Any]]:
-        found: dict[int, tuple[Any, Any, Any]] = {}
+        seen: dict[int, tuple[Any, Any, Any]] = {}
 
         def tap(node: int, output: Any) -> Any:
             if node not in by_node:
                 return output
-            corrected, *found_here = _corrected(by_node[node], output, program)
-            found[node] = (found_here[0], found_here[1], found_here[2])
+            corrected, level, factor, mean = _corrected(by_node[node], output, program)
+            seen[node] = level, factor, mean
             return corrected
 
         replay(program, arrays, {}, seed=seed, tap=tap)
-        return found
+        return seen
 
     measured = compiled(measure)([ops.convert_to_tensor(a) for a in batch.arrays])
-    scales: dict[str, float] = {}
-    biases: dict[str, tuple[float, ...]] = {}
     for node, (level, factor, mean) in measured.items():
         site = by_node[node]
         path, scale = site.assignment.parameter, float(as_array(factor))
-        if not 1 / _TOO_FAR < scale < _TOO_FAR:
-            left[path] = f"the signal arrived with a level of {float(as_array(level)):.3g}"
+        if not is_usable(scale):
+            found.left[path] = too_weak(float(as_array(level)))
             continue
-        scales[path] = scale
+        found.scales[path] = scale
         rescale(program.parameters[path], scale)
         if site.centred is not None:
             bias = program.parameters[site.centred]
             bias.assign(ops.reshape(-scale * mean, bias.shape))
-            biases[site.centred] = tuple(float(v) for v in values_of(bias).reshape(-1))
-    return replace(plan, assignments=tuple(_result(a, scales, biases, left) for a in plan))
+            found.biases[site.centred] = tuple(float(v) for v in values_of(bias).reshape(-1))
+    return found.carried_out(plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +95,9 @@ class _Site:
     centred: str | None
 
 
-def _sites(program: Program, plan: Mapping[str, Assignment]) -> tuple[list[_Site], dict[str, str]]:
-    """Where the pass rescales, and why it does not elsewhere."""
+def _sites(program: Program, plan: Mapping[str, Assignment], left: dict[str, str]) -> list[_Site]:
+    """Where the pass rescales; ``left`` takes the reasons why it does not elsewhere, by path."""
     sites: list[_Site] = []
-    left: dict[str, str] = {}
     taken: set[str] = set()
     for draft in program.drafts:
         if draft.stage != "model" or draft.operation not in (Operation.LINEAR, Operation.CONVOLUTION):
@@ -110,9 +107,9 @@ def _sites(program: Program, plan: Mapping[str, Assignment]) -> tuple[list[_Site
             assignment = plan.get(use.parameter)
             if assignment is None or assignment.level is None:
                 continue
-            obstacle = _obstacle(use, uses, taken)
-            if obstacle:
-                left.setdefault(use.parameter, obstacle)
+            reason = obstacle(use, uses, taken)
+            if reason:
+                left.setdefault(use.parameter, reason)
                 continue
             taken.add(use.parameter)
             biases = tuple(
@@ -120,16 +117,7 @@ def _sites(program: Program, plan: Mapping[str, Assignment]) -> tuple[list[_Site
             )
             centred = next((b for b in biases if b in plan and plan[b].bias == "centre"), None)
             sites.append(_Site(draft, assignment, biases, centred))
-    return sites, left
-
-
-def _obstacle(use: Use, uses: list[Use], taken: set[str]) -> str:
-    if use.parameter in taken:
-        return "used again later in the pass, and left as its first use set it"
-    if len(uses) > 1:
-        return "the weight is made of several parameters"
-    between = [step for step in dict.fromkeys(use.derivation) if not step.rescales]
-    return f"the weight is derived through {', '.join(between)}" if between else ""
+    return sites
 
 
 def _corrected(site: _Site, output: Any, program: Program) -> tuple[Any, Any, Any, Any]:
@@ -146,7 +134,7 @@ def _corrected(site: _Site, output: Any, program: Program) -> tuple[Any, Any, An
         plain = plain - mean
     level = ops.mean(ops.square(plain))
     factor = ops.sqrt((site.assignment.level or 0.0) / ops.maximum(level, 1e-37))
-    usable = ops.logical_and(ops.greater(factor, 1 / _TOO_FAR), ops.less(factor, _TOO_FAR))
+    usable = ops.logical_and(ops.greater(factor, 1 / TOO_FAR), ops.less(factor, TOO_FAR))
     scaled = plain * factor + (0.0 if site.centred is not None else bias)
     corrected = ops.where(usable, ops.cast(scaled, dtype), output)
     return corrected, level, ops.where(usable, factor, math.nan), mean
@@ -166,26 +154,3 @@ def _unit_axes(site: _Site, program: Program, shape: tuple[int, ...]) -> tuple[i
     if rank > 1:
         return tuple(range(len(shape) - rank, len(shape)))
     return (site.draft.unit_axis if site.draft.unit_axis is not None else len(shape) - 1,)
-
-
-def _result(
-    assignment: Assignment,
-    scales: Mapping[str, float],
-    biases: Mapping[str, tuple[float, ...]],
-    left: Mapping[str, str],
-) -> Assignment:
-    """What became of one assignment."""
-    path = assignment.parameter
-    if path in biases:
-        reason = f"{assignment.reason}; the mean was measured for every unit"
-        return replace(assignment, scheme="measured", bias="measured", values=biases[path], reason=reason)
-    if path in scales:
-        scale = scales[path]
-        spread = None if assignment.spread is None else assignment.spread * scale
-        note = "" if path not in left else f"; {left[path]}"
-        reason = f"{assignment.reason}; calibrated by {scale:.4g}{note}"
-        return replace(assignment, scale=assignment.scale * scale, spread=spread, reason=reason)
-    if assignment.level is not None:
-        why = left.get(path, "no operation of this batch uses it as a plain weight")
-        return replace(assignment, reason=f"{assignment.reason}; predicted only: {why}")
-    return assignment

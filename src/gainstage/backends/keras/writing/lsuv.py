@@ -6,8 +6,6 @@ every level in one pass, in the order of execution, and on functional weights to
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
 from keras import ops
@@ -17,9 +15,9 @@ from gainstage.backends.keras.measuring.replay import replay
 from gainstage.backends.keras.models.batch import as_array, prepare
 from gainstage.backends.keras.tracing.trace import Program, program_of, require_model
 from gainstage.backends.keras.writing.write import rescale
-from gainstage.errors import InputError
+from gainstage.backends.shared.calibration import brought_to_one, lsuv_plan, require_tries
 from gainstage.graph import Operation
-from gainstage.records import Assignment, Plan
+from gainstage.records import Plan
 
 __all__ = ["lsuv"]
 
@@ -54,8 +52,7 @@ def lsuv(model: Any, plan: Plan, inputs: Any, *, seed: int = 0, tolerance: float
     >>> bool(0.9 < float(keras.ops.var(keras.ops.stop_gradient(net(x)))) < 1.1)
     True
     """
-    if not (tolerance > 0 and tries >= 1):
-        raise InputError(f"LSUV needs a positive tolerance and at least one try; received {tolerance} and {tries}.")
+    require_tries(tolerance, tries)
     batch = prepare(inputs)
     program = program_of(require_model(model), batch)
     arrays = [ops.convert_to_tensor(a) for a in batch.arrays]
@@ -68,7 +65,7 @@ def lsuv(model: Any, plan: Plan, inputs: Any, *, seed: int = 0, tolerance: float
             scale = _bring_to_one(program, path, node, arrays, seed, tolerance, tries)
             if scale is not None:
                 scales[path] = scale
-    return replace(plan, assignments=tuple(_scaled(a, scales) for a in plan))
+    return lsuv_plan(plan, scales)
 
 
 def _first_uses(program: Program) -> dict[str, int]:
@@ -98,22 +95,10 @@ def _bring_to_one(
         replay(program, inputs, {path: weight}, seed=seed, tap=tap)
         return found[0]
 
-    look, variable, total = compiled(lambda given: variance(given[:-1], given[-1])), program.parameters[path], 1.0
-    for _ in range(tries):
-        seen = float(as_array(look([*arrays, variable.value])))
-        if not 0 < seen < math.inf:
-            return None
-        if abs(seen - 1) < tolerance:
-            break
-        rescale(variable, seen**-0.5)
-        total *= seen**-0.5
-    return total
-
-
-def _scaled(assignment: Assignment, scales: dict[str, float]) -> Assignment:
-    scale = scales.get(assignment.parameter)
-    if scale is None:
-        return assignment
-    spread = None if assignment.spread is None else assignment.spread * scale
-    reason = f"lsuv: orthogonal, then divided until its output has unit variance ({scale:.4g})"
-    return replace(assignment, scale=assignment.scale * scale, spread=spread, reason=reason)
+    look, variable = compiled(lambda given: variance(given[:-1], given[-1])), program.parameters[path]
+    return brought_to_one(
+        lambda: float(as_array(look([*arrays, variable.value]))),
+        lambda factor: rescale(variable, factor),
+        tolerance,
+        tries,
+    )

@@ -19,5 +19,5 @@ def parameter_groups(model: Any, factors: Mapping[str, float], learning_rate: fl
     raise InputError(
         "Keras's optimizers have one learning rate for all weights, and no parameter groups. Multiply each gradient "
         "step by its factor in a train_step of your own, or train the model in PyTorch; "
-        "gainstage.initialize(model, 'mup', batch=x) sets the weights all the same."
+        "gainstage.initialize(model, 'mup', x=x) sets the weights all the same."
     )

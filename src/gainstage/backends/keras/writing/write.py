@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from gainstage import schemes
 from gainstage.backends.keras.models.batch import values_of
 from gainstage.backends.keras.models.layout import canonical, native, require_fit
 from gainstage.backends.keras.models.names import named_layers, named_parameters
 from gainstage.backends.keras.tracing.trace import require_model
-from gainstage.errors import GainstageError, InputError, ModelError, UnknownNameError
-from gainstage.graph import KernelShape
+from gainstage.backends.shared import values as shared
+from gainstage.backends.shared.plan_checks import by_path, require_plan
+from gainstage.backends.shared.values import kernel_of, rule_values, try_draws
+from gainstage.errors import InputError, ModelError, UnknownNameError
+from gainstage.graph import KernelShape, Layout
 from gainstage.records import Assignment, Plan
 from gainstage.streams import Stream
 
@@ -24,7 +26,6 @@ __all__ = ["apply", "draw", "rescale", "snapshot", "stream_path"]
 
 Array = NDArray[Any]
 
-_FORGET, _GATES = 1, 4  # Keras stacks an LSTM's gates as input, forget, cell, output
 _SPELLINGS = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "scale": "weight", "beta": "bias"}
 
 
@@ -67,20 +68,17 @@ def apply(model: Any, plan: Plan, *, streams: Mapping[str, str] | None = None) -
     [[1.0, 0.0], [0.0, 1.0]]
     """
     variables = _variables(require_model(model))
-    by_path = {a.parameter: a for a in plan}
-    if len(by_path) != len(plan):
-        twice = next(path for path in by_path if sum(a.parameter == path for a in plan) > 1)
-        raise InputError(f"The plan names the weight '{twice}' twice. Keep one of the two assignments.")
+    plan_of, target = by_path(plan, "weight"), _Written(variables)
     for path in streams or {}:
-        _usable(path, variables, "streams")
-    to_write = [a for a in plan if a.scheme != "keep" and a.bias != "keep"]
-    for assignment in to_write:
-        _check(assignment, variables, by_path)
-    _try_draws(to_write)
-    names = {path: stream_path(path) for path in by_path} | dict(streams or {})
+        target.shape(path, "streams")
+    to_write = require_plan(plan_of, target)
+    names = {path: stream_path(path) for path in plan_of} | dict(streams or {})
+    drawn = try_draws([a for a in to_write if a.bias is None], lambda a: shared.draw(a, plan.seed, names[a.parameter]))
     for assignment in sorted(to_write, key=lambda a: a.bias == "centre"):
         variable = variables[assignment.parameter]
-        variable.assign(ops.convert_to_tensor(_values(assignment, variables, by_path, plan.seed, names)))
+        tried = drawn.pop(assignment.parameter, None)
+        stream = names[assignment.parameter]
+        variable.assign(ops.convert_to_tensor(_values(assignment, variables, plan_of, plan.seed, stream, tried)))
         if assignment.scale != 1.0:  # after the cast, as calibration did it: the same bytes in every dtype
             rescale(variable, assignment.scale)
 
@@ -114,10 +112,7 @@ def draw(assignment: Assignment, seed: int, stream: str | None = None) -> NDArra
         InputError: the assignment has no kernel, or its gain is not finite.
         UnknownNameError: there is no such scheme.
     """
-    kernel = _kernel(assignment)
-    scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
-    streams = (Stream(seed, stream or stream_path(assignment.parameter), block) for block in range(assignment.blocks))
-    return np.concatenate([scheme.draw(kernel, assignment.gain, own) for own in streams])
+    return shared.draw(assignment, seed, stream or stream_path(assignment.parameter))
 
 
 def snapshot(model: Any) -> Callable[[], None]:
@@ -143,70 +138,23 @@ def _variables(model: Any) -> dict[str, Any]:
     return variables | {alias: variables[path] for path, others in aliases.items() for alias in others}
 
 
-def _check(assignment: Assignment, variables: Mapping[str, Any], plan: Mapping[str, Assignment]) -> None:
-    """Refuse what cannot be written."""
-    path, shape = assignment.parameter, tuple(_usable(assignment.parameter, variables, "the plan").shape)
-    if shape != assignment.shape:
-        raise InputError(
-            f"'{path}' has shape {shape} in the model and {assignment.shape} in the plan. Make the plan from this "
-            "model."
-        )
-    if not all(map(math.isfinite, (assignment.gain, assignment.scale, assignment.value))):
-        raise InputError(f"The plan for '{path}' has a gain, scale or value that is not finite.")
-    if assignment.bias in {"centre", "uniform_fan_in"}:
-        _check_weight(assignment, variables, plan)
-    elif assignment.bias == "measured" and len(assignment.values) != math.prod(shape):
-        raise InputError(f"'{path}' of shape {shape} cannot hold the {len(assignment.values)} values in the plan.")
-    elif assignment.bias == "forget_one" and (len(shape) != 1 or shape[0] % _GATES):
-        raise InputError(f"'{path}' of shape {shape} is not an LSTM's bias of four gates.")
-    elif assignment.bias is None:
-        schemes.get(assignment.scheme, where=f"'{path}'")
-        require_fit(shape, _kernel(assignment), assignment.blocks)
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A model's weights, as a plan is checked against them."""
 
+    variables: Mapping[str, Any]
+    own_schemes: frozenset[str] = frozenset()
 
-def _kernel(assignment: Assignment) -> KernelShape:
-    if assignment.kernel is None:
-        raise InputError(f"'{assignment.parameter}' has no kernel, so the scheme '{assignment.scheme}' cannot draw it.")
-    return assignment.kernel
+    def shape(self, path: str, where: str) -> tuple[int, ...]:
+        variable = self.variables.get(path)
+        if variable is None:
+            raise UnknownNameError("weight", path, self.variables, where)
+        if "float" not in str(variable.dtype):
+            raise InputError(f"'{path}' holds {variable.dtype} values, which are not drawn. Set its scheme to 'keep'.")
+        return tuple(variable.shape)
 
-
-def _usable(path: str, variables: Mapping[str, Any], where: str) -> Any:
-    variable = variables.get(path)
-    if variable is None:
-        raise UnknownNameError("weight", path, variables, where)
-    if "float" not in str(variable.dtype):
-        raise InputError(f"'{path}' holds {variable.dtype} values, which are not drawn. Set its scheme to 'keep'.")
-    return variable
-
-
-def _check_weight(assignment: Assignment, variables: Mapping[str, Any], plan: Mapping[str, Assignment]) -> None:
-    """A rule that reads a weight needs one of a fitting shape."""
-    rule, path = assignment.bias, assignment.parameter
-    if assignment.weight is None:
-        raise InputError(f"The rule '{rule}' for '{path}' needs the path of the weight it belongs to.")
-    _usable(assignment.weight, variables, f"'{path}'")
-    source = plan.get(assignment.weight)
-    if source is None or source.kernel is None:
-        raise InputError(f"'{rule}' for '{path}' needs the kernel of '{assignment.weight}' in the plan.")
-    if rule == "centre" and math.prod(assignment.shape) != source.kernel.out * source.blocks:
-        raise InputError(
-            f"'{path}' of shape {assignment.shape} is not the bias of '{assignment.weight}', which has "
-            f"{source.kernel.out * source.blocks} outputs."
-        )
-
-
-def _try_draws(assignments: list[Assignment]) -> None:
-    """Let every scheme refuse a geometry while nothing is written yet; one draw for each kind of kernel."""
-    kinds = {(a.scheme, a.kernel): a for a in assignments if a.bias is None}
-    for assignment in kinds.values():
-        try:
-            values = draw(assignment, seed=0)
-        except GainstageError as error:
-            raise InputError(f"'{assignment.parameter}' cannot be drawn. {error}") from error
-        if not np.isfinite(values).all():
-            raise InputError(
-                f"The scheme '{assignment.scheme}' drew values that are not finite for '{assignment.parameter}'."
-            )
+    def require_fit(self, shape: tuple[int, ...], kernel: KernelShape, blocks: int, layout: Layout) -> None:  # noqa: ARG002
+        require_fit(shape, kernel, blocks)
 
 
 # -- the values ------------------------------------------------------------------------------------------------------
@@ -217,38 +165,23 @@ def _values(
     variables: Mapping[str, Any],
     plan: Mapping[str, Assignment],
     seed: int,
-    streams: Mapping[str, str],
+    stream: str,
+    tried: NDArray[np.float32] | None,
 ) -> Array:
-    """What is written, in the variable's own shape; casting is left to Keras."""
-    shape, stream = assignment.shape, streams[assignment.parameter]
+    """What is written, in the variable's own shape; casting is left to Keras.
+
+    ``tried`` is what the scheme drew for the weight already.
+    """
+    shape = assignment.shape
     if assignment.bias is not None:
         wide = "float64" in str(variables[assignment.parameter].dtype)
-        values = _bias(assignment, variables, plan, Stream(seed, stream)).reshape(shape)
-        return values.astype(np.float64 if wide else np.float32)
-    values = draw(assignment, seed, stream)
-    return native(values, shape, _kernel(assignment), assignment.blocks, assignment.layout)
+        values = rule_values(assignment, plan, lambda source: _row_sums(source, variables), Stream(seed, stream))
+        return values.reshape(shape).astype(np.float64 if wide else np.float32)
+    drawn = shared.draw(assignment, seed, stream) if tried is None else tried
+    return native(drawn, shape, kernel_of(assignment), assignment.blocks, assignment.layout)
 
 
-def _bias(
-    assignment: Assignment, variables: Mapping[str, Any], plan: Mapping[str, Assignment], stream: Stream
-) -> Array:
-    values = np.zeros(math.prod(assignment.shape))
-    source = plan.get(assignment.weight or "")
-    match assignment.bias:
-        case "one":
-            values[:] = 1.0
-        case "constant":
-            values[:] = assignment.value
-        case "forget_one":
-            gate = len(values) // _GATES
-            values[_FORGET * gate : (_FORGET + 1) * gate] = 1.0
-        case "measured":
-            values = np.asarray(assignment.values, dtype=np.float64)
-        case "uniform_fan_in" if source is not None and source.kernel is not None:
-            values = (2 * stream.uniform(len(values)) - 1) / math.sqrt(source.kernel.fan_in)
-        case "centre" if source is not None and source.kernel is not None:
-            weight = values_of(variables[source.parameter]).astype(np.float64)
-            sums = canonical(weight, source.kernel, source.blocks, source.layout).sum((1, 2))
-            met = source.kernel.fan_in * len(sums) / weight.size  # below 1 where a stride spreads the taps
-            values = -assignment.value * met * sums
-    return values
+def _row_sums(source: Assignment, variables: Mapping[str, Any]) -> NDArray[np.float64]:
+    """The sum of every unit's incoming weights."""
+    weight = values_of(variables[source.parameter]).astype(np.float64)
+    return np.asarray(canonical(weight, kernel_of(source), source.blocks, source.layout).sum((1, 2)))

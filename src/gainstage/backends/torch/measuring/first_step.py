@@ -15,27 +15,24 @@ from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.backends.torch.models.batch import Batch, first_output, own_loss
 from gainstage.backends.torch.models.preserve import preserved
 from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
-from gainstage.backends.torch.tracing.traced_run import LossFunction, takes_whole
+from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.errors import InputError
 from gainstage.records import Step
 
 __all__ = ["try_step", "validate_optimizer"]
 
 
-def validate_optimizer(optimizer: Any, model: nn.Module) -> None:
-    """Refuse an optimizer that is none, or that belongs to another model.
+def validate_optimizer(optimizer: Any) -> None:
+    """Refuse what is no optimizer; one of another model is a finding (GS704).
 
     Raises:
-        InputError: either of the two.
+        InputError: it is none.
     """
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise InputError(
             f"Expected a torch.optim.Optimizer, received {type(optimizer).__name__}. "
             "Pass an object such as torch.optim.SGD(model.parameters(), lr=0.1)."
         )
-    own = {id(p) for p in model.parameters()}
-    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
-        raise InputError("The optimizer holds none of this model's parameters. Build it with model.parameters().")
 
 
 def try_step(
@@ -48,6 +45,7 @@ def try_step(
     parameters: Mapping[str, torch.Tensor],
     value: float,
     seed: int,
+    whole: bool,
 ) -> tuple[Step | None, dict[str, float]]:
     """Take the step, measure it, run forward once more, and take it back.
 
@@ -69,7 +67,7 @@ def try_step(
             return None, {}
         moves = {path: parameters[path].detach() - old for path, old in before.items()}
         slope = sum(_dot(gradients[path], move) for path, move in moves.items())
-        after = _loss_at(model, batch, target, loss, seed)
+        after = _loss_at(model, batch, target, loss, seed, whole)
     finally:
         with torch.no_grad():
             for path, old in before.items():
@@ -109,7 +107,7 @@ def _dot(gradient: torch.Tensor, move: torch.Tensor) -> float:
     return float((gradient.double() * move.double()).sum())
 
 
-def _loss_at(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None, seed: int) -> float:
+def _loss_at(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None, seed: int, whole: bool) -> float:
     """The loss at the stepped weights; NaN where they are so far off that the user's own code rejects them."""
     with torch.no_grad(), preserved(model, seed), transparent_checkpoints():
         try:
@@ -117,6 +115,6 @@ def _loss_at(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | N
             if loss is None:
                 own = own_loss(output)
                 return float(own) if own is not None else math.nan
-            return float(loss(output if takes_whole(output) else first_output(output), target))
+            return float(loss(output if whole else first_output(output), target))
         except (ValueError, ArithmeticError, RuntimeError):
             return math.nan

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gainstage.backends.protocol import SoftmaxUse
 from gainstage.backends.torch.models.inputs import labelled_batch
 from gainstage.backends.torch.models.preserve import preserved, random_state
 from gainstage.data import Dataset
 from gainstage.errors import InputError
 
 __all__ = [
-    "SoftmaxUse", "classic_weights", "companions", "normalised_units", "one_thread", "refuses_one_example",
-    "softmax_gradient", "with_shifts",
+    "companions", "normalised_units", "one_thread", "refuses_one_example",
+    "softmax_gradient", "textbook_weights", "with_shifts",
 ]  # fmt: skip
-
-SoftmaxUse = Literal["cross_entropy", "mse", "hidden"]
 
 
 def softmax_gradient(logits: tuple[float, ...], target: int, use: SoftmaxUse) -> tuple[float, ...]:
@@ -170,22 +169,20 @@ def with_shifts(model: nn.Module, shift: float = 0.5, scale: float = 1.25) -> nn
     return model
 
 
-def classic_weights(
-    sizes: tuple[int, ...], rule: Literal["kaiming_normal_", "default"], seed: int = 0
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], ...]:
-    """The weights of ``nn.Linear`` layers as PyTorch itself draws them, each of shape (out, in).
+def textbook_weights(sizes: tuple[int, ...], *, he: bool, seed: int = 0) -> tuple[NDArray[np.float32], ...]:
+    """The weights of ``nn.Linear`` layers as PyTorch itself draws them, each of shape ``(out, in)``.
 
     Args:
         sizes: widths from the input to the output.
-        rule: ``torch.nn.init.kaiming_normal_`` with ``nonlinearity='relu'``, or the layer's own default.
+        he: ``torch.nn.init.kaiming_normal_`` with ``nonlinearity='relu'``, or the layer's own default.
         seed: of PyTorch's random numbers.
 
-    >>> [w.shape for w in classic_weights((784, 128, 10), "default")]
+    >>> [weight.shape for weight in textbook_weights((784, 128, 10), he=False)]
     [(128, 784), (10, 128)]
     """
     with random_state(seed):
         layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        if rule == "kaiming_normal_":
+        if he:
             for layer in layers:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return tuple(layer.weight.detach().numpy().copy() for layer in layers)

@@ -1,14 +1,14 @@
-"""What prediction asks of a model and of its inputs."""
+"""What prediction needs of a PyTorch model and of its inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from gainstage.backends.shared import prediction_inputs as shared
 from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.backends.torch.measuring.weights import incoming_weights
 from gainstage.backends.torch.models.batch import prepare
@@ -19,13 +19,11 @@ from gainstage.records import WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
 
-_SAMPLE = 4_000_000  # elements of an input are enough for its moments
-
 
 def weight_moments(
     model: nn.Module, graph: SignalGraph, only: Container[str] | None = None
 ) -> dict[str, WeightMoments]:
-    """What prediction needs to know of the values that the parameters hold; those without values are left out.
+    """Statistics of the parameters that prediction reads; those without values are left out.
 
     Args:
         model: the module; what is on the meta device has no values.
@@ -39,48 +37,31 @@ def weight_moments(
     16.0
     """
     tensors = dict(model.named_parameters(remove_duplicate=False))
-    sums: dict[str, torch.Tensor] = {}
-    found: dict[str, WeightMoments] = {}
-    for parameter in graph.parameters:
+
+    def read(parameter: Parameter) -> shared.Stored | None:
         tensor = tensors.get(parameter.path) if only is None or parameter.path in only else None
         if tensor is None or tensor.is_meta or not tensor.is_floating_point():
-            continue
-        moments = moments_of(tensor)
-        known = WeightMoments(moments.mean, moments.second_moment)
-        if parameter.kernel is not None and tensor.dim() >= 2:
-            rows = incoming_weights(tensor.detach(), parameter).sum(1, dtype=torch.float64)
-            sums[parameter.path] = rows
-            square, mean = float(rows.square().mean()), float(rows.mean())
-            known = replace(known, row_sum_square=square, row_sum_mean=mean, kurtosis=_kurtosis(tensor.detach()))
-            if any(graph.nodes[index].operation is Operation.EMBEDDING for index in parameter.nodes):
-                row = tensor.detach().mean(0, dtype=torch.float64)
-                known = replace(known, table_mean_square=float(row.square().mean()))
+            return None
+        return _stored(graph, parameter, tensor.detach())
+
+    return shared.weight_moments(graph, read)
+
+
+def _stored(graph: SignalGraph, parameter: Parameter, tensor: torch.Tensor) -> shared.Stored:
+    """The values of one parameter."""
+    moments, flat = moments_of(tensor), tensor.reshape(-1)
+    if parameter.kernel is None or tensor.dim() < 2:
+        vector = flat.double().cpu().numpy()
         blocks = _blocks(graph, parameter) if tensor.dim() == 1 else 1
-        if blocks > 1:
-            gates = tensor.detach().double().reshape(blocks, -1)
-            means, variances = gates.mean(1), gates.var(1, correction=0)
-            known = replace(known, block_means=tuple(means.tolist()), block_variances=tuple(variances.tolist()))
-        found[parameter.path] = known
-    for path, rows in sums.items():
-        for index in graph.parameter(path).nodes:
-            for use in graph.nodes[index].uses_of("bias"):
-                bias = tensors.get(use.parameter)
-                if bias is not None and use.parameter in found and bias.numel() == rows.numel():
-                    product = float((bias.detach().double().reshape(-1) * rows).mean())
-                    found[use.parameter] = replace(found[use.parameter], row_sum_product=product)
-    return found
-
-
-def _kurtosis(weight: torch.Tensor) -> float:
-    """E w⁴ / (E w²)², of evenly spaced values where there are many."""
-    values = weight.reshape(-1)
-    squares = values[:: max(values.numel() // _SAMPLE, 1)].double().square()
-    level = float(squares.mean())
-    return float(squares.square().mean()) / level**2 if level > 0 else 3.0
+        return shared.Stored(moments, gates=vector.reshape(blocks, -1) if blocks > 1 else None, vector=vector)
+    rows = incoming_weights(tensor, parameter).sum(1, dtype=torch.float64)
+    sample = flat[:: max(flat.numel() // shared.SAMPLE, 1)].double()
+    table = tensor.mean(0, dtype=torch.float64).cpu().numpy() if shared.is_table(graph, parameter) else None
+    return shared.Stored(moments, rows.cpu().numpy(), sample.cpu().numpy(), table)
 
 
 def _blocks(graph: SignalGraph, parameter: Parameter) -> int:
-    """Into how many gates a bias falls: as many as the weight beside it."""
+    """The number of gates that a recurrent layer's bias holds: as many as the weight beside it."""
     for index in parameter.nodes:
         node = graph.nodes[index]
         if node.operation is Operation.RECURRENT and any(u.parameter == parameter.path for u in node.uses_of("bias")):
@@ -95,8 +76,7 @@ def placeholder(model: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
     Raises:
         InputError: a size is not positive.
     """
-    if not shape or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in shape):
-        raise InputError(f"input_shape is the shape of an input with the batch, e.g. (32, 3, 224, 224); got {shape}.")
+    shared.require_shape(shape, (32, 3, 224, 224))
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
     return torch.empty(shape, device="meta", dtype=dtype)
 
@@ -110,8 +90,7 @@ def input_moments(model: nn.Module, inputs: Any) -> tuple[InputMoments, ...]:
             found.append(InputMoments())
             continue
         part = tensor.detach()
-        if part.numel() > _SAMPLE and len(part) > 2:
-            part = part[: max(2, len(part) * _SAMPLE // part.numel())]
+        part = part[: shared.sampled_examples(len(part), part.numel())]
         if not bool(torch.isfinite(part).all()):
             raise InputError(f"The input of shape {tuple(tensor.shape)} holds NaN or infinite values.")
         found.append(InputMoments.of(part.double().cpu().numpy()))

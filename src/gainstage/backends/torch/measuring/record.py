@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from gainstage.backends.protocol import Detail
+from gainstage.backends.shared.selection import (
+    ARITHMETIC,
+    MASKING,
+    NO_GRADIENT,
+    STREAM,
+    bounds_of,
+    is_rectified,
+    require_detail,
+    require_finite,
+    selected,
+)
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
 from gainstage.backends.torch.measuring.gradients import gradients_of
+from gainstage.backends.torch.measuring.loss_shape import shape_of
 from gainstage.backends.torch.measuring.moments import histogram_of, look_at, token_correlation, unit_stats
+from gainstage.backends.torch.measuring.reactions import reactions_of
 from gainstage.backends.torch.measuring.task_facts import task_of
 from gainstage.backends.torch.measuring.weights import profile_parameter
+from gainstage.backends.torch.measuring.wiring import wiring_of
 from gainstage.backends.torch.models.batch import Batch, prepare
 from gainstage.backends.torch.models.preserve import preserved
 from gainstage.backends.torch.tracing.call import Draft
@@ -22,23 +37,15 @@ from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.trace import materialised, unwrap
 from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
 from gainstage.errors import InputError, ModelError
-from gainstage.graph import Node, Operation
-from gainstage.records import NodeProfile, Note, Profile, Source, Step
+from gainstage.graph import Operation
+from gainstage.graph.groups import COPYING
+from gainstage.records import LossShape, NodeProfile, Note, Profile, Reactions, Source, Step, Task
 
-__all__ = ["Detail", "record"]
+__all__ = ["record"]
 
-Detail = Literal["lean", "standard"]
-
-_MEASURED = frozenset(
-    {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION}
-)
-_ALSO = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX})
-_BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be one of the above
-_STREAM = frozenset({Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION})
-_MASKING = frozenset({Operation.MASK, Operation.OFFSET, Operation.ADD})
-_RECTIFIERS = frozenset({"relu", "relu6", "threshold", "hardshrink", "softshrink"})
-_BOUNDS = {"sigmoid": (0.0, 1.0), "hardsigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0)}
-_ARITHMETIC = frozenset({"pow", "rsqrt", "sqrt", "reciprocal", "clamp", "abs", "log", "square"})
+_KEEPING = COPYING | {Operation.SCALE}
+_BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be a measured operation
+_MASKING = MASKING | {Operation.ADD}
 
 
 def record(
@@ -78,8 +85,7 @@ def record(
     >>> [profile.node(n).function or profile.node(n).name for n in profile.nodes]
     ['addmm', 'tanh', 'addmm']
     """
-    if detail not in ("lean", "standard"):
-        raise InputError(f"Unknown detail {detail!r}. Choose 'lean' or 'standard'.")
+    require_detail(detail)
     model = materialised(unwrap(model), inputs)
     if any(p.is_meta for p in model.parameters()):
         raise ModelError("The model's weights are on the meta device and hold no values, so nothing can be measured. "
@@ -88,7 +94,7 @@ def record(
     batch = prepare(inputs, model, target)
     _validate(batch, target, loss)
     if optimizer is not None:
-        validate_optimizer(optimizer, model)
+        validate_optimizer(optimizer)
     return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
 
 
@@ -102,12 +108,11 @@ def _as_tensor(target: Any, model: nn.Module) -> Any:
 
 
 def _validate(batch: Batch, target: Any, loss: LossFunction | None) -> None:
-    for name, tensor in batch.tensors:
-        if name not in batch.masks and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InputError(
-                f"Input {name!r} of shape {tuple(tensor.shape)} holds NaN or infinite values. "
-                "Clean the batch before measuring."
-            )
+    require_finite(
+        (name, tuple(tensor.shape), bool(torch.isfinite(tensor).all()))
+        for name, tensor in batch.tensors
+        if name not in batch.masks and tensor.is_floating_point()
+    )
     if isinstance(target, torch.Tensor) and target.is_floating_point() and not bool(torch.isfinite(target).all()):
         raise InputError(f"The labels of shape {tuple(target.shape)} hold NaN or infinite values.")
     if target is not None and loss is None:
@@ -132,24 +137,26 @@ class _Recording:
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
+        self.words: set[int] = set()  # tables of words, and what copies or scales them
+        self.sums: set[int] = set()  # sums of words with something else
 
     def profile(self) -> Profile:
         parameters, _ = named_parameters(self.model)
         with preserved(self.model, self.seed), torch.enable_grad():
             seen = observe(self.model, self.batch, target=self.target, loss=self.loss, eye=self._look)
+            wires = wiring_of(self.model, seen, parameters, self.optimizer)
             found = gradients_of(seen, parameters, self.forward, self.batch.examples, self.seed)
         value = None if seen.loss is None else float(seen.loss.detach())
         gradients, backward = found or ({}, {})
         if found is None:
-            self.notes.append(
-                Note("GS901", "No gradient reaches the loss, so that nothing about gradients could be judged.")
-            )
+            self.notes.append(NO_GRADIENT)
         step: Step | None = None
         updates: Mapping[str, float] = {}
         if self.optimizer is not None and gradients and value is not None:
             step, updates = try_step(
-                self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed
-            )
+                self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed,
+                seen.whole,
+            )  # fmt: skip
             if step is None:
                 name = type(self.optimizer).__name__
                 self.notes.append(
@@ -158,6 +165,7 @@ class _Recording:
         task = task_of(
             self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
         )
+        task = replace(task, loss_shape=self._loss_shape(seen, task))
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
             for p in seen.graph.parameters
@@ -165,11 +173,10 @@ class _Recording:
         )
         figures = (*(n.forward for n in self.forward.values()), *backward.values(), *(w.gradient for w in weights))
         bad = (value is not None and not np.isfinite(value)) or any(f is not None and not f.finite for f in figures)
-        measured = _MEASURED if self.detail == "lean" else _MEASURED | _ALSO
         nodes = tuple(
             replace(n, backward=backward.get(i))
             for i, n in sorted(self.forward.items())
-            if _is_measured(seen.graph.nodes[i], measured)
+            if seen.graph.nodes[i].part_of is None and (i in self.sums or selected(seen.graph.nodes[i], self.detail))
         )
         return Profile(
             seen.graph,
@@ -181,7 +188,19 @@ class _Recording:
             self._first_nonfinite() if bad else None,
             bool(gradients),
             tuple(self.notes),
+            self._reactions(seen),
+            wires,
         )
+
+    def _loss_shape(self, seen: Observation, task: Task) -> LossShape | None:
+        if self.loss is None or seen.whole or task.loss is None:
+            return None
+        return shape_of(self.loss, seen.output, self.target, task.output, self.seed)
+
+    def _reactions(self, seen: Observation) -> Reactions | None:
+        if self.detail == "lean":
+            return None
+        return reactions_of(self.model, self.batch, self.target, seen.output, seen.graph, self.seed)
 
     def _source(self, seen: Observation) -> Source:
         first = self.batch.tensors[0][1]
@@ -199,15 +218,13 @@ class _Recording:
 
     def _look(self, draft: Draft, output: torch.Tensor) -> None:
         """Measure one node's output right after it was computed."""
-        if not self._wanted(draft) or draft.stage != "model" or draft.function in _ARITHMETIC or not output.numel():
+        if not self._wanted(draft) or draft.stage != "model" or not output.numel():
             return
         if not (output.is_floating_point() or output.is_complex()):
             return
         examples, standard = self.batch.examples, self.detail == "standard"
         look = look_at(output, examples, draft.example_stride, extremes=standard)
-        units = unit_stats(
-            look, draft.shape, draft.unit_axis, rectified=draft.function in _RECTIFIERS, bounds=_bounds(draft)
-        )
+        units = unit_stats(look, draft.shape, draft.unit_axis, rectified=is_rectified(draft), bounds=bounds_of(draft))
         tokens = _tokens(draft, output) if standard else None
         if tokens is not None:
             units = replace(units, token_correlation=token_correlation(tokens, look.moments.second_moment))
@@ -215,12 +232,20 @@ class _Recording:
         self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram)
 
     def _wanted(self, draft: Draft) -> bool:
-        if draft.operation in _MEASURED:
+        if self._adds_to_words(draft) or selected(draft, self.detail):
             return True
-        if self.detail == "lean":
-            return False
         affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
-        return draft.operation in _ALSO or (draft.operation in _BY_HAND and affine)
+        by_hand = draft.operation in _BY_HAND and affine and draft.function not in ARITHMETIC
+        return by_hand and self.detail == "standard"
+
+    def _adds_to_words(self, draft: Draft) -> bool:
+        """Whether something is added to word vectors here."""
+        follows = any(i in self.words for i in draft.inputs)
+        if draft.operation is Operation.EMBEDDING or (follows and draft.operation in _KEEPING):
+            self.words.add(draft.index)
+        if follows and draft.operation is Operation.OFFSET and self.detail == "standard":
+            self.sums.add(draft.index)
+        return draft.index in self.sums
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
@@ -241,19 +266,8 @@ class _Recording:
         return found[0] if found else None
 
 
-def _is_measured(node: Node, operations: frozenset[Operation]) -> bool:
-    return node.part_of is None and node.operation in operations and node.function not in _ARITHMETIC
-
-
 def _tokens(draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
     """The output as (batch, positions, units) where it is a stream of tokens; attention's heads are put together."""
     if draft.operation is Operation.ATTENTION and output.dim() == 4:
         return output.transpose(1, 2).flatten(2)
-    return output if draft.operation in _STREAM and output.dim() == 3 and draft.unit_axis == 2 else None
-
-
-def _bounds(draft: Draft) -> tuple[float, float] | None:
-    if draft.function == "hardtanh":
-        settings = dict(draft.settings)
-        return settings.get("min_val", -1.0), settings.get("max_val", 1.0)
-    return _BOUNDS.get(draft.function)
+    return output if draft.operation in STREAM and output.dim() == 3 and draft.unit_axis == 2 else None

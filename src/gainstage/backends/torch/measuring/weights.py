@@ -1,9 +1,10 @@
-"""What the weights themselves say: moments, copied units, constant arrays."""
+"""Statistics of the parameters themselves: moments, copied units, constant arrays."""
 
 from __future__ import annotations
 
 import torch
 
+from gainstage.backends.shared.weights import bias_beside, projection, repeated
 from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.graph import Parameter, SignalGraph
 from gainstage.records import ParameterProfile
@@ -27,7 +28,8 @@ def profile_parameter(
         rows = incoming_weights(tensor, parameter)
         norms = torch.linalg.vector_norm(rows.float(), dim=1) / rows.shape[1] ** 0.5
         unit_spread = float(norms.min()), float(norms.max())
-        copies = _copies(rows, _bias_of(graph, parameter, tensors, len(rows)))
+        beside = bias_beside(graph, parameter, len(rows), lambda path: tensors[path].numel())
+        copies = _copies(rows, tensors[beside].detach().reshape(-1) if beside is not None else None)
     gradient_moments = moments_of(_dense(gradient)) if gradient is not None else None
     return ParameterProfile(parameter.path, weight, gradient_moments, copies, constant, unit_spread, update)
 
@@ -50,30 +52,14 @@ def incoming_weights(tensor: torch.Tensor, parameter: Parameter) -> torch.Tensor
     return tensor.reshape(tensor.shape[0], -1)
 
 
-def _bias_of(
-    graph: SignalGraph, parameter: Parameter, tensors: dict[str, torch.Tensor], units: int
-) -> torch.Tensor | None:
-    for index in parameter.nodes:
-        for use in graph.nodes[index].uses_of("bias"):
-            bias = tensors[use.parameter].detach()
-            if bias.numel() == units:
-                return bias.reshape(-1)
-    return None
-
-
 def _copies(rows: torch.Tensor, bias: torch.Tensor | None) -> int:
-    """Units whose incoming weights and bias repeat another unit's, found by one random projection."""
+    """The number of units whose incoming weights and bias repeat another unit's."""
     count, size = rows.shape
     if count < 2:
         return 0
-    generator = torch.Generator().manual_seed(0)
-    direction = torch.randn(size, generator=generator, dtype=torch.float64).to(device=rows.device, dtype=torch.float32)
-    marks = rows.float() @ direction
-    # Equal rows can differ in the last bits of the product, since they may be summed in another order.
-    grain = torch.finfo(torch.float32).eps * torch.linalg.vector_norm(rows.float(), dim=1).max() * size**0.5 * 4
-    order = torch.argsort(marks)
-    close = marks[order].diff().abs() <= grain
-    first, second = order[:-1][close], order[1:][close]
+    products = rows.float() @ torch.from_numpy(projection(size)).to(rows.device)
+    norm = float(torch.linalg.vector_norm(rows.float(), dim=1).max())
+    first, second = (torch.from_numpy(side).to(rows.device) for side in repeated(products.cpu().numpy(), norm, size))
     same = (rows[first] == rows[second]).all(1)
     if bias is not None:
         same &= bias[first] == bias[second]

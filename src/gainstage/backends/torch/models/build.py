@@ -7,16 +7,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import nn
 
+from gainstage.backends.protocol import Norm
 from gainstage.backends.torch.models.preserve import random_state
 from gainstage.errors import InputError, UnknownNameError
 
-__all__ = ["ACTIVATIONS", "Norm", "Perceptron", "mlp", "parse_mlp"]
-
-Norm = Literal["none", "batch", "layer"]
+__all__ = ["ACTIVATIONS", "Perceptron", "mlp", "parse_mlp"]
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "celu": nn.CELU, "elu": nn.ELU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU(approximate="tanh"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gainstage.backends.shared.example_inputs import arranged, first_examples, no_vocabulary, require_specs
 from gainstage.data import Dataset, InputSpec, parse_input
 from gainstage.errors import InputError
 
@@ -35,16 +36,10 @@ def example_batch(
     >>> example_batch(nn.Linear(4, 2), [InputSpec((4,))], batch=3).shape
     torch.Size([3, 4])
     """
-    if batch < 1:
-        raise InputError(f"The batch needs at least one example; received {batch}.")
-    names = [spec.name for spec in specs]
-    if not specs or (any(names) and not all(names)) or len({*names}) < (len(names) if any(names) else 1):
-        raise InputError(f"Inputs must be one or more, and all or none of them named, each once; received {names}.")
+    require_specs(specs, batch)
     generator = torch.Generator().manual_seed(seed)
-    tensors = [_draw(model, spec, batch, generator).to(device) for spec in specs]
-    if any(names):
-        return dict(zip(names, tensors, strict=True))
-    return tensors[0] if len(tensors) == 1 else tuple(tensors)
+    made = arranged(specs, [_draw(model, spec, batch, generator).to(device) for spec in specs])
+    return tuple(made) if isinstance(made, list) else made
 
 
 def _draw(model: nn.Module, spec: InputSpec, batch: int, generator: torch.Generator) -> Tensor:
@@ -55,10 +50,7 @@ def _draw(model: nn.Module, spec: InputSpec, batch: int, generator: torch.Genera
         embeddings = (m for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag))
         first = next(embeddings, None)
         if first is None:
-            raise InputError(
-                f"'{type(model).__name__}' has no embedding to bound the tokens of the input "
-                f"ids:{','.join(map(str, spec.shape))}. Give values, e.g. 3,224,224."
-            )
+            raise no_vocabulary(model, spec, "3,224,224")
         vocabulary = first.num_embeddings
     return torch.randint(0, vocabulary, (batch, *spec.shape), generator=generator)
 
@@ -85,15 +77,9 @@ def labelled_batch(
     >>> labelled_batch(load("digits"), [InputSpec((1, 8, 8))], batch=4)[0].shape
     torch.Size([4, 1, 8, 8])
     """
-    if batch < 1:
-        raise InputError(f"The batch needs at least one example; received {batch}.")
-    if specs is not None and len(specs) != 1:
-        raise InputError(f"The data '{dataset.name}' fills one input, and the model takes {len(specs)}.")
-    name = specs[0].name if specs else ""
-    if specs and not dataset.is_tokens:
-        dataset = dataset.reshape(*specs[0].shape)
-    x = torch.from_numpy(dataset.x_train[:batch]).to(device)
-    return ({name: x} if name else x), torch.from_numpy(dataset.y_train[:batch]).to(device)
+    examples, labels, name = first_examples(dataset, specs, batch)
+    x = torch.from_numpy(examples).to(device)
+    return ({name: x} if name else x), torch.from_numpy(labels).to(device)
 
 
 def on_device(model: nn.Module, device: str) -> nn.Module:

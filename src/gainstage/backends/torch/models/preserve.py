@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-__all__ = ["preserved", "random_state"]
+__all__ = ["preserved", "random_state", "seed_torch"]
 
 
 @contextmanager
@@ -24,13 +24,25 @@ def random_state(seed: int | None = None) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         try:
             if seed is not None:
-                torch.manual_seed(seed)
+                seed_torch(seed)
                 random.seed(seed)
                 np.random.seed(seed % 2**32)
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+
+
+def seed_torch(seed: int) -> None:
+    """Start PyTorch's random numbers from a seed, on the CPU and on devices that are in use.
+
+    ``torch.manual_seed`` also queues the seed for every kind of device that was never used, with a stack trace each.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ so that no scheme touches it; tracing with a batch tells more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from torch import nn
@@ -77,7 +77,7 @@ def structure(model: nn.Module) -> SignalGraph:
         )
     paths = {id(tensor): path for path, tensor in tensors.items()}
     nodes: list[Node] = []
-    found: dict[str, tuple[_Found, int]] = {}
+    found: dict[str, tuple[_Found, tuple[int, ...]]] = {}
     for name, module in model.named_modules():
         layer = _layer(module)
         if layer is None:
@@ -86,7 +86,7 @@ def structure(model: nn.Module) -> SignalGraph:
         for local, fact in layer.parameters.items():
             path = paths[id(getattr(module, local))]
             uses.append(Use(path, fact.slot))
-            found.setdefault(path, (fact, len(nodes)))
+            found[path] = _together(found.get(path), fact, len(nodes))
         nodes.append(
             Node(
                 len(nodes),
@@ -103,8 +103,7 @@ def structure(model: nn.Module) -> SignalGraph:
         )
     parameters = []
     for path, tensor in tensors.items():
-        known, node = found.get(path, (None, -1))
-        fact = known or _Found(Role.OTHER, "operand")
+        fact, users = found.get(path, (_Found(Role.OTHER, "operand"), ()))
         parameters.append(
             Parameter(
                 path,
@@ -116,10 +115,22 @@ def structure(model: nn.Module) -> SignalGraph:
                 fact.layout,
                 bool(tensor.requires_grad),
                 aliases.get(path, ()),
-                (node,) if known else (),
+                users,
             )
         )
     return SignalGraph(tuple(nodes), tuple(parameters))
+
+
+def _together(before: tuple[_Found, tuple[int, ...]] | None, fact: _Found, node: int) -> tuple[_Found, tuple[int, ...]]:
+    """One more use of a weight: a table that a layer uses too is an output layer, since tied weights are those."""
+    if before is None:
+        return fact, (node,)
+    first, users = before
+    tables = [one for one in (first, fact) if one.role is Role.EMBEDDING]
+    layers = [one for one in (first, fact) if one.role in {Role.HIDDEN, Role.HEAD}]
+    if tables and layers:
+        first = replace(layers[0], role=Role.HEAD)
+    return first, (*users, node)
 
 
 def _layer(module: nn.Module) -> _Layer | None:
@@ -140,6 +151,12 @@ def _layer(module: nn.Module) -> _Layer | None:
         return _Layer(
             Operation.EMBEDDING, "", kernel, {"weight": _Found(Role.EMBEDDING, "weight", kernel, 1, "in_out")}
         )
+    if isinstance(module, nn.Bilinear):  # every output sums the products of two inputs' elements
+        return _mixing(
+            Operation.LINEAR, KernelShape(module.out_features, module.in1_features * module.in2_features), own, "out_in"
+        )
+    if isinstance(module, nn.PReLU):
+        return _Layer(Operation.ACTIVATION, "prelu", None, {"weight": _Found(Role.OTHER, "operand")})
     if isinstance(module, nn.MultiheadAttention):
         return _attention(module, own)
     if isinstance(module, RECURRENT):

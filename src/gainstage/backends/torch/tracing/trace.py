@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -113,7 +115,7 @@ def materialise(model: nn.Module, inputs: Any) -> None:
 
 
 def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
-    with preserved(model), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    with preserved(model), _no_log(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         made: dict[int, torch.Tensor] = {}
 
         def fake(tensor: torch.Tensor) -> torch.Tensor:
@@ -128,6 +130,18 @@ def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction 
         labels = fake(target) if isinstance(target, torch.Tensor) else target
         with _reparametrize_module(model, tensors, tie_weights=True):
             return observe(model, batch.map(fake), target=labels, loss=loss).graph
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    """Keep a traceback off the terminal that PyTorch logs before it raises the same exception."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before = log.disabled
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _on_cpu(mode: FakeTensorMode, tensor: torch.Tensor) -> torch.Tensor:

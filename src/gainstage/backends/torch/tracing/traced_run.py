@@ -35,6 +35,7 @@ class Observation:
         own_loss: whether the model computed it itself.
         owners: node by autograd sequence number.
         region_gradients: autograd nodes of the outputs of recurrent layers, by node.
+        whole: whether the loss saw all that the model returned, and not ``output`` alone.
     """
 
     graph: SignalGraph
@@ -44,6 +45,7 @@ class Observation:
     own_loss: bool
     owners: dict[int, int | None]
     region_gradients: dict[int, tuple[Any, ...]]
+    whole: bool = False
 
 
 @contextmanager
@@ -99,11 +101,11 @@ def observe(
         output = _guarded(interpreter, "model", lambda: batch.call(model))
         returned = outputs_of(output)
         seen = returned[0]
-        value = own_loss(output)
+        value, whole = own_loss(output), takes_whole(output)
         owned = value is not None and loss is None
         if loss is not None:
             interpreter.stage = "loss"
-            value = _guarded(interpreter, "loss", lambda: loss(output if takes_whole(output) else seen, target))
+            whole, value = _loss_of(interpreter, loss, output, seen, target)
             value = _scalar(value)
     nodes = [interpreter.node_of(tensor) for tensor in returned]
     known = nodes if nodes[0] is not None else []  # the first output of a graph is what the loss sees
@@ -118,7 +120,25 @@ def observe(
         loss=loss_node,
     )
     ends = tuple(returned[nodes.index(node)] for node in graph.ends) or (seen,)
-    return Observation(graph, seen, ends, value, owned, interpreter.sequence.owner, interpreter.region_gradients)
+    owners = interpreter.sequence.owner
+    return Observation(graph, seen, ends, value, owned, owners, interpreter.region_gradients, whole)
+
+
+def _loss_of(
+    interpreter: Interpreter, loss: LossFunction, output: Any, seen: torch.Tensor, target: Any
+) -> tuple[bool, Any]:
+    """The loss, and whether it took the whole output: a loss that asks a tensor for ``logits`` or ``log_prob`` does."""
+    if takes_whole(output):
+        return True, _guarded(interpreter, "loss", lambda: loss(output, target))
+    before = len(interpreter.drafts)
+    try:
+        return False, loss(seen, target)
+    except AttributeError as error:
+        if output is seen or len(interpreter.drafts) != before or not hasattr(output, error.name or ""):
+            return False, _guarded(interpreter, "loss", lambda: loss(seen, target))
+        return True, _guarded(interpreter, "loss", lambda: loss(output, target))
+    except Exception:
+        return False, _guarded(interpreter, "loss", lambda: loss(seen, target))
 
 
 def takes_whole(output: Any) -> bool:

@@ -49,6 +49,8 @@ class Criterion:
             loss = "cross_entropy" if classes else "mse"
         if isinstance(loss, str):
             return cls(loss, loss_function(loss), classes, _THRESHOLDS.get(loss))
+        if isinstance(loss, type):
+            loss = loss()
         if not callable(loss):
             raise InputError(f"A loss is a name or a function of (output, target); received {loss!r}.")
         return cls(getattr(loss, "__name__", type(loss).__name__), _scalar(loss), classes)

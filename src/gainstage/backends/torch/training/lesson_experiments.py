@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gainstage.backends.protocol import FirstSteps
 from gainstage.backends.torch.models.inputs import labelled_batch
 from gainstage.backends.torch.models.preserve import random_state
 from gainstage.backends.torch.training.objectives import loss_function
@@ -16,26 +16,7 @@ from gainstage.backends.torch.training.objectives import optimizer as make_optim
 from gainstage.data import Dataset
 from gainstage.errors import InputError
 
-__all__ = ["FirstSteps", "first_steps", "gradient_agreement"]
-
-
-@dataclass(frozen=True, slots=True)
-class FirstSteps:
-    """What the first steps of a training do to every weight (biases and norms left out), in order of flow.
-
-    Args:
-        paths: of the weights.
-        first: ‖change‖ / ‖weight‖ of the first step.
-        moved: ‖change since the start‖ / ‖weight at the start‖ after the last step.
-        grown: ‖weight after the last step‖ / ‖weight at the start‖.
-        losses: before every step, on its batch; the last one is not finite when training diverged.
-    """
-
-    paths: tuple[str, ...]
-    first: tuple[float, ...]
-    moved: tuple[float, ...]
-    grown: tuple[float, ...]
-    losses: tuple[float, ...]
+__all__ = ["first_steps", "gradient_agreement"]
 
 
 def first_steps(

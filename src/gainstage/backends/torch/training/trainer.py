@@ -168,9 +168,18 @@ def train_alone(
 def names(loss: Any, optimizer: Any, classes: int) -> tuple[str, str]:
     """Loss and optimizer in words.
 
+    Raises:
+        InputError: one of them is neither a name nor a function.
+        UnknownNameError: there is none of that name.
+
     >>> names(None, "adam", 10)
     ('cross_entropy', 'adam')
     """
     if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
+    if not isinstance(optimizer, str) and not callable(optimizer):
+        raise InputError(
+            f"A comparison makes an optimizer for every training. Pass a name such as 'adam', or a function of "
+            f"(parameters, learning rate) such as torch.optim.SGD; received a {type(optimizer).__name__}."
+        )
     return Criterion.of(loss, classes).name, optimizer_name(optimizer)

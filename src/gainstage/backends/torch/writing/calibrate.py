@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from gainstage.backends.shared.calibration import Calibration, is_usable, obstacle, too_weak
 from gainstage.backends.torch.measuring.moments import look_at
 from gainstage.backends.torch.models.batch import prepare
 from gainstage.backends.torch.models.preserve import preserved
@@ -30,9 +30,7 @@ from gainstage.records import Assignment, Plan
 
 __all__ = ["calibrate"]
 
-_TOO_FAR = 1e6  # a factor beyond this says that the signal was lost before, not that the weight was drawn badly
 _ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
-_UNSEEN = "no operation of this batch uses it as a weight"
 
 
 def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
@@ -60,7 +58,7 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
     pass_ = _Pass(model, plan, batch.examples)
     with preserved(model, seed), torch.no_grad():
         observe(model, batch, eye=pass_.correct)
-    return replace(plan, assignments=tuple(pass_.result(a) for a in plan))
+    return pass_.found.carried_out(plan)
 
 
 class _Pass:
@@ -72,25 +70,7 @@ class _Pass:
         self.centred = frozenset(a.weight for a in plan if a.bias == "centre")
         self.examples = examples
         self.read: dict[str, str] = {}
-        self.scales: dict[str, float] = {}
-        self.biases: dict[str, tuple[float, ...]] = {}
-        self.left: dict[str, str] = {}
-
-    def result(self, assignment: Assignment) -> Assignment:
-        """What became of one assignment."""
-        path = assignment.parameter
-        if path in self.biases:
-            reason = f"{assignment.reason}; the mean was measured for every unit"
-            return replace(assignment, scheme="measured", bias="measured", values=self.biases[path], reason=reason)
-        if path in self.scales:
-            scale = self.scales[path]
-            spread = None if assignment.spread is None else assignment.spread * scale
-            note = "" if path not in self.left else f"; {self.left[path]}"
-            reason = f"{assignment.reason}; calibrated by {scale:.4g}{note}"
-            return replace(assignment, scale=assignment.scale * scale, spread=spread, reason=reason)
-        if assignment.level is not None:
-            return replace(assignment, reason=f"{assignment.reason}; predicted only: {self.left.get(path, _UNSEEN)}")
-        return assignment
+        self.found = Calibration()
 
     def correct(self, draft: Draft, output: torch.Tensor) -> None:
         """Rescale the weight of one node together with the output it has just produced."""
@@ -102,7 +82,7 @@ class _Pass:
             self._centre(draft, output)
         elif draft.operation is Operation.RECURRENT:
             for derivation in (d for _, value in draft.operands for d in value.derivations):
-                self.left.setdefault(derivation.parameter, f"inside a fused operation ({draft.function})")
+                self.found.left.setdefault(derivation.parameter, f"inside a fused operation ({draft.function})")
         for use in draft.uses:
             if use.slot == "weight":
                 self.read.setdefault(use.parameter, f"{draft.path or 'the model'} ({draft.function or draft.name})")
@@ -120,11 +100,11 @@ class _Pass:
             output.sub_(mean)
         fault, factor = self._judge(draft, output, assignment.level)
         if fault:
-            self.left[path] = fault
+            self.found.left[path] = fault
         else:
             self.parameters[path].mul_(factor)
             output.mul_(factor)
-            self.scales[path] = factor
+            self.found.scales[path] = factor
         if mean is None:
             if bias is not None:
                 output.add_(bias)
@@ -137,7 +117,7 @@ class _Pass:
     def _centre(self, draft: Draft, output: torch.Tensor) -> None:
         """A bias that is added on its own takes off the mean of what it is added to."""
         bias = self._bias(draft, output)
-        here = [a for a in self._centring(draft) if a.weight in self.scales]
+        here = [a for a in self._centring(draft) if a.weight in self.found.scales]
         if not here:
             return
         if bias is not None:
@@ -156,10 +136,10 @@ class _Pass:
         moments = look_at(output, self.examples, stride, extremes=False).moments
         measured = moments.second_moment
         if not 0 < measured < math.inf:
-            return f"the signal arrived with a level of {measured:.3g}", 1.0
+            return too_weak(measured), 1.0
         factor = math.sqrt(level / measured)
-        if not 1 / _TOO_FAR < factor < _TOO_FAR:
-            return f"the signal arrived with a level of {measured:.3g}", 1.0
+        if not is_usable(factor):
+            return too_weak(measured), 1.0
         share = moments.example_share
         if draft.from_input and self.examples > 1 and share is not None and share < _ROUNDING:
             return "the signal that arrives is the same for all examples", 1.0
@@ -177,20 +157,15 @@ class _Pass:
                 continue
             reason = self._obstacle(use, uses)
             if reason:
-                self.left.setdefault(use.parameter, reason)
+                self.found.left.setdefault(use.parameter, reason)
             else:
                 found = assignment
         return found
 
     def _obstacle(self, use: Use, uses: list[Use]) -> str:
-        if use.parameter in self.scales:
-            return "used again later in the pass, and left as its first use set it"
-        if use.parameter in self.read:
+        if use.parameter in self.read and use.parameter not in self.found.scales:
             return f"read earlier in the pass by {self.read[use.parameter]}, which a new scale would undo"
-        if len(uses) > 1:
-            return "the weight is made of several parameters"
-        between = [step for step in dict.fromkeys(use.derivation) if not step.rescales]
-        return f"the weight is derived through {', '.join(between)}" if between else ""
+        return obstacle(use, uses, self.found.scales)
 
     def _bias(self, draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
         """The bias that the output already holds, shaped to be taken off."""
@@ -213,7 +188,7 @@ class _Pass:
         for assignment in self._centring(draft):
             parameter = self.parameters[assignment.parameter]
             parameter.copy_(values.reshape(parameter.shape))
-            self.biases[assignment.parameter] = tuple(parameter.detach().double().reshape(-1).tolist())
+            self.found.biases[assignment.parameter] = tuple(parameter.detach().double().reshape(-1).tolist())
         return bool(self._centring(draft))
 
 

@@ -6,18 +6,17 @@ every level in one pass, in the order of execution, and on functional weights to
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from gainstage.backends.shared.calibration import brought_to_one, lsuv_plan, require_tries
 from gainstage.backends.torch.models.batch import Batch, prepare
 from gainstage.backends.torch.models.preserve import preserved
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.trace import unwrap
-from gainstage.errors import InputError
-from gainstage.records import Assignment, Plan
+from gainstage.records import Plan
 
 __all__ = ["lsuv"]
 
@@ -52,8 +51,7 @@ def lsuv(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0, tolerance:
     >>> 0.9 < net(x).var().item() < 1.1
     True
     """
-    if not (tolerance > 0 and tries >= 1):
-        raise InputError(f"LSUV needs a positive tolerance and at least one try; received {tolerance} and {tries}.")
+    require_tries(tolerance, tries)
     model = unwrap(model)
     batch = prepare(inputs, model)
     paths = {id(tensor): path for path, tensor in named_parameters(model)[0].items()}
@@ -68,7 +66,7 @@ def lsuv(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0, tolerance:
             scale = _bring_to_one(model, module, batch, seed, tolerance, tries)
             if scale is not None:
                 scales[path] = scale
-    return replace(plan, assignments=tuple(_scaled(a, scales) for a in plan))
+    return lsuv_plan(plan, scales)
 
 
 def _bring_to_one(
@@ -76,33 +74,20 @@ def _bring_to_one(
 ) -> float | None:
     """The factor that one layer's weight was multiplied by; None where its output cannot be measured."""
     variances: list[float] = []
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
 
     def see(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
         variances.append(float(output.float().var()))
 
-    weight, total = module.weight, 1.0
-    assert isinstance(weight, torch.Tensor)
+    def variance() -> float | None:
+        variances.clear()
+        torch.manual_seed(seed)
+        batch.call(model)
+        return variances[0] if variances else None
+
     handle = module.register_forward_hook(see)
     try:
-        for _ in range(tries):
-            variances.clear()
-            torch.manual_seed(seed)
-            batch.call(model)
-            if not variances or not variances[0] > 0 or variances[0] == float("inf"):
-                return None
-            if abs(variances[0] - 1) < tolerance:
-                break
-            weight.mul_(variances[0] ** -0.5)
-            total *= variances[0] ** -0.5
+        return brought_to_one(variance, weight.mul_, tolerance, tries)
     finally:
         handle.remove()
-    return total
-
-
-def _scaled(assignment: Assignment, scales: dict[str, float]) -> Assignment:
-    scale = scales.get(assignment.parameter)
-    if scale is None:
-        return assignment
-    spread = None if assignment.spread is None else assignment.spread * scale
-    reason = f"lsuv: orthogonal, then divided until its output has unit variance ({scale:.4g})"
-    return replace(assignment, scale=assignment.scale * scale, spread=spread, reason=reason)

@@ -1,0 +1,18 @@
+"""What a framework must offer. Everything above the backends reaches them through this package alone."""
+
+from gainstage.backends.protocol.backend import Backend, Detail
+from gainstage.backends.protocol.finding import (
+    Framework,
+    backend_of,
+    framework_of,
+    lesson_workbench,
+    trainer_of,
+    workbench_of,
+)
+from gainstage.backends.protocol.trainer import OnSteps, Start, Trainer
+from gainstage.backends.protocol.workbench import FirstSteps, LessonWorkbench, Norm, SoftmaxUse, Train, Workbench
+
+__all__ = [
+    "Backend", "Detail", "FirstSteps", "Framework", "LessonWorkbench", "Norm", "OnSteps", "SoftmaxUse", "Start",
+    "Train", "Trainer", "Workbench", "backend_of", "framework_of", "lesson_workbench", "trainer_of", "workbench_of",
+]  # fmt: skip

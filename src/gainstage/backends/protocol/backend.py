@@ -1,0 +1,100 @@
+"""What a framework must offer so that its models are traced, measured and initialized."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Literal, Protocol
+
+from gainstage.graph import SignalGraph
+from gainstage.propagation import InputMoments
+from gainstage.records import Plan, Profile, WeightMoments
+
+__all__ = ["Backend", "Detail"]
+
+Detail = Literal["lean", "standard"]
+Loss = Callable[[Any, Any], Any]
+
+
+class Backend(Protocol):
+    """The functions that know one framework; ``gainstage.backends.<framework>`` is a module with these names."""
+
+    def trace(self, model: Any, inputs: Any, target: Any = None, *, loss: Loss | None = None) -> SignalGraph:
+        """Record the operations that a batch passes through."""
+        ...
+
+    def structure(self, model: Any) -> SignalGraph:
+        """List the weights, with what is known of them without running the model."""
+        ...
+
+    def record(
+        self,
+        model: Any,
+        inputs: Any,
+        target: Any = None,
+        *,
+        loss: Loss | None = None,
+        optimizer: Any = None,
+        detail: Detail = "standard",
+        seed: int = 0,
+        synthetic: bool = False,
+    ) -> Profile:
+        """Measure one forward and one backward pass."""
+        ...
+
+    def materialise(self, model: Any, inputs: Any) -> None:
+        """Let lazy layers find their sizes."""
+        ...
+
+    def apply(self, model: Any, plan: Plan) -> None:
+        """Write a plan into a model."""
+        ...
+
+    def calibrate(self, model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
+        """Bring every output of a batch to the plan's level, in one forward pass."""
+        ...
+
+    def lsuv(self, model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
+        """Bring one layer after the other to unit variance, as published."""
+        ...
+
+    def parameter_groups(self, model: Any, factors: Mapping[str, float], learning_rate: float) -> list[dict[str, Any]]:
+        """Optimizer groups from factors on the learning rate."""
+        ...
+
+    def weight_moments(
+        self, model: Any, graph: SignalGraph, only: Container[str] | None = None
+    ) -> dict[str, WeightMoments]:
+        """Statistics of the parameters that prediction reads; parameters without values are left out."""
+        ...
+
+    def placeholder(self, model: Any, shape: tuple[int, ...]) -> Any:
+        """Make an input of that shape that can be traced and holds no values."""
+        ...
+
+    def input_moments(self, model: Any, inputs: Any) -> tuple[InputMoments, ...]:
+        """Moments of every input of a batch; standard ones for tokens and for what holds no values."""
+        ...
+
+    def own_trace(self, model: Any) -> SignalGraph | None:
+        """The trace of an input that the model describes itself and runs on; None where there is none."""
+        ...
+
+    def loss_of(self, loss: Any, *, labelled: bool = True) -> Any:
+        """A loss in any form in which a user gives it, as the other functions take it."""
+        ...
+
+    def optimizer_of(self, model: Any, optimizer: Any, learning_rate: float | None) -> Any:
+        """An optimizer in any form in which a user gives it, as ``record`` takes it."""
+        ...
+
+    def in_training(self, model: Any) -> bool:
+        """Whether the model is set to train."""
+        ...
+
+    def version(self) -> str:
+        """The framework and its version."""
+        ...
+
+    def snapshot(self, model: Any) -> Callable[[], None]:
+        """Copy the weights; the function returned puts them back."""
+        ...

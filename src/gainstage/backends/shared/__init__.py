@@ -1,0 +1,1 @@
+"""The halves of both backends that need no framework: what is measured, its arithmetic, and what a plan must fit."""

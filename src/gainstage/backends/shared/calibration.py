@@ -1,0 +1,142 @@
+"""When calibration and LSUV rescale a weight, and what the plan states afterwards, in every backend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from gainstage.errors import InputError
+from gainstage.graph import Use
+from gainstage.records import Assignment, Plan
+
+__all__ = [
+    "TOO_FAR",
+    "Calibration",
+    "brought_to_one",
+    "is_usable",
+    "lsuv_plan",
+    "obstacle",
+    "require_tries",
+    "too_weak",
+]
+
+TOO_FAR = 1e6
+"""A factor beyond this, or below its inverse, means that the signal was lost earlier, not that one draw was bad."""
+
+_UNSEEN = "no operation of this batch uses it as a weight"
+
+
+@dataclass(slots=True)
+class Calibration:
+    """What one calibrating pass has measured so far, by parameter path.
+
+    Args:
+        scales: the factor on a weight.
+        biases: the values of a bias that takes the mean off every unit.
+        left: why a weight keeps its predicted level.
+    """
+
+    scales: dict[str, float] = field(default_factory=dict)
+    biases: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+
+    def carried_out(self, plan: Plan) -> Plan:
+        """The plan with the measured scales and biases, and with the reason where a level is predicted only."""
+        return replace(plan, assignments=tuple(self._result(a) for a in plan))
+
+    def _result(self, assignment: Assignment) -> Assignment:
+        path = assignment.parameter
+        if path in self.biases:
+            reason = f"{assignment.reason}; the mean was measured for every unit"
+            return replace(assignment, scheme="measured", bias="measured", values=self.biases[path], reason=reason)
+        if path in self.scales:
+            note = "" if path not in self.left else f"; {self.left[path]}"
+            reason = f"{assignment.reason}; calibrated by {self.scales[path]:.4g}{note}"
+            return _rescaled(assignment, self.scales[path], reason)
+        if assignment.level is not None:
+            return replace(assignment, reason=f"{assignment.reason}; predicted only: {self.left.get(path, _UNSEEN)}")
+        return assignment
+
+
+def obstacle(use: Use, uses: Collection[Use], taken: Collection[str]) -> str:
+    """Why a weight cannot be rescaled together with its output; empty where it can.
+
+    Args:
+        use: of the weight.
+        uses: of all parameters that make up the operation's weight.
+        taken: paths of the weights that were rescaled earlier in the pass.
+    """
+    if use.parameter in taken:
+        return "used again later in the pass, and left as its first use set it"
+    if len(uses) > 1:
+        return "the weight is made of several parameters"
+    between = [step for step in dict.fromkeys(use.derivation) if not step.rescales]
+    return f"the weight is derived through {', '.join(between)}" if between else ""
+
+
+def is_usable(factor: float) -> bool:
+    """Whether a factor corrects a draw; NaN does not."""
+    return 1 / TOO_FAR < factor < TOO_FAR
+
+
+def too_weak(level: float) -> str:
+    """The reason for leaving a weight whose output has such a second moment."""
+    return f"the signal arrived with a level of {level:.3g}"
+
+
+# -- LSUV ------------------------------------------------------------------------------------------------------------
+
+
+def require_tries(tolerance: float, tries: int) -> None:
+    """Refuse a tolerance or a number of forward passes that is not positive.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    if not (tolerance > 0 and tries >= 1):
+        raise InputError(f"LSUV needs a positive tolerance and at least one try; received {tolerance} and {tries}.")
+
+
+def brought_to_one(
+    variance: Callable[[], float | None], rescale: Callable[[float], object], tolerance: float, tries: int
+) -> float | None:
+    """Divide one layer's weight by the standard deviation of its output until the variance is about one.
+
+    Args:
+        variance: runs forward and returns the variance of the layer's output; None where the layer is not reached.
+        rescale: multiplies the weight.
+        tolerance: distance from one at which the variance may stay.
+        tries: forward passes at most.
+
+    Returns:
+        the factor that the weight was multiplied by; None where the output cannot be measured.
+    """
+    total = 1.0
+    for _ in range(tries):
+        seen = variance()
+        if seen is None or not 0 < seen < math.inf:
+            return None
+        if abs(seen - 1) < tolerance:
+            break
+        rescale(seen**-0.5)
+        total *= seen**-0.5
+    return total
+
+
+def lsuv_plan(plan: Plan, scales: Mapping[str, float]) -> Plan:
+    """The plan with the measured scales, by parameter path."""
+
+    def scaled(assignment: Assignment) -> Assignment:
+        scale = scales.get(assignment.parameter)
+        if scale is None:
+            return assignment
+        reason = f"lsuv: orthogonal, then divided until its output has unit variance ({scale:.4g})"
+        return _rescaled(assignment, scale, reason)
+
+    return replace(plan, assignments=tuple(scaled(a) for a in plan))
+
+
+def _rescaled(assignment: Assignment, scale: float, reason: str) -> Assignment:
+    spread = None if assignment.spread is None else assignment.spread * scale
+    return replace(assignment, scale=assignment.scale * scale, spread=spread, reason=reason)

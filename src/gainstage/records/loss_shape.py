@@ -1,0 +1,60 @@
+"""LossShape: the loss as a function of the model's outputs alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LossShape"]
+
+
+@dataclass(frozen=True, slots=True)
+class LossShape:
+    """The loss as a function of the outputs alone: the targets are fixed, and no model is run.
+
+    The outputs are moved in *free coordinates*, in which no value is forbidden: the outputs themselves, or what stands
+    in front of a last sigmoid, tanh or softmax.
+
+    Args:
+        examples: number of examples whose outputs were moved.
+        start: the loss at the model's outputs.
+        lowest: the lowest loss that moving the outputs reached.
+        growth: the power of the distance with which the loss falls for ever along a ray of steepest descent, over four
+            decades of distance: 1 in proportion, 2 as a square. None where the fall ends.
+        slope: root mean square of the loss's gradient at the start, times the number of outputs.
+        steepest: the largest such value met on the way to ``lowest``.
+        towards: share of examples whose steepest descent moves their output towards their target; None where output
+            and target cannot be compared.
+        responds: spread across examples of the outputs of lowest loss over the distance moved; zero where every
+            target leads to the same output. None where targets hardly differ, or nothing moved.
+        own_rank: rank of the target's class among all classes at ``lowest``, averaged over examples: 1 where it is the
+            largest, 0 where it is the smallest. None unless there is one class label an example.
+        correlation: Pearson correlation between outputs of lowest loss and targets, where both are values of one shape.
+        distance: root mean square difference between outputs of lowest loss and targets, over the spread of the
+            targets, where the model's last function bounds the outputs and can give the targets.
+        uninformed: the loss at outputs that know nothing of the example: equal logits for class labels and for values
+            of zero and one, the mean of the targets for other values. None where output and target cannot be compared.
+        at_target: the loss where the outputs equal the targets; None where they cannot.
+        linear: whether the loss falls along that ray with the slope that it has at the start, to 1e-4.
+        reads_target: whether the loss changes when examples exchange their targets.
+    """
+
+    examples: int
+    start: float
+    lowest: float
+    growth: float | None
+    slope: float
+    steepest: float
+    towards: float | None = None
+    responds: float | None = None
+    own_rank: float | None = None
+    correlation: float | None = None
+    distance: float | None = None
+    uninformed: float | None = None
+    at_target: float | None = None
+    reads_target: bool = True
+    linear: bool = False
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether the loss falls for ever."""
+        return self.growth is not None

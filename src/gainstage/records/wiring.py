@@ -1,0 +1,41 @@
+"""Wiring: which tensors take part, which the model registers, and which the optimizer holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Stray", "Wiring"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A trainable tensor that the model uses and does not register.
+
+    Args:
+        shape: of the tensor.
+        node: the operation that uses it; None where it is not known.
+        held: whether the optimizer holds it; None without an optimizer.
+    """
+
+    shape: tuple[int, ...]
+    node: int | None = None
+    held: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Who holds the tensors that train.
+
+    Args:
+        strays: trainable tensors that take part in the model and are none of its parameters.
+        missing: paths of trainable parameters that get a gradient and are not held by the optimizer.
+        held: number of the model's parameters that the optimizer holds; None without an optimizer.
+        stale: number of tensors that the optimizer holds and that belong neither to the model nor to the loss.
+        repeated: paths of parameters that the optimizer holds more than once.
+    """
+
+    strays: tuple[Stray, ...] = ()
+    missing: tuple[str, ...] = ()
+    held: int | None = None
+    stale: int = 0
+    repeated: tuple[str, ...] = ()

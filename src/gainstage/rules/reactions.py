@@ -1,0 +1,142 @@
+"""GS111 and GS112: outputs that follow other examples, or random numbers more than the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.records import Profile, Reactions, Severity
+from gainstage.rules.flow import leads_on
+from gainstage.rules.remedies import edit
+from gainstage.rules.table import Fault, Lacking, rule
+from gainstage.rules.words import figure, place
+
+__all__: list[str] = []
+
+LEAK = 1e-3  # of the output's root mean square: beyond rounding in half precision
+DROWNED = 1.0  # variance of the noise over the variance between examples
+TOO_MANY = 0.75  # dropped: three times the noise of the usual half
+
+
+def _reactions(profile: Profile) -> Reactions:
+    if profile.reactions is None:
+        raise Lacking("the model was not run on a smaller batch, or does not take one")
+    return profile.reactions
+
+
+@rule("GS111", "Examples influence each other")
+def leak(profile: Profile) -> Iterator[Fault]:
+    """The output of an example depends on the other examples of its batch.
+
+    What it does:
+    Runs at most eight examples in evaluation mode, replaces every second one, runs again, and takes the median over
+    the others of the change of their output. Judged only where labels establish which axis holds the examples, where
+    the model takes a smaller batch, and where no other axis of the output follows the size of the batch.
+
+    Why it matters:
+    Information leaks from one example to another: the loss looks better than the model is, and one example alone gets
+    another answer than within a batch.
+
+    Null hypothesis:
+    Examples are independent in evaluation mode: batch normalisation then uses its running statistics. Graph networks,
+    whose first axis holds nodes, do not take half of their nodes. Experts of limited capacity change few outputs.
+
+    Bound and where it comes from:
+    A thousandth of the output's root mean square: beyond what half precision rounds. An error.
+
+    Example:
+    nn.Softmax(dim=0); nn.LSTM(batch_first=False) on (batch, time, features); x - x.mean(0).
+
+    Remedy:
+    Name the axis of the units, not of the batch:
+
+        nn.Softmax(dim=-1)      # nn.LSTM(..., batch_first=True)
+
+    Reference:
+    Karpathy 2019, A Recipe for Training Neural Networks ("use backprop to chart dependencies").
+    """
+    found = _reactions(profile).leak
+    if found is None:
+        raise Lacking("it is not established which axis holds the examples")
+    if found <= LEAK:
+        return
+    node = _where_lost(profile.graph)
+    yield Fault(
+        Severity.ERROR,
+        place(node) if node is not None else "",
+        f"Replacing every second example changes the outputs of the others by {figure(found)} of their root mean "
+        "square, in evaluation mode.",
+        found,
+        LEAK,
+        "An operation works along the axis of the batch" + (f": '{place(node)}'." if node is not None else "."),
+        edit("Name the axis of the units, not of the batch.", "nn.Softmax(dim=-1)  # or batch_first=True"),
+        node.index if node is not None else None,
+    )
+
+
+def _where_lost(graph: SignalGraph) -> Node | None:
+    """The first operation behind which examples cannot be told apart, although they could before."""
+    open_ = leads_on(graph)
+    for node in graph.nodes:
+        axis = dict(node.settings).get("axis")
+        over_batch = axis is not None and node.example_axis is not None and axis == node.example_axis
+        known = any(graph.nodes[i].example_axis is not None for i in node.inputs)
+        if node.index in open_ and node.stage == "model" and (over_batch or (known and node.example_axis is None)):
+            return node
+    return None
+
+
+@rule("GS112", "Noise drowns the signal")
+def drowned(profile: Profile) -> Iterator[Fault]:
+    """Random numbers that the model draws change its output far more than the input does.
+
+    What it does:
+    Runs at most eight examples twice in training mode, with other random numbers, and compares the variance between
+    both outputs of one example with the variance between examples.
+
+    Why it matters:
+    The gradient is that of the noise: with a ratio r, about r examples more are needed for the same certainty.
+
+    Null hypothesis:
+    Dropout at rate p adds p/(1 − p) times the second moment of what it acts on: as much as there is at the usual half,
+    nine times as much at 0.9. Noise of other kinds (a sampled latent variable) is not judged.
+
+    Bound and where it comes from:
+    A warning where the noise exceeds the differences between examples, and a rate is above 0.75: three times the noise
+    of a half.
+
+    Example:
+    nn.Dropout(0.9), where 0.9 was meant to be kept.
+
+    Remedy:
+    Give the rate to drop, not to keep:
+
+        nn.Dropout(0.1)
+
+    Reference:
+    Srivastava et al. 2014, Dropout.
+    """
+    found = _reactions(profile).noise
+    if found is None:
+        raise Lacking("the model drops nothing in the mode it is in")
+    dropping = [node for node in profile.graph.nodes if node.operation is Operation.DROPOUT and node.stage == "model"]
+    worst = max(dropping, key=_rate, default=None)
+    if worst is None or found <= DROWNED or _rate(worst) <= TOO_MANY:
+        return
+    yield Fault(
+        Severity.WARNING,
+        place(worst),
+        f"A rate of {_rate(worst):g} is dropped. Between two draws the output of an example varies {figure(found)} "
+        "times as much (variance) as between examples.",
+        found,
+        DROWNED,
+        f"What is left is multiplied by {figure(1 / (1 - _rate(worst)))}, so that the noise is "
+        f"{figure(_rate(worst) / (1 - _rate(worst)))} times the signal there.",
+        edit("Give the rate to drop, not to keep.", f"nn.Dropout({1 - _rate(worst):.2g})"),
+        worst.index,
+    )
+
+
+def _rate(node: Node) -> float:
+    """The share that a dropout drops; below one, also where the user has set one."""
+    return min(dict(node.settings).get("p", 0.0), 1 - 1e-6)

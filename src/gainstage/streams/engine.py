@@ -1,0 +1,109 @@
+"""Which code draws: NumPy at first, compiled kernels once enough is drawn to pay for loading them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gainstage.streams.distributions import Constants, values
+from gainstage.streams.philox import Key, words
+from gainstage.streams.quantile import Floats
+
+__all__ = ["CHOICE", "NUMPY", "Choice", "Engine", "compiled", "threads"]
+
+# Elements that NumPy works on at once: its working arrays stay in the processor's cache.
+_CHUNK = 1 << 14
+
+# Loading the kernels takes about as long as NumPy takes for so many elements (compiling them, once, ten times that).
+_WORTH_LOADING = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Code that draws.
+
+    Args:
+        fill: ``fill(out, key, start, constants)`` writes elements start, start + 1, … of a stream into a contiguous
+            float32 array.
+        round_to_bfloat16: the nearest bfloat16 of finite float32 numbers, ties to even, as 16-bit words.
+        is_compiled: whether several threads draw faster than one.
+    """
+
+    fill: Callable[[Floats, Key, int, Constants], None]
+    round_to_bfloat16: Callable[[Floats], NDArray[np.uint16]]
+    is_compiled: bool
+
+
+class Choice:
+    """Chooses the engine by how much a process has drawn.
+
+    All engines give the same bytes, so the choice is of no consequence to what is drawn. A process that draws little
+    never imports Numba; one that draws much loses at most what NumPy takes for 2**24 elements.
+
+    >>> Choice().engine(1000) is NUMPY
+    True
+    """
+
+    def __init__(self) -> None:
+        self._drawn = 0
+
+    def engine(self, elements: int) -> Engine:
+        """The engine for the next elements.
+
+        Args:
+            elements: how many are about to be drawn.
+        """
+        self._drawn += elements
+        return (self._drawn >= _WORTH_LOADING and compiled()) or NUMPY
+
+
+@cache
+def compiled() -> Engine | None:
+    """The compiled engine; None where Numba is not installed or has nowhere to keep what it compiles."""
+    if importlib.util.find_spec("numba") is None:
+        return None
+    try:
+        from gainstage.streams import kernels
+    except (ImportError, RuntimeError):  # a Numba that does not fit this NumPy; no directory for its cache
+        return None
+
+    def fill(out: Floats, key: Key, start: int, constants: Constants) -> None:
+        law, *numbers = constants
+        kernels.fill(out, *map(np.uint64, (*key, start)), np.int64(law), *map(np.float32, numbers))
+
+    def round_to_bfloat16(numbers: Floats) -> Any:
+        rounded = np.empty(numbers.shape, dtype=np.uint16)
+        kernels.round_to_bfloat16(rounded, numbers.view(np.uint32))
+        return rounded
+
+    return Engine(fill, round_to_bfloat16, is_compiled=True)
+
+
+def threads() -> int:
+    """How many threads draw: OMP_NUM_THREADS where it is set, else the cores that this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _fill(out: Floats, key: Key, start: int, constants: Constants) -> None:
+    for done in range(0, out.size, _CHUNK):
+        part = out[done : done + _CHUNK]
+        part[:] = values(words(key, start + done, part.size), constants)
+
+
+def _round_to_bfloat16(numbers: Floats) -> NDArray[np.uint16]:
+    bits = numbers.view(np.uint32)
+    return ((bits + (((bits >> 16) & np.uint32(1)) + np.uint32(0x7FFF))) >> 16).astype(np.uint16)
+
+
+NUMPY = Engine(_fill, _round_to_bfloat16, is_compiled=False)
+CHOICE = Choice()

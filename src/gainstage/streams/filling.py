@@ -1,0 +1,224 @@
+"""Writes any region of a stream into any memory: contiguous, strided, transposed, in four number formats.
+
+A region is the set of element indices ``start + Σ i_d · strides_d``. It is cut into pieces that stay in the processor's
+cache; each piece is drawn in float32 and rounded once to the format of the memory, by as many threads as there are
+cores. So a weight in another format, or in another order, costs a few megabytes beside itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gainstage.errors import InputError
+from gainstage.streams.distributions import Constants, values
+from gainstage.streams.engine import CHOICE, Engine, threads
+from gainstage.streams.philox import Key, words_at
+from gainstage.streams.quantile import Floats
+
+__all__ = ["copy", "fill", "require_memory"]
+
+Array = NDArray[Any]
+Strides = tuple[int, ...]
+
+_PIECE = 1 << 16  # elements: 256 KB in float32
+_RUN = 256  # a piece whose neighbours in memory are neighbours in the stream for shorter runs is drawn by its indices
+_LAST = 1 << 63
+
+
+class Source(Protocol):
+    """Numbers with addresses."""
+
+    def run(self, out: Floats, start: int) -> None:
+        """Writes elements start, start + 1, … into a contiguous array."""
+
+    def at(self, indices: NDArray[np.int64]) -> Floats:
+        """The elements at any indices, along one axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Elements of a stream."""
+
+    engine: Engine
+    key: Key
+    constants: Constants
+
+    def run(self, out: Floats, start: int) -> None:
+        self.engine.fill(out, self.key, start, self.constants)
+
+    def at(self, indices: NDArray[np.int64]) -> Floats:
+        return values(words_at(self.key, indices), self.constants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Numbers that are in memory already."""
+
+    numbers: Floats
+
+    def run(self, out: Floats, start: int) -> None:
+        out[:] = self.numbers[start : start + out.size]
+
+    def at(self, indices: NDArray[np.int64]) -> Floats:
+        return self.numbers[indices]
+
+
+def fill(out: Array, key: Key, constants: Constants, start: int, strides: Strides | None, bfloat16: bool) -> None:
+    """Draws a region of a stream into ``out``.
+
+    Args:
+        out: float16, float32 or float64 memory of any strides; or 16-bit words with ``bfloat16``.
+        key: of the stream.
+        constants: of the distribution.
+        start: the index of the region's first element.
+        strides: by how many elements of the stream the index rises along each axis; those of a C-ordered array of this
+            shape where None.
+        bfloat16: whether ``out`` holds the upper halves of float32 numbers.
+
+    Raises:
+        InputError: memory that cannot be written, overlaps itself or holds no such numbers; a region with negative
+            indices or beyond 2**63; strides of another number of axes.
+    """
+    require_memory(out, bfloat16)
+    steps = _steps(out.shape, start, strides, _LAST)
+    engine = CHOICE.engine(out.size)
+    _write_region(out, start, steps, _Drawn(engine, key, constants), engine, bfloat16)
+
+
+def copy(
+    out: Array, numbers: Floats, *, start: int = 0, strides: Sequence[int] | None = None, bfloat16: bool = False
+) -> None:
+    """Writes a region of numbers that were drawn as a whole into ``out``, as ``Stream.fill`` writes drawn ones.
+
+    Args:
+        out, start, strides, bfloat16: as in ``Stream.fill``.
+        numbers: float32, C-ordered; indices count its elements.
+
+    Raises:
+        InputError: as for ``Stream.fill``, or indices beyond the numbers.
+
+    >>> copy(out := np.empty(2), np.arange(6, dtype=np.float32), start=1, strides=(3,))
+    >>> out
+    array([1., 4.])
+    """
+    require_memory(out, bfloat16)
+    steps = _steps(out.shape, start, None if strides is None else tuple(strides), numbers.size)
+    _write_region(out, start, steps, _Held(numbers.reshape(-1)), CHOICE.engine(0), bfloat16)
+
+
+def _write_region(out: Array, start: int, steps: Strides, source: Source, engine: Engine, bfloat16: bool) -> None:
+    if out.size == 0:
+        return
+    order = sorted(range(out.ndim), key=lambda axis: (-steps[axis], -out.strides[axis]))
+    pieces = _pieces(out.transpose(order), start, tuple(steps[axis] for axis in order))
+
+    def write(piece: tuple[Array, int, Strides]) -> None:
+        _write(*piece, source, engine, bfloat16)
+
+    if engine.is_compiled and out.size > 2 * _PIECE and (count := threads()) > 1:
+        from concurrent.futures import ThreadPoolExecutor  # 10 ms that a small model does not pay
+
+        with ThreadPoolExecutor(count) as pool:
+            for _ in pool.map(write, pieces):
+                pass
+    else:
+        for piece in pieces:
+            write(piece)
+
+
+def _pieces(out: Array, start: int, steps: Strides) -> Iterator[tuple[Array, int, Strides]]:
+    """Cuts a region along its first axes until each piece is small."""
+    if out.size <= _PIECE or out.ndim == 0:
+        yield out, start, steps
+        return
+    row = out.size // out.shape[0]
+    if row > _PIECE:
+        for i in range(out.shape[0]):
+            yield from _pieces(out[i], start + i * steps[0], steps[1:])
+        return
+    rows = _PIECE // row
+    for i in range(0, out.shape[0], rows):
+        yield from _pieces(out[i : i + rows], start + i * steps[0], steps)
+
+
+def _write(out: Array, start: int, steps: Strides, source: Source, engine: Engine, bfloat16: bool) -> None:
+    axis = _run_axis(out.shape, steps)
+    run = math.prod(out.shape[axis:])
+    if axis == 0 and out.dtype == np.float32 and out.flags.c_contiguous:
+        source.run(out.reshape(-1), start)
+        return
+    numbers = np.empty(out.shape, dtype=np.float32)
+    if axis == 0:
+        source.run(numbers.reshape(-1), start)
+    elif run >= _RUN:
+        starts = _indices(out.shape[:axis], start, steps[:axis]).tolist()
+        for row, first in zip(numbers.reshape(-1, run), starts, strict=True):
+            source.run(row, first)
+    else:
+        numbers = source.at(_indices(out.shape, start, steps)).reshape(out.shape)
+    out[...] = engine.round_to_bfloat16(numbers.reshape(-1)).reshape(out.shape) if bfloat16 else numbers
+
+
+def _run_axis(shape: tuple[int, ...], steps: Strides) -> int:
+    """The first axis from which on the elements are neighbours in the stream."""
+    expected, axis = 1, len(shape)
+    while axis and (shape[axis - 1] == 1 or steps[axis - 1] == expected):
+        axis -= 1
+        expected *= shape[axis]
+    return axis
+
+
+def _indices(shape: tuple[int, ...], start: int, steps: Strides) -> NDArray[np.int64]:
+    """The indices of a region in the order of its elements, as one axis."""
+    indices = np.array([start], dtype=np.int64)
+    for size, step in zip(shape, steps, strict=True):
+        indices = (indices[:, None] + np.arange(size, dtype=np.int64) * step).reshape(-1)
+    return indices
+
+
+def require_memory(out: Array, bfloat16: bool) -> None:
+    """Refuses memory that cannot be drawn into.
+
+    Args:
+        out, bfloat16: as in ``Stream.fill``.
+
+    Raises:
+        InputError: it holds no such numbers, is read-only or overlaps itself.
+    """
+    kinds = ("uint16",) if bfloat16 else ("float16", "float32", "float64")
+    if not isinstance(out, np.ndarray) or out.dtype.name not in kinds or not out.dtype.isnative:
+        kind = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
+        wanted = "16-bit words for bfloat16" if bfloat16 else "a float16, float32 or float64 array"
+        raise InputError(f"A stream is drawn into {wanted}; received {kind}.")
+    if not out.flags.writeable:
+        raise InputError(
+            f"The memory of shape {out.shape} to draw into is read-only. Pass an array that owns its data."
+        )
+    reach = out.itemsize if out.size else 0
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(out.strides, out.shape, strict=True)):
+        if size > 1 and stride < reach:
+            raise InputError(
+                f"The memory of shape {out.shape} to draw into overlaps itself (strides {out.strides}). Pass a copy."
+            )
+        reach += stride * (size - 1)
+
+
+def _steps(shape: tuple[int, ...], start: int, strides: Strides | None, limit: int) -> Strides:
+    """The strides of a region, checked."""
+    if strides is None:
+        strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    steps = tuple(map(int, strides))
+    if len(steps) != len(shape):
+        raise InputError(f"A region of shape {shape} has one stride for each axis; received {steps}.")
+    ends = [step * (size - 1) for step, size in zip(steps, shape, strict=True) if size]
+    lowest, highest = start + sum(end for end in ends if end < 0), start + sum(end for end in ends if end > 0)
+    if lowest < 0 or (highest >= limit and 0 not in shape):
+        last = "2**63" if limit == _LAST else str(limit)
+        raise InputError(f"Indices run from 0 to below {last}; this region runs from {lowest} to {highest}.")
+    return steps

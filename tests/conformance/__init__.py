@@ -1,0 +1,1 @@
+"""One suite for what the backends share: ``laws`` states it, and every backend's tests run it on real layers."""

@@ -1,0 +1,1 @@
+"""Networks of PyTorch that train well as they are."""

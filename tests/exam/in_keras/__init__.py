@@ -1,0 +1,1 @@
+"""Networks of Keras, with one known fault each and without any."""

@@ -1,0 +1,1 @@
+"""Networks of PyTorch with one known fault each, and the same networks without it."""

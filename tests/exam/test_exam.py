@@ -1,0 +1,69 @@
+"""The exam is sound: frozen, split by the coin, every case builds and runs. No test asks what ``gs.check`` finds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from exam.case import Case, Entry
+from exam.catalogue import SPLIT, catalogue, digest, halves
+from exam.verify import forward
+
+TORCH = [entry for entry in catalogue().values() if entry.framework == "torch"]
+VERSIONS = [(entry, cured) for entry in TORCH for cured in ((False, True) if entry.sick else (False,))]
+
+
+def _number(entries: list[Entry]) -> tuple[int, int]:
+    return sum(e.sick for e in entries), sum(not e.sick for e in entries)
+
+
+def test_size() -> None:
+    everything = list(catalogue().values())
+    assert min(_number(everything)) >= 60
+    assert min(_number([e for e in everything if e.framework == "keras"])) >= 12
+
+
+def test_split_is_the_coins() -> None:
+    assert halves() == {name: entry.coin for name, entry in catalogue().items()}
+    for half in ("seen", "unseen"):
+        assert min(_number([e for e in catalogue().values() if e.coin == half])) >= 25
+
+
+def test_cases_are_frozen() -> None:
+    assert json.loads(SPLIT.read_text(encoding="utf-8"))["cases"] == digest()
+
+
+def test_answers_are_complete() -> None:
+    for entry in catalogue().values():
+        assert entry.link.startswith("https://"), entry.name
+        assert entry.family, entry.name
+        assert bool(entry.cause) == entry.sick, entry.name
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [t for part in value for t in _tensors(part)] if isinstance(value, list | tuple) else []
+
+
+def _held(case: Case) -> list[torch.Tensor]:
+    return [*case.model.state_dict().values(), *_tensors(case.x), *_tensors(case.y)]
+
+
+@pytest.mark.filterwarnings("ignore")  # sick networks may make the framework warn
+@pytest.mark.parametrize(("entry", "cured"), VERSIONS, ids=lambda v: v.name if isinstance(v, Entry) else "cured" * v)
+def test_builds_alike_and_runs(entry: Entry, cured: bool) -> None:
+    case, again = (entry.build(3, cured=cured) for _ in range(2))
+    first, second = _held(case), _held(again)
+    assert len(first) == len(second)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert case.loss is not None
+    assert case.optimizer is not None
+    loss = case.loss(forward(case.model, case.x), case.y)
+    assert loss.shape == ()
+    assert case.optimizer(case.model).param_groups
