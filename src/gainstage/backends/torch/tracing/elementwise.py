@@ -59,7 +59,7 @@ _MULTIPLICATIVE = frozenset({"mul", "div", "addcmul", "true_divide"})
 
 def pointwise(call: Call) -> Draft | None:
     """Elementwise operations without a name of their own: sums, products, gates, scalings."""
-    if not table.is_pointwise(call.func):
+    if not table.is_pointwise(call.func) and call.name not in _ADDITIVE:  # PyTorch has no such tag for rsub
         return None
     signals = signals_of(call)
     live = [v for v in signals if v.from_input] or signals
