@@ -24,7 +24,7 @@ class Ended:
         before: the held-out figure before the first step.
         value: the held-out figure after the last one; not finite if the training diverged.
         loss: mean training loss of the last twentieth of the steps.
-        seconds: wall time.
+        seconds: processor time.
     """
 
     before: float
@@ -35,13 +35,13 @@ class Ended:
 
 def train(case: Case, model: Any, data: Data, rate: float, seed: int) -> Ended:
     """Train a network whose weights are set; order of examples, dropout and noise depend on the seed alone."""
-    began = time.perf_counter()
+    began = time.process_time()
     before = _judged(case, model, data)
     losses = (_keras if case.framework == "keras" else _torch)(case, model, data, rate, seed)
     finite = len(losses) == case.steps and math.isfinite(losses[-1])
     value = _judged(case, model, data) if finite else math.nan
     last = float(np.mean(losses[-max(case.steps // 20, 1) :]))
-    return Ended(before, value, last, time.perf_counter() - began)
+    return Ended(before, value, last, time.process_time() - began)
 
 
 def batches(count: int, size: int | None, steps: int, seed: int) -> Iterator[np.ndarray]:
