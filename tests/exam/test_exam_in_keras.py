@@ -20,6 +20,7 @@ def _arrays(value: Any) -> list[np.ndarray]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+@pytest.mark.filterwarnings("ignore")  # sick networks may make the framework warn
 @pytest.mark.parametrize(("entry", "cured"), VERSIONS, ids=lambda v: v.name if isinstance(v, Entry) else "cured" * v)
 def test_builds_alike_and_runs(entry: Entry, cured: bool) -> None:
     first = entry.build(3, cured=cured)
