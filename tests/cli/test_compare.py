@@ -72,18 +72,18 @@ def ended(store) -> int:
 
 
 def test_interrupted_it_shows_what_has_ended(tmp_path):
-    words = ["compare", NET, "--data", "digits", "--schemes", "keep", "--seeds", "5000", "--steps", "20"]
+    words = ["compare", NET, "--data", "digits", "--schemes", "keep", "--seeds", "500", "--steps", "20"]
     words += ["--together", "2", "--workers", "1", "--store", "runs.db", "--json"]
     command = [sys.executable, "-m", "gainstage", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a job in the background may ignore it
     with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed, **pipes) as process:
-        while process.poll() is None and not ended(tmp_path / "runs.db"):
+        while process.poll() is None and ended(tmp_path / "runs.db") < 6:  # the last ones may still be on their way
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert process.returncode == 130, err
     assert err.strip() == "gainstage: interrupted"
     record = json.loads(out)["record"]
-    assert 0 < len(record["trials"]) < 5000
+    assert 0 < len(record["trials"]) < 500
     assert any("trials have ended" in note for note in record["notes"])
