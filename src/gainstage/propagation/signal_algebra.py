@@ -326,7 +326,14 @@ RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.
 
 
 def _sum_of_terms(x: Signal, y: Signal, sign: float) -> tuple[tuple[int, float], ...]:
-    total = dict(x.terms)
-    for atom, factor in y.terms:
-        total[atom] = total.get(atom, 0.0) + sign * factor
-    return tuple(total.items()) if len(total) <= _MOST_TERMS else ()
+    """The terms of a sum: those of both, which share their records where no atom is in both."""
+    total = dict.fromkeys(atom for atom, _ in (*x.terms, *y.terms))
+    if len(total) > _MOST_TERMS:
+        return ()
+    more = tuple((atom, sign * factor) for atom, factor in y.terms)
+    if len(total) == len(x.terms) + len(more):
+        return (*x.terms, *more)
+    factors = dict(x.terms)
+    for atom, factor in more:
+        factors[atom] = factors.get(atom, 0.0) + factor
+    return tuple(factors.items())
