@@ -14,7 +14,6 @@
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
-#   make golden   what the moving of code must leave alone: tests/golden_house, on PyTorch and on Keras
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
@@ -30,7 +29,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings golden starts-exam clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -118,10 +117,6 @@ architectures: $(VENV)/.installed-test
 
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)
-
-golden: $(VENV)/.installed-keras
-	$(BIN)/python tests/golden_house/figures.py --compare $(ARGS)
-	KERAS_BACKEND=tensorflow $(BIN)/python tests/golden_house/figures.py --compare --framework keras $(ARGS)
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)
