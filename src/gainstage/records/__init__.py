@@ -1,4 +1,4 @@
-"""Frozen records: everything that flows between the rooms of gainstage, with no framework object inside."""
+"""Frozen records: all data that passes between the packages of gainstage, without framework objects."""
 
 from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome
 from gainstage.records.diagnosis import Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
