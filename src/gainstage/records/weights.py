@@ -20,7 +20,7 @@ class WeightMoments:
         row_sum_mean: for a weight, the mean over output units of Σ incoming weights. None: the value of independent
             weights.
         table_mean_square: for an embedding table, the mean over columns of the square of the mean row, which equals the
-            covariance of two tokens. None: independent rows.
+            second moment E x·y of two tokens. None: independent rows.
         isometric: whether the scheme keeps norms (orthogonal weights), so that levels do not vary between draws.
         kurtosis: E w⁴ / (E w²)², on which the variance of Σ w² between units depends: 3 for normal weights, 1.8 for
             uniform ones.
