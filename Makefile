@@ -8,6 +8,7 @@
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
+#   make long    the tests that `make test` leaves out because they cost minutes: every notebook, every counterexample
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
 #   make exam    the exam's cases are what they claim: each trains briefly, sick ones worse than their cured twins (long)
 #   make verdicts   what check finds on the exam's two halves: docs/verdicts.md
@@ -29,7 +30,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings starts-exam clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench long zoo exam verdicts agreement architectures trainings starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -99,6 +100,9 @@ bench: $(VENV)/.installed-test
 	@for file in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "== $$file"; OMP_NUM_THREADS=$(JOBS) $(BIN)/python "$$file" $(ARGS) || exit 1; \
 	done
+
+long: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m long tests $(ARGS)
 
 zoo: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/zoo/long_tables.py $(ARGS)
