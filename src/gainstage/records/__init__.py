@@ -1,7 +1,8 @@
 """Frozen records: everything that flows between the rooms of gainstage, with no framework object inside."""
 
+from gainstage.records.acceptance import Acceptance, Known, accepting, against, known_findings
 from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome
-from gainstage.records.diagnosis import Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
+from gainstage.records.diagnosis import Accepted, Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
 from gainstage.records.figure import Figure
 from gainstage.records.lesson import (
     Answer,
@@ -34,11 +35,12 @@ from gainstage.records.weights import WeightMoments
 from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
-    "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change", "Check", "Claim", "Comparison",
-    "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
-    "InputFacts", "Line", "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note",
-    "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit",
-    "Reactions", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task",
-    "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring",
-    "register_code", "register_document", "register_page", "register_renderer",
+    "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
+    "Check", "Claim", "Comparison", "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding",
+    "FirstStep", "Fixed", "Histogram", "InputFacts", "Known", "Line", "LossFacts", "LossKind", "LossShape", "Measure",
+    "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture",
+    "Plan", "Profile", "RateLimit", "Reactions", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step",
+    "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict",
+    "WeightMoments", "Wiring", "accepting", "against", "known_findings", "register_code", "register_document",
+    "register_page", "register_renderer",
 ]  # fmt: skip

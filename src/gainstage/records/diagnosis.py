@@ -9,7 +9,7 @@ from typing import Literal
 from gainstage.records.profile import Profile
 from gainstage.records.rendering import Rendered
 
-__all__ = ["Change", "Diagnosis", "Finding", "Fixed", "Remedy", "Severity", "Unjudged"]
+__all__ = ["Accepted", "Change", "Diagnosis", "Finding", "Fixed", "Remedy", "Severity", "Unjudged"]
 
 
 class Severity(StrEnum):
@@ -84,6 +84,19 @@ class Unjudged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A finding that does not count.
+
+    Args:
+        finding: what was found.
+        reason: why it does not count: the words of the project's decision, or ``in the baseline``.
+    """
+
+    finding: Finding
+    reason: str
+
+
 @dataclass(frozen=True)
 class Diagnosis(Rendered):
     """The whole verdict.
@@ -93,17 +106,22 @@ class Diagnosis(Rendered):
         findings: the worst and most causal first.
         passed: codes of the rules that were judged and found nothing.
         unjudged: rules that lacked what they need.
+        accepted: findings that do not count, each with the reason.
+        left_out: codes of the rules that the caller did not want judged.
     """
 
     profile: Profile
     findings: tuple[Finding, ...]
     passed: tuple[str, ...] = ()
     unjudged: tuple[Unjudged, ...] = ()
+    accepted: tuple[Accepted, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def judged(self) -> bool:
         """Whether gradients were seen, or an error says why not: a model with nothing to train is not judged."""
-        return self.profile.backward or any(f.severity is Severity.ERROR for f in self.findings)
+        found = (*self.findings, *(a.finding for a in self.accepted))
+        return self.profile.backward or any(f.severity is Severity.ERROR for f in found)
 
     @property
     def ok(self) -> bool:

@@ -24,9 +24,9 @@ from gainstage.rules import (
     wiring,
 )
 from gainstage.rules.judge import judge
-from gainstage.rules.table import SECTIONS, Rule, all_rules, get
+from gainstage.rules.table import SECTIONS, Rule, all_rules, get, selected
 
-__all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
+__all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge", "selected"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (

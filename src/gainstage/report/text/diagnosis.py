@@ -13,6 +13,11 @@ __all__ = ["add_diagnosis", "add_fixed", "add_measurement", "headline", "verdict
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 OUTLOOK = {Severity.ERROR: "as it is, this model will not train", Severity.WARNING: "it will train badly or slowly"}
+SUBJECTS = {
+    "1": "signal", "2": "gradient", "3": "weights", "4": "structure", "5": "loss", "6": "inputs",
+    "7": "first step", "8": "numbers", "9": "doubts",
+}  # fmt: skip
+"""What the families of rules are about, by the first digit of their codes."""
 IN_FULL = 6  # findings shown with cause and remedy; more would not be read
 
 
@@ -49,7 +54,9 @@ def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     _add_findings(page, diagnosis)
     add_depth(page, diagnosis.profile)
     page.blank()
+    _add_passed(page, diagnosis.passed)
     _add_unjudged(page, diagnosis.unjudged)
+    _add_accepted(page, diagnosis)
     add_measurement(page, diagnosis.profile, diagnosis.findings)
 
 
@@ -138,6 +145,31 @@ def _add_change(page: Page, change: Change) -> None:
         page.field("", (page.name(finding.path, page.field_width), "dim"), indent=0)
     if change.explanation:
         page.field("", page.words(change.explanation), indent=0)
+
+
+def _add_passed(page: Page, passed: tuple[str, ...]) -> None:
+    """One line: how many rules found nothing, by what they are about."""
+    if passed:
+        told = ", ".join(f"{subject} {n}" for digit, subject in SUBJECTS.items() if (n := _about(passed, digit)))
+        page.field("Passed", page.words(f"{count(len(passed), 'rule')}: {told}."), indent=0)
+
+
+def _about(codes: tuple[str, ...], digit: str) -> int:
+    return sum(code.startswith(f"GS{digit}") for code in codes)
+
+
+def _add_accepted(page: Page, diagnosis: Diagnosis) -> None:
+    """One line for the findings that do not count, and one for the rules that were left out."""
+    if diagnosis.accepted:
+        groups = folded((a.reason, f"{a.finding.code} {a.finding.path}".strip()) for a in diagnosis.accepted)
+        told = "; ".join(f"{', '.join(places[:3])}{_more(len(places) - 3)}: {why}" for why, places in groups)
+        page.field("Accepted", _shortened(page.words(told), 2 * page.field_width), indent=0)
+    if diagnosis.left_out:
+        page.field("Left out", f"{count(len(diagnosis.left_out), 'rule')}, as asked for.", indent=0)
+
+
+def _more(number: int) -> str:
+    return f" and {number} more" if number > 0 else ""
 
 
 def _add_unjudged(page: Page, unjudged: tuple[Unjudged, ...]) -> None:
