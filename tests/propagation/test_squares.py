@@ -10,9 +10,9 @@ import pytest
 from gainstage.propagation.expectation import Expectations, Marginal
 from gainstage.propagation.finite_width import CERTAIN, Deviation
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.signal import Signal
-from gainstage.propagation.signal_algebra import Ledger
+from gainstage.propagation.signal_algebra import SignalAlgebra
 from gainstage.propagation.squared_covariance import scatter, squares
 from gainstage.theory import activation
 
@@ -52,12 +52,12 @@ def test_means_of_squares_scatter_as_told(name):
             continue
         x = generator.standard_normal((units, examples)) @ np.linalg.cholesky(gram + 1e-9 * np.eye(examples)).T
         levels.append(float((function.value(x) ** 2).mean()))
-    ledger = Ledger()
+    algebra = SignalAlgebra()
     source = Signal(
-        Extent(units, 1, examples), Pairs(1.0, examples=alike), chance=CERTAIN.and_also(Deviation(0, chance))
+        Extent(units, 1, examples), SecondMoments(1.0, examples=alike), chance=CERTAIN.and_also(Deviation(0, chance))
     )
-    source = ledger.fresh(source)
-    found = ledger.expectations.of(function, source.marginal)
+    source = algebra.fresh(source)
+    found = algebra.expectations.of(function, source.marginal)
     told = scatter(found, source) / units
     measured = float(np.var(levels)) / float(np.mean(levels)) ** 2
     assert told == pytest.approx(measured, rel=0.12)

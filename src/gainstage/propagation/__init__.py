@@ -2,9 +2,9 @@
 
 from gainstage.propagation.backward import backward
 from gainstage.propagation.forward import forward
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.prediction import predicted_profile
-from gainstage.propagation.run import InputMoments, Run
 from gainstage.propagation.signal import Signal
 from gainstage.propagation.weights import leaves_values, planned
 
-__all__ = ["InputMoments", "Run", "Signal", "backward", "forward", "leaves_values", "planned", "predicted_profile"]
+__all__ = ["ForwardPass", "Signal", "backward", "forward", "leaves_values", "planned", "predicted_profile"]

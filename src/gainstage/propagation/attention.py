@@ -8,10 +8,10 @@ from dataclasses import replace
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.graph.groups import MASKED_AFFINE
 from gainstage.propagation import causal
-from gainstage.propagation.draw_variance import Noise
+from gainstage.propagation.draw_variance import DrawVariance
 from gainstage.propagation.finite_width import CERTAIN
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.run import Run, doubtful
+from gainstage.propagation.forward_pass import ForwardPass, doubtful
+from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.shared_tokens import answer
 from gainstage.propagation.signal import Rows, Signal, lifted
 from gainstage.theory.attention.moments import AttentionMoments, attention_concentration, attention_moments
@@ -43,9 +43,9 @@ class Heads:
         self.dropped = settings.get("p", 0.0)
 
 
-def heads_of(run: Run, node: Node, operands: list[Signal]) -> Heads:
+def heads_of(run: ForwardPass, node: Node, operands: list[Signal]) -> Heads:
     """What a fused attention reads, with the places of tokens as positions."""
-    heads = Heads(node, [run.ledger.merged(x) for x in operands])
+    heads = Heads(node, [run.algebra.merged(x) for x in operands])
     if heads.masked and not heads.causal and heads.rows == heads.keys:
         heads.causal = True
     return heads
@@ -65,7 +65,7 @@ def attention_of(heads: Heads) -> AttentionMoments:
     )
 
 
-def glance(run: Run, node: Node, heads: Heads) -> causal.Glance | None:
+def glance(run: ForwardPass, node: Node, heads: Heads) -> causal.QueryRows | None:
     """The rows of a fused attention, one by one; None where they look at another sequence than their own."""
     if heads.rows != heads.keys or heads.keys < 2:
         return None
@@ -75,13 +75,13 @@ def glance(run: Run, node: Node, heads: Heads) -> causal.Glance | None:
     return causal.glance(operands, heads.keys, variance, causal=heads.causal, width=width, keep=keep)
 
 
-def glance_of_shares(run: Run, node: Node, shares: Signal, value: Signal) -> causal.Glance | None:
+def glance_of_shares(run: ForwardPass, node: Node, shares: Signal, value: Signal) -> causal.QueryRows | None:
     """The same where scores, softmax and the product with values are operations of their own."""
     rows = shares.rows
     if rows is None or rows.scores is None:
         return None
     before = run.graph.nodes[rows.scores]
-    query, key = (run.ledger.merged(run.signals[i]) for i in (before.inputs[0], before.inputs[-1]))
+    query, key = (run.algebra.merged(run.signals[i]) for i in (before.inputs[0], before.inputs[-1]))
     width = _source_width(run.graph, node.inputs[-1])
     return causal.glance(
         (query, key, value), rows.keys, rows.score_level, causal=rows.causal, width=width, keep=rows.keep
@@ -95,7 +95,7 @@ def _source_width(graph: SignalGraph, value: int) -> float:
     return float(kernel.in_) if kernel is not None else 0.0
 
 
-def _seen(run: Run, out: Signal, value: Signal, scores: Noise, seen: causal.Glance | None) -> Signal:
+def _seen(run: ForwardPass, out: Signal, value: Signal, scores: DrawVariance, seen: causal.QueryRows | None) -> Signal:
     """An attention's output when its rows are looked at one by one.
 
     Args:
@@ -116,16 +116,16 @@ def _seen(run: Run, out: Signal, value: Signal, scores: Noise, seen: causal.Glan
     one = Extent(extent.units, places, value.extent.examples)
     bond = value.bond.shrunk(value.pairs.bond(one))
     noise = value.carried * (1 - shared) + bond * shared + scores * causal.response(seen, share)
-    noise = noise.caused(run.ledger.cause(), 2 * pairs.likeness(extent, course.likeness) / extent.units)
+    noise = noise.caused(run.algebra.cause(), 2 * pairs.likeness(extent, course.likeness) / extent.units)
     alike = min((value.pairs.examples / value.pairs.level) ** 2, 1.0) if value.pairs.level > 0 else 0.0
     same = 1 / extent.examples + (1 - 1 / extent.examples) * alike
-    noise = noise.caused(run.ledger.cause(), seen.scatter * same * causal.by_chance(seen, share))
-    bond = bond.caused(run.ledger.cause(), pairs.bond(extent))
+    noise = noise.caused(run.algebra.cause(), seen.scatter * same * causal.by_chance(seen, share))
+    bond = bond.caused(run.algebra.cause(), pairs.bond(extent))
     course_kept = course if course.counts.size > 1 else None
     return replace(out, pairs=pairs, course=course_kept, noise=noise, carried=noise, bond=bond)
 
 
-def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
+def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """softmax(q kᵀ) v in one operation."""
     heads = heads_of(run, node, operands)
     found = attention_of(heads)
@@ -134,10 +134,10 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
     own = max(v.pairs.level - v.pairs.positions, 0.0)
     overlap = found.overlap if math.isfinite(found.overlap) else found.concentration
     level = v.pairs.positions + own * found.concentration + (1 / keep - 1) * found.concentration * v.pairs.level
-    apart, alike = v.pairs.apart, v.pairs.examples - v.pairs.apart
-    pairs = Pairs(
+    across_both, alike = v.pairs.across_both, v.pairs.examples - v.pairs.across_both
+    pairs = SecondMoments(
         level, v.pairs.units, v.pairs.positions + own * overlap,
-        apart + alike * _same_row(found, heads.query.pairs), apart=apart + alike * overlap,
+        across_both + alike * _same_row(found, heads.query.pairs), across_both=across_both + alike * overlap,
     )  # fmt: skip
     doubt = ""
     if heads.masked:
@@ -149,10 +149,10 @@ def attention(run: Run, node: Node, operands: list[Signal]) -> Signal:
         variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
         told = answer(run.graph, sources[1], sources[-1], heads.keys, variance)
         signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
-    return run.ledger.fresh(_seen(run, signal, v, heads.query.noise + heads.key.noise, seen))
+    return run.algebra.fresh(_seen(run, signal, v, heads.query.noise + heads.key.noise, seen))
 
 
-def _same_row(found: AttentionMoments, query: Pairs) -> float:
+def _same_row(found: AttentionMoments, query: SecondMoments) -> float:
     """E Σ_j a_j a'_j of one row in two examples: as concentrated as the row where they ask the same."""
     even = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
     alike = min(max(query.examples / query.level, 0.0), 1.0) if query.level > 0 else 1.0
@@ -170,17 +170,17 @@ def row_variance(x: Signal) -> float:
     return min(max(x.pairs.level - x.pairs.units, 0.0), _STEEPEST)
 
 
-def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
+def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Shares, or their logarithms."""
-    x = run.ledger.merged(operands[0])
+    x = run.algebra.merged(operands[0])
     axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
     count = node.shape[axis] if axis < len(node.shape) else x.extent.units
     variance = row_variance(x)
     extent = run.extent(node)
     if node.function == "log_softmax":
         found = log_softmax_moments(variance, count)
-        pairs = Pairs(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
-        return run.ledger.fresh(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
+        pairs = SecondMoments(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
+        return run.algebra.fresh(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
     hidden = _masked_before(run.graph, node)
     masked = hidden and _square(node)
     alike = x.correlation(x.pairs.positions)
@@ -190,12 +190,12 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
     )  # fmt: skip
     shared = rows.overlap if math.isfinite(rows.overlap) else rows.concentration
     mean = 1 / count
-    pairs = Pairs(
+    pairs = SecondMoments(
         rows.concentration / count,
         (1 - rows.concentration) / (count * max(count - 1, 1)),
         shared / count,
         _same_row(rows, x.pairs) / count,
-        apart=mean**2,
+        across_both=mean**2,
     )
     treated = "is taken to be causal" if masked else "is left out"
     doubt = doubtful(node, f"a mask, whose values are not known, {treated}") if hidden else ""
@@ -204,10 +204,10 @@ def softmax(run: Run, node: Node, operands: list[Signal]) -> Signal:
         rows=Rows(count, rows.concentration, variance, x.pairs.level, _scores(run, node), masked), borders=(),
         course=None, doubt=x.doubt or doubt,
     )  # fmt: skip
-    return run.ledger.fresh(shares)
+    return run.algebra.fresh(shares)
 
 
-def _scores(run: Run, node: Node) -> int | None:
+def _scores(run: ForwardPass, node: Node) -> int | None:
     """Where queries were multiplied with keys of one sequence."""
     found = nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.MATMUL, through=MASKED_AFFINE)
     if len(found) != 1 or not _square(node):
@@ -239,12 +239,12 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
     return False
 
 
-def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
+def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Signal × signal: q kᵀ, softmax × v, and every other product that sums over an axis."""
     if node.function == "dynamic_convolution":
-        x = replace(run.ledger.merged(operands[0]), extent=run.extent(node))
-        return replace(run.ledger.fresh(x), doubt=doubtful(node, "its kernel depends on the input"))
-    x, y = run.ledger.merged(operands[0]), run.ledger.merged(operands[-1])
+        x = replace(run.algebra.merged(operands[0]), extent=run.extent(node))
+        return replace(run.algebra.fresh(x), doubt=doubtful(node, "its kernel depends on the input"))
+    x, y = run.algebra.merged(operands[0]), run.algebra.merged(operands[-1])
     settings = dict(node.settings)
     count = settings.get("contracted", float(x.extent.units))
     over_units = summed_over_units(node, x)
@@ -252,20 +252,20 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
     a, b = lifted_to(left, run), lifted_to(right, run)
     rest = count * (count - 1)
     both_a = (1 - left.pairs.positions * count) / rest if x.rows and rest else a.mean**2
-    pairs = Pairs(
+    pairs = SecondMoments(
         count * a.pairs.level * b.pairs.level + rest * a.pairs.units * b.pairs.units,
         # Two units of the product share the first factor, two positions the second one.
         count * a.pairs.level * b.pairs.positions + rest * a.pairs.units * b.mean**2,
         count * a.pairs.positions * b.pairs.level + rest * both_a * b.pairs.units,
         count * a.pairs.examples * b.pairs.examples + rest * a.mean**2 * b.pairs.examples,
-        apart=count * a.pairs.apart * b.pairs.apart + rest * a.mean**2 * b.pairs.apart,
+        across_both=count * a.pairs.across_both * b.pairs.across_both + rest * a.mean**2 * b.pairs.across_both,
     )
     if x.rows:  # shares sum to one in every row
         alike = count * x.pairs.examples
-        between = y.pairs.examples - y.pairs.apart
+        between = y.pairs.examples - y.pairs.across_both
         pairs = replace(
-            pairs, units=y.pairs.units, examples=y.pairs.apart + alike * between,
-            apart=y.pairs.apart + count * x.pairs.positions * between,
+            pairs, units=y.pairs.units, examples=y.pairs.across_both + alike * between,
+            across_both=y.pairs.across_both + count * x.pairs.positions * between,
         )  # fmt: skip
     noise = y.noise if x.rows else x.noise + y.noise
     factor = settings.get("factor", 1.0)  # of a product that something is added to at once
@@ -278,10 +278,10 @@ def product(run: Run, node: Node, operands: list[Signal]) -> Signal:
         own = max(y.pairs.level - y.pairs.positions, 0.0)
         told = answer(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
         signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
-    return run.ledger.fresh(_seen(run, signal, y, x.noise, seen))
+    return run.algebra.fresh(_seen(run, signal, y, x.noise, seen))
 
 
-def _scores_of(run: Run, node: Node) -> Node | None:
+def _scores_of(run: ForwardPass, node: Node) -> Node | None:
     """The product of queries and keys that the shares of a product with values are made of."""
     for index in nearest_before(
         run.graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX, through=MASKED_AFFINE
@@ -304,7 +304,7 @@ def summed_over_units(node: Node, first: Signal) -> tuple[bool, bool]:
     return bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", float(not shares)))
 
 
-def lifted_to(x: Signal, run: Run) -> Signal:
+def lifted_to(x: Signal, run: ForwardPass) -> Signal:
     """A factor that is the same for every example counts as such."""
     return lifted(x, Extent(1, 1, run.examples))
 

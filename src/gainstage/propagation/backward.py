@@ -11,27 +11,27 @@ from dataclasses import replace
 
 from gainstage.graph import Node, Operation
 from gainstage.propagation.back import attention, elementwise, normalization, places, weighted
-from gainstage.propagation.back.flows import Backward, Gradient, independent, passed, unknown
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.run import Run
-from gainstage.propagation.signal import Flow
+from gainstage.propagation.back.flows import BackwardPass, Gradient, independent, passed, unknown
+from gainstage.propagation.forward_pass import ForwardPass
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.signal import PendingGradient
 
-__all__ = ["Backward", "Gradient", "backward"]
+__all__ = ["BackwardPass", "Gradient", "backward"]
 
-Rule = Callable[[Backward, Node, Flow], None]
+Rule = Callable[[BackwardPass, Node, PendingGradient], None]
 
 
-def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
+def backward(run: ForwardPass, start: Mapping[int, SecondMoments]) -> BackwardPass:
     """Predict the gradient at every node from that at the outputs.
 
     Args:
         run: a forward pass.
         start: second moments of the gradient at the model's outputs, by node.
     """
-    back = Backward(run)
+    back = BackwardPass(run)
     for index, pairs in start.items():
         if index in run.signals:
-            back.send(index, Flow(run.signals[index].extent, pairs, run.ledger.number()))
+            back.send(index, PendingGradient(run.signals[index].extent, pairs, run.algebra.number()))
     for node in reversed(run.graph.nodes):
         arrived = back.arrivals(node.index) if node.index in run.signals else []
         if not arrived:

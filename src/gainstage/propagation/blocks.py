@@ -13,7 +13,7 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.propagation.geometry import spatial
-from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.signal import Signal
 
 __all__ = ["CERTAIN", "Block", "InverseVariance", "Variation", "block_of", "inverse_variance"]
@@ -49,7 +49,7 @@ class Block:
         """Whether it is all units of one position, as in a layer norm of tokens."""
         return self.positions == 1 and self.units == self.among
 
-    def mean_square(self, k: Pairs, both: float) -> float:
+    def mean_square(self, k: SecondMoments, both: float) -> float:
         """E μ², the second moment of the block's mean.
 
         Args:
@@ -59,7 +59,7 @@ class Block:
         share = 1 / self.units
         return share * k.over_positions(self.positions) + (1 - share) * self._across_units(k, both)
 
-    def means(self, k: Pairs, both: float) -> Pairs:
+    def means(self, k: SecondMoments, both: float) -> SecondMoments:
         """E μ·μ' of the means that two elements lose: what centring takes off every second moment."""
         share, m, own = 1 / self.units, self.positions, self.mean_square(k, both)
 
@@ -69,16 +69,16 @@ class Block:
 
         together = (self.units - 1) / (self.among - 1) if self.among > 1 else 0.0  # two units are of one block
         units = together * own + (1 - together) * self._across_units(k, both)
-        examples, apart = other(k.examples, k.apart), other(k.apart, k.apart)
+        examples, across_both = other(k.examples, k.across_both), other(k.across_both, k.across_both)
         if m > 1:  # all positions of an example are of one block
-            return Pairs(own, units, own, examples, own, examples)
-        return Pairs(own, units, other(k.positions, 0.0), examples, other(k.near, 0.0), apart)
+            return SecondMoments(own, units, own, examples, own, examples)
+        return SecondMoments(own, units, other(k.positions, 0.0), examples, other(k.neighbour, 0.0), across_both)
 
-    def _across_units(self, k: Pairs, both: float) -> float:
+    def _across_units(self, k: SecondMoments, both: float) -> float:
         """E of the mean over positions of one unit times that of another one."""
         return k.units / self.positions + (1 - 1 / self.positions) * both
 
-    def variation(self, x: Signal, centred: Pairs, *, means: float) -> Variation:
+    def variation(self, x: Signal, centred: SecondMoments, *, means: float) -> Variation:
         """How σ² differs from block to block.
 
         Args:
@@ -89,8 +89,8 @@ class Block:
         if not centred.level > 0:
             return Variation(0.0)
         m, neighbours = self.positions, min(3.0**self.axes, self.positions) - 1
-        near, far = ((pair / centred.level) ** 2 for pair in (centred.near, centred.positions))
-        alike = min((1 + neighbours * near + (m - 1 - neighbours) * min(far + x.chance.left, 1.0)) / m, 1.0)
+        neighbour, far = ((pair / centred.level) ** 2 for pair in (centred.neighbour, centred.positions))
+        alike = min((1 + neighbours * neighbour + (m - 1 - neighbours) * min(far + x.chance.left, 1.0)) / m, 1.0)
         # Of as many Gaussian elements as there are units, a position's second moment would vary by 2 / N between
         # observations. What it varies more is common to all blocks; where it varies less, as that of a sum with a
         # normalized stream, so does that of every block.

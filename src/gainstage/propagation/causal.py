@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gainstage.propagation.sequence_profile import Course, Windows, stretches
-from gainstage.propagation.signal import Flow, Signal
+from gainstage.propagation.sequence_profile import SequenceProfile, Windows, stretches
+from gainstage.propagation.signal import PendingGradient, Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.attention.causal import CausalRows, causal_rows
 
-__all__ = ["Glance", "by_chance", "glance", "handed_back", "looked_back", "response", "shared_part"]
+__all__ = ["QueryRows", "by_chance", "glance", "handed_back", "looked_back", "response", "shared_part"]
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class QueryRows:
     """What is known of every row of one attention.
 
     Args:
@@ -30,15 +30,15 @@ class Glance:
 
     windows: Windows
     rows: CausalRows
-    query: Course
-    key: Course
-    value: Course
+    query: SequenceProfile
+    key: SequenceProfile
+    value: SequenceProfile
     scores: Array
     steep: Array
     scatter: float = 0.0
     keep: float = 1.0
 
-    def own(self, of: Course) -> Array:
+    def own(self, of: SequenceProfile) -> Array:
         """What tokens that a row looks at have of their own: their level, less what they have in common."""
         return np.maximum(self.windows.levels(of.level) - self.windows.within(of.alike), 0.0)
 
@@ -51,7 +51,7 @@ def glance(
     causal: bool = True,
     width: float = 0.0,
     keep: float = 1.0,
-) -> Glance:
+) -> QueryRows:
     """Look at every row.
 
     Args:
@@ -74,15 +74,15 @@ def glance(
     rows = causal_rows(steep, windows.length, windows.shorter, windows.longer, alike)
     few = operands[2].chance.left if width else 0.0
     scatter = (1 - min(v.positions**2, 1.0)) ** 2 * min(few, 1.0)
-    return Glance(windows, rows, q, k, v, scores, steep, scatter, keep)
+    return QueryRows(windows, rows, q, k, v, scores, steep, scatter, keep)
 
 
-def _course(x: Signal, counts: Array) -> Course:
+def _course(x: Signal, counts: Array) -> SequenceProfile:
     fits = x.course is not None and x.course.places == round(float(counts.sum()))
-    return x.course if fits and x.course is not None else Course.even(counts, x.pairs)
+    return x.course if fits and x.course is not None else SequenceProfile.even(counts, x.pairs)
 
 
-def looked_back(seen: Glance) -> tuple[Course, float]:
+def looked_back(seen: QueryRows) -> tuple[SequenceProfile, float]:
     """The outputs of all rows along the places, and their mean level as a part of that of the values.
 
     Args:
@@ -96,10 +96,10 @@ def looked_back(seen: Glance) -> tuple[Course, float]:
     shorter = np.where(windows.length[:, None] <= windows.length[None, :], one[:, None], one[None, :])
     alike = rows.overlap * shorter + (1 - rows.overlap) * windows.across(v.alike)
     alike = alike + np.sqrt(chance[:, None] * chance[None, :]) * seen.query.correlation
-    return Course.of(v.counts, level, alike)
+    return SequenceProfile.of(v.counts, level, alike)
 
 
-def response(seen: Glance, level: float) -> float:
+def response(seen: QueryRows, level: float) -> float:
     """How the mean level of the outputs, which is given, answers to the variance of the scores: d log / d log."""
     windows, rows, v = seen.windows, seen.rows, seen.value
     own = windows.levels(v.level) / seen.keep - windows.within(v.alike)
@@ -107,7 +107,7 @@ def response(seen: Glance, level: float) -> float:
     return v.mean(rows.steepness * seen.steep * own + chance) / level if level > 0 else 0.0
 
 
-def by_chance(seen: Glance, level: float) -> float:
+def by_chance(seen: QueryRows, level: float) -> float:
     """Relative variance of the mean level of the outputs, for one example and a scatter of correlations of one.
 
     Values of two tokens that are alike by chance, and looked at by the same rows, add up in all of these.
@@ -118,14 +118,14 @@ def by_chance(seen: Glance, level: float) -> float:
     return float(2 * squares / level**2) if level > 0 else 0.0
 
 
-def shared_part(seen: Glance, course: Course, level: float) -> float:
+def shared_part(seen: QueryRows, course: SequenceProfile, level: float) -> float:
     """Of the mean level of the outputs, which is given, what the values have in common."""
     windows, rows, v = seen.windows, seen.rows, seen.value
     shared = course.mean((1 - rows.concentration) * np.maximum(windows.within(v.alike), 0.0))
     return min(shared / level, 1.0) if level > 0 else 0.0
 
 
-def handed_back(seen: Glance, flow: Flow, width: float) -> tuple[tuple[Course, float], ...]:
+def handed_back(seen: QueryRows, flow: PendingGradient, width: float) -> tuple[tuple[SequenceProfile, float], ...]:
     """Gradients at queries, keys and values along the places, with their mean levels.
 
     Levels are parts of that of the gradient at the output; those at queries and keys want the levels of values and of
@@ -138,7 +138,7 @@ def handed_back(seen: Glance, flow: Flow, width: float) -> tuple[tuple[Course, f
     """
     windows, rows = seen.windows, seen.rows
     g = flow.course if flow.course is not None and flow.course.counts.size == windows.counts.size else None
-    g = g or Course.even(windows.counts, flow.base)
+    g = g or SequenceProfile.even(windows.counts, flow.base)
     # What dropout takes from the shares and adds to others is every token's own.
     values = replace(seen.value, level=seen.value.level / seen.keep)
     own = seen.own(values) * width
@@ -155,7 +155,7 @@ def handed_back(seen: Glance, flow: Flow, width: float) -> tuple[tuple[Course, f
         windows, rows.concentration * g.level / seen.keep, rows.overlap * g.alike,
         (1 - rows.concentration) * g.level, (1 - rows.overlap) * g.alike,
     )  # fmt: skip
-    return Course.of(counts, *query), Course.of(counts, *key), Course.of(counts, *value)
+    return SequenceProfile.of(counts, *query), SequenceProfile.of(counts, *key), SequenceProfile.of(counts, *value)
 
 
 def _gathered(windows: Windows, single: Array, double: Array, apart: Array, both: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from gainstage.theory.activations import Array
 
-__all__ = ["CALM", "Noise"]
+__all__ = ["CALM", "DrawVariance"]
 
 _BLOCK = 128  # causes in one leaf
 
@@ -107,7 +107,7 @@ def _sum_of_leaves(a: float, x: Array, b: float, y: Array) -> _Scaled:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Noise:
+class DrawVariance:
     """The variation of the logarithm of a level between draws of weights and batch: a sum of independent causes.
 
     Every cause has a number, and brings a deviation: its standard deviation, with the sign with which it acts.
@@ -128,27 +128,27 @@ class Noise:
         factor, tree = self.deviations
         return 0.0 if tree is None else factor**2 * tree.square
 
-    def caused(self, number: int, variance: float) -> Noise:
+    def caused(self, number: int, variance: float) -> DrawVariance:
         """Add a cause of this variance, whose number no other cause has."""
-        return Noise(_sum(self.deviations, _only(number, math.sqrt(variance)))) if variance > 0 else self
+        return DrawVariance(_sum(self.deviations, _only(number, math.sqrt(variance)))) if variance > 0 else self
 
-    def __add__(self, other: Noise) -> Noise:
+    def __add__(self, other: DrawVariance) -> DrawVariance:
         """Return the noise of the product of both levels."""
-        return Noise(_sum(self.deviations, other.deviations))
+        return DrawVariance(_sum(self.deviations, other.deviations))
 
-    def __sub__(self, other: Noise) -> Noise:
+    def __sub__(self, other: DrawVariance) -> DrawVariance:
         """Return the noise of the ratio of both levels."""
         return self + other * -1.0
 
-    def __mul__(self, factor: float) -> Noise:
+    def __mul__(self, factor: float) -> DrawVariance:
         """Return the noise of the level to that power, or of a sum of which the level is that share."""
-        return Noise(_times(factor, self.deviations)) if factor else CALM
+        return DrawVariance(_times(factor, self.deviations)) if factor else CALM
 
-    def shrunk(self, variance: float) -> Noise:
+    def shrunk(self, variance: float) -> DrawVariance:
         """Take off so much variance, from all causes in proportion."""
         whole = self.variance
         return self * math.sqrt(max(whole - variance, 0.0) / whole) if whole > 0 else self
 
 
-CALM = Noise()
+CALM = DrawVariance()
 """All draws are alike."""

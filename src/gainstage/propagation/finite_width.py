@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["CERTAIN", "Chance", "Deviation"]
+__all__ = ["CERTAIN", "FiniteWidth", "Deviation"]
 
 _MOST = 12  # what older ones add is small
 _LOUDEST = 3.0  # squares of one observation scatter at most so much
@@ -61,9 +61,9 @@ def _same_offset(kernel: int, blur: float) -> float:
 
     Pairs of one offset deviate alike as far as their taps overlap, those of different offsets independently.
     """
-    apart = np.arange(1 - kernel, kernel)
-    alike = np.exp(-(apart**2) / (4 * blur)) if blur > 0 else (apart == 0).astype(float)
-    sums = [float(np.maximum(length - np.abs(apart), 0) @ alike) for length in range(1, kernel + 1)]
+    distance = np.arange(1 - kernel, kernel)
+    alike = np.exp(-(distance**2) / (4 * blur)) if blur > 0 else (distance == 0).astype(float)
+    sums = [float(np.maximum(length - np.abs(distance), 0) @ alike) for length in range(1, kernel + 1)]
     return (2 * sum(sums[:-1]) + sums[-1]) / kernel**4
 
 
@@ -88,7 +88,7 @@ class Basis:
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
+class FiniteWidth:
     """What correlations of two observations have by chance.
 
     Args:
@@ -132,7 +132,7 @@ class Chance:
         """Relative variance of an observation's level."""
         return self.swing * self._window(self.blur) + self.fresh
 
-    def gathered(self, kernels: Sequence[float], strides: Sequence[float]) -> Chance:
+    def gathered(self, kernels: Sequence[float], strides: Sequence[float]) -> FiniteWidth:
         """Behind a window."""
         if not kernels:
             return self
@@ -143,15 +143,15 @@ class Chance:
         fewer = found._window(found.blur) / self._window(self.blur)
         return replace(found, basis=replace(self.basis, narrow=self.basis.narrow * fewer))
 
-    def mixed(self, node: int, units: int) -> Chance:
+    def mixed(self, node: int, units: int) -> FiniteWidth:
         """Behind a weight that makes so many units, each of all."""
         return replace(self, fresh=2 / units, basis=Basis(node, min(self.basis.narrow + 1 / units, 1.0)))
 
-    def turned(self) -> Chance:
+    def turned(self) -> FiniteWidth:
         """Units and positions exchanged: levels were averaged, and are as unlike as few directions make them."""
         return replace(self, basis=self.across, across=self.basis, swing=0.0, fresh=2 * self.across.narrow)
 
-    def averaged(self, kernels: Sequence[int], strides: Sequence[int], gain: float) -> Chance:
+    def averaged(self, kernels: Sequence[int], strides: Sequence[int], gain: float) -> FiniteWidth:
         """Behind a mean over a window: both of two observations are means, each over places of its own.
 
         Args:
@@ -178,13 +178,13 @@ class Chance:
         )
         return replace(wider, deviations=deviations, single=single, restless=restless)
 
-    def and_also(self, deviation: Deviation) -> Chance:
+    def and_also(self, deviation: Deviation) -> FiniteWidth:
         """With one that arises here."""
         if not deviation.amount > 0:
             return self
         return replace(self, deviations=(*self.deviations, deviation)[-_MOST:])
 
-    def scaled(self, factor: float, own: float | None = None) -> Chance:
+    def scaled(self, factor: float, own: float | None = None) -> FiniteWidth:
         """Every deviation of a correlation multiplied.
 
         Args:
@@ -198,11 +198,11 @@ class Chance:
         across = replace(self.across, narrow=min(self.across.narrow * factor**2, 1.0))
         return replace(self, deviations=changed, single=single, restless=restless, basis=basis, across=across)
 
-    def swung(self, response: float) -> Chance:
+    def swung(self, response: float) -> FiniteWidth:
         """Every level raised to a power."""
         return replace(self, swing=self.swing * response**2, fresh=self.fresh * response**2)
 
-    def beside(self, other: Chance, share: float, *, independent: bool = False) -> Chance:
+    def beside(self, other: FiniteWidth, share: float, *, independent: bool = False) -> FiniteWidth:
         """Of a sum, of which this one has that share: what arose at one tensor deviates together.
 
         Products of independent terms are zero on average only: over units that lie along the same few directions they
@@ -227,5 +227,5 @@ class Chance:
         )  # fmt: skip
 
 
-CERTAIN = Chance()
+CERTAIN = FiniteWidth()
 """All pairs are alike."""

@@ -2,107 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from gainstage.errors import InputError
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.graph.groups import PAIRWISE
 from gainstage.propagation.composed import Functions
-from gainstage.propagation.pairs import Extent
+from gainstage.propagation.second_moments import Extent
 from gainstage.propagation.signal import Signal
-from gainstage.propagation.signal_algebra import Ledger
-from gainstage.records import WeightMoments
+from gainstage.propagation.signal_algebra import SignalAlgebra
+from gainstage.records import InputMoments, WeightMoments
 
 if TYPE_CHECKING:
     from gainstage.propagation.recurrent import Stage
 
-__all__ = ["InputMoments", "Run", "doubtful"]
-
-
-@dataclass(frozen=True, slots=True)
-class InputMoments:
-    """What is known of one input.
-
-    Args:
-        mean: of all elements.
-        second_moment: of all elements.
-        units: E x·y of two units (channels, columns) of one example.
-        positions: E x·y of two positions of one unit.
-        examples: E x·y of two examples.
-        near: E x·y of two neighbouring positions; that of any two where it is not given.
-        apart: E x·y of two positions of two examples; that of two examples where it is not given.
-        profiles: how the level varies along each axis of an image, as parts of the mean; nothing where it does not.
-
-    The default is independent standard normal values.
-
-    Raises:
-        InputError: a number that is not finite, a level that is not positive, or pairs beyond it.
-    """
-
-    mean: float = 0.0
-    second_moment: float = 1.0
-    units: float = 0.0
-    positions: float = 0.0
-    examples: float = 0.0
-    near: float | None = None
-    apart: float | None = None
-    profiles: tuple[tuple[float, ...], ...] = ()
-
-    def __post_init__(self) -> None:
-        pairs = (self.mean**2, self.units, self.positions, self.examples, self.near or 0.0, self.apart or 0.0)
-        bound = self.second_moment * (1 + 1e-9) + 1e-12
-        if not (math.isfinite(self.second_moment) and self.second_moment >= 0) or not all(
-            abs(v) <= bound for v in pairs
-        ):
-            raise InputError(
-                f"Moments of an input are finite, and no product of two elements exceeds E x²; received {self}."
-            )
-        for along in self.profiles:
-            if not (along and all(math.isfinite(v) and v >= 0 for v in along) and math.fsum(along) > 0):
-                raise InputError(f"A profile is a row of finite parts of a level, none negative; received {along!r}.")
-
-    @classmethod
-    def of(cls, values: npt.ArrayLike, unit_axis: int | None = None) -> InputMoments:
-        """Take the moments of a batch.
-
-        Args:
-            values: with the examples along the first axis.
-            unit_axis: of channels or features; by default the second axis of images, else the last one.
-
-        >>> import numpy as np
-        >>> InputMoments.of(np.ones((4, 3))).examples
-        1.0
-        """
-        array = np.asarray(values, dtype=np.float64)
-        if array.ndim == 0 or not array.size:
-            raise InputError(f"Moments are taken of a batch with examples; received an array of shape {array.shape}.")
-        axis = unit_axis if unit_axis is not None else 1 if array.ndim in (4, 5) else array.ndim - 1
-        if array.ndim == 1:
-            array, axis = array[:, None], 1
-        laid = np.moveaxis(array, axis, 1)
-        profiles = tuple(_profile(laid, at) for at in range(2, laid.ndim)) if laid.ndim > 3 else ()
-        near = _near(laid)
-        laid = laid.reshape(laid.shape[0], laid.shape[1], -1)
-        level = float((laid**2).mean())
-        positions, examples = _pair(laid, 2, level), _pair(laid, 0, level)
-        b, p = laid.shape[0], laid.shape[2]
-        apart = None
-        if b > 1 and p > 1:
-            whole = float((laid.mean((0, 2)) ** 2).mean()) * b * p
-            apart = (whole - level - (p - 1) * positions - (b - 1) * examples) / ((b - 1) * (p - 1))
-            apart = min(max(apart, -level), level)
-        return cls(float(laid.mean()), level, _pair(laid, 1, level), positions, examples, near, apart, profiles)
+__all__ = ["ForwardPass", "doubtful"]
 
 
 @dataclass
-class Run:
+class ForwardPass:
     """One pass through a graph, and all that it found.
 
     Args:
@@ -110,7 +30,7 @@ class Run:
         weights: what is known of its parameters, by path.
         inputs: what is known of its inputs, in the graph's order; standard normal where nothing is.
         training: whether dropout drops.
-        ledger, signals: what was found.
+        algebra, signals: what was found.
         recurrences: the layers of every recurrent node.
     """
 
@@ -118,7 +38,7 @@ class Run:
     weights: Mapping[str, WeightMoments]
     inputs: tuple[InputMoments, ...] = ()
     training: bool = True
-    ledger: Ledger = field(default_factory=Ledger)
+    algebra: SignalAlgebra = field(default_factory=SignalAlgebra)
     signals: dict[int, Signal] = field(default_factory=dict)
     recurrences: dict[int, list[Stage]] = field(default_factory=dict)
     examples: int = 1
@@ -160,42 +80,6 @@ def _units_of_heads(node: Node, inside: int) -> int:
         rows = int(dict(node.settings).get("rows", node.shape[-2]))
         units = inside // max(rows, 1)
     return units if units and inside % units == 0 else 0
-
-
-def _near(laid: npt.NDArray[np.float64]) -> float | None:
-    """Mean product of two places of a block two wide; None where there is no such block."""
-    if laid.ndim < 3 or min(laid.shape[2:]) < 2:
-        return None
-    found = []
-    for offset in itertools.product((0, 1), repeat=laid.ndim - 2):
-        if any(offset):
-            ends = (tuple(slice(o, None) for o in offset), tuple(slice(None, -o or None) for o in offset))
-            one, other = (laid[(slice(None), slice(None), *end)] for end in ends)
-            found.append(float((one * other).mean()))
-    return math.fsum(found) / len(found)
-
-
-def _profile(laid: npt.NDArray[np.float64], axis: int) -> tuple[float, ...]:
-    """The level along one axis as parts of the mean, less what examples scatter by chance."""
-    each = (laid**2).mean(tuple(other for other in range(1, laid.ndim) if other != axis))
-    mean = each.mean()
-    if not mean > 0:
-        return (1.0,) * int(laid.shape[axis])
-    varies = each.mean(0) / mean - 1
-    chance = float((each / mean).var(0, ddof=1).mean()) / len(each) if len(each) > 1 else math.inf
-    found = float((varies**2).mean())
-    kept = max(1 - chance / found, 0.0) if found > 0 else 0.0
-    told: list[float] = (1 + kept * varies).tolist()
-    return tuple(told)
-
-
-def _pair(values: npt.NDArray[np.float64], axis: int, level: float) -> float:
-    """Mean product of two different elements along one axis."""
-    count = values.shape[axis]
-    if count < 2:
-        return level if axis != 1 else 0.0
-    whole = float((values.mean(axis) ** 2).mean())
-    return float(min(max((count * whole - level) / (count - 1), -level), level))
 
 
 def doubtful(node: Node, why: str) -> str:

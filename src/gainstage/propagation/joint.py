@@ -10,9 +10,9 @@ import numpy as np
 
 from gainstage.propagation.expectation import Marginal
 from gainstage.propagation.function import Function
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.signal import Law, Signal
-from gainstage.propagation.signal_algebra import Ledger
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.signal import FunctionOf, Signal
+from gainstage.propagation.signal_algebra import SignalAlgebra
 from gainstage.theory.activations import Array
 
 __all__ = ["Joint", "joint", "met_in_sum"]
@@ -40,7 +40,9 @@ class Joint:
         rest = max(self.second - float(self.series.sum()), 0.0)
         return known + rest * (c * d) ** _TERMS if c * d > 0 else known
 
-    def pairs(self, first: Callable[[float], float], one: Pairs, second: Callable[[float], float], two: Pairs) -> Pairs:
+    def pairs(
+        self, first: Callable[[float], float], one: SecondMoments, second: Callable[[float], float], two: SecondMoments
+    ) -> SecondMoments:
         """The same for every kind of pair.
 
         Args:
@@ -48,7 +50,9 @@ class Joint:
             one, two: second moments of u and of v.
         """
         found = one.zip(two, lambda a, b: self.pair(first(a), second(b)))
-        return Pairs(self.second, found.units, found.positions, found.examples, found.near, found.apart)
+        return SecondMoments(
+            self.second, found.units, found.positions, found.examples, found.neighbour, found.across_both
+        )
 
 
 def joint(function: Callable[[Array, Array], Array]) -> Joint:
@@ -74,7 +78,7 @@ def joint(function: Callable[[Array, Array], Array]) -> Joint:
     return Joint(float(weight @ values**2 @ weight), (hermite @ values @ hermite.T) ** 2)
 
 
-def met_in_sum(ledger: Ledger, law: Law, whole: Signal, signal: Signal) -> Pairs | None:
+def met_in_sum(algebra: SignalAlgebra, law: FunctionOf, whole: Signal, signal: Signal) -> SecondMoments | None:
     """Second moments, and of pairs, of f(sum) · signal, for a signal that is one of the sum's two terms.
 
     Args:
@@ -86,16 +90,16 @@ def met_in_sum(ledger: Ledger, law: Law, whole: Signal, signal: Signal) -> Pairs
     Returns:
         None where the sum has more terms, or another that is as good as Gaussian: then its regression tells as much.
     """
-    mine = [(atom, share * ledger.share_in(signal, atom)) for atom, share in whole.terms]
+    mine = [(atom, share * algebra.share_in(signal, atom)) for atom, share in whole.terms]
     own = [share for _, share in mine if share]
     others = [term for term, (_, part) in zip(whole.terms, mine, strict=True) if not part]
     if len(own) != 1 or len(others) != 1 or signal.law is None:
         return None
-    other, share = ledger.source(others[0][0]), others[0][1]
+    other, share = algebra.source(others[0][0]), others[0][1]
     if other.law is None or other.law.function.affine is not None or other.law.source == signal.law.source:
         return None
     offset = whole.mean - own[0] * signal.mean - share * other.mean
-    one, two = ledger.source(other.law.source), ledger.source(signal.law.source)
+    one, two = algebra.source(other.law.source), algebra.source(signal.law.source)
     first, second = other.law.function, signal.law.function
 
     def moments(of: Function) -> Joint:
@@ -106,8 +110,8 @@ def met_in_sum(ledger: Ledger, law: Law, whole: Signal, signal: Signal) -> Pairs
 
         return joint(product)
 
-    pairs = moments(law.of_two.function).pairs(one.correlation, one.pairs, two.correlation, two.pairs)
-    return pairs if law.apart is None else replace(pairs, level=moments(law.function).second)
+    pairs = moments(law.for_pairs.function).pairs(one.correlation, one.pairs, two.correlation, two.pairs)
+    return pairs if law.pair_function is None else replace(pairs, level=moments(law.function).second)
 
 
 def _drawn(marginal: Marginal, z: Array) -> Array:

@@ -9,7 +9,7 @@ from operator import add
 
 import numpy as np
 
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.theory.activations import Array
 
@@ -24,13 +24,13 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
     def mean(of: Callable[[Signal], float]) -> float:
         return sum(s * of(p) for s, p in zip(shares, parts, strict=True))
 
-    pairs = Pairs(
+    pairs = SecondMoments(
         mean(lambda p: p.pairs.level),
         _of_two_units(shares, parts),
         mean(lambda p: p.pairs.positions),
         mean(lambda p: p.pairs.examples),
-        mean(lambda p: p.pairs.near),
-        mean(lambda p: p.pairs.apart),
+        mean(lambda p: p.pairs.neighbour),
+        mean(lambda p: p.pairs.across_both),
     )
     level = pairs.level or 1.0
     weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]

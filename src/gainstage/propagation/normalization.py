@@ -10,8 +10,8 @@ import numpy as np
 from gainstage.graph import Node, Operation
 from gainstage.propagation.blocks import CERTAIN, Block, InverseVariance, Variation, block_of, inverse_variance
 from gainstage.propagation.correlated_taps import of_alike_taps
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.run import Run
+from gainstage.propagation.forward_pass import ForwardPass
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.propagation.weighted import overlaps
 from gainstage.propagation.weights import scale_of
@@ -43,7 +43,7 @@ class Division:
         variation: of σ² between such blocks.
     """
 
-    taken: Pairs
+    taken: SecondMoments
     variance: float
     eps: float
     over: float
@@ -76,31 +76,31 @@ class Division:
         return self.taken.level > 0
 
 
-def division(run: Run, node: Node, x: Signal) -> Division:
+def division(run: ForwardPass, node: Node, x: Signal) -> Division:
     """How a normalization treats a signal."""
     eps = node.setting("eps", 1e-5)
     scales = [scale_of(run.graph, use, run.weights) for use in node.uses_of("scale")]
     scale = scales[0].second_moment if scales else 1.0
     scale_mean = scales[0].mean if scales else 1.0
     if node.function == "batch_norm":
-        return _of_a_batch(run, node, x, Division(Pairs(0.0), 1.0, eps, 1.0, scale, scale_mean, frozen=True))
+        return _of_a_batch(run, node, x, Division(SecondMoments(0.0), 1.0, eps, 1.0, scale, scale_mean, frozen=True))
     block = block_of(node, x.extent)
     uncentred = node.function in UNCENTRED
     if node.function == "unit_norm":  # to unit length: all elements share a sum of one
         scale, scale_mean = scale / block.count, scale_mean / math.sqrt(block.count)
-    taken = Pairs(0.0) if uncentred else block.means(x.pairs, x.mean**2)
+    taken = SecondMoments(0.0) if uncentred else block.means(x.pairs, x.mean**2)
     centred = x.pairs.zip(taken, lambda pair, mean: pair - mean)
     variation = block.variation(x, centred, means=0.0 if uncentred else 1.0)
     left = max(centred.level, 0.0)
     return Division(taken, left, eps, block.count, scale, scale_mean, block=block, variation=variation)
 
 
-def _of_a_batch(run: Run, node: Node, x: Signal, stored: Division) -> Division:
+def _of_a_batch(run: ForwardPass, node: Node, x: Signal, stored: Division) -> Division:
     """One mean and one variance for a unit, over all examples and positions."""
     if node.setting("training", 1.0) == 0:
         return stored
     mean = x.pairs.over_batch(x.extent)
-    taken, left = Pairs(mean, x.mean**2, mean, mean), max(x.pairs.level - mean, 0.0)
+    taken, left = SecondMoments(mean, x.mean**2, mean, mean), max(x.pairs.level - mean, 0.0)
     share, numbers = _of_few(run, node, x, left)
     few = mean_inverse(share, numbers) if share >= 1e-3 and numbers > 0 else 1.0
     return replace(
@@ -117,7 +117,7 @@ def divided_by(x: Signal, by: Division) -> Array | None:
     return (by.variance * x.course.level + by.eps) / whole if whole > 0 else None
 
 
-def _uneven(run: Run, node: Node, x: Signal, taken: Pairs, share: float) -> float:
+def _uneven(run: ForwardPass, node: Node, x: Signal, taken: SecondMoments, share: float) -> float:
     """The variance of a channel is a mean of squares with few independent terms, where few different ones went in.
 
     Args:
@@ -126,23 +126,23 @@ def _uneven(run: Run, node: Node, x: Signal, taken: Pairs, share: float) -> floa
     """
     own = x.pairs.zip(taken, lambda pair, mean: pair - mean)
     if _overlaps(run, node, x)[0]:  # what all examples have in common at one place is the mean field
-        own = replace(own, examples=own.apart)
+        own = replace(own, examples=own.across_both)
     if not own.level > 0:
         return 0.0
     both = x.chance.single * ((1 + share) / (1 - share) - 1)
     return 2 * (own.likeness(x.extent) + (x.chance.left + both) * (x.pairs.level / own.level) ** 2)
 
 
-def _overlaps(run: Run, node: Node, x: Signal) -> tuple[list[Overlap], float]:
+def _overlaps(run: ForwardPass, node: Node, x: Signal) -> tuple[list[Overlap], float]:
     """Of what is read right behind a convolution: which taps two places share, and E x·y of two that lack none."""
     producer = run.graph.nodes[node.inputs[0]]
     source = run.signals.get(producer.inputs[0]) if producer.operation is Operation.CONVOLUTION else None
     axes = overlaps(producer, source) if source is not None and producer.function != "transposed" else []
     whole = math.prod(a.mean for a in axes)
-    return (axes, max(x.pairs.apart, 0.0) / whole) if len(axes) == len(x.borders) and whole > 0 else ([], 0.0)
+    return (axes, max(x.pairs.across_both, 0.0) / whole) if len(axes) == len(x.borders) and whole > 0 else ([], 0.0)
 
 
-def _of_few(run: Run, node: Node, x: Signal, left: float) -> tuple[float, float]:
+def _of_few(run: ForwardPass, node: Node, x: Signal, left: float) -> tuple[float, float]:
     """What share of a channel's variance is that of its mean field, and how many numbers decide it.
 
     The field falls where taps are missing. It is Σ over taps of a number each, so that its variance over places is a
@@ -195,7 +195,7 @@ def _of_equal_length(excess: float, by: Division) -> float:
     return (3 + excess) * k / (k + 2) - 3
 
 
-def _centred(run: Run, node: Node, x: Signal, left: float) -> tuple[Array | None, ...]:
+def _centred(run: ForwardPass, node: Node, x: Signal, left: float) -> tuple[Array | None, ...]:
     """How the level varies along the axes of an image when every channel's mean is taken off.
 
     A channel's mean field falls towards the borders: in proportion to everything else, or, right behind a convolution,
@@ -228,16 +228,16 @@ def _relative(border: Array | None) -> Array | None:
     return np.asarray(border / border.mean())
 
 
-def normalization(run: Run, node: Node, operands: list[Signal]) -> Signal:
+def normalization(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """(x - mean) / spread · γ + β."""
     x = operands[0]
     if x.parts and node.function == "batch_norm":
         parts = tuple(_normalised(run, node, part) for part in x.parts)
-        return replace(run.ledger.joined(parts, x), extent=run.extent(node))
-    return run.placed(node, _normalised(run, node, run.ledger.merged(x)))
+        return replace(run.algebra.joined(parts, x), extent=run.extent(node))
+    return run.placed(node, _normalised(run, node, run.algebra.merged(x)))
 
 
-def _normalised(run: Run, node: Node, x: Signal) -> Signal:
+def _normalised(run: ForwardPass, node: Node, x: Signal) -> Signal:
     found = division(run, node, x)
     factor = found.factor
     centred = x.pairs.zip(found.taken, lambda pair, taken: pair - taken)
@@ -251,7 +251,7 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     for use in node.uses_of("shift"):
         shift = scale_of(run.graph, use, run.weights)
         if shift.second_moment > 0:
-            pairs = pairs + Pairs(shift.second_moment, shift.mean**2, shift.second_moment, shift.second_moment)
+            pairs = pairs + SecondMoments(shift.second_moment, shift.mean**2, shift.second_moment, shift.second_moment)
             mean += shift.mean
     starved = found.variance <= found.eps
     # What is left of the noise: a level that is divided out has none, unless eps is what is divided by.
@@ -274,7 +274,7 @@ def _normalised(run: Run, node: Node, x: Signal) -> Signal:
     if course is not None and single:
         course = course.levelled()
         pairs = course.set_in(pairs)
-    return run.ledger.fresh(
+    return run.algebra.fresh(
         replace(
             x,
             pairs=pairs,

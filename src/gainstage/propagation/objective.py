@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.function import Function
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.run import Run
-from gainstage.propagation.signal import Law, Signal
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.signal import FunctionOf, Signal
 from gainstage.records import LossFacts, LossKind
 from gainstage.theory.activations import activation
 from gainstage.theory.attention.moments import attention_concentration
@@ -30,12 +30,12 @@ class Objective:
         doubt: what could not be told of it.
     """
 
-    start: Pairs
+    start: SecondMoments
     facts: LossFacts | None = None
     doubt: str = ""
 
 
-def objective(run: Run, output: int) -> Objective:
+def objective(run: ForwardPass, output: int) -> Objective:
     """The loss of a graph, with labels that are as likely one as another.
 
     Args:
@@ -43,7 +43,7 @@ def objective(run: Run, output: int) -> Objective:
         output: the node that the loss reads.
     """
     graph, signal = run.graph, run.signals[output]
-    signs = Pairs(1 / run.examples**2)
+    signs = SecondMoments(1 / run.examples**2)
     if graph.loss is None:
         return Objective(signs)
     kind = _kind(graph)
@@ -58,17 +58,17 @@ def objective(run: Run, output: int) -> Objective:
             level = classes / rows**2
             facts = LossFacts("probability_nll", math.log(classes), graph.loss, "log", math.log(classes),
                               math.log(classes))  # fmt: skip
-            return Objective(Pairs(level), facts)
+            return Objective(SecondMoments(level), facts)
         case "bce":  # (p - y) / p (1 - p), p near 1/2
             facts = LossFacts("bce", math.log(2), graph.loss, "", math.log(2), math.log(2))
-            return Objective(Pairs(4 / signal.extent.count**2), facts)
+            return Objective(SecondMoments(4 / signal.extent.count**2), facts)
         case "mse":
             targets = 1.0  # of unit variance, as regression targets should be
             level = 4 * (signal.pairs.level + targets) / signal.extent.count**2
             value = signal.pairs.level + targets
             pairs = signal.pairs.scaled(4 / signal.extent.count**2)
             facts = LossFacts("mse", value, graph.loss, chance=targets)
-            return Objective(Pairs(level, pairs.units, pairs.positions, pairs.examples), facts)
+            return Objective(SecondMoments(level, pairs.units, pairs.positions, pairs.examples), facts)
     doubt = f"no rule for this loss ({kind}); random signs stand in for its gradient"
     return Objective(signs, None, doubt)
 
@@ -97,26 +97,26 @@ def _cross_entropy(signal: Signal, classes: int, rows: int, loss: int, kind: Los
     level = (own + 1 / classes - 1 / classes**2) / rows**2
     alike = signal.pairs.positions / signal.pairs.level if signal.pairs.level > 0 else 0.0
     same = signal.pairs.examples / signal.pairs.level if signal.pairs.level > 0 else 0.0
-    start = Pairs(level, -level / (classes - 1), own * alike / rows**2, own * same / rows**2)
+    start = SecondMoments(level, -level / (classes - 1), own * alike / rows**2, own * same / rows**2)
     value = -log_softmax_moments(variance, classes).mean
     facts = LossFacts("cross_entropy" if kind == "nll" else kind, value, loss, "log_softmax", math.log(classes),
                       math.log(classes))  # fmt: skip
     return Objective(start, facts)
 
 
-def _binary(run: Run, signal: Signal, loss: int) -> Objective:
+def _binary(run: ForwardPass, signal: Signal, loss: int) -> Objective:
     """The gradient is σ(z) - y, with y 0 or 1 with equal chance."""
-    merged = run.ledger.merged(signal)
+    merged = run.algebra.merged(signal)
     assert merged.law is not None
-    sigmoid = run.ledger.expectation(Law(merged.law.source, _SIGMOID.after(merged.law.function)))
-    softplus = run.ledger.expectation(Law(merged.law.source, _SOFTPLUS.after(merged.law.function)))
+    sigmoid = run.algebra.expectation(FunctionOf(merged.law.source, _SIGMOID.after(merged.law.function)))
+    softplus = run.algebra.expectation(FunctionOf(merged.law.source, _SOFTPLUS.after(merged.law.function)))
     count = signal.extent.count
     own = max(sigmoid.second - sigmoid.mean + 0.25, 0.0)
     level = (own + 0.25) / count**2
     same = signal.pairs.examples / signal.pairs.level if signal.pairs.level > 0 else 0.0
     value = softplus.mean - 0.5 * merged.mean
     facts = LossFacts("bce_logits", value, loss, "sigmoid", math.log(2), math.log(2))
-    return Objective(Pairs(level, 0.0, 0.0, own * same / count**2), facts)
+    return Objective(SecondMoments(level, 0.0, 0.0, own * same / count**2), facts)
 
 
 _SIGMOID, _SOFTPLUS = Function.of(activation("sigmoid")), Function.of(activation("softplus"))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gainstage.graph import Node, Operation, Parameter
-from gainstage.propagation.back.flows import Backward, Gradient
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.back.flows import BackwardPass, Gradient
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.weighted import arranged, puts_heads_together
 from gainstage.records import Moments, ParameterProfile, WeightMoments
 
 __all__ = ["parameter_profiles"]
 
 
-def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> tuple[ParameterProfile, ...]:
+def parameter_profiles(back: BackwardPass, weights: Mapping[str, WeightMoments]) -> tuple[ParameterProfile, ...]:
     """What is predicted of every parameter that takes part, in the graph's order."""
     found = []
     for parameter in back.run.graph.parameters:
@@ -35,7 +35,7 @@ def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> 
     return tuple(found)
 
 
-def _gradient(back: Backward, parameter: Parameter) -> float | None:
+def _gradient(back: BackwardPass, parameter: Parameter) -> float | None:
     """Second moment of the gradient by one of its values; None where none arrives or no rule gives it."""
     total: float | None = None
     names = {parameter.path, *parameter.aliases}
@@ -52,11 +52,11 @@ def _gradient(back: Backward, parameter: Parameter) -> float | None:
     return total
 
 
-def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
+def _of_use(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> float | None:
     g, extent = gradient.pairs, gradient.extent
     summed = extent.examples * extent.positions
     if slot in ("bias", "shift"):
-        return summed * _summed(g, gradient, Pairs(1.0, 1.0, 1.0, 1.0))
+        return summed * _summed(g, gradient, SecondMoments(1.0, 1.0, 1.0, 1.0))
     if slot == "scale":
         if node.operation is not Operation.NORMALIZATION:
             read = back.run.signals.get(node.inputs[0]) if node.inputs else None
@@ -78,14 +78,14 @@ def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float 
     x = back.run.signals.get(node.inputs[0])
     if x is None:
         return None
-    merged = back.run.ledger.merged(x)
+    merged = back.run.algebra.merged(x)
     seen = merged
     if node.kernel is not None:
         seen = arranged(merged, node.kernel.in_, heads=puts_heads_together(back.run, node))
     return summed * _summed(g, gradient, seen.pairs)
 
 
-def _summed(g: Pairs, gradient: Gradient, x: Pairs) -> float:
+def _summed(g: SecondMoments, gradient: Gradient, x: SecondMoments) -> float:
     """E of (Σ δ x)² over all places, divided by their number: the trace of the product of both Gram matrices."""
     e, p = gradient.extent.examples, gradient.extent.positions
     times = (1, e - 1, p - 1, (e - 1) * (p - 1))
@@ -93,22 +93,22 @@ def _summed(g: Pairs, gradient: Gradient, x: Pairs) -> float:
     return sum(count * first * second for count, first, second in products) / (e * p)
 
 
-def _eigenvalues(k: Pairs, e: int, p: int) -> tuple[float, float, float, float]:
+def _eigenvalues(k: SecondMoments, e: int, p: int) -> tuple[float, float, float, float]:
     """Of the Gram matrix over examples and positions: of the mean, between examples, between positions, of the rest.
 
     Rounding and approximation may leave a small one below zero, where none is.
     """
-    within, between = k.level + (p - 1) * k.positions, k.examples + (p - 1) * k.apart
+    within, between = k.level + (p - 1) * k.positions, k.examples + (p - 1) * k.across_both
     values = (
         within + (e - 1) * between,
         within - between,
-        k.level - k.positions + (e - 1) * (k.examples - k.apart),
-        k.level - k.positions - k.examples + k.apart,
+        k.level - k.positions + (e - 1) * (k.examples - k.across_both),
+        k.level - k.positions - k.examples + k.across_both,
     )
     return tuple(max(value, 0.0) for value in values)  # type: ignore[return-value]
 
 
-def _recurrent(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
+def _recurrent(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> float | None:
     """Gradients at the gates of the first layer times what they read: the input, or the last output."""
     x = back.run.signals[node.inputs[0]]
     known = back.run.recurrences.get(node.index)

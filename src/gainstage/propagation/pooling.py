@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gainstage.graph import Node
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.function import Function
 from gainstage.propagation.geometry import windows
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.run import Run
-from gainstage.propagation.signal import Law, Signal
+from gainstage.propagation.second_moments import Extent, SecondMoments
+from gainstage.propagation.signal import FunctionOf, Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.images.pooling import shared_maximum_correlation
 from gainstage.theory.images.windows import Window, relative
@@ -33,12 +33,12 @@ def is_largest(node: Node, x: Extent, out: Extent) -> bool:
     return node.function == "max" and x.units == out.units and x.positions > out.positions
 
 
-def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
+def pooled(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """The mean or the largest of the places under a window."""
     x = operands[0]
     if x.parts:
         return replace(
-            run.ledger.joined(tuple(pooled(run, node, [part]) for part in x.parts), x), extent=run.extent(node)
+            run.algebra.joined(tuple(pooled(run, node, [part]) for part in x.parts), x), extent=run.extent(node)
         )
     extent = replace(run.extent(node), units=x.extent.units)
     size = window_size(node, x.extent, extent)
@@ -51,12 +51,12 @@ def pooled(run: Run, node: Node, operands: list[Signal]) -> Signal:
     along = windows(node)
     if node.function == "max":
         found, level = largest(run, x, size, along)
-        return run.ledger.fresh(replace(found, extent=extent, borders=level))
+        return run.algebra.fresh(replace(found, extent=extent, borders=level))
     found = averaged(x, size)
-    pairs = replace(found.pairs, near=x.pairs.further(_stride(along)).near).scaled(share)
+    pairs = replace(found.pairs, neighbour=x.pairs.further(_stride(along)).neighbour).scaled(share)
     gain = x.pairs.level / pairs.level if pairs.level > 0 else 0.0
     chance = x.chance.averaged([w.kernel for w in along], [w.stride for w in along], gain)
-    return run.ledger.fresh(
+    return run.algebra.fresh(
         replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders), chance=chance)
     )
 
@@ -66,10 +66,10 @@ def averaged(x: Signal, count: float) -> Signal:
     if count <= 1:
         return x
     k, both, rest = x.pairs, x.mean**2, 1 - 1 / count
-    together = k.positions if 2 * count > x.extent.positions else k.near
-    pairs = Pairs(
+    together = k.positions if 2 * count > x.extent.positions else k.neighbour
+    pairs = SecondMoments(
         k.level / count + rest * together, k.units / count + rest * both, k.positions,
-        k.examples / count + rest * k.apart, k.near, k.apart,
+        k.examples / count + rest * k.across_both, k.neighbour, k.across_both,
     )  # fmt: skip
     return _gaussian(x, pairs, count)
 
@@ -80,14 +80,14 @@ def averaged_units(x: Signal, count: float) -> Signal:
         return x
     k, both = x.pairs, x.mean**2
     rest = 1 - 1 / count
-    pairs = Pairs(
+    pairs = SecondMoments(
         k.level / count + rest * k.units, k.units, k.positions / count + rest * both, k.examples / count + rest * both,
-        k.near / count + rest * both, k.apart / count + rest * both,
+        k.neighbour / count + rest * both, k.across_both / count + rest * both,
     )  # fmt: skip
     return _gaussian(x, pairs, count)
 
 
-def _gaussian(x: Signal, pairs: Pairs, count: float) -> Signal:
+def _gaussian(x: Signal, pairs: SecondMoments, count: float) -> Signal:
     """A mean of many is nearer to a Gaussian than they are, as far as they are independent."""
     own = max(x.pairs.level - pairs.level, 0.0) / x.pairs.level if x.pairs.level > 0 else 1.0
     calmer = 1 - own + own / math.sqrt(count)
@@ -106,7 +106,7 @@ _OWN = np.linspace(-8.0, 8.0, 801)
 
 
 def largest(
-    run: Run, x: Signal, count: float, along: tuple[Window, ...] = ()
+    run: ForwardPass, x: Signal, count: float, along: tuple[Window, ...] = ()
 ) -> tuple[Signal, tuple[Array | None, ...]]:
     """The largest of so many positions, and how its level varies along the axes.
 
@@ -116,11 +116,11 @@ def largest(
     """
     if count <= 1:
         return x, x.borders
-    law = x.law if x.law is not None else Law(run.ledger.number())
-    source = run.ledger.source(law.source) if x.law is not None else x
+    law = x.law if x.law is not None else FunctionOf(run.algebra.number())
+    source = run.algebra.source(law.source) if x.law is not None else x
     mean, spread = source.mean, math.sqrt(source.variance)
     k = source.pairs
-    common = min(max(source.correlation(k.near), 0.0), 1.0)
+    common = min(max(source.correlation(k.neighbour), 0.0), 1.0)
     held, raised = _held(x, along, count)
     sizes, place = np.unique(held, return_inverse=True)
     told = [_largest(law.function, mean, spread, common, float(size)) for size in sizes]
@@ -135,9 +135,9 @@ def largest(
 
     own = max(second - float(together.sum()), 0.0)  # what is a window's own
     beside, others = _sharing(along)
-    pairs = Pairs(
+    pairs = SecondMoments(
         second, first**2, pair(k.positions, elsewhere) + own * others, pair(k.examples, together),
-        pair(k.further(_stride(along)).near, elsewhere) + own * beside, pair(k.apart, elsewhere),
+        pair(k.further(_stride(along)).neighbour, elsewhere) + own * beside, pair(k.across_both, elsewhere),
     )  # fmt: skip
     # Two observations that are more alike by chance: each place is one of so many that may be the largest.
     answer = count * own * _slope(count) / (1 - common) / source.variance if common < 1 and source.variance > 0 else 0.0
@@ -152,7 +152,7 @@ def largest(
         x, pairs=pairs, mean=first, zero=0.0, rows=None, law=None, terms=(), chance=chance,
         skew=third / variance**1.5 if variance > 0 else 0.0,
         excess=min(fourth / variance**2 - 3, 6.0) if variance > 0 else 0.0,
-        noise=source.carried.caused(run.ledger.cause(), own), carried=source.carried,
+        noise=source.carried.caused(run.algebra.cause(), own), carried=source.carried,
     )  # fmt: skip
     level = (raised * powers[:, 1]).reshape([w.out for w in along])
     return found, tuple(_along(level, axis) for axis in range(len(along)))
@@ -185,13 +185,13 @@ class Overlapping:
     """Windows that lie a certain way from each other and share places.
 
     Args:
-        near: their share of the pairs in a block two wide.
+        neighbour: their share of the pairs in a block two wide.
         shared: places that are in both.
         same: the chance that one and the same is the largest of both.
         pairs: how many such pairs there are, in both orders, for every window.
     """
 
-    near: float
+    neighbour: float
     shared: int
     same: float
     pairs: float
@@ -210,8 +210,8 @@ def overlapping(along: tuple[Window, ...]) -> list[Overlapping]:
         one, other = (held[tuple(slice(max(o, 0), w.out + min(o, 0)) for w, o in zip(along, way, strict=True))]
                       for way in (offset, [-o for o in offset]))  # fmt: skip
         both = functools.reduce(np.multiply.outer, [w.common(o) for w, o in zip(along, offset, strict=True)])
-        near = 0.0 if any(abs(o) > 1 for o in offset) else 0.5 ** sum(map(abs, offset)) / (2 ** len(along) - 1)
-        found.append(Overlapping(near, shared, float((both / (one + other - both)).mean()), both.size / held.size))
+        neighbour = 0.0 if any(abs(o) > 1 for o in offset) else 0.5 ** sum(map(abs, offset)) / (2 ** len(along) - 1)
+        found.append(Overlapping(neighbour, shared, float((both / (one + other - both)).mean()), both.size / held.size))
     return found
 
 
@@ -219,9 +219,9 @@ def _sharing(along: tuple[Window, ...]) -> tuple[float, float]:
     """How alike the maxima of windows are that share places: of two neighbours, and of any two."""
     ways, size = overlapping(along), math.prod(window.kernel for window in along)
     alike = {shared: shared_maximum_correlation(size, shared) for shared in {way.shared for way in ways}}
-    near = sum(alike[way.shared] * way.near for way in ways)
+    neighbour = sum(alike[way.shared] * way.neighbour for way in ways)
     every = sum(alike[way.shared] * way.pairs for way in ways)
-    return near, every / max(math.prod(w.out for w in along) - 1, 1)
+    return neighbour, every / max(math.prod(w.out for w in along) - 1, 1)
 
 
 def _largest(

@@ -14,12 +14,13 @@ from gainstage.graph.groups import NONLINEAR, OUTWARD, SHOWN, STREAM
 from gainstage.propagation.back.flows import Gradient
 from gainstage.propagation.backward import backward
 from gainstage.propagation.forward import forward
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.objective import Objective, objective
 from gainstage.propagation.parameters import parameter_profiles
-from gainstage.propagation.run import InputMoments, Run
 from gainstage.propagation.signal import Signal
 from gainstage.records import (
     InputFacts,
+    InputMoments,
     Moments,
     NodeProfile,
     Note,
@@ -73,7 +74,7 @@ def predicted_profile(
     >>> [round(node.forward.second_moment, 6) for node in profile.nodes]
     [2.0, 1.0]
     """
-    run = forward(Run(graph, weights, tuple(inputs), training))
+    run = forward(ForwardPass(graph, weights, tuple(inputs), training))
     outputs = [i for i in graph.outputs if i in run.signals]
     if not outputs:
         raise ModelError("No output of the model depends on its input, so that there is nothing to predict.")
@@ -96,7 +97,7 @@ def predicted_profile(
     )
 
 
-def _node_profile(run: Run, node: Node, signal: Signal, gradient: Gradient | None) -> NodeProfile:
+def _node_profile(run: ForwardPass, node: Node, signal: Signal, gradient: Gradient | None) -> NodeProfile:
     count = math.prod(node.shape)
     back = None
     if gradient is not None:
@@ -120,7 +121,7 @@ def _band(noise: float) -> tuple[float, float]:
     return math.exp(-noise / 2 - _NINE_OF_TEN * spread), math.exp(-noise / 2 + _NINE_OF_TEN * spread)
 
 
-def _units(run: Run, node: Node, signal: Signal) -> UnitStats:
+def _units(run: ForwardPass, node: Node, signal: Signal) -> UnitStats:
     extent, level = signal.extent, signal.pairs.level
     alike = signal.pairs.examples / level if level > 0 and extent.examples > 1 else None
     tokens = None
@@ -159,7 +160,7 @@ def _never(before: Signal, node: Node) -> float:
     return float(weight @ below**before.extent.examples / weight.sum())
 
 
-def _saturated(run: Run, node: Node, before: Signal) -> float | None:
+def _saturated(run: ForwardPass, node: Node, before: Signal) -> float | None:
     """The share of elements within one hundredth of the range from a bound."""
     act = run.functions.of(node)
     if act is None or not act.bounded or before.law is None or act.name not in _BOUNDED:
@@ -176,7 +177,7 @@ def _saturated(run: Run, node: Node, before: Signal) -> float | None:
 _BOUNDED = frozenset({"sigmoid", "hardsigmoid", "tanh", "erf", "hardtanh"})
 
 
-def _task(run: Run, output: int, aim: Objective, training: bool) -> Task:
+def _task(run: ForwardPass, output: int, aim: Objective, training: bool) -> Task:
     graph = run.graph
     inputs = []
     for index in graph.inputs:
@@ -199,7 +200,7 @@ def _task(run: Run, output: int, aim: Objective, training: bool) -> Task:
     return Task(tuple(inputs), None, facts, aim.facts, None, run.examples, training)
 
 
-def _doubts(run: Run, aim: Objective) -> list[Note]:
+def _doubts(run: ForwardPass, aim: Objective) -> list[Note]:
     """One note for each cause of doubt, at the first node that it touches."""
     seen: dict[str, str] = {}
     for index, signal in run.signals.items():

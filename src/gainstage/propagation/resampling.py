@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gainstage.graph import Node, SignalGraph
-from gainstage.propagation.finite_width import Chance
+from gainstage.propagation.finite_width import FiniteWidth
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.geometry import spatial
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.run import Run
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.images.spatial import Interpolation, resampling_matrix
@@ -21,13 +21,13 @@ from gainstage.theory.images.windows import relative
 __all__ = ["gathered", "matrices", "resampled"]
 
 
-def resampled(run: Run, node: Node, operands: list[Signal]) -> Signal:
+def resampled(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Copies of places, or means of neighbours."""
-    x = run.ledger.merged(operands[0])
+    x = run.algebra.merged(operands[0])
     extent = run.extent(node)
     axes = matrices(run.graph, node)
     if not axes:
-        return run.ledger.fresh(replace(x, extent=extent, borders=()))
+        return run.algebra.fresh(replace(x, extent=extent, borders=()))
     pairs, borders = gathered(x.pairs, x.mean**2, axes, x.borders)
     own = math.prod(float((w**2).sum(-1).mean()) for w in axes)
     cubes, fourths = (math.prod(float((w**n).sum(-1).mean()) for w in axes) for n in (3, 4))
@@ -35,13 +35,13 @@ def resampled(run: Run, node: Node, operands: list[Signal]) -> Signal:
         x, pairs=pairs, extent=extent, borders=borders, skew=x.skew * cubes / own**1.5,
         excess=x.excess * fourths / own**2, zero=x.zero if own > _COPIED else 0.0,
     )  # fmt: skip
-    return run.ledger.fresh(replace(found, chance=_chance(x, found, axes)))
+    return run.algebra.fresh(replace(found, chance=_chance(x, found, axes)))
 
 
 _COPIED = 1 - 1e-9
 
 
-def _chance(before: Signal, after: Signal, axes: Sequence[Array]) -> Chance:
+def _chance(before: Signal, after: Signal, axes: Sequence[Array]) -> FiniteWidth:
     """Places lie closer, each gathered from a few."""
     wide = [1 + 12 * _scatter(w) for w in axes]
     chance = before.chance.gathered([math.sqrt(w) for w in wide], [w.shape[1] / w.shape[0] for w in axes])
@@ -96,8 +96,8 @@ def _shares(weights: Array, profile: Array | None) -> _Shares:
 
 
 def gathered(
-    k: Pairs, both: float, axes: Sequence[Array], profiles: Sequence[Array | None] = ()
-) -> tuple[Pairs, tuple[Array | None, ...]]:
+    k: SecondMoments, both: float, axes: Sequence[Array], profiles: Sequence[Array | None] = ()
+) -> tuple[SecondMoments, tuple[Array | None, ...]]:
     """Second moments of weighted sums of places, and how their level varies along the axes.
 
     Args:
@@ -119,17 +119,17 @@ def gathered(
         every = anywhere * same + (anywhere_all - anywhere) * other
         return (count * every - one) / (count - 1) if count > 1 else every
 
-    level = own * k.level + (total - own) * k.near
-    examples = own * k.examples + (total - own) * k.apart
-    within, blocks = block * k.level + (block_all - block) * k.near, 2 ** len(axes)
-    pairs = Pairs(
+    level = own * k.level + (total - own) * k.neighbour
+    examples = own * k.examples + (total - own) * k.across_both
+    within, blocks = block * k.level + (block_all - block) * k.neighbour, 2 ** len(axes)
+    pairs = SecondMoments(
         level, own * k.units + (total - own) * both, apart(k.level, k.positions, level), examples,
-        min((blocks * within - level) / (blocks - 1), level), apart(k.examples, k.apart, examples),
+        min((blocks * within - level) / (blocks - 1), level), apart(k.examples, k.across_both, examples),
     )  # fmt: skip
     borders = []
     for i, share in enumerate(shares):
         rest = [s for j, s in enumerate(shares) if j != i]
         mine = share.own * math.prod(float(s.own.mean()) for s in rest)
         every = share.all * math.prod(float(s.all.mean()) for s in rest)
-        borders.append(relative(mine * k.level + (every - mine) * k.near)[1])
+        borders.append(relative(mine * k.level + (every - mine) * k.neighbour)[1])
     return pairs, tuple(borders)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gainstage.propagation.sequence_profile import Course, stretches
+from gainstage.propagation.sequence_profile import SequenceProfile, stretches
 from gainstage.propagation.signal import Signal
 
 __all__ = ["rotated"]
@@ -18,7 +18,11 @@ def rotated(x: Signal, places: int, width: int) -> Signal:
     """Rotary positions turn what tokens have in common apart: by the cosines of their distance."""
     if places < 2 or width < 2 or x.extent.positions % places:
         return x
-    course = x.course if x.course is not None and x.course.places == places else Course.even(stretches(places), x.pairs)
+    course = (
+        x.course
+        if x.course is not None and x.course.places == places
+        else SequenceProfile.even(stretches(places), x.pairs)
+    )
     angles = _ROTARY_BASE ** (-np.arange(width // 2) / (width // 2))
     middle = np.cumsum(course.counts) - course.counts / 2
     distance = np.abs(middle[:, None] - middle[None, :])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-__all__ = ["Extent", "Pairs"]
+__all__ = ["Extent", "SecondMoments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class SecondMoments:
     """E x·y for x and y of one tensor: the same element, and two that differ in one respect only.
 
     Args:
@@ -42,70 +42,70 @@ class Pairs:
         units: of two units at one position of one example.
         positions: of two positions of one unit and example.
         examples: of two examples, at one unit and position.
-        near: of two neighbouring positions; like any two where nothing else is said.
-        apart: of two that differ in both, example and position; like two examples where nothing else is said.
+        neighbour: of two neighbouring positions; like any two where nothing else is said.
+        across_both: of two that differ in both, example and position; like two examples where nothing else is said.
     """
 
     level: float
     units: float = 0.0
     positions: float = 0.0
     examples: float = 0.0
-    near: float = math.nan
-    apart: float = math.nan
+    neighbour: float = math.nan
+    across_both: float = math.nan
 
     def __post_init__(self) -> None:
-        if math.isnan(self.near):
-            object.__setattr__(self, "near", self.positions)
-        if math.isnan(self.apart):
-            object.__setattr__(self, "apart", self.examples)
+        if math.isnan(self.neighbour):
+            object.__setattr__(self, "neighbour", self.positions)
+        if math.isnan(self.across_both):
+            object.__setattr__(self, "across_both", self.examples)
 
-    def __add__(self, other: Pairs) -> Pairs:
+    def __add__(self, other: SecondMoments) -> SecondMoments:
         return self.zip(other, lambda a, b: a + b)
 
-    def __mul__(self, other: Pairs) -> Pairs:
+    def __mul__(self, other: SecondMoments) -> SecondMoments:
         return self.zip(other, lambda a, b: a * b)
 
-    def zip(self, other: Pairs, combine: Callable[[float, float], float]) -> Pairs:
+    def zip(self, other: SecondMoments, combine: Callable[[float, float], float]) -> SecondMoments:
         """Both, respect by respect."""
-        return Pairs(
+        return SecondMoments(
             combine(self.level, other.level),
             combine(self.units, other.units),
             combine(self.positions, other.positions),
             combine(self.examples, other.examples),
-            combine(self.near, other.near),
-            combine(self.apart, other.apart),
+            combine(self.neighbour, other.neighbour),
+            combine(self.across_both, other.across_both),
         )
 
-    def each(self, change: Callable[[float], float]) -> Pairs:
+    def each(self, change: Callable[[float], float]) -> SecondMoments:
         """Every one changed alike."""
         return self.zip(self, lambda value, _: change(value))
 
-    def scaled(self, factor: float) -> Pairs:
+    def scaled(self, factor: float) -> SecondMoments:
         """Every one times a factor."""
         return self.each(lambda value: value * factor)
 
-    def shifted(self, offset: float) -> Pairs:
+    def shifted(self, offset: float) -> SecondMoments:
         """Every one plus a number."""
         return self.each(lambda value: value + offset)
 
-    def beside(self, other: Pairs) -> Pairs:
+    def beside(self, other: SecondMoments) -> SecondMoments:
         """Geometric means with another tensor: how far both are alike in the same respects."""
         return self.zip(other, lambda a, b: math.sqrt(max(a * b, 0.0)))
 
-    def further(self, stride: float) -> Pairs:
+    def further(self, stride: float) -> SecondMoments:
         """Where neighbours lie so many places apart: what they share of an example's own falls by a factor a place.
 
         What all examples have at one place is a field that varies slowly, and stays.
         """
-        field = max(self.examples - self.apart, 0.0)
-        own, beside = (whole - self.positions - field for whole in (self.level, self.near))
+        field = max(self.examples - self.across_both, 0.0)
+        own, beside = (whole - self.positions - field for whole in (self.level, self.neighbour))
         if stride <= 1 or not 0 < beside < own:
             return self
-        return replace(self, near=self.near - beside + beside * (beside / own) ** (stride - 1))
+        return replace(self, neighbour=self.neighbour - beside + beside * (beside / own) ** (stride - 1))
 
-    def turned(self) -> Pairs:
+    def turned(self) -> SecondMoments:
         """Units and positions exchanged."""
-        return Pairs(self.level, self.positions, self.units, self.examples)
+        return SecondMoments(self.level, self.positions, self.units, self.examples)
 
     def over_positions(self, count: float) -> float:
         """E of the square of a mean over so many positions."""
@@ -114,14 +114,14 @@ class Pairs:
     def over_batch(self, extent: Extent) -> float:
         """E of the square of a mean over all examples and positions of a unit."""
         within = self.over_positions(extent.positions)
-        between = self.examples / extent.positions + (1 - 1 / extent.positions) * self.apart
+        between = self.examples / extent.positions + (1 - 1 / extent.positions) * self.across_both
         return within / extent.examples + (1 - 1 / extent.examples) * between
 
     def bond(self, extent: Extent) -> float:
         """Relative variance, for each draw of weights, of what two positions have in common: one vector an example."""
         if not self.positions > 0:
             return 0.0
-        alike = min((self.apart / self.positions) ** 2, 1.0)
+        alike = min((self.across_both / self.positions) ** 2, 1.0)
         return 2 * (1 / extent.examples + (1 - 1 / extent.examples) * alike) / max(extent.units, 1)
 
     def observed(self, extent: Extent, within: float | None = None) -> float:
@@ -134,7 +134,7 @@ class Pairs:
         places, examples = extent.positions, extent.examples
         if within is None:
             within = self.level / places + (1 - 1 / places) * self.positions
-        between = self.examples / places + (1 - 1 / places) * self.apart
+        between = self.examples / places + (1 - 1 / places) * self.across_both
         return within / examples + (1 - 1 / examples) * between
 
     def likeness(self, extent: Extent, within: float | None = None) -> float:

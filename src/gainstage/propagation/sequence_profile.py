@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.theory.activations import Array
 
-__all__ = ["Course", "Windows", "blended", "stretches", "times"]
+__all__ = ["SequenceProfile", "Windows", "blended", "stretches", "times"]
 
 _GROWTH = 4  # a stretch is at most this part of the places before it
 
@@ -32,7 +32,7 @@ def stretches(places: int) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class SequenceProfile:
     """A tensor's second moments along its places, as parts of its mean level.
 
     Args:
@@ -46,13 +46,13 @@ class Course:
     alike: Array
 
     @classmethod
-    def even(cls, counts: Array, pairs: Pairs) -> Course:
+    def even(cls, counts: Array, pairs: SecondMoments) -> SequenceProfile:
         """Of a tensor whose places are alike."""
         share = pairs.positions / pairs.level if pairs.level > 0 else 0.0
         return cls(counts, np.ones(counts.size), np.full((counts.size, counts.size), share))
 
     @classmethod
-    def of(cls, counts: Array, level: Array, alike: Array) -> tuple[Course, float]:
+    def of(cls, counts: Array, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
         """From moments that are not relative; their mean level as well."""
         mean = float(counts @ level) / float(counts.sum())
         scale = 1 / mean if mean > 0 else 0.0
@@ -87,27 +87,32 @@ class Course:
         """Over all places."""
         return float(self.counts @ values) / float(self.counts.sum())
 
-    def scaled(self, level: Array, alike: Array) -> tuple[Course, float]:
+    def scaled(self, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
         """Every level and every pair times a factor of its own; the factor on the mean level as well."""
-        return Course.of(self.counts, self.level * level, self.alike * alike)
+        return SequenceProfile.of(self.counts, self.level * level, self.alike * alike)
 
-    def levelled(self) -> Course:
+    def levelled(self) -> SequenceProfile:
         """Behind a norm: every place divided by its own level."""
-        return Course(self.counts, np.ones_like(self.level), self.correlation)
+        return SequenceProfile(self.counts, np.ones_like(self.level), self.correlation)
 
-    def offset(self, share: float) -> Course:
+    def offset(self, share: float) -> SequenceProfile:
         """Of a sum with something that all places have in common, when this has that share of it."""
         rest = 1 - share
         return replace(self, level=share * self.level + rest, alike=share * self.alike + rest)
 
-    def set_in(self, pairs: Pairs) -> Pairs:
+    def set_in(self, pairs: SecondMoments) -> SecondMoments:
         """Pairs whose means over two places are those of the course."""
         positions = self.positions * pairs.level
-        near = positions if pairs.near == pairs.positions else pairs.near
-        return replace(pairs, positions=positions, near=near)
+        neighbour = positions if pairs.neighbour == pairs.positions else pairs.neighbour
+        return replace(pairs, positions=positions, neighbour=neighbour)
 
 
-def blended(first: Course | None, second: Course | None, share: float, pairs: tuple[Pairs, Pairs]) -> Course | None:
+def blended(
+    first: SequenceProfile | None,
+    second: SequenceProfile | None,
+    share: float,
+    pairs: tuple[SecondMoments, SecondMoments],
+) -> SequenceProfile | None:
     """The course of a sum, of whose level the first term has that share; None where neither has one.
 
     Args:
@@ -118,20 +123,22 @@ def blended(first: Course | None, second: Course | None, share: float, pairs: tu
     if first is None and second is None:
         return None
     counts = (first or second).counts  # type: ignore[union-attr]
-    a, b = (c or Course.even(counts, p) for c, p in zip((first, second), pairs, strict=True))
+    a, b = (c or SequenceProfile.even(counts, p) for c, p in zip((first, second), pairs, strict=True))
     if a.places != b.places:
         return None
     rest = 1 - share
-    return Course(a.counts, share * a.level + rest * b.level, share * a.alike + rest * b.alike)
+    return SequenceProfile(a.counts, share * a.level + rest * b.level, share * a.alike + rest * b.alike)
 
 
-def times(first: Course | None, one: Pairs, second: Course | None, other: Pairs) -> tuple[Pairs, Course | None]:
+def times(
+    first: SequenceProfile | None, one: SecondMoments, second: SequenceProfile | None, other: SecondMoments
+) -> tuple[SecondMoments, SequenceProfile | None]:
     """The pairs and the course of a product of two independent tensors; no course where neither has one."""
     pairs = one * other
     if first is None and second is None:
         return pairs, None
     counts = (first or second).counts  # type: ignore[union-attr]
-    a, b = first or Course.even(counts, one), second or Course.even(counts, other)
+    a, b = first or SequenceProfile.even(counts, one), second or SequenceProfile.even(counts, other)
     if a.places != b.places:
         return pairs, None
     course, share = a.scaled(b.level, b.alike)
@@ -175,14 +182,14 @@ class Windows:
         whole = np.einsum("ab,bc,ac->a", self.seen, alike, self.seen) - self.seen @ np.diag(alike)
         return np.asarray(whole / np.maximum(self.length * (self.length - 1), 1e-9) * (self.length > 1))
 
-    def centred(self, first: Course, second: Course) -> Array:
+    def centred(self, first: SequenceProfile, second: SequenceProfile) -> Array:
         """What two tensors vary together within each row: Σ of products of both centred Gram matrices, over rank.
 
         Where places are alike but for what each has of its own, it is the product of what they have of their own.
         """
         length, seen = self.length, self.seen
 
-        def sums(x: Course) -> Array:  # over what a row looks at, for each token there
+        def sums(x: SequenceProfile) -> Array:  # over what a row looks at, for each token there
             return np.asarray(seen @ x.alike - np.diag(x.alike) + x.level)
 
         one, two = sums(first), sums(second)

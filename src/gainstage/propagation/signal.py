@@ -4,40 +4,52 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gainstage.propagation.draw_variance import CALM, Noise
+from gainstage.propagation.draw_variance import CALM, DrawVariance
 from gainstage.propagation.expectation import Marginal
-from gainstage.propagation.finite_width import CERTAIN, Chance
+from gainstage.propagation.finite_width import CERTAIN, FiniteWidth
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.sequence_profile import Course
+from gainstage.propagation.second_moments import Extent, SecondMoments
+from gainstage.propagation.sequence_profile import SequenceProfile
 from gainstage.theory.activations import Array
 
-__all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted", "oriented"]
+__all__ = [
+    "GateResponse",
+    "PendingGradient",
+    "FunctionOf",
+    "Product",
+    "Rows",
+    "ProjectedOut",
+    "Signal",
+    "lifted",
+    "oriented",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class FunctionOf:
     """A tensor as a function of one source, element by element.
 
     Args:
         source: the number of a nearly Gaussian tensor.
         function: of its elements.
-        apart: what two elements are multiplied by, where it is another function: of a number that the source does not
-            tell, one element has the root of a mean square, and two that do not share it have the mean.
+        pair_function: the function for pairs of elements, where it differs: after averaging over an independent r, one
+            element has √E f², and two elements that do not share r have E f.
     """
 
     source: int
     function: Function = IDENTITY
-    apart: Function | None = None
+    pair_function: Function | None = None
 
     @property
-    def of_two(self) -> Law:
+    def for_pairs(self) -> FunctionOf:
         """The law that pairs of elements follow."""
-        return self if self.apart is None else Law(self.source, self.apart)
+        return self if self.pair_function is None else FunctionOf(self.source, self.pair_function)
 
-    def times(self, function: Function) -> Law:
+    def times(self, function: Function) -> FunctionOf:
         """Multiplied by another function of the source."""
-        return Law(self.source, self.function * function, None if self.apart is None else self.apart * function)
+        return FunctionOf(
+            self.source, self.function * function, None if self.pair_function is None else self.pair_function * function
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +99,21 @@ class Signal:
     """
 
     extent: Extent
-    pairs: Pairs
+    pairs: SecondMoments
     mean: float = 0.0
     skew: float = 0.0
     excess: float = 0.0
-    noise: Noise = CALM
-    carried: Noise = CALM
-    bond: Noise = CALM
-    law: Law | None = None
+    noise: DrawVariance = CALM
+    carried: DrawVariance = CALM
+    bond: DrawVariance = CALM
+    law: FunctionOf | None = None
     terms: tuple[tuple[int, float], ...] = ()
     parts: tuple[Signal, ...] = ()
     borders: tuple[Array | None, ...] = ()
     rows: Rows | None = None
     zero: float = 0.0
-    chance: Chance = CERTAIN
-    course: Course | None = None
+    chance: FiniteWidth = CERTAIN
+    course: SequenceProfile | None = None
     doubt: str = ""
 
     @property
@@ -139,13 +151,13 @@ class Product:
 
     atom: int
     origin: int
-    base: Pairs
+    base: SecondMoments
     by: Signal
-    course: Course | None = None
+    course: SequenceProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ProjectedOut:
     """A gradient from which a normalisation over units took its mean and its projection on the signal.
 
     Args:
@@ -160,7 +172,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GateResponse:
     """How a gradient answers to the tensor that it belongs to, where a function of that gates it.
 
     Args:
@@ -173,13 +185,13 @@ class Answer:
 
     atom: int
     node: int
-    pairs: Pairs
-    bends: Pairs
+    pairs: SecondMoments
+    bends: SecondMoments
     response: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class PendingGradient:
     """One gradient, by a tensor: a base that is independent of the signal, times a function of it.
 
     Args:
@@ -203,20 +215,20 @@ class Flow:
     """
 
     extent: Extent
-    base: Pairs
+    base: SecondMoments
     atom: int
     factor: float = 1.0
-    law: Law | None = None
+    law: FunctionOf | None = None
     largest_of: int = 1
-    noise: Noise = CALM
+    noise: DrawVariance = CALM
     alone: float = 0.0
     borders: tuple[Array | None, ...] = ()
-    course: Course | None = None
+    course: SequenceProfile | None = None
     product: Product | None = None
-    settled: Settled | None = None
-    answer: Answer | None = None
+    settled: ProjectedOut | None = None
+    answer: GateResponse | None = None
     parts: tuple[float, ...] = ()
-    chance: Chance = CERTAIN
+    chance: FiniteWidth = CERTAIN
     doubt: str = ""
 
     @property
@@ -244,9 +256,9 @@ def lifted(x: Signal, other: Extent) -> Signal:
     if extent.positions == 1 < other.positions:
         extent, pairs = (
             replace(extent, positions=other.positions),
-            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
+            replace(pairs, positions=pairs.level, neighbour=pairs.level, across_both=pairs.examples),
         )
     if extent.examples == 1 < other.examples:
         extent = replace(extent, examples=other.examples)
-        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
+        pairs = replace(pairs, examples=pairs.level, across_both=pairs.positions)
     return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)

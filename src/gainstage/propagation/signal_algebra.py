@@ -13,22 +13,22 @@ from itertools import count
 import numpy as np
 
 from gainstage.propagation.cumulants import bounded, cumulants, kurtosis, third
-from gainstage.propagation.draw_variance import Noise
+from gainstage.propagation.draw_variance import DrawVariance
 from gainstage.propagation.expectation import Expectation, Expectations
-from gainstage.propagation.finite_width import Chance
+from gainstage.propagation.finite_width import FiniteWidth
 from gainstage.propagation.function import Function
 from gainstage.propagation.mixture import blended_borders, mixture, powered
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.sequence_profile import Course, blended, times
-from gainstage.propagation.signal import Law, Signal, lifted
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.sequence_profile import SequenceProfile, blended, times
+from gainstage.propagation.signal import FunctionOf, Signal, lifted
 from gainstage.propagation.squared_covariance import by_chance, scatter, squares
 
-__all__ = ["Ledger"]
+__all__ = ["SignalAlgebra"]
 
 _MOST_TERMS = 512  # a sum of more is taken as one
 
 
-class Ledger:
+class SignalAlgebra:
     """All sources and atoms of one prediction."""
 
     def __init__(self) -> None:
@@ -52,14 +52,14 @@ class Ledger:
     def fresh(self, signal: Signal) -> Signal:
         """Enter a tensor that is independent of all others: it is a source and an atom of its own."""
         number = self.number()
-        signal = replace(signal, law=Law(number), terms=((number, 1.0),))
+        signal = replace(signal, law=FunctionOf(number), terms=((number, 1.0),))
         self._sources[number] = signal
         return signal
 
-    def expectation(self, law: Law, largest_of: int = 1) -> Expectation:
+    def expectation(self, law: FunctionOf, largest_of: int = 1) -> Expectation:
         """Means of a law over its source."""
         source = self._sources[law.source]
-        common = source.correlation(source.pairs.near) if largest_of > 1 else 0.0
+        common = source.correlation(source.pairs.neighbour) if largest_of > 1 else 0.0
         return self.expectations.of(law.function, source.marginal, largest_of, common)
 
     # -- one operand -------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Ledger:
         if x.parts:
             return self.joined(tuple(self.apply(function, part) for part in x.parts), x)
         assert x.law is not None
-        law = Law(x.law.source, function.after(x.law.function))
+        law = FunctionOf(x.law.source, function.after(x.law.function))
         if function.affine is not None:
             factor, offset = function.affine
             pairs = x.pairs.each(lambda v: factor**2 * v + 2 * factor * offset * x.mean + offset**2)
@@ -80,7 +80,7 @@ class Ledger:
             )
         return self._atom(self._of_law(law, x), ())
 
-    def _of_law(self, law: Law, like: Signal) -> Signal:
+    def _of_law(self, law: FunctionOf, like: Signal) -> Signal:
         """The moments of a function of one source."""
         source = self._sources[law.source]
         found = self.expectation(law)
@@ -98,7 +98,7 @@ class Ledger:
         )  # fmt: skip
 
     @staticmethod
-    def _chance(found: Expectation, source: Signal) -> Chance:
+    def _chance(found: Expectation, source: Signal) -> FiniteWidth:
         """How correlations answer to those before, and squares (what varies of them) to squares."""
         if not found.second > 0:
             return source.chance.scaled(0.0).swung(found.response)
@@ -108,7 +108,7 @@ class Ledger:
         return source.chance.scaled(steep / found.second, own / found.second).swung(found.response)
 
     @staticmethod
-    def _course(found: Expectation, source: Signal) -> Course | None:
+    def _course(found: Expectation, source: Signal) -> SequenceProfile | None:
         """How the level of a function runs along a sequence, from that of its source."""
         x = source.course
         if x is None:
@@ -119,7 +119,7 @@ class Ledger:
         root = np.sqrt(changed)
         pairs = found.pairs((level * x.alike - both) / own[:, None] / own[None, :])
         alike = pairs / found.second if found.second > 0 else np.ones_like(pairs)
-        return Course.of(x.counts, changed, alike * root[:, None] * root[None, :])[0]
+        return SequenceProfile.of(x.counts, changed, alike * root[:, None] * root[None, :])[0]
 
     def _atom(self, signal: Signal, terms: tuple[tuple[int, float], ...]) -> Signal:
         """Give a signal with a law its terms; one that is no sum of others becomes an atom."""
@@ -143,7 +143,9 @@ class Ledger:
         assert y.law is not None
         doubt = x.doubt or y.doubt
         if x.law.source == y.law.source:
-            law = Law(x.law.source, x.law.function + (y.law.function if sign > 0 else y.law.function.scaled(sign)))
+            law = FunctionOf(
+                x.law.source, x.law.function + (y.law.function if sign > 0 else y.law.function.scaled(sign))
+            )
             if law.function.affine is None:
                 return replace(self._atom(self._of_law(law, x), ()), doubt=doubt)
         shared = {atom for atom, _ in x.terms} & {atom for atom, _ in y.terms}
@@ -174,11 +176,11 @@ class Ledger:
             course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
         )  # fmt: skip
         number = self.number()
-        result = replace(result, law=Law(number), terms=terms or ((number, 1.0),))
+        result = replace(result, law=FunctionOf(number), terms=terms or ((number, 1.0),))
         self._sources[number] = result
         return result
 
-    def _bond(self, x: Signal, y: Signal) -> Noise:
+    def _bond(self, x: Signal, y: Signal) -> DrawVariance:
         """How far that scatters which two positions of a sum have in common."""
         one, two = max(x.pairs.positions, 0.0), max(y.pairs.positions, 0.0)
         share = one / (one + two) if one + two > 0 else 0.5
@@ -197,7 +199,7 @@ class Ledger:
         assert y.law is not None
         if x.law.source == y.law.source:
             first, second = x.law.function, y.law.function
-            law = Law(x.law.source, first / second if divide else first * second)
+            law = FunctionOf(x.law.source, first / second if divide else first * second)
             return replace(self._atom(self._of_law(law, x), ()), doubt=x.doubt or y.doubt)
         if divide:
             y = self.apply(RECIPROCAL, y)
@@ -227,7 +229,7 @@ class Ledger:
         self._factors[product.terms[0][0]] = ((x, y), (y, x))
         return product
 
-    def squares(self, x: Signal) -> tuple[Pairs, float]:
+    def squares(self, x: Signal) -> tuple[SecondMoments, float]:
         """How squares of a signal go together, by kinds of pairs, and what correlations by chance add to that."""
         source = None if x.law is None else self.source(x.law.source)
         if x.law is None or source is None or source.extent != x.extent:  # repeated along an axis
@@ -287,15 +289,15 @@ class Ledger:
         if a == b:
             return first.pairs.level
         if first.law is not None and second.law is not None and first.law.source == second.law.source:
-            both = Law(first.law.source, first.law.function * second.law.function)
+            both = FunctionOf(first.law.source, first.law.function * second.law.function)
             return self.expectation(both).mean
         return first.mean * second.mean
 
-    def _cross_pairs(self, x: Signal, y: Signal, sign: float, shared: set[int]) -> Pairs:
+    def _cross_pairs(self, x: Signal, y: Signal, sign: float, shared: set[int]) -> SecondMoments:
         """E x·y of one element and of pairs: what is shared keeps its own correlations."""
         whole = sign * self._cross(x, y)
         mine, yours = dict(x.terms), dict(y.terms)
-        common = Pairs(0.0)
+        common = SecondMoments(0.0)
         offset = x.mean * y.mean
         for atom in shared:
             known = self._sources[atom]

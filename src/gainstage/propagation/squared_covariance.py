@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from gainstage.propagation.expectation import Expectation
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 
 __all__ = ["by_chance", "scatter", "squares"]
 
 
-def squares(found: Expectation, source: Signal) -> Pairs:
+def squares(found: Expectation, source: Signal) -> SecondMoments:
     """Cov(f(u)², f(v)²) / (E f²)² for the same element and for every kind of pair.
 
     Args:
@@ -19,8 +19,13 @@ def squares(found: Expectation, source: Signal) -> Pairs:
         source: a nearly Gaussian tensor.
     """
     pairs = source.pairs.each(lambda v: float(found.together(np.asarray(source.correlation(v)))))
-    return Pairs(
-        float(found.together(np.asarray(1.0))), pairs.units, pairs.positions, pairs.examples, pairs.near, pairs.apart
+    return SecondMoments(
+        float(found.together(np.asarray(1.0))),
+        pairs.units,
+        pairs.positions,
+        pairs.examples,
+        pairs.neighbour,
+        pairs.across_both,
     )
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from gainstage.graph import Node, Operation
 from gainstage.graph.groups import PAIRWISE
 from gainstage.propagation.draw_variance import CALM
-from gainstage.propagation.finite_width import CERTAIN, Chance, Deviation
+from gainstage.propagation.finite_width import CERTAIN, Deviation, FiniteWidth
+from gainstage.propagation.forward_pass import ForwardPass, doubtful
 from gainstage.propagation.geometry import windows
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.run import Run, doubtful
+from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.propagation.weights import Mixing, mixing
 from gainstage.records import WeightMoments
@@ -23,7 +23,7 @@ from gainstage.theory.images.windows import Overlap
 __all__ = ["arranged", "convolution", "embedding", "linear", "overlaps", "padded"]
 
 
-def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
+def embedding(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
     """Rows of a table, picked at random (tokens) or one after the other (positions)."""
     extent = run.extent(node)
     use = next(iter(node.uses_of("weight")), None)
@@ -46,16 +46,16 @@ def embedding(run: Run, node: Node, _operands: list[Signal]) -> Signal:
     examples = alike if node.from_input else level
     # Few of its rows are read.
     few = 2 / max(extent.units * min(rows, extent.positions * extent.examples), 1)
-    noise = CALM.caused(run.ledger.cause(), few)
-    pairs = Pairs(level, mean, alike, examples, apart=alike).scaled(terms**2)
+    noise = CALM.caused(run.algebra.cause(), few)
+    pairs = SecondMoments(level, mean, alike, examples, across_both=alike).scaled(terms**2)
     # Two tokens are the same one now and then, and wholly alike.
     same = (1 - mean / level) ** 2 / rows if node.from_input and level > 0 else 0.0
     chance = CERTAIN.and_also(Deviation(node.index, same))
     signal = Signal(extent, pairs, table.mean * terms, noise=noise, carried=noise, chance=chance)
-    return run.ledger.fresh(replace(signal, doubt=told and doubtful(node, told)))
+    return run.algebra.fresh(replace(signal, doubt=told and doubtful(node, told)))
 
 
-def _likely_table(run: Run) -> tuple[WeightMoments, str]:
+def _likely_table(run: ForwardPass) -> tuple[WeightMoments, str]:
     """A table whose values are not known is most likely drawn as the others are; how that is to be told."""
     for other in run.graph.nodes:
         for use in other.uses_of("weight") if other.operation is Operation.EMBEDDING else ():
@@ -68,23 +68,23 @@ def _likely_table(run: Run) -> tuple[WeightMoments, str]:
     return WeightMoments(0.0, 1.0), "the values of its table are not known; taken to be N(0, 1)"
 
 
-def _tokens_of(run: Run, node: Node) -> int:
+def _tokens_of(run: ForwardPass, node: Node) -> int:
     """How many tokens one example holds."""
     shape = run.graph.nodes[node.inputs[0]].shape if node.inputs else ()
     return max(math.prod(shape) // max(run.examples, 1), 1)
 
 
-def linear(run: Run, node: Node, operands: list[Signal]) -> Signal:
+def linear(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Signal × weight."""
     summed = node.kernel.in_ if node.kernel is not None else 0
-    x = arranged(run.ledger.merged(operands[0]), summed, heads=puts_heads_together(run, node))
+    x = arranged(run.algebra.merged(operands[0]), summed, heads=puts_heads_together(run, node))
     mixed = mixing(run.graph, node, run.weights)
-    return run.ledger.fresh(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
+    return run.algebra.fresh(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
 
 
-def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
+def convolution(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Each output gathers the taps that lie inside of the image."""
-    x = run.ledger.merged(operands[0])
+    x = run.algebra.merged(operands[0])
     mixed = mixing(run.graph, node, run.weights)
     share, shared, block, borders = 1.0, 1.0, 1.0, list[Array | None]()
     for window, profile in zip(windows(node), _profiles(x, node), strict=True):
@@ -95,7 +95,7 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
         block *= window.neighbouring(profile) + terms / expected
         borders.append(border)
     beside = (block - share) / max(2 ** len(borders) - 1, 1)  # of a block two wide, all pairs of different places
-    return run.ledger.fresh(
+    return run.algebra.fresh(
         _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(borders))
     )
 
@@ -118,7 +118,7 @@ def padded(x: Signal, extent: Extent, ends: tuple[tuple[int, int, int], ...]) ->
         borders.append(profile / mean if mean > 0 else None)
     k = x.pairs
     # Of two places of one pair both have to lie inside.
-    pairs = replace(k.scaled(share), positions=k.positions * share**2, apart=k.apart * share**2)
+    pairs = replace(k.scaled(share), positions=k.positions * share**2, across_both=k.across_both * share**2)
     return replace(x, pairs=pairs, mean=x.mean * share, extent=extent, borders=tuple(borders))
 
 
@@ -133,7 +133,7 @@ def _profiles(x: Signal, node: Node) -> list[Array | None]:
     return [x.borders[axis] if axis < len(x.borders) else None for axis in range(axes)]
 
 
-def _gathered(node: Node, x: Signal, by: Mixing) -> Chance:
+def _gathered(node: Node, x: Signal, by: Mixing) -> FiniteWidth:
     """What correlations have by chance behind a weight: grouped channels see few of the others."""
     along = windows(node) if node.operation is Operation.CONVOLUTION else ()
     kernel, units = node.kernel, x.extent.units
@@ -152,7 +152,12 @@ def _gathered(node: Node, x: Signal, by: Mixing) -> Chance:
 
 
 def _mixed(
-    run: Run, node: Node, x: Signal, by: Mixing, inside: tuple[float, float, float], borders: tuple[Array | None, ...]
+    run: ForwardPass,
+    node: Node,
+    x: Signal,
+    by: Mixing,
+    inside: tuple[float, float, float],
+    borders: tuple[Array | None, ...],
 ) -> Signal:
     """Moments of Σ w x + b.
 
@@ -173,19 +178,19 @@ def _mixed(
     common = by.row_sum**2 * k.units + 2 * m * by.row_sum * by.bias + by.bias**2
     if node.kernel is not None and by.weight_mean:
         common += by.weight_mean**2 * node.kernel.fan_in * share * max(k.level - k.units, 0.0)
-    pairs = Pairs(
+    pairs = SecondMoments(
         pair(max(k.level, k.units), k.units, share),
         common,
         pair(k.positions, both, shared),
         pair(k.examples, both, share),
-        pair(k.near, both, beside),
-        pair(k.apart, both, shared),
+        pair(k.neighbour, both, beside),
+        pair(k.across_both, both, shared),
     )
     mean = by.row_sum * m + by.bias
     share_of_signal = 1 - min(max(added, 0.0) / pairs.level, 1.0) if pairs.level > 0 else 0.0
     course = None if x.course is None else x.course.offset(share_of_signal)
     carried = x.noise * share_of_signal  # what a bias adds does not scatter with the signal
-    bond = (x.bond * share_of_signal).caused(run.ledger.cause(), pairs.bond(extent))
+    bond = (x.bond * share_of_signal).caused(run.algebra.cause(), pairs.bond(extent))
     out = Signal(
         extent, pairs, mean, noise=carried, carried=carried, bond=bond, borders=borders,
         chance=_gathered(node, x, by),
@@ -194,10 +199,10 @@ def _mixed(
     )  # fmt: skip
     if by.isometric and extent.units >= x.extent.units:
         return out
-    return replace(out, noise=carried.caused(run.ledger.cause(), 2 * out.likeness / max(extent.units, 1)))
+    return replace(out, noise=carried.caused(run.algebra.cause(), 2 * out.likeness / max(extent.units, 1)))
 
 
-def puts_heads_together(run: Run, node: Node) -> bool:
+def puts_heads_together(run: ForwardPass, node: Node) -> bool:
     """Whether a layer reads attention, whose units are those of one head."""
     reads = (run.graph.nodes[i].operation for i in node.inputs)
     return not PAIRWISE.isdisjoint(reads)

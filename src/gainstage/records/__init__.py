@@ -3,6 +3,7 @@
 from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome
 from gainstage.records.diagnosis import Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
 from gainstage.records.figure import Figure
+from gainstage.records.input_moments import InputMoments
 from gainstage.records.lesson import (
     Answer,
     Answers,
@@ -36,8 +37,8 @@ from gainstage.records.wiring import Stray, Wiring
 __all__ = [
     "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change", "Check", "Claim", "Comparison",
     "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
-    "InputFacts", "Line", "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note",
-    "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit",
+    "InputFacts", "InputMoments", "Line", "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile",
+    "Note", "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit",
     "Reactions", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task",
     "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring",
     "register_code", "register_document", "register_page", "register_renderer",

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 from gainstage.graph import Node
 from gainstage.propagation import attention, causal
-from gainstage.propagation.back.flows import Backward, unknown
+from gainstage.propagation.back.flows import BackwardPass, unknown
 from gainstage.propagation.finite_width import CERTAIN
-from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.shared_tokens import crowding, values_of_scores
-from gainstage.propagation.signal import Flow
+from gainstage.propagation.signal import PendingGradient
 from gainstage.theory.attention.softmax import log_softmax_moments, softmax_moments
 
 __all__ = ["attended", "product", "softmaxed"]
 
 
-def softmaxed(back: Backward, node: Node, flow: Flow) -> None:
+def softmaxed(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Softmax and its logarithm."""
     run, index = back.run, node.inputs[0]
     x, shares, plain = run.signals[index], run.signals[node.index], back.plain(flow)
@@ -32,11 +32,11 @@ def softmaxed(back: Backward, node: Node, flow: Flow) -> None:
         causal = shares.zero > 0
         factor = softmax_moments(attention.row_variance(x), count, causal=causal).jacobian / count
         level = own * factor
-    pairs = Pairs(level, -level / max(count - 1, 1), 0.0, 0.0)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, doubt=plain.doubt))
+    pairs = SecondMoments(level, -level / max(count - 1, 1), 0.0, 0.0)
+    back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise, doubt=plain.doubt))
 
 
-def product(back: Backward, node: Node, flow: Flow) -> None:
+def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A product of two signals."""
     run, plain = back.run, back.plain(flow)
     live = [i for i in node.inputs if i in run.signals]
@@ -46,7 +46,7 @@ def product(back: Backward, node: Node, flow: Flow) -> None:
     if node.index in back.answered:
         return
     first, second = live[0], live[-1]
-    x, y = run.ledger.merged(run.signals[first]), run.ledger.merged(run.signals[second])
+    x, y = run.algebra.merged(run.signals[first]), run.algebra.merged(run.signals[second])
     settings = dict(node.settings)
     g = plain.base.scaled(settings.get("factor", 1.0) ** 2)
     out_units = int(settings.get("columns", node.shape[-1] if node.shape else 1))
@@ -59,10 +59,10 @@ def product(back: Backward, node: Node, flow: Flow) -> None:
         level *= crowding(run.graph, node.inputs[-1], value, out_units)
     between = y.pairs.units if right else y.pairs.positions
     own = out_units * g.level * between  # what two elements of one row of dX share
-    like = Pairs(level, own if left else 0.0, 0.0 if left else own, 0.0)
+    like = SecondMoments(level, own if left else 0.0, 0.0 if left else own, 0.0)
     if left and y.rows is None:
         like = replace(like, positions=out_units * g.positions * y.pairs.level)
-    back.send(first, Flow(run.signals[first].extent, like, run.ledger.number(), noise=plain.noise + y.noise,
+    back.send(first, PendingGradient(run.signals[first].extent, like, run.algebra.number(), noise=plain.noise + y.noise,
                           doubt=plain.doubt))  # fmt: skip
     if (seen := attention.glance_of_shares(run, node, x, y)) is not None and x.rows and x.rows.scores is not None:
         before = run.graph.nodes[x.rows.scores]
@@ -80,12 +80,15 @@ def product(back: Backward, node: Node, flow: Flow) -> None:
     tokens = rows * (g.level * (x.pairs.units if left else x.pairs.positions))
     if x.rows is not None:  # every share of a row is fed by one gradient
         tokens = rows * g.level * x.pairs.units + rows * (rows - 1) * g.positions * x.mean**2
-    like = Pairs(level, 0.0, tokens if not right else rows * g.units * x.pairs.level, 0.0)
-    back.send(second, Flow(run.signals[second].extent, like, run.ledger.number(), noise=plain.noise + x.noise,
-                           doubt=plain.doubt))  # fmt: skip
+    like = SecondMoments(level, 0.0, tokens if not right else rows * g.units * x.pairs.level, 0.0)
+    noise = plain.noise + x.noise
+    back.send(
+        second,
+        PendingGradient(run.signals[second].extent, like, run.algebra.number(), noise=noise, doubt=plain.doubt),
+    )
 
 
-def attended(back: Backward, node: Node, flow: Flow) -> None:
+def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Fused attention: to queries, keys and values."""
     run, plain = back.run, back.plain(flow)
     live = [i for i in node.inputs if i in run.signals]
@@ -93,7 +96,7 @@ def attended(back: Backward, node: Node, flow: Flow) -> None:
     rows = attention.attention_of(heads)
     g, q, k, v = plain.base, heads.query.pairs, heads.key.pairs, heads.value.pairs
 
-    def alike(pairs: Pairs) -> float:
+    def alike(pairs: SecondMoments) -> float:
         return min(max(pairs.positions / pairs.level, 0.0), 1.0) if pairs.level > 0 else 0.0
 
     found = rows.gradients(
@@ -112,8 +115,8 @@ def attended(back: Backward, node: Node, flow: Flow) -> None:
         return
     query = found.query * crowding(run.graph, node.inputs[min(1, len(node.inputs) - 1)], node.inputs[-1], heads.keys)
     for index, level, positions in zip(targets, (query, found.key, found.value), (0.0, 0.0, shared), strict=True):
-        like = Pairs(level, 0.0, min(positions, level), 0.0)
-        moved = Flow(plain.extent, like, run.ledger.number(), noise=plain.noise, doubt=plain.doubt)
+        like = SecondMoments(level, 0.0, min(positions, level), 0.0)
+        moved = PendingGradient(plain.extent, like, run.algebra.number(), noise=plain.noise, doubt=plain.doubt)
         signal = run.signals[index]
         copies = plain.extent.count * heads.keys / heads.rows / max(signal.extent.count, 1)
         if index != targets[0] and copies > 1.5:  # heads share their keys and values
@@ -122,7 +125,12 @@ def attended(back: Backward, node: Node, flow: Flow) -> None:
 
 
 def _handed_back(
-    back: Backward, plain: Flow, seen: causal.Glance, targets: list[int], factors: tuple[float, float], width: int
+    back: BackwardPass,
+    plain: PendingGradient,
+    seen: causal.QueryRows,
+    targets: list[int],
+    factors: tuple[float, float],
+    width: int,
 ) -> None:
     """A token gets its gradient from the rows that look at it."""
     levels = (*factors, plain.base.level)
@@ -139,7 +147,7 @@ def _handed_back(
         signal = back.run.signals[index]
         copies = plain.extent.count / max(signal.extent.count, 1)
         shared = copies if place and copies > 1.5 else 1.0  # heads share their keys and values
-        base = course.set_in(Pairs(level * factor * shared))
+        base = course.set_in(SecondMoments(level * factor * shared))
         likeness = base.likeness(extent, course.likeness)
         if place < 2:
             own = 2 * likeness * effective * width / extent.units
@@ -149,7 +157,7 @@ def _handed_back(
             few = plain.chance.left + 1 / extent.units
             within = None if plain.course is None else plain.course.likeness
             own, noise = 2 * few * max(likeness - plain.base.likeness(extent, within), 0.0), plain.noise
-        noise = noise.caused(back.run.ledger.cause(), own)
+        noise = noise.caused(back.run.algebra.cause(), own)
         along = course if course.counts.size > 1 else None
-        back.send(index, Flow(signal.extent, base, back.run.ledger.number(), noise=noise, course=along,
+        back.send(index, PendingGradient(signal.extent, base, back.run.algebra.number(), noise=noise, course=along,
                               chance=plain.chance if place == 2 else CERTAIN, doubt=plain.doubt))  # fmt: skip

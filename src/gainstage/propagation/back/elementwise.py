@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
+from gainstage.propagation.back.flows import BackwardPass, hand_on, passed, scatter, unknown
 from gainstage.propagation.composed import is_scalar
 from gainstage.propagation.function import Function
 from gainstage.propagation.mixture import multiplied, powered
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.sequence_profile import times
-from gainstage.propagation.signal import Flow, Law, Product, Signal, lifted
+from gainstage.propagation.signal import FunctionOf, PendingGradient, Product, Signal, lifted
 from gainstage.propagation.weights import scale_of
 from gainstage.theory.activations import Array
 
@@ -26,7 +26,7 @@ _SPAN = np.linspace(-14.0, 14.0, 1121)
 _BESIDE = 1e-9
 
 
-def _given(law: Law, part: Law, mean: float, spread: float, source: Signal) -> Law:
+def _given(law: FunctionOf, part: FunctionOf, mean: float, spread: float, source: Signal) -> FunctionOf:
     """What a function of a sum is, given one of its terms: √E f(part + rest)² over an independent rest, and E f of two.
 
     Tabulated over the source, since streams nest it block after block.
@@ -46,17 +46,17 @@ def _given(law: Law, part: Law, mean: float, spread: float, source: Signal) -> L
     places = np.sort(np.concatenate((span, kinks - beside, kinks + beside)))
     total = part.function.value(places)[:, None] + rest
     values = law.function.value(total)
-    both = values if law.apart is None else law.apart.value(total)
+    both = values if law.pair_function is None else law.pair_function.value(total)
 
     def tabulated(kind: str, of: Function, table: Array) -> Function:
         key = ("given", kind, of.key, part.function.key, mean, spread, source.mean, source.variance)
         return Function(key, lambda x: np.interp(x, places, table), np.zeros_like, part.function.kinks)
 
     one = tabulated("square", law.function, np.sqrt((values**2).mean(-1)))
-    return Law(part.source, one, tabulated("mean", law.of_two.function, both.mean(-1)))
+    return FunctionOf(part.source, one, tabulated("mean", law.for_pairs.function, both.mean(-1)))
 
 
-def add(back: Backward, node: Node, flow: Flow) -> None:
+def add(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A sum hands its gradient to every term, times the term's coefficient."""
     live = [i for i in node.inputs if i in back.run.signals]
     first, second = node.coefficients
@@ -69,25 +69,25 @@ def add(back: Backward, node: Node, flow: Flow) -> None:
         hand_on(back, index, replace(sent, factor=coefficient * sent.factor))
 
 
-def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
+def _through_sum(back: BackwardPass, node: Node, index: int, flow: PendingGradient) -> PendingGradient:
     """A gradient that depends on a sum depends on its terms: behind relu(relu(x) + y), it comes where x is positive."""
-    ledger = back.run.ledger
+    algebra = back.run.algebra
     whole, term = back.run.signals[node.index], back.run.signals[index]
     if flow.law is None or whole.law is None or flow.law.source != whole.law.source or term.law is None:
         return flow
     if whole.law.source == term.law.source or term.law.function.affine is not None or term.parts:
         return flow
     mean, variance = whole.mean - term.mean, max(whole.variance - term.variance, 0.0)
-    source = ledger.source(term.law.source)
-    return replace(flow, law=_given(flow.law, term.law, mean, math.sqrt(variance), source), atom=ledger.number())
+    source = algebra.source(term.law.source)
+    return replace(flow, law=_given(flow.law, term.law, mean, math.sqrt(variance), source), atom=algebra.number())
 
 
-def offset(back: Backward, node: Node, flow: Flow) -> None:
+def offset(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """What is added leaves the gradient; the signal's coefficient multiplies it."""
     passed(back, node, replace(flow, factor=flow.factor * node.coefficients[0]))
 
 
-def multiply(back: Backward, node: Node, flow: Flow) -> None:
+def multiply(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A product hands to each factor its gradient times the others."""
     run = back.run
     live = [i for i in node.inputs if i in run.signals]
@@ -106,7 +106,7 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
                 twice = 2.0 if len(live) == 1 else 1.0
                 hand_on(back, index, replace(flow, law=other.law, factor=flow.factor * twice))
                 continue
-            factor = lifted(run.ledger.merged(other), flow.extent)
+            factor = lifted(run.algebra.merged(other), flow.extent)
             pairs, course = factor.pairs, factor.course
         plain = back.plain(flow)
         base, along = times(plain.course, plain.base, course, pairs)
@@ -114,12 +114,12 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
             base = back.met(flow, factor)
         noise = plain.noise + other.noise
         if factor is not None:
-            both, more = run.ledger.squares(factor)
+            both, more = run.algebra.squares(factor)
             own = scatter(plain.base, both, plain.extent) + more
-            noise = (plain.noise + factor.carried).caused(run.ledger.cause(), own / max(plain.extent.units, 1))
-        atom = run.ledger.number()
+            noise = (plain.noise + factor.carried).caused(run.algebra.cause(), own / max(plain.extent.units, 1))
+        atom = run.algebra.number()
         product = None if divide or factor is None else Product(atom, plain.atom, plain.base, factor, plain.course)
-        alike = pairs.apart / pairs.level if pairs.level > 0 else 0.0
+        alike = pairs.across_both / pairs.level if pairs.level > 0 else 0.0
         chance = plain.chance.scaled(min(max(alike, -1.0), 1.0))
         hand_on(
             back, index,
@@ -127,18 +127,18 @@ def multiply(back: Backward, node: Node, flow: Flow) -> None:
         )  # fmt: skip
 
 
-def activation(back: Backward, node: Node, flow: Flow) -> None:
+def activation(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A function multiplies by its slope, a function of the same source."""
     run, index = back.run, node.inputs[0]
     x = run.signals[index]
     if node.function == "glu":
         gate = run.functions.of(replace(node, function="sigmoid"))
-        half = run.ledger.fresh(run.ledger.merged(x))
+        half = run.algebra.fresh(run.algebra.merged(x))
         if gate is not None and half.law is not None:
-            opened = run.ledger.expectation(Law(half.law.source, Function.of(gate)))
+            opened = run.algebra.expectation(FunctionOf(half.law.source, Function.of(gate)))
             plain = back.plain(flow)
             factor = (opened.second + half.pairs.level * opened.slope_second) / 2
-            hand_on(back, index, replace(plain, base=plain.base.scaled(2 * factor), atom=run.ledger.number()))
+            hand_on(back, index, replace(plain, base=plain.base.scaled(2 * factor), atom=run.algebra.number()))
         return
     found = run.functions.of(node)
     if found is None:
@@ -151,14 +151,14 @@ def activation(back: Backward, node: Node, flow: Flow) -> None:
     if flow.law is not None and flow.law.source != x.law.source:
         flow = back.plain(flow)
     slope = function.slope_after(x.law.function)
-    own = Law(x.law.source, slope)
+    own = FunctionOf(x.law.source, slope)
     law = own if flow.law is None else flow.law.times(slope)
     hand_on(back, index, replace(_steeper(back, flow, own), law=law))
 
 
-def _steeper(back: Backward, flow: Flow, slope: Law) -> Flow:
+def _steeper(back: BackwardPass, flow: PendingGradient, slope: FunctionOf) -> PendingGradient:
     """Towards the borders of an image the signal is smaller, and a function that saturates steeper."""
-    source, answers = back.run.ledger.source(slope.source), back.run.ledger.expectation(slope).scaling
+    source, answers = back.run.algebra.source(slope.source), back.run.algebra.expectation(slope).scaling
     known = flow.borders or (None,) * len(source.borders)
     if len(known) != len(source.borders):
         return flow
@@ -167,23 +167,23 @@ def _steeper(back: Backward, flow: Flow, slope: Law) -> Flow:
     return replace(flow, factor=flow.factor * math.sqrt(met), borders=tuple(border for _, border in found))
 
 
-def _over_parts(back: Backward, flow: Flow, x: Signal, function: Function) -> Flow:
+def _over_parts(back: BackwardPass, flow: PendingGradient, x: Signal, function: Function) -> PendingGradient:
     """Through a function of several signals side by side: the mean of their factors."""
-    plain, total = back.plain(flow), Pairs(0.0)
+    plain, total = back.plain(flow), SecondMoments(0.0)
     parts = x.parts or (x,)
     units = sum(p.extent.units for p in parts)
     for part in parts:
         if part.law is None:
-            part = back.run.ledger.fresh(part)
+            part = back.run.algebra.fresh(part)
         assert part.law is not None
-        found = back.run.ledger.expectation(Law(part.law.source, function.slope_after(part.law.function)))
-        source = back.run.ledger.source(part.law.source)
+        found = back.run.algebra.expectation(FunctionOf(part.law.source, function.slope_after(part.law.function)))
+        source = back.run.algebra.source(part.law.source)
         factor = replace(source.pairs.each(lambda v: found.pair(source.correlation(v))), level=found.second)  # noqa: B023
         total = total + factor.scaled(part.extent.units / units)
-    return replace(plain, base=plain.base * total, atom=back.run.ledger.number())
+    return replace(plain, base=plain.base * total, atom=back.run.algebra.number())
 
 
-def scale(back: Backward, node: Node, flow: Flow) -> None:
+def scale(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A factor on the way there is one on the way back."""
     run = back.run
     index = next(i for i in node.inputs if i in run.signals)
@@ -200,14 +200,14 @@ def scale(back: Backward, node: Node, flow: Flow) -> None:
         pairs = replace(pairs.scaled(found.second_moment), units=pairs.units * found.mean**2)
     for constant in (i for i in node.inputs if i in run.signals and i != index):
         pairs = pairs * lifted(run.signals[constant], plain.extent).pairs
-    hand_on(back, index, replace(plain, base=pairs, atom=run.ledger.number()))
+    hand_on(back, index, replace(plain, base=pairs, atom=run.algebra.number()))
 
 
-def dropout(back: Backward, node: Node, flow: Flow) -> None:
+def dropout(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """What was dropped gets nothing, the rest more."""
     p = node.setting("p") if back.run.training else 0.0
     if not 0 < p < 1:
         passed(back, node, flow)
         return
     base = replace(flow.base, level=flow.base.level / (1 - p))
-    passed(back, node, replace(flow, base=base, atom=back.run.ledger.number()))
+    passed(back, node, replace(flow, base=base, atom=back.run.algebra.number()))

@@ -10,19 +10,19 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.propagation.back.laws import added, blended_law
-from gainstage.propagation.draw_variance import CALM, Noise
-from gainstage.propagation.finite_width import Chance
+from gainstage.propagation.draw_variance import CALM, DrawVariance
+from gainstage.propagation.finite_width import FiniteWidth
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.function import IDENTITY
 from gainstage.propagation.joint import met_in_sum
 from gainstage.propagation.mixture import blended_borders
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.run import Run
-from gainstage.propagation.sequence_profile import Course, blended, times
-from gainstage.propagation.signal import Flow, Settled, Signal
+from gainstage.propagation.second_moments import Extent, SecondMoments
+from gainstage.propagation.sequence_profile import SequenceProfile, blended, times
+from gainstage.propagation.signal import PendingGradient, ProjectedOut, Signal
 from gainstage.propagation.squared_covariance import by_chance, squares
 from gainstage.theory.activations import Array
 
-__all__ = ["Backward", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]
+__all__ = ["BackwardPass", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Gradient:
     """
 
     extent: Extent
-    pairs: Pairs
-    noise: Noise = CALM
+    pairs: SecondMoments
+    noise: DrawVariance = CALM
     doubt: str = ""
 
 
-def scatter(base: Pairs, factor: Pairs, extent: Extent) -> float:
+def scatter(base: SecondMoments, factor: SecondMoments, extent: Extent) -> float:
     """Of a mean of squares of gradient times signal, what the signal adds, times the number of units.
 
     Squares of the signal at two observations go together, and more so where the gradients are alike.
@@ -57,7 +57,7 @@ def scatter(base: Pairs, factor: Pairs, extent: Extent) -> float:
 
 
 @dataclass
-class Backward:
+class BackwardPass:
     """One pass back through a graph.
 
     Args:
@@ -67,124 +67,124 @@ class Backward:
         answered: products of queries and keys whose operands have their gradients already.
     """
 
-    run: Run
-    flows: dict[int, list[Flow]] = field(default_factory=lambda: defaultdict(list))
+    run: ForwardPass
+    flows: dict[int, list[PendingGradient]] = field(default_factory=lambda: defaultdict(list))
     gradients: dict[int, Gradient] = field(default_factory=dict)
     answered: set[int] = field(default_factory=set)
 
-    def send(self, node: int, flow: Flow) -> None:
+    def send(self, node: int, flow: PendingGradient) -> None:
         """A gradient arrives at a node's output."""
         if node in self.run.signals:
             self.flows[node].append(flow)
 
-    def value(self, flow: Flow) -> Pairs:
+    def value(self, flow: PendingGradient) -> SecondMoments:
         """Second moments of a gradient and of its pairs."""
         base = flow.base.scaled(flow.factor**2)
         if flow.law is None:
             return base
-        found = self.run.ledger.expectation(flow.law)
-        source, two = self.run.ledger.source(flow.law.source), self.run.ledger.expectation(flow.law.of_two)
+        found = self.run.algebra.expectation(flow.law)
+        source, two = self.run.algebra.source(flow.law.source), self.run.algebra.expectation(flow.law.for_pairs)
         factor = source.pairs.each(lambda v: two.pair(source.correlation(v)))
         return base * replace(factor, level=found.second)
 
-    def met(self, flow: Flow, signal: Signal) -> Pairs:
+    def met(self, flow: PendingGradient, signal: Signal) -> SecondMoments:
         """Second moments of a gradient times a signal, and of pairs.
 
         They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is
         positive of which the signal is one term. Given that sum, the signal is a share of it and a rest that knows
         nothing of it; where the sum's other term is far from Gaussian, both terms are looked at.
         """
-        ledger = self.run.ledger
+        algebra = self.run.algebra
         if signal.parts or signal.law is None or flow.law is None:
             return self.value(flow) * signal.pairs
         if flow.law.source == signal.law.source:
             return self.value(replace(flow, law=flow.law.times(signal.law.function)))
-        whole = ledger.source(flow.law.source)
-        if (both := met_in_sum(ledger, flow.law, whole, signal)) is not None:
+        whole = algebra.source(flow.law.source)
+        if (both := met_in_sum(algebra, flow.law, whole, signal)) is not None:
             return flow.base.scaled(flow.factor**2) * both
-        share = ledger.regression(signal, whole)
+        share = algebra.regression(signal, whole)
         told = flow.law.times(IDENTITY.shifted(-whole.mean).scaled(share))
         rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
         return self.value(replace(flow, law=told)) + self.value(flow) * rest
 
-    def noise(self, flow: Flow) -> Noise:
+    def noise(self, flow: PendingGradient) -> DrawVariance:
         """How the log of its level scatters between draws."""
         if flow.law is None:
             return flow.noise
-        found = self.run.ledger.expectation(flow.law)
-        source = self.run.ledger.source(flow.law.source)
+        found = self.run.algebra.expectation(flow.law)
+        source = self.run.algebra.source(flow.law.source)
         own = (scatter(flow.base, squares(found, source), flow.extent) + by_chance(found, source)) / flow.extent.units
-        return (flow.noise + source.carried * found.response).caused(self.run.ledger.cause(), own)
+        return (flow.noise + source.carried * found.response).caused(self.run.algebra.cause(), own)
 
-    def named(self, flow: Flow) -> Flow:
+    def named(self, flow: PendingGradient) -> PendingGradient:
         """The same gradient, with the variance that it has alone as a cause of its own."""
         if not flow.alone:
             return flow
-        return replace(flow, noise=flow.noise.caused(self.run.ledger.cause(), flow.alone), alone=0.0)
+        return replace(flow, noise=flow.noise.caused(self.run.algebra.cause(), flow.alone), alone=0.0)
 
-    def plain(self, flow: Flow) -> Flow:
+    def plain(self, flow: PendingGradient) -> PendingGradient:
         """The same gradient with nothing left to be worked out."""
         if flow.law is None and flow.factor == 1.0:
             return flow
         return replace(
-            flow, base=self.value(flow), course=self._course(flow), atom=self.run.ledger.number(), factor=1.0,
+            flow, base=self.value(flow), course=self._course(flow), atom=self.run.algebra.number(), factor=1.0,
             law=None, largest_of=1, noise=self.noise(flow), chance=self._chance(flow),
         )  # fmt: skip
 
-    def _chance(self, flow: Flow) -> Chance:
+    def _chance(self, flow: PendingGradient) -> FiniteWidth:
         """Correlations of a gradient that is multiplied by a function answer to those of what the function is of."""
         if flow.law is None:
             return flow.chance
-        two, source = self.run.ledger.expectation(flow.law.of_two), self.run.ledger.source(flow.law.source)
-        found = self.run.ledger.expectation(flow.law).second
-        return flow.chance.scaled(two.pair(source.correlation(source.pairs.apart)) / found if found > 0 else 0.0)
+        two, source = self.run.algebra.expectation(flow.law.for_pairs), self.run.algebra.source(flow.law.source)
+        found = self.run.algebra.expectation(flow.law).second
+        return flow.chance.scaled(two.pair(source.correlation(source.pairs.across_both)) / found if found > 0 else 0.0)
 
-    def _course(self, flow: Flow) -> Course | None:
+    def _course(self, flow: PendingGradient) -> SequenceProfile | None:
         """How a gradient runs along a sequence when what it depends on is worked out."""
         if flow.law is None:
             return flow.course
-        source = self.run.ledger.source(flow.law.source)
+        source = self.run.algebra.source(flow.law.source)
         if flow.course is None and source.course is None:
             return None
         counts = (flow.course or source.course).counts  # type: ignore[union-attr]
-        base = flow.course or Course.even(counts, flow.base)
-        x = source.course or Course.even(counts, source.pairs)
+        base = flow.course or SequenceProfile.even(counts, flow.base)
+        x = source.course or SequenceProfile.even(counts, source.pairs)
         if x.places != base.places:
             return None
-        found = self.run.ledger.expectation(flow.law)
+        found = self.run.algebra.expectation(flow.law)
         both = source.mean**2
         own = np.sqrt(np.maximum(source.pairs.level * x.level - both, 1e-300))
         factor = found.pairs((source.pairs.level * x.alike - both) / own[:, None] / own[None, :])
         return replace(base, alike=base.alike * factor / found.second if found.second > 0 else base.alike)
 
-    def arrivals(self, node: int) -> list[Flow]:
+    def arrivals(self, node: int) -> list[PendingGradient]:
         """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
-        groups: dict[int, list[Flow]] = defaultdict(list)
+        groups: dict[int, list[PendingGradient]] = defaultdict(list)
         for flow in self.flows.get(node, ()):
             groups[flow.atom].append(flow)
         return self._summed([one for flows in groups.values() for one in added(flows)])
 
-    def _summed(self, flows: list[Flow]) -> list[Flow]:
+    def _summed(self, flows: list[PendingGradient]) -> list[PendingGradient]:
         """Products of one gradient with several signals, as its product with their sum."""
-        groups: dict[int, list[Flow]] = defaultdict(list)
+        groups: dict[int, list[PendingGradient]] = defaultdict(list)
         for flow in flows:
             known = flow.product is not None and flow.product.atom == flow.atom and flow.law is None
             groups[flow.product.origin if known and flow.product is not None else -1 - len(groups)].append(flow)
         return [self._times_sum(of_one) if len(of_one) > 1 else of_one[0] for of_one in groups.values()]
 
-    def _times_sum(self, flows: list[Flow]) -> Flow:
-        ledger, first = self.run.ledger, flows[0]
-        terms = [ledger.apply(IDENTITY.scaled(f.factor), f.product.by) for f in flows if f.product is not None]
+    def _times_sum(self, flows: list[PendingGradient]) -> PendingGradient:
+        algebra, first = self.run.algebra, flows[0]
+        terms = [algebra.apply(IDENTITY.scaled(f.factor), f.product.by) for f in flows if f.product is not None]
         total = terms[0]
         for term in terms[1:]:
-            total = ledger.add(total, term)
+            total = algebra.add(total, term)
         assert first.product is not None
         base, course = times(first.product.course, first.product.base, total.course, total.pairs)
         noise = max((f.noise for f in flows), key=lambda one: one.variance)
-        return replace(first, base=base, course=course, atom=ledger.number(), factor=1.0, noise=noise, product=None)
+        return replace(first, base=base, course=course, atom=algebra.number(), factor=1.0, noise=noise, product=None)
 
 
-def independent(back: Backward, flows: list[Flow]) -> Flow:
+def independent(back: BackwardPass, flows: list[PendingGradient]) -> PendingGradient:
     """The sum of independent gradients; what depends on one source goes on depending on it."""
     if len(flows) == 1:
         return back.named(flows[0])
@@ -199,7 +199,7 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
     for share, one in zip(shares, flows, strict=True):
         noise = noise + one.noise * share
     alone = sum(share**2 * one.alone for share, one in zip(shares, flows, strict=True))
-    noise = noise.caused(back.run.ledger.cause(), _interference(back, flows, shares) + alone)
+    noise = noise.caused(back.run.algebra.cause(), _interference(back, flows, shares) + alone)
     doubt = next((f.doubt for f in flows if f.doubt), "")
     base = flows[0].base.scaled(flows[0].factor ** 2)
     for other in flows[1:]:
@@ -216,15 +216,15 @@ def independent(back: Backward, flows: list[Flow]) -> Flow:
         share = level / (level + more) if level + more > 0 else 0.5
         chance = chance.beside(f.chance, share)
         course, level = blended(course, f.course, share, (flows[0].base, f.base)), level + more
-    atom = back.run.ledger.number()
+    atom = back.run.algebra.number()
     settled = _settled(flows, shares, atom) if law is None else None
-    return Flow(
+    return PendingGradient(
         flows[0].extent, base, atom, law=law, noise=noise, borders=_borders(flows, values), parts=parts, course=course,
         settled=settled, chance=chance, doubt=doubt,
     )  # fmt: skip
 
 
-def _borders(flows: list[Flow], levels: list[float]) -> tuple[Array | None, ...]:
+def _borders(flows: list[PendingGradient], levels: list[float]) -> tuple[Array | None, ...]:
     """How the level of a sum varies along the axes; a gradient of which nothing is told is flat."""
     axes = max(len(f.borders) for f in flows)
     found: tuple[Array | None, ...] = (None,) * axes
@@ -236,19 +236,19 @@ def _borders(flows: list[Flow], levels: list[float]) -> tuple[Array | None, ...]
     return found
 
 
-def _settled(flows: list[Flow], shares: list[float], atom: int) -> Settled | None:
+def _settled(flows: list[PendingGradient], shares: list[float], atom: int) -> ProjectedOut | None:
     """Of the gradients that arrive, the one that comes straight from a normalisation."""
     known = (
         (share, f.settled) for share, f in zip(shares, flows, strict=True) if f.settled and f.settled.atom == f.atom
     )
     share, found = max(known, key=lambda one: one[0], default=(0.0, None))
-    return None if found is None else Settled(atom, found.node, share * found.share)
+    return None if found is None else ProjectedOut(atom, found.node, share * found.share)
 
 
-def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> float:
+def _interference(back: BackwardPass, flows: list[PendingGradient], shares: list[float]) -> float:
     """What the products of independent gradients add to their sum's scatter; they are zero on average only."""
     pairs, total = [back.value(f) for f in flows], 0.0
-    kinds = np.array([[p.level, p.positions, p.examples, p.apart] for p in pairs])
+    kinds = np.array([[p.level, p.positions, p.examples, p.across_both] for p in pairs])
     lengths = np.array([math.nan if f.course is None else f.course.likeness for f in flows])
     origins = np.array([f.chance.basis.origin for f in flows])
     weights = np.array(shares)
@@ -265,10 +265,10 @@ def _interference(back: Backward, flows: list[Flow], shares: list[float]) -> flo
 
 
 def _likeness(kinds: Array, extent: Extent, within: Array) -> Array:
-    """``Pairs.likeness`` for many pairs at once.
+    """``SecondMoments.likeness`` for many pairs at once.
 
     Args:
-        kinds: rows of level, positions, examples and apart.
+        kinds: rows of level, positions, examples and across_both.
         extent: of all of them.
         within: for every row the likeness of the positions of one example; NaN where all positions are alike.
     """
@@ -281,17 +281,17 @@ def _likeness(kinds: Array, extent: Extent, within: Array) -> Array:
     return np.where(level[:, 0] > 0, inside / examples + (1 - 1 / examples) * between, 1.0)
 
 
-def _along(pairs: Pairs, places: int) -> float:
+def _along(pairs: SecondMoments, places: int) -> float:
     """Mean squared correlation of two places of one example.
 
     Where places were mixed and units were not, gradients at one place lie along those that were there, as far as these
     are alike, with a factor that each place has drawn for all of its units.
     """
     alike = min((pairs.positions / pairs.level) ** 2, 1.0) if pairs.level > 0 else 0.0
-    return Pairs(1.0, positions=alike).over_positions(places)
+    return SecondMoments(1.0, positions=alike).over_positions(places)
 
 
-def hand_on(back: Backward, index: int, flow: Flow) -> None:
+def hand_on(back: BackwardPass, index: int, flow: PendingGradient) -> None:
     """Hand a gradient on; where the operand was repeated, its copies' gradients add up."""
     signal = back.run.signals[index]
     flow = _turned(back, flow, signal.extent)
@@ -308,15 +308,15 @@ def hand_on(back: Backward, index: int, flow: Flow) -> None:
         else:
             shared = replace(shared, level=0.0)
         level = ratio * k.level + ratio * (ratio - 1) * shared.level
-        grown = Pairs(level, ratio * k.units, ratio * k.positions, ratio * k.examples)
-        flow = replace(plain, base=grown, atom=back.run.ledger.number(), borders=())
+        grown = SecondMoments(level, ratio * k.units, ratio * k.positions, ratio * k.examples)
+        flow = replace(plain, base=grown, atom=back.run.algebra.number(), borders=())
     elif ratio < 0.999:  # a part of the operand: the rest gets nothing from here
         plain = back.plain(flow)
-        flow = replace(plain, base=plain.base.scaled(ratio), atom=back.run.ledger.number(), borders=())
+        flow = replace(plain, base=plain.base.scaled(ratio), atom=back.run.algebra.number(), borders=())
     back.send(index, replace(flow, extent=signal.extent))
 
 
-def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
+def _turned(back: BackwardPass, flow: PendingGradient, extent: Extent) -> PendingGradient:
     """Units and positions exchanged where a transposition has done so, which has no node of its own."""
     mine = flow.extent
     if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
@@ -327,14 +327,14 @@ def _turned(back: Backward, flow: Flow, extent: Extent) -> Flow:
     )
 
 
-def passed(back: Backward, node: Node, flow: Flow) -> None:
+def passed(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Hand a gradient on as it is."""
     for index in node.inputs:
         if index in back.run.signals:
             hand_on(back, index, flow)
 
 
-def unknown(back: Backward, node: Node, flow: Flow) -> None:
+def unknown(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Hand a gradient on, in doubt."""
     doubt = flow.doubt or f"{node.label}: there is no rule for this operation"
     passed(back, node, replace(back.plain(flow), doubt=doubt))

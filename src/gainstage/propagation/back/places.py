@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node, Operation
-from gainstage.propagation.back.flows import Backward, hand_on
+from gainstage.propagation.back.flows import BackwardPass, hand_on
 from gainstage.propagation.function import Function
 from gainstage.propagation.geometry import paddings, spatial, windows
-from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.pooling import is_largest, overlapping, window_size
 from gainstage.propagation.resampling import gathered, matrices
-from gainstage.propagation.signal import Flow, Law, Signal
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.signal import FunctionOf, PendingGradient, Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.images.windows import Window
 
@@ -26,7 +26,7 @@ def _winning(source: Signal, places: float) -> Function:
     from scipy.special import ndtr
 
     mean, spread = source.mean, math.sqrt(source.variance) or 1.0
-    c = min(max(source.correlation(source.pairs.near), 0.0), 0.999)
+    c = min(max(source.correlation(source.pairs.neighbour), 0.0), 0.999)
     # All others are below z when their own parts are, given what they have in common: √c z + √(1 - c) w.
     w, weight = np.polynomial.hermite_e.hermegauss(24)
 
@@ -37,7 +37,7 @@ def _winning(source: Signal, places: float) -> Function:
     return Function(("winning", mean, spread, c, places), value, np.zeros_like)
 
 
-def taken(back: Backward, node: Node, flow: Flow) -> None:
+def taken(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Elements of the output come from one operand each; what is padded comes from none."""
     live = [i for i in node.inputs if i in back.run.signals]
     if node.function in ("pad", "pad_edges"):
@@ -56,17 +56,17 @@ def taken(back: Backward, node: Node, flow: Flow) -> None:
             back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal), alone=alone))
 
 
-def _beside(flow: Flow, part: Signal) -> tuple[Array | None, ...]:
+def _beside(flow: PendingGradient, part: Signal) -> tuple[Array | None, ...]:
     """How a gradient varies along the axes: the same for all that stand side by side along the units."""
     return flow.borders if part.extent.positions == flow.extent.positions else ()
 
 
-def _of_fewer(flow: Flow, units: int) -> float:
+def _of_fewer(flow: PendingGradient, units: int) -> float:
     """How much more a gradient's level varies at some of its units: the fewer they are, the less it is averaged."""
     return 2 * flow.likeness * max(1 / units - 1 / flow.extent.units, 0.0)
 
 
-def _parted(back: Backward, live: list[int], flow: Flow) -> None:
+def _parted(back: BackwardPass, live: list[int], flow: PendingGradient) -> None:
     """A tensor that was put together hands each part its own gradient."""
     signals = [back.run.signals[i] for i in live]
     counts = [max(len(signal.parts), 1) for signal in signals]
@@ -78,18 +78,18 @@ def _parted(back: Backward, live: list[int], flow: Flow) -> None:
         level = sum(u * n for u, n in zip(mine, units, strict=True)) / sum(units)
         inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
         sent = replace(
-            plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent,
+            plain, base=plain.base.scaled(level), atom=back.run.algebra.number(), extent=signal.extent,
             borders=_beside(plain, signal), parts=inner,
             largest_of=flow.largest_of, alone=_of_fewer(plain, signal.extent.units),
         )  # fmt: skip
         if flow.largest_of > 1 and signal.law is not None:
-            won = _winning(back.run.ledger.source(signal.law.source), flow.largest_of)
-            sent = replace(sent, law=Law(signal.law.source, won), largest_of=1)
+            won = _winning(back.run.algebra.source(signal.law.source), flow.largest_of)
+            sent = replace(sent, law=FunctionOf(signal.law.source, won), largest_of=1)
         back.send(index, sent)
         start += count
 
 
-def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
+def _cropped(back: BackwardPass, node: Node, flow: PendingGradient) -> PendingGradient:
     """What reaches the middle of a padded image; the gradient of the padding is lost."""
     before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
     ends = paddings(node)
@@ -102,10 +102,10 @@ def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
         factor *= float(middle.mean())
         kept.append(middle / middle.mean() if middle.mean() > 0 else None)
     plain = back.plain(flow)
-    return replace(plain, base=plain.base.scaled(factor), atom=back.run.ledger.number(), borders=tuple(kept))
+    return replace(plain, base=plain.base.scaled(factor), atom=back.run.algebra.number(), borders=tuple(kept))
 
 
-def pooling(back: Backward, node: Node, flow: Flow) -> None:
+def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """The mean shares its gradient out; the largest takes all of it."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
@@ -124,33 +124,35 @@ def pooling(back: Backward, node: Node, flow: Flow) -> None:
         level = g.level * won
         if covering > 1:
             level += _twice(found, g, won)
-        pairs = Pairs(level, g.units * won**2, g.positions * won**2, g.examples * won**2)
-        law = None if x.law is None else Law(x.law.source, _winning(run.ledger.source(x.law.source), size))
+        pairs = SecondMoments(level, g.units * won**2, g.positions * won**2, g.examples * won**2)
+        law = None if x.law is None else FunctionOf(x.law.source, _winning(run.algebra.source(x.law.source), size))
         later = round(size) if x.parts else 1  # each part tells then how likely it wins
-        moved = Flow(x.extent, pairs, run.ledger.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
-                     borders=borders, chance=plain.chance, doubt=plain.doubt)  # fmt: skip
+        moved = PendingGradient(
+            x.extent, pairs, run.algebra.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
+            borders=borders, chance=plain.chance, doubt=plain.doubt,
+        )  # fmt: skip
         back.send(index, moved)
         return
     level = (covering * g.level + covering * max(covering - 1, 0.0) * g.positions) / size**2
     whole = plain.extent.positions == 1  # every place gets the same
     scale = (covering / size) ** 2
-    pairs = Pairs(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders,
+    pairs = SecondMoments(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
+    back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise, borders=borders,
                           chance=plain.chance, doubt=plain.doubt))  # fmt: skip
 
 
-def _twice(along: tuple[Window, ...], g: Pairs, won: float) -> float:
+def _twice(along: tuple[Window, ...], g: SecondMoments, won: float) -> float:
     """What a place that is the largest of two windows at once adds: the product of their gradients.
 
     Those are the more alike the more the windows share, beyond what any two gradients have in common.
     """
     ways = overlapping(along)
-    beside = sum(way.near * way.same for way in ways)
-    more = (g.near - g.positions) / beside if beside > 0 else 0.0
+    beside = sum(way.neighbour * way.same for way in ways)
+    more = (g.neighbour - g.positions) / beside if beside > 0 else 0.0
     return won * sum(way.pairs * way.same * (g.positions + more * way.same) for way in ways)
 
 
-def reduction(back: Backward, node: Node, flow: Flow) -> None:
+def reduction(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A mean, a sum, or the largest."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
@@ -161,12 +163,14 @@ def reduction(back: Backward, node: Node, flow: Flow) -> None:
     factor = 1.0 if node.function == "sum" else 1 / count**2
     g = plain.base.scaled(factor)
     units_gone = node.unit_axis is None or (x.extent.units > 1 and plain.extent.units == 1)
-    pairs = Pairs(g.level, g.level if units_gone else g.units, g.positions if units_gone else g.level, g.examples)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise,
+    pairs = SecondMoments(
+        g.level, g.level if units_gone else g.units, g.positions if units_gone else g.level, g.examples
+    )
+    back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise,
                           chance=plain.chance, doubt=plain.doubt))  # fmt: skip
 
 
-def resampling(back: Backward, node: Node, flow: Flow) -> None:
+def resampling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """What was copied, or averaged, gathers again: by the same weights, turned round."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
@@ -175,5 +179,5 @@ def resampling(back: Backward, node: Node, flow: Flow) -> None:
         hand_on(back, index, plain)
         return
     pairs, borders = gathered(plain.base, 0.0, axes, plain.borders)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders,
+    back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise, borders=borders,
                           chance=plain.chance, doubt=plain.doubt))  # fmt: skip

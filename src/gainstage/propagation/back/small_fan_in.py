@@ -18,12 +18,12 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.propagation.back.flows import Backward
+from gainstage.propagation.back.flows import BackwardPass
 from gainstage.propagation.back.laws import ONE
 from gainstage.propagation.function import Function
 from gainstage.propagation.geometry import windows
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.signal import Answer, Flow, Law, Signal
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.signal import FunctionOf, GateResponse, PendingGradient, Signal
 from gainstage.propagation.weights import Mixing, mixing
 from gainstage.theory.activations import Array
 from gainstage.theory.images.windows import Window
@@ -33,23 +33,25 @@ __all__ = ["answering", "met_again"]
 _FEW = 2e-3  # of a level: less is not followed
 
 
-def answering(back: Backward, flow: Flow, signal: Signal) -> tuple[Pairs, Pairs] | None:
+def answering(back: BackwardPass, flow: PendingGradient, signal: Signal) -> tuple[SecondMoments, SecondMoments] | None:
     """How a gradient that a gate let through answers to a signal, for two places: E ṡ ṡ' and E s̈ s' times g g'.
 
     None where it does not depend on it.
     """
-    ledger = back.run.ledger
+    algebra = back.run.algebra
     if flow.law is None or signal.law is None or signal.law.function.affine is None:
         return None
-    source, found = ledger.source(flow.law.source), ledger.expectation(flow.law)
-    if not source.variance > 0 or not (share := ledger.regression(source, signal)):
+    source, found = algebra.source(flow.law.source), algebra.expectation(flow.law)
+    if not source.variance > 0 or not (share := algebra.regression(source, signal)):
         return None
     base = flow.base.scaled((flow.factor * share) ** 2 / source.variance)
     steep = source.pairs.each(lambda v: found.steepness(source.correlation(v)))
     return base * steep, base * source.pairs.each(lambda v: found.bend(source.correlation(v)))
 
 
-def met_again(back: Backward, node: Node, flow: Flow, moved: Flow, *, normed: bool) -> Flow:
+def met_again(
+    back: BackwardPass, node: Node, flow: PendingGradient, moved: PendingGradient, *, normed: bool
+) -> PendingGradient:
     """The gradient in front of a weight, with what it owes to gates that saw the element that it reaches.
 
     Args:
@@ -69,7 +71,7 @@ def met_again(back: Backward, node: Node, flow: Flow, moved: Flow, *, normed: bo
     counts = [_taps(window) for window in along]
     pairs = math.prod(square for _, square in counts) - math.prod(mean for mean, _ in counts)
     met = pairs * kernel.fan_out / kernel.receptive * _fourth(by, kernel.fan_in, normed=normed) / moved.base.level
-    answer, bent = max(met * two[0].near, 0.0), met * two[1].near
+    answer, bent = max(met * two[0].neighbour, 0.0), met * two[1].neighbour
     centre, common = (x.mean, 0.0) if normed else (0.0, x.mean)
     level = x.variance if normed else x.pairs.level
     own = 0.0
@@ -78,13 +80,13 @@ def met_again(back: Backward, node: Node, flow: Flow, moved: Flow, *, normed: bo
     if max(answer * level, abs(own)) < _FEW:
         return moved
     terms = (1 - own + answer * common**2, 2 * bent * common, answer + own / level)
-    law = Law(x.law.source, _root_of_square(x.law.function, centre, terms), ONE)
+    law = FunctionOf(x.law.source, _root_of_square(x.law.function, centre, terms), ONE)
     more = terms[0] + terms[1] * (x.mean - centre) + terms[2] * level
-    return replace(moved, base=replace(moved.base, level=moved.base.level * more / run.ledger.expectation(law).second),
+    return replace(moved, base=replace(moved.base, level=moved.base.level * more / run.algebra.expectation(law).second),
                    law=law)  # fmt: skip
 
 
-def _known(flow: Flow, node: Node) -> Answer | None:
+def _known(flow: PendingGradient, node: Node) -> GateResponse | None:
     """What a norm behind this node has told of the gradient, if that is still the same one."""
     found = flow.answer
     return found if found is not None and (found.atom, found.node) == (flow.atom, node.index) else None

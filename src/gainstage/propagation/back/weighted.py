@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from gainstage.graph import Node, Operation
 from gainstage.propagation import recurrent
-from gainstage.propagation.back.flows import Backward, hand_on
+from gainstage.propagation.back.flows import BackwardPass, hand_on
 from gainstage.propagation.back.small_fan_in import met_again
-from gainstage.propagation.finite_width import Chance, Deviation
+from gainstage.propagation.finite_width import Deviation, FiniteWidth
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.geometry import windows
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.run import Run
-from gainstage.propagation.signal import Flow, Signal
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.signal import PendingGradient, Signal
 from gainstage.propagation.weighted import arranged, puts_heads_together
 from gainstage.propagation.weights import mixing
 from gainstage.theory.activations import Array
@@ -21,7 +21,7 @@ from gainstage.theory.activations import Array
 __all__ = ["linear", "through_time"]
 
 
-def linear(back: Backward, node: Node, flow: Flow) -> None:
+def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A linear layer or convolution."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
@@ -51,29 +51,29 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
     seen = x
     if kernel is not None and node.operation is Operation.LINEAR:
         seen = arranged(x, kernel.in_, heads=puts_heads_together(run, node))
-    pairs = Pairs(
+    pairs = SecondMoments(
         pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
-        pair(g.examples, 0.0, shared), pair(g.near, 0.0, share),
+        pair(g.examples, 0.0, shared), pair(g.neighbour, 0.0, share),
     )  # fmt: skip
     turned = seen.extent != x.extent and seen.extent.positions == x.extent.units  # tokens were mixed
     if turned:
-        pairs = replace(pairs, units=pairs.positions, positions=pairs.units, near=pairs.units)
+        pairs = replace(pairs, units=pairs.positions, positions=pairs.units, neighbour=pairs.units)
         plain = replace(plain, course=None)
     chance = _gathered(node, plain, seen)
     if turned:
         chance = chance.turned()
-    moved = Flow(
-        x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=tuple(borders), course=plain.course,
+    moved = PendingGradient(
+        x.extent, pairs, run.algebra.number(), noise=plain.noise, borders=tuple(borders), course=plain.course,
         chance=chance, doubt=plain.doubt,
     )  # fmt: skip
     likeness = replace(moved, extent=seen.extent).likeness
     lighter = (2 - by.scatter * fan_in) / max(fan_out, 1.0)  # squares of weights that are not Gaussian scatter less
     own = 0.0 if by.isometric else max(2 * likeness - lighter, 0.0) / max(seen.extent.units, 1)
-    moved = replace(moved, noise=moved.noise.caused(run.ledger.cause(), own))
+    moved = replace(moved, noise=moved.noise.caused(run.algebra.cause(), own))
     back.send(index, met_again(back, node, flow, moved, normed=normed))
 
 
-def _gathered(node: Node, flow: Flow, x: Signal) -> Chance:
+def _gathered(node: Node, flow: PendingGradient, x: Signal) -> FiniteWidth:
     """What correlations of gradients have by chance behind a weight: each sums few units, or units that are equal."""
     along = windows(node) if node.operation is Operation.CONVOLUTION else ()
     kernel = node.kernel
@@ -84,19 +84,19 @@ def _gathered(node: Node, flow: Flow, x: Signal) -> Chance:
     return found if kernel is not None and kernel.groups > 1 else found.mixed(node.index, max(x.extent.units, 1))
 
 
-def _normalised_behind(run: Run, node: Node) -> bool:
+def _normalised_behind(run: ForwardPass, node: Node) -> bool:
     """Whether a batch norm reads this node and divides by what it reads."""
     readers = (run.graph.nodes[i] for i in run.graph.consumers[node.index])
     return any(r.function == "batch_norm" and dict(r.settings).get("training") != 0 for r in readers)
 
 
-def through_time(back: Backward, node: Node, flow: Flow) -> None:
+def through_time(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A recurrent layer, all steps and layers of it."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.plain(flow)
     g = plain.base
-    alike, near = (pair / g.level if g.level > 0 else 0.0 for pair in (g.positions, g.near))
-    found = recurrent.stages_back(run, node, alike, near)
+    alike, neighbour = (pair / g.level if g.level > 0 else 0.0 for pair in (g.positions, g.neighbour))
+    found = recurrent.stages_back(run, node, alike, neighbour)
     if not found:  # the forward pass has told why
         hand_on(back, index, replace(plain, doubt=plain.doubt or f"{node.label}: its layers are not known"))
         return
@@ -106,11 +106,11 @@ def through_time(back: Backward, node: Node, flow: Flow) -> None:
         factor *= directions * stage.moments.backward * stage.units / stage.fan_in
     level, first = g.level * factor, found[0].moments
     examples = level * g.examples / g.level if g.level > 0 else 0.0
-    pairs = Pairs(
-        level, 0.0, level * first.backward_correlation, min(examples, level), level * first.backward_near,
-        apart=min(examples, level) * first.backward_correlation,
+    pairs = SecondMoments(
+        level, 0.0, level * first.backward_correlation, min(examples, level), level * first.backward_neighbour,
+        across_both=min(examples, level) * first.backward_correlation,
     )  # fmt: skip
     chance = plain.chance.and_also(Deviation(node.index, 1 / found[-1].units))
-    moved = Flow(x.extent, pairs, run.ledger.number(), chance=chance, doubt=plain.doubt)
-    noise = plain.noise.caused(run.ledger.cause(), 2 * moved.likeness / x.extent.units)
+    moved = PendingGradient(x.extent, pairs, run.algebra.number(), chance=chance, doubt=plain.doubt)
+    noise = plain.noise.caused(run.algebra.cause(), 2 * moved.likeness / x.extent.units)
     back.send(index, replace(moved, noise=noise))

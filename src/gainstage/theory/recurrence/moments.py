@@ -39,7 +39,7 @@ class RecurrentMoments:
         last: E h² after the last step.
         mean: E h, mean over the sequence: over units, so over weights and inputs.
         correlation: of the outputs at two different times, uncentred, mean over pairs.
-        near: of the outputs one step apart.
+        neighbour: of the outputs one step apart.
         far: of the outputs at the most distant times that were followed.
         examples: of the outputs for two examples, uncentred: they share the biases.
         backward: factor on the gradient's second moment from outputs to inputs, mean over the sequence, for as many
@@ -47,7 +47,7 @@ class RecurrentMoments:
         backwards: the same at each step that was followed.
         gates: second moment of the gradient at the sums of each gate that read the input, mean over the sequence.
         backward_correlation: of the gradients at the inputs of two different times, mean over pairs.
-        backward_near: of those one step apart.
+        backward_neighbour: of those one step apart.
     """
 
     steps: int
@@ -56,14 +56,14 @@ class RecurrentMoments:
     last: float
     mean: float
     correlation: float
-    near: float
+    neighbour: float
     far: float
     backward: float
     backwards: tuple[float, ...]
     gates: tuple[float, ...]
     examples: float = 0.0
     backward_correlation: float = 0.0
-    backward_near: float = 0.0
+    backward_neighbour: float = 0.0
 
 
 def recurrent_moments(
@@ -72,7 +72,7 @@ def recurrent_moments(
     *,
     level: float = 1.0,
     correlation: float = 0.0,
-    near: float | None = None,
+    neighbour: float | None = None,
     examples: float = 0.0,
     input_weight: PerGate = 1.0,
     recurrent_weight: PerGate = 1.0,
@@ -82,7 +82,7 @@ def recurrent_moments(
     activation_kind: str | Activation | Elementwise = "tanh",
     arrives: Literal["all", "last"] = "all",
     gradient_correlation: float = 0.0,
-    gradient_near: float | None = None,
+    gradient_neighbour: float | None = None,
 ) -> RecurrentMoments:
     """Mean field of a recurrent layer that starts from zeros.
 
@@ -98,7 +98,7 @@ def recurrent_moments(
         level: E x² of the inputs.
         correlation: of the inputs at two times, uncentred, mean over all pairs of the sequence.
         examples: of the inputs of two examples.
-        near: of the inputs one step apart, from which it falls off to a common part; the same for all by default.
+        neighbour: of the inputs one step apart, from which it falls off to a common part; the same for all by default.
         input_weight: inputs · variance of the weights on the input.
         recurrent_weight: units · variance of the weights on the output before.
         bias: variance of the input biases over units.
@@ -107,8 +107,8 @@ def recurrent_moments(
         activation_kind: of a simple RNN.
         arrives: whether gradients come from outside at every output or at the last one only.
         gradient_correlation: of those gradients at two times, mean over all pairs.
-        gradient_near: of those one step apart, as with the inputs. A simple RNN needs neither: what it hands back has
-            passed its weights.
+        gradient_neighbour: of those one step apart, as with the inputs. A simple RNN needs neither, since the gradient that
+            it returns has passed its weights.
 
     Raises:
         UnknownNameError: no such cell.
@@ -128,8 +128,8 @@ def recurrent_moments(
     if arrives not in ("all", "last"):
         raise UnknownNameError("arrival of gradients", arrives, ("all", "last"))
     likenesses = (
-        ("inputs", correlation), ("inputs one step apart", near or 0.0), ("gradients", gradient_correlation),
-        ("gradients one step apart", gradient_near or 0.0), ("two examples", examples),
+        ("inputs", correlation), ("inputs one step apart", neighbour or 0.0), ("gradients", gradient_correlation),
+        ("gradients one step apart", gradient_neighbour or 0.0), ("two examples", examples),
     )  # fmt: skip
     for name, value in likenesses:
         if not 0 <= value <= 1:
@@ -140,12 +140,14 @@ def recurrent_moments(
     biases, more = _each("bias", bias, count), _each("recurrent_bias", recurrent_bias, count)
     means = _each("bias_mean", bias_mean, count, least=-math.inf)
     followed = min(int(steps), _HORIZON)
-    likeness = _likeness(correlation, near, int(steps))
+    likeness = _likeness(correlation, neighbour, int(steps))
     if kind == "rnn":
         line = Line(weights[0], recurrent[0], biases[0] + more[0], means[0])
         simple, shared = _simple(activation(activation_kind), line, int(steps), level, likeness, arrives, examples)
-        beside = gradient_correlation if gradient_near is None else gradient_near
-        found = replace(_summary(int(steps), *simple), backward_correlation=gradient_correlation, backward_near=beside)
+        beside = gradient_correlation if gradient_neighbour is None else gradient_neighbour
+        found = replace(
+            _summary(int(steps), *simple), backward_correlation=gradient_correlation, backward_neighbour=beside
+        )
         return replace(found, examples=shared)
     if kind == "lstm":
         every = zip(weights, recurrent, biases, more, means, strict=True)
@@ -158,7 +160,7 @@ def recurrent_moments(
         )
     cell = Lstm() if kind == "lstm" else Gru()
     paths = forward_paths(cell, lines, followed, _UNITS, level, likeness)
-    returning = _likeness(gradient_correlation, gradient_near, int(steps))
+    returning = _likeness(gradient_correlation, gradient_neighbour, int(steps))
     gradients = backward_paths(cell, lines, paths, arrives, returning)[: 4 if kind == "lstm" else 3]
     covariance = paths.output @ paths.output.T / _UNITS
     levels, between = np.diag(covariance), _between(covariance, int(steps))
@@ -167,7 +169,7 @@ def recurrent_moments(
     found = _summary(int(steps), levels, paths.output.mean(-1), between, (gradients**2).mean(-1), weights)
     shared = common_level(cell, lines, paths, level * examples)
     alike = min(shared / found.second_moment, 1.0) if found.second_moment > 0 else 0.0
-    return replace(found, backward_correlation=apart, backward_near=beside, examples=alike)
+    return replace(found, backward_correlation=apart, backward_neighbour=beside, examples=alike)
 
 
 def _simple(
@@ -236,7 +238,7 @@ def _summary(
         last=float(squares[-1]),
         mean=float(means.sum() + more * means[-1]) / steps,
         correlation=alike[0],
-        near=alike[1],
+        neighbour=alike[1],
         far=alike[2],
         backward=float(np.asarray(weights) @ averaged),
         backwards=tuple(backwards.tolist()),
@@ -258,18 +260,18 @@ def _extended(row: Array, more: int) -> float:
         return float(row[third:].sum() + between + row[:third].sum() * np.float64(growth) ** more)
 
 
-def _likeness(correlation: float, near: float | None, steps: int) -> Array:
-    """By the steps between: from 1 over ``near`` down to a common part, so that the mean over all pairs is kept."""
+def _likeness(correlation: float, neighbour: float | None, steps: int) -> Array:
+    """Correlation by the number of steps between, falling from 1 over ``neighbour`` to a common part; the mean is kept."""
     found = np.full(steps, correlation)
     found[0] = 1.0
-    if near is None or near <= correlation or steps < 3:
+    if neighbour is None or neighbour <= correlation or steps < 3:
         return found
     lags = np.arange(steps)
     pairs = np.maximum(steps - lags, 0.0)[1:]
     low, high = min(0.0, correlation), correlation
     for _ in range(_HALVINGS):
         common = (low + high) / 2
-        found = common + (1 - common) * ((near - common) / (1 - common)) ** lags
+        found = common + (1 - common) * ((neighbour - common) / (1 - common)) ** lags
         low, high = (common, high) if float(pairs @ found[1:]) < correlation * float(pairs.sum()) else (low, common)
     return np.asarray(found)
 
