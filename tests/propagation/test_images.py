@@ -55,9 +55,9 @@ def test_a_profile_is_a_row_of_parts(along):
 
 def test_neighbours_further_apart_share_less():
     smooth = SecondMoments(1.0, positions=0.0, examples=0.0, neighbour=0.8)
-    assert [smooth.further(stride).neighbour for stride in (1, 2, 3)] == pytest.approx([0.8, 0.64, 0.512])
+    assert [smooth.at_stride(stride).neighbour for stride in (1, 2, 3)] == pytest.approx([0.8, 0.64, 0.512])
     field = SecondMoments(1.0, positions=0.1, examples=0.5, neighbour=0.5, across_both=0.1)  # the same for all examples
-    assert field.further(2) == field
+    assert field.at_stride(2) == field
 
 
 def pooling() -> nn.Module:

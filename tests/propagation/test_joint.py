@@ -48,12 +48,12 @@ def test_pairs_run_from_the_squared_mean_to_the_second_moment():
 @pytest.mark.parametrize("gate", [1.0, 0.5])
 def test_a_relu_of_a_sum_meets_one_of_its_terms(gate):
     algebra = SignalAlgebra()
-    source = algebra.fresh(Signal(Extent(64, 16), SecondMoments(1.0, positions=0.2)))
-    signal = algebra.fresh(Signal(Extent(64, 16), SecondMoments(1.5, positions=0.3)))
-    factor = algebra.apply(IDENTITY.scaled(0.0).shifted(gate), algebra.fresh(source))
+    source = algebra.new_source(Signal(Extent(64, 16), SecondMoments(1.0, positions=0.2)))
+    signal = algebra.new_source(Signal(Extent(64, 16), SecondMoments(1.5, positions=0.3)))
+    factor = algebra.apply(IDENTITY.scaled(0.0).shifted(gate), algebra.new_source(source))
     whole = algebra.add(algebra.apply(RELU, source), algebra.multiply(signal, factor))
-    assert whole.law is not None
-    found = met_in_sum(algebra, FunctionOf(whole.law.source, OPEN), whole, signal)
+    assert whole.dependence is not None
+    found = met_in_sum(algebra, FunctionOf(whole.dependence.source, OPEN), whole, signal)
     assert found is not None
     generator = np.random.default_rng(1)
     one, two = correlated(generator, 0.2), correlated(generator, 0.2)
@@ -67,7 +67,7 @@ def test_a_relu_of_a_sum_meets_one_of_its_terms(gate):
 
 def test_a_sum_of_nearly_gaussian_terms_is_left_to_regression():
     algebra = SignalAlgebra()
-    one, two = (algebra.fresh(Signal(Extent(64), SecondMoments(1.0))) for _ in range(2))
+    one, two = (algebra.new_source(Signal(Extent(64), SecondMoments(1.0))) for _ in range(2))
     whole = algebra.add(one, two)
-    assert whole.law is not None
-    assert met_in_sum(algebra, FunctionOf(whole.law.source, OPEN), whole, one) is None
+    assert whole.dependence is not None
+    assert met_in_sum(algebra, FunctionOf(whole.dependence.source, OPEN), whole, one) is None

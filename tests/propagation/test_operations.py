@@ -145,11 +145,11 @@ class Highway(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.plain, self.gate = nn.Linear(width, width), nn.Linear(width, width)
+        self.evaluated, self.gate = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(self, x):
         opened = torch.sigmoid(self.gate(x))
-        return opened * torch.relu(self.plain(x)) + (1 - opened) * x
+        return opened * torch.relu(self.evaluated(x)) + (1 - opened) * x
 
 
 class Squeezed(nn.Module):

@@ -31,7 +31,7 @@ def test_pairs_of_weighted_means_are_those_of_the_whole_matrix(kind, turned):
     np.fill_diagonal(inside, 1.0)
     found = whole @ inside @ whole.T
     level, count = np.trace(found) / outputs**2, outputs**2
-    pairs, borders = gathered(SecondMoments(1.0, 0.2, 0.3, 0.25, across_both=0.1), 0.1, (weights, weights))
+    pairs, edge_profiles = gathered(SecondMoments(1.0, 0.2, 0.3, 0.25, across_both=0.1), 0.1, (weights, weights))
     assert pairs.level == pytest.approx(level)
     assert pairs.positions == pytest.approx((found.sum() - count * level) / (count * (count - 1)))
     other = np.full_like(inside, 0.1)
@@ -41,7 +41,7 @@ def test_pairs_of_weighted_means_are_those_of_the_whole_matrix(kind, turned):
     assert pairs.across_both == pytest.approx((beside.sum() - np.trace(beside)) / (count * (count - 1)))
     along = np.diag(found).reshape(outputs, outputs).mean(1)
     expected = along / along.mean()
-    for border in borders:
+    for border in edge_profiles:
         np.testing.assert_allclose(np.ones(outputs) if border is None else border, expected, atol=1e-9)
 
 

@@ -7,20 +7,29 @@ from dataclasses import replace
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.graph.groups import MASKED_AFFINE
-from gainstage.propagation import causal
+from gainstage.propagation import query_rows
 from gainstage.propagation.draw_variance import DrawVariance
-from gainstage.propagation.finite_width import CERTAIN
+from gainstage.propagation.finite_width import INFINITE_WIDTH
 from gainstage.propagation.forward_pass import ForwardPass, doubtful
 from gainstage.propagation.second_moments import Extent, SecondMoments
-from gainstage.propagation.shared_tokens import answer
-from gainstage.propagation.signal import Rows, Signal, lifted
+from gainstage.propagation.shared_tokens import gate_response
+from gainstage.propagation.signal import Signal, SoftmaxRows, broadcast_to
 from gainstage.theory.attention.moments import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.attention.softmax import log_softmax_moments
 
 __all__ = [
-    "Heads", "attention", "attention_of", "glance", "glance_of_shares", "heads_of", "masks_scores", "product",
-    "row_variance", "softmax", "summed_over_units",
-]  # fmt: skip
+    "Heads",
+    "attention",
+    "attention_of",
+    "fused_query_rows",
+    "query_rows_of_shares",
+    "heads_of",
+    "masks_scores",
+    "product",
+    "row_variance",
+    "softmax",
+    "summed_over_units",
+]
 
 _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
 
@@ -45,7 +54,7 @@ class Heads:
 
 def heads_of(run: ForwardPass, node: Node, operands: list[Signal]) -> Heads:
     """What a fused attention reads, with the places of tokens as positions."""
-    heads = Heads(node, [run.algebra.merged(x) for x in operands])
+    heads = Heads(node, [run.algebra.without_parts(x) for x in operands])
     if heads.masked and not heads.causal and heads.rows == heads.keys:
         heads.causal = True
     return heads
@@ -65,25 +74,25 @@ def attention_of(heads: Heads) -> AttentionMoments:
     )
 
 
-def glance(run: ForwardPass, node: Node, heads: Heads) -> causal.QueryRows | None:
+def fused_query_rows(run: ForwardPass, node: Node, heads: Heads) -> query_rows.QueryRows | None:
     """The rows of a fused attention, one by one; None where they look at another sequence than their own."""
     if heads.rows != heads.keys or heads.keys < 2:
         return None
     variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
     operands = (heads.query, heads.key, heads.value)
     width, keep = _source_width(run.graph, node.inputs[-1]), 1 - (heads.dropped if run.training else 0.0)
-    return causal.glance(operands, heads.keys, variance, causal=heads.causal, width=width, keep=keep)
+    return query_rows.rows_of(operands, heads.keys, variance, causal=heads.causal, width=width, keep=keep)
 
 
-def glance_of_shares(run: ForwardPass, node: Node, shares: Signal, value: Signal) -> causal.QueryRows | None:
+def query_rows_of_shares(run: ForwardPass, node: Node, shares: Signal, value: Signal) -> query_rows.QueryRows | None:
     """The same where scores, softmax and the product with values are operations of their own."""
     rows = shares.rows
     if rows is None or rows.scores is None:
         return None
     before = run.graph.nodes[rows.scores]
-    query, key = (run.algebra.merged(run.signals[i]) for i in (before.inputs[0], before.inputs[-1]))
+    query, key = (run.algebra.without_parts(run.signals[i]) for i in (before.inputs[0], before.inputs[-1]))
     width = _source_width(run.graph, node.inputs[-1])
-    return causal.glance(
+    return query_rows.rows_of(
         (query, key, value), rows.keys, rows.score_level, causal=rows.causal, width=width, keep=rows.keep
     )
 
@@ -95,7 +104,9 @@ def _source_width(graph: SignalGraph, value: int) -> float:
     return float(kernel.in_) if kernel is not None else 0.0
 
 
-def _seen(run: ForwardPass, out: Signal, value: Signal, scores: DrawVariance, seen: causal.QueryRows | None) -> Signal:
+def _seen(
+    run: ForwardPass, out: Signal, value: Signal, scores: DrawVariance, seen: query_rows.QueryRows | None
+) -> Signal:
     """An attention's output when its rows are looked at one by one.
 
     Args:
@@ -107,22 +118,27 @@ def _seen(run: ForwardPass, out: Signal, value: Signal, scores: DrawVariance, se
     """
     if seen is None:
         return out
-    course, share = causal.looked_back(seen)
-    pairs = course.set_in(replace(out.pairs, level=share * value.pairs.level))
+    sequence, share = query_rows.attended_rows(seen)
+    pairs = sequence.imposed_on(replace(out.pairs, level=share * value.pairs.level))
     places = seen.value.places
     extent = Extent(max(out.extent.count // (places * out.extent.examples), 1), places, out.extent.examples)
     # To average values is to average what they were made of: few different averages scatter more than many values.
-    shared = causal.shared_part(seen, course, share)
+    shared = query_rows.shared_part(seen, sequence, share)
     one = Extent(extent.units, places, value.extent.examples)
-    bond = value.bond.shrunk(value.pairs.bond(one))
-    noise = value.carried * (1 - shared) + bond * shared + scores * causal.response(seen, share)
-    noise = noise.caused(run.algebra.cause(), 2 * pairs.likeness(extent, course.likeness) / extent.units)
+    covariance_noise = value.covariance_noise.reduced_by(value.pairs.covariance_variance(one))
+    noise = value.inherited * (1 - shared) + covariance_noise * shared + scores * query_rows.response(seen, share)
+    noise = noise.with_cause(
+        run.algebra.cause(),
+        2 * pairs.mean_squared_correlation(extent, sequence.mean_squared_correlation) / extent.units,
+    )
     alike = min((value.pairs.examples / value.pairs.level) ** 2, 1.0) if value.pairs.level > 0 else 0.0
     same = 1 / extent.examples + (1 - 1 / extent.examples) * alike
-    noise = noise.caused(run.algebra.cause(), seen.scatter * same * causal.by_chance(seen, share))
-    bond = bond.caused(run.algebra.cause(), pairs.bond(extent))
-    course_kept = course if course.counts.size > 1 else None
-    return replace(out, pairs=pairs, course=course_kept, noise=noise, carried=noise, bond=bond)
+    noise = noise.with_cause(run.algebra.cause(), seen.scatter * same * query_rows.by_chance(seen, share))
+    covariance_noise = covariance_noise.with_cause(run.algebra.cause(), pairs.covariance_variance(extent))
+    sequence_kept = sequence if sequence.counts.size > 1 else None
+    return replace(
+        out, pairs=pairs, sequence=sequence_kept, noise=noise, inherited=noise, covariance_noise=covariance_noise
+    )
 
 
 def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
@@ -142,21 +158,23 @@ def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     doubt = ""
     if heads.masked:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
-    signal = replace(v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, borders=(), zero=0.0, course=None)
-    signal = replace(signal, carried=signal.noise, doubt=v.doubt or doubt)
-    seen, sources = glance(run, node, heads), [i for i in node.inputs if i in run.signals]
+    signal = replace(
+        v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, edge_profiles=(), zero=0.0, sequence=None
+    )
+    signal = replace(signal, inherited=signal.noise, doubt=v.doubt or doubt)
+    seen, sources = fused_query_rows(run, node, heads), [i for i in node.inputs if i in run.signals]
     if seen is None and len(sources) > 1:
         variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
-        told = answer(run.graph, sources[1], sources[-1], heads.keys, variance)
+        told = gate_response(run.graph, sources[1], sources[-1], heads.keys, variance)
         signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
-    return run.algebra.fresh(_seen(run, signal, v, heads.query.noise + heads.key.noise, seen))
+    return run.algebra.new_source(_seen(run, signal, v, heads.query.noise + heads.key.noise, seen))
 
 
 def _same_row(found: AttentionMoments, query: SecondMoments) -> float:
     """E Σ_j a_j a'_j of one row in two examples: as concentrated as the row where they ask the same."""
-    even = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
+    uniform = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
     alike = min(max(query.examples / query.level, 0.0), 1.0) if query.level > 0 else 1.0
-    return float(even * (found.concentration / even) ** alike)
+    return float(uniform * (found.concentration / uniform) ** alike)
 
 
 def masks_scores(graph: SignalGraph, node: Node) -> bool:
@@ -172,7 +190,7 @@ def row_variance(x: Signal) -> float:
 
 def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Shares, or their logarithms."""
-    x = run.algebra.merged(operands[0])
+    x = run.algebra.without_parts(operands[0])
     axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
     count = node.shape[axis] if axis < len(node.shape) else x.extent.units
     variance = row_variance(x)
@@ -180,7 +198,7 @@ def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     if node.function == "log_softmax":
         found = log_softmax_moments(variance, count)
         pairs = SecondMoments(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
-        return run.algebra.fresh(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
+        return run.algebra.new_source(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
     hidden = _masked_before(run.graph, node)
     masked = hidden and _square(node)
     alike = x.correlation(x.pairs.positions)
@@ -200,11 +218,19 @@ def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     treated = "is taken to be causal" if masked else "is left out"
     doubt = doubtful(node, f"a mask, whose values are not known, {treated}") if hidden else ""
     shares = replace(
-        x, pairs=pairs, mean=mean, extent=extent, skew=0.0, excess=0.0, zero=0.5 * (1 - mean) if masked else 0.0,
-        rows=Rows(count, rows.concentration, variance, x.pairs.level, _scores(run, node), masked), borders=(),
-        course=None, doubt=x.doubt or doubt,
-    )  # fmt: skip
-    return run.algebra.fresh(shares)
+        x,
+        pairs=pairs,
+        mean=mean,
+        extent=extent,
+        skew=0.0,
+        excess=0.0,
+        zero=0.5 * (1 - mean) if masked else 0.0,
+        rows=SoftmaxRows(count, rows.concentration, variance, x.pairs.level, _scores(run, node), masked),
+        edge_profiles=(),
+        sequence=None,
+        doubt=x.doubt or doubt,
+    )
+    return run.algebra.new_source(shares)
 
 
 def _scores(run: ForwardPass, node: Node) -> int | None:
@@ -242,14 +268,14 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
 def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Signal × signal: q kᵀ, softmax × v, and every other product that sums over an axis."""
     if node.function == "dynamic_convolution":
-        x = replace(run.algebra.merged(operands[0]), extent=run.extent(node))
-        return replace(run.algebra.fresh(x), doubt=doubtful(node, "its kernel depends on the input"))
-    x, y = run.algebra.merged(operands[0]), run.algebra.merged(operands[-1])
+        x = replace(run.algebra.without_parts(operands[0]), extent=run.extent(node))
+        return replace(run.algebra.new_source(x), doubt=doubtful(node, "its kernel depends on the input"))
+    x, y = run.algebra.without_parts(operands[0]), run.algebra.without_parts(operands[-1])
     settings = dict(node.settings)
     count = settings.get("contracted", float(x.extent.units))
     over_units = summed_over_units(node, x)
     left, right = _summed(x, over_units[0]), _summed(y, over_units[1])
-    a, b = lifted_to(left, run), lifted_to(right, run)
+    a, b = broadcast_over_examples(left, run), broadcast_over_examples(right, run)
     rest = count * (count - 1)
     both_a = (1 - left.pairs.positions * count) / rest if x.rows and rest else a.mean**2
     pairs = SecondMoments(
@@ -271,14 +297,16 @@ def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     factor = settings.get("factor", 1.0)  # of a product that something is added to at once
     pairs, mean = pairs.scaled(factor**2), factor * count * a.mean * b.mean
     # A mean of tokens, whatever their shares, is made of the same units, which are as few.
-    chance = y.chance if x.rows else CERTAIN
-    signal = Signal(run.extent(node), pairs, mean, noise=noise, carried=noise, chance=chance, doubt=x.doubt or y.doubt)
-    seen = glance_of_shares(run, node, x, y)
+    finite_width = y.finite_width if x.rows else INFINITE_WIDTH
+    signal = Signal(
+        run.extent(node), pairs, mean, noise=noise, inherited=noise, finite_width=finite_width, doubt=x.doubt or y.doubt
+    )
+    seen = query_rows_of_shares(run, node, x, y)
     if seen is None and x.rows is not None and (scores := _scores_of(run, node)) is not None:
         own = max(y.pairs.level - y.pairs.positions, 0.0)
-        told = answer(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
+        told = gate_response(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
         signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
-    return run.algebra.fresh(_seen(run, signal, y, x.noise, seen))
+    return run.algebra.new_source(_seen(run, signal, y, x.noise, seen))
 
 
 def _scores_of(run: ForwardPass, node: Node) -> Node | None:
@@ -304,9 +332,9 @@ def summed_over_units(node: Node, first: Signal) -> tuple[bool, bool]:
     return bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", float(not shares)))
 
 
-def lifted_to(x: Signal, run: ForwardPass) -> Signal:
+def broadcast_over_examples(x: Signal, run: ForwardPass) -> Signal:
     """A factor that is the same for every example counts as such."""
-    return lifted(x, Extent(1, 1, run.examples))
+    return broadcast_to(x, Extent(1, 1, run.examples))
 
 
 def _summed(x: Signal, over_units: bool) -> Signal:

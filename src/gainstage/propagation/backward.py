@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gainstage.graph import Node, Operation
 from gainstage.propagation.back import attention, elementwise, normalization, places, weighted
-from gainstage.propagation.back.flows import BackwardPass, Gradient, independent, passed, unknown
+from gainstage.propagation.back.backward_pass import BackwardPass, Gradient, independent, pass_through, unknown
 from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import PendingGradient
@@ -37,7 +37,7 @@ def backward(run: ForwardPass, start: Mapping[int, SecondMoments]) -> BackwardPa
         if not arrived:
             continue
         if node.operation is Operation.CONCATENATION:
-            arrived = [back.named(one) for one in arrived]
+            arrived = [back.with_own_cause(one) for one in arrived]
         flow = independent(back, arrived)
         pairs = back.value(flow)
         back.gradients[node.index] = Gradient(run.signals[node.index].extent, pairs, back.noise(flow), flow.doubt)
@@ -47,14 +47,14 @@ def backward(run: ForwardPass, start: Mapping[int, SecondMoments]) -> BackwardPa
                 flow, arrived = replace(flow, doubt=doubt), [replace(one, doubt=doubt) for one in arrived]
             # The parts of a tensor that was put together tell what each gradient depends on; the whole does not.
             for one in arrived if node.operation is Operation.CONCATENATION else (flow,):
-                _RULES.get(node.operation, passed)(back, node, one)
+                _RULES.get(node.operation, pass_through)(back, node, one)
     return back
 
 
 _RULES: Mapping[Operation, Rule] = {
     Operation.LINEAR: weighted.linear,
     Operation.CONVOLUTION: weighted.linear,
-    Operation.EMBEDDING: passed,
+    Operation.EMBEDDING: pass_through,
     Operation.RECURRENT: weighted.through_time,
     Operation.ATTENTION: attention.attended,
     Operation.MATMUL: attention.product,

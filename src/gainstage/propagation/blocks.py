@@ -16,7 +16,7 @@ from gainstage.propagation.geometry import spatial
 from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.signal import Signal
 
-__all__ = ["CERTAIN", "Block", "InverseVariance", "Variation", "block_of", "inverse_variance"]
+__all__ = ["NO_VARIATION", "Block", "InverseVariance", "Variation", "block_of", "inverse_variance"]
 
 _GRID = 2000
 _FEWEST = 0.05  # degrees of freedom: below, the density has no weight where it can be summed
@@ -57,7 +57,7 @@ class Block:
             both: E x·y of two elements that differ in unit and position.
         """
         share = 1 / self.units
-        return share * k.over_positions(self.positions) + (1 - share) * self._across_units(k, both)
+        return share * k.position_mean_square(self.positions) + (1 - share) * self._across_units(k, both)
 
     def means(self, k: SecondMoments, both: float) -> SecondMoments:
         """E μ·μ' of the means that two elements lose: what centring takes off every second moment."""
@@ -90,14 +90,20 @@ class Block:
             return Variation(0.0)
         m, neighbours = self.positions, min(3.0**self.axes, self.positions) - 1
         neighbour, far = ((pair / centred.level) ** 2 for pair in (centred.neighbour, centred.positions))
-        alike = min((1 + neighbours * neighbour + (m - 1 - neighbours) * min(far + x.chance.left, 1.0)) / m, 1.0)
+        alike = min(
+            (1 + neighbours * neighbour + (m - 1 - neighbours) * min(far + x.finite_width.correlation_variance, 1.0))
+            / m,
+            1.0,
+        )
         # Of as many Gaussian elements as there are units, a position's second moment would vary by 2 / N between
         # observations. What it varies more is common to all blocks; where it varies less, as that of a sum with a
         # normalized stream, so does that of every block.
-        more = x.chance.uneven - 2 / self.among
+        more = x.finite_width.level_variance - 2 / self.among
         common, own = alike * max(more, 0.0), alike * max(2 / self.units + min(more, 0.0), 0.0)
         whole = 1 - min(common, _MOST)
-        for border in x.borders if m == 1 else ():  # next to a border terms are missing; over positions that is a mean
+        for border in (
+            x.edge_profiles if m == 1 else ()
+        ):  # next to a border terms are missing; over positions that is a mean
             if border is not None and (border > 0).all():
                 whole /= float((1 / border).mean())
         return Variation(max(2 / own - means, 0.0) if own > 0 else math.inf, 1 - whole)
@@ -116,7 +122,7 @@ class Variation:
     common: float = 0.0
 
 
-CERTAIN = Variation(math.inf)
+NO_VARIATION = Variation(math.inf)
 """All blocks have the same variance."""
 
 

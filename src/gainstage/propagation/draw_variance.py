@@ -16,7 +16,7 @@ import numpy as np
 
 from gainstage.theory.activations import Array
 
-__all__ = ["CALM", "DrawVariance"]
+__all__ = ["NO_VARIANCE", "DrawVariance"]
 
 _BLOCK = 128  # causes in one leaf
 
@@ -128,7 +128,7 @@ class DrawVariance:
         factor, tree = self.deviations
         return 0.0 if tree is None else factor**2 * tree.square
 
-    def caused(self, number: int, variance: float) -> DrawVariance:
+    def with_cause(self, number: int, variance: float) -> DrawVariance:
         """Add a cause of this variance, whose number no other cause has."""
         return DrawVariance(_sum(self.deviations, _only(number, math.sqrt(variance)))) if variance > 0 else self
 
@@ -142,13 +142,13 @@ class DrawVariance:
 
     def __mul__(self, factor: float) -> DrawVariance:
         """Return the noise of the level to that power, or of a sum of which the level is that share."""
-        return DrawVariance(_times(factor, self.deviations)) if factor else CALM
+        return DrawVariance(_times(factor, self.deviations)) if factor else NO_VARIANCE
 
-    def shrunk(self, variance: float) -> DrawVariance:
+    def reduced_by(self, variance: float) -> DrawVariance:
         """Take off so much variance, from all causes in proportion."""
         whole = self.variance
         return self * math.sqrt(max(whole - variance, 0.0) / whole) if whole > 0 else self
 
 
-CALM = DrawVariance()
+NO_VARIANCE = DrawVariance()
 """All draws are alike."""

@@ -12,7 +12,7 @@ from gainstage.propagation.forward_pass import ForwardPass, doubtful
 from gainstage.propagation.function import IDENTITY, Function
 from gainstage.propagation.rotary import rotated
 from gainstage.propagation.second_moments import SecondMoments
-from gainstage.propagation.signal import Signal, lifted, oriented
+from gainstage.propagation.signal import Signal, broadcast_to, transposed_like
 from gainstage.propagation.weights import follows, scale_of
 from gainstage.records import WeightMoments
 
@@ -23,21 +23,21 @@ def activation(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """A function of every element."""
     x = operands[0]
     if node.function == "glu":
-        half = run.algebra.fresh(replace(run.algebra.merged(x), rows=None))
+        half = run.algebra.new_source(replace(run.algebra.without_parts(x), rows=None))
         gate = run.functions.of(replace(node, function="sigmoid"))
         assert gate is not None
-        opened = run.algebra.apply(Function.of(gate), run.algebra.fresh(replace(half)))
+        opened = run.algebra.apply(Function.of(gate), run.algebra.new_source(replace(half)))
         return run.placed(node, run.algebra.multiply(half, opened))
     found = run.functions.of(node)
     if found is None:
-        return replace(run.algebra.fresh(x), doubt=doubtful(node, "its function could not be told"))
+        return replace(run.algebra.new_source(x), doubt=doubtful(node, "its function could not be told"))
     return run.placed(node, run.algebra.apply(Function.of(found), x))
 
 
 def add(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """A sum of signals, each times its coefficient."""
     first, second = node.coefficients
-    operands = _oriented(run, node, operands)
+    operands = _transposed_like(run, node, operands)
     if len(operands) == 1:
         return run.placed(node, run.algebra.apply(IDENTITY.scaled(first + second), operands[0]))
     total = _times_number(run, operands[0], first)
@@ -53,17 +53,17 @@ def _times_number(run: ForwardPass, x: Signal, factor: float) -> Signal:
     return x if factor == 1 else run.algebra.apply(IDENTITY.scaled(factor), x)
 
 
-def _oriented(run: ForwardPass, node: Node, operands: list[Signal]) -> list[Signal]:
+def _transposed_like(run: ForwardPass, node: Node, operands: list[Signal]) -> list[Signal]:
     """Operands with units and positions as the node has them."""
     extent = run.extent(node)
-    return [oriented(x, extent) for x in operands]
+    return [transposed_like(x, extent) for x in operands]
 
 
 def multiply(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """A product, or a quotient, of two signals."""
     if len(operands) == 1:
         return run.placed(node, run.algebra.multiply(operands[0], operands[0], divide=node.divides))
-    operands = _oriented(run, node, operands)
+    operands = _transposed_like(run, node, operands)
     total = operands[0]
     for other in operands[1:]:
         total = run.algebra.multiply(total, other, divide=node.divides)
@@ -84,9 +84,9 @@ def offset(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
             everywhere = added.second_moment if use.slot in ("bias", "shift") else added.mean**2
             square = added.second_moment
             pairs = SecondMoments(square, added.mean**2, everywhere, square, across_both=everywhere)
-            x = run.algebra.add(x, run.algebra.fresh(Signal(x.extent, pairs, added.mean)), second)
+            x = run.algebra.add(x, run.algebra.new_source(Signal(x.extent, pairs, added.mean)), second)
     for constant in operands[1:]:
-        x = run.algebra.add(x, lifted(constant, x.extent), second)
+        x = run.algebra.add(x, broadcast_to(constant, x.extent), second)
     if not node.uses and len(operands) == 1 and not attention.masks_scores(run.graph, node):
         x = replace(x, doubt=x.doubt or doubtful(node, "what is added is not known"))
     return run.placed(node, x)
@@ -110,23 +110,23 @@ def scale(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
             x = replace(x, doubt=x.doubt or doubtful(node, told))
     if len(operands) > 1:
         for constant in operands[1:]:
-            x = run.algebra.multiply(x, lifted(constant, x.extent))
+            x = run.algebra.multiply(x, broadcast_to(constant, x.extent))
     elif not node.uses and node.function != "matrix":
         x = replace(x, doubt=x.doubt or doubtful(node, "what it is multiplied by is not known"))
     elif node.function == "matrix":
-        x = replace(run.algebra.fresh(x), doubt=x.doubt or doubtful(node, "a constant matrix of unknown size"))
+        x = replace(run.algebra.new_source(x), doubt=x.doubt or doubtful(node, "a constant matrix of unknown size"))
     return run.placed(node, x)
 
 
 def _times(run: ForwardPass, x: Signal, factor: WeightMoments) -> Signal:
     """Every unit times a number of its own."""
     if x.parts:
-        return run.algebra.joined(tuple(_times(run, part, factor) for part in x.parts), x)
+        return run.algebra.concatenated(tuple(_times(run, part, factor) for part in x.parts), x)
     if factor.variance <= 1e-12 * max(factor.second_moment, 1e-300):
         return run.algebra.apply(IDENTITY.scaled(factor.mean), x)
     scaled = x.pairs.scaled(factor.second_moment)
     pairs = replace(scaled, units=x.pairs.units * factor.mean**2)
-    return run.algebra.fresh(replace(x, pairs=pairs, mean=x.mean * factor.mean))
+    return run.algebra.new_source(replace(x, pairs=pairs, mean=x.mean * factor.mean))
 
 
 def dropout(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
@@ -137,7 +137,7 @@ def dropout(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         return run.placed(node, x)
     keep = 1 - p
     if x.parts:
-        return run.algebra.joined(tuple(dropout(run, node, [part]) for part in x.parts), x)
+        return run.algebra.concatenated(tuple(dropout(run, node, [part]) for part in x.parts), x)
     level = x.pairs.level / keep
     rows = None if x.rows is None else replace(
         x.rows, concentration=x.rows.concentration / keep, keep=keep * x.rows.keep
@@ -148,11 +148,11 @@ def dropout(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     third = (x.skew * x.variance**1.5 + 3 * mean * x.variance + mean**3) / keep**2
     central3 = third - 3 * mean * level + 2 * mean**3
     central4 = fourth - 4 * mean * third + 6 * mean**2 * level - 3 * mean**4
-    return run.algebra.fresh(
+    return run.algebra.new_source(
         replace(
             x,
             pairs=replace(x.pairs, level=level),
-            course=None if x.course is None else replace(x.course, alike=keep * x.course.alike),
+            sequence=None if x.sequence is None else replace(x.sequence, cross=keep * x.sequence.cross),
             rows=rows,
             zero=1 - keep * (1 - x.zero),
             skew=central3 / variance**1.5 if variance > 0 else 0.0,

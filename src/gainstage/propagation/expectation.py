@@ -169,12 +169,24 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
     if marginal.skew or marginal.excess:
         series = _moved(series, bare, float(means[0]), float(means[1]))
         slopes = _moved(slopes, float(gaussian @ (d * d)), float(d @ weight), float(means[4]))
-    named = [float(v) for v in means]
-    squares = _of_squares(squares, float(gaussian @ f**4), named[1], named[3])
+    with_own_cause = [float(v) for v in means]
+    squares = _of_squares(squares, float(gaussian @ f**4), with_own_cause[1], with_own_cause[3])
     return Expectation(
-        named[0], max(named[1], 0.0), named[2], max(named[3], 0.0), max(named[4], 0.0), max(named[5], 0.0),
-        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes, squares, bends,
-    )  # fmt: skip
+        with_own_cause[0],
+        max(with_own_cause[1], 0.0),
+        with_own_cause[2],
+        max(with_own_cause[3], 0.0),
+        max(with_own_cause[4], 0.0),
+        max(with_own_cause[5], 0.0),
+        response,
+        scaling,
+        lifting,
+        min(max(with_own_cause[6], 0.0), 1.0),
+        series,
+        slopes,
+        squares,
+        bends,
+    )
 
 
 def _moved(series: Array, bare: float, mean: float, second: float) -> Array:

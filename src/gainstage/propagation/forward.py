@@ -10,7 +10,7 @@ import numpy as np
 
 from gainstage.graph import Node, Operation
 from gainstage.propagation import attention, elementwise, normalization, pooling, recurrent, resampling, weighted
-from gainstage.propagation.draw_variance import CALM
+from gainstage.propagation.draw_variance import NO_VARIANCE
 from gainstage.propagation.finite_width import Basis, FiniteWidth
 from gainstage.propagation.forward_pass import ForwardPass, doubtful
 from gainstage.propagation.geometry import paddings, spatial
@@ -50,8 +50,8 @@ def forward(run: ForwardPass, *, arrived: Arrived | None = None) -> ForwardPass:
                 weights.update(instead)
                 signal = rule(run, node, operands)
         doubt = next((s.doubt for s in (signal, *operands) if s.doubt), "")
-        if signal.course is not None and signal.extent.positions % signal.course.places:
-            signal = replace(signal, course=None)  # places were left out or put together
+        if signal.sequence is not None and signal.extent.positions % signal.sequence.places:
+            signal = replace(signal, sequence=None)  # places were left out or put together
         run.signals[node.index] = signal if signal.doubt == doubt else replace(signal, doubt=doubt)
     return run
 
@@ -64,7 +64,7 @@ def _input(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
             (w.second_moment if (w := run.weights.get(use.parameter)) is not None else 1.0) for use in node.uses
         )
         level = square if node.uses else 1.0
-        return run.algebra.fresh(Signal(extent, SecondMoments(level, 0.0, 0.0, level, across_both=0.0)))
+        return run.algebra.new_source(Signal(extent, SecondMoments(level, 0.0, 0.0, level, across_both=0.0)))
     place = run.graph.inputs.index(node.index) if node.index in run.graph.inputs else -1
     told = run.inputs[place] if 0 <= place < len(run.inputs) else InputMoments()
     neighbour = told.positions if told.neighbour is None else told.neighbour
@@ -72,15 +72,23 @@ def _input(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
     pairs = SecondMoments(told.second_moment, told.units, told.positions, told.examples, neighbour, across_both)
     alike = told.examples / told.second_moment if told.second_moment > 0 else 0.0
     few = (1 - alike) ** 2 / max(extent.units, 1)
-    chance = FiniteWidth(swing=2 * few, basis=Basis(node.index, few))
+    finite_width = FiniteWidth(square_variance=2 * few, basis=Basis(node.index, few))
     # Of a batch that is not given yet, the level scatters as that of so many independent values.
     given = 0 <= place < len(run.inputs)
-    noise = CALM if given else CALM.caused(run.algebra.cause(), 2 / max(extent.count, 1))
-    signal = Signal(extent, pairs, told.mean, noise=noise, carried=noise, borders=_borders(node, told), chance=chance)
-    return run.algebra.fresh(signal)
+    noise = NO_VARIANCE if given else NO_VARIANCE.with_cause(run.algebra.cause(), 2 / max(extent.count, 1))
+    signal = Signal(
+        extent,
+        pairs,
+        told.mean,
+        noise=noise,
+        inherited=noise,
+        edge_profiles=_edge_profiles(node, told),
+        finite_width=finite_width,
+    )
+    return run.algebra.new_source(signal)
 
 
-def _borders(node: Node, told: InputMoments) -> tuple[Array | None, ...]:
+def _edge_profiles(node: Node, told: InputMoments) -> tuple[Array | None, ...]:
     """How the level of an image varies along its axes, where that was told and is of its size."""
     if tuple(len(along) for along in told.profiles) != spatial(node):
         return ()
@@ -89,38 +97,44 @@ def _borders(node: Node, told: InputMoments) -> tuple[Array | None, ...]:
 
 def _reshape(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Slices, gathers, copies: other elements of the same kind, so independent of those left behind."""
-    x = run.algebra.merged(operands[0]) if len(operands) == 1 else run.algebra.joined(tuple(operands), operands[0])
+    x = (
+        run.algebra.without_parts(operands[0])
+        if len(operands) == 1
+        else run.algebra.concatenated(tuple(operands), operands[0])
+    )
     extent = run.extent(node)
     if node.function == "pad":
-        return run.algebra.fresh(weighted.padded(x, extent, paddings(node)))
+        return run.algebra.new_source(weighted.padded(x, extent, paddings(node)))
     if len(operands) > 1:
-        x = run.algebra.merged(x)
+        x = run.algebra.without_parts(x)
     elif extent.count > x.extent.count and extent.units < x.extent.units:  # heads repeated, which are units
         extent = Extent(extent.count // (x.extent.positions * extent.examples), x.extent.positions, extent.examples)
-    return run.algebra.fresh(replace(x, extent=extent, borders=x.borders if extent == x.extent else ()))
+    return run.algebra.new_source(
+        replace(x, extent=extent, edge_profiles=x.edge_profiles if extent == x.extent else ())
+    )
 
 
 def _concatenation(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     extent = run.extent(node)
     axis = dict(node.settings).get("axis")
     if len(operands) == 1 and extent.count > operands[0].extent.count:  # a tensor beside itself or a constant
-        return run.algebra.fresh(replace(run.algebra.merged(operands[0]), extent=extent))
+        return run.algebra.new_source(replace(run.algebra.without_parts(operands[0]), extent=extent))
     flat = tuple(part for x in operands for part in (x.parts or (x,)))
     along_units = axis is None or node.unit_axis is None or int(axis) == node.unit_axis
     sized = flat if along_units else tuple(replace(x, extent=replace(x.extent, units=x.extent.positions)) for x in flat)
-    joined = run.algebra.joined(sized, operands[0])
+    concatenated = run.algebra.concatenated(sized, operands[0])
     if not along_units:
         levels = [x.pairs.level for x in operands]
         if max(levels) > _UNEVEN * min(levels):
             why = "places of different levels stand side by side, and are taken for their mean"
-            joined = replace(joined, doubt=joined.doubt or doubtful(node, why))
+            concatenated = replace(concatenated, doubt=concatenated.doubt or doubtful(node, why))
     if along_units:
-        return replace(joined, extent=extent)
-    return run.algebra.fresh(replace(joined, parts=(), extent=extent, borders=()))
+        return replace(concatenated, extent=extent)
+    return run.algebra.new_source(replace(concatenated, parts=(), extent=extent, edge_profiles=()))
 
 
 def _reduction(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    x = run.algebra.merged(operands[0])
+    x = run.algebra.without_parts(operands[0])
     extent = run.extent(node)
     whole = x.extent.positions * x.extent.units
     left = max(math.prod(node.shape) // extent.examples, 1)
@@ -129,7 +143,7 @@ def _reduction(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         return pooling.pooled(run, replace(node, function="max"), [x])
     if node.function not in ("mean", "sum"):
         doubt = doubtful(node, f"no rule for '{node.function}'")
-        return run.algebra.fresh(replace(x, extent=extent, doubt=x.doubt or doubt, borders=()))
+        return run.algebra.new_source(replace(x, extent=extent, doubt=x.doubt or doubt, edge_profiles=()))
     factor = float(count) if node.function == "sum" else 1.0
     units_gone = node.unit_axis is None or (x.extent.units > 1 and extent.units == 1)
     if units_gone and count > x.extent.units:  # over both
@@ -137,19 +151,25 @@ def _reduction(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         count = x.extent.units
     averaged = pooling.averaged_units(x, count) if units_gone else pooling.averaged(x, count)
     pairs = averaged.pairs.scaled(factor**2)
-    return run.algebra.fresh(replace(averaged, pairs=pairs, mean=averaged.mean * factor, extent=extent, borders=()))
+    return run.algebra.new_source(
+        replace(averaged, pairs=pairs, mean=averaged.mean * factor, extent=extent, edge_profiles=())
+    )
 
 
 def _mask(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     x = operands[0]
     if attention.masks_scores(run.graph, node):
         return run.placed(node, x)
-    return replace(run.placed(node, run.algebra.fresh(x)), doubt=x.doubt or doubtful(node, "the mask is not known"))
+    return replace(
+        run.placed(node, run.algebra.new_source(x)), doubt=x.doubt or doubtful(node, "the mask is not known")
+    )
 
 
 def _unknown(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    x = run.algebra.merged(operands[0])
-    return replace(run.placed(node, run.algebra.fresh(x)), doubt=doubtful(node, "there is no rule for this operation"))
+    x = run.algebra.without_parts(operands[0])
+    return replace(
+        run.placed(node, run.algebra.new_source(x)), doubt=doubtful(node, "there is no rule for this operation")
+    )
 
 
 _UNEVEN = 4.0  # a gradient that goes to one of the places alone is off by that much

@@ -78,7 +78,7 @@ def joint(function: Callable[[Array, Array], Array]) -> Joint:
     return Joint(float(weight @ values**2 @ weight), (hermite @ values @ hermite.T) ** 2)
 
 
-def met_in_sum(algebra: SignalAlgebra, law: FunctionOf, whole: Signal, signal: Signal) -> SecondMoments | None:
+def met_in_sum(algebra: SignalAlgebra, dependence: FunctionOf, whole: Signal, signal: Signal) -> SecondMoments | None:
     """Second moments, and of pairs, of f(sum) · signal, for a signal that is one of the sum's two terms.
 
     Args:
@@ -93,14 +93,18 @@ def met_in_sum(algebra: SignalAlgebra, law: FunctionOf, whole: Signal, signal: S
     mine = [(atom, share * algebra.share_in(signal, atom)) for atom, share in whole.terms]
     own = [share for _, share in mine if share]
     others = [term for term, (_, part) in zip(whole.terms, mine, strict=True) if not part]
-    if len(own) != 1 or len(others) != 1 or signal.law is None:
+    if len(own) != 1 or len(others) != 1 or signal.dependence is None:
         return None
     other, share = algebra.source(others[0][0]), others[0][1]
-    if other.law is None or other.law.function.affine is not None or other.law.source == signal.law.source:
+    if (
+        other.dependence is None
+        or other.dependence.function.affine is not None
+        or other.dependence.source == signal.dependence.source
+    ):
         return None
     offset = whole.mean - own[0] * signal.mean - share * other.mean
-    one, two = algebra.source(other.law.source), algebra.source(signal.law.source)
-    first, second = other.law.function, signal.law.function
+    one, two = algebra.source(other.dependence.source), algebra.source(signal.dependence.source)
+    first, second = other.dependence.function, signal.dependence.function
 
     def moments(of: Function) -> Joint:
         def product(u: Array, v: Array) -> Array:
@@ -110,8 +114,8 @@ def met_in_sum(algebra: SignalAlgebra, law: FunctionOf, whole: Signal, signal: S
 
         return joint(product)
 
-    pairs = moments(law.for_pairs.function).pairs(one.correlation, one.pairs, two.correlation, two.pairs)
-    return pairs if law.pair_function is None else replace(pairs, level=moments(law.function).second)
+    pairs = moments(dependence.for_pairs.function).pairs(one.correlation, one.pairs, two.correlation, two.pairs)
+    return pairs if dependence.pair_function is None else replace(pairs, level=moments(dependence.function).second)
 
 
 def _drawn(marginal: Marginal, z: Array) -> Array:

@@ -13,7 +13,7 @@ from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.theory.activations import Array
 
-__all__ = ["blended_borders", "mixture", "multiplied", "powered"]
+__all__ = ["blended_edge_profiles", "mixture", "multiplied", "powered"]
 
 
 def mixture(parts: tuple[Signal, ...]) -> Signal:
@@ -35,16 +35,22 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
     level = pairs.level or 1.0
     weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]
     largest = max(zip(weight, parts, strict=True), key=lambda pair: pair[0])[1]
-    chance, summed = parts[0].chance, weight[0]
+    finite_width, summed = parts[0].finite_width, weight[0]
     for w, p in zip(weight[1:], parts[1:], strict=True):
         summed += w
-        chance = chance.beside(p.chance, 1 - w / summed if summed > 0 else 0.5)
+        finite_width = finite_width.summed_with(p.finite_width, 1 - w / summed if summed > 0 else 0.5)
     return replace(
-        largest, chance=chance, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
-        skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
+        largest,
+        finite_width=finite_width,
+        extent=replace(largest.extent, units=total),
+        pairs=pairs,
+        mean=mean(lambda p: p.mean),
+        skew=mean(lambda p: p.skew),
+        excess=mean(lambda p: p.excess),
         noise=reduce(add, (p.noise * w for w, p in zip(weight, parts, strict=True))),
-        carried=reduce(add, (p.carried * w for w, p in zip(weight, parts, strict=True))), zero=mean(lambda p: p.zero),
-    )  # fmt: skip
+        inherited=reduce(add, (p.inherited * w for w, p in zip(weight, parts, strict=True))),
+        zero=mean(lambda p: p.zero),
+    )
 
 
 def _of_two_units(shares: Sequence[float], parts: Sequence[Signal]) -> float:
@@ -76,7 +82,7 @@ def multiplied(one: Array | None, other: Array | None) -> tuple[float, Array | N
     return (mean, np.asarray(product / mean)) if mean > 0 else (1.0, None)
 
 
-def blended_borders(
+def blended_edge_profiles(
     first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
 ) -> tuple[Array | None, ...]:
     """How the level of a sum varies along the axes."""

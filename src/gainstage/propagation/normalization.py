@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gainstage.graph import Node, Operation
-from gainstage.propagation.blocks import CERTAIN, Block, InverseVariance, Variation, block_of, inverse_variance
+from gainstage.propagation.blocks import NO_VARIATION, Block, InverseVariance, Variation, block_of, inverse_variance
 from gainstage.propagation.correlated_taps import of_alike_taps
 from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.second_moments import SecondMoments
@@ -50,10 +50,10 @@ class Division:
     scale: float
     scale_mean: float
     frozen: bool = False
-    uneven: float = 0.0
+    channel_variance: float = 0.0
     few: float = 1.0
     block: Block | None = None
-    variation: Variation = CERTAIN
+    variation: Variation = NO_VARIATION
 
     @property
     def factor(self) -> float:
@@ -66,7 +66,9 @@ class Division:
         if self.block is not None:
             usual = self.variance * (1 - self.variation.common)
             return inverse_variance(usual, self.eps, self.variation.freedom)
-        more = self.few / (1 - min(self.uneven, 0.7))  # the mean of the inverse is more than the inverse of the mean
+        more = self.few / (
+            1 - min(self.channel_variance, 0.7)
+        )  # the mean of the inverse is more than the inverse of the mean
         whole = self.variance / more + self.eps
         return InverseVariance(1 / whole if whole > 0 else 0.0, 0.0, 0.0)
 
@@ -99,25 +101,25 @@ def _of_a_batch(run: ForwardPass, node: Node, x: Signal, stored: Division) -> Di
     """One mean and one variance for a unit, over all examples and positions."""
     if node.setting("training", 1.0) == 0:
         return stored
-    mean = x.pairs.over_batch(x.extent)
+    mean = x.pairs.batch_mean_square(x.extent)
     taken, left = SecondMoments(mean, x.mean**2, mean, mean), max(x.pairs.level - mean, 0.0)
     share, numbers = _of_few(run, node, x, left)
     few = mean_inverse(share, numbers) if share >= 1e-3 and numbers > 0 else 1.0
     return replace(
         stored, taken=taken, variance=left, over=float(x.extent.examples * x.extent.positions), frozen=False,
-        uneven=_uneven(run, node, x, taken, share), few=few * of_alike_taps(run, node),
+        channel_variance=_channel_variance(run, node, x, taken, share), few=few * of_alike_taps(run, node),
     )  # fmt: skip
 
 
 def divided_by(x: Signal, by: Division) -> Array | None:
     """What each stretch of a sequence is divided by, squared, as a part of the mean; None where they are alike."""
-    if x.course is None or by.block is None or by.block.positions > 1:
+    if x.sequence is None or by.block is None or by.block.positions > 1:
         return None
     whole = by.variance + by.eps
-    return (by.variance * x.course.level + by.eps) / whole if whole > 0 else None
+    return (by.variance * x.sequence.level + by.eps) / whole if whole > 0 else None
 
 
-def _uneven(run: ForwardPass, node: Node, x: Signal, taken: SecondMoments, share: float) -> float:
+def _channel_variance(run: ForwardPass, node: Node, x: Signal, taken: SecondMoments, share: float) -> float:
     """The variance of a channel is a mean of squares with few independent terms, where few different ones went in.
 
     Args:
@@ -129,8 +131,11 @@ def _uneven(run: ForwardPass, node: Node, x: Signal, taken: SecondMoments, share
         own = replace(own, examples=own.across_both)
     if not own.level > 0:
         return 0.0
-    both = x.chance.single * ((1 + share) / (1 - share) - 1)
-    return 2 * (own.likeness(x.extent) + (x.chance.left + both) * (x.pairs.level / own.level) ** 2)
+    both = x.finite_width.grouped_variance * ((1 + share) / (1 - share) - 1)
+    return 2 * (
+        own.mean_squared_correlation(x.extent)
+        + (x.finite_width.correlation_variance + both) * (x.pairs.level / own.level) ** 2
+    )
 
 
 def _overlaps(run: ForwardPass, node: Node, x: Signal) -> tuple[list[Overlap], float]:
@@ -139,7 +144,9 @@ def _overlaps(run: ForwardPass, node: Node, x: Signal) -> tuple[list[Overlap], f
     source = run.signals.get(producer.inputs[0]) if producer.operation is Operation.CONVOLUTION else None
     axes = overlaps(producer, source) if source is not None and producer.function != "transposed" else []
     whole = math.prod(a.mean for a in axes)
-    return (axes, max(x.pairs.across_both, 0.0) / whole) if len(axes) == len(x.borders) and whole > 0 else ([], 0.0)
+    return (
+        (axes, max(x.pairs.across_both, 0.0) / whole) if len(axes) == len(x.edge_profiles) and whole > 0 else ([], 0.0)
+    )
 
 
 def _of_few(run: ForwardPass, node: Node, x: Signal, left: float) -> tuple[float, float]:
@@ -173,15 +180,15 @@ def mean_inverse(share: float, numbers: float) -> float:
     return float(weight / weight.sum() @ (1 / (1 - share + share * z * 2 / numbers)))
 
 
-def _tails(x: Signal, by: Division, borders: tuple[Array | None, ...]) -> float:
+def _tails(x: Signal, by: Division, edge_profiles: tuple[Array | None, ...]) -> float:
     """The excess of what batch norm hands on: observations of unlike level make tails heavy, unlike channels light.
 
     A channel's fourth moment over observations is 3 E K², where K is an observation's level, and its variance, squared,
     scatters between channels: E z⁴ / v² = 3 (1 + Var K) / (1 + Var v).
     """
-    along = math.prod(float((b**2).mean()) for b in borders if b is not None)
-    loud = x.chance.loud * (x.pairs.level / by.variance) ** 2
-    heavy = (1 + loud) * along / (1 + by.uneven)
+    along = math.prod(float((b**2).mean()) for b in edge_profiles if b is not None)
+    loud = x.finite_width.total_square_variance * (x.pairs.level / by.variance) ** 2
+    heavy = (1 + loud) * along / (1 + by.channel_variance)
     return min(x.excess + 3 * (heavy - 1), _HEAVIEST)
 
 
@@ -210,10 +217,10 @@ def _centred(run: ForwardPass, node: Node, x: Signal, left: float) -> tuple[Arra
         share = max(1 - left / level, 0.0) if level > 0 else 0.0
         return tuple(
             None if b is None else _relative((1 - share) * b + share * (np.sqrt(b) - np.sqrt(b).mean()) ** 2)
-            for b in x.borders
+            for b in x.edge_profiles
         )
     found = []
-    for place, (border, axis) in enumerate(zip(x.borders, axes, strict=True)):
+    for place, (border, axis) in enumerate(zip(x.edge_profiles, axes, strict=True)):
         others = [a for index, a in enumerate(axes) if index != place]
         mean = math.prod(a.mean for a in others)
         taken = 2 * axis.cross * mean - axis.mean * mean  # E 2 m m_p - m², of a field with E m_p m_p' = S(p, p')
@@ -233,8 +240,8 @@ def normalization(run: ForwardPass, node: Node, operands: list[Signal]) -> Signa
     x = operands[0]
     if x.parts and node.function == "batch_norm":
         parts = tuple(_normalised(run, node, part) for part in x.parts)
-        return replace(run.algebra.joined(parts, x), extent=run.extent(node))
-    return run.placed(node, _normalised(run, node, run.algebra.merged(x)))
+        return replace(run.algebra.concatenated(parts, x), extent=run.extent(node))
+    return run.placed(node, _normalised(run, node, run.algebra.without_parts(x)))
 
 
 def _normalised(run: ForwardPass, node: Node, x: Signal) -> Signal:
@@ -257,36 +264,36 @@ def _normalised(run: ForwardPass, node: Node, x: Signal) -> Signal:
     # What is left of the noise: a level that is divided out has none, unless eps is what is divided by.
     noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor)
     single = found.block is not None and found.block.positions == 1  # every observation is brought to one level
-    borders = () if single else x.borders
+    edge_profiles = () if single else x.edge_profiles
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
-        borders = _centred(run, node, x, centred.level)
-    chance = x.chance if found.frozen else x.chance.scaled(factor * x.pairs.level)
+        edge_profiles = _centred(run, node, x, centred.level)
+    finite_width = x.finite_width if found.frozen else x.finite_width.scaled(factor * x.pairs.level)
     # What tokens have in common is divided by a level that it is a part of.
     shared = min(max(x.pairs.positions / x.pairs.level, 0.0), 1.0) if x.pairs.level > 0 else 0.0
-    bond = x.bond * (1 - shared)
-    course, excess = x.course, x.excess
+    covariance_noise = x.covariance_noise * (1 - shared)
+    sequence, excess = x.sequence, x.excess
     if node.function == "batch_norm" and not found.frozen and not starved:
-        excess = _tails(x, found, borders)
+        excess = _tails(x, found, edge_profiles)
     if single:
-        chance = replace(chance, swing=0.0, fresh=0.0)
+        finite_width = replace(finite_width, square_variance=0.0, new_level_variance=0.0)
     if found.block is not None and not starved:
         excess = _of_equal_length(x.excess, found)
-    if course is not None and single:
-        course = course.levelled()
-        pairs = course.set_in(pairs)
-    return run.algebra.fresh(
+    if sequence is not None and single:
+        sequence = sequence.normalized()
+        pairs = sequence.imposed_on(pairs)
+    return run.algebra.new_source(
         replace(
             x,
             pairs=pairs,
             mean=mean,
             excess=excess,
             noise=noise,
-            carried=noise,
-            bond=bond,
+            inherited=noise,
+            covariance_noise=covariance_noise,
             zero=0.0,
             rows=None,
-            borders=borders,
-            chance=chance,
-            course=course,
+            edge_profiles=edge_profiles,
+            finite_width=finite_width,
+            sequence=sequence,
         )
     )

@@ -67,7 +67,7 @@ def objective(run: ForwardPass, output: int) -> Objective:
             level = 4 * (signal.pairs.level + targets) / signal.extent.count**2
             value = signal.pairs.level + targets
             pairs = signal.pairs.scaled(4 / signal.extent.count**2)
-            facts = LossFacts("mse", value, graph.loss, chance=targets)
+            facts = LossFacts("mse", value, graph.loss, finite_width=targets)
             return Objective(SecondMoments(level, pairs.units, pairs.positions, pairs.examples), facts)
     doubt = f"no rule for this loss ({kind}); random signs stand in for its gradient"
     return Objective(signs, None, doubt)
@@ -75,14 +75,17 @@ def objective(run: ForwardPass, output: int) -> Objective:
 
 def _kind(graph: SignalGraph) -> LossKind:
     own = [n for n in graph.nodes if n.stage == "loss" or n.operation is Operation.LOSS]
-    named = {n.function for n in own if n.operation is Operation.LOSS}
+    with_own_cause = {n.function for n in own if n.operation is Operation.LOSS}
     softmax = _has(own, "log_softmax") or _has(graph.nodes, "log_softmax")
-    if named == {"nll"}:
+    if with_own_cause == {"nll"}:
         if any(n.function == "log" for n in own):
             return "probability_nll"
         return "cross_entropy" if softmax else "nll"
     known: tuple[LossKind, ...] = ("cross_entropy", "bce_logits", "bce", "mse", "probability_nll")
-    return next((kind for kind in known if named == {kind}), "cross_entropy" if not named and softmax else "other")
+    return next(
+        (kind for kind in known if with_own_cause == {kind}),
+        "cross_entropy" if not with_own_cause and softmax else "other",
+    )
 
 
 def _has(nodes: tuple[Node, ...] | list[Node], function: str) -> bool:
@@ -106,15 +109,19 @@ def _cross_entropy(signal: Signal, classes: int, rows: int, loss: int, kind: Los
 
 def _binary(run: ForwardPass, signal: Signal, loss: int) -> Objective:
     """The gradient is σ(z) - y, with y 0 or 1 with equal chance."""
-    merged = run.algebra.merged(signal)
-    assert merged.law is not None
-    sigmoid = run.algebra.expectation(FunctionOf(merged.law.source, _SIGMOID.after(merged.law.function)))
-    softplus = run.algebra.expectation(FunctionOf(merged.law.source, _SOFTPLUS.after(merged.law.function)))
+    without_parts = run.algebra.without_parts(signal)
+    assert without_parts.dependence is not None
+    sigmoid = run.algebra.expectation(
+        FunctionOf(without_parts.dependence.source, _SIGMOID.after(without_parts.dependence.function))
+    )
+    softplus = run.algebra.expectation(
+        FunctionOf(without_parts.dependence.source, _SOFTPLUS.after(without_parts.dependence.function))
+    )
     count = signal.extent.count
     own = max(sigmoid.second - sigmoid.mean + 0.25, 0.0)
     level = (own + 0.25) / count**2
     same = signal.pairs.examples / signal.pairs.level if signal.pairs.level > 0 else 0.0
-    value = softplus.mean - 0.5 * merged.mean
+    value = softplus.mean - 0.5 * without_parts.mean
     facts = LossFacts("bce_logits", value, loss, "sigmoid", math.log(2), math.log(2))
     return Objective(SecondMoments(level, 0.0, 0.0, own * same / count**2), facts)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gainstage.graph import Node, Operation, Parameter
-from gainstage.propagation.back.flows import BackwardPass, Gradient
+from gainstage.propagation.back.backward_pass import BackwardPass, Gradient
 from gainstage.propagation.second_moments import SecondMoments
-from gainstage.propagation.weighted import arranged, puts_heads_together
+from gainstage.propagation.weighted import puts_heads_together, regrouped
 from gainstage.records import Moments, ParameterProfile, WeightMoments
 
 __all__ = ["parameter_profiles"]
@@ -78,10 +78,10 @@ def _of_use(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> fl
     x = back.run.signals.get(node.inputs[0])
     if x is None:
         return None
-    merged = back.run.algebra.merged(x)
-    seen = merged
+    without_parts = back.run.algebra.without_parts(x)
+    seen = without_parts
     if node.kernel is not None:
-        seen = arranged(merged, node.kernel.in_, heads=puts_heads_together(back.run, node))
+        seen = regrouped(without_parts, node.kernel.in_, heads=puts_heads_together(back.run, node))
     return summed * _summed(g, gradient, seen.pairs)
 
 

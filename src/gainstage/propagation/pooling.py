@@ -38,26 +38,33 @@ def pooled(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     x = operands[0]
     if x.parts:
         return replace(
-            run.algebra.joined(tuple(pooled(run, node, [part]) for part in x.parts), x), extent=run.extent(node)
+            run.algebra.concatenated(tuple(pooled(run, node, [part]) for part in x.parts), x), extent=run.extent(node)
         )
     extent = replace(run.extent(node), units=x.extent.units)
     size = window_size(node, x.extent, extent)
     share = 1.0
-    borders: list[Array | None] = []
+    edge_profiles: list[Array | None] = []
     for axis, window in enumerate(windows(node)):
-        terms, border = window.forward(x.borders[axis] if axis < len(x.borders) else None)
+        terms, border = window.forward(x.edge_profiles[axis] if axis < len(x.edge_profiles) else None)
         share *= terms / window.kernel
-        borders.append(border)
+        edge_profiles.append(border)
     along = windows(node)
     if node.function == "max":
         found, level = largest(run, x, size, along)
-        return run.algebra.fresh(replace(found, extent=extent, borders=level))
+        return run.algebra.new_source(replace(found, extent=extent, edge_profiles=level))
     found = averaged(x, size)
-    pairs = replace(found.pairs, neighbour=x.pairs.further(_stride(along)).neighbour).scaled(share)
+    pairs = replace(found.pairs, neighbour=x.pairs.at_stride(_stride(along)).neighbour).scaled(share)
     gain = x.pairs.level / pairs.level if pairs.level > 0 else 0.0
-    chance = x.chance.averaged([w.kernel for w in along], [w.stride for w in along], gain)
-    return run.algebra.fresh(
-        replace(found, pairs=pairs, mean=found.mean * share, extent=extent, borders=tuple(borders), chance=chance)
+    finite_width = x.finite_width.averaged([w.kernel for w in along], [w.stride for w in along], gain)
+    return run.algebra.new_source(
+        replace(
+            found,
+            pairs=pairs,
+            mean=found.mean * share,
+            extent=extent,
+            edge_profiles=tuple(edge_profiles),
+            finite_width=finite_width,
+        )
     )
 
 
@@ -92,7 +99,14 @@ def _gaussian(x: Signal, pairs: SecondMoments, count: float) -> Signal:
     own = max(x.pairs.level - pairs.level, 0.0) / x.pairs.level if x.pairs.level > 0 else 1.0
     calmer = 1 - own + own / math.sqrt(count)
     return replace(
-        x, pairs=pairs, skew=x.skew * calmer, excess=x.excess * calmer**2, rows=None, zero=0.0, law=None, terms=()
+        x,
+        pairs=pairs,
+        skew=x.skew * calmer,
+        excess=x.excess * calmer**2,
+        rows=None,
+        zero=0.0,
+        dependence=None,
+        terms=(),
     )
 
 
@@ -115,15 +129,15 @@ def largest(
     those that overlap share some.
     """
     if count <= 1:
-        return x, x.borders
-    law = x.law if x.law is not None else FunctionOf(run.algebra.number())
-    source = run.algebra.source(law.source) if x.law is not None else x
+        return x, x.edge_profiles
+    dependence = x.dependence if x.dependence is not None else FunctionOf(run.algebra.number())
+    source = run.algebra.source(dependence.source) if x.dependence is not None else x
     mean, spread = source.mean, math.sqrt(source.variance)
     k = source.pairs
     common = min(max(source.correlation(k.neighbour), 0.0), 1.0)
     held, raised = _held(x, along, count)
     sizes, place = np.unique(held, return_inverse=True)
-    told = [_largest(law.function, mean, spread, common, float(size)) for size in sizes]
+    told = [_largest(dependence.function, mean, spread, common, float(size)) for size in sizes]
     powers, roots = np.array([p for p, _ in told])[place], np.array([root for _, root in told])[place]
     first, second, cube, power4 = (float((raised ** (n / 2)) @ powers[:, n - 1]) / held.size for n in (1, 2, 3, 4))
     # Of the windows over one place, and of two with places of their own.
@@ -137,22 +151,24 @@ def largest(
     beside, others = _sharing(along)
     pairs = SecondMoments(
         second, first**2, pair(k.positions, elsewhere) + own * others, pair(k.examples, together),
-        pair(k.further(_stride(along)).neighbour, elsewhere) + own * beside, pair(k.across_both, elsewhere),
+        pair(k.at_stride(_stride(along)).neighbour, elsewhere) + own * beside, pair(k.across_both, elsewhere),
     )  # fmt: skip
     # Two observations that are more alike by chance: each place is one of so many that may be the largest.
-    answer = count * own * _slope(count) / (1 - common) / source.variance if common < 1 and source.variance > 0 else 0.0
-    gain = answer * source.pairs.level / second if second > 0 else 0.0
-    chance = source.chance.averaged([w.kernel for w in along], [w.stride for w in along], gain)
+    gate_response = (
+        count * own * _slope(count) / (1 - common) / source.variance if common < 1 and source.variance > 0 else 0.0
+    )
+    gain = gate_response * source.pairs.level / second if second > 0 else 0.0
+    finite_width = source.finite_width.averaged([w.kernel for w in along], [w.stride for w in along], gain)
     variance = max(second - first**2, 0.0)
     third = cube - 3 * first * second + 2 * first**3
     fourth = power4 - 4 * first * cube + 6 * first**2 * second - 3 * first**4
     kurtosis = power4 / second**2 if second > 0 else 1.0
-    own = max(kurtosis - 1, 0.0) * pairs.likeness(x.extent) / x.extent.units
+    own = max(kurtosis - 1, 0.0) * pairs.mean_squared_correlation(x.extent) / x.extent.units
     found = replace(
-        x, pairs=pairs, mean=first, zero=0.0, rows=None, law=None, terms=(), chance=chance,
+        x, pairs=pairs, mean=first, zero=0.0, rows=None, dependence=None, terms=(), finite_width=finite_width,
         skew=third / variance**1.5 if variance > 0 else 0.0,
         excess=min(fourth / variance**2 - 3, 6.0) if variance > 0 else 0.0,
-        noise=source.carried.caused(run.algebra.cause(), own), carried=source.carried,
+        noise=source.inherited.with_cause(run.algebra.cause(), own), inherited=source.inherited,
     )  # fmt: skip
     level = (raised * powers[:, 1]).reshape([w.out for w in along])
     return found, tuple(_along(level, axis) for axis in range(len(along)))
@@ -168,7 +184,7 @@ def _held(x: Signal, along: tuple[Window, ...], count: float) -> tuple[Array, Ar
     held, raised = np.full(1, count), np.ones(1)
     for axis, window in enumerate(along):
         counts = window.counts()
-        terms, border = window.forward(x.borders[axis] if axis < len(x.borders) else None)
+        terms, border = window.forward(x.edge_profiles[axis] if axis < len(x.edge_profiles) else None)
         inside = (terms if border is None else terms * border) / counts
         held = np.multiply.outer(held if axis else np.ones(1), counts).ravel()
         raised = np.multiply.outer(raised, inside).ravel()

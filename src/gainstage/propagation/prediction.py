@@ -11,7 +11,7 @@ import numpy as np
 from gainstage.errors import ModelError
 from gainstage.graph import Node, Operation, SignalGraph, nearest_before
 from gainstage.graph.groups import NONLINEAR, OUTWARD, SHOWN, STREAM
-from gainstage.propagation.back.flows import Gradient
+from gainstage.propagation.back.backward_pass import Gradient
 from gainstage.propagation.backward import backward
 from gainstage.propagation.forward import forward
 from gainstage.propagation.forward_pass import ForwardPass
@@ -163,7 +163,7 @@ def _never(before: Signal, node: Node) -> float:
 def _saturated(run: ForwardPass, node: Node, before: Signal) -> float | None:
     """The share of elements within one hundredth of the range from a bound."""
     act = run.functions.of(node)
-    if act is None or not act.bounded or before.law is None or act.name not in _BOUNDED:
+    if act is None or not act.bounded or before.dependence is None or act.name not in _BOUNDED:
         return None
     low, high = activation(act.name, dict(act.settings)).bounds
     margin = 0.01 * (high - low)

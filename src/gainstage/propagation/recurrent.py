@@ -117,20 +117,20 @@ def stages_back(run: ForwardPass, node: Node, correlation: float, neighbour: flo
 
 def recurrent(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """A whole sequence through all layers of the node."""
-    x = run.algebra.merged(operands[0])
+    x = run.algebra.without_parts(operands[0])
     extent = run.extent(node)
     try:
         run.recurrences[node.index] = stages(run, node, x)
         last = run.recurrences[node.index][-1]
     except (GainstageError, IndexError, KeyError) as error:
         doubt = doubtful(node, str(error) or "its weights could not be told")
-        return run.algebra.fresh(replace(x, extent=extent, doubt=doubt))
+        return run.algebra.new_source(replace(x, extent=extent, doubt=doubt))
     found = last.moments
     level = found.second_moment
     shared = min(max(found.mean**2, found.examples * level), level)
     pairs = SecondMoments(level, found.mean**2, found.correlation * level, shared, found.neighbour * level)
-    noise = x.noise.caused(run.algebra.cause(), 2 * pairs.likeness(extent) / extent.units)
-    return run.algebra.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
+    noise = x.noise.with_cause(run.algebra.cause(), 2 * pairs.mean_squared_correlation(extent) / extent.units)
+    return run.algebra.new_source(Signal(extent, pairs, found.mean, noise=noise, inherited=noise, doubt=x.doubt))
 
 
 def _cell(node: Node) -> str:

@@ -23,30 +23,30 @@ __all__ = ["gathered", "matrices", "resampled"]
 
 def resampled(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Copies of places, or means of neighbours."""
-    x = run.algebra.merged(operands[0])
+    x = run.algebra.without_parts(operands[0])
     extent = run.extent(node)
     axes = matrices(run.graph, node)
     if not axes:
-        return run.algebra.fresh(replace(x, extent=extent, borders=()))
-    pairs, borders = gathered(x.pairs, x.mean**2, axes, x.borders)
+        return run.algebra.new_source(replace(x, extent=extent, edge_profiles=()))
+    pairs, edge_profiles = gathered(x.pairs, x.mean**2, axes, x.edge_profiles)
     own = math.prod(float((w**2).sum(-1).mean()) for w in axes)
     cubes, fourths = (math.prod(float((w**n).sum(-1).mean()) for w in axes) for n in (3, 4))
     found = replace(
-        x, pairs=pairs, extent=extent, borders=borders, skew=x.skew * cubes / own**1.5,
+        x, pairs=pairs, extent=extent, edge_profiles=edge_profiles, skew=x.skew * cubes / own**1.5,
         excess=x.excess * fourths / own**2, zero=x.zero if own > _COPIED else 0.0,
     )  # fmt: skip
-    return run.algebra.fresh(replace(found, chance=_chance(x, found, axes)))
+    return run.algebra.new_source(replace(found, finite_width=_finite_width(x, found, axes)))
 
 
 _COPIED = 1 - 1e-9
 
 
-def _chance(before: Signal, after: Signal, axes: Sequence[Array]) -> FiniteWidth:
+def _finite_width(before: Signal, after: Signal, axes: Sequence[Array]) -> FiniteWidth:
     """Places lie closer, each gathered from a few."""
     wide = [1 + 12 * _scatter(w) for w in axes]
-    chance = before.chance.gathered([math.sqrt(w) for w in wide], [w.shape[1] / w.shape[0] for w in axes])
+    finite_width = before.finite_width.windowed([math.sqrt(w) for w in wide], [w.shape[1] / w.shape[0] for w in axes])
     one, other = (s.variance / s.pairs.level if s.pairs.level > 0 else 1.0 for s in (before, after))
-    return chance.scaled(other / one if one > 0 else 0.0)
+    return finite_width.scaled(other / one if one > 0 else 0.0)
 
 
 def _scatter(weights: Array) -> float:
@@ -126,10 +126,10 @@ def gathered(
         level, own * k.units + (total - own) * both, apart(k.level, k.positions, level), examples,
         min((blocks * within - level) / (blocks - 1), level), apart(k.examples, k.across_both, examples),
     )  # fmt: skip
-    borders = []
+    edge_profiles = []
     for i, share in enumerate(shares):
         rest = [s for j, s in enumerate(shares) if j != i]
         mine = share.own * math.prod(float(s.own.mean()) for s in rest)
         every = share.all * math.prod(float(s.all.mean()) for s in rest)
-        borders.append(relative(mine * k.level + (every - mine) * k.neighbour)[1])
-    return pairs, tuple(borders)
+        edge_profiles.append(relative(mine * k.level + (every - mine) * k.neighbour)[1])
+    return pairs, tuple(edge_profiles)

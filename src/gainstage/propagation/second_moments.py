@@ -23,7 +23,7 @@ class Extent:
     positions: int = 1
     examples: int = 1
 
-    def turned(self) -> Extent:
+    def transposed(self) -> Extent:
         """Units and positions exchanged."""
         return Extent(self.positions, self.units, self.examples)
 
@@ -88,43 +88,45 @@ class SecondMoments:
         """Every one plus a number."""
         return self.each(lambda value: value + offset)
 
-    def beside(self, other: SecondMoments) -> SecondMoments:
+    def geometric_mean(self, other: SecondMoments) -> SecondMoments:
         """Geometric means with another tensor: how far both are alike in the same respects."""
         return self.zip(other, lambda a, b: math.sqrt(max(a * b, 0.0)))
 
-    def further(self, stride: float) -> SecondMoments:
+    def at_stride(self, stride: float) -> SecondMoments:
         """Where neighbours lie so many places apart: what they share of an example's own falls by a factor a place.
 
         What all examples have at one place is a field that varies slowly, and stays.
         """
         field = max(self.examples - self.across_both, 0.0)
-        own, beside = (whole - self.positions - field for whole in (self.level, self.neighbour))
-        if stride <= 1 or not 0 < beside < own:
+        own, geometric_mean = (whole - self.positions - field for whole in (self.level, self.neighbour))
+        if stride <= 1 or not 0 < geometric_mean < own:
             return self
-        return replace(self, neighbour=self.neighbour - beside + beside * (beside / own) ** (stride - 1))
+        return replace(
+            self, neighbour=self.neighbour - geometric_mean + geometric_mean * (geometric_mean / own) ** (stride - 1)
+        )
 
-    def turned(self) -> SecondMoments:
+    def transposed(self) -> SecondMoments:
         """Units and positions exchanged."""
         return SecondMoments(self.level, self.positions, self.units, self.examples)
 
-    def over_positions(self, count: float) -> float:
+    def position_mean_square(self, count: float) -> float:
         """E of the square of a mean over so many positions."""
         return self.level / count + (1 - 1 / count) * self.positions
 
-    def over_batch(self, extent: Extent) -> float:
+    def batch_mean_square(self, extent: Extent) -> float:
         """E of the square of a mean over all examples and positions of a unit."""
-        within = self.over_positions(extent.positions)
+        within = self.position_mean_square(extent.positions)
         between = self.examples / extent.positions + (1 - 1 / extent.positions) * self.across_both
         return within / extent.examples + (1 - 1 / extent.examples) * between
 
-    def bond(self, extent: Extent) -> float:
+    def covariance_variance(self, extent: Extent) -> float:
         """Relative variance, for each draw of weights, of what two positions have in common: one vector an example."""
         if not self.positions > 0:
             return 0.0
         alike = min((self.across_both / self.positions) ** 2, 1.0)
         return 2 * (1 / extent.examples + (1 - 1 / extent.examples) * alike) / max(extent.units, 1)
 
-    def observed(self, extent: Extent, within: float | None = None) -> float:
+    def mean_over_observations(self, extent: Extent, within: float | None = None) -> float:
         """Mean over all pairs of observations of a unit, of something that is known for every kind of pair.
 
         Args:
@@ -137,7 +139,7 @@ class SecondMoments:
         between = self.examples / places + (1 - 1 / places) * self.across_both
         return within / examples + (1 - 1 / examples) * between
 
-    def likeness(self, extent: Extent, within: float | None = None) -> float:
+    def mean_squared_correlation(self, extent: Extent, within: float | None = None) -> float:
         """Mean squared correlation of two observations of a unit: one over their effective number.
 
         Args:
@@ -147,4 +149,4 @@ class SecondMoments:
         if not self.level > 0:
             return 1.0
 
-        return self.each(lambda pair: min((pair / self.level) ** 2, 1.0)).observed(extent, within)
+        return self.each(lambda pair: min((pair / self.level) ** 2, 1.0)).mean_over_observations(extent, within)

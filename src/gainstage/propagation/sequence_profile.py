@@ -13,12 +13,12 @@ import numpy as np
 from gainstage.propagation.second_moments import SecondMoments
 from gainstage.theory.activations import Array
 
-__all__ = ["SequenceProfile", "Windows", "blended", "stretches", "times"]
+__all__ = ["SequenceProfile", "Windows", "blended", "segment_lengths", "times"]
 
 _GROWTH = 4  # a stretch is at most this part of the places before it
 
 
-def stretches(places: int) -> Array:
+def segment_lengths(places: int) -> Array:
     """How many places each stretch holds: one at first, more where the places before them are many.
 
     >>> stretches(12).tolist()
@@ -38,21 +38,21 @@ class SequenceProfile:
     Args:
         counts: places of each stretch, in their order.
         level: E x² in each stretch; its mean over all places is one.
-        alike: E x·y of two places, by their stretches; on the diagonal, of two places of one stretch.
+        cross: E x·y of two places, by their stretches; on the diagonal, of two places of one stretch.
     """
 
     counts: Array
     level: Array
-    alike: Array
+    cross: Array
 
     @classmethod
-    def even(cls, counts: Array, pairs: SecondMoments) -> SequenceProfile:
+    def uniform(cls, counts: Array, pairs: SecondMoments) -> SequenceProfile:
         """Of a tensor whose places are alike."""
         share = pairs.positions / pairs.level if pairs.level > 0 else 0.0
         return cls(counts, np.ones(counts.size), np.full((counts.size, counts.size), share))
 
     @classmethod
-    def of(cls, counts: Array, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
+    def from_moments(cls, counts: Array, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
         """From moments that are not relative; their mean level as well."""
         mean = float(counts @ level) / float(counts.sum())
         scale = 1 / mean if mean > 0 else 0.0
@@ -67,21 +67,21 @@ class SequenceProfile:
     def positions(self) -> float:
         """E x·y of two places, mean over all pairs, as a part of the mean level."""
         n = self.counts
-        pairs = float(n @ self.alike @ n - n @ np.diag(self.alike))
+        pairs = float(n @ self.cross @ n - n @ np.diag(self.cross))
         return pairs / max(float(n.sum() * (n.sum() - 1)), 1.0)
 
     @property
-    def likeness(self) -> float:
+    def mean_squared_correlation(self) -> float:
         """Mean squared product of two places, as a part of the squared mean level: one over their effective number."""
         n = self.counts
-        pairs = n @ self.alike**2 @ n - n @ np.diag(self.alike) ** 2
+        pairs = n @ self.cross**2 @ n - n @ np.diag(self.cross) ** 2
         return float(n @ self.level**2 + pairs) / float(n.sum()) ** 2
 
     @property
     def correlation(self) -> Array:
         """Of two places."""
         root = np.sqrt(np.maximum(self.level, 1e-300))
-        return np.asarray(self.alike / root[:, None] / root[None, :])
+        return np.asarray(self.cross / root[:, None] / root[None, :])
 
     def mean(self, values: Array) -> float:
         """Over all places."""
@@ -89,18 +89,18 @@ class SequenceProfile:
 
     def scaled(self, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
         """Every level and every pair times a factor of its own; the factor on the mean level as well."""
-        return SequenceProfile.of(self.counts, self.level * level, self.alike * alike)
+        return SequenceProfile.from_moments(self.counts, self.level * level, self.cross * alike)
 
-    def levelled(self) -> SequenceProfile:
+    def normalized(self) -> SequenceProfile:
         """Behind a norm: every place divided by its own level."""
         return SequenceProfile(self.counts, np.ones_like(self.level), self.correlation)
 
-    def offset(self, share: float) -> SequenceProfile:
+    def diluted(self, share: float) -> SequenceProfile:
         """Of a sum with something that all places have in common, when this has that share of it."""
         rest = 1 - share
-        return replace(self, level=share * self.level + rest, alike=share * self.alike + rest)
+        return replace(self, level=share * self.level + rest, cross=share * self.cross + rest)
 
-    def set_in(self, pairs: SecondMoments) -> SecondMoments:
+    def imposed_on(self, pairs: SecondMoments) -> SecondMoments:
         """Pairs whose means over two places are those of the course."""
         positions = self.positions * pairs.level
         neighbour = positions if pairs.neighbour == pairs.positions else pairs.neighbour
@@ -123,11 +123,11 @@ def blended(
     if first is None and second is None:
         return None
     counts = (first or second).counts  # type: ignore[union-attr]
-    a, b = (c or SequenceProfile.even(counts, p) for c, p in zip((first, second), pairs, strict=True))
+    a, b = (c or SequenceProfile.uniform(counts, p) for c, p in zip((first, second), pairs, strict=True))
     if a.places != b.places:
         return None
     rest = 1 - share
-    return SequenceProfile(a.counts, share * a.level + rest * b.level, share * a.alike + rest * b.alike)
+    return SequenceProfile(a.counts, share * a.level + rest * b.level, share * a.cross + rest * b.cross)
 
 
 def times(
@@ -138,11 +138,11 @@ def times(
     if first is None and second is None:
         return pairs, None
     counts = (first or second).counts  # type: ignore[union-attr]
-    a, b = first or SequenceProfile.even(counts, one), second or SequenceProfile.even(counts, other)
+    a, b = first or SequenceProfile.uniform(counts, one), second or SequenceProfile.uniform(counts, other)
     if a.places != b.places:
         return pairs, None
-    course, share = a.scaled(b.level, b.alike)
-    return course.set_in(replace(pairs, level=share * pairs.level)), course
+    sequence, share = a.scaled(b.level, b.cross)
+    return sequence.imposed_on(replace(pairs, level=share * pairs.level)), sequence
 
 
 class Windows:
@@ -190,11 +190,11 @@ class Windows:
         length, seen = self.length, self.seen
 
         def sums(x: SequenceProfile) -> Array:  # over what a row looks at, for each token there
-            return np.asarray(seen @ x.alike - np.diag(x.alike) + x.level)
+            return np.asarray(seen @ x.cross - np.diag(x.cross) + x.level)
 
         one, two = sums(first), sums(second)
-        own = first.level * second.level - np.diag(first.alike) * np.diag(second.alike)
-        whole = np.einsum("ab,bc,ac->a", seen, first.alike * second.alike, seen) + seen @ own
+        own = first.level * second.level - np.diag(first.cross) * np.diag(second.cross)
+        whole = np.einsum("ab,bc,ac->a", seen, first.cross * second.cross, seen) + seen @ own
         whole = whole - 2 * (seen * one * two).sum(-1) / length
         whole = whole + (seen * one).sum(-1) * (seen * two).sum(-1) / length**2
         return np.asarray(np.maximum(whole / np.maximum(length - 1, 1e-9), 0.0) * (length > 1))

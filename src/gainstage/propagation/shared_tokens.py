@@ -5,7 +5,7 @@ from __future__ import annotations
 from gainstage.graph import Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.graph.groups import MASKED_AFFINE
 
-__all__ = ["answer", "crowding", "values_of_scores", "width_of_tokens"]
+__all__ = ["gate_response", "crowding", "values_of_scores", "width_of_tokens"]
 
 
 def width_of_tokens(graph: SignalGraph, key: int, value: int) -> int | None:
@@ -34,7 +34,7 @@ def crowding(graph: SignalGraph, key: int, value: int, keys: int) -> float:
     return 1.0 if width is None else 1 + (keys - 1) / width
 
 
-def answer(graph: SignalGraph, key: int, value: int, keys: int, variance: float) -> float:
+def gate_response(graph: SignalGraph, key: int, value: int, keys: int, variance: float) -> float:
     """What a row's output gains, in units of a value's own level, since tokens that look alike are looked at alike.
 
     Scores and values of two tokens have the correlation C of the tokens, E C² = 1/n: over all pairs E C exp(σ² C), less

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gainstage.propagation.draw_variance import CALM, DrawVariance
+from gainstage.propagation.draw_variance import NO_VARIANCE, DrawVariance
 from gainstage.propagation.expectation import Marginal
-from gainstage.propagation.finite_width import CERTAIN, FiniteWidth
+from gainstage.propagation.finite_width import INFINITE_WIDTH, FiniteWidth
 from gainstage.propagation.function import IDENTITY, Function
 from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.sequence_profile import SequenceProfile
@@ -17,11 +17,11 @@ __all__ = [
     "PendingGradient",
     "FunctionOf",
     "Product",
-    "Rows",
+    "SoftmaxRows",
     "ProjectedOut",
     "Signal",
-    "lifted",
-    "oriented",
+    "broadcast_to",
+    "transposed_like",
 ]
 
 
@@ -53,7 +53,7 @@ class FunctionOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SoftmaxRows:
     """What is known of softmax's output beyond its moments.
 
     Args:
@@ -103,17 +103,17 @@ class Signal:
     mean: float = 0.0
     skew: float = 0.0
     excess: float = 0.0
-    noise: DrawVariance = CALM
-    carried: DrawVariance = CALM
-    bond: DrawVariance = CALM
-    law: FunctionOf | None = None
+    noise: DrawVariance = NO_VARIANCE
+    inherited: DrawVariance = NO_VARIANCE
+    covariance_noise: DrawVariance = NO_VARIANCE
+    dependence: FunctionOf | None = None
     terms: tuple[tuple[int, float], ...] = ()
     parts: tuple[Signal, ...] = ()
-    borders: tuple[Array | None, ...] = ()
-    rows: Rows | None = None
+    edge_profiles: tuple[Array | None, ...] = ()
+    rows: SoftmaxRows | None = None
     zero: float = 0.0
-    chance: FiniteWidth = CERTAIN
-    course: SequenceProfile | None = None
+    finite_width: FiniteWidth = INFINITE_WIDTH
+    sequence: SequenceProfile | None = None
     doubt: str = ""
 
     @property
@@ -122,10 +122,12 @@ class Signal:
         return max(self.pairs.level - self.mean**2, 0.0)
 
     @property
-    def likeness(self) -> float:
+    def mean_squared_correlation(self) -> float:
         """Mean squared correlation of two observations of a unit, with what they have by chance."""
-        within = None if self.course is None else self.course.likeness
-        return min(self.pairs.likeness(self.extent, within) + self.chance.left, 1.0)
+        within = None if self.sequence is None else self.sequence.mean_squared_correlation
+        return min(
+            self.pairs.mean_squared_correlation(self.extent, within) + self.finite_width.correlation_variance, 1.0
+        )
 
     @property
     def marginal(self) -> Marginal:
@@ -153,7 +155,7 @@ class Product:
     origin: int
     base: SecondMoments
     by: Signal
-    course: SequenceProfile | None = None
+    sequence: SequenceProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,37 +220,41 @@ class PendingGradient:
     base: SecondMoments
     atom: int
     factor: float = 1.0
-    law: FunctionOf | None = None
+    dependence: FunctionOf | None = None
     largest_of: int = 1
-    noise: DrawVariance = CALM
-    alone: float = 0.0
-    borders: tuple[Array | None, ...] = ()
-    course: SequenceProfile | None = None
+    noise: DrawVariance = NO_VARIANCE
+    unshared_variance: float = 0.0
+    edge_profiles: tuple[Array | None, ...] = ()
+    sequence: SequenceProfile | None = None
     product: Product | None = None
-    settled: ProjectedOut | None = None
-    answer: GateResponse | None = None
+    projected_out: ProjectedOut | None = None
+    gate_response: GateResponse | None = None
     parts: tuple[float, ...] = ()
-    chance: FiniteWidth = CERTAIN
+    finite_width: FiniteWidth = INFINITE_WIDTH
     doubt: str = ""
 
     @property
-    def likeness(self) -> float:
+    def mean_squared_correlation(self) -> float:
         """Mean squared correlation of the base at two observations of a unit, with what they have by chance."""
-        within = None if self.course is None else self.course.likeness
-        return min(self.base.likeness(self.extent, within) + self.chance.left, 1.0)
+        within = None if self.sequence is None else self.sequence.mean_squared_correlation
+        return min(
+            self.base.mean_squared_correlation(self.extent, within) + self.finite_width.correlation_variance, 1.0
+        )
 
 
-def oriented(x: Signal, other: Extent) -> Signal:
+def transposed_like(x: Signal, other: Extent) -> Signal:
     """A signal with units and positions as another one has them: a transposition has no node of its own."""
     mine = x.extent
     if mine.units == mine.positions or (mine.units, mine.positions) != (other.positions, other.units):
         return x
-    return replace(x, extent=mine.turned(), pairs=x.pairs.turned(), course=None, chance=x.chance.turned())
+    return replace(
+        x, extent=mine.transposed(), pairs=x.pairs.transposed(), sequence=None, finite_width=x.finite_width.transposed()
+    )
 
 
-def lifted(x: Signal, other: Extent) -> Signal:
+def broadcast_to(x: Signal, other: Extent) -> Signal:
     """A signal that is repeated along what it lacks, as broadcasting does."""
-    if (turned := oriented(x, other)) is not x:
+    if (turned := transposed_like(x, other)) is not x:
         return turned
     extent, pairs = x.extent, x.pairs
     if extent.units == 1 < other.units:

@@ -17,10 +17,10 @@ from gainstage.propagation.draw_variance import DrawVariance
 from gainstage.propagation.expectation import Expectation, Expectations
 from gainstage.propagation.finite_width import FiniteWidth
 from gainstage.propagation.function import Function
-from gainstage.propagation.mixture import blended_borders, mixture, powered
+from gainstage.propagation.mixture import blended_edge_profiles, mixture, powered
 from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.sequence_profile import SequenceProfile, blended, times
-from gainstage.propagation.signal import FunctionOf, Signal, lifted
+from gainstage.propagation.signal import FunctionOf, Signal, broadcast_to
 from gainstage.propagation.squared_covariance import by_chance, scatter, squares
 
 __all__ = ["SignalAlgebra"]
@@ -49,77 +49,90 @@ class SignalAlgebra:
         """The signal that is a source, or an atom."""
         return self._sources[number]
 
-    def fresh(self, signal: Signal) -> Signal:
+    def new_source(self, signal: Signal) -> Signal:
         """Enter a tensor that is independent of all others: it is a source and an atom of its own."""
         number = self.number()
-        signal = replace(signal, law=FunctionOf(number), terms=((number, 1.0),))
+        signal = replace(signal, dependence=FunctionOf(number), terms=((number, 1.0),))
         self._sources[number] = signal
         return signal
 
-    def expectation(self, law: FunctionOf, largest_of: int = 1) -> Expectation:
+    def expectation(self, dependence: FunctionOf, largest_of: int = 1) -> Expectation:
         """Means of a law over its source."""
-        source = self._sources[law.source]
+        source = self._sources[dependence.source]
         common = source.correlation(source.pairs.neighbour) if largest_of > 1 else 0.0
-        return self.expectations.of(law.function, source.marginal, largest_of, common)
+        return self.expectations.of(dependence.function, source.marginal, largest_of, common)
 
     # -- one operand -------------------------------------------------------------------------------------------------
 
     def apply(self, function: Function, x: Signal) -> Signal:
         """The signal f(x)."""
         if x.parts:
-            return self.joined(tuple(self.apply(function, part) for part in x.parts), x)
-        assert x.law is not None
-        law = FunctionOf(x.law.source, function.after(x.law.function))
+            return self.concatenated(tuple(self.apply(function, part) for part in x.parts), x)
+        assert x.dependence is not None
+        dependence = FunctionOf(x.dependence.source, function.after(x.dependence.function))
         if function.affine is not None:
             factor, offset = function.affine
             pairs = x.pairs.each(lambda v: factor**2 * v + 2 * factor * offset * x.mean + offset**2)
             sign = math.copysign(1.0, factor)
             return self._atom(
-                replace(x, pairs=pairs, mean=factor * x.mean + offset, skew=sign * x.skew, law=law, terms=()),
+                replace(
+                    x, pairs=pairs, mean=factor * x.mean + offset, skew=sign * x.skew, dependence=dependence, terms=()
+                ),
                 tuple((atom, factor * share) for atom, share in x.terms) if offset == 0 else (),
             )
-        return self._atom(self._of_law(law, x), ())
+        return self._atom(self._of_dependence(dependence, x), ())
 
-    def _of_law(self, law: FunctionOf, like: Signal) -> Signal:
+    def _of_dependence(self, dependence: FunctionOf, like: Signal) -> Signal:
         """The moments of a function of one source."""
-        source = self._sources[law.source]
-        found = self.expectation(law)
+        source = self._sources[dependence.source]
+        found = self.expectation(dependence)
         pairs = source.pairs.each(lambda v: found.pair(source.correlation(v)))
         pairs = replace(pairs, level=found.second)
         skew, excess = cumulants(found)
         own = scatter(found, source) / like.extent.units
-        carried = source.carried * found.response
-        borders = tuple(powered(b, found.scaling) for b in source.borders)
-        chance = self._chance(found, source)
+        inherited = source.inherited * found.response
+        edge_profiles = tuple(powered(b, found.scaling) for b in source.edge_profiles)
+        finite_width = self._finite_width(found, source)
         return replace(
-            like, pairs=pairs, mean=found.mean, skew=skew, excess=excess,
-            noise=carried.caused(self.cause(), own), carried=carried, law=law, parts=(), rows=None, zero=found.zero,
-            borders=borders, chance=chance, course=self._course(found, source),
-        )  # fmt: skip
+            like,
+            pairs=pairs,
+            mean=found.mean,
+            skew=skew,
+            excess=excess,
+            noise=inherited.with_cause(self.cause(), own),
+            inherited=inherited,
+            dependence=dependence,
+            parts=(),
+            rows=None,
+            zero=found.zero,
+            edge_profiles=edge_profiles,
+            finite_width=finite_width,
+            sequence=self._sequence(found, source),
+        )
 
     @staticmethod
-    def _chance(found: Expectation, source: Signal) -> FiniteWidth:
+    def _finite_width(found: Expectation, source: Signal) -> FiniteWidth:
         """How correlations answer to those before, and squares (what varies of them) to squares."""
         if not found.second > 0:
-            return source.chance.scaled(0.0).swung(found.response)
+            return source.finite_width.scaled(0.0).powered(found.response)
         steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
         loud = source.pairs.level / source.variance if source.variance > 0 else 0.0
         own = (found.response * found.second - found.lifting) * loud
-        return source.chance.scaled(steep / found.second, own / found.second).swung(found.response)
+        return source.finite_width.scaled(steep / found.second, own / found.second).powered(found.response)
 
     @staticmethod
-    def _course(found: Expectation, source: Signal) -> SequenceProfile | None:
+    def _sequence(found: Expectation, source: Signal) -> SequenceProfile | None:
         """How the level of a function runs along a sequence, from that of its source."""
-        x = source.course
+        x = source.sequence
         if x is None:
             return None
         level, both = source.pairs.level, source.mean**2
         own = np.sqrt(np.maximum(level * x.level - both, 1e-300))
         changed = np.maximum(x.level, 1e-12) ** found.response
         root = np.sqrt(changed)
-        pairs = found.pairs((level * x.alike - both) / own[:, None] / own[None, :])
+        pairs = found.pairs((level * x.cross - both) / own[:, None] / own[None, :])
         alike = pairs / found.second if found.second > 0 else np.ones_like(pairs)
-        return SequenceProfile.of(x.counts, changed, alike * root[:, None] * root[None, :])[0]
+        return SequenceProfile.from_moments(x.counts, changed, alike * root[:, None] * root[None, :])[0]
 
     def _atom(self, signal: Signal, terms: tuple[tuple[int, float], ...]) -> Signal:
         """Give a signal with a law its terms; one that is no sum of others becomes an atom."""
@@ -136,18 +149,19 @@ class SignalAlgebra:
         """The signal x + y, or x - y."""
         if x.parts or y.parts:
             if len(x.parts) == len(y.parts):
-                return self.joined(tuple(self.add(a, b, sign) for a, b in zip(x.parts, y.parts, strict=True)), x)
-            x, y = self.merged(x), self.merged(y)
-        x, y = lifted(x, y.extent), lifted(y, x.extent)
-        assert x.law is not None
-        assert y.law is not None
+                return self.concatenated(tuple(self.add(a, b, sign) for a, b in zip(x.parts, y.parts, strict=True)), x)
+            x, y = self.without_parts(x), self.without_parts(y)
+        x, y = broadcast_to(x, y.extent), broadcast_to(y, x.extent)
+        assert x.dependence is not None
+        assert y.dependence is not None
         doubt = x.doubt or y.doubt
-        if x.law.source == y.law.source:
-            law = FunctionOf(
-                x.law.source, x.law.function + (y.law.function if sign > 0 else y.law.function.scaled(sign))
+        if x.dependence.source == y.dependence.source:
+            dependence = FunctionOf(
+                x.dependence.source,
+                x.dependence.function + (y.dependence.function if sign > 0 else y.dependence.function.scaled(sign)),
             )
-            if law.function.affine is None:
-                return replace(self._atom(self._of_law(law, x), ()), doubt=doubt)
+            if dependence.function.affine is None:
+                return replace(self._atom(self._of_dependence(dependence, x), ()), doubt=doubt)
         shared = {atom for atom, _ in x.terms} & {atom for atom, _ in y.terms}
         terms = _sum_of_terms(x, y, sign)
         cross = sign * self._cross(x, y) if shared or self._related(x, y) else None
@@ -165,62 +179,79 @@ class SignalAlgebra:
         excess = blend[0] ** 2 * x.excess + blend[1] ** 2 * y.excess
         share = x.pairs.level / (x.pairs.level + y.pairs.level) if x.pairs.level + y.pairs.level > 0 else 0.5
         # Products of both are zero on average only.
-        beside = x.pairs.beside(y.pairs).likeness(x.extent) / max(x.extent.units, 1) if cross is None else 0.0
+        beside = (
+            x.pairs.geometric_mean(y.pairs).mean_squared_correlation(x.extent) / max(x.extent.units, 1)
+            if cross is None
+            else 0.0
+        )
         result = replace(
-            x, pairs=pairs, mean=mean, skew=0.0 if cross is not None else skew,
+            x,
+            pairs=pairs,
+            mean=mean,
+            skew=0.0 if cross is not None else skew,
             excess=0.0 if cross is not None or not variance else excess,
-            noise=(x.noise * share + y.noise * (1 - share)).caused(self.cause(), 4 * share * (1 - share) * beside),
-            bond=self._bond(x, y), carried=x.carried * share + y.carried * (1 - share),
-            parts=(), rows=None, zero=0.0, doubt=doubt, borders=blended_borders(x.borders, y.borders, share),
-            chance=x.chance.beside(y.chance, share, independent=cross is None),
-            course=blended(x.course, y.course, share, (x.pairs, y.pairs)),
-        )  # fmt: skip
+            noise=(x.noise * share + y.noise * (1 - share)).with_cause(self.cause(), 4 * share * (1 - share) * beside),
+            covariance_noise=self._covariance_noise(x, y),
+            inherited=x.inherited * share + y.inherited * (1 - share),
+            parts=(),
+            rows=None,
+            zero=0.0,
+            doubt=doubt,
+            edge_profiles=blended_edge_profiles(x.edge_profiles, y.edge_profiles, share),
+            finite_width=x.finite_width.summed_with(y.finite_width, share, independent=cross is None),
+            sequence=blended(x.sequence, y.sequence, share, (x.pairs, y.pairs)),
+        )
         number = self.number()
-        result = replace(result, law=FunctionOf(number), terms=terms or ((number, 1.0),))
+        result = replace(result, dependence=FunctionOf(number), terms=terms or ((number, 1.0),))
         self._sources[number] = result
         return result
 
-    def _bond(self, x: Signal, y: Signal) -> DrawVariance:
+    def _covariance_noise(self, x: Signal, y: Signal) -> DrawVariance:
         """How far that scatters which two positions of a sum have in common."""
         one, two = max(x.pairs.positions, 0.0), max(y.pairs.positions, 0.0)
         share = one / (one + two) if one + two > 0 else 0.5
-        crossed = 2 * share * (1 - share) * math.sqrt(x.pairs.bond(x.extent) * y.pairs.bond(y.extent))
-        return (x.bond * share + y.bond * (1 - share)).caused(self.cause(), crossed)
+        crossed = (
+            2
+            * share
+            * (1 - share)
+            * math.sqrt(x.pairs.covariance_variance(x.extent) * y.pairs.covariance_variance(y.extent))
+        )
+        return (x.covariance_noise * share + y.covariance_noise * (1 - share)).with_cause(self.cause(), crossed)
 
     def multiply(self, x: Signal, y: Signal, *, divide: bool = False) -> Signal:
         """The signal x · y (or x / y)."""
         if x.parts or y.parts:
             if len(x.parts) == len(y.parts):
                 both = zip(x.parts, y.parts, strict=True)
-                return self.joined(tuple(self.multiply(a, b, divide=divide) for a, b in both), x)
-            x, y = self.merged(x), self.merged(y)
-        x, y = lifted(x, y.extent), lifted(y, x.extent)
-        assert x.law is not None
-        assert y.law is not None
-        if x.law.source == y.law.source:
-            first, second = x.law.function, y.law.function
-            law = FunctionOf(x.law.source, first / second if divide else first * second)
-            return replace(self._atom(self._of_law(law, x), ()), doubt=x.doubt or y.doubt)
+                return self.concatenated(tuple(self.multiply(a, b, divide=divide) for a, b in both), x)
+            x, y = self.without_parts(x), self.without_parts(y)
+        x, y = broadcast_to(x, y.extent), broadcast_to(y, x.extent)
+        assert x.dependence is not None
+        assert y.dependence is not None
+        if x.dependence.source == y.dependence.source:
+            first, second = x.dependence.function, y.dependence.function
+            dependence = FunctionOf(x.dependence.source, first / second if divide else first * second)
+            return replace(self._atom(self._of_dependence(dependence, x), ()), doubt=x.doubt or y.doubt)
         if divide:
             y = self.apply(RECIPROCAL, y)
-        pairs, course = times(x.course, x.pairs, y.course, y.pairs)
+        pairs, sequence = times(x.sequence, x.pairs, y.sequence, y.pairs)
         fourth = kurtosis(x) * kurtosis(y)
-        own = self._crossed(x, y) / max(x.extent.units, 1)
+        own = self._product_square_covariance(x, y) / max(x.extent.units, 1)
         mean = x.mean * y.mean
         variance = max(pairs.level - mean**2, 0.0)
         cube = third(x) * third(y) - 3 * mean * pairs.level + 2 * mean**3
         skew = cube / variance**1.5 if variance > 0 else 0.0
-        product = self.fresh(
+        product = self.new_source(
             replace(
                 x,
                 pairs=pairs,
                 mean=mean,
                 skew=skew,
                 excess=bounded(fourth - 3),
-                noise=(x.carried + y.carried).caused(self.cause(), own),
-                carried=x.carried + y.carried,
+                noise=(x.inherited + y.inherited).with_cause(self.cause(), own),
+                inherited=x.inherited + y.inherited,
                 parts=(),
-                course=course,
+                sequence=sequence,
                 rows=None,
                 zero=1 - (1 - x.zero) * (1 - y.zero),
                 doubt=x.doubt or y.doubt,
@@ -231,23 +262,29 @@ class SignalAlgebra:
 
     def squares(self, x: Signal) -> tuple[SecondMoments, float]:
         """How squares of a signal go together, by kinds of pairs, and what correlations by chance add to that."""
-        source = None if x.law is None else self.source(x.law.source)
-        if x.law is None or source is None or source.extent != x.extent:  # repeated along an axis
+        source = None if x.dependence is None else self.source(x.dependence.source)
+        if x.dependence is None or source is None or source.extent != x.extent:  # repeated along an axis
             level, more = x.pairs.level, kurtosis(x) - 1
-            return x.pairs.each(lambda v: more * min((v / level) ** 2, 1.0) if level > 0 else 0.0), x.chance.left
-        found = self.expectation(x.law)
+            return x.pairs.each(
+                lambda v: more * min((v / level) ** 2, 1.0) if level > 0 else 0.0
+            ), x.finite_width.correlation_variance
+        found = self.expectation(x.dependence)
         return squares(found, source), by_chance(found, source)
 
-    def _crossed(self, x: Signal, y: Signal) -> float:
+    def _product_square_covariance(self, x: Signal, y: Signal) -> float:
         """Of a mean of squares of products: its relative variance, times the number of units."""
         (one, first), (two, second) = self.squares(x), self.squares(y)
-        return (one + two + one * two).observed(x.extent) + first + second
+        return (one + two + one * two).mean_over_observations(x.extent) + first + second
 
     def share_in(self, x: Signal, atom: int) -> float:
         """How much of an atom x is: one where it is x, the mean of the other factor where it is a product with x."""
         if x.terms == ((atom, 1.0),):
             return 1.0
-        found = (other.mean for one, other in self._factors.get(atom, ()) if one.law is not None and one.law == x.law)
+        found = (
+            other.mean
+            for one, other in self._factors.get(atom, ())
+            if one.dependence is not None and one.dependence == x.dependence
+        )
         return next(found, 0.0)
 
     def regression(self, x: Signal, on: Signal) -> float:
@@ -273,8 +310,8 @@ class SignalAlgebra:
         return any(self._origin(a) in ys for a in xs) or any(self._origin(a) in xs for a in ys)
 
     def _origin(self, atom: int) -> int:
-        law = self._sources[atom].law
-        return atom if law is None else law.source
+        dependence = self._sources[atom].dependence
+        return atom if dependence is None else dependence.source
 
     def _cross(self, x: Signal, y: Signal) -> float:
         """E x·y."""
@@ -288,8 +325,12 @@ class SignalAlgebra:
         first, second = self._sources[a], self._sources[b]
         if a == b:
             return first.pairs.level
-        if first.law is not None and second.law is not None and first.law.source == second.law.source:
-            both = FunctionOf(first.law.source, first.law.function * second.law.function)
+        if (
+            first.dependence is not None
+            and second.dependence is not None
+            and first.dependence.source == second.dependence.source
+        ):
+            both = FunctionOf(first.dependence.source, first.dependence.function * second.dependence.function)
             return self.expectation(both).mean
         return first.mean * second.mean
 
@@ -309,19 +350,31 @@ class SignalAlgebra:
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
-    def joined(self, parts: tuple[Signal, ...], like: Signal) -> Signal:
+    def concatenated(self, parts: tuple[Signal, ...], like: Signal) -> Signal:
         """Signals side by side along the units, as one that remembers them."""
         whole = mixture(parts)
         return replace(
-            like, pairs=whole.pairs, mean=whole.mean, skew=whole.skew, excess=whole.excess, noise=whole.noise,
-            carried=whole.carried, law=None, terms=(), parts=parts, rows=None, zero=whole.zero, chance=whole.chance,
-            doubt=next((p.doubt for p in parts if p.doubt), ""), borders=whole.borders,
+            like,
+            pairs=whole.pairs,
+            mean=whole.mean,
+            skew=whole.skew,
+            excess=whole.excess,
+            noise=whole.noise,
+            inherited=whole.inherited,
+            dependence=None,
+            terms=(),
+            parts=parts,
+            rows=None,
+            zero=whole.zero,
+            finite_width=whole.finite_width,
+            doubt=next((p.doubt for p in parts if p.doubt), ""),
+            edge_profiles=whole.edge_profiles,
             extent=replace(like.extent, units=whole.extent.units),
-        )  # fmt: skip
+        )
 
-    def merged(self, x: Signal) -> Signal:
+    def without_parts(self, x: Signal) -> Signal:
         """A signal whose parts do not matter any more."""
-        return self.fresh(replace(x, parts=())) if x.parts else x
+        return self.new_source(replace(x, parts=())) if x.parts else x
 
 
 RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.0,))

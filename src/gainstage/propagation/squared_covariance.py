@@ -32,7 +32,7 @@ def squares(found: Expectation, source: Signal) -> SecondMoments:
 def by_chance(found: Expectation, source: Signal) -> float:
     """What it adds that correlations scatter around their means."""
     own = source.pairs.level / source.variance if source.variance > 0 else 0.0
-    return found.curvature * min(source.chance.left * own**2, 1.0)
+    return found.curvature * min(source.finite_width.correlation_variance * own**2, 1.0)
 
 
 def scatter(found: Expectation, source: Signal) -> float:
@@ -43,10 +43,10 @@ def scatter(found: Expectation, source: Signal) -> float:
         source: a nearly Gaussian tensor, perhaps with a course along its places.
     """
     both, extent, within = squares(found, source), source.extent, None
-    if (course := source.course) is not None:
+    if (sequence := source.sequence) is not None:
         level, mean = source.pairs.level, source.mean**2
-        root = np.sqrt(np.maximum(level * course.level - mean, 1e-300))
-        alike = found.together((level * course.alike - mean) / root[:, None] / root[None, :])
-        n = course.counts
+        root = np.sqrt(np.maximum(level * sequence.level - mean, 1e-300))
+        alike = found.together((level * sequence.cross - mean) / root[:, None] / root[None, :])
+        n = sequence.counts
         within = float(n @ alike @ n - n @ np.diag(alike) + n.sum() * both.level) / float(n.sum()) ** 2
-    return both.observed(extent, within) + by_chance(found, source)
+    return both.mean_over_observations(extent, within) + by_chance(found, source)

@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 from gainstage.graph import Node
-from gainstage.propagation import attention, causal
-from gainstage.propagation.back.flows import BackwardPass, unknown
-from gainstage.propagation.finite_width import CERTAIN
+from gainstage.propagation import attention, query_rows
+from gainstage.propagation.back.backward_pass import BackwardPass, unknown
+from gainstage.propagation.finite_width import INFINITE_WIDTH
 from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.shared_tokens import crowding, values_of_scores
 from gainstage.propagation.signal import PendingGradient
@@ -20,7 +20,7 @@ __all__ = ["attended", "product", "softmaxed"]
 def softmaxed(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Softmax and its logarithm."""
     run, index = back.run, node.inputs[0]
-    x, shares, plain = run.signals[index], run.signals[node.index], back.plain(flow)
+    x, shares, plain = run.signals[index], run.signals[node.index], back.evaluated(flow)
     g = plain.base
     axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
     count = node.shape[axis] if axis < len(node.shape) else x.extent.units
@@ -38,7 +38,7 @@ def softmaxed(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A product of two signals."""
-    run, plain = back.run, back.plain(flow)
+    run, plain = back.run, back.evaluated(flow)
     live = [i for i in node.inputs if i in run.signals]
     if node.function == "dynamic_convolution" or not live:
         unknown(back, node, flow)
@@ -46,7 +46,7 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     if node.index in back.answered:
         return
     first, second = live[0], live[-1]
-    x, y = run.algebra.merged(run.signals[first]), run.algebra.merged(run.signals[second])
+    x, y = run.algebra.without_parts(run.signals[first]), run.algebra.without_parts(run.signals[second])
     settings = dict(node.settings)
     g = plain.base.scaled(settings.get("factor", 1.0) ** 2)
     out_units = int(settings.get("columns", node.shape[-1] if node.shape else 1))
@@ -64,14 +64,14 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         like = replace(like, positions=out_units * g.positions * y.pairs.level)
     back.send(first, PendingGradient(run.signals[first].extent, like, run.algebra.number(), noise=plain.noise + y.noise,
                           doubt=plain.doubt))  # fmt: skip
-    if (seen := attention.glance_of_shares(run, node, x, y)) is not None and x.rows and x.rows.scores is not None:
+    if (seen := attention.query_rows_of_shares(run, node, x, y)) is not None and x.rows and x.rows.scores is not None:
         before = run.graph.nodes[x.rows.scores]
         width = dict(before.settings).get("contracted", float(run.signals[before.inputs[0]].extent.units))
         q, k = (run.signals[i].pairs.level for i in before.inputs)
         scale = x.rows.score_level / max(width * q * k, 1e-300)  # squared
         through = scale * y.pairs.level * g.level
         targets = [before.inputs[0], before.inputs[-1], second]
-        _handed_back(back, plain, seen, targets, (through * k, through * q), out_units)
+        _gradient_rows(back, plain, seen, targets, (through * k, through * q), out_units)
         back.answered.add(before.index)
         return
     # dY = Xᵀ G: sums over the rows.
@@ -90,7 +90,7 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Fused attention: to queries, keys and values."""
-    run, plain = back.run, back.plain(flow)
+    run, plain = back.run, back.evaluated(flow)
     live = [i for i in node.inputs if i in run.signals]
     heads = attention.heads_of(run, node, [run.signals[i] for i in live])
     rows = attention.attention_of(heads)
@@ -109,9 +109,9 @@ def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     pairs_of_keys = max(heads.keys * (heads.keys - 1), 1)
     shared = heads.rows * g.level * (1 - rows.concentration) / pairs_of_keys
     shared += heads.rows * (heads.rows - 1) * g.positions * (1 - overlap) / pairs_of_keys
-    if (seen := attention.glance(run, node, heads)) is not None:
+    if (seen := attention.fused_query_rows(run, node, heads)) is not None:
         through = heads.scale**2 * v.level * g.level
-        _handed_back(back, plain, seen, targets, (through * k.level, through * q.level), node.shape[-1])
+        _gradient_rows(back, plain, seen, targets, (through * k.level, through * q.level), node.shape[-1])
         return
     query = found.query * crowding(run.graph, node.inputs[min(1, len(node.inputs) - 1)], node.inputs[-1], heads.keys)
     for index, level, positions in zip(targets, (query, found.key, found.value), (0.0, 0.0, shared), strict=True):
@@ -124,17 +124,17 @@ def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         back.send(index, replace(moved, extent=signal.extent))
 
 
-def _handed_back(
+def _gradient_rows(
     back: BackwardPass,
     plain: PendingGradient,
-    seen: causal.QueryRows,
+    seen: query_rows.QueryRows,
     targets: list[int],
     factors: tuple[float, float],
     width: int,
 ) -> None:
     """A token gets its gradient from the rows that look at it."""
     levels = (*factors, plain.base.level)
-    found = causal.handed_back(seen, plain, width)
+    found = query_rows.gradient_rows(seen, plain, width)
     query, places = found[0][0], seen.value.places
     extent = Extent(max(plain.extent.count // (places * plain.extent.examples), 1), places, plain.extent.examples)
     # A row has as many independent products of gradient and value as tokens that it looks at in earnest.
@@ -142,22 +142,39 @@ def _handed_back(
     # Scores pass on what tokens have of their own, keys and values alike; it is the less the more they share.
     value = back.run.signals[targets[2]]
     ratio = value.pairs.positions / max(value.pairs.level - value.pairs.positions, 1e-300)
-    bond = value.bond.shrunk(value.pairs.bond(replace(extent, examples=value.extent.examples)))
-    for place, (index, (course, level), factor) in enumerate(zip(targets, found, levels, strict=True)):
+    covariance_noise = value.covariance_noise.reduced_by(
+        value.pairs.covariance_variance(replace(extent, examples=value.extent.examples))
+    )
+    for place, (index, (sequence, level), factor) in enumerate(zip(targets, found, levels, strict=True)):
         signal = back.run.signals[index]
         copies = plain.extent.count / max(signal.extent.count, 1)
         shared = copies if place and copies > 1.5 else 1.0  # heads share their keys and values
-        base = course.set_in(SecondMoments(level * factor * shared))
-        likeness = base.likeness(extent, course.likeness)
+        base = sequence.imposed_on(SecondMoments(level * factor * shared))
+        mean_squared_correlation = base.mean_squared_correlation(extent, sequence.mean_squared_correlation)
         if place < 2:
-            own = 2 * likeness * effective * width / extent.units
-            noise = plain.noise + back.run.signals[targets[1 - place]].noise + value.noise - bond * (2 * ratio)
+            own = 2 * mean_squared_correlation * effective * width / extent.units
+            noise = (
+                plain.noise + back.run.signals[targets[1 - place]].noise + value.noise - covariance_noise * (2 * ratio)
+            )
         else:
             # Of what made this gradient few products were drawn, which are now added up in other measures.
-            few = plain.chance.left + 1 / extent.units
-            within = None if plain.course is None else plain.course.likeness
-            own, noise = 2 * few * max(likeness - plain.base.likeness(extent, within), 0.0), plain.noise
-        noise = noise.caused(back.run.algebra.cause(), own)
-        along = course if course.counts.size > 1 else None
-        back.send(index, PendingGradient(signal.extent, base, back.run.algebra.number(), noise=noise, course=along,
-                              chance=plain.chance if place == 2 else CERTAIN, doubt=plain.doubt))  # fmt: skip
+            few = plain.finite_width.correlation_variance + 1 / extent.units
+            within = None if plain.sequence is None else plain.sequence.mean_squared_correlation
+            own, noise = (
+                2 * few * max(mean_squared_correlation - plain.base.mean_squared_correlation(extent, within), 0.0),
+                plain.noise,
+            )
+        noise = noise.with_cause(back.run.algebra.cause(), own)
+        along = sequence if sequence.counts.size > 1 else None
+        back.send(
+            index,
+            PendingGradient(
+                signal.extent,
+                base,
+                back.run.algebra.number(),
+                noise=noise,
+                sequence=along,
+                finite_width=plain.finite_width if place == 2 else INFINITE_WIDTH,
+                doubt=plain.doubt,
+            ),
+        )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node, Operation
-from gainstage.propagation.back.flows import BackwardPass, hand_on
+from gainstage.propagation.back.backward_pass import BackwardPass, send_to_operand
 from gainstage.propagation.function import Function
 from gainstage.propagation.geometry import paddings, spatial, windows
 from gainstage.propagation.pooling import is_largest, overlapping, window_size
@@ -49,28 +49,36 @@ def taken(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         return
     for index, signal in zip(live, signals, strict=True):
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and node.function == "repeat"):
-            hand_on(back, index, flow)
+            send_to_operand(back, index, flow)
         else:
-            plain = back.plain(flow)
-            alone = _of_fewer(plain, signal.extent.units)
-            back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal), alone=alone))
+            plain = back.evaluated(flow)
+            unshared_variance = _of_fewer(plain, signal.extent.units)
+            back.send(
+                index,
+                replace(
+                    plain,
+                    extent=signal.extent,
+                    edge_profiles=_beside(plain, signal),
+                    unshared_variance=unshared_variance,
+                ),
+            )
 
 
 def _beside(flow: PendingGradient, part: Signal) -> tuple[Array | None, ...]:
     """How a gradient varies along the axes: the same for all that stand side by side along the units."""
-    return flow.borders if part.extent.positions == flow.extent.positions else ()
+    return flow.edge_profiles if part.extent.positions == flow.extent.positions else ()
 
 
 def _of_fewer(flow: PendingGradient, units: int) -> float:
     """How much more a gradient's level varies at some of its units: the fewer they are, the less it is averaged."""
-    return 2 * flow.likeness * max(1 / units - 1 / flow.extent.units, 0.0)
+    return 2 * flow.mean_squared_correlation * max(1 / units - 1 / flow.extent.units, 0.0)
 
 
 def _parted(back: BackwardPass, live: list[int], flow: PendingGradient) -> None:
     """A tensor that was put together hands each part its own gradient."""
     signals = [back.run.signals[i] for i in live]
     counts = [max(len(signal.parts), 1) for signal in signals]
-    plain, start = back.plain(flow), 0
+    plain, start = back.evaluated(flow), 0
     levels = plain.parts or (1.0,) * sum(counts)
     for index, signal, count in zip(live, signals, counts, strict=True):
         mine = levels[start : start + count]
@@ -79,12 +87,12 @@ def _parted(back: BackwardPass, live: list[int], flow: PendingGradient) -> None:
         inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
         sent = replace(
             plain, base=plain.base.scaled(level), atom=back.run.algebra.number(), extent=signal.extent,
-            borders=_beside(plain, signal), parts=inner,
-            largest_of=flow.largest_of, alone=_of_fewer(plain, signal.extent.units),
+            edge_profiles=_beside(plain, signal), parts=inner,
+            largest_of=flow.largest_of, unshared_variance=_of_fewer(plain, signal.extent.units),
         )  # fmt: skip
-        if flow.largest_of > 1 and signal.law is not None:
-            won = _winning(back.run.algebra.source(signal.law.source), flow.largest_of)
-            sent = replace(sent, law=FunctionOf(signal.law.source, won), largest_of=1)
+        if flow.largest_of > 1 and signal.dependence is not None:
+            won = _winning(back.run.algebra.source(signal.dependence.source), flow.largest_of)
+            sent = replace(sent, dependence=FunctionOf(signal.dependence.source, won), largest_of=1)
         back.send(index, sent)
         start += count
 
@@ -93,7 +101,7 @@ def _cropped(back: BackwardPass, node: Node, flow: PendingGradient) -> PendingGr
     """What reaches the middle of a padded image; the gradient of the padding is lost."""
     before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
     ends = paddings(node)
-    for axis, (size, border) in enumerate(zip(before, flow.borders, strict=False)):
+    for axis, (size, border) in enumerate(zip(before, flow.edge_profiles, strict=False)):
         if border is None or border.size <= size:
             kept.append(border)
             continue
@@ -101,18 +109,18 @@ def _cropped(back: BackwardPass, node: Node, flow: PendingGradient) -> PendingGr
         middle = border[start : start + size]
         factor *= float(middle.mean())
         kept.append(middle / middle.mean() if middle.mean() > 0 else None)
-    plain = back.plain(flow)
-    return replace(plain, base=plain.base.scaled(factor), atom=back.run.algebra.number(), borders=tuple(kept))
+    plain = back.evaluated(flow)
+    return replace(plain, base=plain.base.scaled(factor), atom=back.run.algebra.number(), edge_profiles=tuple(kept))
 
 
 def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """The mean shares its gradient out; the largest takes all of it."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.plain(flow)
+    x, plain = run.signals[index], back.evaluated(flow)
     size = window_size(node, x.extent, plain.extent)
     g = plain.base
-    borders = tuple(
-        window.backward(plain.borders[axis] if axis < len(plain.borders) else None)[1]
+    edge_profiles = tuple(
+        window.backward(plain.edge_profiles[axis] if axis < len(plain.edge_profiles) else None)[1]
         for axis, window in enumerate(windows(node))
     )
     covering = size * plain.extent.positions / max(x.extent.positions, 1)  # windows over one place
@@ -125,11 +133,15 @@ def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         if covering > 1:
             level += _twice(found, g, won)
         pairs = SecondMoments(level, g.units * won**2, g.positions * won**2, g.examples * won**2)
-        law = None if x.law is None else FunctionOf(x.law.source, _winning(run.algebra.source(x.law.source), size))
+        dependence = (
+            None
+            if x.dependence is None
+            else FunctionOf(x.dependence.source, _winning(run.algebra.source(x.dependence.source), size))
+        )
         later = round(size) if x.parts else 1  # each part tells then how likely it wins
         moved = PendingGradient(
-            x.extent, pairs, run.algebra.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
-            borders=borders, chance=plain.chance, doubt=plain.doubt,
+            x.extent, pairs, run.algebra.number(), dependence=dependence, largest_of=max(later, 1), noise=plain.noise,
+            edge_profiles=edge_profiles, finite_width=plain.finite_width, doubt=plain.doubt,
         )  # fmt: skip
         back.send(index, moved)
         return
@@ -137,8 +149,18 @@ def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     whole = plain.extent.positions == 1  # every place gets the same
     scale = (covering / size) ** 2
     pairs = SecondMoments(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
-    back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise, borders=borders,
-                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip
+    back.send(
+        index,
+        PendingGradient(
+            x.extent,
+            pairs,
+            run.algebra.number(),
+            noise=plain.noise,
+            edge_profiles=edge_profiles,
+            finite_width=plain.finite_width,
+            doubt=plain.doubt,
+        ),
+    )
 
 
 def _twice(along: tuple[Window, ...], g: SecondMoments, won: float) -> float:
@@ -155,7 +177,7 @@ def _twice(along: tuple[Window, ...], g: SecondMoments, won: float) -> float:
 def reduction(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """A mean, a sum, or the largest."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.plain(flow)
+    x, plain = run.signals[index], back.evaluated(flow)
     if is_largest(node, x.extent, plain.extent):
         pooling(back, replace(node, function="max"), flow)
         return
@@ -167,17 +189,27 @@ def reduction(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         g.level, g.level if units_gone else g.units, g.positions if units_gone else g.level, g.examples
     )
     back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise,
-                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip
+                          finite_width=plain.finite_width, doubt=plain.doubt))  # fmt: skip
 
 
 def resampling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """What was copied, or averaged, gathers again: by the same weights, turned round."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.plain(flow)
+    x, plain = run.signals[index], back.evaluated(flow)
     axes = [weights.T for weights in matrices(run.graph, node)]
     if not axes:
-        hand_on(back, index, plain)
+        send_to_operand(back, index, plain)
         return
-    pairs, borders = gathered(plain.base, 0.0, axes, plain.borders)
-    back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise, borders=borders,
-                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip
+    pairs, edge_profiles = gathered(plain.base, 0.0, axes, plain.edge_profiles)
+    back.send(
+        index,
+        PendingGradient(
+            x.extent,
+            pairs,
+            run.algebra.number(),
+            noise=plain.noise,
+            edge_profiles=edge_profiles,
+            finite_width=plain.finite_width,
+            doubt=plain.doubt,
+        ),
+    )

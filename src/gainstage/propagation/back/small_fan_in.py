@@ -18,8 +18,8 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.propagation.back.flows import BackwardPass
-from gainstage.propagation.back.laws import ONE
+from gainstage.propagation.back.backward_pass import BackwardPass
+from gainstage.propagation.back.dependences import ONE
 from gainstage.propagation.function import Function
 from gainstage.propagation.geometry import windows
 from gainstage.propagation.second_moments import SecondMoments
@@ -39,9 +39,9 @@ def answering(back: BackwardPass, flow: PendingGradient, signal: Signal) -> tupl
     None where it does not depend on it.
     """
     algebra = back.run.algebra
-    if flow.law is None or signal.law is None or signal.law.function.affine is None:
+    if flow.dependence is None or signal.dependence is None or signal.dependence.function.affine is None:
         return None
-    source, found = algebra.source(flow.law.source), algebra.expectation(flow.law)
+    source, found = algebra.source(flow.dependence.source), algebra.expectation(flow.dependence)
     if not source.variance > 0 or not (share := algebra.regression(source, signal)):
         return None
     base = flow.base.scaled((flow.factor * share) ** 2 / source.variance)
@@ -65,30 +65,35 @@ def met_again(
     if known is None and not along:
         return moved
     two = (known.pairs, known.bends) if known is not None else answering(back, flow, run.signals[node.index])
-    if two is None or kernel is None or x.law is None or x.parts or not moved.base.level > 0:
+    if two is None or kernel is None or x.dependence is None or x.parts or not moved.base.level > 0:
         return moved
     by = mixing(run.graph, node, run.weights)
     counts = [_taps(window) for window in along]
     pairs = math.prod(square for _, square in counts) - math.prod(mean for mean, _ in counts)
-    met = pairs * kernel.fan_out / kernel.receptive * _fourth(by, kernel.fan_in, normed=normed) / moved.base.level
-    answer, bent = max(met * two[0].neighbour, 0.0), met * two[1].neighbour
+    times_signal = (
+        pairs * kernel.fan_out / kernel.receptive * _fourth(by, kernel.fan_in, normed=normed) / moved.base.level
+    )
+    gate_response, bent = max(times_signal * two[0].neighbour, 0.0), times_signal * two[1].neighbour
     centre, common = (x.mean, 0.0) if normed else (0.0, x.mean)
     level = x.variance if normed else x.pairs.level
     own = 0.0
     if known is not None:  # of n weights that are divided by their norm E w⁴ / (E w²) is 3 / (n + 2)
         own = known.response * (by.scatter + 1 / kernel.fan_in) / (1 + by.scatter)
-    if max(answer * level, abs(own)) < _FEW:
+    if max(gate_response * level, abs(own)) < _FEW:
         return moved
-    terms = (1 - own + answer * common**2, 2 * bent * common, answer + own / level)
-    law = FunctionOf(x.law.source, _root_of_square(x.law.function, centre, terms), ONE)
+    terms = (1 - own + gate_response * common**2, 2 * bent * common, gate_response + own / level)
+    dependence = FunctionOf(x.dependence.source, _root_of_square(x.dependence.function, centre, terms), ONE)
     more = terms[0] + terms[1] * (x.mean - centre) + terms[2] * level
-    return replace(moved, base=replace(moved.base, level=moved.base.level * more / run.algebra.expectation(law).second),
-                   law=law)  # fmt: skip
+    return replace(
+        moved,
+        base=replace(moved.base, level=moved.base.level * more / run.algebra.expectation(dependence).second),
+        dependence=dependence,
+    )
 
 
 def _known(flow: PendingGradient, node: Node) -> GateResponse | None:
     """What a norm behind this node has told of the gradient, if that is still the same one."""
-    found = flow.answer
+    found = flow.gate_response
     return found if found is not None and (found.atom, found.node) == (flow.atom, node.index) else None
 
 

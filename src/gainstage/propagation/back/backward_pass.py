@@ -9,20 +9,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.propagation.back.laws import added, blended_law
-from gainstage.propagation.draw_variance import CALM, DrawVariance
+from gainstage.propagation.back.dependences import added, root_mean_square_dependence
+from gainstage.propagation.draw_variance import NO_VARIANCE, DrawVariance
 from gainstage.propagation.finite_width import FiniteWidth
 from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.function import IDENTITY
 from gainstage.propagation.joint import met_in_sum
-from gainstage.propagation.mixture import blended_borders
+from gainstage.propagation.mixture import blended_edge_profiles
 from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.sequence_profile import SequenceProfile, blended, times
 from gainstage.propagation.signal import PendingGradient, ProjectedOut, Signal
 from gainstage.propagation.squared_covariance import by_chance, squares
 from gainstage.theory.activations import Array
 
-__all__ = ["BackwardPass", "Gradient", "hand_on", "independent", "passed", "scatter", "unknown"]
+__all__ = ["BackwardPass", "Gradient", "send_to_operand", "independent", "pass_through", "scatter", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Gradient:
 
     extent: Extent
     pairs: SecondMoments
-    noise: DrawVariance = CALM
+    noise: DrawVariance = NO_VARIANCE
     doubt: str = ""
 
 
@@ -53,7 +53,7 @@ def scatter(base: SecondMoments, factor: SecondMoments, extent: Extent) -> float
         extent: of both.
     """
     alike = base.each(lambda v: 1 + 2 * min((v / base.level) ** 2, 1.0) if base.level > 0 else 1.0)
-    return (factor * alike).observed(extent)
+    return (factor * alike).mean_over_observations(extent)
 
 
 @dataclass
@@ -80,14 +80,17 @@ class BackwardPass:
     def value(self, flow: PendingGradient) -> SecondMoments:
         """Second moments of a gradient and of its pairs."""
         base = flow.base.scaled(flow.factor**2)
-        if flow.law is None:
+        if flow.dependence is None:
             return base
-        found = self.run.algebra.expectation(flow.law)
-        source, two = self.run.algebra.source(flow.law.source), self.run.algebra.expectation(flow.law.for_pairs)
+        found = self.run.algebra.expectation(flow.dependence)
+        source, two = (
+            self.run.algebra.source(flow.dependence.source),
+            self.run.algebra.expectation(flow.dependence.for_pairs),
+        )
         factor = source.pairs.each(lambda v: two.pair(source.correlation(v)))
         return base * replace(factor, level=found.second)
 
-    def met(self, flow: PendingGradient, signal: Signal) -> SecondMoments:
+    def times_signal(self, flow: PendingGradient, signal: Signal) -> SecondMoments:
         """Second moments of a gradient times a signal, and of pairs.
 
         They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is
@@ -95,67 +98,74 @@ class BackwardPass:
         nothing of it; where the sum's other term is far from Gaussian, both terms are looked at.
         """
         algebra = self.run.algebra
-        if signal.parts or signal.law is None or flow.law is None:
+        if signal.parts or signal.dependence is None or flow.dependence is None:
             return self.value(flow) * signal.pairs
-        if flow.law.source == signal.law.source:
-            return self.value(replace(flow, law=flow.law.times(signal.law.function)))
-        whole = algebra.source(flow.law.source)
-        if (both := met_in_sum(algebra, flow.law, whole, signal)) is not None:
+        if flow.dependence.source == signal.dependence.source:
+            return self.value(replace(flow, dependence=flow.dependence.times(signal.dependence.function)))
+        whole = algebra.source(flow.dependence.source)
+        if (both := met_in_sum(algebra, flow.dependence, whole, signal)) is not None:
             return flow.base.scaled(flow.factor**2) * both
         share = algebra.regression(signal, whole)
-        told = flow.law.times(IDENTITY.shifted(-whole.mean).scaled(share))
+        told = flow.dependence.times(IDENTITY.shifted(-whole.mean).scaled(share))
         rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
-        return self.value(replace(flow, law=told)) + self.value(flow) * rest
+        return self.value(replace(flow, dependence=told)) + self.value(flow) * rest
 
     def noise(self, flow: PendingGradient) -> DrawVariance:
         """How the log of its level scatters between draws."""
-        if flow.law is None:
+        if flow.dependence is None:
             return flow.noise
-        found = self.run.algebra.expectation(flow.law)
-        source = self.run.algebra.source(flow.law.source)
+        found = self.run.algebra.expectation(flow.dependence)
+        source = self.run.algebra.source(flow.dependence.source)
         own = (scatter(flow.base, squares(found, source), flow.extent) + by_chance(found, source)) / flow.extent.units
-        return (flow.noise + source.carried * found.response).caused(self.run.algebra.cause(), own)
+        return (flow.noise + source.inherited * found.response).with_cause(self.run.algebra.cause(), own)
 
-    def named(self, flow: PendingGradient) -> PendingGradient:
+    def with_own_cause(self, flow: PendingGradient) -> PendingGradient:
         """The same gradient, with the variance that it has alone as a cause of its own."""
-        if not flow.alone:
-            return flow
-        return replace(flow, noise=flow.noise.caused(self.run.algebra.cause(), flow.alone), alone=0.0)
-
-    def plain(self, flow: PendingGradient) -> PendingGradient:
-        """The same gradient with nothing left to be worked out."""
-        if flow.law is None and flow.factor == 1.0:
+        if not flow.unshared_variance:
             return flow
         return replace(
-            flow, base=self.value(flow), course=self._course(flow), atom=self.run.algebra.number(), factor=1.0,
-            law=None, largest_of=1, noise=self.noise(flow), chance=self._chance(flow),
+            flow, noise=flow.noise.with_cause(self.run.algebra.cause(), flow.unshared_variance), unshared_variance=0.0
+        )
+
+    def evaluated(self, flow: PendingGradient) -> PendingGradient:
+        """The same gradient with nothing left to be worked out."""
+        if flow.dependence is None and flow.factor == 1.0:
+            return flow
+        return replace(
+            flow, base=self.value(flow), sequence=self._sequence(flow), atom=self.run.algebra.number(), factor=1.0,
+            dependence=None, largest_of=1, noise=self.noise(flow), finite_width=self._finite_width(flow),
         )  # fmt: skip
 
-    def _chance(self, flow: PendingGradient) -> FiniteWidth:
+    def _finite_width(self, flow: PendingGradient) -> FiniteWidth:
         """Correlations of a gradient that is multiplied by a function answer to those of what the function is of."""
-        if flow.law is None:
-            return flow.chance
-        two, source = self.run.algebra.expectation(flow.law.for_pairs), self.run.algebra.source(flow.law.source)
-        found = self.run.algebra.expectation(flow.law).second
-        return flow.chance.scaled(two.pair(source.correlation(source.pairs.across_both)) / found if found > 0 else 0.0)
+        if flow.dependence is None:
+            return flow.finite_width
+        two, source = (
+            self.run.algebra.expectation(flow.dependence.for_pairs),
+            self.run.algebra.source(flow.dependence.source),
+        )
+        found = self.run.algebra.expectation(flow.dependence).second
+        return flow.finite_width.scaled(
+            two.pair(source.correlation(source.pairs.across_both)) / found if found > 0 else 0.0
+        )
 
-    def _course(self, flow: PendingGradient) -> SequenceProfile | None:
+    def _sequence(self, flow: PendingGradient) -> SequenceProfile | None:
         """How a gradient runs along a sequence when what it depends on is worked out."""
-        if flow.law is None:
-            return flow.course
-        source = self.run.algebra.source(flow.law.source)
-        if flow.course is None and source.course is None:
+        if flow.dependence is None:
+            return flow.sequence
+        source = self.run.algebra.source(flow.dependence.source)
+        if flow.sequence is None and source.sequence is None:
             return None
-        counts = (flow.course or source.course).counts  # type: ignore[union-attr]
-        base = flow.course or SequenceProfile.even(counts, flow.base)
-        x = source.course or SequenceProfile.even(counts, source.pairs)
+        counts = (flow.sequence or source.sequence).counts  # type: ignore[union-attr]
+        base = flow.sequence or SequenceProfile.uniform(counts, flow.base)
+        x = source.sequence or SequenceProfile.uniform(counts, source.pairs)
         if x.places != base.places:
             return None
-        found = self.run.algebra.expectation(flow.law)
+        found = self.run.algebra.expectation(flow.dependence)
         both = source.mean**2
         own = np.sqrt(np.maximum(source.pairs.level * x.level - both, 1e-300))
-        factor = found.pairs((source.pairs.level * x.alike - both) / own[:, None] / own[None, :])
-        return replace(base, alike=base.alike * factor / found.second if found.second > 0 else base.alike)
+        factor = found.pairs((source.pairs.level * x.cross - both) / own[:, None] / own[None, :])
+        return replace(base, cross=base.cross * factor / found.second if found.second > 0 else base.cross)
 
     def arrivals(self, node: int) -> list[PendingGradient]:
         """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
@@ -168,7 +178,7 @@ class BackwardPass:
         """Products of one gradient with several signals, as its product with their sum."""
         groups: dict[int, list[PendingGradient]] = defaultdict(list)
         for flow in flows:
-            known = flow.product is not None and flow.product.atom == flow.atom and flow.law is None
+            known = flow.product is not None and flow.product.atom == flow.atom and flow.dependence is None
             groups[flow.product.origin if known and flow.product is not None else -1 - len(groups)].append(flow)
         return [self._times_sum(of_one) if len(of_one) > 1 else of_one[0] for of_one in groups.values()]
 
@@ -179,67 +189,80 @@ class BackwardPass:
         for term in terms[1:]:
             total = algebra.add(total, term)
         assert first.product is not None
-        base, course = times(first.product.course, first.product.base, total.course, total.pairs)
+        base, sequence = times(first.product.sequence, first.product.base, total.sequence, total.pairs)
         noise = max((f.noise for f in flows), key=lambda one: one.variance)
-        return replace(first, base=base, course=course, atom=algebra.number(), factor=1.0, noise=noise, product=None)
+        return replace(
+            first, base=base, sequence=sequence, atom=algebra.number(), factor=1.0, noise=noise, product=None
+        )
 
 
 def independent(back: BackwardPass, flows: list[PendingGradient]) -> PendingGradient:
     """The sum of independent gradients; what depends on one source goes on depending on it."""
     if len(flows) == 1:
-        return back.named(flows[0])
-    sources = {f.law.source for f in flows if f.law is not None}
+        return back.with_own_cause(flows[0])
+    sources = {f.dependence.source for f in flows if f.dependence is not None}
     together = len(sources) == 1
     if not together:
-        flows = [back.plain(f) for f in flows]
+        flows = [back.evaluated(f) for f in flows]
     values = [back.value(f).level for f in flows]
     whole = sum(values)
     shares = [v / whole if whole > 0 else 1 / len(flows) for v in values]
-    noise = CALM
+    noise = NO_VARIANCE
     for share, one in zip(shares, flows, strict=True):
         noise = noise + one.noise * share
-    alone = sum(share**2 * one.alone for share, one in zip(shares, flows, strict=True))
-    noise = noise.caused(back.run.algebra.cause(), _interference(back, flows, shares) + alone)
+    unshared_variance = sum(share**2 * one.unshared_variance for share, one in zip(shares, flows, strict=True))
+    noise = noise.with_cause(back.run.algebra.cause(), _interference(back, flows, shares) + unshared_variance)
     doubt = next((f.doubt for f in flows if f.doubt), "")
     base = flows[0].base.scaled(flows[0].factor ** 2)
     for other in flows[1:]:
         base = base + other.base.scaled(other.factor**2)
-    law = None
+    dependence = None
     if together and base.level > 0:
-        law = blended_law(sources.pop(), flows)
+        dependence = root_mean_square_dependence(sources.pop(), flows)
     count = max(len(f.parts) for f in flows)
     parts = tuple(sum(s * (f.parts[i] if f.parts else 1.0) for s, f in zip(shares, flows, strict=True))
                   for i in range(count))  # fmt: skip
-    course, level, chance = flows[0].course, flows[0].base.level * flows[0].factor ** 2, flows[0].chance
+    sequence, level, finite_width = flows[0].sequence, flows[0].base.level * flows[0].factor ** 2, flows[0].finite_width
     for f in flows[1:]:
         more = f.base.level * f.factor**2
         share = level / (level + more) if level + more > 0 else 0.5
-        chance = chance.beside(f.chance, share)
-        course, level = blended(course, f.course, share, (flows[0].base, f.base)), level + more
+        finite_width = finite_width.summed_with(f.finite_width, share)
+        sequence, level = blended(sequence, f.sequence, share, (flows[0].base, f.base)), level + more
     atom = back.run.algebra.number()
-    settled = _settled(flows, shares, atom) if law is None else None
+    projected_out = _projected_out(flows, shares, atom) if dependence is None else None
     return PendingGradient(
-        flows[0].extent, base, atom, law=law, noise=noise, borders=_borders(flows, values), parts=parts, course=course,
-        settled=settled, chance=chance, doubt=doubt,
-    )  # fmt: skip
+        flows[0].extent,
+        base,
+        atom,
+        dependence=dependence,
+        noise=noise,
+        edge_profiles=_edge_profiles(flows, values),
+        parts=parts,
+        sequence=sequence,
+        projected_out=projected_out,
+        finite_width=finite_width,
+        doubt=doubt,
+    )
 
 
-def _borders(flows: list[PendingGradient], levels: list[float]) -> tuple[Array | None, ...]:
+def _edge_profiles(flows: list[PendingGradient], levels: list[float]) -> tuple[Array | None, ...]:
     """How the level of a sum varies along the axes; a gradient of which nothing is told is flat."""
-    axes = max(len(f.borders) for f in flows)
+    axes = max(len(f.edge_profiles) for f in flows)
     found: tuple[Array | None, ...] = (None,) * axes
     total = 0.0
     for flow, level in zip(flows, levels, strict=True):
         total += level
-        mine = flow.borders if len(flow.borders) == axes else (None,) * axes
-        found = blended_borders(found, mine, 1 - level / total if total > 0 else 0.5)
+        mine = flow.edge_profiles if len(flow.edge_profiles) == axes else (None,) * axes
+        found = blended_edge_profiles(found, mine, 1 - level / total if total > 0 else 0.5)
     return found
 
 
-def _settled(flows: list[PendingGradient], shares: list[float], atom: int) -> ProjectedOut | None:
+def _projected_out(flows: list[PendingGradient], shares: list[float], atom: int) -> ProjectedOut | None:
     """Of the gradients that arrive, the one that comes straight from a normalisation."""
     known = (
-        (share, f.settled) for share, f in zip(shares, flows, strict=True) if f.settled and f.settled.atom == f.atom
+        (share, f.projected_out)
+        for share, f in zip(shares, flows, strict=True)
+        if f.projected_out and f.projected_out.atom == f.atom
     )
     share, found = max(known, key=lambda one: one[0], default=(0.0, None))
     return None if found is None else ProjectedOut(atom, found.node, share * found.share)
@@ -249,12 +272,14 @@ def _interference(back: BackwardPass, flows: list[PendingGradient], shares: list
     """What the products of independent gradients add to their sum's scatter; they are zero on average only."""
     pairs, total = [back.value(f) for f in flows], 0.0
     kinds = np.array([[p.level, p.positions, p.examples, p.across_both] for p in pairs])
-    lengths = np.array([math.nan if f.course is None else f.course.likeness for f in flows])
-    origins = np.array([f.chance.basis.origin for f in flows])
+    lengths = np.array([math.nan if f.sequence is None else f.sequence.mean_squared_correlation for f in flows])
+    origins = np.array([f.finite_width.basis.origin for f in flows])
     weights = np.array(shares)
     for i, flow in enumerate(flows[1:], start=1):
         extent = flow.extent
-        alike = _likeness(np.sqrt(np.maximum(kinds[i] * kinds[:i], 0.0)), extent, np.sqrt(lengths[i] * lengths[:i]))
+        alike = _mean_squared_correlation(
+            np.sqrt(np.maximum(kinds[i] * kinds[:i], 0.0)), extent, np.sqrt(lengths[i] * lengths[:i])
+        )
         alike /= extent.units
         same = np.flatnonzero((origins[:i] == origins[i]) & (origins[i] >= 0))
         for j in same:
@@ -264,7 +289,7 @@ def _interference(back: BackwardPass, flows: list[PendingGradient], shares: list
     return total
 
 
-def _likeness(kinds: Array, extent: Extent, within: Array) -> Array:
+def _mean_squared_correlation(kinds: Array, extent: Extent, within: Array) -> Array:
     """``SecondMoments.likeness`` for many pairs at once.
 
     Args:
@@ -288,16 +313,16 @@ def _along(pairs: SecondMoments, places: int) -> float:
     are alike, with a factor that each place has drawn for all of its units.
     """
     alike = min((pairs.positions / pairs.level) ** 2, 1.0) if pairs.level > 0 else 0.0
-    return SecondMoments(1.0, positions=alike).over_positions(places)
+    return SecondMoments(1.0, positions=alike).position_mean_square(places)
 
 
-def hand_on(back: BackwardPass, index: int, flow: PendingGradient) -> None:
+def send_to_operand(back: BackwardPass, index: int, flow: PendingGradient) -> None:
     """Hand a gradient on; where the operand was repeated, its copies' gradients add up."""
     signal = back.run.signals[index]
     flow = _turned(back, flow, signal.extent)
     ratio = flow.extent.count / max(signal.extent.count, 1)
     if ratio > 1.001 and signal.extent.units <= flow.extent.units:
-        plain = back.plain(flow)
+        plain = back.evaluated(flow)
         k, shared = plain.base, plain.base
         if signal.extent.positions == 1 < flow.extent.positions:
             shared = replace(shared, level=k.positions)
@@ -309,10 +334,10 @@ def hand_on(back: BackwardPass, index: int, flow: PendingGradient) -> None:
             shared = replace(shared, level=0.0)
         level = ratio * k.level + ratio * (ratio - 1) * shared.level
         grown = SecondMoments(level, ratio * k.units, ratio * k.positions, ratio * k.examples)
-        flow = replace(plain, base=grown, atom=back.run.algebra.number(), borders=())
+        flow = replace(plain, base=grown, atom=back.run.algebra.number(), edge_profiles=())
     elif ratio < 0.999:  # a part of the operand: the rest gets nothing from here
-        plain = back.plain(flow)
-        flow = replace(plain, base=plain.base.scaled(ratio), atom=back.run.algebra.number(), borders=())
+        plain = back.evaluated(flow)
+        flow = replace(plain, base=plain.base.scaled(ratio), atom=back.run.algebra.number(), edge_profiles=())
     back.send(index, replace(flow, extent=signal.extent))
 
 
@@ -321,20 +346,25 @@ def _turned(back: BackwardPass, flow: PendingGradient, extent: Extent) -> Pendin
     mine = flow.extent
     if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
         return flow
-    plain = back.plain(flow)
+    plain = back.evaluated(flow)
     return replace(
-        plain, base=plain.base.turned(), extent=mine.turned(), borders=(), course=None, chance=plain.chance.turned()
+        plain,
+        base=plain.base.transposed(),
+        extent=mine.transposed(),
+        edge_profiles=(),
+        sequence=None,
+        finite_width=plain.finite_width.transposed(),
     )
 
 
-def passed(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+def pass_through(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Hand a gradient on as it is."""
     for index in node.inputs:
         if index in back.run.signals:
-            hand_on(back, index, flow)
+            send_to_operand(back, index, flow)
 
 
 def unknown(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Hand a gradient on, in doubt."""
     doubt = flow.doubt or f"{node.label}: there is no rule for this operation"
-    passed(back, node, replace(back.plain(flow), doubt=doubt))
+    pass_through(back, node, replace(back.evaluated(flow), doubt=doubt))

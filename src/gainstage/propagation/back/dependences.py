@@ -12,14 +12,14 @@ from gainstage.propagation.function import Function
 from gainstage.propagation.signal import FunctionOf, PendingGradient
 from gainstage.theory.activations import Array
 
-__all__ = ["ONE", "added", "blended_law"]
+__all__ = ["ONE", "added", "root_mean_square_dependence"]
 
 ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0))
 
 
 def added(flows: list[PendingGradient]) -> list[PendingGradient]:
     """One gradient that arrives on several ways: its factors add up where they are functions of one source."""
-    sources = {f.law.source for f in flows if f.law is not None}
+    sources = {f.dependence.source for f in flows if f.dependence is not None}
     if len(flows) == 1 or len(sources) > 1:
         return flows
     if not sources:
@@ -28,22 +28,22 @@ def added(flows: list[PendingGradient]) -> list[PendingGradient]:
         reduce(add, (function.scaled(f.factor) for function, f in zip(each, flows, strict=True)))
         for each in _functions(flows)
     )
-    return [replace(flows[0], factor=1.0, law=_law(sources.pop(), total, pair_function, flows))]
+    return [replace(flows[0], factor=1.0, dependence=_dependence(sources.pop(), total, pair_function, flows))]
 
 
 def _functions(flows: list[PendingGradient]) -> tuple[list[Function], list[Function]]:
     """What every gradient is multiplied by: one element of it, and two."""
-    laws = [f.law if f.law is not None else FunctionOf(-1, ONE) for f in flows]
-    return [law.function for law in laws], [law.for_pairs.function for law in laws]
+    laws = [f.dependence if f.dependence is not None else FunctionOf(-1, ONE) for f in flows]
+    return [dependence.function for dependence in laws], [dependence.for_pairs.function for dependence in laws]
 
 
-def _law(source: int, function: Function, pair_function: Function, flows: list[PendingGradient]) -> FunctionOf:
+def _dependence(source: int, function: Function, pair_function: Function, flows: list[PendingGradient]) -> FunctionOf:
     """With another function for two elements where one of the gradients has one."""
-    differs = any(f.law is not None and f.law.pair_function is not None for f in flows)
+    differs = any(f.dependence is not None and f.dependence.pair_function is not None for f in flows)
     return FunctionOf(source, function, pair_function if differs else None)
 
 
-def blended_law(source: int, flows: list[PendingGradient]) -> FunctionOf:
+def root_mean_square_dependence(source: int, flows: list[PendingGradient]) -> FunctionOf:
     """Of the sum of independent gradients: the root of the mean of the squares of what they are multiplied by."""
     functions, pair_function = _functions(flows)
     levels = [f.base.level * f.factor**2 for f in flows]
@@ -51,7 +51,7 @@ def blended_law(source: int, flows: list[PendingGradient]) -> FunctionOf:
     alike = [max(f.base.positions, 0.0) * f.factor**2 for f in flows]
     weights = [v / sum(levels) for v in levels]
     both = [a / sum(alike) for a in alike] if sum(alike) > 0 else weights
-    return _law(source, _root_mean_square(functions, weights), _root_mean_square(pair_function, both), flows)
+    return _dependence(source, _root_mean_square(functions, weights), _root_mean_square(pair_function, both), flows)
 
 
 def _root_mean_square(functions: list[Function], weights: list[float]) -> Function:
