@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.joint import joint, met_in_sum
+from gainstage.propagation.joint import joint, term_times_function_of_sum
 from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.signal import FunctionOf, Signal
 from gainstage.propagation.signal_algebra import SignalAlgebra
@@ -53,7 +53,7 @@ def test_a_relu_of_a_sum_meets_one_of_its_terms(gate):
     factor = algebra.apply(IDENTITY.scaled(0.0).shifted(gate), algebra.new_source(source))
     whole = algebra.add(algebra.apply(RELU, source), algebra.multiply(signal, factor))
     assert whole.dependence is not None
-    found = met_in_sum(algebra, FunctionOf(whole.dependence.source, OPEN), whole, signal)
+    found = term_times_function_of_sum(algebra, FunctionOf(whole.dependence.source, OPEN), whole, signal)
     assert found is not None
     generator = np.random.default_rng(1)
     one, two = correlated(generator, 0.2), correlated(generator, 0.2)
@@ -70,4 +70,4 @@ def test_a_sum_of_nearly_gaussian_terms_is_left_to_regression():
     one, two = (algebra.new_source(Signal(Extent(64), SecondMoments(1.0))) for _ in range(2))
     whole = algebra.add(one, two)
     assert whole.dependence is not None
-    assert met_in_sum(algebra, FunctionOf(whole.dependence.source, OPEN), whole, one) is None
+    assert term_times_function_of_sum(algebra, FunctionOf(whole.dependence.source, OPEN), whole, one) is None

@@ -1,4 +1,4 @@
-"""Prediction: the moments of signal and gradient at every operation of a graph, from its weights' moments alone."""
+"""Prediction of signal and gradient moments at every operation of a graph, from the moments of its weights alone."""
 
 from gainstage.propagation.backward import backward
 from gainstage.propagation.forward import forward

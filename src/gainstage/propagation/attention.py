@@ -1,4 +1,4 @@
-"""Softmax, attention and products of two signals."""
+"""Softmax, attention and products of two signals in the forward pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gainstage.propagation.draw_variance import DrawVariance
 from gainstage.propagation.finite_width import INFINITE_WIDTH
 from gainstage.propagation.forward_pass import ForwardPass, doubtful
 from gainstage.propagation.second_moments import Extent, SecondMoments
-from gainstage.propagation.shared_tokens import gate_response
+from gainstage.propagation.shared_tokens import shared_token_gain
 from gainstage.propagation.signal import Signal, SoftmaxRows, broadcast_to
 from gainstage.theory.attention.moments import AttentionMoments, attention_concentration, attention_moments
 from gainstage.theory.attention.softmax import log_softmax_moments
@@ -35,7 +35,7 @@ _STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
 
 
 class Heads:
-    """The three signals of a fused attention, and its geometry."""
+    """The queries, keys and values of a fused attention, and its geometry."""
 
     def __init__(self, node: Node, operands: list[Signal]) -> None:
         self.query, self.key, self.value = (operands * 3)[:3] if len(operands) < 3 else operands[:3]
@@ -53,7 +53,7 @@ class Heads:
 
 
 def heads_of(run: ForwardPass, node: Node, operands: list[Signal]) -> Heads:
-    """What a fused attention reads, with the places of tokens as positions."""
+    """Return queries, keys and values of a fused attention, with tokens as positions."""
     heads = Heads(node, [run.algebra.without_parts(x) for x in operands])
     if heads.masked and not heads.causal and heads.rows == heads.keys:
         heads.causal = True
@@ -61,7 +61,7 @@ def heads_of(run: ForwardPass, node: Node, operands: list[Signal]) -> Heads:
 
 
 def attention_of(heads: Heads) -> AttentionMoments:
-    """The moments of its rows."""
+    """Return the moments of the attention weights."""
     q, k = heads.query.pairs, heads.key.pairs
     variance = heads.scale**2 * heads.width * q.level * max(k.level - k.positions, 0.0)
     alike = q.positions / q.level if q.level > 0 else 0.0
@@ -75,7 +75,7 @@ def attention_of(heads: Heads) -> AttentionMoments:
 
 
 def fused_query_rows(run: ForwardPass, node: Node, heads: Heads) -> query_rows.QueryRows | None:
-    """The rows of a fused attention, one by one; None where they look at another sequence than their own."""
+    """Return the rows of a fused attention one by one; None where queries and keys are of different sequences."""
     if heads.rows != heads.keys or heads.keys < 2:
         return None
     variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
@@ -85,7 +85,7 @@ def fused_query_rows(run: ForwardPass, node: Node, heads: Heads) -> query_rows.Q
 
 
 def query_rows_of_shares(run: ForwardPass, node: Node, shares: Signal, value: Signal) -> query_rows.QueryRows | None:
-    """The same where scores, softmax and the product with values are operations of their own."""
+    """Return the rows of an attention written as separate operations: scores, softmax and product with the values."""
     rows = shares.rows
     if rows is None or rows.scores is None:
         return None
@@ -98,7 +98,7 @@ def query_rows_of_shares(run: ForwardPass, node: Node, shares: Signal, value: Si
 
 
 def _source_width(graph: SignalGraph, value: int) -> float:
-    """Units of the tokens that values were made of."""
+    """Return the number of units of the tokens that values are projected from; 0 where unknown."""
     found = nearest_before(graph, value, lambda n: n.operation is Operation.LINEAR, through=MASKED_AFFINE)
     kernel = graph.nodes[found[0]].kernel if len(found) == 1 else None
     return float(kernel.in_) if kernel is not None else 0.0
@@ -107,14 +107,14 @@ def _source_width(graph: SignalGraph, value: int) -> float:
 def _seen(
     run: ForwardPass, out: Signal, value: Signal, scores: DrawVariance, seen: query_rows.QueryRows | None
 ) -> Signal:
-    """An attention's output when its rows are looked at one by one.
+    """Return an attention's output from its rows, one by one.
 
     Args:
-        run: the pass.
-        out: the output without that.
-        value: what is averaged.
-        scores: how the level of the scores scatters.
-        seen: the rows; None where they cannot be.
+        run: the forward pass.
+        out: the output when all rows are treated alike.
+        value: the values that are averaged.
+        scores: draw-to-draw variance of the scores' second moment.
+        seen: the rows; None where they are unknown, which returns ``out``.
     """
     if seen is None:
         return out
@@ -142,7 +142,7 @@ def _seen(
 
 
 def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """softmax(q kᵀ) v in one operation."""
+    """Predict softmax(q kᵀ) v as one operation."""
     heads = heads_of(run, node, operands)
     found = attention_of(heads)
     v = heads.value
@@ -165,31 +165,33 @@ def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     seen, sources = fused_query_rows(run, node, heads), [i for i in node.inputs if i in run.signals]
     if seen is None and len(sources) > 1:
         variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
-        told = gate_response(run.graph, sources[1], sources[-1], heads.keys, variance)
+        told = shared_token_gain(run.graph, sources[1], sources[-1], heads.keys, variance)
         signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
     return run.algebra.new_source(_seen(run, signal, v, heads.query.noise + heads.key.noise, seen))
 
 
 def _same_row(found: AttentionMoments, query: SecondMoments) -> float:
-    """E Σ_j a_j a'_j of one row in two examples: as concentrated as the row where they ask the same."""
+    """Return E Σ_j a_j a'_j of one row in two examples: between uniform and concentrated, by the similarity of the
+    queries.
+    """
     uniform = attention_concentration(0.0, found.tokens, causal=found.softmax.causal)
     alike = min(max(query.examples / query.level, 0.0), 1.0) if query.level > 0 else 1.0
     return float(uniform * (found.concentration / uniform) ** alike)
 
 
 def masks_scores(graph: SignalGraph, node: Node) -> bool:
-    """Whether a mask hides tokens from a softmax, so that what it holds is no part of the signal."""
+    """Report whether a mask is applied to the scores of a softmax, so that its values are not part of the signal."""
     readers = nearest_after(graph, node.index, lambda n: n.operation is Operation.SOFTMAX, through=MASKED_AFFINE)
     return bool(readers)
 
 
 def row_variance(x: Signal) -> float:
-    """Of the scores within one row: what all of them share moves no softmax."""
+    """Return the variance of scores within one row; a constant shared by the row does not change a softmax."""
     return min(max(x.pairs.level - x.pairs.units, 0.0), _STEEPEST)
 
 
 def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """Shares, or their logarithms."""
+    """Predict attention weights, or their logarithms."""
     x = run.algebra.without_parts(operands[0])
     axis = int(dict(node.settings).get("axis", len(node.shape) - 1))
     count = node.shape[axis] if axis < len(node.shape) else x.extent.units
@@ -234,7 +236,7 @@ def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def _scores(run: ForwardPass, node: Node) -> int | None:
-    """Where queries were multiplied with keys of one sequence."""
+    """Return the node that multiplied queries with keys of one sequence; None where there is none."""
     found = nearest_before(run.graph, node.inputs[0], lambda n: n.operation is Operation.MATMUL, through=MASKED_AFFINE)
     if len(found) != 1 or not _square(node):
         return None
@@ -248,7 +250,7 @@ def _square(node: Node) -> bool:
 
 
 def _masked_before(graph: SignalGraph, node: Node) -> bool:
-    """Whether a mask of unknown values was put on the scores, or on a bias that was added to them."""
+    """Report whether a mask with unknown values is added to the scores, or to a bias of the scores."""
     waiting, seen = list(node.inputs), set[int]()
     while waiting:
         here = graph.nodes[waiting.pop()]
@@ -266,7 +268,7 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
 
 
 def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """Signal × signal: q kᵀ, softmax × v, and every other product that sums over an axis."""
+    """Predict a product of two signals that sums over an axis: q kᵀ, attention weights times values, and others."""
     if node.function == "dynamic_convolution":
         x = replace(run.algebra.without_parts(operands[0]), extent=run.extent(node))
         return replace(run.algebra.new_source(x), doubt=doubtful(node, "its kernel depends on the input"))
@@ -304,13 +306,13 @@ def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     seen = query_rows_of_shares(run, node, x, y)
     if seen is None and x.rows is not None and (scores := _scores_of(run, node)) is not None:
         own = max(y.pairs.level - y.pairs.positions, 0.0)
-        told = gate_response(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
+        told = shared_token_gain(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
         signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
     return run.algebra.new_source(_seen(run, signal, y, x.noise, seen))
 
 
 def _scores_of(run: ForwardPass, node: Node) -> Node | None:
-    """The product of queries and keys that the shares of a product with values are made of."""
+    """Return the product of queries and keys whose softmax this node multiplies with values."""
     for index in nearest_before(
         run.graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX, through=MASKED_AFFINE
     ):
@@ -326,19 +328,21 @@ def _scores_of(run: ForwardPass, node: Node) -> Node | None:
 
 
 def summed_over_units(node: Node, first: Signal) -> tuple[bool, bool]:
-    """Whether a product sums over the units of its factors: q kᵀ does over both, shares times v over one."""
+    """Report for both factors whether a product sums over their units: q kᵀ does for both, weights times values for
+    neither of the keys.
+    """
     settings = dict(node.settings)
     shares = first.rows is not None
     return bool(settings.get("first_units", 1.0)), bool(settings.get("second_units", float(not shares)))
 
 
 def broadcast_over_examples(x: Signal, run: ForwardPass) -> Signal:
-    """A factor that is the same for every example counts as such."""
+    """Return a factor repeated over the examples where it is the same for all of them."""
     return broadcast_to(x, Extent(1, 1, run.examples))
 
 
 def _summed(x: Signal, over_units: bool) -> Signal:
-    """The factor with what is summed over as its units."""
+    """Return the factor with the summed axis as its units."""
     if over_units:
         return x
     extent = replace(x.extent, units=x.extent.positions, positions=x.extent.units)

@@ -1,7 +1,7 @@
-"""Backward rules: the second moment of the loss's gradient at every output, and at every parameter.
+"""Backward pass: one rule per operation gives the gradient's second moment at its inputs from that at its output.
 
-A gradient is taken to be independent of the signal that it meets, as is usual; what is not independent (a relu behind
-max pooling, a tensor that takes two ways into one sum) is carried along as the function of a source that it is.
+As usual in mean field theory, a gradient counts as independent of the signal that it meets. Dependence that matters (a
+relu behind max pooling, one tensor on two paths into a sum) is kept as a function of a source.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Rule = Callable[[BackwardPass, Node, PendingGradient], None]
 
 
 def backward(run: ForwardPass, start: Mapping[int, SecondMoments]) -> BackwardPass:
-    """Predict the gradient at every node from that at the outputs.
+    """Predict the gradient at every node from the gradient at the outputs.
 
     Args:
         run: a forward pass.
-        start: second moments of the gradient at the model's outputs, by node.
+        start: second moments of the gradient at the model's outputs, by node index.
     """
     back = BackwardPass(run)
     for index, pairs in start.items():

@@ -1,7 +1,7 @@
-"""Statistics that a block of units and positions of one example shares: layer, group and instance normalization.
+"""Statistics shared by a block of units and positions of one example: layer, group and instance normalization.
 
-All three take the mean μ and the variance σ² over a block of n units and m positions. A layer norm of tokens has all
-units of one position (m = 1), a group norm some units of all positions, an instance norm one unit of all positions.
+All three take mean μ and variance σ² over a block of n units and m positions. Layer norm of tokens uses all units of
+one position (m = 1), group norm some units of all positions, instance norm one unit of all positions.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Block:
     """The elements that share one mean and one variance.
 
     Args:
-        units: n, how many units take part.
-        positions: m, how many positions of an example take part.
-        among: how many units there are in all.
-        axes: of an image, along which positions lie.
+        units: n, number of units in the block.
+        positions: m, number of positions in the block.
+        among: number of units of the tensor.
+        axes: number of image axes along which positions lie.
     """
 
     units: float
@@ -41,16 +41,16 @@ class Block:
 
     @property
     def count(self) -> float:
-        """Elements of one block."""
+        """The number of elements in a block."""
         return self.units * self.positions
 
     @property
     def whole_position(self) -> bool:
-        """Whether it is all units of one position, as in a layer norm of tokens."""
+        """Whether the block is all units of one position, as in layer norm of tokens."""
         return self.positions == 1 and self.units == self.among
 
     def mean_square(self, k: SecondMoments, both: float) -> float:
-        """E μ², the second moment of the block's mean.
+        """Return E μ², the second moment of the block's mean.
 
         Args:
             k: second moments of the elements.
@@ -60,7 +60,8 @@ class Block:
         return share * k.position_mean_square(self.positions) + (1 - share) * self._across_units(k, both)
 
     def means(self, k: SecondMoments, both: float) -> SecondMoments:
-        """E μ·μ' of the means that two elements lose: what centring takes off every second moment."""
+        """Return E μ·μ' for the means of the blocks of two elements, which centring removes from every second moment.
+        """
         share, m, own = 1 / self.units, self.positions, self.mean_square(k, both)
 
         def other(pair: float, next_to: float) -> float:
@@ -75,16 +76,16 @@ class Block:
         return SecondMoments(own, units, other(k.positions, 0.0), examples, other(k.neighbour, 0.0), across_both)
 
     def _across_units(self, k: SecondMoments, both: float) -> float:
-        """E of the mean over positions of one unit times that of another one."""
+        """Return E of one unit's mean over positions times another unit's."""
         return k.units / self.positions + (1 - 1 / self.positions) * both
 
     def variation(self, x: Signal, centred: SecondMoments, *, means: float) -> Variation:
-        """How σ² differs from block to block.
+        """Return the variation of σ² between blocks.
 
         Args:
             x: the signal.
             centred: its second moments around the block's mean.
-            means: degrees of freedom that are taken off with the mean: 1, or 0 where none is.
+            means: degrees of freedom used by the mean: 1, or 0 where it is not subtracted.
         """
         if not centred.level > 0:
             return Variation(0.0)
@@ -111,11 +112,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """How a variance over a block differs from block to block.
+    """Variation of a variance between blocks.
 
     Args:
-        freedom: its degrees of freedom: that of Gaussian elements follows a χ².
-        common: relative variance, between observations, of what all their elements have in common.
+        freedom: degrees of freedom of a χ² with the same relative variance.
+        common: relative variance, between observations, that all blocks of an observation share.
     """
 
     freedom: float
@@ -127,11 +128,11 @@ NO_VARIATION = Variation(math.inf)
 
 
 def block_of(node: Node, extent: Extent) -> Block:
-    """The block over which a normalization takes its statistics.
+    """Return the block over which a normalization takes its statistics.
 
     Args:
         node: with ``groups`` and ``over_positions`` among its settings.
-        extent: of what it reads.
+        extent: layout of its input.
     """
     units = max(extent.units, 1)
     groups = min(max(node.setting("groups", 1.0), 1.0), units)
@@ -141,11 +142,11 @@ def block_of(node: Node, extent: Extent) -> Block:
 
 @dataclass(frozen=True, slots=True)
 class InverseVariance:
-    """Moments of 1 / (s² + ε), where s² is a variance over few elements.
+    """Moments of 1 / (s² + ε) for a variance s² over few elements.
 
     Args:
         mean: E 1 / (s² + ε).
-        eased: E ε² / (s² + ε)³ over that mean: the share of the gradient along the normalised signal that ε lets pass.
+        eased: E ε² / (s² + ε)³ divided by ``mean``: share of the gradient along the normalized signal that ε lets pass.
         scatter: relative variance of 1 / (s² + ε) between blocks.
     """
 
@@ -155,15 +156,15 @@ class InverseVariance:
 
 
 def inverse_variance(variance: float, eps: float, freedom: float) -> InverseVariance:
-    """Moments of 1 / (s² + ε) for s² = v · χ²/k, by a sum over a grid of log χ².
+    """Return moments of 1 / (s² + ε) for s² = v · χ²_k / k, by a sum over a grid of log χ².
 
-    With few degrees of freedom the mean is far above 1 / v: k / (k - 2) times it while ε is negligible, and of order
-    1 / √(v ε) for k = 1.
+    With few degrees of freedom the mean is far above 1/v: k / (k - 2) times it where ε is negligible, of order 1 / √(v
+    ε) for k = 1.
 
     Args:
-        variance: v, the mean of s².
+        variance: v = E s².
         eps: ε, at least 0.
-        freedom: k, degrees of freedom; the variance is certain where it is infinite.
+        freedom: k; infinite where s² is constant.
 
     >>> round(inverse_variance(2.0, 1e-12, 10).mean, 4), inverse_variance(2.0, 0.0, float("inf")).mean
     (0.625, 0.5)

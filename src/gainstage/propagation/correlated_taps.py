@@ -1,4 +1,4 @@
-"""Channels that a convolution makes of places that are alike: few numbers decide how they vary."""
+"""Channel variances behind a convolution whose taps read correlated positions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FEWEST, _FEW = 3.0, 1e-3
 
 
 def of_alike_taps(run: ForwardPass, node: Node) -> float:
-    """How much more E 1 / v of a channel is right behind a convolution whose taps see places that are alike.
+    """Return the factor on E 1/v of a channel's variance v behind a convolution with correlated taps.
 
-    Its variance is a quadratic form of its weights, Σ λ z², with the λ of a matrix of correlations that fall by a
-    factor a place along every axis. That of weights over places that are not alike is followed elsewhere.
+    v is a quadratic form of the channel's weights, Σ λ z², where λ are the eigenvalues of a correlation matrix that
+    decays geometrically with distance along every axis. The factor is relative to uncorrelated taps.
     """
     producer = run.graph.nodes[node.inputs[0]]
     source = run.signals.get(producer.inputs[0]) if producer.operation is Operation.CONVOLUTION else None
@@ -43,7 +43,12 @@ def of_alike_taps(run: ForwardPass, node: Node) -> float:
 
 
 def inverse_of_sum(shares: Array, times: float) -> float:
-    """E 1 / v of v = Σ λ z² / n, every λ so many times: ∫ Π (1 + 2 s λ / n)^(-1/2) ds."""
+    """Return E 1/v for v = Σ λ z² / n with standard normal z, by ∫ Π (1 + 2 s λ / n)^(-1/2) ds.
+
+    Args:
+        shares: the eigenvalues λ.
+        times: multiplicity of each eigenvalue.
+    """
     logs = np.linspace(-16.0, 16.0, 1601)
     s = np.exp(logs)
     decay = np.log1p(2 * s[:, None] * shares / (shares.size * times)).sum(-1)

@@ -1,4 +1,4 @@
-"""Forward through functions, sums, products, scales and dropout: what happens to every element by itself."""
+"""Elementwise functions, sums, products, scales and dropout in the forward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["activation", "add", "dropout", "multiply", "offset", "scale"]
 
 
 def activation(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """A function of every element."""
+    """Predict an elementwise function."""
     x = operands[0]
     if node.function == "glu":
         half = run.algebra.new_source(replace(run.algebra.without_parts(x), rows=None))
@@ -35,7 +35,7 @@ def activation(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def add(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """A sum of signals, each times its coefficient."""
+    """Predict a sum of signals, each times its coefficient."""
     first, second = node.coefficients
     operands = _transposed_like(run, node, operands)
     if len(operands) == 1:
@@ -54,13 +54,13 @@ def _times_number(run: ForwardPass, x: Signal, factor: float) -> Signal:
 
 
 def _transposed_like(run: ForwardPass, node: Node, operands: list[Signal]) -> list[Signal]:
-    """Operands with units and positions as the node has them."""
+    """Return the operands with units and positions as in the node's output."""
     extent = run.extent(node)
     return [transposed_like(x, extent) for x in operands]
 
 
 def multiply(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """A product, or a quotient, of two signals."""
+    """Predict a product, or a quotient, of two signals."""
     if len(operands) == 1:
         return run.placed(node, run.algebra.multiply(operands[0], operands[0], divide=node.divides))
     operands = _transposed_like(run, node, operands)
@@ -71,7 +71,7 @@ def multiply(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def offset(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """The signal, times its coefficient, plus what is no signal: a number, a parameter, a constant."""
+    """Predict a signal times its coefficient plus a number, a parameter or a constant."""
     first, second = node.coefficients
     if is_scalar(node):
         own = IDENTITY if first == 1 else IDENTITY.scaled(first)
@@ -93,7 +93,7 @@ def offset(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def scale(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """What multiplies that is no signal."""
+    """Predict a signal times a number, a parameter or a constant."""
     x = operands[0]
     if is_scalar(node):
         return run.placed(node, run.algebra.apply(IDENTITY.scaled(node.setting("other")), x))
@@ -119,7 +119,7 @@ def scale(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def _times(run: ForwardPass, x: Signal, factor: WeightMoments) -> Signal:
-    """Every unit times a number of its own."""
+    """Return the signal with every unit multiplied by its own random factor."""
     if x.parts:
         return run.algebra.concatenated(tuple(_times(run, part, factor) for part in x.parts), x)
     if factor.variance <= 1e-12 * max(factor.second_moment, 1e-300):
@@ -130,7 +130,7 @@ def _times(run: ForwardPass, x: Signal, factor: WeightMoments) -> Signal:
 
 
 def dropout(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """Elements left out at random, and the rest raised."""
+    """Predict dropout: elements are zero with probability p, the others are divided by 1 - p."""
     x = operands[0]
     p = dict(node.settings).get("p", 0.0) if run.training else 0.0
     if not 0 < p < 1:

@@ -1,7 +1,8 @@
-"""How unlike the pairs of a tensor are: correlations of two observations scatter around their mean.
+"""Finite-width fluctuations of the cosine similarity between two observations.
 
-An observation is one place of one example. Batch norm divides a channel by a spread over observations, and the more
-unlike their correlations, the fewer of them count: channels then differ in spread.
+An observation is one position of one example. With few channels, cosine similarities scatter around their mean over
+draws of the weights. Batch norm divides a channel by its variance over observations: the larger the squared
+similarities, the fewer effective observations there are, and the more the channel variances differ.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ _LARGEST_SQUARE_VARIANCE = 3.0  # squares of one observation scatter at most so 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A scatter of correlations that arose at one tensor.
+    """Fluctuations of cosine similarities that arose at one tensor.
 
     Args:
-        origin: the number of its node; what has one origin deviates together wherever it goes.
-        amount: variance of the correlation, relative to the level, between pairs.
-        swing: of one observation with itself: variance of its square over units, their means taken off.
-        blur: variance, along one axis and in places of the input, of the taps that one place was gathered from since;
-            over them the scatter is averaged.
+        origin: index of the node where they arose. Deviations with one origin are fully correlated.
+        variance: variance of the cosine similarity over pairs of observations.
+        square_variance: variance of x² of one observation over units, channel means removed, relative to the second
+            moment squared.
+        smoothing: variance of the position offsets that later windows averaged over, along one axis, in input
+            positions.
     """
 
     origin: int
@@ -36,7 +38,8 @@ class Deviation:
     smoothing: float = 0.0
 
     def scaled(self, pair: float, own: float) -> Deviation:
-        """Correlations of two observations multiplied, and the squares of one."""
+        """Multiply the cosine similarity of two observations by ``pair`` and the square of one observation by ``own``.
+        """
         variance, square_variance = (
             min(self.variance * pair**2, 1.0),
             min(self.square_variance * own**2, _LARGEST_SQUARE_VARIANCE),
@@ -44,7 +47,7 @@ class Deviation:
         return Deviation(self.origin, variance, square_variance, self.smoothing)
 
     def summed_with(self, other: Deviation, axes: int) -> Deviation:
-        """The sum of two that arose at one tensor and were averaged over different windows."""
+        """Return the sum of two deviations of one origin that were averaged over different windows."""
         variance = (math.sqrt(self.variance) + math.sqrt(other.variance)) ** 2
         crossed = 2 * math.sqrt(self.variance * other.variance) * _window((self.smoothing + other.smoothing) / 2, axes)
         correlation_variance = (
@@ -64,14 +67,15 @@ class Deviation:
 
 
 def _window(smoothing: float, axes: int) -> float:
-    """Σ w² of bell-shaped weights along every axis."""
+    """Return Σ w² of Gaussian window weights with this variance along every axis."""
     return float((1 + 4 * math.pi * smoothing) ** (-axes / 2))
 
 
 def _same_offset(kernel: int, smoothing: float) -> float:
-    """Along one axis, the variance of a mean of deviations over all pairs of places of two windows.
+    """Return the variance of a mean of deviations over all pairs of positions of two windows, along one axis.
 
-    Pairs of one offset deviate alike as far as their taps overlap, those of different offsets independently.
+    Pairs with the same offset deviate alike as far as their taps overlap; pairs with different offsets deviate
+    independently.
     """
     distance = np.arange(1 - kernel, kernel)
     alike = np.exp(-(distance**2) / (4 * smoothing)) if smoothing > 0 else (distance == 0).astype(float)
@@ -81,18 +85,18 @@ def _same_offset(kernel: int, smoothing: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """Which directions the units of one observation span, and how few they are.
+    """The directions that the units of one observation span.
 
     Args:
-        origin: the node that mixed the units last; tensors of one origin lie along the same directions.
-        narrow: the squared correlation of two units over observations, one over the number of directions.
+        origin: index of the last node that mixed the units. Tensors of one origin lie along the same directions.
+        unit_correlation: squared correlation of two units over observations: one over the number of directions.
     """
 
     origin: int = -1
     unit_correlation: float = 0.0
 
     def summed_with(self, other: Basis, share: float) -> Basis:
-        """Of a sum, of which this one has that share."""
+        """Return the basis of a sum of which this tensor has ``share`` of the second moment."""
         same = self.origin == other.origin
         root = share * math.sqrt(self.unit_correlation) + (1 - share) * math.sqrt(other.unit_correlation)
         unit_correlation = (
@@ -103,18 +107,19 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class FiniteWidth:
-    """What correlations of two observations have by chance.
+    """Fluctuations of cosine similarities and of per-observation second moments at finite width.
 
     Args:
-        deviations: with few channels, products of two observations scatter.
-        pitch: places of the input from one place to the next.
-        axes: of an image.
-        single, restless: more of it and of ``square_variance`` of a deviation, where each channel saw few others; gone when all
-            are mixed again.
-        swing: relative variance of one observation's level (a mean over units), between observations, per place.
-        blur: over which the swing is averaged.
-        fresh: more of it, that the last weight brought.
-        basis, across: of the units, and of what they are exchanged with where tokens are mixed.
+        deviations: fluctuations by the tensor where they arose.
+        pitch: distance between adjacent positions in input positions.
+        axes: number of image axes.
+        grouped_variance, grouped_square_variance: additional ``variance`` and ``square_variance`` of channels that read
+            few others (grouped convolutions), which vanish when all channels are mixed again.
+        square_variance: relative variance, between observations, of an observation's second moment (mean over units),
+            before smoothing.
+        smoothing: variance of the position offsets over which ``square_variance`` was averaged.
+        new_level_variance: relative variance of an observation's second moment that the last weight added.
+        basis, across: directions of the units, and of the positions that a transposition exchanges them with.
     """
 
     deviations: tuple[Deviation, ...] = ()
@@ -133,23 +138,25 @@ class FiniteWidth:
 
     @property
     def correlation_variance(self) -> float:
-        """Variance of a correlation by chance, after the averages."""
+        """The variance of a cosine similarity after smoothing."""
         return sum(d.variance * self._window(d.smoothing) for d in self.deviations) + self.grouped_variance
 
     @property
     def total_square_variance(self) -> float:
-        """Variance of the square of one observation, its units' means taken off, relative to the level."""
+        """The variance of x² of one observation over units, channel means removed, relative to the second moment
+        squared.
+        """
         return (
             sum(d.square_variance * self._window(d.smoothing) for d in self.deviations) + self.grouped_square_variance
         )
 
     @property
     def level_variance(self) -> float:
-        """Relative variance of an observation's level."""
+        """The relative variance of an observation's second moment."""
         return self.square_variance * self._window(self.smoothing) + self.new_level_variance
 
     def windowed(self, kernels: Sequence[float], strides: Sequence[float]) -> FiniteWidth:
-        """Behind a window."""
+        """Return the fluctuations behind a weighted window."""
         if not kernels:
             return self
         wide = self.pitch**2 * sum(k * k - 1 for k in kernels) / len(kernels) / 12
@@ -160,13 +167,17 @@ class FiniteWidth:
         return replace(found, basis=replace(self.basis, unit_correlation=self.basis.unit_correlation * fewer))
 
     def after_mixing(self, node: int, units: int) -> FiniteWidth:
-        """Behind a weight that makes so many units, each of all."""
+        """Return the fluctuations behind a dense weight with ``units`` outputs."""
         return replace(
             self, new_level_variance=2 / units, basis=Basis(node, min(self.basis.unit_correlation + 1 / units, 1.0))
         )
 
     def transposed(self) -> FiniteWidth:
-        """Units and positions exchanged: levels were averaged, and are as unlike as few directions make them."""
+        """Return the fluctuations with units and positions exchanged.
+
+        Second moments of observations were averages over units; after the exchange they scatter with the number of
+        directions.
+        """
         return replace(
             self,
             basis=self.across,
@@ -176,11 +187,11 @@ class FiniteWidth:
         )
 
     def averaged(self, kernels: Sequence[int], strides: Sequence[int], gain: float) -> FiniteWidth:
-        """Behind a mean over a window: both of two observations are means, each over places of its own.
+        """Return the fluctuations behind an average pooling.
 
         Args:
-            kernels, strides: of the window.
-            gain: what a product of two observations is multiplied by before that, as parts of the level.
+            kernels, strides: window sizes and strides.
+            gain: factor on products of two observations, relative to the second moment, before the average.
         """
         if not kernels:
             return self.scaled(gain)
@@ -214,17 +225,17 @@ class FiniteWidth:
         )
 
     def with_deviation(self, deviation: Deviation) -> FiniteWidth:
-        """With one that arises here."""
+        """Add fluctuations that arise at this tensor."""
         if not deviation.variance > 0:
             return self
         return replace(self, deviations=(*self.deviations, deviation)[-_MOST_DEVIATIONS:])
 
     def scaled(self, factor: float, own: float | None = None) -> FiniteWidth:
-        """Every deviation of a correlation multiplied.
+        """Scale every deviation of a cosine similarity.
 
         Args:
-            factor: of two observations.
-            own: of one with itself; the same where it is not given.
+            factor: factor on products of two observations.
+            own: factor on the square of one observation; by default ``factor``.
         """
         own = factor if own is None else own
         changed = tuple(d.scaled(factor, own) for d in self.deviations)
@@ -244,7 +255,7 @@ class FiniteWidth:
         )
 
     def powered(self, response: float) -> FiniteWidth:
-        """Every level raised to a power."""
+        """Return the fluctuations when every second moment is raised to the power ``response``."""
         return replace(
             self,
             square_variance=self.square_variance * response**2,
@@ -252,10 +263,10 @@ class FiniteWidth:
         )
 
     def summed_with(self, other: FiniteWidth, share: float, *, independent: bool = False) -> FiniteWidth:
-        """Of a sum, of which this one has that share: what arose at one tensor deviates together.
+        """Return the fluctuations of a sum of which this tensor has ``share`` of the second moment.
 
-        Products of independent terms are zero on average only: over units that lie along the same few directions they
-        leave something, so that observations differ in level.
+        Deviations of one origin add up as amplitudes. Products of independent terms vanish on average only: over units
+        along the same few directions a remainder makes observations differ in second moment.
         """
         rest = 1 - share
         few = math.sqrt(self.basis.unit_correlation * other.basis.unit_correlation)

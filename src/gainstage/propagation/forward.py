@@ -1,4 +1,4 @@
-"""Forward rules: what every operation makes of the moments of what it reads."""
+"""Forward pass: one rule per operation gives the moments of its output from those of its inputs."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Arrived = Callable[[ForwardPass, Node, Signal], Mapping[str, WeightMoments]]
 
 
 def forward(run: ForwardPass, *, arrived: Arrived | None = None) -> ForwardPass:
-    """Predict every node of the model, in order of execution; the loss is left out.
+    """Predict the signal at every node in order of execution; the loss is left out.
 
     Args:
-        run: what is known before; what is found is added to it.
-        arrived: called at every weighted node with what it makes of the signal; the weights that it returns take the
-            place of those that are known, and the node is predicted anew.
+        run: what is known before; predicted signals are added to it.
+        arrived: called at every weighted node with its predicted output. The weights that it returns replace the known
+            ones, and the node is predicted again.
     """
     run.weights = weights = dict(run.weights)  # the caller's own stay as they are
     for node in run.graph.nodes:
@@ -57,7 +57,7 @@ def forward(run: ForwardPass, *, arrived: Arrived | None = None) -> ForwardPass:
 
 
 def _input(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
-    """What is fed in, or a learned token that every example gets."""
+    """Predict an input, or a learned token that is the same for every example."""
     extent = run.extent(node)
     if node.function == "learned":
         square = math.fsum(
@@ -89,14 +89,14 @@ def _input(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
 
 
 def _edge_profiles(node: Node, told: InputMoments) -> tuple[Array | None, ...]:
-    """How the level of an image varies along its axes, where that was told and is of its size."""
+    """Return the second moment along the axes of an image input, where known for an image of this size."""
     if tuple(len(along) for along in told.profiles) != spatial(node):
         return ()
     return tuple(relative(np.array(along))[1] for along in told.profiles)
 
 
 def _reshape(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """Slices, gathers, copies: other elements of the same kind, so independent of those left behind."""
+    """Predict slices, gathers and copies, whose elements count as independent of those left out."""
     x = (
         run.algebra.without_parts(operands[0])
         if len(operands) == 1

@@ -1,4 +1,4 @@
-"""One pass through a graph, as state: what is known before, and what was found so far."""
+"""The state of one forward pass: what is known before, and the signals predicted so far."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ __all__ = ["ForwardPass", "doubtful"]
 
 @dataclass
 class ForwardPass:
-    """One pass through a graph, and all that it found.
+    """One forward pass through a graph and everything predicted in it.
 
     Args:
         graph: the model.
-        weights: what is known of its parameters, by path.
-        inputs: what is known of its inputs, in the graph's order; standard normal where nothing is.
-        training: whether dropout drops.
-        algebra, signals: what was found.
-        recurrences: the layers of every recurrent node.
+        weights: moments of its parameters by path.
+        inputs: moments of its inputs in the graph's order; standard normal where missing.
+        training: whether dropout is active.
+        algebra: sources and atoms of this pass.
+        signals: predicted signals by node index.
+        recurrences: the layers of every recurrent node by node index.
+        examples: size of the batch.
     """
 
     graph: SignalGraph
@@ -51,7 +53,7 @@ class ForwardPass:
             self.examples = first.shape[first.example_axis]
 
     def extent(self, node: Node) -> Extent:
-        """How a node's output is laid out."""
+        """Return the layout of a node's output."""
         examples = self.examples if node.example_axis is not None else 1
         axis = node.unit_axis if node.unit_axis is not None and node.unit_axis < len(node.shape) else None
         if axis is None and node.operation is not Operation.REDUCTION and len(node.shape) > 1:
@@ -61,17 +63,18 @@ class ForwardPass:
         return Extent(units, max(total // max(units * examples, 1), 1), examples)
 
     def placed(self, node: Node, signal: Signal) -> Signal:
-        """A signal with the layout of a node's output."""
+        """Return the signal with the layout of a node's output."""
         extent = self.extent(node)
         return signal if signal.extent == extent else replace(signal, extent=extent)
 
 
 def _units_of_heads(node: Node, inside: int) -> int:
-    """Units that lie on two axes, heads and their width; 0 where they are on one.
+    """Return the number of units of a tensor whose units lie on two axes, heads and head width; 0 where they lie on
+    one.
 
     Args:
         node: a projection, a product of two signals or a fused attention.
-        inside: elements of one example.
+        inside: number of elements of one example.
     """
     units = 0
     if node.operation is Operation.LINEAR and node.kernel is not None:
@@ -83,5 +86,5 @@ def _units_of_heads(node: Node, inside: int) -> int:
 
 
 def doubtful(node: Node, why: str) -> str:
-    """A doubt with its place."""
+    """Return a reason for doubt, prefixed by the node's label."""
     return f"{node.label}: {why}"

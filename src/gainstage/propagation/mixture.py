@@ -1,4 +1,4 @@
-"""Signals side by side, and how the level of a sum or a function varies along the axes of an image."""
+"""Concatenated signals as one, and edge profiles of sums, products and powers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["blended_edge_profiles", "mixture", "multiplied", "powered"]
 
 
 def mixture(parts: tuple[Signal, ...]) -> Signal:
-    """Signals side by side along the units as one, of the kind of the largest."""
+    """Summarize signals concatenated along the units as one signal, of the kind of the largest."""
     total = sum(p.extent.units for p in parts)
     shares = [p.extent.units / total for p in parts]
 
@@ -54,7 +54,7 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
 
 
 def _of_two_units(shares: Sequence[float], parts: Sequence[Signal]) -> float:
-    """E x·y of two units: of one part, or of two parts, which have no more in common than their means."""
+    """Return E x·y of two units: within one part, or of two parts, which share no more than their means."""
     within = apart = before = 0.0
     for share, part in zip(shares, parts, strict=True):
         within += share**2 * part.pairs.units
@@ -64,7 +64,7 @@ def _of_two_units(shares: Sequence[float], parts: Sequence[Signal]) -> float:
 
 
 def powered(border: Array | None, exponent: float) -> Array | None:
-    """How the level varies along an axis behind a function that answers with that power of it."""
+    """Return the edge profile raised to a power and normalized to mean 1."""
     if border is None or abs(exponent) < 1e-9:
         return None
     if abs(exponent - 1) < 1e-9:
@@ -74,7 +74,7 @@ def powered(border: Array | None, exponent: float) -> Array | None:
 
 
 def multiplied(one: Array | None, other: Array | None) -> tuple[float, Array | None]:
-    """Of a product, what its level is more than the product of the levels, and how it varies along an axis."""
+    """Return the mean and the normalized edge profile of a product of two profiles."""
     if one is None or other is None or one.size != other.size:
         return 1.0, other if one is None else one
     product = one * other
@@ -85,7 +85,7 @@ def multiplied(one: Array | None, other: Array | None) -> tuple[float, Array | N
 def blended_edge_profiles(
     first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
 ) -> tuple[Array | None, ...]:
-    """How the level of a sum varies along the axes."""
+    """Return the edge profiles of a sum of which the first term has ``share`` of the second moment."""
     if not first or not second:  # one of them varies nowhere
         first, second = first or (None,) * len(second), second or (None,) * len(first)
     if len(first) != len(second):

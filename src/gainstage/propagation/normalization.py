@@ -1,4 +1,4 @@
-"""Forward through normalizations: what is subtracted and divided by is known, being a mean over many elements."""
+"""Normalizations in the forward pass: mean and variance over many elements count as known numbers."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ UNCENTRED = frozenset({"rms_norm", "unit_norm"})
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """What one normalization subtracts and divides by.
+    """Statistics of one normalization (x - μ) / √(σ² + ε) · γ.
 
     Args:
-        taken: what subtracting the mean takes off second moments, of elements and of pairs.
-        variance: E σ², without ε.
-        eps: ε, which is added to it.
-        over: elements that share one statistic.
+        taken: second moments that subtracting the mean removes.
+        variance: E σ².
+        eps: ε.
+        over: number of elements that share one statistic.
         scale, scale_mean: E γ² and E γ.
         frozen: whether stored statistics are used.
-        uneven: relative variance of σ² between channels.
-        few: E σ² · E 1/σ² of the part of σ² that few numbers decide: the taps that borders lack.
-        block: the elements of one example that share the statistic; None for a batch norm.
-        variation: of σ² between such blocks.
+        channel_variance: relative variance of σ² between channels.
+        few: E σ² · E 1/σ² of the part of σ² with few degrees of freedom: taps missing at image borders.
+        block: the elements of one example that share the statistic; None for batch norm.
+        variation: variation of σ² between such blocks.
     """
 
     taken: SecondMoments
@@ -57,12 +57,12 @@ class Division:
 
     @property
     def factor(self) -> float:
-        """On second moments of the signal."""
+        """The factor 1 / (σ² + ε) on second moments of the signal."""
         return 1 / (self.variance + self.eps) if self.variance + self.eps > 0 else 0.0
 
     @property
     def inverse(self) -> InverseVariance:
-        """Moments of 1 / (σ² + ε), by which second moments of gradients are multiplied."""
+        """Moments of 1 / (σ² + ε), the factor on second moments of gradients."""
         if self.block is not None:
             usual = self.variance * (1 - self.variation.common)
             return inverse_variance(usual, self.eps, self.variation.freedom)
@@ -74,12 +74,12 @@ class Division:
 
     @property
     def centres(self) -> bool:
-        """Whether a mean is taken off."""
+        """Whether the mean is subtracted."""
         return self.taken.level > 0
 
 
 def division(run: ForwardPass, node: Node, x: Signal) -> Division:
-    """How a normalization treats a signal."""
+    """Compute the statistics of a normalization of ``x``."""
     eps = node.setting("eps", 1e-5)
     scales = [scale_of(run.graph, use, run.weights) for use in node.uses_of("scale")]
     scale = scales[0].second_moment if scales else 1.0
@@ -98,7 +98,7 @@ def division(run: ForwardPass, node: Node, x: Signal) -> Division:
 
 
 def _of_a_batch(run: ForwardPass, node: Node, x: Signal, stored: Division) -> Division:
-    """One mean and one variance for a unit, over all examples and positions."""
+    """Compute the statistics of a batch norm: one mean and one variance per channel, over examples and positions."""
     if node.setting("training", 1.0) == 0:
         return stored
     mean = x.pairs.batch_mean_square(x.extent)
@@ -112,7 +112,7 @@ def _of_a_batch(run: ForwardPass, node: Node, x: Signal, stored: Division) -> Di
 
 
 def divided_by(x: Signal, by: Division) -> Array | None:
-    """What each stretch of a sequence is divided by, squared, as a part of the mean; None where they are alike."""
+    """Return (σ² + ε) by token position divided by its mean, shape (segments,); None where positions are alike."""
     if x.sequence is None or by.block is None or by.block.positions > 1:
         return None
     whole = by.variance + by.eps
@@ -120,11 +120,11 @@ def divided_by(x: Signal, by: Division) -> Array | None:
 
 
 def _channel_variance(run: ForwardPass, node: Node, x: Signal, taken: SecondMoments, share: float) -> float:
-    """The variance of a channel is a mean of squares with few independent terms, where few different ones went in.
+    """Return the relative variance of σ² between channels, 2 over the effective number of observations.
 
     Args:
-        share: of the variance, that of a mean field. Where a channel reads few others, their weights decide both: with
-            v = (1 - s) a + s b and Cov(a, b) = Var a, whatever the field, they give it (1 - s²) Var a.
+        share: share s of the mean field in the variance. With v = (1 - s) a + s b and Cov(a, b) = Var a, grouped
+            weights add (1 + s) / (1 - s) Var a.
     """
     own = x.pairs.zip(taken, lambda pair, mean: pair - mean)
     if _overlaps(run, node, x)[0]:  # what all examples have in common at one place is the mean field
@@ -139,7 +139,7 @@ def _channel_variance(run: ForwardPass, node: Node, x: Signal, taken: SecondMome
 
 
 def _overlaps(run: ForwardPass, node: Node, x: Signal) -> tuple[list[Overlap], float]:
-    """Of what is read right behind a convolution: which taps two places share, and E x·y of two that lack none."""
+    """Return shared taps by axis right behind a convolution, and E x·y of two positions without missing taps."""
     producer = run.graph.nodes[node.inputs[0]]
     source = run.signals.get(producer.inputs[0]) if producer.operation is Operation.CONVOLUTION else None
     axes = overlaps(producer, source) if source is not None and producer.function != "transposed" else []
@@ -150,10 +150,10 @@ def _overlaps(run: ForwardPass, node: Node, x: Signal) -> tuple[list[Overlap], f
 
 
 def _of_few(run: ForwardPass, node: Node, x: Signal, left: float) -> tuple[float, float]:
-    """What share of a channel's variance is that of its mean field, and how many numbers decide it.
+    """Return the share of a channel's variance due to its mean field near borders, and the field's degrees of freedom.
 
-    The field falls where taps are missing. It is Σ over taps of a number each, so that its variance over places is a
-    quadratic form of few of them: as a χ² with the same mean and variance.
+    The field falls where taps are missing. It is a sum over taps of one number each, so its variance over positions is
+    a quadratic form of few numbers, approximated by a χ² with the same mean and variance.
     """
     axes, field = _overlaps(run, node, x)
     if not axes or not left > 0:
@@ -166,11 +166,11 @@ def _of_few(run: ForwardPass, node: Node, x: Signal, left: float) -> tuple[float
 
 
 def mean_inverse(share: float, numbers: float) -> float:
-    """E 1 / (1 - s + s χ²/k).
+    """Return E 1 / (1 - s + s χ²_k / k).
 
     Args:
         share: s, below 1.
-        numbers: k, degrees of freedom, any positive number.
+        numbers: k, degrees of freedom, positive.
     """
     if numbers > _MANY:  # the χ² is narrow, and its Gauss-Laguerre weights overflow
         return 1 + 2 * share**2 / numbers
@@ -181,10 +181,10 @@ def mean_inverse(share: float, numbers: float) -> float:
 
 
 def _tails(x: Signal, by: Division, edge_profiles: tuple[Array | None, ...]) -> float:
-    """The excess of what batch norm hands on: observations of unlike level make tails heavy, unlike channels light.
+    """Return the excess kurtosis behind batch norm.
 
-    A channel's fourth moment over observations is 3 E K², where K is an observation's level, and its variance, squared,
-    scatters between channels: E z⁴ / v² = 3 (1 + Var K) / (1 + Var v).
+    Within a channel, E z⁴ / v² = 3 (1 + Var K) / (1 + Var v), where K is the second moment of an observation and v the
+    channel's variance: unequal observations make tails heavy, unequal channels light.
     """
     along = math.prod(float((b**2).mean()) for b in edge_profiles if b is not None)
     loud = x.finite_width.total_square_variance * (x.pairs.level / by.variance) ** 2
@@ -193,23 +193,23 @@ def _tails(x: Signal, by: Division, edge_profiles: tuple[Array | None, ...]) -> 
 
 
 def _of_equal_length(excess: float, by: Division) -> float:
-    """The excess kurtosis of elements whose squares sum to a constant over a block.
+    """Return the excess kurtosis of elements whose squares sum to a constant over a block.
 
-    Of k independent Gaussian numbers divided by their length, E z⁴ = 3k / (k + 2), so that two numbers around their
-    mean are -1 and 1.
+    Of k independent Gaussian values divided by their norm, E z⁴ = 3k / (k + 2), so that two values around their mean
+    are ±1.
     """
     k = max(by.over - by.centres, 1.0)
     return (3 + excess) * k / (k + 2) - 3
 
 
 def _centred(run: ForwardPass, node: Node, x: Signal, left: float) -> tuple[Array | None, ...]:
-    """How the level varies along the axes of an image when every channel's mean is taken off.
+    """Return the edge profiles when every channel's mean is subtracted.
 
-    A channel's mean field falls towards the borders: in proportion to everything else, or, right behind a convolution,
-    because taps are missing, each of which has a weight of its own.
+    A channel's mean field falls towards the borders: in proportion to the signal, or, right behind a convolution,
+    because taps are missing.
 
     Args:
-        left: of the level, when the means are off.
+        left: second moment after subtracting the means.
     """
     level = x.pairs.level
     axes, field = _overlaps(run, node, x)
@@ -236,7 +236,7 @@ def _relative(border: Array | None) -> Array | None:
 
 
 def normalization(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """(x - mean) / spread · γ + β."""
+    """Predict (x - μ) / √(σ² + ε) · γ + β."""
     x = operands[0]
     if x.parts and node.function == "batch_norm":
         parts = tuple(_normalised(run, node, part) for part in x.parts)

@@ -1,4 +1,4 @@
-"""Where a gradient begins: the loss at the output, or random signs where there is none."""
+"""The gradient at the output: that of the loss, or random signs where there is no loss."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _STEEPEST = 1e4
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """The gradient at the output, and what is known of the loss.
+    """The gradient at the output and the facts of the loss.
 
     Args:
         start: second moments of the gradient at the node that the loss reads.
-        facts: the loss; None where random signs stand in for it.
-        doubt: what could not be told of it.
+        facts: the loss; None where random signs replace it.
+        doubt: what could not be determined about the loss.
     """
 
     start: SecondMoments
@@ -36,11 +36,11 @@ class Objective:
 
 
 def objective(run: ForwardPass, output: int) -> Objective:
-    """The loss of a graph, with labels that are as likely one as another.
+    """Return the loss of a graph, for labels that are uniformly distributed.
 
     Args:
         run: the forward pass.
-        output: the node that the loss reads.
+        output: index of the node that the loss reads.
     """
     graph, signal = run.graph, run.signals[output]
     signs = SecondMoments(1 / run.examples**2)
@@ -93,7 +93,7 @@ def _has(nodes: tuple[Node, ...] | list[Node], function: str) -> bool:
 
 
 def _cross_entropy(signal: Signal, classes: int, rows: int, loss: int, kind: LossKind) -> Objective:
-    """The gradient is probability minus label: E (p - y)² = E p² - 1/C² + (1/C - 1/C²) for labels at random."""
+    """Return the gradient p - y: E (p - y)² = E p² - 1/C² + (1/C - 1/C²) for uniform labels."""
     variance = min(max(signal.pairs.level - signal.pairs.units, 0.0), _STEEPEST)
     shares = attention_concentration(variance, classes) / classes
     own = max(shares - 1 / classes**2, 0.0)
@@ -108,7 +108,7 @@ def _cross_entropy(signal: Signal, classes: int, rows: int, loss: int, kind: Los
 
 
 def _binary(run: ForwardPass, signal: Signal, loss: int) -> Objective:
-    """The gradient is σ(z) - y, with y 0 or 1 with equal chance."""
+    """Return the gradient σ(z) - y for labels 0 and 1 with equal probability."""
     without_parts = run.algebra.without_parts(signal)
     assert without_parts.dependence is not None
     sigmoid = run.algebra.expectation(

@@ -1,4 +1,4 @@
-"""The gradient of every parameter: sums over examples and positions of gradient times signal."""
+"""Gradients of parameters: sums over examples and positions of gradient δ times signal x."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["parameter_profiles"]
 
 
 def parameter_profiles(back: BackwardPass, weights: Mapping[str, WeightMoments]) -> tuple[ParameterProfile, ...]:
-    """What is predicted of every parameter that takes part, in the graph's order."""
+    """Return the predicted gradient of every parameter in use, in the graph's order."""
     found = []
     for parameter in back.run.graph.parameters:
         known = weights.get(parameter.path)
@@ -36,7 +36,7 @@ def parameter_profiles(back: BackwardPass, weights: Mapping[str, WeightMoments])
 
 
 def _gradient(back: BackwardPass, parameter: Parameter) -> float | None:
-    """Second moment of the gradient by one of its values; None where none arrives or no rule gives it."""
+    """Return the second moment of one element of a parameter's gradient; None where no gradient or no rule is known."""
     total: float | None = None
     names = {parameter.path, *parameter.aliases}
     for index in parameter.nodes:
@@ -86,7 +86,8 @@ def _of_use(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> fl
 
 
 def _summed(g: SecondMoments, gradient: Gradient, x: SecondMoments) -> float:
-    """E of (Σ δ x)² over all places, divided by their number: the trace of the product of both Gram matrices."""
+    """Return E (Σ δ x)² over all observations divided by their number: the trace of the product of both Gram matrices.
+    """
     e, p = gradient.extent.examples, gradient.extent.positions
     times = (1, e - 1, p - 1, (e - 1) * (p - 1))
     products = zip(times, _eigenvalues(g, e, p), _eigenvalues(x, e, p), strict=True)
@@ -94,9 +95,10 @@ def _summed(g: SecondMoments, gradient: Gradient, x: SecondMoments) -> float:
 
 
 def _eigenvalues(k: SecondMoments, e: int, p: int) -> tuple[float, float, float, float]:
-    """Of the Gram matrix over examples and positions: of the mean, between examples, between positions, of the rest.
+    """Return the eigenvalues of a Gram matrix over examples and positions: mean, between examples, between positions,
+    rest.
 
-    Rounding and approximation may leave a small one below zero, where none is.
+    Rounding and approximation may make small ones negative; these become zero.
     """
     within, between = k.level + (p - 1) * k.positions, k.examples + (p - 1) * k.across_both
     values = (
@@ -109,7 +111,7 @@ def _eigenvalues(k: SecondMoments, e: int, p: int) -> tuple[float, float, float,
 
 
 def _recurrent(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> float | None:
-    """Gradients at the gates of the first layer times what they read: the input, or the last output."""
+    """Return the gradient of a recurrent weight: gradients at the gates times the input, or the previous state."""
     x = back.run.signals[node.inputs[0]]
     known = back.run.recurrences.get(node.index)
     if not known:  # the forward pass has told why

@@ -1,4 +1,4 @@
-"""Pooling, resampling and means: what neighbouring places have in common decides."""
+"""Pooling and means over positions or units in the forward pass; the covariance of neighbours decides."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["Overlapping", "averaged", "averaged_units", "is_largest", "largest",
 
 
 def window_size(node: Node, x: Extent, out: Extent) -> float:
-    """Places that one output is made of."""
+    """Return the number of positions under one window."""
     found = math.prod(window.kernel for window in windows(node))
     return float(found) if found > 1 else max(x.positions / max(out.positions, 1), 1.0)
 
 
 def is_largest(node: Node, x: Extent, out: Extent) -> bool:
-    """Whether a reduction takes the largest over places, and not over units: a pooling with one window."""
+    """Report whether a reduction is a global max pooling: a maximum over positions and not over units."""
     return node.function == "max" and x.units == out.units and x.positions > out.positions
 
 
 def pooled(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """The mean or the largest of the places under a window."""
+    """Predict an average or max pooling."""
     x = operands[0]
     if x.parts:
         return replace(
@@ -69,7 +69,7 @@ def pooled(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def averaged(x: Signal, count: float) -> Signal:
-    """The mean over so many positions."""
+    """Return the mean over ``count`` positions."""
     if count <= 1:
         return x
     k, both, rest = x.pairs, x.mean**2, 1 - 1 / count
@@ -82,7 +82,7 @@ def averaged(x: Signal, count: float) -> Signal:
 
 
 def averaged_units(x: Signal, count: float) -> Signal:
-    """The mean over so many units."""
+    """Return the mean over ``count`` units."""
     if count <= 1:
         return x
     k, both = x.pairs, x.mean**2
@@ -95,7 +95,7 @@ def averaged_units(x: Signal, count: float) -> Signal:
 
 
 def _gaussian(x: Signal, pairs: SecondMoments, count: float) -> Signal:
-    """A mean of many is nearer to a Gaussian than they are, as far as they are independent."""
+    """Return a mean of many elements: skewness and excess kurtosis shrink as far as the elements are independent."""
     own = max(x.pairs.level - pairs.level, 0.0) / x.pairs.level if x.pairs.level > 0 else 1.0
     calmer = 1 - own + own / math.sqrt(count)
     return replace(
@@ -122,11 +122,11 @@ _OWN = np.linspace(-8.0, 8.0, 801)
 def largest(
     run: ForwardPass, x: Signal, count: float, along: tuple[Window, ...] = ()
 ) -> tuple[Signal, tuple[Array | None, ...]]:
-    """The largest of so many positions, and how its level varies along the axes.
+    """Return the maximum over ``count`` positions, and its edge profiles.
 
-    A function that rises hands the largest of its arguments on, so that only the source's maximum is needed: what the
-    places have in common, plus the largest of what each has of its own. Windows at a border hold fewer places, and
-    those that overlap share some.
+    A monotone function commutes with the maximum, so the maximum of the source suffices: a part that the positions
+    share plus the maximum of independent parts. Windows at a border hold fewer positions, and overlapping windows share
+    some.
     """
     if count <= 1:
         return x, x.edge_profiles
@@ -175,12 +175,12 @@ def largest(
 
 
 def _stride(along: tuple[Window, ...]) -> float:
-    """Places of the input from one window to the next, typically."""
+    """Return the geometric mean of the windows' strides."""
     return float(math.prod(window.stride for window in along) ** (1 / max(len(along), 1)))
 
 
 def _held(x: Signal, along: tuple[Window, ...], count: float) -> tuple[Array, Array]:
-    """How many places each window holds, and their level: at a border some lie outside, and are never the largest."""
+    """Return the number of positions in each window and their second moment; positions outside never win."""
     held, raised = np.full(1, count), np.ones(1)
     for axis, window in enumerate(along):
         counts = window.counts()
@@ -192,19 +192,19 @@ def _held(x: Signal, along: tuple[Window, ...], count: float) -> tuple[Array, Ar
 
 
 def _along(level: Array, axis: int) -> Array | None:
-    """How the level varies along one axis."""
+    """Return the edge profile along one axis."""
     return relative(level.mean(tuple(other for other in range(level.ndim) if other != axis)))[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Overlapping:
-    """Windows that lie a certain way from each other and share places.
+    """Pairs of windows at one offset that share positions.
 
     Args:
-        neighbour: their share of the pairs in a block two wide.
-        shared: places that are in both.
-        same: the chance that one and the same is the largest of both.
-        pairs: how many such pairs there are, in both orders, for every window.
+        neighbour: share of such pairs among all pairs in a block two wide.
+        shared: number of positions in both windows.
+        same: probability that one position is the maximum of both.
+        pairs: number of such ordered pairs per window.
     """
 
     neighbour: float
@@ -214,7 +214,7 @@ class Overlapping:
 
 
 def overlapping(along: tuple[Window, ...]) -> list[Overlapping]:
-    """All ways in which windows share places; none that are dilated."""
+    """Return all offsets at which windows share positions; empty for dilated windows."""
     if not along or any(window.dilation > 1 for window in along):
         return []
     found, counts = list[Overlapping](), [window.counts() for window in along]
@@ -232,7 +232,7 @@ def overlapping(along: tuple[Window, ...]) -> list[Overlapping]:
 
 
 def _sharing(along: tuple[Window, ...]) -> tuple[float, float]:
-    """How alike the maxima of windows are that share places: of two neighbours, and of any two."""
+    """Return the correlation of the maxima of overlapping windows: of two adjacent ones, and averaged over any two."""
     ways, size = overlapping(along), math.prod(window.kernel for window in along)
     alike = {shared: shared_maximum_correlation(size, shared) for shared in {way.shared for way in ways}}
     neighbour = sum(alike[way.shared] * way.neighbour for way in ways)
@@ -243,7 +243,7 @@ def _sharing(along: tuple[Window, ...]) -> tuple[float, float]:
 def _largest(
     function: Function, mean: float, spread: float, common: float, count: float
 ) -> tuple[tuple[float, float, float, float], Array]:
-    """E M, E M², E M³, E M⁴ of the pooled value, and Hermite coefficients of its mean given what is common."""
+    """Return E M, E M², E M³, E M⁴ of the maximum M, and Hermite coefficients of E[M | shared part]."""
     middle, weight = _largest_of_normal(count)
     z = math.sqrt(common) * _COMMON[:, None] + math.sqrt(1 - common) * middle[None, :]
     with np.errstate(all="ignore"):
@@ -254,17 +254,17 @@ def _largest(
 
 
 def _largest_of_normal(count: float) -> tuple[Array, Array]:
-    """The largest of so many standard normal numbers: values and their weights."""
+    """Return the maximum of ``count`` independent standard normal values as values and weights."""
     from scipy.special import ndtr
 
     return (_OWN[1:] + _OWN[:-1]) / 2, np.asarray(np.diff(ndtr(_OWN) ** count))
 
 
 def _pair_of_largest(series: Array, second: float, common: float, correlation: float, count: float) -> float:
-    """E M M' of two windows, from the correlation of each place of the one with the same place of the other.
+    """Return E M·M' of two windows, from the correlation of corresponding positions.
 
-    What the windows have in common is a part of what the places of each have in common. Places that are more alike than
-    that tell only where the same one wins in both: each is 1 / count of a maximum, as long as they are little alike.
+    The windows share a part of what the positions within each share. A larger correlation matters only where the same
+    position wins in both windows: each position is 1/count of a maximum as long as the correlation is small.
     """
     if correlation <= common:
         return float(np.polynomial.polynomial.polyval(correlation / common if common > 0 else 0.0, series))
@@ -275,6 +275,6 @@ def _pair_of_largest(series: Array, second: float, common: float, correlation: f
 
 
 def _slope(count: float) -> float:
-    """How the correlation of two maxima answers to that of their places, as long as it is small."""
+    """Return the derivative of the correlation of two maxima by that of their positions, at small correlations."""
     middle, weight = _largest_of_normal(count)
     return min(1 / count / float(weight @ middle**2 - (weight @ middle) ** 2), 1.0)

@@ -1,4 +1,4 @@
-"""From a graph and the moments of its weights to a Profile, as if it had been measured."""
+"""From a graph and the moments of its weights to a Profile, as if the model had been measured."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def predicted_profile(
     dtype: str = "float32",
     notes: Sequence[Note] = (),
 ) -> Profile:
-    """Predict signal and gradient at every stage.
+    """Predict the second moments of signal and gradient at every stage.
 
     Args:
         graph: the model, through its loss where it has one.
-        weights: what is known of the parameters, by path.
-        inputs: what is known of the inputs, in the graph's order; independent standard normal values by default.
-        training: whether dropout drops.
-        framework, dtype: told in the profile.
-        notes: doubts that are known already.
+        weights: moments of the parameters by path.
+        inputs: moments of the inputs in the graph's order; independent standard normal values by default.
+        training: whether dropout is active.
+        framework, dtype: recorded in the profile.
+        notes: reasons for doubt that are known already.
 
     Raises:
         ModelError: the graph has no output that depends on an input.
@@ -116,7 +116,7 @@ def _moments(signal: Signal, count: int) -> Moments:
 
 
 def _band(noise: float) -> tuple[float, float]:
-    """Around the mean of a log-normal level."""
+    """Return the 5 % and 95 % quantiles of a log-normal second moment, divided by its mean."""
     spread = math.sqrt(max(noise, 0.0))
     return math.exp(-noise / 2 - _NINE_OF_TEN * spread), math.exp(-noise / 2 + _NINE_OF_TEN * spread)
 
@@ -146,7 +146,7 @@ _DEAD = np.linspace(-6.0, 6.0, 241)
 
 
 def _never(before: Signal, node: Node) -> float:
-    """The chance that a rectified unit is zero for every example at every position."""
+    """Return the probability that a rectified unit is zero for every example."""
     from scipy.special import ndtr
 
     del node
@@ -161,7 +161,7 @@ def _never(before: Signal, node: Node) -> float:
 
 
 def _saturated(run: ForwardPass, node: Node, before: Signal) -> float | None:
-    """The share of elements within one hundredth of the range from a bound."""
+    """Return the share of elements within one hundredth of the range from a bound of the activation."""
     act = run.functions.of(node)
     if act is None or not act.bounded or before.dependence is None or act.name not in _BOUNDED:
         return None
@@ -201,7 +201,7 @@ def _task(run: ForwardPass, output: int, aim: Objective, training: bool) -> Task
 
 
 def _doubts(run: ForwardPass, aim: Objective) -> list[Note]:
-    """One note for each cause of doubt, at the first node that it touches."""
+    """Return one note for each cause of doubt, at the first node that it affects."""
     seen: dict[str, str] = {}
     for index, signal in run.signals.items():
         if signal.doubt:

@@ -1,4 +1,4 @@
-"""Attention along its places: what each row makes of the tokens that it looks at, and hands back to them."""
+"""Attention row by row: its outputs as averages over keys, and the gradients that queries, keys and values receive."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["QueryRows", "by_chance", "rows_of", "gradient_rows", "attended_rows"
 
 @dataclass(frozen=True, slots=True)
 class QueryRows:
-    """What is known of every row of one attention.
+    """The rows of one attention, one row per query.
 
     Args:
-        windows: what each row looks at.
-        rows: moments of its shares.
-        query, key, value: along the places, as parts of their mean levels.
-        scores: variance of each row's scores, were its keys independent.
-        steep: the same, as far as its keys differ.
-        scatter: variance, over pairs of tokens, of the correlation that keys and values owe to their common source.
-        keep: the share of weights that dropout keeps.
+        windows: keys that each row averages over.
+        rows: moments of the attention weights.
+        query, key, value: second moments by token position, relative to their means.
+        scores: variance of each row's scores for independent keys, shape (segments,).
+        steep: the same, reduced by the covariance of the keys.
+        scatter: variance, over pairs of tokens, of the correlation that keys and values inherit from the same tokens.
+        keep: keep probability of dropout on the attention weights.
     """
 
     windows: Windows
@@ -39,7 +39,7 @@ class QueryRows:
     keep: float = 1.0
 
     def own(self, of: SequenceProfile) -> Array:
-        """What tokens that a row looks at have of their own: their level, less what they have in common."""
+        """Return the second moment of a row's keys minus their covariance, shape (segments,)."""
         return np.maximum(self.windows.levels(of.level) - self.windows.within(of.cross), 0.0)
 
 
@@ -52,16 +52,16 @@ def rows_of(
     width: float = 0.0,
     keep: float = 1.0,
 ) -> QueryRows:
-    """Look at every row.
+    """Compute the rows of an attention.
 
     Args:
         operands: queries, keys and values.
-        places: tokens of the sequence.
-        variance: of the scores that independent keys would have.
-        causal: whether rows look back alone.
-        width: units of the tokens that keys and values were made of; 0 where it is not known. Two tokens that are not
-            alike are a little alike by fluctuation, and their keys as much as their values.
-        keep: the share of weights that dropout keeps.
+        places: number of tokens.
+        variance: variance of the scores for independent keys.
+        causal: whether a causal mask is applied.
+        width: number of units of the tokens that keys and values are projected from; 0 where unknown. At finite width,
+            different tokens have a small random similarity, which their keys and values share.
+        keep: keep probability of dropout on the attention weights.
     """
     known = [x.sequence for x in operands if x.sequence is not None and x.sequence.places == places]
     counts = known[0].counts if known else segment_lengths(places) if causal else np.array([float(places)])
@@ -83,7 +83,7 @@ def _sequence(x: Signal, counts: Array) -> SequenceProfile:
 
 
 def attended_rows(seen: QueryRows) -> tuple[SequenceProfile, float]:
-    """The outputs of all rows along the places, and their mean level as a part of that of the values.
+    """Return the outputs by position, and their mean second moment divided by that of the values.
 
     Args:
         seen: the rows.
@@ -100,7 +100,7 @@ def attended_rows(seen: QueryRows) -> tuple[SequenceProfile, float]:
 
 
 def response(seen: QueryRows, level: float) -> float:
-    """How the mean level of the outputs, which is given, answers to the variance of the scores: d log / d log."""
+    """Return d log E out² / d log Var scores, for outputs with mean second moment ``level``."""
     windows, rows, v = seen.windows, seen.rows, seen.value
     own = windows.levels(v.level) / seen.keep - windows.within(v.cross)
     fluctuation = seen.scatter * seen.scores * (1 - rows.concentration) ** 2
@@ -108,9 +108,10 @@ def response(seen: QueryRows, level: float) -> float:
 
 
 def by_chance(seen: QueryRows, level: float) -> float:
-    """Relative variance of the mean level of the outputs, for one example and a scatter of correlations of one.
+    """Return the relative draw-to-draw variance of the outputs' mean second moment, for one example and ``scatter`` =
+    1.
 
-    Values of two tokens that are alike by fluctuation, and looked at by the same rows, add up in all of these.
+    Values of two similar tokens that several rows attend to add up in all of these rows.
     """
     windows, rows, v = seen.windows, seen.rows, seen.value
     both = _looked_at_together(windows, (1 - rows.concentration)) / v.places
@@ -119,22 +120,22 @@ def by_chance(seen: QueryRows, level: float) -> float:
 
 
 def shared_part(seen: QueryRows, sequence: SequenceProfile, level: float) -> float:
-    """Of the mean level of the outputs, which is given, what the values have in common."""
+    """Return the share of the outputs' mean second moment ``level`` that comes from the covariance of the values."""
     windows, rows, v = seen.windows, seen.rows, seen.value
     shared = sequence.mean((1 - rows.concentration) * np.maximum(windows.within(v.cross), 0.0))
     return min(shared / level, 1.0) if level > 0 else 0.0
 
 
 def gradient_rows(seen: QueryRows, flow: PendingGradient, width: float) -> tuple[tuple[SequenceProfile, float], ...]:
-    """Gradients at queries, keys and values along the places, with their mean levels.
+    """Return gradients at queries, keys and values by position, each with its mean second moment.
 
-    Levels are parts of that of the gradient at the output; those at queries and keys want the levels of values and of
-    the other factor, and the square of the scale, on top.
+    Second moments are relative to that of the output's gradient. Those of queries and keys are still to be multiplied
+    by the second moments of values and of the other factor, and by the squared scale.
 
     Args:
         seen: the rows.
         flow: the gradient at the output.
-        width: of a head's values, over which gradient times value is summed.
+        width: number of units of a head's values, over which gradient times value is summed.
     """
     windows, rows = seen.windows, seen.rows
     g = flow.sequence if flow.sequence is not None and flow.sequence.counts.size == windows.counts.size else None
@@ -163,14 +164,14 @@ def gradient_rows(seen: QueryRows, flow: PendingGradient, width: float) -> tuple
 
 
 def _gathered(windows: Windows, single: Array, double: Array, apart: Array, both: Array) -> tuple[Array, Array]:
-    """Sums over the rows that look at a token, or at two.
+    """Sum over the rows that attend to a token, and over those that attend to two tokens.
 
     Args:
-        windows: of the rows.
-        single: of each row, over all of its tokens: the square of what one of them gets.
-        double: of two rows: the product of what one token gets from both.
-        apart: of each row, over all pairs of its tokens: the product of what both get.
-        both: of two rows, over all pairs of different tokens.
+        windows: keys of each row.
+        single: for each row, summed over its keys: the square of what one key receives.
+        double: for two rows: the product of what one key receives from both.
+        apart: for each row, summed over pairs of its keys: the product of what both receive.
+        both: for two rows, summed over pairs of different keys.
     """
     n, length, m = windows.counts, windows.length, windows.counts.size
     seen_by = windows.seen.T * n[None, :] / n[:, None]  # rows of each stretch that look at a token
@@ -188,7 +189,7 @@ def _gathered(windows: Windows, single: Array, double: Array, apart: Array, both
 
 
 def _both_seen(windows: Windows) -> Array:
-    """Rows of each stretch that look at both of two tokens: of those that look at the later one, all."""
+    """Return the number of rows in each segment that attend to both of two tokens."""
     n, place = windows.counts, np.arange(windows.counts.size)
     seen_by = windows.seen.T * n[None, :] / n[:, None]
     later = np.where(place[:, None, None] > place[None, :, None], seen_by[:, None, :], seen_by[None, :, :])
@@ -198,11 +199,11 @@ def _both_seen(windows: Windows) -> Array:
 
 
 def _looked_at_together(windows: Windows, apart: Array) -> Array:
-    """Sums, over the rows that look at both of two tokens, of one of each row's pairs.
+    """Sum one pair of each row over the rows that attend to both of two tokens.
 
     Args:
-        windows: of the rows.
-        apart: of each row, over all of its pairs.
+        windows: keys of each row.
+        apart: for each row, summed over all of its pairs.
     """
     length = windows.length
     row = apart / np.maximum(length * (length - 1), 1e-9) * (length > 1)

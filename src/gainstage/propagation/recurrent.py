@@ -1,4 +1,4 @@
-"""Recurrent layers: every step adds what the last one left, until both are in balance."""
+"""Recurrent layers in the forward pass: a fixed point of the step from one state to the next."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One layer of a stack, with what it reads.
+    """One layer of a recurrent stack.
 
     Args:
-        moments: in the limit of many units.
-        level, correlation: of its input, over time.
-        fan_in: of its input weights.
-        units: of one direction.
+        moments: second moments in the limit of many units.
+        level, correlation: E x² of its input, and the input's correlation over time.
+        fan_in: fan-in of its input weights.
+        units: number of units in one direction.
         input_weight: path of the weight on the input.
-        state_weight: path of the weight on the last output.
-        field: the moments anew, with more that is known of the gradients.
+        state_weight: path of the weight on the previous state.
+        field: recomputes ``moments`` with known correlations of the gradients.
     """
 
     moments: RecurrentMoments
@@ -46,12 +46,12 @@ class Stage:
 
 
 def stages(run: ForwardPass, node: Node, x: Signal) -> list[Stage]:
-    """The layers of a recurrent node, the last one last.
+    """Return the layers of a recurrent node, first to last.
 
     Args:
-        run: the pass.
+        run: the forward pass.
         node: the recurrent node.
-        x: what it reads.
+        x: its input.
 
     Raises:
         GainstageError: the outputs grow without bound.
@@ -98,12 +98,12 @@ def stages(run: ForwardPass, node: Node, x: Signal) -> list[Stage]:
 
 
 def stages_back(run: ForwardPass, node: Node, correlation: float, neighbour: float) -> list[Stage]:
-    """The layers of a recurrent node, each with the gradient that the next one hands it; none where none are known.
+    """Return the layers of a recurrent node with the gradients of the layer above; empty where they are unknown.
 
     Args:
         run, node: as above.
-        correlation: of the gradients of two steps at the outputs of the last layer.
-        neighbour: of those of two steps side by side.
+        correlation: correlation over time of the gradients at the last layer's outputs.
+        neighbour: the same for adjacent steps.
     """
     found: list[Stage] = []
     for stage in reversed(run.recurrences.get(node.index, [])):
@@ -116,7 +116,7 @@ def stages_back(run: ForwardPass, node: Node, correlation: float, neighbour: flo
 
 
 def recurrent(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """A whole sequence through all layers of the node."""
+    """Predict a whole sequence through all layers of the node."""
     x = run.algebra.without_parts(operands[0])
     extent = run.extent(node)
     try:
@@ -134,7 +134,7 @@ def recurrent(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def _cell(node: Node) -> str:
-    """The kind of its cells; those of a user's own count as plain ones."""
+    """Return the kind of cell; a user's own counts as a simple RNN."""
     return node.function if node.function in _GATES else "rnn"
 
 
@@ -156,7 +156,7 @@ def _fan(graph: SignalGraph, path: str) -> int:
 def _biases(
     run: ForwardPass, node: Node, cell: str, layer: int
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Mean of both biases of every gate, and the variance over units of the input's and of the state's."""
+    """Return the mean of both biases of every gate, and their variances over units: the input's and the state's."""
     gates = _GATES[cell]
     uses = node.uses_of("bias")
     per_layer = max(len(uses) // max(len(node.uses_of("state")), 1), 0)

@@ -1,4 +1,4 @@
-"""Images made larger or smaller: every output is a weighted mean of places, with known weights along every axis."""
+"""Resized images: every output is a weighted mean of input positions with known weights along every axis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["gathered", "matrices", "resampled"]
 
 
 def resampled(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """Copies of places, or means of neighbours."""
+    """Predict a resized image."""
     x = run.algebra.without_parts(operands[0])
     extent = run.extent(node)
     axes = matrices(run.graph, node)
@@ -42,7 +42,7 @@ _COPIED = 1 - 1e-9
 
 
 def _finite_width(before: Signal, after: Signal, axes: Sequence[Array]) -> FiniteWidth:
-    """Places lie closer, each gathered from a few."""
+    """Return the fluctuations after resizing: positions lie closer and average over a few input positions."""
     wide = [1 + 12 * _scatter(w) for w in axes]
     finite_width = before.finite_width.windowed([math.sqrt(w) for w in wide], [w.shape[1] / w.shape[0] for w in axes])
     one, other = (s.variance / s.pairs.level if s.pairs.level > 0 else 1.0 for s in (before, after))
@@ -50,13 +50,15 @@ def _finite_width(before: Signal, after: Signal, axes: Sequence[Array]) -> Finit
 
 
 def _scatter(weights: Array) -> float:
-    """Variance of the places that one output is made of, on average."""
+    """Return the mean variance of the positions that one output averages over."""
     places = np.arange(weights.shape[1])
     return float(np.maximum(weights @ places**2 - (weights @ places) ** 2, 0.0).mean())
 
 
 def matrices(graph: SignalGraph, node: Node) -> tuple[Array, ...]:
-    """The weights of every axis, shape (new, old); none where the axes do not fit each other."""
+    """Return the interpolation weights of every axis, shape (outputs, inputs); empty where input and output axes do not
+    match.
+    """
     new, old = spatial(node), spatial(graph.nodes[node.inputs[0]])
     if len(new) != len(old) or not new:
         return ()
@@ -67,12 +69,12 @@ def matrices(graph: SignalGraph, node: Node) -> tuple[Array, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Shares:
-    """Of two outputs along one axis: weights of the same place, and of any two places.
+    """Products of the weights of two outputs along one axis, for the same input position and for any two.
 
     Args:
-        own, all: of one output with itself, output by output.
-        step, step_all: of two neighbours, on average.
-        mean, mean_all: of any two, on average.
+        own, all: one output with itself, shape (outputs,).
+        step, step_all: two adjacent outputs, mean.
+        mean, mean_all: any two outputs, mean.
     """
 
     own: Array
@@ -98,13 +100,13 @@ def _shares(weights: Array, profile: Array | None) -> _Shares:
 def gathered(
     k: SecondMoments, both: float, axes: Sequence[Array], profiles: Sequence[Array | None] = ()
 ) -> tuple[SecondMoments, tuple[Array | None, ...]]:
-    """Second moments of weighted sums of places, and how their level varies along the axes.
+    """Return second moments of weighted sums of positions, and their edge profiles.
 
     Args:
-        k: of one place, and of pairs.
-        both: E x·y of two elements that differ in unit and place.
-        axes: weights of every axis, shape (outputs, places).
-        profiles: how the level varies along every axis.
+        k: second moments of the positions.
+        both: E x·y of two elements that differ in unit and position.
+        axes: weights of every axis, shape (outputs, inputs).
+        profiles: edge profile along every axis.
     """
     shares = [_shares(w, profiles[i] if i < len(profiles) else None) for i, w in enumerate(axes)]
     own, total = (math.prod(float(v.mean()) for v in of) for of in ([s.own for s in shares], [s.all for s in shares]))

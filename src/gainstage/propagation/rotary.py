@@ -1,4 +1,4 @@
-"""Rotary positions (Su 2021)."""
+"""Rotary position embeddings (Su 2021)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _ROTARY_BASE = 1e4  # the usual one, since a trace does not see the angles
 
 
 def rotated(x: Signal, places: int, width: int) -> Signal:
-    """Rotary positions turn what tokens have in common apart: by the cosines of their distance."""
+    """Rotate queries or keys by position: cross moments of two positions are multiplied by the cosines of their
+    distance.
+    """
     if places < 2 or width < 2 or x.extent.positions % places:
         return x
     sequence = (

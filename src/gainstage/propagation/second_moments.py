@@ -1,4 +1,4 @@
-"""Second moments of one element and of pairs of elements."""
+"""Second moments E x·y of one element with itself and of pairs of elements of one tensor."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["Extent", "SecondMoments"]
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How a tensor's elements are laid out, whatever the order of its axes.
+    """The layout of a tensor's elements, whatever the order of its axes.
 
     Args:
-        units: channels, features.
-        positions: places in an image, tokens, heads.
-        examples: of the batch; 1 where the tensor is the same for all.
+        units: number of channels or features.
+        positions: number of pixels, tokens or heads.
+        examples: size of the batch; 1 where the tensor is the same for all examples.
     """
 
     units: int
@@ -24,26 +24,26 @@ class Extent:
     examples: int = 1
 
     def transposed(self) -> Extent:
-        """Units and positions exchanged."""
+        """Return the extent with units and positions exchanged."""
         return Extent(self.positions, self.units, self.examples)
 
     @property
     def count(self) -> int:
-        """All elements."""
+        """The number of elements."""
         return self.units * self.positions * self.examples
 
 
 @dataclass(frozen=True, slots=True)
 class SecondMoments:
-    """E x·y for x and y of one tensor: the same element, and two that differ in one respect only.
+    """E x·y for x and y of one tensor: the same element, or two elements that differ in one respect.
 
     Args:
-        level: of an element with itself, E x².
-        units: of two units at one position of one example.
-        positions: of two positions of one unit and example.
-        examples: of two examples, at one unit and position.
-        neighbour: of two neighbouring positions; like any two where nothing else is said.
-        across_both: of two that differ in both, example and position; like two examples where nothing else is said.
+        level: E x², the same element.
+        units: two units at one position of one example.
+        positions: two positions of one unit and one example.
+        examples: two examples at one unit and one position.
+        neighbour: two adjacent positions; by default equal to ``positions``.
+        across_both: two elements that differ in example and in position; by default equal to ``examples``.
     """
 
     level: float
@@ -66,7 +66,7 @@ class SecondMoments:
         return self.zip(other, lambda a, b: a * b)
 
     def zip(self, other: SecondMoments, combine: Callable[[float, float], float]) -> SecondMoments:
-        """Both, respect by respect."""
+        """Combine two records field by field."""
         return SecondMoments(
             combine(self.level, other.level),
             combine(self.units, other.units),
@@ -77,25 +77,26 @@ class SecondMoments:
         )
 
     def each(self, change: Callable[[float], float]) -> SecondMoments:
-        """Every one changed alike."""
+        """Apply a function to every field."""
         return self.zip(self, lambda value, _: change(value))
 
     def scaled(self, factor: float) -> SecondMoments:
-        """Every one times a factor."""
+        """Multiply every field by ``factor``."""
         return self.each(lambda value: value * factor)
 
     def shifted(self, offset: float) -> SecondMoments:
-        """Every one plus a number."""
+        """Add ``offset`` to every field."""
         return self.each(lambda value: value + offset)
 
     def geometric_mean(self, other: SecondMoments) -> SecondMoments:
-        """Geometric means with another tensor: how far both are alike in the same respects."""
+        """Return √(a·b) field by field, which measures the pairs for which both tensors are correlated."""
         return self.zip(other, lambda a, b: math.sqrt(max(a * b, 0.0)))
 
     def at_stride(self, stride: float) -> SecondMoments:
-        """Where neighbours lie so many places apart: what they share of an example's own falls by a factor a place.
+        """Return the moments when adjacent positions lie ``stride`` positions apart.
 
-        What all examples have at one place is a field that varies slowly, and stays.
+        The covariance of neighbours that an example does not share with others decays geometrically with distance. The
+        part common to all examples at one position varies slowly and stays.
         """
         field = max(self.examples - self.across_both, 0.0)
         own, geometric_mean = (whole - self.positions - field for whole in (self.level, self.neighbour))
@@ -106,32 +107,35 @@ class SecondMoments:
         )
 
     def transposed(self) -> SecondMoments:
-        """Units and positions exchanged."""
+        """Return the moments with units and positions exchanged."""
         return SecondMoments(self.level, self.positions, self.units, self.examples)
 
     def position_mean_square(self, count: float) -> float:
-        """E of the square of a mean over so many positions."""
+        """Return the second moment of a mean over ``count`` positions."""
         return self.level / count + (1 - 1 / count) * self.positions
 
     def batch_mean_square(self, extent: Extent) -> float:
-        """E of the square of a mean over all examples and positions of a unit."""
+        """Return the second moment of a mean over all examples and positions of one unit."""
         within = self.position_mean_square(extent.positions)
         between = self.examples / extent.positions + (1 - 1 / extent.positions) * self.across_both
         return within / extent.examples + (1 - 1 / extent.examples) * between
 
     def covariance_variance(self, extent: Extent) -> float:
-        """Relative variance, for each draw of weights, of what two positions have in common: one vector an example."""
+        """Return the draw-to-draw relative variance of the covariance between positions, 2 / (units · independent
+        examples).
+        """
         if not self.positions > 0:
             return 0.0
         alike = min((self.across_both / self.positions) ** 2, 1.0)
         return 2 * (1 / extent.examples + (1 - 1 / extent.examples) * alike) / max(extent.units, 1)
 
     def mean_over_observations(self, extent: Extent, within: float | None = None) -> float:
-        """Mean over all pairs of observations of a unit, of something that is known for every kind of pair.
+        """Average the fields over all ordered pairs of observations, where an observation is one position of one
+        example.
 
         Args:
-            extent: how many there are.
-            within: the same of the positions of one example, where these are not alike.
+            extent: number of examples and positions.
+            within: the average over pairs of positions of one example, where positions are not alike.
         """
         places, examples = extent.positions, extent.examples
         if within is None:
@@ -140,11 +144,13 @@ class SecondMoments:
         return within / examples + (1 - 1 / examples) * between
 
     def mean_squared_correlation(self, extent: Extent, within: float | None = None) -> float:
-        """Mean squared correlation of two observations of a unit: one over their effective number.
+        """Return the mean of squared cosine similarities over all pairs of observations of a unit.
+
+        Its inverse is the effective number of independent observations.
 
         Args:
-            extent: how many there are.
-            within: the same of the positions of one example, where these are not alike.
+            extent: number of examples and positions.
+            within: the same mean over the positions of one example, where positions are not alike.
         """
         if not self.level > 0:
             return 1.0

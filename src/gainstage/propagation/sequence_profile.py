@@ -1,7 +1,8 @@
-"""How level and likeness run along the places of a sequence, where these are not alike.
+"""Second moment and cosine similarity as functions of token position.
 
-A token of a causal sequence looks back on those before it. The first rows average few values and the last ones many,
-so that rows differ in level, and later ones have more in common. A norm divides every row by its own level.
+With causal attention, early rows average few values and late rows average many. Rows then differ in second moment, and
+later rows are more similar to each other. Normalization divides every row by its own root mean square. Positions are
+grouped into segments whose length grows with their distance from the start.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _GROWTH = 4  # a stretch is at most this part of the places before it
 
 
 def segment_lengths(places: int) -> Array:
-    """How many places each stretch holds: one at first, more where the places before them are many.
+    """Return the number of positions in each segment: 1 at the start, at most a quarter of the positions before it
+    later.
 
     >>> stretches(12).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0]
@@ -33,12 +35,12 @@ def segment_lengths(places: int) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class SequenceProfile:
-    """A tensor's second moments along its places, as parts of its mean level.
+    """Second moments of a tensor by token position, divided by the mean second moment.
 
     Args:
-        counts: places of each stretch, in their order.
-        level: E x² in each stretch; its mean over all places is one.
-        cross: E x·y of two places, by their stretches; on the diagonal, of two places of one stretch.
+        counts: number of positions in each segment, shape (segments,).
+        level: E x² in each segment, shape (segments,); its mean over positions is 1.
+        cross: E x·y of two different positions by their segments, shape (segments, segments).
     """
 
     counts: Array
@@ -47,61 +49,69 @@ class SequenceProfile:
 
     @classmethod
     def uniform(cls, counts: Array, pairs: SecondMoments) -> SequenceProfile:
-        """Of a tensor whose places are alike."""
+        """Return the profile of a tensor whose positions are alike."""
         share = pairs.positions / pairs.level if pairs.level > 0 else 0.0
         return cls(counts, np.ones(counts.size), np.full((counts.size, counts.size), share))
 
     @classmethod
     def from_moments(cls, counts: Array, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
-        """From moments that are not relative; their mean level as well."""
+        """Normalize absolute moments to a mean of 1; also return that mean."""
         mean = float(counts @ level) / float(counts.sum())
         scale = 1 / mean if mean > 0 else 0.0
         return cls(counts, level * scale if mean > 0 else np.ones_like(level), alike * scale), mean
 
     @property
     def places(self) -> int:
-        """Of the whole sequence."""
+        """The number of positions of the sequence."""
         return round(float(self.counts.sum()))
 
     @property
     def positions(self) -> float:
-        """E x·y of two places, mean over all pairs, as a part of the mean level."""
+        """The mean of E x·y over all pairs of different positions, divided by the mean second moment."""
         n = self.counts
         pairs = float(n @ self.cross @ n - n @ np.diag(self.cross))
         return pairs / max(float(n.sum() * (n.sum() - 1)), 1.0)
 
     @property
     def mean_squared_correlation(self) -> float:
-        """Mean squared product of two places, as a part of the squared mean level: one over their effective number."""
+        """The mean of (E x·y)² over all pairs of positions, divided by the squared mean second moment.
+
+        Its inverse is the effective number of independent positions.
+        """
         n = self.counts
         pairs = n @ self.cross**2 @ n - n @ np.diag(self.cross) ** 2
         return float(n @ self.level**2 + pairs) / float(n.sum()) ** 2
 
     @property
     def correlation(self) -> Array:
-        """Of two places."""
+        """The cosine similarity of two positions by their segments, shape (segments, segments)."""
         root = np.sqrt(np.maximum(self.level, 1e-300))
         return np.asarray(self.cross / root[:, None] / root[None, :])
 
     def mean(self, values: Array) -> float:
-        """Over all places."""
+        """Average values given by segment over all positions."""
         return float(self.counts @ values) / float(self.counts.sum())
 
     def scaled(self, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
-        """Every level and every pair times a factor of its own; the factor on the mean level as well."""
+        """Multiply second moments and cross moments by given factors; also return the factor on the mean second moment.
+        """
         return SequenceProfile.from_moments(self.counts, self.level * level, self.cross * alike)
 
     def normalized(self) -> SequenceProfile:
-        """Behind a norm: every place divided by its own level."""
+        """Return the profile behind a normalization that divides each position by its own root mean square."""
         return SequenceProfile(self.counts, np.ones_like(self.level), self.correlation)
 
     def diluted(self, share: float) -> SequenceProfile:
-        """Of a sum with something that all places have in common, when this has that share of it."""
+        """Return the profile of a sum with a term that is the same at all positions.
+
+        Args:
+            share: share of this tensor in the sum's second moment.
+        """
         rest = 1 - share
         return replace(self, level=share * self.level + rest, cross=share * self.cross + rest)
 
     def imposed_on(self, pairs: SecondMoments) -> SecondMoments:
-        """Pairs whose means over two places are those of the course."""
+        """Return ``pairs`` with the covariance of positions set to the profile's mean."""
         positions = self.positions * pairs.level
         neighbour = positions if pairs.neighbour == pairs.positions else pairs.neighbour
         return replace(pairs, positions=positions, neighbour=neighbour)
@@ -113,12 +123,12 @@ def blended(
     share: float,
     pairs: tuple[SecondMoments, SecondMoments],
 ) -> SequenceProfile | None:
-    """The course of a sum, of whose level the first term has that share; None where neither has one.
+    """Return the profile of a sum of two independent tensors; None where neither has one.
 
     Args:
-        first, second: of the terms.
-        share: of the first one.
-        pairs: of both terms, for one that has no course.
+        first, second: profiles of the terms.
+        share: share of the first term in the sum's second moment.
+        pairs: second moments of both terms, used where a term has no profile.
     """
     if first is None and second is None:
         return None
@@ -133,7 +143,9 @@ def blended(
 def times(
     first: SequenceProfile | None, one: SecondMoments, second: SequenceProfile | None, other: SecondMoments
 ) -> tuple[SecondMoments, SequenceProfile | None]:
-    """The pairs and the course of a product of two independent tensors; no course where neither has one."""
+    """Return the second moments and the profile of a product of two independent tensors; no profile where neither has
+    one.
+    """
     pairs = one * other
     if first is None and second is None:
         return pairs, None
@@ -146,11 +158,11 @@ def times(
 
 
 class Windows:
-    """What the rows of attention look at: all places, or all stretches before and half of their own.
+    """The keys that each row of an attention averages over: all positions, or with a causal mask those up to its own.
 
     Args:
-        counts: places of each stretch.
-        causal: whether a row looks back alone.
+        counts: number of positions in each segment.
+        causal: whether a causal mask is applied.
     """
 
     def __init__(self, counts: Array, *, causal: bool = True) -> None:
@@ -174,18 +186,19 @@ class Windows:
         np.fill_diagonal(self.longer, start + 2 * (counts + 1) / 3)
 
     def levels(self, level: Array) -> Array:
-        """Means over what each row looks at."""
+        """Average second moments given by segment over the keys of each row, shape (segments,)."""
         return np.asarray(self.seen @ level / self.length)
 
     def within(self, alike: Array) -> Array:
-        """Means over pairs of different places that one row looks at."""
+        """Average cross moments over pairs of different keys of one row, shape (segments,)."""
         whole = np.einsum("ab,bc,ac->a", self.seen, alike, self.seen) - self.seen @ np.diag(alike)
         return np.asarray(whole / np.maximum(self.length * (self.length - 1), 1e-9) * (self.length > 1))
 
     def centred(self, first: SequenceProfile, second: SequenceProfile) -> Array:
-        """What two tensors vary together within each row: Σ of products of both centred Gram matrices, over rank.
+        """Return the covariance of two tensors within each row: Σ of products of both centred Gram matrices, over their
+        rank.
 
-        Where places are alike but for what each has of its own, it is the product of what they have of their own.
+        Where positions are exchangeable, this is the product of the parts that positions do not share.
         """
         length, seen = self.length, self.seen
 
@@ -200,7 +213,7 @@ class Windows:
         return np.asarray(np.maximum(whole / np.maximum(length - 1, 1e-9), 0.0) * (length > 1))
 
     def across(self, alike: Array) -> Array:
-        """Means over pairs of different places, of which two rows look at one each."""
+        """Average cross moments over pairs of different keys, one from each of two rows, shape (segments, segments)."""
         own = np.diag(alike)
         both = np.minimum(self.seen[:, None, :], self.seen[None, :, :]) @ own
         pairs = self.length[:, None] * self.length[None, :] - np.minimum(self.length[:, None], self.length[None, :])

@@ -1,7 +1,7 @@
-"""The arithmetic of signals: functions, sums and products that remember where each tensor comes from.
+"""Arithmetic of signals: functions, sums and products that keep track of where each tensor comes from.
 
-A tensor is a function of one *source* (element by element) and a sum of *atoms*. The first makes ``x * sigmoid(x)`` one
-integral, the second makes ``x + x`` twice x while ``x + y`` of two independent tensors adds their second moments.
+A tensor is a function of one *source*, element by element, and a sum of *atoms*. The first turns ``x * sigmoid(x)``
+into one integral. The second makes ``x + x`` twice x, while ``x + y`` of two independent tensors adds second moments.
 """
 
 from __future__ import annotations
@@ -38,26 +38,28 @@ class SignalAlgebra:
         self._numbers, self._causes = count(), count()
 
     def number(self) -> int:
-        """A new number for a source or an atom."""
+        """Return an unused number for a source or an atom."""
         return next(self._numbers)
 
     def cause(self) -> int:
-        """A new number for a cause of scatter between draws."""
+        """Return an unused number for a cause of draw-to-draw variance."""
         return next(self._causes)
 
     def source(self, number: int) -> Signal:
-        """The signal that is a source, or an atom."""
+        """Return the signal that is a source or an atom with this number."""
         return self._sources[number]
 
     def new_source(self, signal: Signal) -> Signal:
-        """Enter a tensor that is independent of all others: it is a source and an atom of its own."""
+        """Register a tensor that is independent of all others: a source and an atom of its own."""
         number = self.number()
         signal = replace(signal, dependence=FunctionOf(number), terms=((number, 1.0),))
         self._sources[number] = signal
         return signal
 
     def expectation(self, dependence: FunctionOf, largest_of: int = 1) -> Expectation:
-        """Means of a law over its source."""
+        """Integrate the function of a dependence over its source; with ``largest_of`` over the largest of so many
+        correlated values.
+        """
         source = self._sources[dependence.source]
         common = source.correlation(source.pairs.neighbour) if largest_of > 1 else 0.0
         return self.expectations.of(dependence.function, source.marginal, largest_of, common)
@@ -65,7 +67,7 @@ class SignalAlgebra:
     # -- one operand -------------------------------------------------------------------------------------------------
 
     def apply(self, function: Function, x: Signal) -> Signal:
-        """The signal f(x)."""
+        """Return the signal f(x)."""
         if x.parts:
             return self.concatenated(tuple(self.apply(function, part) for part in x.parts), x)
         assert x.dependence is not None
@@ -83,7 +85,7 @@ class SignalAlgebra:
         return self._atom(self._of_dependence(dependence, x), ())
 
     def _of_dependence(self, dependence: FunctionOf, like: Signal) -> Signal:
-        """The moments of a function of one source."""
+        """Compute the moments of f(s) for a source s."""
         source = self._sources[dependence.source]
         found = self.expectation(dependence)
         pairs = source.pairs.each(lambda v: found.pair(source.correlation(v)))
@@ -112,7 +114,7 @@ class SignalAlgebra:
 
     @staticmethod
     def _finite_width(found: Expectation, source: Signal) -> FiniteWidth:
-        """How correlations answer to those before, and squares (what varies of them) to squares."""
+        """Propagate fluctuations of cosine similarities and of squares through f, to first order."""
         if not found.second > 0:
             return source.finite_width.scaled(0.0).powered(found.response)
         steep = found.slope_pair(source.correlation(source.pairs.examples)) * source.pairs.level
@@ -122,7 +124,7 @@ class SignalAlgebra:
 
     @staticmethod
     def _sequence(found: Expectation, source: Signal) -> SequenceProfile | None:
-        """How the level of a function runs along a sequence, from that of its source."""
+        """Compute the profile of f(s) by token position from that of the source."""
         x = source.sequence
         if x is None:
             return None
@@ -135,7 +137,7 @@ class SignalAlgebra:
         return SequenceProfile.from_moments(x.counts, changed, alike * root[:, None] * root[None, :])[0]
 
     def _atom(self, signal: Signal, terms: tuple[tuple[int, float], ...]) -> Signal:
-        """Give a signal with a law its terms; one that is no sum of others becomes an atom."""
+        """Set the terms of a signal; a signal that is not a sum of others becomes an atom."""
         if terms:
             return replace(signal, terms=terms)
         number = self.number()
@@ -146,7 +148,7 @@ class SignalAlgebra:
     # -- two operands ------------------------------------------------------------------------------------------------
 
     def add(self, x: Signal, y: Signal, sign: float = 1.0) -> Signal:
-        """The signal x + y, or x - y."""
+        """Return the signal x + sign·y."""
         if x.parts or y.parts:
             if len(x.parts) == len(y.parts):
                 return self.concatenated(tuple(self.add(a, b, sign) for a, b in zip(x.parts, y.parts, strict=True)), x)
@@ -207,7 +209,7 @@ class SignalAlgebra:
         return result
 
     def _covariance_noise(self, x: Signal, y: Signal) -> DrawVariance:
-        """How far that scatters which two positions of a sum have in common."""
+        """Return the draw-to-draw variance of the log covariance between positions of a sum."""
         one, two = max(x.pairs.positions, 0.0), max(y.pairs.positions, 0.0)
         share = one / (one + two) if one + two > 0 else 0.5
         crossed = (
@@ -219,7 +221,7 @@ class SignalAlgebra:
         return (x.covariance_noise * share + y.covariance_noise * (1 - share)).with_cause(self.cause(), crossed)
 
     def multiply(self, x: Signal, y: Signal, *, divide: bool = False) -> Signal:
-        """The signal x · y (or x / y)."""
+        """Return the signal x·y, or x / y."""
         if x.parts or y.parts:
             if len(x.parts) == len(y.parts):
                 both = zip(x.parts, y.parts, strict=True)
@@ -261,7 +263,9 @@ class SignalAlgebra:
         return product
 
     def squares(self, x: Signal) -> tuple[SecondMoments, float]:
-        """How squares of a signal go together, by kinds of pairs, and what correlations by chance add to that."""
+        """Return the relative covariance of squares by kind of pair, and the part of it caused by finite-width
+        fluctuations.
+        """
         source = None if x.dependence is None else self.source(x.dependence.source)
         if x.dependence is None or source is None or source.extent != x.extent:  # repeated along an axis
             level, more = x.pairs.level, kurtosis(x) - 1
@@ -272,12 +276,12 @@ class SignalAlgebra:
         return squares(found, source), by_chance(found, source)
 
     def _product_square_covariance(self, x: Signal, y: Signal) -> float:
-        """Of a mean of squares of products: its relative variance, times the number of units."""
+        """Return the relative variance of a mean of (x·y)² over observations, times the number of units."""
         (one, first), (two, second) = self.squares(x), self.squares(y)
         return (one + two + one * two).mean_over_observations(x.extent) + first + second
 
     def share_in(self, x: Signal, atom: int) -> float:
-        """How much of an atom x is: one where it is x, the mean of the other factor where it is a product with x."""
+        """Return the coefficient of ``x`` in an atom: 1 where the atom is x, E y where the atom is x·y, 0 otherwise."""
         if x.terms == ((atom, 1.0),):
             return 1.0
         found = (
@@ -288,9 +292,9 @@ class SignalAlgebra:
         return next(found, 0.0)
 
     def regression(self, x: Signal, on: Signal) -> float:
-        """How much of x moves with y: Cov(x, y) / Var y, nothing where they share no source.
+        """Return the regression coefficient Cov(x, on) / Var(on); 0 where both share no source.
 
-        Of a term of y that is a product, the factor that x has to do with counts, times the mean of the other.
+        Where a term of ``on`` is a product, the factor that depends on x counts, times the mean of the other factor.
         """
         if not on.variance > 0:
             return 0.0
@@ -305,7 +309,7 @@ class SignalAlgebra:
         return self._cross(x, y) - x.mean * y.mean if shared or self._related(x, y) else 0.0
 
     def _related(self, x: Signal, y: Signal) -> bool:
-        """Whether an atom of one is a function of a source that is an atom of the other."""
+        """Report whether an atom of one signal is a function of a source that is an atom of the other."""
         ys, xs = {a for a, _ in y.terms}, {a for a, _ in x.terms}
         return any(self._origin(a) in ys for a in xs) or any(self._origin(a) in xs for a in ys)
 
@@ -314,7 +318,7 @@ class SignalAlgebra:
         return atom if dependence is None else dependence.source
 
     def _cross(self, x: Signal, y: Signal) -> float:
-        """E x·y."""
+        """Return E x·y of the same element."""
         total = 0.0
         for a, p in x.terms:
             for b, q in y.terms:
@@ -335,7 +339,7 @@ class SignalAlgebra:
         return first.mean * second.mean
 
     def _cross_pairs(self, x: Signal, y: Signal, sign: float, shared: set[int]) -> SecondMoments:
-        """E x·y of one element and of pairs: what is shared keeps its own correlations."""
+        """Return E x·y of the same element and of pairs; shared atoms keep their own pair moments."""
         whole = sign * self._cross(x, y)
         mine, yours = dict(x.terms), dict(y.terms)
         common = SecondMoments(0.0)
@@ -351,7 +355,7 @@ class SignalAlgebra:
     # -- parts -------------------------------------------------------------------------------------------------------
 
     def concatenated(self, parts: tuple[Signal, ...], like: Signal) -> Signal:
-        """Signals side by side along the units, as one that remembers them."""
+        """Concatenate signals along the units; the result keeps them as its parts."""
         whole = mixture(parts)
         return replace(
             like,
@@ -373,7 +377,7 @@ class SignalAlgebra:
         )
 
     def without_parts(self, x: Signal) -> Signal:
-        """A signal whose parts do not matter any more."""
+        """Return the signal as one source, its parts averaged."""
         return self.new_source(replace(x, parts=())) if x.parts else x
 
 
@@ -381,7 +385,7 @@ RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.
 
 
 def _sum_of_terms(x: Signal, y: Signal, sign: float) -> tuple[tuple[int, float], ...]:
-    """The terms of a sum: those of both, which share their records where no atom is in both."""
+    """Merge the terms of x and sign·y; empty where there would be more than ``_MOST_TERMS``."""
     total = dict.fromkeys(atom for atom, _ in (*x.terms, *y.terms))
     if len(total) > _MOST_TERMS:
         return ()

@@ -1,4 +1,4 @@
-"""How squares at two observations go together: what a mean of squares over few units scatters by."""
+"""Covariance of squares at two observations, which sets the variance of a mean of squares over few units."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["by_chance", "scatter", "squares"]
 
 
 def squares(found: Expectation, source: Signal) -> SecondMoments:
-    """Cov(f(u)², f(v)²) / (E f²)² for the same element and for every kind of pair.
+    """Return Cov(f(u)², f(v)²) / (E f²)² for the same element and for every kind of pair.
 
     Args:
-        found: means of f over the source.
+        found: moments of f over the source.
         source: a nearly Gaussian tensor.
     """
     pairs = source.pairs.each(lambda v: float(found.together(np.asarray(source.correlation(v)))))
@@ -30,17 +30,17 @@ def squares(found: Expectation, source: Signal) -> SecondMoments:
 
 
 def by_chance(found: Expectation, source: Signal) -> float:
-    """What it adds that correlations scatter around their means."""
+    """Return the part of that covariance caused by finite-width fluctuations of the correlation."""
     own = source.pairs.level / source.variance if source.variance > 0 else 0.0
     return found.curvature * min(source.finite_width.correlation_variance * own**2, 1.0)
 
 
 def scatter(found: Expectation, source: Signal) -> float:
-    """The relative variance of a mean of f² over all observations, times the number of units.
+    """Return the relative variance of a mean of f² over all observations, times the number of units.
 
     Args:
-        found: means of f over the source.
-        source: a nearly Gaussian tensor, perhaps with a course along its places.
+        found: moments of f over the source.
+        source: a nearly Gaussian tensor, with or without a profile by token position.
     """
     both, extent, within = squares(found, source), source.extent, None
     if (sequence := source.sequence) is not None:

@@ -1,4 +1,7 @@
-"""Weights: linear layers, convolutions, tables. Their outputs are sums of many terms, so Gaussian over the weights."""
+"""Linear layers, convolutions and embeddings in the forward pass.
+
+Their outputs are sums of many terms, so they are Gaussian over draws of the weights.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ __all__ = ["regrouped", "convolution", "embedding", "linear", "overlaps", "padde
 
 
 def embedding(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
-    """Rows of a table, picked at random (tokens) or one after the other (positions)."""
+    """Predict rows of a table, looked up by token or by position."""
     extent = run.extent(node)
     use = next(iter(node.uses_of("weight")), None)
     found = run.weights.get(run.graph.parameter(use.parameter).path) if use is not None else None
@@ -56,7 +59,7 @@ def embedding(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
 
 
 def _likely_table(run: ForwardPass) -> tuple[WeightMoments, str]:
-    """A table whose values are not known is most likely drawn as the others are; how that is to be told."""
+    """Return the moments of another embedding for a table with unknown values, with the reason for doubt."""
     for other in run.graph.nodes:
         for use in other.uses_of("weight") if other.operation is Operation.EMBEDDING else ():
             known = run.weights.get(run.graph.parameter(use.parameter).path)
@@ -69,13 +72,13 @@ def _likely_table(run: ForwardPass) -> tuple[WeightMoments, str]:
 
 
 def _tokens_of(run: ForwardPass, node: Node) -> int:
-    """How many tokens one example holds."""
+    """Return the number of tokens in one example."""
     shape = run.graph.nodes[node.inputs[0]].shape if node.inputs else ()
     return max(math.prod(shape) // max(run.examples, 1), 1)
 
 
 def linear(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """Signal × weight."""
+    """Predict a linear layer."""
     summed = node.kernel.in_ if node.kernel is not None else 0
     x = regrouped(run.algebra.without_parts(operands[0]), summed, heads=puts_heads_together(run, node))
     mixed = mixing(run.graph, node, run.weights)
@@ -83,7 +86,7 @@ def linear(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def convolution(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
-    """Each output gathers the taps that lie inside of the image."""
+    """Predict a convolution; taps outside the image contribute nothing."""
     x = run.algebra.without_parts(operands[0])
     mixed = mixing(run.graph, node, run.weights)
     share, shared, block, edge_profiles = 1.0, 1.0, 1.0, list[Array | None]()
@@ -101,12 +104,12 @@ def convolution(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
 
 
 def padded(x: Signal, extent: Extent, ends: tuple[tuple[int, int, int], ...]) -> Signal:
-    """Zeros around an image: borders that are no signal, as a convolution's own padding makes them.
+    """Return a signal with zeros around the image, as a convolution's own padding would add them.
 
     Args:
-        x: what is padded.
-        extent: of the result.
-        ends: of every axis its places and how many zeros stand before and after them; empty where that is not known.
+        x: the image.
+        extent: layout of the result.
+        ends: for every axis its size and the numbers of zeros before and after; empty where unknown.
     """
     share, edge_profiles = 1.0 if ends else min(x.extent.count / max(extent.count, 1), 1.0), list[Array | None]()
     for axis, (size, before, after) in enumerate(ends):
@@ -123,18 +126,18 @@ def padded(x: Signal, extent: Extent, ends: tuple[tuple[int, int, int], ...]) ->
 
 
 def overlaps(node: Node, x: Signal) -> list[Overlap]:
-    """The taps that two places of a convolution's output have in common, axis by axis."""
+    """Return, axis by axis, the taps that two positions of a convolution's output share."""
     return [window.overlap(profile) for window, profile in zip(windows(node), _profiles(x, node), strict=True)]
 
 
 def _profiles(x: Signal, node: Node) -> list[Array | None]:
-    """How the level of what is read varies along every axis."""
+    """Return the edge profile of the input along every axis."""
     axes = len(windows(node))
     return [x.edge_profiles[axis] if axis < len(x.edge_profiles) else None for axis in range(axes)]
 
 
 def _gathered(node: Node, x: Signal, by: Mixing) -> FiniteWidth:
-    """What correlations have by chance behind a weight: grouped channels see few of the others."""
+    """Return the finite-width fluctuations behind a weight; grouped channels read few of the others."""
     along = windows(node) if node.operation is Operation.CONVOLUTION else ()
     kernel, units = node.kernel, x.extent.units
     varies = (x.variance / x.pairs.level) ** 2 if x.pairs.level > 0 else 0.0
@@ -159,11 +162,10 @@ def _mixed(
     inside: tuple[float, float, float],
     edge_profiles: tuple[Array | None, ...],
 ) -> Signal:
-    """Moments of Σ w x + b.
+    """Return the moments of Σ w x + b.
 
-    Units of x are alike but for what they have in common, so that over weights
-    E (Σ w x)² = Σ w² (E x² - E x x') + (Σ w)² E x x', with x and x' two units. Of the terms, a share lies inside of the
-    image, and a smaller one inside for both of two places.
+    Over draws of the weights, E (Σ w x)² = Σ w² (E x² - E x x') + (Σ w)² E x x', where x and x' are two units.
+    ``inside`` holds the shares of terms inside the image: for one position, for any two, and for two adjacent ones.
     """
     share, shared, beside = inside
     extent = run.extent(node)
@@ -213,19 +215,20 @@ def _mixed(
 
 
 def puts_heads_together(run: ForwardPass, node: Node) -> bool:
-    """Whether a layer reads attention, whose units are those of one head."""
+    """Report whether a layer reads an attention, whose units are those of one head."""
     reads = (run.graph.nodes[i].operation for i in node.inputs)
     return not PAIRWISE.isdisjoint(reads)
 
 
 def regrouped(x: Signal, summed: int, *, heads: bool = False) -> Signal:
-    """The signal as a weight reads it that sums over so many units: reshapes have no node of their own.
+    """Return the signal as read by a weight that sums over ``summed`` units.
 
-    Flattening and putting heads together make units of positions; mixing tokens exchanges the two.
+    Reshapes have no node of their own. Flattening and concatenating heads turn positions into units; token mixing
+    exchanges the two.
 
     Args:
-        x: as it was left by the operation before.
-        summed: units that the weight sums over.
+        x: the output of the operation before.
+        summed: number of units that the weight sums over.
         heads: whether ``x`` is an attention's output, whose heads count as positions.
     """
     units, positions = x.extent.units, x.extent.positions
@@ -252,5 +255,5 @@ def regrouped(x: Signal, summed: int, *, heads: bool = False) -> Signal:
 
 
 def _mostly(units: float, both: float, taken: int) -> float:
-    """Pairs of different units: at one position, or (more of them) at two."""
+    """Return E x·y of two new units, at one old position or at two."""
     return units / taken + (1 - 1 / taken) * both

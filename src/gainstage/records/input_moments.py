@@ -18,22 +18,23 @@ __all__ = ["InputMoments"]
 
 @dataclass(frozen=True, slots=True)
 class InputMoments:
-    """What is known of one input.
+    """Moments of one input of a model.
 
     Args:
-        mean: of all elements.
-        second_moment: of all elements.
+        mean: E x over all elements.
+        second_moment: E x² over all elements.
         units: E x·y of two units (channels, columns) of one example.
         positions: E x·y of two positions of one unit.
         examples: E x·y of two examples.
-        neighbour: E x·y of two neighbouring positions; that of any two where it is not given.
-        across_both: E x·y of two positions of two examples; that of two examples where it is not given.
-        profiles: how the level varies along each axis of an image, as parts of the mean; nothing where it does not.
+        neighbour: E x·y of two adjacent positions; by default equal to ``positions``.
+        across_both: E x·y of two positions of two examples; by default equal to ``examples``.
+        profiles: for each axis of an image, the second moment along the axis divided by its mean; empty where it is
+            constant.
 
     The default is independent standard normal values.
 
     Raises:
-        InputError: a number that is not finite, a level that is not positive, or pairs beyond it.
+        InputError: a number is not finite, the second moment is negative, or a pair exceeds the second moment.
     """
 
     mean: float = 0.0
@@ -67,11 +68,11 @@ class InputMoments:
 
     @classmethod
     def of(cls, values: npt.ArrayLike, unit_axis: int | None = None) -> InputMoments:
-        """Take the moments of a batch.
+        """Measure the moments of a batch.
 
         Args:
-            values: with the examples along the first axis.
-            unit_axis: of channels or features; by default the second axis of images, else the last one.
+            values: shape (examples, …).
+            unit_axis: the axis of channels or features; by default the second axis of images, else the last one.
 
         >>> import numpy as np
         >>> InputMoments.of(np.ones((4, 3))).examples
@@ -103,7 +104,8 @@ class InputMoments:
 
 
 def _neighbour(laid: npt.NDArray[np.float64]) -> float | None:
-    """Mean product of two places of a block two wide; None where there is no such block."""
+    """Return the mean product of two positions of a block two wide along every axis; None where there is no such block.
+    """
     if laid.ndim < 3 or min(laid.shape[2:]) < 2:
         return None
     found = []
@@ -116,7 +118,8 @@ def _neighbour(laid: npt.NDArray[np.float64]) -> float | None:
 
 
 def _profile(laid: npt.NDArray[np.float64], axis: int) -> tuple[float, ...]:
-    """The level along one axis as parts of the mean, less what examples scatter by chance."""
+    """Return the second moment along one axis divided by its mean, with the sampling scatter between examples removed.
+    """
     each = (laid**2).mean(tuple(other for other in range(1, laid.ndim) if other != axis))
     mean = each.mean()
     if not mean > 0:
@@ -130,7 +133,7 @@ def _profile(laid: npt.NDArray[np.float64], axis: int) -> tuple[float, ...]:
 
 
 def _pair(values: npt.NDArray[np.float64], axis: int, level: float) -> float:
-    """Mean product of two different elements along one axis."""
+    """Return the mean product of two different elements along one axis."""
     count = values.shape[axis]
     if count < 2:
         return level if axis != 1 else 0.0

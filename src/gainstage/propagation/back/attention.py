@@ -1,4 +1,4 @@
-"""Backward through softmax, attention and products of two signals."""
+"""Backward rules of softmax, attention and products of two signals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gainstage.propagation import attention, query_rows
 from gainstage.propagation.back.backward_pass import BackwardPass, unknown
 from gainstage.propagation.finite_width import INFINITE_WIDTH
 from gainstage.propagation.second_moments import Extent, SecondMoments
-from gainstage.propagation.shared_tokens import crowding, values_of_scores
+from gainstage.propagation.shared_tokens import shared_token_factor, values_of_scores
 from gainstage.propagation.signal import PendingGradient
 from gainstage.theory.attention.softmax import log_softmax_moments, softmax_moments
 
@@ -18,7 +18,7 @@ __all__ = ["attended", "product", "softmaxed"]
 
 
 def softmaxed(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """Softmax and its logarithm."""
+    """Send the gradient through softmax or log softmax."""
     run, index = back.run, node.inputs[0]
     x, shares, plain = run.signals[index], run.signals[node.index], back.evaluated(flow)
     g = plain.base
@@ -37,13 +37,13 @@ def softmaxed(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 
 def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """A product of two signals."""
+    """Send the gradient through a product of two signals."""
     run, plain = back.run, back.evaluated(flow)
     live = [i for i in node.inputs if i in run.signals]
     if node.function == "dynamic_convolution" or not live:
         unknown(back, node, flow)
         return
-    if node.index in back.answered:
+    if node.index in back.attended:
         return
     first, second = live[0], live[-1]
     x, y = run.algebra.without_parts(run.signals[first]), run.algebra.without_parts(run.signals[second])
@@ -56,7 +56,7 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     along = y.pairs.positions if right else y.pairs.units
     level = out_units * (g.level * y.pairs.level + (out_units - 1) * g.units * along)
     if (value := values_of_scores(run.graph, node.index)) is not None:
-        level *= crowding(run.graph, node.inputs[-1], value, out_units)
+        level *= shared_token_factor(run.graph, node.inputs[-1], value, out_units)
     between = y.pairs.units if right else y.pairs.positions
     own = out_units * g.level * between  # what two elements of one row of dX share
     like = SecondMoments(level, own if left else 0.0, 0.0 if left else own, 0.0)
@@ -72,7 +72,7 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         through = scale * y.pairs.level * g.level
         targets = [before.inputs[0], before.inputs[-1], second]
         _gradient_rows(back, plain, seen, targets, (through * k, through * q), out_units)
-        back.answered.add(before.index)
+        back.attended.add(before.index)
         return
     # dY = Xᵀ G: sums over the rows.
     between_rows = x.pairs.positions if left else x.pairs.units
@@ -89,7 +89,7 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 
 def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """Fused attention: to queries, keys and values."""
+    """Send the gradient through fused attention to queries, keys and values."""
     run, plain = back.run, back.evaluated(flow)
     live = [i for i in node.inputs if i in run.signals]
     heads = attention.heads_of(run, node, [run.signals[i] for i in live])
@@ -113,7 +113,7 @@ def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         through = heads.scale**2 * v.level * g.level
         _gradient_rows(back, plain, seen, targets, (through * k.level, through * q.level), node.shape[-1])
         return
-    query = found.query * crowding(run.graph, node.inputs[min(1, len(node.inputs) - 1)], node.inputs[-1], heads.keys)
+    query = found.query * shared_token_factor(run.graph, node.inputs[min(1, len(node.inputs) - 1)], node.inputs[-1], heads.keys)
     for index, level, positions in zip(targets, (query, found.key, found.value), (0.0, 0.0, shared), strict=True):
         like = SecondMoments(level, 0.0, min(positions, level), 0.0)
         moved = PendingGradient(plain.extent, like, run.algebra.number(), noise=plain.noise, doubt=plain.doubt)

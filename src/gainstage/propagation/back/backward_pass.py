@@ -1,4 +1,4 @@
-"""What arrives at a node on the way back: gradients that add up, that are independent, that depend on a source."""
+"""Gradients that arrive at a node: equal ones add up as amplitudes, independent ones add their second moments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gainstage.propagation.draw_variance import NO_VARIANCE, DrawVariance
 from gainstage.propagation.finite_width import FiniteWidth
 from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.function import IDENTITY
-from gainstage.propagation.joint import met_in_sum
+from gainstage.propagation.joint import term_times_function_of_sum
 from gainstage.propagation.mixture import blended_edge_profiles
 from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.sequence_profile import SequenceProfile, blended, times
@@ -27,13 +27,13 @@ __all__ = ["BackwardPass", "Gradient", "send_to_operand", "independent", "pass_t
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """A gradient by one node's output, worked out: second moments of elements and of pairs.
+    """The gradient at one node's output, evaluated.
 
     Args:
-        extent: of the output.
-        pairs: of the gradient.
-        noise: how the log of its level scatters between draws.
-        doubt: why it is doubtful.
+        extent: layout of the output.
+        pairs: second moments of the gradient.
+        noise: draw-to-draw variance of log E g².
+        doubt: reason why the prediction is unreliable.
     """
 
     extent: Extent
@@ -43,14 +43,14 @@ class Gradient:
 
 
 def scatter(base: SecondMoments, factor: SecondMoments, extent: Extent) -> float:
-    """Of a mean of squares of gradient times signal, what the signal adds, times the number of units.
+    """Return the part of the relative variance of a mean of (g·x)² that the signal adds, times the number of units.
 
-    Squares of the signal at two observations go together, and more so where the gradients are alike.
+    Squares of the signal at two observations correlate, and count for more where the gradients are similar.
 
     Args:
         base: second moments of the gradient.
-        factor: how squares of the signal go together, as ``squares`` tells.
-        extent: of both.
+        factor: relative covariance of squares of the signal, from ``squares``.
+        extent: layout of both.
     """
     alike = base.each(lambda v: 1 + 2 * min((v / base.level) ** 2, 1.0) if base.level > 0 else 1.0)
     return (factor * alike).mean_over_observations(extent)
@@ -58,27 +58,27 @@ def scatter(base: SecondMoments, factor: SecondMoments, extent: Extent) -> float
 
 @dataclass
 class BackwardPass:
-    """One pass back through a graph.
+    """One backward pass through a graph.
 
     Args:
         run: the forward pass.
-        flows: what has arrived at each node so far.
-        gradients: at each node, worked out.
-        answered: products of queries and keys whose operands have their gradients already.
+        flows: gradients that have arrived at each node.
+        gradients: evaluated gradient at each node.
+        attended: products of queries and keys whose operands already have their gradients.
     """
 
     run: ForwardPass
     flows: dict[int, list[PendingGradient]] = field(default_factory=lambda: defaultdict(list))
     gradients: dict[int, Gradient] = field(default_factory=dict)
-    answered: set[int] = field(default_factory=set)
+    attended: set[int] = field(default_factory=set)
 
     def send(self, node: int, flow: PendingGradient) -> None:
-        """A gradient arrives at a node's output."""
+        """Add a gradient at a node's output."""
         if node in self.run.signals:
             self.flows[node].append(flow)
 
     def value(self, flow: PendingGradient) -> SecondMoments:
-        """Second moments of a gradient and of its pairs."""
+        """Return the second moments of a gradient."""
         base = flow.base.scaled(flow.factor**2)
         if flow.dependence is None:
             return base
@@ -91,11 +91,11 @@ class BackwardPass:
         return base * replace(factor, level=found.second)
 
     def times_signal(self, flow: PendingGradient, signal: Signal) -> SecondMoments:
-        """Second moments of a gradient times a signal, and of pairs.
+        """Return the second moments of a gradient times a signal.
 
-        They are not independent: a relu lets the gradient through where the signal is positive, or where a sum is
-        positive of which the signal is one term. Given that sum, the signal is a share of it and a rest that knows
-        nothing of it; where the sum's other term is far from Gaussian, both terms are looked at.
+        The two are not independent: a relu passes the gradient where the signal is positive, or where a sum is positive
+        of which the signal is a term. Given that sum, the signal is a regression on it plus an independent rest. Where
+        the sum's other term is far from Gaussian, both terms are integrated.
         """
         algebra = self.run.algebra
         if signal.parts or signal.dependence is None or flow.dependence is None:
@@ -103,7 +103,7 @@ class BackwardPass:
         if flow.dependence.source == signal.dependence.source:
             return self.value(replace(flow, dependence=flow.dependence.times(signal.dependence.function)))
         whole = algebra.source(flow.dependence.source)
-        if (both := met_in_sum(algebra, flow.dependence, whole, signal)) is not None:
+        if (both := term_times_function_of_sum(algebra, flow.dependence, whole, signal)) is not None:
             return flow.base.scaled(flow.factor**2) * both
         share = algebra.regression(signal, whole)
         told = flow.dependence.times(IDENTITY.shifted(-whole.mean).scaled(share))
@@ -111,7 +111,7 @@ class BackwardPass:
         return self.value(replace(flow, dependence=told)) + self.value(flow) * rest
 
     def noise(self, flow: PendingGradient) -> DrawVariance:
-        """How the log of its level scatters between draws."""
+        """Return the draw-to-draw variance of the log second moment of a gradient."""
         if flow.dependence is None:
             return flow.noise
         found = self.run.algebra.expectation(flow.dependence)
@@ -120,7 +120,7 @@ class BackwardPass:
         return (flow.noise + source.inherited * found.response).with_cause(self.run.algebra.cause(), own)
 
     def with_own_cause(self, flow: PendingGradient) -> PendingGradient:
-        """The same gradient, with the variance that it has alone as a cause of its own."""
+        """Return the gradient with its unshared variance as a numbered cause."""
         if not flow.unshared_variance:
             return flow
         return replace(
@@ -128,7 +128,7 @@ class BackwardPass:
         )
 
     def evaluated(self, flow: PendingGradient) -> PendingGradient:
-        """The same gradient with nothing left to be worked out."""
+        """Return the gradient with its dependence averaged out."""
         if flow.dependence is None and flow.factor == 1.0:
             return flow
         return replace(
@@ -137,7 +137,7 @@ class BackwardPass:
         )  # fmt: skip
 
     def _finite_width(self, flow: PendingGradient) -> FiniteWidth:
-        """Correlations of a gradient that is multiplied by a function answer to those of what the function is of."""
+        """Return the fluctuations of a gradient times a function of a source, from those of both."""
         if flow.dependence is None:
             return flow.finite_width
         two, source = (
@@ -150,7 +150,7 @@ class BackwardPass:
         )
 
     def _sequence(self, flow: PendingGradient) -> SequenceProfile | None:
-        """How a gradient runs along a sequence when what it depends on is worked out."""
+        """Return a gradient's profile by token position with its dependence averaged out."""
         if flow.dependence is None:
             return flow.sequence
         source = self.run.algebra.source(flow.dependence.source)
@@ -168,14 +168,15 @@ class BackwardPass:
         return replace(base, cross=base.cross * factor / found.second if found.second > 0 else base.cross)
 
     def arrivals(self, node: int) -> list[PendingGradient]:
-        """The independent gradients that arrive at a node: what comes from one on several ways adds up."""
+        """Return the independent gradients at a node; those with one atom, which arrive on several paths, add up first.
+        """
         groups: dict[int, list[PendingGradient]] = defaultdict(list)
         for flow in self.flows.get(node, ()):
             groups[flow.atom].append(flow)
         return self._summed([one for flows in groups.values() for one in added(flows)])
 
     def _summed(self, flows: list[PendingGradient]) -> list[PendingGradient]:
-        """Products of one gradient with several signals, as its product with their sum."""
+        """Combine products of one gradient with several signals into its product with their sum."""
         groups: dict[int, list[PendingGradient]] = defaultdict(list)
         for flow in flows:
             known = flow.product is not None and flow.product.atom == flow.atom and flow.dependence is None
@@ -197,7 +198,7 @@ class BackwardPass:
 
 
 def independent(back: BackwardPass, flows: list[PendingGradient]) -> PendingGradient:
-    """The sum of independent gradients; what depends on one source goes on depending on it."""
+    """Return the sum of independent gradients; a source that all depend on stays."""
     if len(flows) == 1:
         return back.with_own_cause(flows[0])
     sources = {f.dependence.source for f in flows if f.dependence is not None}
@@ -211,7 +212,7 @@ def independent(back: BackwardPass, flows: list[PendingGradient]) -> PendingGrad
     for share, one in zip(shares, flows, strict=True):
         noise = noise + one.noise * share
     unshared_variance = sum(share**2 * one.unshared_variance for share, one in zip(shares, flows, strict=True))
-    noise = noise.with_cause(back.run.algebra.cause(), _interference(back, flows, shares) + unshared_variance)
+    noise = noise.with_cause(back.run.algebra.cause(), _cross_term_variance(back, flows, shares) + unshared_variance)
     doubt = next((f.doubt for f in flows if f.doubt), "")
     base = flows[0].base.scaled(flows[0].factor ** 2)
     for other in flows[1:]:
@@ -246,7 +247,7 @@ def independent(back: BackwardPass, flows: list[PendingGradient]) -> PendingGrad
 
 
 def _edge_profiles(flows: list[PendingGradient], levels: list[float]) -> tuple[Array | None, ...]:
-    """How the level of a sum varies along the axes; a gradient of which nothing is told is flat."""
+    """Return the edge profiles of a sum; a gradient without profiles counts as flat."""
     axes = max(len(f.edge_profiles) for f in flows)
     found: tuple[Array | None, ...] = (None,) * axes
     total = 0.0
@@ -258,7 +259,7 @@ def _edge_profiles(flows: list[PendingGradient], levels: list[float]) -> tuple[A
 
 
 def _projected_out(flows: list[PendingGradient], shares: list[float], atom: int) -> ProjectedOut | None:
-    """Of the gradients that arrive, the one that comes straight from a normalisation."""
+    """Return, of the arriving gradients, the largest that comes straight from a normalization."""
     known = (
         (share, f.projected_out)
         for share, f in zip(shares, flows, strict=True)
@@ -268,8 +269,8 @@ def _projected_out(flows: list[PendingGradient], shares: list[float], atom: int)
     return None if found is None else ProjectedOut(atom, found.node, share * found.share)
 
 
-def _interference(back: BackwardPass, flows: list[PendingGradient], shares: list[float]) -> float:
-    """What the products of independent gradients add to their sum's scatter; they are zero on average only."""
+def _cross_term_variance(back: BackwardPass, flows: list[PendingGradient], shares: list[float]) -> float:
+    """Return the variance that products of independent gradients add to their sum; these vanish on average only."""
     pairs, total = [back.value(f) for f in flows], 0.0
     kinds = np.array([[p.level, p.positions, p.examples, p.across_both] for p in pairs])
     lengths = np.array([math.nan if f.sequence is None else f.sequence.mean_squared_correlation for f in flows])
@@ -283,19 +284,19 @@ def _interference(back: BackwardPass, flows: list[PendingGradient], shares: list
         alike /= extent.units
         same = np.flatnonzero((origins[:i] == origins[i]) & (origins[i] >= 0))
         for j in same:
-            along = _along(pairs[i], extent.positions) * _along(pairs[j], extent.positions)
+            along = _position_correlation(pairs[i], extent.positions) * _position_correlation(pairs[j], extent.positions)
             alike[j] = max(alike[j], along)
         total += 4 * shares[i] * float(weights[:i] @ alike)
     return total
 
 
 def _mean_squared_correlation(kinds: Array, extent: Extent, within: Array) -> Array:
-    """``SecondMoments.likeness`` for many pairs at once.
+    """Return ``SecondMoments.mean_squared_correlation`` for many records at once.
 
     Args:
         kinds: rows of level, positions, examples and across_both.
-        extent: of all of them.
-        within: for every row the likeness of the positions of one example; NaN where all positions are alike.
+        extent: layout of all of them.
+        within: for every row the mean over positions of one example; NaN where all positions are alike.
     """
     level = kinds[:, :1]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -306,20 +307,19 @@ def _mean_squared_correlation(kinds: Array, extent: Extent, within: Array) -> Ar
     return np.where(level[:, 0] > 0, inside / examples + (1 - 1 / examples) * between, 1.0)
 
 
-def _along(pairs: SecondMoments, places: int) -> float:
-    """Mean squared correlation of two places of one example.
+def _position_correlation(pairs: SecondMoments, places: int) -> float:
+    """Return the mean squared correlation of two positions of one example.
 
-    Where places were mixed and units were not, gradients at one place lie along those that were there, as far as these
-    are alike, with a factor that each place has drawn for all of its units.
+    Where positions were mixed and units were not, gradients at new positions are combinations of the old ones.
     """
     alike = min((pairs.positions / pairs.level) ** 2, 1.0) if pairs.level > 0 else 0.0
     return SecondMoments(1.0, positions=alike).position_mean_square(places)
 
 
 def send_to_operand(back: BackwardPass, index: int, flow: PendingGradient) -> None:
-    """Hand a gradient on; where the operand was repeated, its copies' gradients add up."""
+    """Send a gradient to an operand; sums over broadcast axes."""
     signal = back.run.signals[index]
-    flow = _turned(back, flow, signal.extent)
+    flow = _transposed(back, flow, signal.extent)
     ratio = flow.extent.count / max(signal.extent.count, 1)
     if ratio > 1.001 and signal.extent.units <= flow.extent.units:
         plain = back.evaluated(flow)
@@ -341,8 +341,8 @@ def send_to_operand(back: BackwardPass, index: int, flow: PendingGradient) -> No
     back.send(index, replace(flow, extent=signal.extent))
 
 
-def _turned(back: BackwardPass, flow: PendingGradient, extent: Extent) -> PendingGradient:
-    """Units and positions exchanged where a transposition has done so, which has no node of its own."""
+def _transposed(back: BackwardPass, flow: PendingGradient, extent: Extent) -> PendingGradient:
+    """Return the gradient with units and positions exchanged, where a transposition without a node exchanged them."""
     mine = flow.extent
     if mine.units == mine.positions or (mine.units, mine.positions) != (extent.positions, extent.units):
         return flow
@@ -358,13 +358,13 @@ def _turned(back: BackwardPass, flow: PendingGradient, extent: Extent) -> Pendin
 
 
 def pass_through(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """Hand a gradient on as it is."""
+    """Send a gradient to all operands unchanged."""
     for index in node.inputs:
         if index in back.run.signals:
             send_to_operand(back, index, flow)
 
 
 def unknown(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """Hand a gradient on, in doubt."""
+    """Send a gradient to all operands unchanged, with a reason for doubt."""
     doubt = flow.doubt or f"{node.label}: there is no rule for this operation"
     pass_through(back, node, replace(back.evaluated(flow), doubt=doubt))

@@ -1,4 +1,4 @@
-"""What gradients that arrive together depend on: functions of one source that add up, or whose squares do."""
+"""Dependences of gradients that arrive together: functions of one source that add up, or whose squares do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONE = Function(("one",), lambda x: x * 0 + 1, lambda x: x * 0, affine=(0.0, 1.0)
 
 
 def added(flows: list[PendingGradient]) -> list[PendingGradient]:
-    """One gradient that arrives on several ways: its factors add up where they are functions of one source."""
+    """Merge one gradient that arrives on several paths: its factors add up where they are functions of one source."""
     sources = {f.dependence.source for f in flows if f.dependence is not None}
     if len(flows) == 1 or len(sources) > 1:
         return flows
@@ -32,19 +32,19 @@ def added(flows: list[PendingGradient]) -> list[PendingGradient]:
 
 
 def _functions(flows: list[PendingGradient]) -> tuple[list[Function], list[Function]]:
-    """What every gradient is multiplied by: one element of it, and two."""
+    """Return the factor of every gradient for one element, and for pairs of elements."""
     laws = [f.dependence if f.dependence is not None else FunctionOf(-1, ONE) for f in flows]
     return [dependence.function for dependence in laws], [dependence.for_pairs.function for dependence in laws]
 
 
 def _dependence(source: int, function: Function, pair_function: Function, flows: list[PendingGradient]) -> FunctionOf:
-    """With another function for two elements where one of the gradients has one."""
+    """Return a dependence with a pair function where one of the gradients has one."""
     differs = any(f.dependence is not None and f.dependence.pair_function is not None for f in flows)
     return FunctionOf(source, function, pair_function if differs else None)
 
 
 def root_mean_square_dependence(source: int, flows: list[PendingGradient]) -> FunctionOf:
-    """Of the sum of independent gradients: the root of the mean of the squares of what they are multiplied by."""
+    """Return √Σ w f² for a sum of independent gradients with factors f."""
     functions, pair_function = _functions(flows)
     levels = [f.base.level * f.factor**2 for f in flows]
     # Two places see the gradients in the measure in which these are alike at both.
@@ -55,7 +55,7 @@ def root_mean_square_dependence(source: int, flows: list[PendingGradient]) -> Fu
 
 
 def _root_mean_square(functions: list[Function], weights: list[float]) -> Function:
-    """√Σ w f²: the factor of a sum of independent gradients that are multiplied by functions of one source."""
+    """Return the function √Σ w f²."""
     kinks = tuple(sorted({kink for f in functions for kink in f.kinks}))
 
     def value(x: Array) -> Array:

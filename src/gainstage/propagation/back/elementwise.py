@@ -1,4 +1,4 @@
-"""Backward through sums, products and functions of single elements."""
+"""Backward rules of sums, products and elementwise functions."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _SPAN = np.linspace(-14.0, 14.0, 1121)
 _BESIDE = 1e-9
 
 
-def _given(dependence: FunctionOf, part: FunctionOf, mean: float, spread: float, source: Signal) -> FunctionOf:
-    """What a function of a sum is, given one of its terms: √E f(part + rest)² over an independent rest, and E f of two.
+def _given_one_term(dependence: FunctionOf, part: FunctionOf, mean: float, spread: float, source: Signal) -> FunctionOf:
+    """Return f(sum) averaged over all terms but one: √E f(part + rest)² for one element, and E f for pairs.
 
-    Tabulated over the source, since streams nest it block after block.
+    The result is tabulated over the source, since residual streams nest it block after block.
 
     Args:
-        law: f, of the sum.
-        part: the term, a function of the source.
-        mean, spread: of the rest.
-        source: what the term is a function of.
+        dependence: f, as a function of the sum.
+        part: the remaining term, as a function of the source.
+        mean, spread: mean and standard deviation of the independent rest.
+        source: source of the remaining term.
     """
     from scipy.special import ndtri
 
@@ -57,7 +57,7 @@ def _given(dependence: FunctionOf, part: FunctionOf, mean: float, spread: float,
 
 
 def add(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """A sum hands its gradient to every term, times the term's coefficient."""
+    """Send the gradient to every term of a sum, times the term's coefficient."""
     live = [i for i in node.inputs if i in back.run.signals]
     first, second = node.coefficients
     if len(live) == 1 and len(node.inputs) == 1:
@@ -70,7 +70,9 @@ def add(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 
 def _through_sum(back: BackwardPass, node: Node, index: int, flow: PendingGradient) -> PendingGradient:
-    """A gradient that depends on a sum depends on its terms: behind relu(relu(x) + y), it comes where x is positive."""
+    """Turn a dependence on a sum into one on its term: behind relu(relu(x) + y), a gradient arrives where x is
+    positive.
+    """
     algebra = back.run.algebra
     whole, term = back.run.signals[node.index], back.run.signals[index]
     if (
@@ -86,18 +88,18 @@ def _through_sum(back: BackwardPass, node: Node, index: int, flow: PendingGradie
     source = algebra.source(term.dependence.source)
     return replace(
         flow,
-        dependence=_given(flow.dependence, term.dependence, mean, math.sqrt(variance), source),
+        dependence=_given_one_term(flow.dependence, term.dependence, mean, math.sqrt(variance), source),
         atom=algebra.number(),
     )
 
 
 def offset(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """What is added leaves the gradient; the signal's coefficient multiplies it."""
+    """Send the gradient to the signal, times its coefficient."""
     pass_through(back, node, replace(flow, factor=flow.factor * node.coefficients[0]))
 
 
 def multiply(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """A product hands to each factor its gradient times the others."""
+    """Send each factor of a product its gradient times the other factors."""
     run = back.run
     live = [i for i in node.inputs if i in run.signals]
     divide = node.divides
@@ -144,7 +146,7 @@ def multiply(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 
 def activation(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """A function multiplies by its slope, a function of the same source."""
+    """Multiply the gradient by the activation's derivative, a function of the same source."""
     run, index = back.run, node.inputs[0]
     x = run.signals[index]
     if node.function == "glu":
@@ -169,11 +171,12 @@ def activation(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     slope = function.slope_after(x.dependence.function)
     own = FunctionOf(x.dependence.source, slope)
     dependence = own if flow.dependence is None else flow.dependence.times(slope)
-    send_to_operand(back, index, replace(_steeper(back, flow, own), dependence=dependence))
+    send_to_operand(back, index, replace(_with_slope_profile(back, flow, own), dependence=dependence))
 
 
-def _steeper(back: BackwardPass, flow: PendingGradient, slope: FunctionOf) -> PendingGradient:
-    """Towards the borders of an image the signal is smaller, and a function that saturates steeper."""
+def _with_slope_profile(back: BackwardPass, flow: PendingGradient, slope: FunctionOf) -> PendingGradient:
+    """Return the gradient with the edge profile of the derivative, since a saturating function is steeper near borders.
+    """
     source, answers = back.run.algebra.source(slope.source), back.run.algebra.expectation(slope).scaling
     known = flow.edge_profiles or (None,) * len(source.edge_profiles)
     if len(known) != len(source.edge_profiles):
@@ -186,7 +189,7 @@ def _steeper(back: BackwardPass, flow: PendingGradient, slope: FunctionOf) -> Pe
 
 
 def _over_parts(back: BackwardPass, flow: PendingGradient, x: Signal, function: Function) -> PendingGradient:
-    """Through a function of several signals side by side: the mean of their factors."""
+    """Send a gradient through a function of concatenated signals: the mean of the parts' factors."""
     plain, total = back.evaluated(flow), SecondMoments(0.0)
     parts = x.parts or (x,)
     units = sum(p.extent.units for p in parts)
@@ -204,7 +207,7 @@ def _over_parts(back: BackwardPass, flow: PendingGradient, x: Signal, function: 
 
 
 def scale(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """A factor on the way there is one on the way back."""
+    """Multiply the gradient by the same factor as the signal."""
     run = back.run
     index = next(i for i in node.inputs if i in run.signals)
     if is_scalar(node):
@@ -224,7 +227,7 @@ def scale(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 
 def dropout(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """What was dropped gets nothing, the rest more."""
+    """Send the gradient through dropout: dropped elements receive none, the others more."""
     p = node.setting("p") if back.run.training else 0.0
     if not 0 < p < 1:
         pass_through(back, node, flow)

@@ -1,4 +1,4 @@
-"""Backward through normalisations: the mean, and the projection on the signal, are taken off the gradient."""
+"""Backward rules of normalizations: the gradient loses its mean and its projection on the normalized signal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.propagation.back.backward_pass import BackwardPass, send_to_operand
-from gainstage.propagation.back.small_fan_in import answering
+from gainstage.propagation.back.small_fan_in import gate_derivatives
 from gainstage.propagation.draw_variance import NO_VARIANCE
 from gainstage.propagation.normalization import Division, divided_by, division
 from gainstage.propagation.second_moments import SecondMoments
@@ -19,18 +19,18 @@ __all__ = ["normalization"]
 
 
 def normalization(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """Divide the gradient by the spread, less its mean and its projection on the normalized signal."""
+    """Divide the gradient by √(σ² + ε), without its mean and its projection on the normalized signal."""
     run, index = back.run, node.inputs[0]
     x, plain, out = run.signals[index], back.evaluated(flow), run.signals[node.index]
     parts = x.parts if node.function == "batch_norm" and x.parts else (x,)
     along = back.times_signal(flow, out).scaled(1 / (out.pairs.level or 1.0))  # gradient times normalized signal
-    projected_out = _gone(back, flow, out)
+    projected_out = _already_projected_out(back, flow, out)
     units = sum(p.extent.units for p in parts)
     total, noise, levels, few = SecondMoments(0.0), NO_VARIANCE, list[float](), 0.0
     for part in parts:
         without_parts = part if part.parts == () else run.algebra.without_parts(part)
         by, share = division(run, node, without_parts), part.extent.units / units
-        found = _divided(by, plain, along, projected_out)
+        found = _through_division(by, plain, along, projected_out)
         total = total + found.scaled(share)
         levels.append(found.level)
         if not by.frozen:
@@ -43,19 +43,19 @@ def normalization(back: BackwardPass, node: Node, flow: PendingGradient) -> None
         projected_out=ProjectedOut(atom, index) if by.block is not None and by.block.whole_position else None,
         gate_response=_gate_response(back, node, flow, atom, by),
     )  # fmt: skip
-    send_to_operand(back, index, _along_positions(x, by, sent))
+    send_to_operand(back, index, _scaled_by_position(x, by, sent))
 
 
-def _divided(
+def _through_division(
     by: Division, flow: PendingGradient, along: SecondMoments, projected_out: tuple[float, float]
 ) -> SecondMoments:
-    """Second moments of the gradient behind a division.
+    """Return second moments of the gradient in front of a normalization.
 
     Args:
-        by: what is divided by.
-        flow: the gradient in front of it.
+        by: statistics of the normalization.
+        flow: the gradient behind it.
         along: second moments of the gradient times the normalized signal.
-        settled: what an earlier normalization has taken off already, see ``_gone``.
+        projected_out: what a later normalization has removed already, from ``_already_projected_out``.
     """
     g, inverse, (gone, alike) = flow.base, by.inverse, projected_out
     mean, projection, of_pairs = 0.0, 0.0, SecondMoments(0.0)
@@ -73,8 +73,8 @@ def _divided(
     ).scaled(inverse.mean * by.scale)  # fmt: skip
 
 
-def _along_positions(x: Signal, by: Division, sent: PendingGradient) -> PendingGradient:
-    """Where the second moment of a sequence is high, the gradient is divided by more."""
+def _scaled_by_position(x: Signal, by: Division, sent: PendingGradient) -> PendingGradient:
+    """Divide the gradient by position: where a token's second moment is high, by more."""
     if x.sequence is None or (divided := divided_by(x, by)) is None:
         return sent
     sequence = sent.sequence or SequenceProfile.uniform(x.sequence.counts, sent.base)
@@ -88,15 +88,16 @@ def _along_positions(x: Signal, by: Division, sent: PendingGradient) -> PendingG
 def _gate_response(
     back: BackwardPass, node: Node, flow: PendingGradient, atom: int, by: Division
 ) -> GateResponse | None:
-    """How the gradient in front of a batch norm answers to what is normalised, where a gate behind it does.
+    """Return the correlation of the gradient in front of a batch norm with its input, caused by an activation behind
+    it.
 
-    What the batch's mean takes off, and what the projection on the signal does, is the mean gradient's answer.
+    The mean over the batch and the projection on the signal remove the mean gradient's response.
     """
     x, out = back.run.signals[node.inputs[0]], back.run.signals[node.index]
     if node.function != "batch_norm" or x.parts:
         return None
     base = flow.base if by.frozen else flow.base.shifted(-flow.base.batch_mean_square(flow.extent))
-    found = answering(back, replace(flow, base=base), out)
+    found = gate_derivatives(back, replace(flow, base=base), out)
     if found is None or flow.dependence is None:
         return None
     share = out.variance / back.run.algebra.source(flow.dependence.source).variance  # of what the gate sees
@@ -105,11 +106,11 @@ def _gate_response(
     return GateResponse(atom, node.inputs[0], steep, bent, response)
 
 
-def _gone(back: BackwardPass, flow: PendingGradient, out: Signal) -> tuple[float, float]:
-    """The share of a gradient behind another norm, and the squared correlation of what both norms normalize.
+def _already_projected_out(back: BackwardPass, flow: PendingGradient, out: Signal) -> tuple[float, float]:
+    """Return the share of a gradient that came through another norm, and the squared correlation of both norms' inputs.
 
-    Of that share, the norm behind has taken off the mean, and the projection as far as the signals are alike. Where
-    norms stand on the residual stream itself, a gradient comes from one to the next with only a sum between them.
+    Going backward through successive norms on one stream, the second removes only the components that the first has not
+    already projected out.
     """
     if flow.projected_out is None or flow.projected_out.atom != flow.atom or flow.dependence is not None:
         return 0.0, 0.0

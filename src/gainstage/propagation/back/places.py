@@ -1,4 +1,4 @@
-"""Backward through pooling, means, slices, padding and whatever else picks or gathers places."""
+"""Backward rules of pooling, means, slices, padding and other selections of positions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gainstage.propagation.signal import FunctionOf, PendingGradient, Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.images.windows import Window
 
-__all__ = ["pooling", "reduction", "resampling", "taken"]
+__all__ = ["pooling", "reduction", "resampling", "selection"]
 
 
-def _winning(source: Signal, places: float) -> Function:
-    """√ of how much likelier than on average an element is the largest of its window, given what it is."""
+def _chance_of_winning(source: Signal, places: float) -> Function:
+    """Return √ of the probability, relative to its mean, that an element of a given value is its window's maximum."""
     from scipy.special import ndtr
 
     mean, spread = source.mean, math.sqrt(source.variance) or 1.0
@@ -37,45 +37,45 @@ def _winning(source: Signal, places: float) -> Function:
     return Function(("winning", mean, spread, c, places), value, np.zeros_like)
 
 
-def taken(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """Elements of the output come from one operand each; what is padded comes from none."""
+def selection(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send the gradient through an operation whose elements come from one operand each; padding receives none."""
     live = [i for i in node.inputs if i in back.run.signals]
     if node.function in ("pad", "pad_edges"):
         flow = _cropped(back, node, flow)
     signals = [back.run.signals[i] for i in live]
     parted = flow.largest_of > 1 or len(flow.parts) == sum(max(len(signal.parts), 1) for signal in signals)
     if node.operation is Operation.CONCATENATION and len(live) > 1 and parted:
-        _parted(back, live, flow)
+        _send_to_parts(back, live, flow)
         return
     for index, signal in zip(live, signals, strict=True):
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and node.function == "repeat"):
             send_to_operand(back, index, flow)
         else:
             plain = back.evaluated(flow)
-            unshared_variance = _of_fewer(plain, signal.extent.units)
+            unshared_variance = _fewer_units_variance(plain, signal.extent.units)
             back.send(
                 index,
                 replace(
                     plain,
                     extent=signal.extent,
-                    edge_profiles=_beside(plain, signal),
+                    edge_profiles=_part_edge_profiles(plain, signal),
                     unshared_variance=unshared_variance,
                 ),
             )
 
 
-def _beside(flow: PendingGradient, part: Signal) -> tuple[Array | None, ...]:
-    """How a gradient varies along the axes: the same for all that stand side by side along the units."""
+def _part_edge_profiles(flow: PendingGradient, part: Signal) -> tuple[Array | None, ...]:
+    """Return the edge profiles of a part, the same for all parts concatenated along the units."""
     return flow.edge_profiles if part.extent.positions == flow.extent.positions else ()
 
 
-def _of_fewer(flow: PendingGradient, units: int) -> float:
-    """How much more a gradient's level varies at some of its units: the fewer they are, the less it is averaged."""
+def _fewer_units_variance(flow: PendingGradient, units: int) -> float:
+    """Return the additional variance of a gradient's mean square over some of its units only."""
     return 2 * flow.mean_squared_correlation * max(1 / units - 1 / flow.extent.units, 0.0)
 
 
-def _parted(back: BackwardPass, live: list[int], flow: PendingGradient) -> None:
-    """A tensor that was put together hands each part its own gradient."""
+def _send_to_parts(back: BackwardPass, live: list[int], flow: PendingGradient) -> None:
+    """Send each part of a concatenated tensor its own gradient."""
     signals = [back.run.signals[i] for i in live]
     counts = [max(len(signal.parts), 1) for signal in signals]
     plain, start = back.evaluated(flow), 0
@@ -87,18 +87,18 @@ def _parted(back: BackwardPass, live: list[int], flow: PendingGradient) -> None:
         inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
         sent = replace(
             plain, base=plain.base.scaled(level), atom=back.run.algebra.number(), extent=signal.extent,
-            edge_profiles=_beside(plain, signal), parts=inner,
-            largest_of=flow.largest_of, unshared_variance=_of_fewer(plain, signal.extent.units),
+            edge_profiles=_part_edge_profiles(plain, signal), parts=inner,
+            largest_of=flow.largest_of, unshared_variance=_fewer_units_variance(plain, signal.extent.units),
         )  # fmt: skip
         if flow.largest_of > 1 and signal.dependence is not None:
-            won = _winning(back.run.algebra.source(signal.dependence.source), flow.largest_of)
+            won = _chance_of_winning(back.run.algebra.source(signal.dependence.source), flow.largest_of)
             sent = replace(sent, dependence=FunctionOf(signal.dependence.source, won), largest_of=1)
         back.send(index, sent)
         start += count
 
 
 def _cropped(back: BackwardPass, node: Node, flow: PendingGradient) -> PendingGradient:
-    """What reaches the middle of a padded image; the gradient of the padding is lost."""
+    """Return the gradient at the interior of a padded image; the padding's gradient is lost."""
     before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
     ends = paddings(node)
     for axis, (size, border) in enumerate(zip(before, flow.edge_profiles, strict=False)):
@@ -114,7 +114,7 @@ def _cropped(back: BackwardPass, node: Node, flow: PendingGradient) -> PendingGr
 
 
 def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """The mean shares its gradient out; the largest takes all of it."""
+    """Send the gradient through pooling: an average shares it, a maximum passes it to the winner."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.evaluated(flow)
     size = window_size(node, x.extent, plain.extent)
@@ -131,12 +131,12 @@ def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         won = plain.extent.positions / max(x.extent.positions, 1)  # windows that a place is the largest of
         level = g.level * won
         if covering > 1:
-            level += _twice(found, g, won)
+            level += _double_winners(found, g, won)
         pairs = SecondMoments(level, g.units * won**2, g.positions * won**2, g.examples * won**2)
         dependence = (
             None
             if x.dependence is None
-            else FunctionOf(x.dependence.source, _winning(run.algebra.source(x.dependence.source), size))
+            else FunctionOf(x.dependence.source, _chance_of_winning(run.algebra.source(x.dependence.source), size))
         )
         later = round(size) if x.parts else 1  # each part tells then how likely it wins
         moved = PendingGradient(
@@ -163,10 +163,10 @@ def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     )
 
 
-def _twice(along: tuple[Window, ...], g: SecondMoments, won: float) -> float:
-    """What a place that is the largest of two windows at once adds: the product of their gradients.
+def _double_winners(along: tuple[Window, ...], g: SecondMoments, won: float) -> float:
+    """Return the second moment that positions add which are the maximum of two windows: the product of both gradients.
 
-    Those are the more alike the more the windows share, beyond what any two gradients have in common.
+    Gradients of two windows are more alike the more positions the windows share.
     """
     ways = overlapping(along)
     beside = sum(way.neighbour * way.same for way in ways)
@@ -175,7 +175,7 @@ def _twice(along: tuple[Window, ...], g: SecondMoments, won: float) -> float:
 
 
 def reduction(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """A mean, a sum, or the largest."""
+    """Send the gradient through a mean, a sum or a maximum."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.evaluated(flow)
     if is_largest(node, x.extent, plain.extent):
@@ -193,7 +193,7 @@ def reduction(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 
 def resampling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """What was copied, or averaged, gathers again: by the same weights, turned round."""
+    """Send the gradient through a resized image, by the transposed interpolation weights."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.evaluated(flow)
     axes = [weights.T for weights in matrices(run.graph, node)]

@@ -1,13 +1,13 @@
-"""Elements that a gradient meets again: the gates behind a weight of few terms saw the very element that it reaches.
+"""Correlation between a gradient and the element that it flows to, at small fan-in.
 
-The gradient at an element is Σ w_k g_k over the outputs that it reaches, and each g_k has come through a gate s that
-saw w_k x. Among many terms that does not matter. Of few, as the taps of a depthwise convolution are, it does: two taps
-whose gradients are alike, as they are next to a mean over places, give over Gaussian weights (by Stein's lemma)
+The gradient at an element is Σ w_k g_k over the outputs that it reaches, and each g_k passed an activation's derivative
+s evaluated at a sum that contains w_k x. With a large fan-in the correlation vanishes. With a small one (depthwise
+convolution) two taps with similar gradients, as in front of a mean over positions, give over Gaussian weights (Stein's
+lemma)
 
     E w_k w_l s s' = E w_k² w_l² · ((x² + m²) E ṡ ṡ' + 2 x m E s̈ s'),
 
-with m the mean of what the other taps read, and dots for derivatives. And the level of each g_k follows that of
-w_k² x².
+where m is the mean of the other taps' inputs and dots are derivatives. In addition, E g_k² depends on w_k² x².
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from gainstage.propagation.weights import Mixing, mixing
 from gainstage.theory.activations import Array
 from gainstage.theory.images.windows import Window
 
-__all__ = ["answering", "met_again"]
+__all__ = ["gate_derivatives", "with_gate_correlation"]
 
 _FEW = 2e-3  # of a level: less is not followed
 
 
-def answering(back: BackwardPass, flow: PendingGradient, signal: Signal) -> tuple[SecondMoments, SecondMoments] | None:
-    """How a gradient that a gate let through answers to a signal, for two places: E ṡ ṡ' and E s̈ s' times g g'.
+def gate_derivatives(back: BackwardPass, flow: PendingGradient, signal: Signal) -> tuple[SecondMoments, SecondMoments] | None:
+    """Return E ṡ ṡ' and E s̈ s' times g g' at two positions, for a gradient that passed a derivative s of ``signal``.
 
-    None where it does not depend on it.
+    None where the gradient does not depend on the signal.
     """
     algebra = back.run.algebra
     if flow.dependence is None or signal.dependence is None or signal.dependence.function.affine is None:
@@ -49,22 +49,23 @@ def answering(back: BackwardPass, flow: PendingGradient, signal: Signal) -> tupl
     return base * steep, base * source.pairs.each(lambda v: found.bend(source.correlation(v)))
 
 
-def met_again(
+def with_gate_correlation(
     back: BackwardPass, node: Node, flow: PendingGradient, moved: PendingGradient, *, normed: bool
 ) -> PendingGradient:
-    """The gradient in front of a weight, with what it owes to gates that saw the element that it reaches.
+    """Return the gradient in front of a weight, corrected for derivatives that depend on the element it flows to.
 
     Args:
+        back: the backward pass.
         node: the weight.
-        flow: the gradient as it arrives.
-        moved: what it comes to where gates and weights are independent.
-        normed: whether a batch norm divides by the weights' norm, and takes off the mean.
+        flow: the gradient behind the weight.
+        moved: the gradient in front, where derivatives and weights are independent.
+        normed: whether a batch norm behind divides by the weights' norm and subtracts the mean.
     """
     run, along = back.run, windows(node)
     x, kernel, known = run.signals[node.inputs[0]], node.kernel, _known(flow, node)
     if known is None and not along:
         return moved
-    two = (known.pairs, known.bends) if known is not None else answering(back, flow, run.signals[node.index])
+    two = (known.pairs, known.bends) if known is not None else gate_derivatives(back, flow, run.signals[node.index])
     if two is None or kernel is None or x.dependence is None or x.parts or not moved.base.level > 0:
         return moved
     by = mixing(run.graph, node, run.weights)
@@ -92,19 +93,19 @@ def met_again(
 
 
 def _known(flow: PendingGradient, node: Node) -> GateResponse | None:
-    """What a norm behind this node has told of the gradient, if that is still the same one."""
+    """Return the gate response that a batch norm recorded for this gradient at this node, where still valid."""
     found = flow.gate_response
     return found if found is not None and (found.atom, found.node) == (flow.atom, node.index) else None
 
 
 def _fourth(by: Mixing, terms: float, *, normed: bool) -> float:
-    """E w_k² w_l², of weights divided by their norm where a norm does so."""
+    """Return E w_k² w_l², for weights divided by their norm where a batch norm does so."""
     square = (by.square / terms) ** 2
     return square * max(1 - by.scatter, 0.2) / (1 + by.scatter) if normed else square
 
 
 def _root_of_square(inner: Function, centre: float, terms: tuple[float, float, float]) -> Function:
-    """√(a + b x + c x²), of x less a centre."""
+    """Return the function √(a + b x + c x²) of x minus a centre."""
     constant, linear, square = terms
 
     def value(of: Array) -> Array:
@@ -115,6 +116,6 @@ def _root_of_square(inner: Function, centre: float, terms: tuple[float, float, f
 
 
 def _taps(window: Window) -> tuple[float, float]:
-    """Along one axis: by how many taps an element is read, on average, and the mean square of that."""
+    """Return the mean number of taps that read an element along one axis, and its mean square."""
     mean, profile = window.backward(None)
     return mean, mean**2 * (1.0 if profile is None else float((profile**2).mean()))

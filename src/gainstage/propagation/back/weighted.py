@@ -1,4 +1,4 @@
-"""Backward through weights: each input gathers from all outputs that it reaches."""
+"""Backward rules of weights: each input sums over all outputs that it reaches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from gainstage.graph import Node, Operation
 from gainstage.propagation import recurrent
 from gainstage.propagation.back.backward_pass import BackwardPass, send_to_operand
-from gainstage.propagation.back.small_fan_in import met_again
+from gainstage.propagation.back.small_fan_in import with_gate_correlation
 from gainstage.propagation.finite_width import Deviation, FiniteWidth
 from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.geometry import windows
@@ -22,7 +22,7 @@ __all__ = ["linear", "through_time"]
 
 
 def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """A linear layer or convolution."""
+    """Send the gradient through a linear layer or convolution."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.evaluated(flow)
     by, kernel = mixing(run.graph, node, run.weights), node.kernel
@@ -76,11 +76,11 @@ def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     lighter = (2 - by.scatter * fan_in) / max(fan_out, 1.0)  # squares of weights that are not Gaussian scatter less
     own = 0.0 if by.isometric else max(2 * mean_squared_correlation - lighter, 0.0) / max(seen.extent.units, 1)
     moved = replace(moved, noise=moved.noise.with_cause(run.algebra.cause(), own))
-    back.send(index, met_again(back, node, flow, moved, normed=normed))
+    back.send(index, with_gate_correlation(back, node, flow, moved, normed=normed))
 
 
 def _gathered(node: Node, flow: PendingGradient, x: Signal) -> FiniteWidth:
-    """What correlations of gradients have by chance behind a weight: each sums few units, or units that are equal."""
+    """Return the fluctuations of gradients behind a weight, each a sum over few units or over equal ones."""
     along = windows(node) if node.operation is Operation.CONVOLUTION else ()
     kernel = node.kernel
     out = kernel.fan_out / math.prod(w.kernel for w in along) if kernel is not None else flow.extent.units
@@ -91,13 +91,13 @@ def _gathered(node: Node, flow: PendingGradient, x: Signal) -> FiniteWidth:
 
 
 def _normalised_behind(run: ForwardPass, node: Node) -> bool:
-    """Whether a batch norm reads this node and divides by what it reads."""
+    """Report whether a batch norm reads this node and divides by statistics of the batch."""
     readers = (run.graph.nodes[i] for i in run.graph.consumers[node.index])
     return any(r.function == "batch_norm" and dict(r.settings).get("training") != 0 for r in readers)
 
 
 def through_time(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
-    """A recurrent layer, all steps and layers of it."""
+    """Send the gradient through a recurrent layer, all steps and layers."""
     run, index = back.run, node.inputs[0]
     x, plain = run.signals[index], back.evaluated(flow)
     g = plain.base
