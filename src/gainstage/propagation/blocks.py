@@ -60,8 +60,7 @@ class Block:
         return share * k.position_mean_square(self.positions) + (1 - share) * self._across_units(k, both)
 
     def means(self, k: SecondMoments, both: float) -> SecondMoments:
-        """Return E μ·μ' for the means of the blocks of two elements, which centring removes from every second moment.
-        """
+        """Return E μ·μ' for the blocks of two elements, which centring removes from every second moment."""
         share, m, own = 1 / self.units, self.positions, self.mean_square(k, both)
 
         def other(pair: float, next_to: float) -> float:

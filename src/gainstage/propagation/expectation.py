@@ -227,8 +227,7 @@ def _constant(function: Function, mean: float) -> Expectation:
 
 
 def _edgeworth(z: Array, skew: float, excess: float) -> Array:
-    """Return Edgeworth's density divided by the normal one: first order in each cumulant, second order in the skewness.
-    """
+    """Return Edgeworth's density over the normal one: first order in each cumulant, second order in the skewness."""
     if not skew and not excess:
         return np.ones_like(z)
     z2 = z * z

@@ -38,8 +38,7 @@ class Deviation:
     smoothing: float = 0.0
 
     def scaled(self, pair: float, own: float) -> Deviation:
-        """Multiply the cosine similarity of two observations by ``pair`` and the square of one observation by ``own``.
-        """
+        """Multiply the cosine similarity of two observations by ``pair``, the square of one by ``own``."""
         variance, square_variance = (
             min(self.variance * pair**2, 1.0),
             min(self.square_variance * own**2, _LARGEST_SQUARE_VARIANCE),

@@ -80,7 +80,9 @@ def joint(function: Callable[[Array, Array], Array]) -> Joint:
     return Joint(float(weight @ values**2 @ weight), (hermite @ values @ hermite.T) ** 2)
 
 
-def term_times_function_of_sum(algebra: SignalAlgebra, dependence: FunctionOf, whole: Signal, signal: Signal) -> SecondMoments | None:
+def term_times_function_of_sum(
+    algebra: SignalAlgebra, dependence: FunctionOf, whole: Signal, signal: Signal
+) -> SecondMoments | None:
     """Return second moments of f(sum) · signal for a signal that is one of the sum's two terms.
 
     Args:

@@ -244,31 +244,38 @@ def normalization(run: ForwardPass, node: Node, operands: list[Signal]) -> Signa
     return run.placed(node, _normalised(run, node, run.algebra.without_parts(x)))
 
 
-def _normalised(run: ForwardPass, node: Node, x: Signal) -> Signal:
-    found = division(run, node, x)
-    factor = found.factor
-    centred = x.pairs.zip(found.taken, lambda pair, taken: pair - taken)
-    scaled = centred.scaled(factor * found.scale)
-    # Two units of one position have their γ each; two that share the unit share it.
-    units = centred.units * factor * found.scale_mean**2
-    pairs = replace(scaled, units=units)
+def _scaled_and_shifted(
+    run: ForwardPass, node: Node, x: Signal, centred: SecondMoments, found: Division
+) -> tuple[SecondMoments, float]:
+    """Return second moments and mean behind the division, the scale γ and the shift β."""
+    scaled = centred.scaled(found.factor * found.scale)
+    # Two units of one position have different γ; all other pairs share the unit and its γ.
+    pairs = replace(scaled, units=centred.units * found.factor * found.scale_mean**2)
     mean = 0.0
     if node.function in UNCENTRED or found.frozen:
-        mean = x.mean * factor**0.5 * found.scale_mean
+        mean = x.mean * found.factor**0.5 * found.scale_mean
     for use in node.uses_of("shift"):
         shift = scale_of(run.graph, use, run.weights)
         if shift.second_moment > 0:
             pairs = pairs + SecondMoments(shift.second_moment, shift.mean**2, shift.second_moment, shift.second_moment)
             mean += shift.mean
+    return pairs, mean
+
+
+def _normalised(run: ForwardPass, node: Node, x: Signal) -> Signal:
+    found = division(run, node, x)
+    factor = found.factor
+    centred = x.pairs.zip(found.taken, lambda pair, taken: pair - taken)
+    pairs, mean = _scaled_and_shifted(run, node, x, centred, found)
     starved = found.variance <= found.eps
-    # What is left of the noise: a level that is divided out has none, unless eps is what is divided by.
+    # Dividing by σ² removes the draw-to-draw variance of the level, unless ε dominates σ².
     noise = x.noise if found.frozen or starved else x.noise * (found.eps * factor)
-    single = found.block is not None and found.block.positions == 1  # every observation is brought to one level
+    single = found.block is not None and found.block.positions == 1  # every observation gets the same second moment
     edge_profiles = () if single else x.edge_profiles
     if node.function == "batch_norm" and not found.frozen and x.pairs.level > 0:
         edge_profiles = _centred(run, node, x, centred.level)
     finite_width = x.finite_width if found.frozen else x.finite_width.scaled(factor * x.pairs.level)
-    # What tokens have in common is divided by a level that it is a part of.
+    # The covariance between tokens is divided by a second moment that contains it.
     shared = min(max(x.pairs.positions / x.pairs.level, 0.0), 1.0) if x.pairs.level > 0 else 0.0
     covariance_noise = x.covariance_noise * (1 - shared)
     sequence, excess = x.sequence, x.excess

@@ -86,8 +86,7 @@ def _of_use(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> fl
 
 
 def _summed(g: SecondMoments, gradient: Gradient, x: SecondMoments) -> float:
-    """Return E (Σ δ x)² over all observations divided by their number: the trace of the product of both Gram matrices.
-    """
+    """Return E (Σ δ x)² over all observations divided by their number: the trace of a product of two Gram matrices."""
     e, p = gradient.extent.examples, gradient.extent.positions
     times = (1, e - 1, p - 1, (e - 1) * (p - 1))
     products = zip(times, _eigenvalues(g, e, p), _eigenvalues(x, e, p), strict=True)

@@ -93,8 +93,7 @@ class SequenceProfile:
         return float(self.counts @ values) / float(self.counts.sum())
 
     def scaled(self, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
-        """Multiply second moments and cross moments by given factors; also return the factor on the mean second moment.
-        """
+        """Multiply second moments and cross moments by factors; also return the mean second moment's factor."""
         return SequenceProfile.from_moments(self.counts, self.level * level, self.cross * alike)
 
     def normalized(self) -> SequenceProfile:

@@ -49,8 +49,7 @@ def shared_token_gain(graph: SignalGraph, key: int, value: int, keys: int, varia
 
 
 def values_of_scores(graph: SignalGraph, scores: int) -> int | None:
-    """Return the node that attention weights from these scores multiply; None where the scores belong to no attention.
-    """
+    """Return the node that attention weights from these scores multiply; None where there is no attention."""
     for shares in nearest_after(graph, scores, lambda n: n.operation is Operation.SOFTMAX, through=MASKED_AFFINE):
         for product in nearest_after(graph, shares, lambda n: n.operation is Operation.MATMUL, through=MASKED_AFFINE):
             return graph.nodes[product].inputs[-1]

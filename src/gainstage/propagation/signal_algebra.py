@@ -158,10 +158,8 @@ class SignalAlgebra:
         assert y.dependence is not None
         doubt = x.doubt or y.doubt
         if x.dependence.source == y.dependence.source:
-            dependence = FunctionOf(
-                x.dependence.source,
-                x.dependence.function + (y.dependence.function if sign > 0 else y.dependence.function.scaled(sign)),
-            )
+            added = y.dependence.function if sign > 0 else y.dependence.function.scaled(sign)
+            dependence = FunctionOf(x.dependence.source, x.dependence.function + added)
             if dependence.function.affine is None:
                 return replace(self._atom(self._of_dependence(dependence, x), ()), doubt=doubt)
         shared = {atom for atom, _ in x.terms} & {atom for atom, _ in y.terms}
@@ -173,26 +171,21 @@ class SignalAlgebra:
             pairs = pairs.shifted(2 * sign * x.mean * y.mean)
         else:
             pairs = pairs + self._cross_pairs(x, y, sign, shared).scaled(2.0)
-        variance = max(pairs.level - mean**2, 0.0)
-        vx, vy = x.variance, y.variance
-        total = vx + vy
-        blend = (vx / total, vy / total) if total > 0 else (0.5, 0.5)
-        skew = blend[0] ** 1.5 * x.skew + sign * blend[1] ** 1.5 * y.skew
-        excess = blend[0] ** 2 * x.excess + blend[1] ** 2 * y.excess
+        # Cumulants of dependent terms do not add up; their sum counts as Gaussian.
+        skew, excess = _cumulants_of_sum(x, y, sign) if cross is None else (0.0, 0.0)
         share = x.pairs.level / (x.pairs.level + y.pairs.level) if x.pairs.level + y.pairs.level > 0 else 0.5
-        # Products of both are zero on average only.
-        beside = (
-            x.pairs.geometric_mean(y.pairs).mean_squared_correlation(x.extent) / max(x.extent.units, 1)
-            if cross is None
-            else 0.0
-        )
+        # Products of independent terms vanish on average only.
+        common = x.pairs.geometric_mean(y.pairs).mean_squared_correlation(x.extent) if cross is None else 0.0
+        products = common / max(x.extent.units, 1)
         result = replace(
             x,
             pairs=pairs,
             mean=mean,
-            skew=0.0 if cross is not None else skew,
-            excess=0.0 if cross is not None or not variance else excess,
-            noise=(x.noise * share + y.noise * (1 - share)).with_cause(self.cause(), 4 * share * (1 - share) * beside),
+            skew=skew,
+            excess=excess if pairs.level > mean**2 else 0.0,
+            noise=(x.noise * share + y.noise * (1 - share)).with_cause(
+                self.cause(), 4 * share * (1 - share) * products
+            ),
             covariance_noise=self._covariance_noise(x, y),
             inherited=x.inherited * share + y.inherited * (1 - share),
             parts=(),
@@ -382,6 +375,13 @@ class SignalAlgebra:
 
 
 RECIPROCAL = Function(("reciprocal",), lambda x: 1 / x, lambda x: -1 / x**2, (0.0,))
+
+
+def _cumulants_of_sum(x: Signal, y: Signal, sign: float) -> tuple[float, float]:
+    """Return skewness and excess kurtosis of x + sign·y for independent x and y."""
+    total = x.variance + y.variance
+    first, second = (x.variance / total, y.variance / total) if total > 0 else (0.5, 0.5)
+    return first**1.5 * x.skew + sign * second**1.5 * y.skew, first**2 * x.excess + second**2 * y.excess
 
 
 def _sum_of_terms(x: Signal, y: Signal, sign: float) -> tuple[tuple[int, float], ...]:

@@ -133,8 +133,7 @@ def _bias(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) ->
 
 
 def scale_of(graph: SignalGraph, use: Use, known: Mapping[str, WeightMoments]) -> WeightMoments:
-    """Return the moments of a vector that multiplies or is added; 1 is added to a scale stored around zero (``1 + w``).
-    """
+    """Return the moments of a vector that multiplies or is added; a scale stored around zero (``1 + w``) gains 1."""
     found = known.get(graph.parameter(use.parameter).path)
     slot_one = use.slot == "scale"
     if found is None:

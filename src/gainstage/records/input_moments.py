@@ -104,8 +104,7 @@ class InputMoments:
 
 
 def _neighbour(laid: npt.NDArray[np.float64]) -> float | None:
-    """Return the mean product of two positions of a block two wide along every axis; None where there is no such block.
-    """
+    """Return the mean product of two positions of a block two wide along every axis; None without such a block."""
     if laid.ndim < 3 or min(laid.shape[2:]) < 2:
         return None
     found = []
@@ -118,8 +117,7 @@ def _neighbour(laid: npt.NDArray[np.float64]) -> float | None:
 
 
 def _profile(laid: npt.NDArray[np.float64], axis: int) -> tuple[float, ...]:
-    """Return the second moment along one axis divided by its mean, with the sampling scatter between examples removed.
-    """
+    """Return the second moment along one axis divided by its mean, without the sampling scatter between examples."""
     each = (laid**2).mean(tuple(other for other in range(1, laid.ndim) if other != axis))
     mean = each.mean()
     if not mean > 0:

@@ -12,6 +12,7 @@ from gainstage.propagation.finite_width import INFINITE_WIDTH
 from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.shared_tokens import shared_token_factor, values_of_scores
 from gainstage.propagation.signal import PendingGradient
+from gainstage.theory.attention.moments import Tokens
 from gainstage.theory.attention.softmax import log_softmax_moments, softmax_moments
 
 __all__ = ["attended", "product", "softmaxed"]
@@ -71,7 +72,7 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         scale = x.rows.score_level / max(width * q * k, 1e-300)  # squared
         through = scale * y.pairs.level * g.level
         targets = [before.inputs[0], before.inputs[-1], second]
-        _gradient_rows(back, plain, seen, targets, (through * k, through * q), out_units)
+        _send_gradient_rows(back, plain, seen, targets, (through * k, through * q), out_units)
         back.attended.add(before.index)
         return
     # dY = Xᵀ G: sums over the rows.
@@ -96,13 +97,12 @@ def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     rows = attention.attention_of(heads)
     g, q, k, v = plain.base, heads.query.pairs, heads.key.pairs, heads.value.pairs
 
-    def alike(pairs: SecondMoments) -> float:
-        return min(max(pairs.positions / pairs.level, 0.0), 1.0) if pairs.level > 0 else 0.0
+    def tokens(pairs: SecondMoments) -> Tokens:
+        return Tokens(pairs.level, min(max(pairs.positions / pairs.level, 0.0), 1.0) if pairs.level > 0 else 0.0)
 
     found = rows.gradients(
-        g.level, query=q.level, key=k.level, value=v.level, width=heads.width, scale=heads.scale,
-        value_width=node.shape[-1], key_correlation=alike(k), value_correlation=alike(v),
-        gradient_correlation=alike(g),
+        tokens(g), query=q.level, key=tokens(k), value=tokens(v), width=heads.width, scale=heads.scale,
+        value_width=node.shape[-1],
     )  # fmt: skip
     targets = (live * 3)[:3] if len(live) == 1 else (live if len(live) == 3 else [live[0], live[1], live[1]])
     overlap = rows.overlap if math.isfinite(rows.overlap) else rows.concentration
@@ -111,9 +111,11 @@ def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     shared += heads.rows * (heads.rows - 1) * g.positions * (1 - overlap) / pairs_of_keys
     if (seen := attention.fused_query_rows(run, node, heads)) is not None:
         through = heads.scale**2 * v.level * g.level
-        _gradient_rows(back, plain, seen, targets, (through * k.level, through * q.level), node.shape[-1])
+        _send_gradient_rows(back, plain, seen, targets, (through * k.level, through * q.level), node.shape[-1])
         return
-    query = found.query * shared_token_factor(run.graph, node.inputs[min(1, len(node.inputs) - 1)], node.inputs[-1], heads.keys)
+    query = found.query * shared_token_factor(
+        run.graph, node.inputs[min(1, len(node.inputs) - 1)], node.inputs[-1], heads.keys
+    )
     for index, level, positions in zip(targets, (query, found.key, found.value), (0.0, 0.0, shared), strict=True):
         like = SecondMoments(level, 0.0, min(positions, level), 0.0)
         moved = PendingGradient(plain.extent, like, run.algebra.number(), noise=plain.noise, doubt=plain.doubt)
@@ -124,7 +126,7 @@ def attended(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         back.send(index, replace(moved, extent=signal.extent))
 
 
-def _gradient_rows(
+def _send_gradient_rows(
     back: BackwardPass,
     plain: PendingGradient,
     seen: query_rows.QueryRows,
@@ -132,7 +134,7 @@ def _gradient_rows(
     factors: tuple[float, float],
     width: int,
 ) -> None:
-    """A token gets its gradient from the rows that look at it."""
+    """Send each token the gradients of the rows that attend to it."""
     levels = (*factors, plain.base.level)
     found = query_rows.gradient_rows(seen, plain, width)
     query, places = found[0][0], seen.value.places

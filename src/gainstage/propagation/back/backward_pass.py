@@ -168,8 +168,7 @@ class BackwardPass:
         return replace(base, cross=base.cross * factor / found.second if found.second > 0 else base.cross)
 
     def arrivals(self, node: int) -> list[PendingGradient]:
-        """Return the independent gradients at a node; those with one atom, which arrive on several paths, add up first.
-        """
+        """Return the independent gradients at a node; those with one atom, on several paths, are added up first."""
         groups: dict[int, list[PendingGradient]] = defaultdict(list)
         for flow in self.flows.get(node, ()):
             groups[flow.atom].append(flow)
@@ -284,7 +283,9 @@ def _cross_term_variance(back: BackwardPass, flows: list[PendingGradient], share
         alike /= extent.units
         same = np.flatnonzero((origins[:i] == origins[i]) & (origins[i] >= 0))
         for j in same:
-            along = _position_correlation(pairs[i], extent.positions) * _position_correlation(pairs[j], extent.positions)
+            along = _position_correlation(pairs[i], extent.positions) * _position_correlation(
+                pairs[j], extent.positions
+            )
             alike[j] = max(alike[j], along)
         total += 4 * shares[i] * float(weights[:i] @ alike)
     return total

@@ -175,8 +175,7 @@ def activation(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
 
 
 def _with_slope_profile(back: BackwardPass, flow: PendingGradient, slope: FunctionOf) -> PendingGradient:
-    """Return the gradient with the edge profile of the derivative, since a saturating function is steeper near borders.
-    """
+    """Return the gradient with the derivative's edge profile: a saturating function is steeper near borders."""
     source, answers = back.run.algebra.source(slope.source), back.run.algebra.expectation(slope).scaling
     known = flow.edge_profiles or (None,) * len(source.edge_profiles)
     if len(known) != len(source.edge_profiles):

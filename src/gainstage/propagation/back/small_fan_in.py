@@ -33,7 +33,9 @@ __all__ = ["gate_derivatives", "with_gate_correlation"]
 _FEW = 2e-3  # of a level: less is not followed
 
 
-def gate_derivatives(back: BackwardPass, flow: PendingGradient, signal: Signal) -> tuple[SecondMoments, SecondMoments] | None:
+def gate_derivatives(
+    back: BackwardPass, flow: PendingGradient, signal: Signal
+) -> tuple[SecondMoments, SecondMoments] | None:
     """Return E ṡ ṡ' and E s̈ s' times g g' at two positions, for a gradient that passed a derivative s of ``signal``.
 
     None where the gradient does not depend on the signal.

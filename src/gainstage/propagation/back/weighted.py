@@ -27,15 +27,7 @@ def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     x, plain = run.signals[index], back.evaluated(flow)
     by, kernel = mixing(run.graph, node, run.weights), node.kernel
     fan_in, fan_out = (kernel.fan_in, kernel.fan_out) if kernel is not None else (1.0, 1.0)
-    share, shared, edge_profiles = 1.0, 1.0, list[Array | None]()
-    for axis, window in enumerate(windows(node) if node.operation is Operation.CONVOLUTION else ()):
-        terms, border = window.backward(plain.edge_profiles[axis] if axis < len(plain.edge_profiles) else None)
-        share *= terms / window.kernel
-        shared *= window.shared_back() / window.kernel
-        edge_profiles.append(border)
-    if node.operation is Operation.CONVOLUTION and not edge_profiles:
-        share = min(plain.extent.positions / max(x.extent.positions, 1), 1.0)  # what strides leave out
-    shared = min(shared, share)
+    share, shared, edge_profiles = _taps_back(node, plain, x)
     square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
     normed = _normalised_behind(run, node)
     if kernel is not None and normed:
@@ -67,7 +59,7 @@ def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         pairs,
         run.algebra.number(),
         noise=plain.noise,
-        edge_profiles=tuple(edge_profiles),
+        edge_profiles=edge_profiles,
         sequence=plain.sequence,
         finite_width=finite_width,
         doubt=plain.doubt,
@@ -77,6 +69,19 @@ def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     own = 0.0 if by.isometric else max(2 * mean_squared_correlation - lighter, 0.0) / max(seen.extent.units, 1)
     moved = replace(moved, noise=moved.noise.with_cause(run.algebra.cause(), own))
     back.send(index, with_gate_correlation(back, node, flow, moved, normed=normed))
+
+
+def _taps_back(node: Node, flow: PendingGradient, x: Signal) -> tuple[float, float, tuple[Array | None, ...]]:
+    """Return the share of taps that reach an output from one input and from each of two, and the edge profiles."""
+    share, shared, edge_profiles = 1.0, 1.0, list[Array | None]()
+    for axis, window in enumerate(windows(node) if node.operation is Operation.CONVOLUTION else ()):
+        terms, border = window.backward(flow.edge_profiles[axis] if axis < len(flow.edge_profiles) else None)
+        share *= terms / window.kernel
+        shared *= window.shared_back() / window.kernel
+        edge_profiles.append(border)
+    if node.operation is Operation.CONVOLUTION and not edge_profiles:
+        share = min(flow.extent.positions / max(x.extent.positions, 1), 1.0)  # strides skip the others
+    return share, min(shared, share), tuple(edge_profiles)
 
 
 def _gathered(node: Node, flow: PendingGradient, x: Signal) -> FiniteWidth:

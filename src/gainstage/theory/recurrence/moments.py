@@ -1,9 +1,9 @@
-"""Recurrent layers: where their outputs settle over time, and how gradients come back through it."""
+"""Moments of recurrent layers over time: where outputs converge, and how gradients return."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
@@ -12,7 +12,7 @@ import numpy as np
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.theory.activations import Activation, Array, Elementwise, activation
 from gainstage.theory.gaussian.shifted import joint_moments, shifted_moments
-from gainstage.theory.recurrence.cells import Gru, Line, Lstm, backward_paths, forward_paths
+from gainstage.theory.recurrence.cells import Gru, Line, Lstm, Paths, backward_paths, forward_paths
 from gainstage.theory.recurrence.replicas import common_level
 
 __all__ = ["CellKind", "RecurrentMoments", "recurrent_moments"]
@@ -30,24 +30,25 @@ _SETTLED = 0.02  # growth per step below this is the noise of drawn paths
 
 @dataclass(frozen=True, slots=True)
 class RecurrentMoments:
-    """Moments of a recurrent layer over units, in the limit of many.
+    """Moments of a recurrent layer over units, in the limit of many units.
 
     Args:
-        steps: of the sequence.
-        second_moments: E h² after each step that was followed (the first 96 at most).
+        steps: length of the sequence.
+        second_moments: E h² after each computed step (at most the first 96).
         second_moment: E h², mean over the sequence.
         last: E h² after the last step.
-        mean: E h, mean over the sequence: over units, so over weights and inputs.
-        correlation: of the outputs at two different times, uncentred, mean over pairs.
-        neighbour: of the outputs one step apart.
-        far: of the outputs at the most distant times that were followed.
-        examples: of the outputs for two examples, uncentred: they share the biases.
+        mean: E h over units, mean over the sequence.
+        correlation: cosine similarity of the outputs at two different times, mean over pairs.
+        neighbour: cosine similarity of outputs one step apart.
+        far: cosine similarity of outputs at the most distant computed times.
+        examples: cosine similarity of the outputs for two examples, which share the biases.
         backward: factor on the gradient's second moment from outputs to inputs, mean over the sequence, for as many
             inputs as units; times units/inputs otherwise.
-        backwards: the same at each step that was followed.
-        gates: second moment of the gradient at the sums of each gate that read the input, mean over the sequence.
-        backward_correlation: of the gradients at the inputs of two different times, mean over pairs.
-        backward_neighbour: of those one step apart.
+        backwards: the same at each computed step.
+        gates: second moment of the gradient at the pre-activations of each gate that reads the input, mean over the
+            sequence.
+        backward_correlation: correlation of the gradients at the inputs of two different times, mean over pairs.
+        backward_neighbour: correlation of the gradients one step apart.
     """
 
     steps: int
@@ -107,8 +108,8 @@ def recurrent_moments(
         activation_kind: of a simple RNN.
         arrives: whether gradients come from outside at every output or at the last one only.
         gradient_correlation: of those gradients at two times, mean over all pairs.
-        gradient_neighbour: of those one step apart, as with the inputs. A simple RNN needs neither, since the gradient that
-            it returns has passed its weights.
+        gradient_neighbour: the same one step apart. A simple RNN uses neither: its gradients have passed its weights,
+            which makes those of different steps independent.
 
     Raises:
         UnknownNameError: no such cell.
@@ -127,55 +128,75 @@ def recurrent_moments(
         raise InputError(f"A sequence has a whole number of steps, at least 1; received {steps!r}.")
     if arrives not in ("all", "last"):
         raise UnknownNameError("arrival of gradients", arrives, ("all", "last"))
-    likenesses = (
-        ("inputs", correlation), ("inputs one step apart", neighbour or 0.0), ("gradients", gradient_correlation),
-        ("gradients one step apart", gradient_neighbour or 0.0), ("two examples", examples),
+    _check_similarities(
+        {
+            "inputs": correlation, "inputs one step apart": neighbour or 0.0, "gradients": gradient_correlation,
+            "gradients one step apart": gradient_neighbour or 0.0, "two examples": examples,
+        }
     )  # fmt: skip
-    for name, value in likenesses:
-        if not 0 <= value <= 1:
-            raise InputError(f"The correlation of {name} over time lies between 0 and 1; received {value!r}.")
     count = _GATES[kind]
     level = _each("level", level, 1)[0]
     weights, recurrent = _each("input_weight", input_weight, count), _each("recurrent_weight", recurrent_weight, count)
     biases, more = _each("bias", bias, count), _each("recurrent_bias", recurrent_bias, count)
     means = _each("bias_mean", bias_mean, count, least=-math.inf)
-    followed = min(int(steps), _HORIZON)
-    likeness = _likeness(correlation, neighbour, int(steps))
+    similarity = _similarity(correlation, neighbour, int(steps))
     if kind == "rnn":
         line = Line(weights[0], recurrent[0], biases[0] + more[0], means[0])
-        simple, shared = _simple(activation(activation_kind), line, int(steps), level, likeness, arrives, examples)
+        simple, shared = _simple(activation(activation_kind), line, int(steps), level, similarity, arrives, examples)
         beside = gradient_correlation if gradient_neighbour is None else gradient_neighbour
         found = replace(
             _summary(int(steps), *simple), backward_correlation=gradient_correlation, backward_neighbour=beside
         )
         return replace(found, examples=shared)
-    if kind == "lstm":
-        every = zip(weights, recurrent, biases, more, means, strict=True)
-        lines = tuple(Line(w, r, one + two, mean) for w, r, one, two, mean in every)
-    else:  # the sums of the last gate are kept apart: the reset gate multiplies one of them
-        lines = (
-            *(Line(weights[k], recurrent[k], biases[k] + more[k], means[k]) for k in (0, 1)),
-            Line(weights[2], 0.0, biases[2], means[2]),
-            Line(0.0, recurrent[2], more[2], 0.0),
-        )
-    cell = Lstm() if kind == "lstm" else Gru()
-    paths = forward_paths(cell, lines, followed, _UNITS, level, likeness)
-    returning = _likeness(gradient_correlation, gradient_neighbour, int(steps))
-    gradients = backward_paths(cell, lines, paths, arrives, returning)[: 4 if kind == "lstm" else 3]
-    covariance = paths.output @ paths.output.T / _UNITS
-    levels, between = np.diag(covariance), _between(covariance, int(steps))
-    handed_back = np.einsum("l,lsu,ltu->st", np.asarray(weights), gradients, gradients) / _UNITS
-    apart, beside, _ = _between(handed_back, int(steps))
-    found = _summary(int(steps), levels, paths.output.mean(-1), between, (gradients**2).mean(-1), weights)
+    cell, lines = _gated(kind, weights, recurrent, (biases, more), means)
+    returning = _similarity(gradient_correlation, gradient_neighbour, int(steps))
+    paths = forward_paths(cell, lines, min(int(steps), _HORIZON), _UNITS, level, similarity)
+    gradients = backward_paths(cell, lines, paths, arrives, returning)[: len(weights)]
+    found = _sampled(int(steps), paths, gradients, weights)
     shared = common_level(cell, lines, paths, level * examples)
-    alike = min(shared / found.second_moment, 1.0) if found.second_moment > 0 else 0.0
-    return replace(found, backward_correlation=apart, backward_neighbour=beside, examples=alike)
+    return replace(found, examples=min(shared / found.second_moment, 1.0) if found.second_moment > 0 else 0.0)
+
+
+def _check_similarities(given: Mapping[str, float]) -> None:
+    for name, value in given.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"The correlation of {name} over time lies between 0 and 1; received {value!r}.")
+
+
+def _gated(
+    kind: CellKind,
+    weights: tuple[float, ...],
+    recurrent: tuple[float, ...],
+    biases: tuple[tuple[float, ...], tuple[float, ...]],
+    means: tuple[float, ...],
+) -> tuple[Lstm | Gru, tuple[Line, ...]]:
+    """Return an LSTM or a GRU with the moments of its pre-activations."""
+    first, second = biases
+    if kind == "lstm":
+        every = zip(weights, recurrent, first, second, means, strict=True)
+        return Lstm(), tuple(Line(w, r, one + two, mean) for w, r, one, two, mean in every)
+    # The last gate has two pre-activations, since the reset gate multiplies only the recurrent one.
+    return Gru(), (
+        *(Line(weights[k], recurrent[k], first[k] + second[k], means[k]) for k in (0, 1)),
+        Line(weights[2], 0.0, first[2], means[2]),
+        Line(0.0, recurrent[2], second[2], 0.0),
+    )
+
+
+def _sampled(steps: int, paths: Paths, gradients: Array, weights: tuple[float, ...]) -> RecurrentMoments:
+    """Return the moments of sampled paths and of their gradients, shape (gates, steps, units)."""
+    covariance = paths.output @ paths.output.T / _UNITS
+    levels, between = np.diag(covariance), _between(covariance, steps)
+    returned = np.einsum("l,lsu,ltu->st", np.asarray(weights), gradients, gradients) / _UNITS
+    correlation, neighbour, _ = _between(returned, steps)
+    found = _summary(steps, levels, paths.output.mean(-1), between, (gradients**2).mean(-1), weights)
+    return replace(found, backward_correlation=correlation, backward_neighbour=neighbour)
 
 
 def _simple(
-    act: Activation, line: Line, length: int, level: float, likeness: Array, arrives: str, examples: float
+    act: Activation, line: Line, length: int, level: float, similarity: Array, arrives: str, examples: float
 ) -> tuple[tuple[Array, Array, tuple[float, float, float], Array, tuple[float, ...]], float]:
-    """A simple RNN: one integral a step, since an output depends on the sum of its step alone."""
+    """Compute a simple RNN by one integral per step: an output depends on its step's pre-activation alone."""
     steps = min(length, _HORIZON)
     own = line.input_weight * level + line.bias
     squares, means, slopes, variances = (np.zeros(steps) for _ in range(4))
@@ -202,7 +223,7 @@ def _simple(
         return found
 
     pairs = np.arange(length - 1, 0, -1.0)  # so many have that many steps between them; all but the far ones count
-    shared = products(float(pairs @ likeness[1:]) / float(pairs.sum()) if length > 1 else 1.0)
+    shared = products(float(pairs @ similarity[1:]) / float(pairs.sum()) if length > 1 else 1.0)
     gates = np.zeros((1, steps))
     later = 0.0
     for t in range(steps - 1, -1, -1):
@@ -212,8 +233,8 @@ def _simple(
     weight = np.append(weight[: steps - 1], weight[steps - 1 :].sum())
     mean = float(squares.sum() + (length - steps) * squares[-1]) / length
     apart = float(weight @ shared) / max(float(weight.sum()), 1.0)
-    far = float(products(float(likeness[-1]))[-1])
-    beside = float(products(float(likeness[1])) @ weight) / max(float(weight.sum()), 1.0) if length > 1 else mean
+    far = float(products(float(similarity[-1]))[-1])
+    beside = float(products(float(similarity[1])) @ weight) / max(float(weight.sum()), 1.0) if length > 1 else mean
     alike = (apart / mean, beside / mean, far / mean) if mean > 0 else (0.0, 0.0, 0.0)
     replica = float(products(examples)[-1]) / mean if mean > 0 else 0.0
     return (squares, means, alike, gates, (line.input_weight,)), replica
@@ -247,7 +268,7 @@ def _summary(
 
 
 def _extended(row: Array, more: int) -> float:
-    """The sum over time when so many more steps lie between the first and the last ones."""
+    """Return the sum over time when ``more`` further steps lie between the first and the last computed ones."""
     if not more:
         return float(row.sum())
     third = row.size // 3
@@ -260,8 +281,8 @@ def _extended(row: Array, more: int) -> float:
         return float(row[third:].sum() + between + row[:third].sum() * np.float64(growth) ** more)
 
 
-def _likeness(correlation: float, neighbour: float | None, steps: int) -> Array:
-    """Correlation by the number of steps between, falling from 1 over ``neighbour`` to a common part; the mean is kept."""
+def _similarity(correlation: float, neighbour: float | None, steps: int) -> Array:
+    """Return the cosine similarity by lag, falling from 1 over ``neighbour`` to a common part at fixed mean."""
     found = np.full(steps, correlation)
     found[0] = 1.0
     if neighbour is None or neighbour <= correlation or steps < 3:
@@ -277,7 +298,7 @@ def _likeness(correlation: float, neighbour: float | None, steps: int) -> Array:
 
 
 def _between(covariance: Array, steps: int) -> tuple[float, float, float]:
-    """Mean correlation of outputs at two different times of the sequence, one step apart, and farthest apart."""
+    """Return the mean cosine similarity of outputs at two different times, one step apart, and farthest apart."""
     followed = len(covariance)
     own = float(np.trace(covariance)) / followed
     if followed == 1 or own <= 0:
