@@ -6,19 +6,17 @@ relu behind max pooling, one tensor on two paths into a sum) is kept as a functi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from gainstage.graph import Node, Operation
-from gainstage.propagation.back import attention, elementwise, normalization, places, weighted
-from gainstage.propagation.back.backward_pass import BackwardPass, Gradient, independent, pass_through, unknown
+from gainstage.graph import Operation
+from gainstage.propagation.back.backward_pass import BackwardPass, Gradient, independent, pass_through
 from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import PendingGradient
+from gainstage.propagation.table import RULES
 
 __all__ = ["BackwardPass", "Gradient", "backward"]
-
-Rule = Callable[[BackwardPass, Node, PendingGradient], None]
 
 
 def backward(run: ForwardPass, start: Mapping[int, SecondMoments]) -> BackwardPass:
@@ -45,31 +43,8 @@ def backward(run: ForwardPass, start: Mapping[int, SecondMoments]) -> BackwardPa
             if run.signals[node.index].doubt and not flow.doubt:
                 doubt = f"its gradient comes back through what is doubtful ({run.signals[node.index].doubt})"
                 flow, arrived = replace(flow, doubt=doubt), [replace(one, doubt=doubt) for one in arrived]
+            backward_rule = RULES[node.operation].backward if node.operation in RULES else pass_through
             # The parts of a tensor that was put together tell what each gradient depends on; the whole does not.
             for one in arrived if node.operation is Operation.CONCATENATION else (flow,):
-                _RULES.get(node.operation, pass_through)(back, node, one)
+                backward_rule(back, node, one)
     return back
-
-
-_RULES: Mapping[Operation, Rule] = {
-    Operation.LINEAR: weighted.linear,
-    Operation.CONVOLUTION: weighted.linear,
-    Operation.EMBEDDING: pass_through,
-    Operation.RECURRENT: weighted.through_time,
-    Operation.ATTENTION: attention.attended,
-    Operation.MATMUL: attention.product,
-    Operation.SOFTMAX: attention.softmaxed,
-    Operation.ACTIVATION: elementwise.activation,
-    Operation.NORMALIZATION: normalization.normalization,
-    Operation.ADD: elementwise.add,
-    Operation.MULTIPLY: elementwise.multiply,
-    Operation.OFFSET: elementwise.offset,
-    Operation.SCALE: elementwise.scale,
-    Operation.POOLING: places.pooling,
-    Operation.RESAMPLE: places.resampling,
-    Operation.RESHAPE: places.selection,
-    Operation.CONCATENATION: places.selection,
-    Operation.REDUCTION: places.reduction,
-    Operation.DROPOUT: elementwise.dropout,
-    Operation.UNKNOWN: unknown,
-}

@@ -109,19 +109,19 @@ def _cross_entropy(signal: Signal, classes: int, rows: int, loss: int, kind: Los
 
 def _binary(run: ForwardPass, signal: Signal, loss: int) -> Objective:
     """Return the gradient σ(z) - y for labels 0 and 1 with equal probability."""
-    without_parts = run.algebra.without_parts(signal)
-    assert without_parts.dependence is not None
+    undivided = run.algebra.without_parts(signal)
+    assert undivided.dependence is not None
     sigmoid = run.algebra.expectation(
-        FunctionOf(without_parts.dependence.source, _SIGMOID.after(without_parts.dependence.function))
+        FunctionOf(undivided.dependence.source, _SIGMOID.after(undivided.dependence.function))
     )
     softplus = run.algebra.expectation(
-        FunctionOf(without_parts.dependence.source, _SOFTPLUS.after(without_parts.dependence.function))
+        FunctionOf(undivided.dependence.source, _SOFTPLUS.after(undivided.dependence.function))
     )
     count = signal.extent.count
     own = max(sigmoid.second - sigmoid.mean + 0.25, 0.0)
     level = (own + 0.25) / count**2
     same = signal.pairs.examples / signal.pairs.level if signal.pairs.level > 0 else 0.0
-    value = softplus.mean - 0.5 * without_parts.mean
+    value = softplus.mean - 0.5 * undivided.mean
     facts = LossFacts("bce_logits", value, loss, "sigmoid", math.log(2), math.log(2))
     return Objective(SecondMoments(level, 0.0, 0.0, own * same / count**2), facts)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gainstage.graph import Node, Operation, Parameter
 from gainstage.propagation.back.backward_pass import BackwardPass, Gradient
+from gainstage.propagation.bilinear import products
 from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.weighted import puts_heads_together, regrouped
 from gainstage.records import Moments, ParameterProfile, WeightMoments
@@ -78,10 +79,12 @@ def _of_use(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> fl
     x = back.run.signals.get(node.inputs[0])
     if x is None:
         return None
-    without_parts = back.run.algebra.without_parts(x)
-    seen = without_parts
+    if node.operation is Operation.BILINEAR:
+        x = products(back.run, x, back.run.signals[node.inputs[-1]])
+    undivided = back.run.algebra.without_parts(x)
+    seen = undivided
     if node.kernel is not None:
-        seen = regrouped(without_parts, node.kernel.in_, heads=puts_heads_together(back.run, node))
+        seen = regrouped(undivided, node.kernel.in_, heads=puts_heads_together(back.run, node))
     return summed * _summed(g, gradient, seen.pairs)
 
 

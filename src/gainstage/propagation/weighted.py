@@ -23,7 +23,9 @@ from gainstage.records import WeightMoments
 from gainstage.theory.activations import Array
 from gainstage.theory.images.windows import Overlap
 
-__all__ = ["regrouped", "convolution", "embedding", "linear", "overlaps", "padded"]
+__all__ = [
+    "convolution", "embedding", "linear", "overlaps", "padded", "puts_heads_together", "regrouped", "weighted_sum",
+]  # fmt: skip
 
 
 def embedding(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
@@ -82,7 +84,7 @@ def linear(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     summed = node.kernel.in_ if node.kernel is not None else 0
     x = regrouped(run.algebra.without_parts(operands[0]), summed, heads=puts_heads_together(run, node))
     mixed = mixing(run.graph, node, run.weights)
-    return run.algebra.new_source(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
+    return run.algebra.new_source(weighted_sum(run, node, x, mixed))
 
 
 def convolution(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
@@ -152,6 +154,11 @@ def _gathered(node: Node, x: Signal, by: Mixing) -> FiniteWidth:
     restless = (heavy / summed if grouped else 0.0) + lighter * (1 + heavy) / 3
     found = replace(found, new_level_variance=2 / out) if grouped else found.after_mixing(node.index, out)
     return replace(found, grouped_variance=varies * single, grouped_square_variance=varies * restless)
+
+
+def weighted_sum(run: ForwardPass, node: Node, x: Signal, by: Mixing) -> Signal:
+    """Return the moments of Σ w x + b where all terms are present."""
+    return _mixed(run, node, x, by, (1.0, 1.0, 1.0), ())
 
 
 def _mixed(

@@ -28,13 +28,13 @@ def normalization(back: BackwardPass, node: Node, flow: PendingGradient) -> None
     units = sum(p.extent.units for p in parts)
     total, noise, levels, few = SecondMoments(0.0), NO_VARIANCE, list[float](), 0.0
     for part in parts:
-        without_parts = part if part.parts == () else run.algebra.without_parts(part)
-        by, share = division(run, node, without_parts), part.extent.units / units
+        undivided = part if part.parts == () else run.algebra.without_parts(part)
+        by, share = division(run, node, undivided), part.extent.units / units
         found = _through_division(by, plain, along, projected_out)
         total = total + found.scaled(share)
         levels.append(found.level)
         if not by.frozen:
-            noise = noise + without_parts.noise * (share * by.variance * by.factor)
+            noise = noise + undivided.noise * (share * by.variance * by.factor)
             few += share * by.inverse.scatter * by.over / max(plain.extent.count, 1)  # each block has its own variance
     atom = run.algebra.number()
     sent = replace(
