@@ -67,7 +67,7 @@ def objective(run: ForwardPass, output: int) -> Objective:
             level = 4 * (signal.pairs.level + targets) / signal.extent.count**2
             value = signal.pairs.level + targets
             pairs = signal.pairs.scaled(4 / signal.extent.count**2)
-            facts = LossFacts("mse", value, graph.loss, finite_width=targets)
+            facts = LossFacts("mse", value, graph.loss, chance=targets)
             return Objective(SecondMoments(level, pairs.units, pairs.positions, pairs.examples), facts)
     doubt = f"no rule for this loss ({kind}); random signs stand in for its gradient"
     return Objective(signs, None, doubt)

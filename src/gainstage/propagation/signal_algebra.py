@@ -162,20 +162,14 @@ class SignalAlgebra:
             dependence = FunctionOf(x.dependence.source, x.dependence.function + added)
             if dependence.function.affine is None:
                 return replace(self._atom(self._of_dependence(dependence, x), ()), doubt=doubt)
-        shared = {atom for atom, _ in x.terms} & {atom for atom, _ in y.terms}
         terms = _sum_of_terms(x, y, sign)
-        cross = sign * self._cross(x, y) if shared or self._related(x, y) else None
+        pairs, independent = self._moments_of_sum(x, y, sign)
         mean = x.mean + sign * y.mean
-        pairs = x.pairs + y.pairs
-        if cross is None:
-            pairs = pairs.shifted(2 * sign * x.mean * y.mean)
-        else:
-            pairs = pairs + self._cross_pairs(x, y, sign, shared).scaled(2.0)
         # Cumulants of dependent terms do not add up; their sum counts as Gaussian.
-        skew, excess = _cumulants_of_sum(x, y, sign) if cross is None else (0.0, 0.0)
+        skew, excess = _cumulants_of_sum(x, y, sign) if independent else (0.0, 0.0)
         share = x.pairs.level / (x.pairs.level + y.pairs.level) if x.pairs.level + y.pairs.level > 0 else 0.5
         # Products of independent terms vanish on average only.
-        common = x.pairs.geometric_mean(y.pairs).mean_squared_correlation(x.extent) if cross is None else 0.0
+        common = x.pairs.geometric_mean(y.pairs).mean_squared_correlation(x.extent) if independent else 0.0
         products = common / max(x.extent.units, 1)
         result = replace(
             x,
@@ -193,13 +187,20 @@ class SignalAlgebra:
             zero=0.0,
             doubt=doubt,
             edge_profiles=blended_edge_profiles(x.edge_profiles, y.edge_profiles, share),
-            finite_width=x.finite_width.summed_with(y.finite_width, share, independent=cross is None),
+            finite_width=x.finite_width.summed_with(y.finite_width, share, independent=independent),
             sequence=blended(x.sequence, y.sequence, share, (x.pairs, y.pairs)),
         )
         number = self.number()
         result = replace(result, dependence=FunctionOf(number), terms=terms or ((number, 1.0),))
         self._sources[number] = result
         return result
+
+    def _moments_of_sum(self, x: Signal, y: Signal, sign: float) -> tuple[SecondMoments, bool]:
+        """Return second moments of x + sign·y, and whether both are independent."""
+        shared = {atom for atom, _ in x.terms} & {atom for atom, _ in y.terms}
+        if shared or self._related(x, y):
+            return x.pairs + y.pairs + self._cross_pairs(x, y, sign, shared).scaled(2.0), False
+        return (x.pairs + y.pairs).shifted(2 * sign * x.mean * y.mean), True
 
     def _covariance_noise(self, x: Signal, y: Signal) -> DrawVariance:
         """Return the draw-to-draw variance of the log covariance between positions of a sum."""
