@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.propagation import InputMoments
-    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, Plan, Profile, Severity
+    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, InputMoments, Plan, Profile, Severity
     from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
@@ -42,8 +41,9 @@ _HOMES = {
     "GainstageError": "errors",
     "SignalGraph": "graph",
     "Override": "planning",
-    "InputMoments": "propagation",
-    **dict.fromkeys(("Comparison", "Diagnosis", "Finding", "Fixed", "Plan", "Profile", "Severity"), "records"),
+    **dict.fromkeys(
+        ("Comparison", "Diagnosis", "Finding", "Fixed", "InputMoments", "Plan", "Profile", "Severity"), "records"
+    ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
     "schema": "report.schema",
     "rule": "rules",

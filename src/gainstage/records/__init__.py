@@ -4,6 +4,7 @@ from gainstage.records.acceptance import Acceptance, Known, accepting, against, 
 from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome
 from gainstage.records.diagnosis import Accepted, Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
 from gainstage.records.figure import Figure
+from gainstage.records.input_moments import InputMoments
 from gainstage.records.lesson import (
     Answer,
     Answers,
@@ -37,10 +38,10 @@ from gainstage.records.wiring import Stray, Wiring
 __all__ = [
     "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
     "Check", "Claim", "Comparison", "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding",
-    "FirstStep", "Fixed", "Histogram", "InputFacts", "Known", "Line", "LossFacts", "LossKind", "LossShape", "Measure",
-    "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture",
-    "Plan", "Profile", "RateLimit", "Reactions", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step",
-    "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict",
-    "WeightMoments", "Wiring", "accepting", "against", "known_findings", "register_code", "register_document",
-    "register_page", "register_renderer",
+    "FirstStep", "Fixed", "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts", "LossKind",
+    "LossShape", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
+    "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit", "Reactions", "Remedy", "Rendered", "Severity",
+    "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats",
+    "Unjudged", "Verdict", "WeightMoments", "Wiring", "accepting", "against", "known_findings", "register_code",
+    "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

@@ -63,7 +63,9 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
     """
     gates = outweighed(profile)
     chain = [
-        layer for layer in layers(profile) if not layer.forgiven and not layer.last and layer.node.index not in gates
+        layer
+        for layer in layers(profile)
+        if not layer.scale_invariant and not layer.last and layer.node.index not in gates
     ]
     found = _levels(chain)
     if found is None:
@@ -105,7 +107,7 @@ def exploding_signal(profile: Profile) -> Iterator[Fault]:
     Reference:
     He et al. 2015, section 2.2; Zhang, Dauphin and Ma 2019 (Fixup) for residual branches.
     """
-    chain = [layer for layer in layers(profile) if not layer.forgiven and not layer.last]
+    chain = [layer for layer in layers(profile) if not layer.scale_invariant and not layer.last]
     found = _levels(chain)
     if found is not None and found.decades >= BADLY:
         yield _drift(profile, chain, found, "grows")

@@ -6,8 +6,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any, Literal, Protocol
 
 from gainstage.graph import SignalGraph
-from gainstage.propagation import InputMoments
-from gainstage.records import Plan, Profile, WeightMoments
+from gainstage.records import InputMoments, Plan, Profile, WeightMoments
 
 __all__ = ["Backend", "Detail"]
 

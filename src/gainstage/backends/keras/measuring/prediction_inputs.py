@@ -17,8 +17,7 @@ from gainstage.backends.shared import prediction_inputs as shared
 from gainstage.backends.shared.arrays import moments_of
 from gainstage.errors import GainstageError, InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
-from gainstage.propagation import InputMoments
-from gainstage.records import WeightMoments
+from gainstage.records import InputMoments, WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
 

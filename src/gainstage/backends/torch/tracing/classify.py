@@ -37,7 +37,8 @@ def classify(
 ) -> Draft | None:
     """The draft of a node, or None where the result is discrete (an index or a mask) and passes no gradient."""
     call = Call(func, name, args, kwargs, tensors, values, output)
-    for rule in (_learned, _embedding, _linear, _convolution, normalization, activation, _loss, _structural):
+    rules = (_learned, _embedding, _linear, _bilinear, _convolution, normalization, activation, _loss, _structural)
+    for rule in rules:
         draft = rule(call)
         if draft is not None:
             return draft
@@ -108,6 +109,16 @@ def _linear(call: Call) -> Draft | None:
     )
     unit = call.output.dim() - 1 if weight_is_right else call.output.dim() - 2
     return replace(draft, unit_axis=max(unit, 0))
+
+
+def _bilinear(call: Call) -> Draft | None:
+    """Layers that multiply two signals and a weight of shape (out, first, second)."""
+    if call.name != "_trilinear":
+        return None
+    weight = call.args[1]
+    kernel = KernelShape(weight.shape[0], weight.shape[1] * weight.shape[2])
+    draft = draft_of(call, Operation.BILINEAR, uses=uses_of(call.of(weight), "weight"), kernel=kernel, layout="out_in")
+    return replace(draft, unit_axis=call.output.dim() - 1)
 
 
 def _stored_last(weight: torch.Tensor, value: Value, axis: int, other: int) -> bool:
