@@ -80,6 +80,11 @@ class Ledger:
             )
         return self._atom(self._of_law(law, x), ())
 
+    def odd(self, x: Signal) -> Signal:
+        """The odd part of a function of a source, times √2: what arrives from units in opposite pairs."""
+        assert x.law is not None
+        return self._atom(self._of_law(Law(x.law.source, x.law.function.mirrored(-1.0)), x), ())
+
     def _of_law(self, law: Law, like: Signal) -> Signal:
         """The moments of a function of one source."""
         source = self._sources[law.source]

@@ -11,6 +11,7 @@ from gainstage.graph import Node, Operation
 from gainstage.graph.groups import PAIRWISE
 from gainstage.propagation.draw_variance import CALM
 from gainstage.propagation.finite_width import CERTAIN, Chance, Deviation
+from gainstage.propagation.function import IDENTITY
 from gainstage.propagation.geometry import windows
 from gainstage.propagation.pairs import Extent, Pairs
 from gainstage.propagation.run import Run, doubtful
@@ -77,17 +78,22 @@ def _tokens_of(run: Run, node: Node) -> int:
 def linear(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Signal × weight."""
     summed = node.kernel.in_ if node.kernel is not None else 0
-    x = arranged(run.ledger.merged(operands[0]), summed, heads=puts_heads_together(run, node))
     mixed = mixing(run.graph, node, run.weights)
+    read, mixed = _of_pairs(run, node, operands[0], mixed)
+    x = arranged(run.ledger.merged(read), summed, heads=puts_heads_together(run, node))
     return run.ledger.fresh(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
 
 
 def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Each output gathers the taps that lie inside of the image."""
-    x = run.ledger.merged(operands[0])
-    mixed = mixing(run.graph, node, run.weights)
+    read, mixed = _of_pairs(run, node, operands[0], mixing(run.graph, node, run.weights))
+    x = run.ledger.merged(read)
     share, shared, block, borders = 1.0, 1.0, 1.0, list[Array | None]()
     for window, profile in zip(windows(node), _profiles(x, node), strict=True):
+        if mixed.one_tap and window.stride == 1:
+            block *= 2
+            borders.append(profile)
+            continue
         terms, border = window.forward(profile)
         expected = window.kernel / window.stride if window.transposed else window.kernel
         share *= terms / expected
@@ -98,6 +104,19 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     return run.ledger.fresh(
         _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(borders))
     )
+
+
+def _of_pairs(run: Run, node: Node, x: Signal, by: Mixing) -> tuple[Signal, Mixing]:
+    """What arrives of pairs of opposite units, as single units of the same weights would bring it.
+
+    A reader weights the two of a pair by (v, -v): of f(h) and f(-h) the odd part arrives, which has no mean.
+    """
+    if not by.paired_inputs:
+        return x, by
+    if x.law is None or x.parts or x.law.function.key == IDENTITY.key:
+        told = "it reads pairs of opposite units, whose difference is not followed through what stands before"
+        return x, replace(by, doubt=by.doubt or told)
+    return run.ledger.odd(x), by
 
 
 def padded(x: Signal, extent: Extent, ends: tuple[tuple[int, int, int], ...]) -> Signal:

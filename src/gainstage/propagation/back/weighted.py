@@ -10,10 +10,11 @@ from gainstage.propagation import recurrent
 from gainstage.propagation.back.flows import Backward, hand_on
 from gainstage.propagation.back.small_fan_in import met_again
 from gainstage.propagation.finite_width import Chance, Deviation
+from gainstage.propagation.function import IDENTITY
 from gainstage.propagation.geometry import windows
 from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.run import Run
-from gainstage.propagation.signal import Flow, Signal
+from gainstage.propagation.signal import Flow, Law, Signal
 from gainstage.propagation.weighted import arranged, puts_heads_together
 from gainstage.propagation.weights import mixing
 from gainstage.theory.activations import Array
@@ -24,11 +25,15 @@ __all__ = ["linear", "through_time"]
 def linear(back: Backward, node: Node, flow: Flow) -> None:
     """A linear layer or convolution."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.plain(flow)
     by, kernel = mixing(run.graph, node, run.weights), node.kernel
+    flow = _of_pairs(node, flow) if by.paired_outputs else flow
+    x, plain = run.signals[index], back.plain(flow)
     fan_in, fan_out = (kernel.fan_in, kernel.fan_out) if kernel is not None else (1.0, 1.0)
     share, shared, borders = 1.0, 1.0, list[Array | None]()
     for axis, window in enumerate(windows(node) if node.operation is Operation.CONVOLUTION else ()):
+        if by.one_tap and window.stride == 1:
+            borders.append(plain.borders[axis] if axis < len(plain.borders) else None)
+            continue
         terms, border = window.backward(plain.borders[axis] if axis < len(plain.borders) else None)
         share *= terms / window.kernel
         shared *= window.shared_back() / window.kernel
@@ -71,6 +76,14 @@ def linear(back: Backward, node: Node, flow: Flow) -> None:
     own = 0.0 if by.isometric else max(2 * likeness - lighter, 0.0) / max(seen.extent.units, 1)
     moved = replace(moved, noise=moved.noise.caused(run.ledger.cause(), own))
     back.send(index, met_again(back, node, flow, moved, normed=normed))
+
+
+def _of_pairs(node: Node, flow: Flow) -> Flow:
+    """What opposite units send back: the gradients of the two differ in sign, and by f'(h) and f'(-h)."""
+    if flow.law is None or flow.law.function.key == IDENTITY.key:
+        told = f"{node.label}: pairs of opposite units send back gradients that are not followed"
+        return replace(flow, doubt=flow.doubt or told)
+    return replace(flow, law=Law(flow.law.source, flow.law.function.mirrored(1.0)))
 
 
 def _gathered(node: Node, flow: Flow, x: Signal) -> Chance:
