@@ -18,7 +18,7 @@ from gainstage.propagation import leaves_values
 from gainstage.propagation.composed import Functions, is_scalar
 from gainstage.theory import Activation, mirror_fault, plain_loss
 
-__all__ = ["Link", "Mirroring", "UNMIRRORED", "every_link", "mirror_links", "paying_links"]
+__all__ = ["UNMIRRORED", "Link", "Mirroring", "chain_depths", "every_link", "mirror_links", "paying_links"]
 
 _PER_UNIT = frozenset({Operation.DROPOUT, Operation.POOLING, Operation.RESAMPLE})
 _OVER_PLACES = frozenset({"mean", "sum", "max"})
@@ -37,7 +37,7 @@ class Link:
         outputs: the pairs among its outputs.
         readers: the pairs among the inputs of every node that reads them.
         function: the activation in between.
-        normalised: whether a normalisation stands before it.
+        normalised: the normalisation before it; empty where there is none.
         fault: why the units are not to be paired; empty where they may be.
     """
 
@@ -46,7 +46,7 @@ class Link:
     outputs: Pairing = field(default=Pairing(2))
     readers: Mapping[int, Pairing] = field(default_factory=dict)
     function: Activation | None = None
-    normalised: bool = False
+    normalised: str = ""
     fault: str = ""
 
 
@@ -87,13 +87,13 @@ def every_link(graph: SignalGraph, settable: Container[str]) -> Mirroring:
 
 
 def paying_links(graph: SignalGraph, settable: Container[str]) -> Mirroring:
-    """The links of plain runs that lose half or more without mirrored pairs."""
+    """The links of plain runs that lose five sixths or more without mirrored pairs."""
     links = mirror_links(graph, settable)
     depths = chain_depths(links)
     why: dict[int, str] = {}
     for index, link in links.items():
-        if not link.fault and not link.normalised and link.function is not None:
-            why[index] = plain_loss(link.function, depths[index])
+        if not link.fault and link.function is not None:
+            why[index] = plain_loss(link.function, depths[index], batch_norm=link.normalised == "batch_norm")
     return Mirroring({i: links[i] for i, told in why.items() if told}, why)
 
 
@@ -139,22 +139,25 @@ def _judged(links: Mapping[int, Link]) -> Mapping[int, Link]:
     judged = {}
     for index, link in links.items():
         if not link.fault and link.function is not None:
-            link = replace(link, fault=mirror_fault(link.function, depths[index]))
+            depth = 1 if link.normalised else depths[index]
+            link = replace(link, fault=mirror_fault(link.function, depth))
         judged[index] = link
     return judged
 
 
 def chain_depths(links: Mapping[int, Link]) -> Mapping[int, int]:
-    """How many links without a fault and without a normalisation follow one another around each."""
-    free = {i: link for i, link in links.items() if not link.fault and not link.normalised}
+    """How many links without a fault follow one another around each, with the same normalisation or none."""
+    free = {i: link for i, link in links.items() if not link.fault}
     behind: dict[int, int] = {}
+    following = {
+        i: [r for r in link.readers if r in free and free[r].normalised == link.normalised] for i, link in free.items()
+    }
     for index in sorted(free, reverse=True):
-        behind[index] = 1 + max((behind.get(reader, 0) for reader in free[index].readers), default=0)
+        behind[index] = 1 + max((behind[reader] for reader in following[index]), default=0)
     depth = dict(behind)
     for index in sorted(free):
-        for reader in free[index].readers:
-            if reader in free:
-                depth[reader] = max(depth[reader], depth[index])
+        for reader in following[index]:
+            depth[reader] = max(depth[reader], depth[index])
     return {index: depth.get(index, 1) for index in links}
 
 
@@ -177,7 +180,7 @@ class _Walk:
         self.graph, self.settable, self.functions = graph, settable, functions
         self.start, self.owner = start, owner
         self.ways: dict[int, tuple[Node, ...]] = {}
-        self.normalised = False
+        self.normalised = ""
 
     def link(self) -> Link:
         """The link, or why there is none."""
@@ -261,7 +264,7 @@ class _Walk:
                     return False  # the two of a pair are no longer opposite, and have statistics of their own
                 for use in (*node.uses_of("scale"), *node.uses_of("shift")):
                     self._require_set(use.parameter)
-                self.normalised = True
+                self.normalised = node.function
                 return True
             case Operation.SCALE:
                 return is_scalar(node)
