@@ -16,7 +16,7 @@ from gainstage.graph.walk import FewestWeights, all_after, any_after, any_before
 
 __all__ = [
     "Ancestry", "DerivationStep", "FewestWeights", "KernelShape", "Layout", "Mirror", "Node", "Operation", "Pairing",
-    "Parameter", "Residual", "Role", "SignalGraph", "Slot", "Stage", "Use", "all_after", "ancestry", "any_after", "any_before",
-    "assign_roles", "depths", "fuse", "nearest_after", "nearest_before", "once_per_graph", "residuals",
+    "Parameter", "Residual", "Role", "SignalGraph", "Slot", "Stage", "Use", "all_after", "ancestry", "any_after",
+    "any_before", "assign_roles", "depths", "fuse", "nearest_after", "nearest_before", "once_per_graph", "residuals",
     "stream_lengths", "terms", "unpacked",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ class Pairing:
     """The pairs of one axis: sets of units, the first half of each opposite to the second half.
 
     Args:
-        units: of a set; where their number is odd, the last one is left over: it belongs to no pair and is read by zero.
+        units: of a set; where their number is odd, the last one is left over: it has no pair and is read by zero.
         places: how many neighbouring elements of the axis belong to one unit: a flattened image of 5 × 5 has 25.
 
     Raises:

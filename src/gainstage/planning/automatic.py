@@ -154,9 +154,7 @@ class Automatic:
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
         return replace(assignment, level=target.level * gain**2)
 
-    def _mirrored(
-        self, parameter: Parameter, node: Node, target: _Target, mirror: Mirror, gain: float
-    ) -> Assignment:
+    def _mirrored(self, parameter: Parameter, node: Node, target: _Target, mirror: Mirror, gain: float) -> Assignment:
         """A weight whose rows, columns or both stand in opposite pairs."""
         kernel = parameter.kernel
         assert kernel is not None

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from gainstage.errors import GainstageError
@@ -81,9 +82,7 @@ class Levels:
     streams: Mapping[int, float]
 
     @classmethod
-    def of(
-        cls, graph: SignalGraph, around: Mapping[int, Surroundings], mirroring: Mirroring = UNMIRRORED
-    ) -> Levels:
+    def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings], mirroring: Mirroring = UNMIRRORED) -> Levels:
         """Choose the operating points: the lowest level that any reader asks for.
 
         Of units in mirrored pairs the odd part of their activation arrives, which has no mean.
@@ -117,7 +116,9 @@ class Levels:
                 answer = point(odd_part(made.function), place.depth)
                 points |= {} if answer is None else {index: answer}
             ways = (way for way in place.outgoing if _is_activation(way[-1]))
-            asked = [point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways if made is None]
+            asked = [
+                point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways if made is None
+            ]
             known = [answer for answer in asked if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
@@ -268,6 +269,7 @@ def _point(rule: Rule, function: Activation, depth: int) -> OperatingPoint | Non
         return None
 
 
+@lru_cache(maxsize=1024)
 def _moments(function: Activation, level: float) -> GaussianMoments | None:
     """What an activation makes of a level; None where that is next to nothing, or next to infinite."""
     try:

@@ -79,14 +79,14 @@ def linear(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Signal × weight."""
     summed = node.kernel.in_ if node.kernel is not None else 0
     mixed = mixing(run.graph, node, run.weights)
-    read, mixed = _of_pairs(run, node, operands[0], mixed)
+    read, mixed = _of_pairs(run, operands[0], mixed)
     x = arranged(run.ledger.merged(read), summed, heads=puts_heads_together(run, node))
     return run.ledger.fresh(_mixed(run, node, x, mixed, (1.0, 1.0, 1.0), ()))
 
 
 def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     """Each output gathers the taps that lie inside of the image."""
-    read, mixed = _of_pairs(run, node, operands[0], mixing(run.graph, node, run.weights))
+    read, mixed = _of_pairs(run, operands[0], mixing(run.graph, node, run.weights))
     x = run.ledger.merged(read)
     share, shared, block, borders = 1.0, 1.0, 1.0, list[Array | None]()
     for window, profile in zip(windows(node), _profiles(x, node), strict=True):
@@ -106,7 +106,7 @@ def convolution(run: Run, node: Node, operands: list[Signal]) -> Signal:
     )
 
 
-def _of_pairs(run: Run, node: Node, x: Signal, by: Mixing) -> tuple[Signal, Mixing]:
+def _of_pairs(run: Run, x: Signal, by: Mixing) -> tuple[Signal, Mixing]:
     """What arrives of pairs of opposite units, as single units of the same weights would bring it.
 
     A reader weights the two of a pair by (v, -v): of f(h) and f(-h) the odd part arrives, which has no mean.

@@ -213,7 +213,9 @@ def _assigned(line: Assignment, plan: Plan) -> WeightMoments | None:
         return None
     level = (line.spread * line.scale) ** 2
     mirror = line.mirror
-    centred = line.scheme in ("centred_normal", "centred_orthogonal") or (mirror is not None and mirror.inputs is not None)
+    centred = line.scheme in ("centred_normal", "centred_orthogonal") or (
+        mirror is not None and mirror.inputs is not None
+    )
     table = centred if line.role is Role.EMBEDDING else line.scheme == "centred_outputs"
     kurtosis = 1.8 if line.scheme.endswith("uniform") or line.scheme in _UNIFORM else 3.0
     return WeightMoments(

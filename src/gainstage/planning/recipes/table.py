@@ -91,7 +91,8 @@ RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
 """Recipes by name."""
 
 _ALIASES = {
-    "rezero": "zero_branches", "skipinit": "zero_branches", "tfixup": "t_fixup", "mu_p": "mup", "looks_linear": "mirrored",
+    "rezero": "zero_branches", "skipinit": "zero_branches", "tfixup": "t_fixup", "mu_p": "mup",
+    "looks_linear": "mirrored",
 }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from gainstage.graph import DerivationStep, Operation
 
 __all__ = [
     "ACTIVATIONS", "ADDITIVE", "LOSSES", "MULTIPLICATIVE", "NORMALIZATIONS", "POINTWISE", "REARRANGEMENTS",
-    "REDUCTIONS", "STRUCTURAL", "TRANSPARENT", "TRANSPOSING", "WholeLayer", "base_name", "interpolation", "step", "whole_layer",
+    "REDUCTIONS", "STRUCTURAL", "TRANSPARENT", "TRANSPOSING", "WholeLayer", "base_name", "interpolation", "step",
+    "whole_layer",
 ]  # fmt: skip
 
 ACTIVATIONS: Final = {
