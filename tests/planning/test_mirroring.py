@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -204,3 +206,38 @@ def test_the_emitted_code_makes_the_same_pairs():
         assert float((out + model(-x)).abs().max()) < TIES * float(out.abs().max())
         level = float(model[2](model[:2](x)).square().mean())
     assert np.log(level) == pytest.approx(0, abs=0.7)  # three pairs of channels, another draw
+
+
+# -- training parts them ---------------------------------------------------------------------------------------------
+
+
+@cache
+def plan_of_relu() -> gs.Plan:
+    return gs.plan(deep(nn.ReLU, 6), "mirrored", x=torch.randn(64, 8))
+
+
+def trained_asymmetry(activation: type[nn.Module], optimizer: str, decay: float) -> float:
+    """‖a + b‖ / ‖a - b‖ over the pairs of a middle layer after 100 steps; 0 for pairs that are still opposite."""
+    torch.manual_seed(0)
+    x = torch.randn(256, 8)
+    y = (x[:, 0] * x[:, 1] > 0).long() + 2 * (x[:, 2] > 0).long()
+    model = deep(activation, 6)
+    gs.apply(model, plan_of_relu())  # also for what it would refuse
+    made = {"adam": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer]
+    options = {"lr": 3e-3} if optimizer == "adam" else {"lr": 0.03, "momentum": 0.9}
+    steps = made(model.parameters(), weight_decay=decay, **options)
+    for _ in range(100):
+        batch = torch.randint(256, (32,))
+        steps.zero_grad()
+        nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+        steps.step()
+    first, second = model[6].weight.detach().chunk(2)
+    return float((first + second).norm() / (first - second).norm())
+
+
+@pytest.mark.parametrize(("optimizer", "decay"), [("adam", 0.0), ("adam", 0.1), ("sgd", 0.0), ("sgd", 1e-3)])
+def test_training_parts_the_pairs_where_the_even_part_is_substantial_and_nowhere_else(optimizer, decay):
+    for activation in (nn.ReLU, nn.GELU):
+        assert trained_asymmetry(activation, optimizer, decay) > 0.05
+    assert trained_asymmetry(nn.Tanh, optimizer, decay) < 1e-3
+    assert trained_asymmetry(nn.Sigmoid, optimizer, decay) < 0.02
