@@ -82,6 +82,8 @@ class Node:
     activation            the function's own: ``negative_slope``, ``alpha``, ``exponent``, …
     dropout               ``p``: the share that is dropped
     softmax, concatenate  ``axis``
+    linear, convolution   ``unordered``: 1 where the axis that is summed over does not run through the units of what is
+                          read one after the other, as after a transposition
     convolution, pooling  ``size_0``, ``kernel_0``, ``stride_0``, ``padding_0``, ``dilation_0``, ``size_1``, …
     ====================  =============================================================================================
 

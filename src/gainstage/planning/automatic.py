@@ -11,19 +11,24 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, terms
+from gainstage.graph import KernelShape, Mirror, Node, Operation, Parameter, Role, SignalGraph, terms
 from gainstage.planning.assign import constant, drawn, kept, neutral
 from gainstage.planning.branches import Budget, couplings, switches
 from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread
 from gainstage.planning.levels import Levels
+from gainstage.planning.mirroring import UNMIRRORED, Mirroring, paying_links
 from gainstage.planning.products import LOGIT_SPREAD, Factor, factors
 from gainstage.planning.scores import score_spreads
 from gainstage.records import Assignment
 
-__all__ = ["Automatic", "BranchStart"]
+__all__ = ["Automatic", "BranchStart", "Halves"]
 
 BranchStart = Literal["scaled", "zero"]
+
+Halves = Literal["normal", "orthogonal", "centre_tap"]
+"""What draws the halves of mirrored weights: normal numbers, an orthogonal matrix, or, in a convolution that keeps its
+places, an orthogonal matrix at the middle tap alone."""
 
 _UNLIKE = 0.05  # of a factor on scores: less than one draw of queries and keys scatters by
 
@@ -31,6 +36,8 @@ _SILENT = "zero: its residual branch starts silent, so that the block hands its 
 _ROWS = "less its mean row, since what all rows share tells none of them from another"
 _SUMS = "its weights sum to zero over the inputs, since no bias can take the mean off"
 _IDENTITY = "zero: it scales and shifts what skips it (an affine coupling), so that the block hands its input on"
+_OPPOSITE = "its rows in opposite pairs"
+_AGAINST = "the pairs that it reads weighted against each other, so that the network starts linear"
 _FREQUENCIES = (
     "left as the model made it: what it reads is the input and what reads it is periodic, so it sets frequencies"
 )
@@ -50,6 +57,8 @@ class Automatic:
         claims: paths of the parameters that silence a residual branch at the start.
         couplings: paths of the weights that scale and shift what skips them.
         factors: what makes the output by a product with another signal.
+        mirroring: the units that stand in mirrored pairs.
+        halves: what draws the halves of their weights.
     """
 
     graph: SignalGraph
@@ -61,6 +70,8 @@ class Automatic:
     claims: frozenset[str] = frozenset()
     couplings: frozenset[str] = frozenset()
     factors: Mapping[int, Factor] = field(default_factory=dict)
+    mirroring: Mirroring = UNMIRRORED
+    halves: Halves = "centre_tap"
 
     @classmethod
     def of(cls, graph: SignalGraph, settable: Container[str], branch_start: BranchStart = "scaled") -> Automatic:
@@ -71,11 +82,19 @@ class Automatic:
             settable: paths of the parameters that the recipe decides; a bias among them may centre its unit.
             branch_start: whether residual branches start with their share of the stream's budget, or silent.
         """
+        return cls.mirrored(graph, settable, paying_links(graph, settable), branch_start)
+
+    @classmethod
+    def mirrored(
+        cls, graph: SignalGraph, settable: Container[str], mirroring: Mirroring,
+        branch_start: BranchStart = "scaled", halves: Halves = "centre_tap",
+    ) -> Automatic:  # fmt: skip
+        """The same with the units of one's choice in mirrored pairs."""
         silent = switches(graph) if branch_start == "zero" else frozenset()
-        levels = Levels.of(graph, survey(graph, settable))
+        levels = Levels.of(graph, survey(graph, settable), mirroring)
         return cls(
             graph, levels, levels.budgets, terms(graph), score_spreads(graph), adapter_ends(graph), silent,
-            couplings(graph), factors(graph),
+            couplings(graph), factors(graph), mirroring, halves,
         )  # fmt: skip
 
     @property
@@ -122,6 +141,9 @@ class Automatic:
             reason = "unit level to unit level: no operation that was seen uses it as a weight"
             return drawn(parameter, "normal", reason, gain=gain)
         target = min(uses, key=lambda use: use.gain)
+        mirror = self.mirroring.mirror(nodes[0].index)
+        if mirror is not None:
+            return self._mirrored(parameter, nodes[0], target, mirror, gain)
         is_matrix = kernel.receptive == kernel.groups == 1
         scheme = "orthogonal" if target.orthogonal and is_matrix else "normal"
         reason = target.reason if len(uses) == 1 else f"the strictest of {len(uses)} uses: {target.reason}"
@@ -131,6 +153,27 @@ class Automatic:
             scheme, reason = "centred_outputs", f"{reason}; {_ROWS}"
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
         return replace(assignment, level=target.level * gain**2)
+
+    def _mirrored(self, parameter: Parameter, node: Node, target: _Target, mirror: Mirror, gain: float) -> Assignment:
+        """A weight whose rows, columns or both stand in opposite pairs."""
+        kernel = parameter.kernel
+        assert kernel is not None
+        told = [told for told, pairing in ((_OPPOSITE, mirror.outputs), (_AGAINST, mirror.inputs)) if pairing]
+        reason = f"{target.reason}; {' and '.join(told)}"
+        if why := self.mirroring.why.get(node.index):
+            reason += f" ({why})"
+        scheme = self._half(node, mirror.half(kernel))
+        spread = target.gain / math.sqrt(kernel.fan_in)
+        assignment = drawn(parameter, scheme, reason, gain=gain, spread=spread, mirror=mirror)
+        return replace(assignment, level=target.level * gain**2)
+
+    def _half(self, node: Node, half: KernelShape) -> str:
+        """What draws half of a mirrored weight: an isometry where there is one."""
+        if self.halves == "normal" or half.overlap is not None:
+            return "normal"
+        strided = any(name.startswith("stride") and step > 1 for name, step in node.settings)
+        keeps = half.receptive > 1 and half.out >= half.in_ and not strided and not self.levels.reads_input(node.index)
+        return "delta_orthogonal" if self.halves == "centre_tap" and keeps else "orthogonal"
 
     def _is_table(self, parameter: Parameter) -> bool:
         """Whether tokens pick its rows too: an embedding that is tied to a layer."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from gainstage.graph import KernelShape, Layout, Role
+from gainstage.graph import KernelShape, Layout, Mirror, Role
 from gainstage.records.rendering import Rendered, code_of
 
 __all__ = ["Assignment", "BiasRule", "Plan"]
@@ -37,6 +37,7 @@ class Assignment:
         level: the second moment that the node's output is to have, its bias taken off; None where none is aimed at.
         scale: a factor measured by calibration, applied after drawing.
         values: of a bias, unit by unit, where calibration measured them (``bias="measured"``).
+        mirror: which rows and columns of the weight are opposite; None where they are drawn one by one.
         reason: in words.
     """
 
@@ -55,6 +56,7 @@ class Assignment:
     level: float | None = None
     scale: float = 1.0
     values: tuple[float, ...] = ()
+    mirror: Mirror | None = None
     reason: str = ""
 
 

@@ -23,6 +23,9 @@ class WeightMoments:
         kurtosis: E w⁴ / (E w²)²: how much Σ w² scatters between units; 3 for normal weights, 1.8 for uniform ones.
         block_means: of a bias of stacked gates: the mean of each block. None: all have the same.
         block_variances: the same of the variances.
+        paired_outputs: of a weight: whether its units stand in pairs of opposite rows.
+        paired_inputs: of a weight: whether every unit weights pairs of what it reads by opposite numbers.
+        one_tap: of a convolution: whether the middle tap alone is not zero.
     """
 
     mean: float
@@ -35,6 +38,9 @@ class WeightMoments:
     kurtosis: float = 3.0
     block_means: tuple[float, ...] | None = None
     block_variances: tuple[float, ...] | None = None
+    paired_outputs: bool = False
+    paired_inputs: bool = False
+    one_tap: bool = False
 
     @property
     def variance(self) -> float:

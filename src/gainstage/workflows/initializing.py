@@ -46,7 +46,7 @@ def plan(
     Args:
         model: a module of a supported framework.
         scheme: ``auto`` or another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
-            ``delta_orthogonal``, ``lsuv``, ``mup``), or a name in the table of schemes.
+            ``delta_orthogonal``, ``lsuv``, ``mirrored``, ``mup``), or a name in the table of schemes.
         x: an example batch: a tensor, a tuple of positional arguments or a dict of keyword ones. With it, roles are
             read off what the model really does. Without it, named schemes go by the kinds of its layers. Where these
             do not show what a weight is for, an input that the model describes itself is traced: the shapes that a

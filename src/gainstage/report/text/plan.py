@@ -24,7 +24,7 @@ def plan_rows(plan: Plan) -> list[Run[Assignment]]:
 def _alike(assignment: Assignment) -> Hashable:
     """What rows have in common: a first layer, which reads the input, is no repeat of those that read an activation."""
     reads_input = "; reads the input" in assignment.reason
-    return assignment.role, assignment.shape, assignment.scheme, assignment.bias, reads_input
+    return assignment.role, assignment.shape, assignment.scheme, assignment.mirror, assignment.bias, reads_input
 
 
 def add_plan(page: Page, plan: Plan) -> None:
@@ -71,7 +71,8 @@ def _cells(row: Run[Assignment], reasons: dict[str, int]) -> tuple[Part, ...]:
 def scheme_text(assignment: Assignment) -> str:
     """What the array gets, in one or two words."""
     ruled = assignment.bias is not None and assignment.scheme == "keep" and assignment.bias != "keep"
-    return f"{assignment.bias} bias" if ruled else assignment.scheme
+    mirrored = "mirrored " if assignment.mirror is not None else ""
+    return f"{assignment.bias} bias" if ruled else f"{mirrored}{assignment.scheme}"
 
 
 def spread_text(items: Sequence[Assignment]) -> str:

@@ -100,15 +100,23 @@ def _linear(call: Call) -> Draft | None:
     for other in call.values:
         if other is not value and other.node is None:
             uses += uses_of(other, "bias")
+    signal, read = (left, first) if weight_is_right else (right, second)
+    summed = max(read.dim() - (1 if weight_is_right else 2), 0)
     draft = draft_of(
         call,
         Operation.LINEAR,
         uses=tuple(uses),
         kernel=KernelShape(fan_out, fan_in),
         layout="out_in" if out_first else "in_out",
+        settings=_order(signal, summed),
     )
     unit = call.output.dim() - 1 if weight_is_right else call.output.dim() - 2
     return replace(draft, unit_axis=max(unit, 0))
+
+
+def _order(signal: Value, summed: int) -> tuple[tuple[str, float], ...]:
+    """Return a setting where the axis that is summed over does not begin with the units of the signal."""
+    return () if signal.unit_axis == summed else (("unordered", 1.0),)
 
 
 def _bilinear(call: Call) -> Draft | None:
@@ -158,7 +166,7 @@ def _convolution(call: Call) -> Draft | None:
         kernel=kernel,
         layout=layout,
         function="transposed" if transposed else "",
-        settings=convolution_windows(call),
+        settings=(*convolution_windows(call), *_order(call.values[0], call.output.dim() - weight.dim() + 1)),
     )
 
 
