@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import get_args
 
 from gainstage.errors import InputError, ModelError, UnknownNameError
@@ -14,7 +15,7 @@ from gainstage.planning.path_patterns import matching
 from gainstage.planning.recipes import Recipe, recipe_entry
 from gainstage.records import Assignment, Plan
 
-__all__ = ["plan"]
+__all__ = ["kept_plan", "plan"]
 
 _SEEDS = 1 << 64
 
@@ -90,6 +91,16 @@ def plan(
             assignments.append(_assignment(recipes[schemes[parameter.path]], parameter, gain))
     told = tuple(dict.fromkeys(note for recipe in recipes.values() if recipe for note in recipe.notes))
     return Plan(tuple(assignments), seed, scheme, (*told, *_notes(graph, asked)))
+
+
+def kept_plan(made: Plan) -> Plan:
+    """A plan for the same parameters that keeps all of them."""
+    lines = (
+        Assignment(
+            a.parameter, a.role, a.shape, "keep", kernel=a.kernel, blocks=a.blocks, layout=a.layout, reason="put back"
+        ) for a in made
+    )  # fmt: skip
+    return replace(made, assignments=tuple(lines), notes=())
 
 
 def _chosen(graph: SignalGraph, only: Sequence[str]) -> frozenset[str]:

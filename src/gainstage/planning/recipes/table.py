@@ -53,6 +53,7 @@ class RecipeEntry:
         needs_batch: whether it reads operations that only a batch shows.
         takes_branch_start: whether ``build`` takes the start of residual branches as a third argument.
         sets_output_bias: whether labels set the bias of the output.
+        mends: whether a start that a check finds healthy stays, and a part that it finds healthy.
     """
 
     build: Callable[..., Recipe]
@@ -60,6 +61,7 @@ class RecipeEntry:
     needs_batch: bool = True
     takes_branch_start: bool = False
     sets_output_bias: bool = False
+    mends: bool = False
 
     def recipe(self, graph: SignalGraph, settable: Container[str], branch_start: BranchStart) -> Recipe:
         """The recipe for one graph."""
@@ -78,6 +80,9 @@ RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
         "delta_orthogonal": RecipeEntry(delta_orthogonal, LevelSource.CALIBRATED, needs_batch=False),
         "fixup": RecipeEntry(fixup),
         "gpt2": RecipeEntry(gpt2),
+        "mend": RecipeEntry(
+            Automatic.of, LevelSource.SETTLED, takes_branch_start=True, sets_output_bias=True, mends=True
+        ),
         "lsuv": RecipeEntry(partial(_named, scheme="orthogonal"), LevelSource.LSUV),
         "mup": RecipeEntry(mup),
         "t_fixup": RecipeEntry(t_fixup),

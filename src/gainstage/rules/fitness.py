@@ -1,0 +1,88 @@
+"""Whether a start may stay as it is: findings that new weights mend, and bounds that are narrower than theirs.
+
+A finding says that a model will train badly. Where somebody asks for an initialization, a start is also replaced that
+trains, but slowly: where the signal or the gradient drifts by more than a decade, or where the output is loud.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gainstage.records import Diagnosis, Profile, Severity
+from gainstage.rules.forward import signal_drift
+from gainstage.rules.gradient import gradient_drift
+from gainstage.rules.table import Lacking
+from gainstage.rules.words import figure
+
+__all__ = ["Fitness", "fitness"]
+
+DRIFT = 1.0
+"""Decades by which signal or gradient may drift. A relative step of a weight is useful between 1e-5 and 1e-1; a decade
+to either side of its middle leaves learning rates that serve all layers with room for what training changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitness:
+    """What stands against a start, and what speaks for it.
+
+    Args:
+        faults: why it should not stay, in words; empty where it may.
+        patterns: paths of the parameters that the faults are limited to; empty where they concern the whole model.
+        evidence: what was measured of a start that may stay, in words.
+    """
+
+    faults: tuple[str, ...]
+    patterns: tuple[str, ...]
+    evidence: str = ""
+
+
+def fitness(diagnosis: Diagnosis) -> Fitness:
+    """Judge whether a start may stay as it is.
+
+    Args:
+        diagnosis: of the model as it was made, from one forward and one backward pass. Labels and a loss are not
+            needed: without them the gradient starts from random signs at the output.
+
+    >>> from gainstage.graph import Node, Operation, SignalGraph
+    >>> from gainstage.records import Source, Task
+    >>> graph = SignalGraph((Node(0, Operation.INPUT, "input", (), (8, 4)),), ())
+    >>> fitness(Diagnosis(Profile(graph, (), (), Task(), Source("measured", "torch")), ())).faults
+    ()
+    """
+    wanted = [f for f in diagnosis.findings if f.remedy.action == "initialize" and f.severity is not Severity.NOTE]
+    profile = diagnosis.profile
+    drifts, evidence = _drifts(profile)
+    loud = _loud(profile)
+    faults = [f"{f.code}, {f.title[:1].lower()}{f.title[1:]} ('{f.path}')" for f in wanted] + drifts + loud
+    whole = bool(drifts or loud) or any(not f.remedy.patterns for f in wanted)
+    patterns = () if whole else tuple(dict.fromkeys(p for f in wanted for p in f.remedy.patterns))
+    return Fitness(tuple(faults), patterns, evidence)
+
+
+def _drifts(profile: Profile) -> tuple[list[str], str]:
+    """What drifts too far, and how far signal and gradient drift."""
+    found, seen = [], []
+    signal = signal_drift(profile)
+    try:
+        gradient = gradient_drift(profile)
+    except Lacking:
+        gradient = None
+    for what, trend in (("signal", signal), ("gradient", gradient)):
+        if trend is None:
+            continue
+        factor = 10 ** abs(trend.decades)
+        words = f"the {what} changes by a factor of {figure(factor)} over {len(trend.points)} depths"
+        (found if abs(trend.decades) > DRIFT else seen).append(words)
+    return found, " and ".join(seen)
+
+
+def _loud(profile: Profile) -> list[str]:
+    """Whether one output stands so far above the others that a softmax would have chosen already."""
+    output = profile.task.output
+    if output is None or output.function or output.units < 2 or output.spread_within is None:
+        return []
+    bound = 2 * math.sqrt(2 * math.log(output.units))
+    if not output.spread_within > bound:
+        return []
+    return [f"the {output.units} outputs of one example have spread {figure(output.spread_within)}"]
