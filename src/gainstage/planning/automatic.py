@@ -9,28 +9,33 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
-from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, terms
+from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, terms
 from gainstage.planning.assign import constant, drawn, kept, neutral
 from gainstage.planning.branches import Budget, couplings, switches
 from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
-from gainstage.planning.embeddings import embedding_spread
+from gainstage.planning.embeddings import embedding_spread, positions_beside
 from gainstage.planning.levels import Levels
 from gainstage.planning.products import LOGIT_SPREAD, Factor, factors
 from gainstage.planning.scores import score_spreads
+from gainstage.planning.standing import Standing, free_spread, meant
 from gainstage.records import Assignment
 
 __all__ = ["Automatic", "BranchStart"]
 
 BranchStart = Literal["scaled", "zero"]
 
+_COMMENSURATE = 3.0  # times: of two signals that are added, the smaller one then still makes a tenth of the variance
 _UNLIKE = 0.05  # of a factor on scores: less than one draw of queries and keys scatters by
 
 _SILENT = "zero: its residual branch starts silent, so that the block hands its input on"
 _ROWS = "less its mean row, since what all rows share tells none of them from another"
 _SUMS = "its weights sum to zero over the inputs, since no bias can take the mean off"
 _IDENTITY = "zero: it scales and shifts what skips it (an affine coupling), so that the block hands its input on"
+_FREE = "the spread that the model was made with: a normalisation divides it out, and it sets the pace of training alone"
+_UNKNOWN: Standing = MappingProxyType({})
 _FREQUENCIES = (
     "left as the model made it: what it reads is the input and what reads it is periodic, so it sets frequencies"
 )
@@ -47,9 +52,11 @@ class Automatic:
         terms: for weights whose outputs are added at once, how many share the level of the sum.
         scores: for queries and keys, how wide attention scores are where both have level one.
         adapters: paths of the weights that end an adapter.
-        claims: paths of the parameters that silence a residual branch at the start.
+        silenced: paths of the parameters that silence a residual branch at the start.
         couplings: paths of the weights that scale and shift what skips them.
         factors: what makes the output by a product with another signal.
+        standing: what is known of the values that stand in the model.
+        positions: paths of tables and arrays of positions that are added to rows of a table, with a node of that table.
     """
 
     graph: SignalGraph
@@ -58,25 +65,36 @@ class Automatic:
     terms: Mapping[int, int]
     scores: Mapping[int, float]
     adapters: frozenset[str]
-    claims: frozenset[str] = frozenset()
+    silenced: frozenset[str] = frozenset()
     couplings: frozenset[str] = frozenset()
     factors: Mapping[int, Factor] = field(default_factory=dict)
+    standing: Standing = field(default_factory=dict)
+    positions: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, graph: SignalGraph, settable: Container[str], branch_start: BranchStart = "scaled") -> Automatic:
+    def of(
+        cls, graph: SignalGraph, settable: Container[str], branch_start: BranchStart = "scaled",
+        standing: Standing = _UNKNOWN,
+    ) -> Automatic:  # fmt: skip
         """Survey a graph.
 
         Args:
             graph: the model.
             settable: paths of the parameters that the recipe decides; a bias among them may centre its unit.
             branch_start: whether residual branches start with their share of the stream's budget, or silent.
+            standing: what is known of the values that stand in the model; what was written on purpose stays.
         """
         silent = switches(graph) if branch_start == "zero" else frozenset()
         levels = Levels.of(graph, survey(graph, settable))
         return cls(
             graph, levels, levels.budgets, terms(graph), score_spreads(graph), adapter_ends(graph), silent,
-            couplings(graph), factors(graph),
+            couplings(graph), factors(graph), standing, positions_beside(graph),
         )  # fmt: skip
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """Parameters of no common role that are set all the same."""
+        return self.silenced | self.positions.keys()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -85,14 +103,18 @@ class Automatic:
 
     def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
         """What one parameter that may be changed gets; ``gain`` multiplies a weight's spread."""
-        if parameter.path in self.claims:
+        if parameter.path in self.silenced:
             if parameter.role.is_kernel:
                 return drawn(parameter, "zeros", _SILENT)
             return constant(parameter, "zero", _SILENT)
         if self._sets_frequencies(parameter):
             return kept(parameter, _FREQUENCIES)
+        if (why := meant(self.graph, parameter, self.standing)) is not None:
+            return kept(parameter, why)
         if parameter.path in self.couplings and parameter.role.is_kernel:
             return drawn(parameter, "zeros", _IDENTITY)
+        if parameter.path in self.positions:
+            return self._position(parameter, gain)
         match parameter.role:
             case Role.NORM_SCALE if (budget := self._budget(parameter)).level < 1:
                 return constant(parameter, "constant", f"√level: {budget.reason}", value=math.sqrt(budget.level))
@@ -112,6 +134,19 @@ class Automatic:
                 return drawn(parameter, "orthogonal", reason, gain=gain)
         return neutral(self.graph, parameter, self.adapters) or self._weight(parameter, gain)
 
+    def _position(self, parameter: Parameter, gain: float) -> Assignment:
+        """Positions are levelled with the rows that they are added to, unless they are of about that size."""
+        tables = (p for p in self.graph.parameters if self.positions[parameter.path] in p.nodes)
+        table = next(p for p in tables if p.role in {Role.EMBEDDING, Role.HEAD})
+        spread, _ = embedding_spread(self.graph, table, lambda head: self._weight(head, 1.0).spread)
+        values = self.standing.get(parameter.path)
+        if values is not None and 1 / _COMMENSURATE < math.sqrt(values.second_moment) / spread < _COMMENSURATE:
+            return kept(parameter, f"left as the model made it: about as large as the rows of {table.path} beside it")
+        reason = f"the spread of the rows of {table.path}, which it is added to: neither drowns the other"
+        shape = parameter.shape
+        kernel = parameter.kernel or KernelShape(shape[0], math.prod(shape[1:]))
+        return drawn(replace(parameter, kernel=kernel), "pytorch_embedding", reason, gain=gain * spread)
+
     def _weight(self, parameter: Parameter, gain: float) -> Assignment:
         """The smallest spread that any of its uses asks for."""
         kernel = parameter.kernel
@@ -129,6 +164,9 @@ class Automatic:
             scheme, reason = f"centred_{scheme}", f"{reason}; {_SUMS}"
         elif is_matrix and parameter.blocks == 1 and kernel.out > 1 and self._is_table(parameter):
             scheme, reason = "centred_outputs", f"{reason}; {_ROWS}"
+        free = free_spread(parameter, self.standing) if parameter.role is Role.BEFORE_NORM else None
+        if free is not None:
+            return drawn(parameter, scheme, f"{_FREE}; {self.levels.arriving(nodes[0].index).reason}", spread=free * gain)
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
         return replace(assignment, level=target.level * gain**2)
 

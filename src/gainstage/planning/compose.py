@@ -13,6 +13,7 @@ from gainstage.planning.automatic import BranchStart
 from gainstage.planning.overrides import LITERAL, Override, Overrides, canonical_name, resolve
 from gainstage.planning.path_patterns import matching
 from gainstage.planning.recipes import Recipe, recipe_entry
+from gainstage.planning.standing import Standing
 from gainstage.records import Assignment, Plan
 
 __all__ = ["kept_plan", "plan"]
@@ -28,6 +29,7 @@ def plan(
     overrides: Overrides | None = None,
     only: Sequence[str] = (),
     branch_start: BranchStart = "scaled",
+    standing: Standing | None = None,
 ) -> Plan:
     """Decide what every parameter gets. Nothing is written.
 
@@ -42,6 +44,7 @@ def plan(
         only: patterns of the parameters to touch; empty for all.
         branch_start: whether ``auto`` starts residual branches with their share of the stream's budget (``scaled``) or
             silent (``zero``).
+        standing: what is known of the values that stand in the model; ``auto`` keeps those that were written on purpose.
 
     Returns:
         One assignment for every parameter, in the model's order, each with its reason.
@@ -78,7 +81,7 @@ def plan(
     recipes = {}
     for name in {*schemes.values()}:
         settable = frozenset(path for path, chosen_name in schemes.items() if chosen_name == name)
-        recipes[name] = _recipe(graph, name, settable, branch_start)
+        recipes[name] = _recipe(graph, name, settable, branch_start, standing or {})
     assignments = []
     for parameter in graph.parameters:
         override = asked.get(parameter.path)
@@ -113,10 +116,12 @@ def _scheme(override: Override | None, whole: str) -> str:
     return whole if override is None or override.scheme is None else override.scheme
 
 
-def _recipe(graph: SignalGraph, scheme: str, settable: frozenset[str], branch_start: BranchStart) -> Recipe | None:
+def _recipe(
+    graph: SignalGraph, scheme: str, settable: frozenset[str], branch_start: BranchStart, standing: Standing
+) -> Recipe | None:
     if scheme == "keep":
         return None
-    return recipe_entry(scheme).recipe(graph, settable, branch_start)
+    return recipe_entry(scheme).recipe(graph, settable, branch_start, standing)
 
 
 def _assignment(recipe: Recipe | None, parameter: Parameter, gain: float) -> Assignment:

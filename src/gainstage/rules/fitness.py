@@ -9,17 +9,26 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from gainstage.graph import Role
 from gainstage.records import Diagnosis, Profile, Severity
 from gainstage.rules.forward import signal_drift
 from gainstage.rules.gradient import gradient_drift
+from gainstage.rules.layers import layers, weights_in_words
 from gainstage.rules.table import Lacking
 from gainstage.rules.words import figure
 
 __all__ = ["Fitness", "fitness"]
 
+TIMID, BOLD = 0.2, 5.0
+"""Times 1/√fan_in. PyTorch's default has a gain of 0.58, He's rule 1.41, and no activation asks for more than 5. A gain
+below a third of the default is one spread for all layers (0.01, 0.02), taken over from a much wider network."""
+
 DRIFT = 1.0
 """Decades by which signal or gradient may drift. A relative step of a weight is useful between 1e-5 and 1e-1; a decade
 to either side of its middle leaves learning rates that serve all layers with room for what training changes."""
+
+
+_INNER = frozenset({Role.HIDDEN, Role.DEPTHWISE, Role.VALUE, Role.PACKED_ATTENTION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ def fitness(diagnosis: Diagnosis) -> Fitness:
     wanted = [f for f in diagnosis.findings if f.remedy.action == "initialize" and f.severity is not Severity.NOTE]
     profile = diagnosis.profile
     drifts, evidence = _drifts(profile)
-    loud = _loud(profile)
+    loud = [*_loud(profile), *_off_scale(profile)]
     faults = [f"{f.code}, {f.title[:1].lower()}{f.title[1:]} ('{f.path}')" for f in wanted] + drifts + loud
     whole = bool(drifts or loud) or any(not f.remedy.patterns for f in wanted)
     patterns = () if whole else tuple(dict.fromkeys(p for f in wanted for p in f.remedy.patterns))
@@ -75,6 +84,23 @@ def _drifts(profile: Profile) -> tuple[list[str], str]:
         words = f"the {what} changes by a factor of {figure(factor)} over {len(trend.points)} depths"
         (found if abs(trend.decades) > DRIFT else seen).append(words)
     return found, " and ".join(seen)
+
+
+def _off_scale(profile: Profile) -> list[str]:
+    """Inner weights whose spread does not go with their number of inputs, inside residual branches too."""
+    off = [
+        layer
+        for layer in layers(profile)
+        if layer.gain
+        and layer.first
+        and not (layer.forgiven or layer.last)
+        and layer.role in _INNER
+        and not TIMID <= layer.gain <= BOLD
+    ]
+    if not off:
+        return []
+    worst = max(off, key=lambda layer: abs(math.log(layer.gain or 1.0)))
+    return [f"{weights_in_words(worst)}, and {len(off) - 1} more are off scale" if len(off) > 1 else weights_in_words(worst)]
 
 
 def _loud(profile: Profile) -> list[str]:

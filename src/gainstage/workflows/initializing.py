@@ -110,7 +110,7 @@ def _planned(
         return mending.left_alone(planning.plan(graph, "keep", seed=seed, overrides=overrides), fit)
     decided = planning.plan(
         graph, scheme, seed=seed, overrides=overrides, only=fit.patterns if fit is not None else (),
-        branch_start=branch_start,
+        branch_start=branch_start, standing=backend.weight_moments(model, graph) if recipe.takes_branch_start else None,
     )  # fmt: skip
     if predicted and x is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}
