@@ -7,7 +7,7 @@ every normalisation are taken to hand on unit level.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
@@ -28,6 +28,10 @@ __all__ = ["Automatic", "BranchStart"]
 BranchStart = Literal["scaled", "zero"]
 
 _COMMENSURATE = 3.0  # times: of two signals that are added, the smaller one then still makes a tenth of the variance
+_BOLDEST = 10.0
+"""Times 1/√fan_in: no activation asks for more than five, so that a prediction that asks for more has lost the signal."""
+_GATED = 2.0  # the same where nothing can be measured inside a fused recurrent operation
+
 _UNLIKE = 0.05  # of a factor on scores: less than one draw of queries and keys scatters by
 
 _SILENT = "zero: its residual branch starts silent, so that the block hands its input on"
@@ -156,10 +160,12 @@ class Automatic:
         if kernel is None or not uses:
             reason = "unit level to unit level: no operation that was seen uses it as a weight"
             return drawn(parameter, "normal", reason, gain=gain)
-        target = min(uses, key=lambda use: use.gain)
+        steady = [use for use, node in zip(uses, nodes, strict=True) if self._reads_itself(node, nodes)]
+        target = min(steady or uses, key=lambda use: use.gain)
         is_matrix = kernel.receptive == kernel.groups == 1
         scheme = "orthogonal" if target.orthogonal and is_matrix else "normal"
-        reason = target.reason if len(uses) == 1 else f"the strictest of {len(uses)} uses: {target.reason}"
+        told = "the steady state" if steady else "the strictest"
+        reason = target.reason if len(uses) == 1 else f"{told} of {len(uses)} uses: {target.reason}"
         if target.centred:
             scheme, reason = f"centred_{scheme}", f"{reason}; {_SUMS}"
         elif is_matrix and parameter.blocks == 1 and kernel.out > 1 and self._is_table(parameter):
@@ -169,6 +175,11 @@ class Automatic:
             return drawn(parameter, scheme, f"{_FREE}; {self.levels.arriving(nodes[0].index).reason}", spread=free * gain)
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
         return replace(assignment, level=target.level * gain**2)
+
+    def _reads_itself(self, node: Node, uses: Sequence[Node]) -> bool:
+        """Whether a use of a weight reads what another use of it has made: in a loop these uses decide."""
+        incoming = self.levels.around[node.index].incoming
+        return incoming.origin == "weight" and any(incoming.node == use.index for use in uses)
 
     def _is_table(self, parameter: Parameter) -> bool:
         """Whether tokens pick its rows too: an embedding that is tied to a layer."""
@@ -200,7 +211,7 @@ class Automatic:
                 orthogonal = self.levels.in_a_run(node.index)
         if count > 1:
             level, why = level / count, f"{why}, shared by {count} terms of a sum"
-        gain = math.sqrt(level / arrival.power)
+        gain = min(math.sqrt(level / arrival.power), _GATED if parameter.role is Role.RECURRENT_INPUT else _BOLDEST)
         return _Target(level, gain, orthogonal, arrival.centred == "weights", f"{why}; {arrival.reason}")
 
     def _sets_frequencies(self, parameter: Parameter) -> bool:

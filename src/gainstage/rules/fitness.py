@@ -15,6 +15,7 @@ from gainstage.rules.forward import signal_drift
 from gainstage.rules.gradient import gradient_drift
 from gainstage.rules.layers import layers, weights_in_words
 from gainstage.rules.table import Lacking
+from gainstage.rules.trend import HALFWAY
 from gainstage.rules.words import figure
 
 __all__ = ["Fitness", "fitness"]
@@ -24,8 +25,8 @@ TIMID, BOLD = 0.2, 5.0
 below a third of the default is one spread for all layers (0.01, 0.02), taken over from a much wider network."""
 
 DRIFT = 1.0
-"""Decades by which signal or gradient may drift. A relative step of a weight is useful between 1e-5 and 1e-1; a decade
-to either side of its middle leaves learning rates that serve all layers with room for what training changes."""
+"""Decades by which signal or gradient may drift where every layer has its part in it, so that depth is what drives it;
+otherwise it may be two, from the middle of the window of useful relative steps (1e-5 to 1e-1) to its edge."""
 
 
 _INNER = frozenset({Role.HIDDEN, Role.DEPTHWISE, Role.VALUE, Role.PACKED_ATTENTION})
@@ -82,12 +83,18 @@ def _drifts(profile: Profile) -> tuple[list[str], str]:
             continue
         factor = 10 ** abs(trend.decades)
         words = f"the {what} changes by a factor of {figure(factor)} over {len(trend.points)} depths"
-        (found if abs(trend.decades) > DRIFT else seen).append(words)
+        far = abs(trend.decades) > (DRIFT if trend.systematic else HALFWAY)
+        (found if far else seen).append(words)
     return found, " and ".join(seen)
 
 
 def _off_scale(profile: Profile) -> list[str]:
-    """Inner weights whose spread does not go with their number of inputs, inside residual branches too."""
+    """Inner weights whose spread does not go with their number of inputs, inside residual branches too.
+
+    Beside frozen weights nothing is said: there a trained model is at work, and what is added to it starts small.
+    """
+    if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters):
+        return []
     off = [
         layer
         for layer in layers(profile)

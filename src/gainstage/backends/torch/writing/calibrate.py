@@ -10,26 +10,38 @@ plan says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from gainstage.backends.shared.calibration import Calibration, is_usable, obstacle, too_weak
-from gainstage.backends.torch.measuring.moments import look_at
+from gainstage.backends.shared.calibration import (
+    AMPLIFY,
+    Calibration,
+    degree,
+    is_assembled,
+    is_held,
+    is_usable,
+    obstacle,
+    too_weak,
+)
 from gainstage.backends.torch.models.batch import prepare
 from gainstage.backends.torch.models.preserve import preserved
-from gainstage.backends.torch.tracing.axes import stride_at
 from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.tracing.graph_building import named_parameters
+from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.backends.torch.tracing.traced_run import observe
+from gainstage.backends.torch.writing.outputs import bias_of, level_of, moments_at, unit_axis
+from gainstage.backends.torch.writing.reuse import settle_reused
 from gainstage.graph import Operation, Use
+from gainstage.graph.groups import LEVEL_KEEPING, MIXING
 from gainstage.records import Assignment, Plan
 
 __all__ = ["calibrate"]
 
+_PLAIN = frozenset({Operation.INPUT, Operation.EMBEDDING})
 _ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
 
 
@@ -55,28 +67,88 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
     """
     model = unwrap(model)
     batch = prepare(inputs, model)
-    pass_ = _Pass(model, plan, batch.examples)
-    with preserved(model, seed), torch.no_grad():
-        observe(model, batch, eye=pass_.correct)
+
+    def look(eye: Eye) -> None:
+        with preserved(model, seed), torch.no_grad():
+            observe(model, batch, eye=eye)
+
+    parameters, _ = named_parameters(model)
+    pass_ = _Pass(parameters, plan, batch.examples)
+    look(pass_.correct)
+    if pass_.again:
+        pass_ = _with_reused(parameters, plan, batch.examples, pass_, look)
+    if pass_.assembled:
+        pass_ = _with_assembled(parameters, plan, batch.examples, pass_, look)
     return pass_.found.carried_out(plan)
+
+
+def _with_reused(
+    parameters: dict[str, torch.Tensor], plan: Plan, examples: int, first: _Pass, look: Callable[[Eye], None]
+) -> _Pass:
+    """Set the weights that are used several times by all their uses, and calibrate the others around them."""
+    reused = frozenset(first.again)
+    with torch.no_grad():
+        for path in reused & first.found.scales.keys():
+            parameters[path].div_(first.found.scales.pop(path))
+    factors = settle_reused(parameters, {a.parameter: a for a in plan}, reused, examples, look)
+    first.found.left.clear()  # what was said of signals that have changed since
+    first.found.notes.clear()
+    last = _Pass(parameters, plan, examples, found=first.found, skip=reused)
+    for path in reused:
+        factor, uses = factors.get(path, (1.0, 0))
+        last.found.rescaled(path, factor)
+        last.found.notes[path] = f"set by all of its {uses} uses" if uses else "its uses could not be measured"
+    look(last.correct)
+    return last
+
+
+def _with_assembled(
+    parameters: dict[str, torch.Tensor], plan: Plan, examples: int, first: _Pass, look: Callable[[Eye], None]
+) -> _Pass:
+    """Look whether the weights that are made of several parameters followed the factor on these; put others back."""
+    seen = _Pass(parameters, plan, examples, found=first.found, skip=frozenset(parameters))
+    seen.watched = first.assembled
+    look(seen.watch)
+    lost = {path for path, level in seen.levels.items() if not is_held(level, first.assembled[path][1])}
+    if not lost:
+        return first
+    with torch.no_grad():
+        for path in {source for end in lost for source in first.assembled[end][0]} & first.found.scales.keys():
+            parameters[path].div_(first.found.scales.pop(path))
+            first.found.left[path] = "the weight that it is part of does not follow its scale"
+            first.found.notes.pop(path, None)
+    last = _Pass(parameters, plan, examples, found=first.found, skip=frozenset(first.found.left) | first.skip)
+    look(last.correct)
+    return last
 
 
 class _Pass:
     """What one calibrating pass has done so far."""
 
-    def __init__(self, model: nn.Module, plan: Plan, examples: int) -> None:
-        self.parameters, _ = named_parameters(model)
+    def __init__(
+        self, parameters: dict[str, torch.Tensor], plan: Plan, examples: int, *,
+        found: Calibration | None = None, skip: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.parameters = parameters
         self.plan: Mapping[str, Assignment] = {a.parameter: a for a in plan}
         self.centred = frozenset(a.weight for a in plan if a.bias == "centre")
-        self.examples = examples
+        self.examples, self.skip = examples, skip
         self.read: dict[str, str] = {}
-        self.found = Calibration()
+        self.found = found or Calibration()
+        self.taken: set[str] = set()
+        self.again: set[str] = set()  # weights that a later operation uses too
+        self.assembled: dict[str, tuple[tuple[str, ...], float]] = {}  # by one source: all sources, level aimed at
+        self.plain: set[int] = set()  # nodes that hold the input, or rows of a table, as they are
+        self.watched: Mapping[str, tuple[tuple[str, ...], float]] = {}
+        self.levels: dict[str, float] = {}
 
     def correct(self, draft: Draft, output: torch.Tensor) -> None:
         """Rescale the weight of one node together with the output it has just produced."""
         if draft.stage != "model":
             return
-        if draft.operation in (Operation.LINEAR, Operation.CONVOLUTION):
+        if draft.operation in _PLAIN or (draft.operation in LEVEL_KEEPING and self.plain.issuperset(draft.inputs)):
+            self.plain.add(draft.index)
+        if draft.operation in MIXING:
             self._calibrate(draft, output)
         elif draft.operation is Operation.OFFSET:
             self._centre(draft, output)
@@ -87,24 +159,31 @@ class _Pass:
             if use.slot == "weight":
                 self.read.setdefault(use.parameter, f"{draft.path or 'the model'} ({draft.function or draft.name})")
 
+    def watch(self, draft: Draft, output: torch.Tensor) -> None:
+        """Measure the outputs of the weights that are made of several parameters."""
+        sources = [u.parameter for u in draft.uses if u.slot == "weight"]
+        if draft.stage == "model" and draft.operation in MIXING and sources and sources[0] in self.watched:
+            self.levels.setdefault(sources[0], level_of(draft, output, self.parameters, self.examples))
+
     def _calibrate(self, draft: Draft, output: torch.Tensor) -> None:
-        assignment = self._adjustable(draft)
+        uses = [u for u in draft.uses if u.slot == "weight"]
+        paths = tuple(dict.fromkeys(u.parameter for u in uses))
+        assignment = self._adjustable(uses, paths)
         if assignment is None or assignment.level is None:
             return
-        path = assignment.parameter
-        bias = self._bias(draft, output)
+        bias = bias_of(draft, output, self.parameters)
         if bias is not None:
             output.sub_(bias)
-        mean = _unit_means(draft, output) if path in self.centred else None
+        mean = _unit_means(draft, output) if assignment.parameter in self.centred else None
         if mean is not None:
             output.sub_(mean)
         fault, factor = self._judge(draft, output, assignment.level)
         if fault:
-            self.found.left[path] = fault
+            self.found.left.update(dict.fromkeys(paths, fault))
         else:
-            self.parameters[path].mul_(factor)
+            factor = self._restrained(draft, paths, factor)
+            self._rescale(uses, paths, factor, assignment.level)
             output.mul_(factor)
-            self.found.scales[path] = factor
         if mean is None:
             if bias is not None:
                 output.add_(bias)
@@ -114,9 +193,30 @@ class _Pass:
             if bias is not None:
                 output.add_(bias)
 
+    def _restrained(self, draft: Draft, paths: tuple[str, ...], factor: float) -> float:
+        """The factor, or the largest one that a weight gets which does not read the input."""
+        before = self.found.scales.get(paths[0], 1.0)
+        if self.plain.issuperset(draft.inputs) or factor * before <= AMPLIFY:
+            return factor
+        note = f"it would take {factor * before:.3g}, and a signal that weak is not amplified by more than {AMPLIFY:g}"
+        self.found.notes.update(dict.fromkeys(paths, note))
+        return max(AMPLIFY / before, 1.0)
+
+    def _rescale(self, uses: list[Use], paths: tuple[str, ...], factor: float, level: float) -> None:
+        """Multiply what a weight is made of, so that the weight is multiplied by the factor."""
+        own = factor ** (1 / degree(uses))
+        for path in paths:
+            self.parameters[path].mul_(own)
+            self.found.rescaled(path, own)
+        if is_assembled(uses):
+            self.assembled[paths[0]] = paths, level
+            what = "all that its weight is made of" if len(paths) > 1 else "through the changes before its use"
+            self.found.notes.setdefault(paths[0], f"measured {what}" if len(paths) == 1 else f"with {what}")
+        self.taken.update(paths)
+
     def _centre(self, draft: Draft, output: torch.Tensor) -> None:
         """A bias that is added on its own takes off the mean of what it is added to."""
-        bias = self._bias(draft, output)
+        bias = bias_of(draft, output, self.parameters)
         here = [a for a in self._centring(draft) if a.weight in self.found.scales]
         if not here:
             return
@@ -130,10 +230,7 @@ class _Pass:
         """What keeps a signal from being divided by, or else the factor that brings it to its level."""
         if not draft.from_input:
             return "it reads learned values alone, which say nothing of what will arrive", 1.0
-        stride = draft.example_stride
-        if stride is None and output.dim() and output.shape[0] == self.examples:
-            stride = stride_at(output.shape, 0)  # what was made equal for all has lost its example axis too
-        moments = look_at(output, self.examples, stride, extremes=False).moments
+        moments = moments_at(draft, output, self.examples)
         measured = moments.second_moment
         if not 0 < measured < math.inf:
             return too_weak(measured), 1.0
@@ -147,37 +244,32 @@ class _Pass:
 
     # -- which weight, which bias ------------------------------------------------------------------------------------
 
-    def _adjustable(self, draft: Draft) -> Assignment | None:
+    def _adjustable(self, uses: list[Use], paths: tuple[str, ...]) -> Assignment | None:
         """The weight to rescale; None, with the reason noted, where there is none."""
-        uses = [u for u in draft.uses if u.slot == "weight"]
+        planned = [a for path in paths if (a := self.plan.get(path)) is not None and a.level is not None]
+        if not planned or self.skip.intersection(paths):
+            return None
+        self.again.update(a.parameter for a in planned if a.parameter in self.taken and len(paths) == 1)
+        made = is_assembled(uses) and len(planned) == len(paths)
         found: Assignment | None = None
         for use in uses:
             assignment = self.plan.get(use.parameter)
             if assignment is None or assignment.level is None:
                 continue
-            reason = self._obstacle(use, uses)
+            reason = self._obstacle(use, uses, made)
             if reason:
                 self.found.left.setdefault(use.parameter, reason)
-            else:
+                found = None if made else found
+            elif found is None or not made:
                 found = assignment
-        return found
+        return None if made and any(path in self.found.left for path in paths) else found
 
-    def _obstacle(self, use: Use, uses: list[Use]) -> str:
+    def _obstacle(self, use: Use, uses: list[Use], made: bool) -> str:
         if use.parameter in self.read and use.parameter not in self.found.scales:
             return f"read earlier in the pass by {self.read[use.parameter]}, which a new scale would undo"
-        return obstacle(use, uses, self.found.scales)
-
-    def _bias(self, draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
-        """The bias that the output already holds, shaped to be taken off."""
-        total: torch.Tensor | None = None
-        for use in draft.uses:
-            if use.slot == "bias" and all(step.rescales for step in use.derivation):
-                bias = self.parameters[use.parameter].detach().reshape(-1)
-                total = bias if total is None else total + bias
-        if total is None or not bool(total.any()):
-            return None
-        axis = _unit_axis(draft, output)
-        return total.to(output.dtype).reshape([-1 if i == axis else 1 for i in range(output.dim())])
+        if made:
+            return "used again later in the pass, and left as its first use set it" if use.parameter in self.taken else ""
+        return obstacle(use, uses, self.taken)
 
     def _centring(self, draft: Draft) -> list[Assignment]:
         found = (self.plan.get(u.parameter) for u in draft.uses if u.slot == "bias" and not u.derivation)
@@ -192,11 +284,7 @@ class _Pass:
         return bool(self._centring(draft))
 
 
-def _unit_axis(draft: Draft, output: torch.Tensor) -> int:
-    return draft.unit_axis if draft.unit_axis is not None else output.dim() - 1
-
-
 def _unit_means(draft: Draft, output: torch.Tensor) -> torch.Tensor:
-    axis = _unit_axis(draft, output)
+    axis = unit_axis(draft, output)
     others = [i for i in range(output.dim()) if i != axis]
     return output.float().mean(others, keepdim=True).to(output.dtype)
