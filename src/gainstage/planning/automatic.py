@@ -30,7 +30,7 @@ BranchStart = Literal["scaled", "zero"]
 _COMMENSURATE = 3.0  # times: of two signals that are added, the smaller one then still makes a tenth of the variance
 _BOLDEST = 10.0
 """Times 1/√fan_in: no activation asks for more than five, so that a prediction that asks for more has lost the signal."""
-_GATED = 2.0  # the same where nothing can be measured inside a fused recurrent operation
+_GATED = 1.0  # the same where nothing can be measured inside a fused recurrent operation
 
 _UNLIKE = 0.05  # of a factor on scores: less than one draw of queries and keys scatters by
 
