@@ -129,7 +129,7 @@ class Automatic:
                 if factor is not None:
                     reason, spread = factor.reason, math.sqrt(factor.level)
                     return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
-                spread, reason = embedding_spread(self.graph, parameter, lambda head: self._weight(head, 1.0).spread)
+                spread, reason = self._rows(parameter)
                 if parameter.kernel is None or parameter.kernel.in_ == 1:
                     return drawn(parameter, "pytorch_embedding", reason, gain=gain * spread)
                 return drawn(parameter, "centred_normal", f"{reason}; {_ROWS}", gain=gain, spread=spread)
@@ -138,11 +138,15 @@ class Automatic:
                 return drawn(parameter, "orthogonal", reason, gain=gain)
         return neutral(self.graph, parameter, self.adapters) or self._weight(parameter, gain)
 
+    def _rows(self, table: Parameter) -> tuple[float, str]:
+        """The spread of a table's entries, and why."""
+        return embedding_spread(self.graph, table, lambda head: self._weight(head, 1.0).spread, paced=True)
+
     def _position(self, parameter: Parameter, gain: float) -> Assignment:
         """Positions are levelled with the rows that they are added to, unless they are of about that size."""
         tables = (p for p in self.graph.parameters if self.positions[parameter.path] in p.nodes)
         table = next(p for p in tables if p.role in {Role.EMBEDDING, Role.HEAD})
-        spread, _ = embedding_spread(self.graph, table, lambda head: self._weight(head, 1.0).spread)
+        spread, _ = self._rows(table)
         values = self.standing.get(parameter.path)
         if values is not None and 1 / _COMMENSURATE < math.sqrt(values.second_moment) / spread < _COMMENSURATE:
             return kept(parameter, f"left as the model made it: about as large as the rows of {table.path} beside it")

@@ -29,7 +29,7 @@ TOO_FAR = 1e6
 """A factor beyond this, or below its inverse, means that the signal was lost earlier, not that one draw was bad."""
 
 AMPLIFY = 4.0
-"""The largest factor on a weight that reads neither the input nor rows of a table. What asks for more has been averaged
+"""The largest factor on a weight that reads neither the input nor rows of a table and makes no output. What asks for more has been averaged
 away (attention over many places, a silent gate): amplified, layer after layer, it carries noise forward and an exploding
 gradient back. A branch that stays quieter than its share harms nothing."""
 

@@ -35,13 +35,15 @@ from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.backends.torch.tracing.traced_run import observe
 from gainstage.backends.torch.writing.outputs import bias_of, level_of, moments_at, unit_axis
 from gainstage.backends.torch.writing.reuse import settle_reused
-from gainstage.graph import Operation, Use
+from gainstage.backends.torch.writing.write import apply
+from gainstage.graph import Operation, Role, Use
 from gainstage.graph.groups import LEVEL_KEEPING, MIXING
 from gainstage.records import Assignment, Plan
 
 __all__ = ["calibrate"]
 
 _PLAIN = frozenset({Operation.INPUT, Operation.EMBEDDING})
+_ROUNDS = 8  # passes at most in which weights that do not follow their sources are found out
 _ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
 
 
@@ -73,13 +75,16 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
             observe(model, batch, eye=eye)
 
     parameters, _ = named_parameters(model)
-    pass_ = _Pass(parameters, plan, batch.examples)
+    pass_ = first = _Pass(parameters, plan, batch.examples)
     look(pass_.correct)
     if pass_.again:
         pass_ = _with_reused(parameters, plan, batch.examples, pass_, look)
     if pass_.assembled:
         pass_ = _with_assembled(parameters, plan, batch.examples, pass_, look)
-    return pass_.found.carried_out(plan)
+    done = pass_.found.carried_out(plan)
+    if pass_ is not first:
+        apply(model, done)  # one draw times one factor: the bytes that the plan will write again
+    return done
 
 
 def _with_reused(
@@ -106,19 +111,23 @@ def _with_assembled(
     parameters: dict[str, torch.Tensor], plan: Plan, examples: int, first: _Pass, look: Callable[[Eye], None]
 ) -> _Pass:
     """Look whether the weights that are made of several parameters followed the factor on these; put others back."""
-    seen = _Pass(parameters, plan, examples, found=first.found, skip=frozenset(parameters))
-    seen.watched = first.assembled
-    look(seen.watch)
-    lost = {path for path, level in seen.levels.items() if not is_held(level, first.assembled[path][1])}
-    if not lost:
-        return first
-    with torch.no_grad():
-        for path in {source for end in lost for source in first.assembled[end][0]} & first.found.scales.keys():
-            parameters[path].div_(first.found.scales.pop(path))
-            first.found.left[path] = "the weight that it is part of does not follow its scale"
-            first.found.notes.pop(path, None)
-    last = _Pass(parameters, plan, examples, found=first.found, skip=frozenset(first.found.left) | first.skip)
-    look(last.correct)
+    found, last, refused = first.found, first, frozenset[str]()
+    for _ in range(_ROUNDS):
+        seen = _Pass(parameters, plan, examples, found=found, skip=frozenset(parameters))
+        seen.watched = last.assembled
+        look(seen.watch)
+        # What stands behind one that does not follow misses its level too: the first one alone is known to be at fault.
+        lost = next((path for path, level in seen.levels.items() if not is_held(level, seen.watched[path][1])), None)
+        if lost is None:
+            break
+        with torch.no_grad():
+            for path in seen.watched[lost][0]:
+                parameters[path].div_(found.scales.pop(path))
+                found.left[path] = "the weight that it is part of does not follow its scale"
+                found.notes.pop(path, None)
+        refused |= frozenset(seen.watched[lost][0])
+        last = _Pass(parameters, plan, examples, found=found, skip=refused | first.skip)
+        look(last.correct)
     return last
 
 
@@ -181,7 +190,7 @@ class _Pass:
         if fault:
             self.found.left.update(dict.fromkeys(paths, fault))
         else:
-            factor = self._restrained(draft, paths, factor)
+            factor = factor if is_assembled(uses) else self._restrained(draft, paths[0], factor)
             self._rescale(uses, paths, factor, assignment.level)
             output.mul_(factor)
         if mean is None:
@@ -193,13 +202,14 @@ class _Pass:
             if bias is not None:
                 output.add_(bias)
 
-    def _restrained(self, draft: Draft, paths: tuple[str, ...], factor: float) -> float:
-        """The factor, or the largest one that a weight gets which does not read the input."""
-        before = self.found.scales.get(paths[0], 1.0)
-        if self.plain.issuperset(draft.inputs) or factor * before <= AMPLIFY:
+    def _restrained(self, draft: Draft, path: str, factor: float) -> float:
+        """The factor, or the largest one that a weight gets which neither reads the input nor makes the output."""
+        before = self.found.scales.get(path, 1.0)
+        ends = self.plan[path].role is Role.HEAD  # nothing behind it would be amplified further
+        if ends or self.plain.issuperset(draft.inputs) or factor * before <= AMPLIFY:
             return factor
         note = f"it would take {factor * before:.3g}, and a signal that weak is not amplified by more than {AMPLIFY:g}"
-        self.found.notes.update(dict.fromkeys(paths, note))
+        self.found.notes[path] = note
         return max(AMPLIFY / before, 1.0)
 
     def _rescale(self, uses: list[Use], paths: tuple[str, ...], factor: float, level: float) -> None:
