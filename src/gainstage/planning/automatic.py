@@ -15,7 +15,7 @@ from typing import Literal
 from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, terms
 from gainstage.planning.assign import constant, drawn, kept, neutral
 from gainstage.planning.branches import Budget, couplings, switches
-from gainstage.planning.context import adapter_ends, bias_owner, survey, weight_nodes
+from gainstage.planning.context import adapter_ends, adapter_starts, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread, positions_beside
 from gainstage.planning.levels import Levels
 from gainstage.planning.products import LOGIT_SPREAD, Factor, factors
@@ -38,6 +38,7 @@ _SILENT = "zero: its residual branch starts silent, so that the block hands its 
 _ROWS = "less its mean row, since what all rows share tells none of them from another"
 _SUMS = "its weights sum to zero over the inputs, since no bias can take the mean off"
 _IDENTITY = "zero: it scales and shifts what skips it (an affine coupling), so that the block hands its input on"
+_ADAPTS = "left as the model made it: it begins an adapter, whose end at zero keeps the model as it was"
 _FREE = "the spread that the model was made with: a normalisation divides it out, and it sets the pace of training alone"
 _UNKNOWN: Standing = MappingProxyType({})
 _FREQUENCIES = (
@@ -117,6 +118,8 @@ class Automatic:
             return kept(parameter, why)
         if parameter.path in self.couplings and parameter.role.is_kernel:
             return drawn(parameter, "zeros", _IDENTITY)
+        if parameter.path in adapter_starts(self.graph) and parameter.path in self.standing:
+            return kept(parameter, _ADAPTS)
         if parameter.path in self.positions:
             return self._position(parameter, gain)
         match parameter.role:

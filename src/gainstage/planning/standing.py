@@ -21,9 +21,9 @@ __all__ = ["Standing", "free_spread", "meant"]
 Standing = Mapping[str, WeightMoments]
 """Moments of the values that stand in a model, by path of the parameter."""
 
-SLOW, QUICK = 2.0, 0.1
-"""Times 1/√fan_in: spreads of a weight whose scale is free between which its pace under Adam differs from that of hidden
-weights by no more than a decade or so (a step over the size of what it changes)."""
+SLOW, QUICK = 5.0, 0.1
+"""Times 1/√fan_in: spreads of a weight whose scale is free between which its pace under Adam (a step over the size of
+what it changes) differs from that of hidden weights by no more than a decade."""
 
 _ALIKE = 1e-9  # of the second moment: what rounding leaves of the variance of equal numbers
 _PRIOR = "left as the model made it: {} holds a prior, since no default draws it (within ±1/√fan_in = ±{:.3g})"
