@@ -347,7 +347,9 @@ class Masked(nn.Module):
     def __init__(self, width: int = 32):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(width, width))
-        self.register_buffer("mask", (torch.rand(width, width, generator=torch.Generator().manual_seed(0)) < 0.1).float())
+        self.register_buffer(
+            "mask", (torch.rand(width, width, generator=torch.Generator().manual_seed(0)) < 0.1).float()
+        )
 
     def forward(self, x):
         return x @ (self.weight * self.mask)

@@ -29,7 +29,7 @@ BranchStart = Literal["scaled", "zero"]
 
 _COMMENSURATE = 3.0  # times: of two signals that are added, the smaller one then still makes a tenth of the variance
 _BOLDEST = 10.0
-"""Times 1/√fan_in: no activation asks for more than five, so that a prediction that asks for more has lost the signal."""
+"""Times 1/√fan_in. No activation asks for more than five: a prediction that asks for more has lost the signal."""
 _GATED = 1.0  # the same where nothing can be measured inside a fused recurrent operation
 
 _UNLIKE = 0.05  # of a factor on scores: less than one draw of queries and keys scatters by
@@ -39,7 +39,9 @@ _ROWS = "less its mean row, since what all rows share tells none of them from an
 _SUMS = "its weights sum to zero over the inputs, since no bias can take the mean off"
 _IDENTITY = "zero: it scales and shifts what skips it (an affine coupling), so that the block hands its input on"
 _ADAPTS = "left as the model made it: it begins an adapter, whose end at zero keeps the model as it was"
-_FREE = "the spread that the model was made with: a normalisation divides it out, and it sets the pace of training alone"
+_FREE = (
+    "the spread that the model was made with: a normalisation divides it out, and it sets the pace of training alone"
+)
 _UNKNOWN: Standing = MappingProxyType({})
 _FREQUENCIES = (
     "left as the model made it: what it reads is the input and what reads it is periodic, so it sets frequencies"
@@ -179,7 +181,9 @@ class Automatic:
             scheme, reason = "centred_outputs", f"{reason}; {_ROWS}"
         free = free_spread(parameter, self.standing) if parameter.role is Role.BEFORE_NORM else None
         if free is not None:
-            return drawn(parameter, scheme, f"{_FREE}; {self.levels.arriving(nodes[0].index).reason}", spread=free * gain)
+            return drawn(
+                parameter, scheme, f"{_FREE}; {self.levels.arriving(nodes[0].index).reason}", spread=free * gain
+            )
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
         return replace(assignment, level=target.level * gain**2)
 

@@ -44,7 +44,7 @@ def plan(
         only: patterns of the parameters to touch; empty for all.
         branch_start: whether ``auto`` starts residual branches with their share of the stream's budget (``scaled``) or
             silent (``zero``).
-        standing: what is known of the values that stand in the model; ``auto`` keeps those that were written on purpose.
+        standing: what is known of the values that stand in the model; ``auto`` keeps those written on purpose.
 
     Returns:
         One assignment for every parameter, in the model's order, each with its reason.

@@ -19,12 +19,12 @@ def embedding_spread(
     """The spread of a table's entries, and why.
 
     One row is read at a time and nothing is summed, so a fan means nothing: what the next layer sees is the row itself,
-    and a spread of one gives it unit level. Of k tables whose rows are added each brings 1/k of that level. Where one of
-    them is tied to the output layer, which needs small weights, the others follow it, or they would drown it.
+    and a spread of one gives it unit level. Of k tables whose rows are added each brings 1/k of that level. Where one
+    of them is tied to the output layer, which needs small weights, the others follow it, or they would drown it.
 
     What reads the rows can be scaled to any level of theirs, or a normalisation does that. Then their spread sets the
-    pace alone: under Adam an entry moves by the learning rate a step, whatever its size, and at a spread of one it takes
-    √d times as many steps to change as a hidden weight of 1/√d. With ``paced``, rows of d entries get that spread too.
+    pace alone: under Adam an entry moves by the learning rate a step, whatever its size, and at a spread of one it
+    takes √d times as many steps to change as a hidden weight of 1/√d. With ``paced``, rows of d entries get that spread too.
 
     Args:
         graph: the model.
@@ -40,7 +40,7 @@ def embedding_spread(
     share = 1 / math.sqrt(len(tables))
     if paced:
         width = max(parameter.shape[-1], 1)
-        told = f"1/√{width}: one row is read at a time, so that its spread sets the pace alone, here that of hidden weights"
+        told = f"1/√{width}: one row is read at a time, so its spread sets the pace alone, here that of hidden weights"
         if len(tables) > 1:
             told = f"{told}; one of {len(tables)} tables that are added: together their rows have unit length"
         return share / math.sqrt(width), told
@@ -53,8 +53,8 @@ def embedding_spread(
 def positions_beside(graph: SignalGraph) -> Mapping[str, int]:
     """Tables and arrays of positions that are added to the rows of a table, with the node of one such table.
 
-    They are the same for every example. A position whose values are far smaller than the rows beside it is not seen, one
-    whose values are far larger drowns them.
+    They are the same for every example. A position whose values are far smaller than the rows beside it is not seen,
+    and one whose values are far larger drowns them.
     """
     found: dict[str, int] = {}
     sums = embedding_sums(graph)
@@ -64,7 +64,9 @@ def positions_beside(graph: SignalGraph) -> Mapping[str, int]:
             continue
         for index in group:
             if not graph.nodes[index].from_input:
-                found |= dict.fromkeys((graph.parameter(u.parameter).path for u in graph.nodes[index].uses_of("weight")), first)
+                found |= dict.fromkeys(
+                    (graph.parameter(u.parameter).path for u in graph.nodes[index].uses_of("weight")), first
+                )
     for node in graph.nodes:
         if node.operation is not Operation.OFFSET or not node.inputs:
             continue

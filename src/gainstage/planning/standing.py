@@ -45,7 +45,9 @@ def meant(graph: SignalGraph, parameter: Parameter, standing: Standing) -> str |
         return None
     role = parameter.role
     if role is Role.NORM_SCALE and abs(values.second_moment - 1) + abs(values.mean - 1) > _ALIKE:
-        return _SILENT.format("what it scales") if not values.second_moment else _WRITTEN.format("a scale behind a norm")
+        return (
+            _SILENT.format("what it scales") if not values.second_moment else _WRITTEN.format("a scale behind a norm")
+        )
     if role is Role.NORM_SHIFT and values.second_moment > 0:
         return _WRITTEN.format("a shift behind a norm")
     if role is Role.RECURRENT_BIAS:

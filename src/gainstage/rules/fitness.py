@@ -72,7 +72,8 @@ def fitness(diagnosis: Diagnosis) -> Fitness:
 
 def _drifts(profile: Profile) -> tuple[list[str], str]:
     """What drifts too far, and how far signal and gradient drift."""
-    found, seen = [], []
+    found: list[str] = []
+    seen: list[str] = []
     signal = signal_drift(profile)
     try:
         gradient = gradient_drift(profile)
@@ -107,7 +108,9 @@ def _off_scale(profile: Profile) -> list[str]:
     if not off:
         return []
     worst = max(off, key=lambda layer: abs(math.log(layer.gain or 1.0)))
-    return [f"{weights_in_words(worst)}, and {len(off) - 1} more are off scale" if len(off) > 1 else weights_in_words(worst)]
+    return [
+        f"{weights_in_words(worst)}, and {len(off) - 1} more are off scale" if len(off) > 1 else weights_in_words(worst)
+    ]
 
 
 def _loud(profile: Profile) -> list[str]:

@@ -69,7 +69,7 @@ def fix(
     prover = _prover(x, y, loss, optimizer_given, learning_rate, seed) if prove else None
     wanted = [f for f in diagnosis.findings if f.remedy.action == "initialize" and f.severity is not Severity.NOTE]
     restore = backend.snapshot(model)
-    before = prover.train(backend, model, "before") if prover is not None and wanted else None
+    before = prover.train(model, "before") if prover is not None and wanted else None
     for scheme, patterns in _treatments(wanted):
         # Traced as `initialize` traces it, with labels, which say along which axis examples lie. The loss adds nothing.
         graph = backend.trace(model, x, y, loss=measure)
@@ -91,7 +91,7 @@ def fix(
     after = rules.judge(profile)
     proof = None
     if prover is not None and before is not None:
-        proof = Proof(before, prover.train(backend, model, "after"))
+        proof = Proof(before, prover.train(model, "after"))
     why = _why_put_back(diagnosis, after, proof) if wanted else ""
     if not why:
         after = _without_applied(after, wanted)
@@ -124,9 +124,7 @@ def _without_applied(diagnosis: Diagnosis, applied: Iterable[Finding]) -> Diagno
 
     def offered(finding: Finding) -> Finding:
         remedy, below = finding.remedy, tuple(offered(f) for f in finding.consequences)
-        again = remedy.action == "initialize" and (
-            remedy.scheme in whole or (remedy.scheme, remedy.patterns) in used
-        )
+        again = remedy.action == "initialize" and (remedy.scheme in whole or (remedy.scheme, remedy.patterns) in used)
         return replace(finding, remedy=_TRIED if again else remedy, consequences=below)
 
     return replace(diagnosis, findings=tuple(offered(f) for f in diagnosis.findings))

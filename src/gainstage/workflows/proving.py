@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from gainstage.backends import Backend, framework_of, trainer_of
+from gainstage.backends import framework_of, trainer_of
 from gainstage.backends.protocol import Start
 from gainstage.errors import InputError
 from gainstage.records import TrainingCurve
@@ -42,7 +42,7 @@ class Prover:
         self._optimizer = optimizer if isinstance(optimizer, str) or callable(optimizer) else OPTIMIZER
         self._rate = RATE if learning_rate is None else learning_rate
 
-    def train(self, backend: Backend, model: Any, label: str) -> TrainingCurve:
+    def train(self, model: Any, label: str) -> TrainingCurve:
         """Train a copy; the model itself stays as it is."""
         framework = framework_of(model)
         if framework is None:

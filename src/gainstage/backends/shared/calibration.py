@@ -29,9 +29,10 @@ TOO_FAR = 1e6
 """A factor beyond this, or below its inverse, means that the signal was lost earlier, not that one draw was bad."""
 
 AMPLIFY = 4.0
-"""The largest factor on a weight that reads neither the input nor rows of a table and makes no output. What asks for more has been averaged
-away (attention over many places, a silent gate): amplified, layer after layer, it carries noise forward and an exploding
-gradient back. A branch that stays quieter than its share harms nothing."""
+"""The largest factor on a weight that reads neither the input nor rows of a table, and makes no output.
+
+What asks for more has been averaged away (attention over many places, a silent gate). Amplified layer after layer it
+carries noise forward and an exploding gradient back. A branch that stays quieter than its share harms nothing."""
 
 _HELD = 0.25  # of a level: how far a weight made of several may miss it before its sources count as not understood
 _UNSEEN = "no operation of this batch uses it as a weight"

@@ -23,7 +23,9 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="Write the mended weights here: .safetensors, .pt or .pth; of Keras models .weights.h5 or .keras.",
 )
-@click.option("--prove", is_flag=True, help="Also train copies before and after for 100 steps on the data, and compare.")
+@click.option(
+    "--prove", is_flag=True, help="Also train copies before and after for 100 steps on the data, and compare."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @json_option
 @html_option

@@ -52,8 +52,8 @@ class RecipeEntry:
         build: from (graph, paths of the parameters to set) to the recipe.
         levels: where the second moments of its outputs come from.
         needs_batch: whether it reads operations that only a batch shows.
-        takes_branch_start: whether ``build`` takes two arguments more: the start of residual branches, and what is known
-            of the values that stand in the model.
+        takes_branch_start: whether ``build`` takes two arguments more: the start of residual branches, and what is
+            known of the values that stand in the model.
         sets_output_bias: whether labels set the bias of the output.
         mends: whether a start that a check finds healthy stays, and a part that it finds healthy.
     """

@@ -81,11 +81,13 @@ def _proof_in_words(proof: Proof) -> str:
     """What both trainings have shown."""
     before, after = proof.losses
     verdicts = {
-        "better": "it trains better", "alike": "neither start trains better", "worse": "it trained worse, and was put back"
-    }  # fmt: skip
+        "better": "it trains better",
+        "alike": "neither start trains better",
+        "worse": "it trained worse, and was put back",
+    }
     return (
-        f"Trained for {proof.after.steps} steps ({proof.after.optimizer}, {figure(proof.after.learning_rate)}), the loss "
-        f"ends at {figure(before)} from the weights before and at {figure(after)} from the new ones: "
+        f"Trained for {proof.after.steps} steps ({proof.after.optimizer}, {figure(proof.after.learning_rate)}), the "
+        f"loss ends at {figure(before)} from the weights before and at {figure(after)} from the new ones: "
         f"{verdicts[proof.verdict]}."
     )
 

@@ -9,50 +9,36 @@ plan says so.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from gainstage.backends.shared.calibration import (
-    AMPLIFY,
-    Calibration,
-    degree,
-    is_assembled,
-    is_held,
-    is_usable,
-    obstacle,
-    too_weak,
-)
+from gainstage.backends.shared.calibration import is_held
 from gainstage.backends.torch.models.batch import prepare
 from gainstage.backends.torch.models.preserve import preserved
-from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.backends.torch.tracing.traced_run import observe
-from gainstage.backends.torch.writing.outputs import bias_of, level_of, moments_at, unit_axis
+from gainstage.backends.torch.writing.calibrating_pass import CalibratingPass
 from gainstage.backends.torch.writing.reuse import settle_reused
 from gainstage.backends.torch.writing.write import apply
-from gainstage.graph import Operation, Role, Use
-from gainstage.graph.groups import LEVEL_KEEPING, MIXING
-from gainstage.records import Assignment, Plan
+from gainstage.records import Plan
 
 __all__ = ["calibrate"]
 
-_PLAIN = frozenset({Operation.INPUT, Operation.EMBEDDING})
 _ROUNDS = 8  # passes at most in which weights that do not follow their sources are found out
-_ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
 
 
 def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
     """Bring every calibrated output of a batch to its level, in place, in one forward pass.
 
     The pass keeps nothing but the signal itself, so its memory is that of inference; modes, buffers and random state
-    are left as they were found. A weight that was read before in the same pass (a tied embedding, a layer that is used
-    again) is not touched: what was calibrated since would no longer hold.
+    are left as they were found. A table that is tied to the output is not touched: what was calibrated since would no
+    longer hold. Weights that are used several times, and weights that are made of several parameters, take further
+    passes: they are measured on all of their uses, and by whether they follow a factor on what they are made of.
 
     Args:
         model: with the plan's weights already written.
@@ -75,7 +61,7 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
             observe(model, batch, eye=eye)
 
     parameters, _ = named_parameters(model)
-    pass_ = first = _Pass(parameters, plan, batch.examples)
+    pass_ = first = CalibratingPass(parameters, plan, batch.examples)
     look(pass_.correct)
     if pass_.again:
         pass_ = _with_reused(parameters, plan, batch.examples, pass_, look)
@@ -88,8 +74,8 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
 
 
 def _with_reused(
-    parameters: dict[str, torch.Tensor], plan: Plan, examples: int, first: _Pass, look: Callable[[Eye], None]
-) -> _Pass:
+    parameters: dict[str, torch.Tensor], plan: Plan, examples: int, first: CalibratingPass, look: Callable[[Eye], None]
+) -> CalibratingPass:
     """Set the weights that are used several times by all their uses, and calibrate the others around them."""
     reused = frozenset(first.again)
     with torch.no_grad():
@@ -98,7 +84,7 @@ def _with_reused(
     factors = settle_reused(parameters, {a.parameter: a for a in plan}, reused, examples, look)
     first.found.left.clear()  # what was said of signals that have changed since
     first.found.notes.clear()
-    last = _Pass(parameters, plan, examples, found=first.found, skip=reused)
+    last = CalibratingPass(parameters, plan, examples, found=first.found, skip=reused)
     for path in reused:
         factor, uses = factors.get(path, (1.0, 0))
         last.found.rescaled(path, factor)
@@ -108,12 +94,12 @@ def _with_reused(
 
 
 def _with_assembled(
-    parameters: dict[str, torch.Tensor], plan: Plan, examples: int, first: _Pass, look: Callable[[Eye], None]
-) -> _Pass:
+    parameters: dict[str, torch.Tensor], plan: Plan, examples: int, first: CalibratingPass, look: Callable[[Eye], None]
+) -> CalibratingPass:
     """Look whether the weights that are made of several parameters followed the factor on these; put others back."""
     found, last, refused = first.found, first, frozenset[str]()
     for _ in range(_ROUNDS):
-        seen = _Pass(parameters, plan, examples, found=found, skip=frozenset(parameters))
+        seen = CalibratingPass(parameters, plan, examples, found=found, skip=frozenset(parameters))
         seen.watched = last.assembled
         look(seen.watch)
         # What stands behind one that does not follow misses its level too: the first one alone is known to be at fault.
@@ -126,175 +112,6 @@ def _with_assembled(
                 found.left[path] = "the weight that it is part of does not follow its scale"
                 found.notes.pop(path, None)
         refused |= frozenset(seen.watched[lost][0])
-        last = _Pass(parameters, plan, examples, found=found, skip=refused | first.skip)
+        last = CalibratingPass(parameters, plan, examples, found=found, skip=refused | first.skip)
         look(last.correct)
     return last
-
-
-class _Pass:
-    """What one calibrating pass has done so far."""
-
-    def __init__(
-        self, parameters: dict[str, torch.Tensor], plan: Plan, examples: int, *,
-        found: Calibration | None = None, skip: frozenset[str] = frozenset(),
-    ) -> None:  # fmt: skip
-        self.parameters = parameters
-        self.plan: Mapping[str, Assignment] = {a.parameter: a for a in plan}
-        self.centred = frozenset(a.weight for a in plan if a.bias == "centre")
-        self.examples, self.skip = examples, skip
-        self.read: dict[str, str] = {}
-        self.found = found or Calibration()
-        self.taken: set[str] = set()
-        self.again: set[str] = set()  # weights that a later operation uses too
-        self.assembled: dict[str, tuple[tuple[str, ...], float]] = {}  # by one source: all sources, level aimed at
-        self.plain: set[int] = set()  # nodes that hold the input, or rows of a table, as they are
-        self.watched: Mapping[str, tuple[tuple[str, ...], float]] = {}
-        self.levels: dict[str, float] = {}
-
-    def correct(self, draft: Draft, output: torch.Tensor) -> None:
-        """Rescale the weight of one node together with the output it has just produced."""
-        if draft.stage != "model":
-            return
-        if draft.operation in _PLAIN or (draft.operation in LEVEL_KEEPING and self.plain.issuperset(draft.inputs)):
-            self.plain.add(draft.index)
-        if draft.operation in MIXING:
-            self._calibrate(draft, output)
-        elif draft.operation is Operation.OFFSET:
-            self._centre(draft, output)
-        elif draft.operation is Operation.RECURRENT:
-            for derivation in (d for _, value in draft.operands for d in value.derivations):
-                self.found.left.setdefault(derivation.parameter, f"inside a fused operation ({draft.function})")
-        for use in draft.uses:
-            if use.slot == "weight":
-                self.read.setdefault(use.parameter, f"{draft.path or 'the model'} ({draft.function or draft.name})")
-
-    def watch(self, draft: Draft, output: torch.Tensor) -> None:
-        """Measure the outputs of the weights that are made of several parameters."""
-        sources = [u.parameter for u in draft.uses if u.slot == "weight"]
-        if draft.stage == "model" and draft.operation in MIXING and sources and sources[0] in self.watched:
-            self.levels.setdefault(sources[0], level_of(draft, output, self.parameters, self.examples))
-
-    def _calibrate(self, draft: Draft, output: torch.Tensor) -> None:
-        uses = [u for u in draft.uses if u.slot == "weight"]
-        paths = tuple(dict.fromkeys(u.parameter for u in uses))
-        assignment = self._adjustable(uses, paths)
-        if assignment is None or assignment.level is None:
-            return
-        bias = bias_of(draft, output, self.parameters)
-        if bias is not None:
-            output.sub_(bias)
-        mean = _unit_means(draft, output) if assignment.parameter in self.centred else None
-        if mean is not None:
-            output.sub_(mean)
-        fault, factor = self._judge(draft, output, assignment.level)
-        if fault:
-            self.found.left.update(dict.fromkeys(paths, fault))
-        else:
-            factor = factor if is_assembled(uses) else self._restrained(draft, paths[0], factor)
-            self._rescale(uses, paths, factor, assignment.level)
-            output.mul_(factor)
-        if mean is None:
-            if bias is not None:
-                output.add_(bias)
-        elif fault or not self._set_bias(draft, mean * -factor):
-            # Whoever adds the bias later takes the mean off then.
-            output.add_(mean if fault else mean * factor)
-            if bias is not None:
-                output.add_(bias)
-
-    def _restrained(self, draft: Draft, path: str, factor: float) -> float:
-        """The factor, or the largest one that a weight gets which neither reads the input nor makes the output."""
-        before = self.found.scales.get(path, 1.0)
-        ends = self.plan[path].role is Role.HEAD  # nothing behind it would be amplified further
-        if ends or self.plain.issuperset(draft.inputs) or factor * before <= AMPLIFY:
-            return factor
-        note = f"it would take {factor * before:.3g}, and a signal that weak is not amplified by more than {AMPLIFY:g}"
-        self.found.notes[path] = note
-        return max(AMPLIFY / before, 1.0)
-
-    def _rescale(self, uses: list[Use], paths: tuple[str, ...], factor: float, level: float) -> None:
-        """Multiply what a weight is made of, so that the weight is multiplied by the factor."""
-        own = factor ** (1 / degree(uses))
-        for path in paths:
-            self.parameters[path].mul_(own)
-            self.found.rescaled(path, own)
-        if is_assembled(uses):
-            self.assembled[paths[0]] = paths, level
-            what = "all that its weight is made of" if len(paths) > 1 else "through the changes before its use"
-            self.found.notes.setdefault(paths[0], f"measured {what}" if len(paths) == 1 else f"with {what}")
-        self.taken.update(paths)
-
-    def _centre(self, draft: Draft, output: torch.Tensor) -> None:
-        """A bias that is added on its own takes off the mean of what it is added to."""
-        bias = bias_of(draft, output, self.parameters)
-        here = [a for a in self._centring(draft) if a.weight in self.found.scales]
-        if not here:
-            return
-        if bias is not None:
-            output.sub_(bias)
-        mean = _unit_means(draft, output)
-        output.sub_(mean)
-        self._set_bias(draft, -mean)
-
-    def _judge(self, draft: Draft, output: torch.Tensor, level: float) -> tuple[str, float]:
-        """What keeps a signal from being divided by, or else the factor that brings it to its level."""
-        if not draft.from_input:
-            return "it reads learned values alone, which say nothing of what will arrive", 1.0
-        moments = moments_at(draft, output, self.examples)
-        measured = moments.second_moment
-        if not 0 < measured < math.inf:
-            return too_weak(measured), 1.0
-        factor = math.sqrt(level / measured)
-        if not is_usable(factor):
-            return too_weak(measured), 1.0
-        share = moments.example_share
-        if draft.from_input and self.examples > 1 and share is not None and share < _ROUNDING:
-            return "the signal that arrives is the same for all examples", 1.0
-        return "", factor
-
-    # -- which weight, which bias ------------------------------------------------------------------------------------
-
-    def _adjustable(self, uses: list[Use], paths: tuple[str, ...]) -> Assignment | None:
-        """The weight to rescale; None, with the reason noted, where there is none."""
-        planned = [a for path in paths if (a := self.plan.get(path)) is not None and a.level is not None]
-        if not planned or self.skip.intersection(paths):
-            return None
-        self.again.update(a.parameter for a in planned if a.parameter in self.taken and len(paths) == 1)
-        made = is_assembled(uses) and len(planned) == len(paths)
-        found: Assignment | None = None
-        for use in uses:
-            assignment = self.plan.get(use.parameter)
-            if assignment is None or assignment.level is None:
-                continue
-            reason = self._obstacle(use, uses, made)
-            if reason:
-                self.found.left.setdefault(use.parameter, reason)
-                found = None if made else found
-            elif found is None or not made:
-                found = assignment
-        return None if made and any(path in self.found.left for path in paths) else found
-
-    def _obstacle(self, use: Use, uses: list[Use], made: bool) -> str:
-        if use.parameter in self.read and use.parameter not in self.found.scales:
-            return f"read earlier in the pass by {self.read[use.parameter]}, which a new scale would undo"
-        if made:
-            return "used again later in the pass, and left as its first use set it" if use.parameter in self.taken else ""
-        return obstacle(use, uses, self.taken)
-
-    def _centring(self, draft: Draft) -> list[Assignment]:
-        found = (self.plan.get(u.parameter) for u in draft.uses if u.slot == "bias" and not u.derivation)
-        return [a for a in found if a is not None and a.bias == "centre"]
-
-    def _set_bias(self, draft: Draft, values: torch.Tensor) -> bool:
-        """Write the bias that takes the mean off; whether there is one here."""
-        for assignment in self._centring(draft):
-            parameter = self.parameters[assignment.parameter]
-            parameter.copy_(values.reshape(parameter.shape))
-            self.found.biases[assignment.parameter] = tuple(parameter.detach().double().reshape(-1).tolist())
-        return bool(self._centring(draft))
-
-
-def _unit_means(draft: Draft, output: torch.Tensor) -> torch.Tensor:
-    axis = unit_axis(draft, output)
-    others = [i for i in range(output.dim()) if i != axis]
-    return output.float().mean(others, keepdim=True).to(output.dtype)
