@@ -24,7 +24,8 @@ def embedding_spread(
 
     What reads the rows can be scaled to any level of theirs, or a normalisation does that. Then their spread sets the
     pace alone: under Adam an entry moves by the learning rate a step, whatever its size, and at a spread of one it
-    takes √d times as many steps to change as a hidden weight of 1/√d. With ``paced``, rows of d entries get that spread too.
+    takes √d times as many steps to change as a hidden weight of 1/√d. With ``paced``, rows of d entries get that
+    spread too.
 
     Args:
         graph: the model.
