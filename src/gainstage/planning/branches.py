@@ -142,7 +142,7 @@ def _budget(count: int, times: int, factor: float, series: float) -> Budget:
     level = min(1.0, 1 / (count * times * factor**2 * series)) if factor else 1.0
     told = f"level 1/{count * times}: one of {count} residual branches of its stream"
     if series > 1:
-        told = f"level {level:.3g}: one of {count} residual branches of its stream, one of {series * _STREAMS:.0f} streams"
+        told = f"level {level:.3g}: one of {count} residual branches of one of {series * _STREAMS:.0f} streams"
     if times > 1:
         told += f", {times} of which it ends"
     if factor != 1:
