@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from gainstage.records.profile import Profile
+from gainstage.records.proof import Proof
 from gainstage.records.rendering import Rendered
 
 __all__ = ["Accepted", "Change", "Diagnosis", "Finding", "Fixed", "Remedy", "Severity", "Unjudged"]
@@ -146,11 +147,18 @@ class Change:
 
 @dataclass(frozen=True)
 class Fixed(Rendered):
-    """Before and after."""
+    """Before and after.
+
+    Args:
+        before, after: the first look and the second.
+        changes: what became of every finding.
+        proof: two short trainings, from the weights before and after, where they were asked for.
+    """
 
     before: Diagnosis
     after: Diagnosis
     changes: tuple[Change, ...]
+    proof: Proof | None = None
 
     @property
     def ok(self) -> bool:

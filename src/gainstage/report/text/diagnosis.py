@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gainstage.records import Change, Diagnosis, Finding, Fixed, Profile, Severity, Unjudged
+from gainstage.records import Change, Diagnosis, Finding, Fixed, Profile, Proof, Severity, Unjudged
 from gainstage.report.text.depth import add_depth, add_depth_before_and_after
 from gainstage.report.text.page import Page, Part
 from gainstage.report.wording import count, elide, figure, folded, shape_text
@@ -70,6 +70,8 @@ def add_fixed(page: Page, fixed: Fixed) -> None:
     page.blank()
     for change in fixed.changes:
         _add_change(page, change)
+    if fixed.proof is not None:
+        page.field("proof", page.words(_proof_in_words(fixed.proof)), indent=0)
     if fixed.changes:
         page.blank()
     add_depth_before_and_after(page, fixed.before.profile, fixed.after.profile)
@@ -80,6 +82,21 @@ def add_fixed(page: Page, fixed: Fixed) -> None:
         _add_findings(page, fixed.after)
     _add_unjudged(page, fixed.after.unjudged)
     add_measurement(page, fixed.after.profile, fixed.after.findings)
+
+
+def _proof_in_words(proof: Proof) -> str:
+    """What both trainings have shown."""
+    before, after = proof.losses
+    verdicts = {
+        "better": "it trains better",
+        "alike": "neither start trains better",
+        "worse": "it trained worse, and was put back",
+    }
+    return (
+        f"Trained for {proof.after.steps} steps ({proof.after.optimizer}, {figure(proof.after.learning_rate)}), the "
+        f"loss ends at {figure(before)} from the weights before and at {figure(after)} from the new ones: "
+        f"{verdicts[proof.verdict]}."
+    )
 
 
 def _add_findings(page: Page, diagnosis: Diagnosis) -> None:
