@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gainstage.backends.torch.tracing import operations as table
 from gainstage.backends.torch.tracing.autograd_order import Sequence, sequence_number
-from gainstage.backends.torch.tracing.axes import axis_of, permuted, remap_axis, stride_at
+from gainstage.backends.torch.tracing.axes import axis_of, mixes_axes, permuted, remap_axis, stride_at
 from gainstage.backends.torch.tracing.axis_tracking import follow, order_of
 from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.tracing.classify import classify
@@ -36,6 +36,7 @@ from gainstage.backends.torch.tracing.provenance import (
 )
 from gainstage.backends.torch.tracing.recurrent_layers import RECURRENT, function_of, settings_of
 from gainstage.graph import DerivationStep, Operation, Stage
+from gainstage.records import Refold
 
 __all__ = ["Eye", "Interpreter"]
 
@@ -71,6 +72,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.stage: Stage = "model"
         self.sequence = Sequence(last=sequence_number())
         self.region_gradients: dict[int, tuple[Any, ...]] = {}
+        self.refolds: list[Refold] = []
         self._values = Values(examples)
         self._examples = examples
         self._eye = eye
@@ -274,6 +276,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if source.unit_axis is None and order is None and made is not None and made.shape == after:
                 unit = made.unit_axis  # a view back to the shape that the node has by itself
             moved = replace(source, example_stride=stride, unit_axis=unit)
+            if order is None and self.stage == "model" and source.node is not None and mixes_axes(shape, after):
+                self.refolds.append(Refold(source.node, shape, after))
             if source.discrete or out.is_floating_point() or out.is_complex():
                 return moved
             return replace(moved, discrete=True, padding=pads(name, operands, before))

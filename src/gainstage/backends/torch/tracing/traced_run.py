@@ -18,6 +18,7 @@ from gainstage.backends.torch.tracing.graph_building import assemble, named_para
 from gainstage.backends.torch.tracing.interpreter import Eye, Interpreter
 from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
+from gainstage.records import Refold
 
 __all__ = ["LossFunction", "Observation", "observe", "takes_whole"]
 
@@ -37,6 +38,7 @@ class Observation:
         owners: node by autograd sequence number.
         region_gradients: autograd nodes of the outputs of recurrent layers, by node.
         whole: whether the loss saw all that the model returned, and not ``output`` alone.
+        refolds: reshapes that mix the axes of the signal.
     """
 
     build: Callable[[], SignalGraph]
@@ -47,6 +49,7 @@ class Observation:
     owners: dict[int, int | None]
     region_gradients: dict[int, tuple[Any, ...]]
     whole: bool = False
+    refolds: tuple[Refold, ...] = ()
 
     @cached_property
     def graph(self) -> SignalGraph:
@@ -136,7 +139,10 @@ def observe(
         loss=interpreter.node_of(value) if value is not None else None,
     )
     owners = interpreter.sequence.owner
-    return Observation(build, tuple(returned), nodes, value, owned, owners, interpreter.region_gradients, whole)
+    return Observation(
+        build, tuple(returned), nodes, value, owned, owners, interpreter.region_gradients, whole,
+        tuple(interpreter.refolds),
+    )  # fmt: skip
 
 
 def _loss_of(
