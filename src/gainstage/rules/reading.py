@@ -73,7 +73,7 @@ def unread(profile: Profile) -> Iterator[Fault]:
     What it does:
     Runs at most eight different examples in evaluation mode. Compares their outputs, and takes the gradient of the
     outputs by the inputs: a place (a feature, a pixel, a step of time) by which the gradient is exactly zero for every
-    example is not read. Also looks for a way from the input to the output in the graph.
+    example is not read.
 
     Why it matters:
     What is not read cannot be learned from. The loss falls to what the rest, or a constant, explains.
@@ -103,12 +103,12 @@ def unread(profile: Profile) -> Iterator[Fault]:
     if zeros and not ends_in(graph, graph.inputs, zeros):
         raise Lacking("a layer that starts at zero hides the input")
     trained = [node for node in graph.weighted() if node.operation is not Operation.EMBEDDING] or list(graph.weighted())
-    connected = not graph.outputs or ends_in(graph, graph.inputs)
+    connected = ends_in(graph, graph.inputs)
     if reactions is None and connected:
         raise Lacking("the model was not run on a smaller batch")
     constant = reactions is not None and reactions.equal is True
-    if constant or not connected:
-        yield _nothing(constant, place(trained[0]) if trained else "")
+    if constant or (reactions is None and not connected):
+        yield _nothing(place(trained[0]) if trained else "")
         return
     share = reactions.unread if reactions is not None else None
     if share is not None and share > MOST:
@@ -124,18 +124,11 @@ def unread(profile: Profile) -> Iterator[Fault]:
         )
 
 
-def _nothing(constant: bool, where: str) -> Fault:
+def _nothing(where: str) -> Fault:
     """The finding where the output has nothing to do with the input."""
-    if constant:
-        return Fault(
-            Severity.ERROR, where, "Examples that differ all give exactly the same output.", 0.0, 0.0,
-            "What the input gives is overwritten, rounded away, multiplied by zero, or lost in units that are off for "
-            "all examples.",
-            edit("Let the layers read what the ones before return.", "h = layer(h)"),
-        )  # fmt: skip
     return Fault(
-        Severity.ERROR, where, "No differentiable way leads from the input to the output.", 0.0, 0.0,
-        "The signal is converted on the way (to NumPy, to whole numbers, by .item()), or a variable is overwritten.",
-        edit("Stay in tensors of one framework.", "h = torch.relu(self.a(x))  # without .numpy() or .item()"),
+        Severity.ERROR, where, "Examples that differ all give exactly the same output.", 0.0, 0.0,
+        "What the input gives is overwritten, rounded away, multiplied by zero, or lost in units that are off for all "
+        "examples.",
+        edit("Let the layers read what the ones before return.", "h = layer(h)"),
     )  # fmt: skip
-
