@@ -142,9 +142,10 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     Different targets lead to ends that differ by less than 5 % of the distance moved, and correlate with the targets
-    below 0.9; or ends and targets correlate below -0.9; or the targets can be given, cost at least 5 % more than the
-    ends, and lie half a standard deviation of the targets away from them; or the own class ends lowest for nine examples
-    of ten; or a loss on classes gains less than 5 % of its value beyond equal logits. An error.
+    below 0.9; or ends and targets correlate below -0.9; or the targets can
+    be given, cost at least 5 % more than the ends, and lie half a standard deviation of the targets away from them; or
+    the own class ends lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond
+    equal logits. An error.
 
     Example:
     F.kl_div of probabilities instead of log-probabilities; (N, 1) outputs against (N,) targets.

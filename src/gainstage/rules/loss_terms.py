@@ -191,6 +191,8 @@ def _end(graph: SignalGraph, index: int) -> tuple[str, Node, float]:
         or (node.operation is Operation.SCALE and abs(node.setting("other", 0.0)) in _SIGNS and not node.divides)
     ):
         node = graph.nodes[node.inputs[0]]
+    if not node.from_input:
+        return "", node, 1.0  # a penalty on weights
     if node.operation is Operation.LOSS:
         reduction, size = node.setting("reduction", 1.0), node.setting("terms", 1.0)
         return {1.0: "mean", 2.0: "sum"}.get(reduction, ""), node, size

@@ -32,6 +32,7 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 """Where the values of an output activation lie."""
 PROBABILITIES = frozenset({"softmax", "sigmoid", "hardsigmoid"})
+CLOSE = 0.05  # of the way from the start to the lowest loss
 FOLLOWED = 0.9  # correlation from which on outputs follow their targets
 REGRESSION = frozenset({"mse", "l1", "huber"})
 
@@ -57,8 +58,10 @@ def is_regression(profile: Profile, loss: LossFacts, target: TargetFacts) -> boo
     if loss.kind in REGRESSION:
         return True
     shape = profile.task.loss_shape
-    follows = shape is not None and not shape.unbounded and shape.reads_target and (shape.correlation or 0.0) >= FOLLOWED
-    return loss.kind == "other" and target.kind == "values" and follows
+    if shape is None or shape.unbounded or loss.kind != "other" or target.kind != "values" or shape.at_target is None:
+        return False
+    at_the_target = shape.at_target <= shape.lowest + CLOSE * (shape.start - shape.lowest)
+    return shape.reads_target and (shape.correlation or 0.0) >= FOLLOWED and at_the_target
 
 
 def is_plain(profile: Profile, output: OutputFacts) -> bool:

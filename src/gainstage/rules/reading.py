@@ -13,7 +13,7 @@ from gainstage.rules.words import place
 
 __all__: list[str] = []
 
-MOST = 0.5  # of the input's places
+MOST = 0.75  # of the input's places
 
 
 @rule("GS117", "A reshape mixes axes")
@@ -83,8 +83,8 @@ def unread(profile: Profile) -> Iterator[Fault]:
     judged. A layer that starts at zero hides the input on purpose.
 
     Bound and where it comes from:
-    Nothing read is an error; more than half of the places not read is a warning. Below that, features may be left out
-    on purpose, and windows with a stride leave out borders.
+    Nothing read is an error; more than three quarters of the places not read is a warning. Below that, features may be
+    left out on purpose, and windows with a stride leave out borders.
 
     Example:
     A recurrent cell whose state is made anew at each step, so that only the last step counts; a variable that is

@@ -68,7 +68,7 @@ def try_step(
         moves = {path: parameters[path].detach() - old for path, old in before.items()}
         slope = sum(_dot(gradients[path], move) for path, move in moves.items())
         climbs = None if optimizer.state else _cosine(slope, gradients, moves)
-        shrinks, share = _decay(before, moves)
+        shrinks, share = _decay(before, {path: move for path, move in moves.items() if gradients[path].any()})
         after = _loss_at(model, batch, target, loss, seed, whole)
     finally:
         with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -163,8 +164,9 @@ class _Recording:
                     Note("GS902", f"{name} takes no step without a closure, so its first step was not measured.")
                 )
         task = task_of(
-            self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
-        )
+            self.batch, seen, self.target, value, self.optimizer, training=self.model.training,
+            synthetic=self.synthetic, names=tuple(inspect.signature(self.model.forward).parameters),
+        )  # fmt: skip
         task = replace(task, loss_shape=self._loss_shape(seen, task))
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))

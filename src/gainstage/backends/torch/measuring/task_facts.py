@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,16 @@ def task_of(
     *,
     training: bool,
     synthetic: bool,
+    names: Sequence[str] = (),
 ) -> Task:
-    """All facts about one observation."""
+    """All facts about one observation; ``names`` are those of the model's positional arguments."""
     graph = seen.graph
     inputs = tuple(
         _input(tensor, node, graph, synthetic)
         for (name, tensor), node in zip(batch.tensors, graph.inputs, strict=True)
         if name not in batch.masks
     )
-    tensor = labels_of(batch, target, seen.own_loss)
+    tensor = labels_of(batch, target, seen.own_loss, names)
     labels = _as_array(tensor) if tensor is not None else None
     output = _output(seen, tensor)
     described = target_facts(labels, _CLASSES) if labels is not None else None
@@ -58,13 +60,14 @@ def _optimizer(optimizer: torch.optim.Optimizer) -> OptimizerFacts:
     return OptimizerFacts(type(optimizer).__name__, rates, memory, squares)
 
 
-def labels_of(batch: Batch, target: Any, own_loss: bool) -> torch.Tensor | None:
+def labels_of(batch: Batch, target: Any, own_loss: bool, names: Sequence[str] = ()) -> torch.Tensor | None:
     """The labels: those that were passed, or those among the inputs of a model that computes its own loss."""
     if isinstance(target, torch.Tensor):
         return target.detach()
     if own_loss:
-        for name in ("labels", "label", "targets", "target", "next_sentence_label", "start_positions"):
-            found = batch.kwargs.get(name)
+        named = {**dict(zip(names, batch.args, strict=False)), **batch.kwargs}
+        for name in ("labels", "label", "targets", "target", "next_sentence_label", "start_positions", "y"):
+            found = named.get(name)
             if isinstance(found, torch.Tensor):
                 return found.detach()
     return None
