@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gainstage.graph import Operation
+from gainstage.graph import Node, Operation
 from gainstage.records import Profile, Severity
 from gainstage.rules.flow import ends_in, leads_on, zero_nodes
 from gainstage.rules.remedies import edit
@@ -22,17 +22,16 @@ def refolded(profile: Profile) -> Iterator[Fault]:
 
     What it does:
     Compares the shapes before and after each reshape of the signal. A reshape keeps the order of elements in memory: it
-    can merge neighbouring axes and split an axis. Where the sizes are only exchanged, as in (batch, time, units) to
-    (batch, units, time), or where the new borders lie within the old axes, elements of different positions and units
-    land in one row.
+    can merge neighbouring axes and split an axis. Where a new border lies within an old axis and does not divide it, as
+    in (batch, 10 steps, 7 units) to (batch, 7, 10), elements of different positions and units land in one row.
 
     Why it matters:
     Each row of the result holds pieces of several positions and units. A layer behind it can learn around that only
     where it sees all of them.
 
     Null hypothesis:
-    Reshapes merge and split. Axes whose sizes differ by one are exchanged on purpose where relative positions are
-    shifted by a reshape (Transformer-XL), and do not count.
+    Reshapes merge and split. Relative positions are shifted by a reshape on purpose, behind a padding or between sizes
+    that differ by one (Transformer-XL), which does not count.
 
     Bound and where it comes from:
     None: it is a question of structure. A warning.
@@ -50,7 +49,7 @@ def refolded(profile: Profile) -> Iterator[Fault]:
     PyTorch, torch.Tensor.view and torch.permute.
     """
     open_ = leads_on(profile.graph)
-    found = [r for r in profile.refolds if r.node in open_]
+    found = [r for r in profile.refolds if r.node in open_ and not _padded(profile.graph.nodes[r.node])]
     if not found:
         return
     node = profile.graph.nodes[found[0].node]
@@ -64,6 +63,11 @@ def refolded(profile: Profile) -> Iterator[Fault]:
         edit("Exchange the axes instead.", "x = x.transpose(1, 2)  # instead of x.view(...) or x.reshape(...)"),
         node.index,
     )
+
+
+def _padded(node: Node) -> bool:
+    """Whether something was put beside the signal right before, as where relative positions are shifted."""
+    return node.operation is Operation.CONCATENATION or node.function in ("pad", "pad_edges")
 
 
 @rule("GS606", "Inputs that do not reach the output")

@@ -84,20 +84,22 @@ def remap_axis(axis: int | None, before: Shape, after: Shape, order: Sequence[in
 def mixes_axes(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
     """Whether a reshape is more than merging neighbouring axes and splitting axes.
 
-    It is where the sizes are only exchanged, as a transpose would, or where a border between axes lies inside the other
-    shape's axes without dividing them. Sizes that differ by one are exchanged on purpose to shift relative positions.
+    It is where a border between axes of one shape lies inside the axes of the other and neither divides the other, as
+    where sizes are exchanged that a transpose would exchange. Sizes that differ by one are exchanged on purpose to
+    shift relative positions.
 
-    >>> mixes_axes((8, 10, 7), (8, 7, 10)), mixes_axes((8, 12, 4), (8, 4, 12)), mixes_axes((8, 10, 12), (8, 10, 3, 4))
-    (True, True, False)
-    >>> mixes_axes((5, 8, 32), (5, 32, 8)), mixes_axes((5, 8, 32), (5, 16, 16)), mixes_axes((8, 5, 6), (8, 6, 5))
-    (True, False, False)
+    >>> mixes_axes((8, 10, 7), (8, 7, 10)), mixes_axes((8, 32, 32, 3), (8, 3, 32, 32))
+    (True, True)
+    >>> mixes_axes((8, 10, 12), (8, 10, 3, 4)), mixes_axes((5, 8, 32), (5, 32, 8)), mixes_axes((8, 5, 6), (8, 6, 5))
+    (False, False, False)
     """
     old, new = [s for s in before if s != 1], [s for s in after if s != 1]
     if old == new or prod(old) != prod(new) or not old:
         return False
     if sorted(old) == sorted(new):
         moved = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
-        return not (len(moved) == 2 and abs(moved[0][0] - moved[0][1]) == 1)
+        if len(moved) == 2 and abs(moved[0][0] - moved[0][1]) == 1:
+            return False
     ours, theirs = _borders(old), _borders(new)
     return any(a % b and b % a for a in ours for b in theirs if _neighbours(a, b, ours, theirs))
 
