@@ -21,7 +21,7 @@ from gainstage.records.lesson import (
 from gainstage.records.loss_shape import LossShape
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
-from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
+from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Refold, Source, Step
 from gainstage.records.proof import Proof
 from gainstage.records.reactions import Reactions
 from gainstage.records.rendering import (
@@ -41,8 +41,9 @@ __all__ = [
     "Check", "Claim", "Comparison", "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding",
     "FirstStep", "Fixed", "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts", "LossKind",
     "LossShape", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
-    "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Remedy", "Rendered",
-    "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome",
-    "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring", "accepting", "against", "known_findings",
+    "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Refold", "Remedy",
+    "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial",
+    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring", "accepting", "against",
+    "known_findings",
     "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip
