@@ -16,7 +16,7 @@ from gainstage.backends.shared.task_facts import class_axis, input_facts, input_
 from gainstage.graph import SignalGraph
 from gainstage.records import InputFacts, LossFacts, OptimizerFacts, OutputFacts, TargetFacts, Task
 
-__all__ = ["task_of"]
+__all__ = ["labels_as_read", "task_of"]
 
 Array = NDArray[Any]
 
@@ -35,7 +35,7 @@ def task_of(
 ) -> Task:
     """All facts about one measurement."""
     inputs = tuple(_input(a, node, graph, synthetic) for a, node in zip(batch.arrays, graph.inputs, strict=True))
-    labels = _labels(criterion, output) if criterion is not None else None
+    labels = labels_as_read(criterion, output) if criterion is not None else None
     described = target_facts(labels, _CLASSES) if labels is not None else None
     seen = _output(graph, output, labels)
     loss = None
@@ -47,7 +47,7 @@ def task_of(
     return Task(inputs, described, seen, loss, rates, batch.examples, True)
 
 
-def _labels(criterion: Criterion, output: Array) -> Array | None:
+def labels_as_read(criterion: Criterion, output: Array) -> Array | None:
     """The labels as the loss reads them: class numbers without a last axis of one, one-hot labels as floats."""
     labels = criterion.first_labels
     if labels is None:

@@ -65,8 +65,11 @@ class Criterion:
 
     def on_arrays(self, output: Any) -> Any:
         """The loss of what the model returned."""
-        labels = keras.tree.map_structure(ops.convert_to_tensor, self.labels)
-        return self._scalar(self.measure(labels, self._matching(output)))
+        return self.between(keras.tree.map_structure(ops.convert_to_tensor, self.labels), self._matching(output))
+
+    def between(self, labels: Any, output: Any) -> Any:
+        """The loss of any labels and outputs, as tensors of the backend."""
+        return self._scalar(self.measure(labels, output))
 
     def on_symbols(self, output: Any) -> Any:
         """The loss's symbol.
@@ -76,7 +79,7 @@ class Criterion:
         """
         self._require_fit(tuple(first_output(output).shape))
         labels = keras.tree.map_structure(lambda a: keras.KerasTensor(a.shape, str(a.dtype)), self.labels)
-        return self._scalar(self.measure(labels, self._matching(output)))
+        return self.between(labels, self._matching(output))
 
     def _matching(self, output: Any) -> Any:
         return first_output(output) if isinstance(self.labels, np.ndarray) else output

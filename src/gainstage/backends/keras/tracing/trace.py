@@ -11,7 +11,7 @@ import keras
 from gainstage.backends.keras.models.batch import Batch, outputs_of, prepare
 from gainstage.backends.keras.models.losses import Criterion, criterion_of
 from gainstage.backends.keras.models.names import named_layers, named_parameters
-from gainstage.backends.keras.models.preserve import preserved
+from gainstage.backends.keras.models.preserve import inlined_functions, preserved
 from gainstage.backends.keras.tracing.call import Draft
 from gainstage.backends.keras.tracing.drafting import Drafting
 from gainstage.backends.keras.tracing.graph_building import assemble
@@ -115,7 +115,7 @@ def materialise(model: Any, inputs: Any) -> None:
     # A sequential model keeps the shape that it was built for.
     open_ = isinstance(model, keras.Sequential) and not any(getattr(inner, "stateful", False) for inner in model.layers)
     symbols = [keras.KerasTensor((None, *a.shape[1:]) if open_ else a.shape, _dtype(a)) for a in batch.arrays]
-    with preserved(model):
+    with preserved(model), inlined_functions():
         _guarded(batch, "model", lambda: model(batch.packed(symbols)))
 
 
@@ -131,7 +131,7 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
     tape = Tape(model, standins)
     symbols = [keras.KerasTensor(a.shape, _dtype(a)) for a in batch.arrays]
     arguments = {"training": training} if getattr(model, "_call_has_training_arg", False) else {}
-    with preserved(model), keras.StatelessScope(), tape.running():
+    with preserved(model), inlined_functions(), keras.StatelessScope(), tape.running():
         with standins.placed():
             output = _guarded(batch, "model", lambda: model(batch.packed(symbols), **arguments))
         returned = outputs_of(output)
