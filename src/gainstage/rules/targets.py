@@ -9,7 +9,7 @@ from gainstage.graph import Role
 from gainstage.records import Profile, Severity
 from gainstage.rules.need import need_loss, need_output, need_target
 from gainstage.rules.outgoing import PROBABILITIES, RANGES, REGRESSION, is_direct, is_plain, where
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, on_logits, phrase
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.words import figure
 
@@ -68,7 +68,7 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
         f"The output ends with {output.function}, whose range does not hold the targets.",
         edit(
             "Take the activation off the output, or scale the targets into its range.",
-            f"# remove the {output.function} behind the last layer",
+            phrase("the last layer without its activation", function=output.function, units=output.units),
         ),
         node,
     )
@@ -103,18 +103,18 @@ def not_a_probability(profile: Profile) -> Iterator[Fault]:
     Reference:
     PyTorch, nn.NLLLoss and nn.BCELoss.
     """
-    loss, output = need_loss(profile), need_output(profile)
+    loss, output, target = need_loss(profile), need_output(profile), profile.task.target
     function, low, high = output.function, output.minimum, output.maximum
     path, node = where(profile, output)
     if loss.kind == "nll":
         negative = high is not None and high <= 0
         wrong = function not in _LOG_PROBABILITIES and (function in PROBABILITIES or not negative)
-        expects, better = "log-probabilities", "torch.nn.CrossEntropyLoss()"
+        expects, better = "log-probabilities", on_logits(target)
     elif loss.kind in ("bce", "probability_nll"):
         within = low is not None and high is not None and low >= 0 and high <= 1
         bounded = RANGES.get(function) == (0.0, 1.0) or (within and not is_plain(profile, output))
         wrong, expects = not bounded, "probabilities"
-        better = "torch.nn.BCEWithLogitsLoss()" if loss.kind == "bce" else "torch.nn.CrossEntropyLoss()"
+        better = phrase("a binary loss on logits") if loss.kind == "bce" else on_logits(target)
     else:
         return
     if not wrong:
@@ -130,7 +130,7 @@ def not_a_probability(profile: Profile) -> Iterator[Fault]:
         (high if loss.kind == "nll" else low) or 0.0,
         0.0,
         "Between the last layer and this loss an activation is missing, or the loss is the wrong one.",
-        edit("Use the loss that takes logits.", f"loss = {better}"),
+        edit("Use the loss that takes logits.", better),
         node,
     )
 
@@ -177,7 +177,7 @@ def multi_label_softmax(profile: Profile) -> Iterator[Fault]:
         labels,
         1.0,
         "A softmax is for classes that exclude each other.",
-        edit("Give every label a sigmoid of its own.", "loss = torch.nn.BCEWithLogitsLoss()"),
+        edit("Give every label a sigmoid of its own.", phrase("one sigmoid a label", units=output.units)),
         node,
     )
 
@@ -224,7 +224,7 @@ def sizes(profile: Profile) -> Iterator[Fault]:
             float(terms),
             float(most),
             "Broadcasting compares every example with every label.",
-            edit("Bring output and target into one shape.", "output = output.squeeze(-1)"),
+            edit("Bring output and target into one shape.", phrase("output and target of one shape")),
             output.node,
         )
     flat = target.kind == "classes" and len(target.shape) == 1 and target.shape[0] >= 64
@@ -238,7 +238,7 @@ def sizes(profile: Profile) -> Iterator[Fault]:
             float(output.units),
             2 * (target.maximum + 1),
             "Most units have no class in this batch.",
-            edit("Give the output one unit a class.", f"nn.Linear(features, {int(target.maximum) + 1})"),
+            edit("Give the output one unit a class.", phrase("a layer of units", units=int(target.maximum) + 1)),
             output.node,
         )
 

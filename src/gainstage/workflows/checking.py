@@ -67,4 +67,4 @@ def check(
         seed=require_seed(seed),
         synthetic=synthetic,
     )
-    return rules.judge(profile)
+    return rules.judge(profile, backend.words())

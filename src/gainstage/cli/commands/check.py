@@ -50,13 +50,15 @@ def command(
         gainstage check hf:gpt2,n_layer=2 --json --html report.html
         gainstage check hf:llama --predict --device meta
     """  # noqa: D301
+    from gainstage.backends import backend_of
     from gainstage.cli.subject import examine, expected, forecast, prepare
     from gainstage.rules import judge
 
     with status(f"Checking {request.model}"):
         subject = prepare(request)
         unset = "auto" if request.device == "meta" else None
-        diagnosis = judge(forecast(subject, unset)) if predicted else examine(subject)
+        words = backend_of(subject.model).words()
+        diagnosis = judge(forecast(subject, unset), words) if predicted else examine(subject)
         theory = expected(subject) if page is not None and not predicted else None
     _show(diagnosis, "json" if as_json else style)
     write_page(page, diagnosis, theory)
