@@ -142,6 +142,9 @@ def base_name(operation: Any) -> str:
     >>> base_name(keras.layers.LayerNormalization())
     'layer_normalization'
     """
+    label: str = getattr(operation, "label", "")  # of a function that is no operation of Keras
+    if label:
+        return label
     name = type(operation).__name__
     return _SPELLED.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 

@@ -16,6 +16,7 @@ import keras
 
 from gainstage.backends.keras.models.names import named_layers
 from gainstage.backends.keras.tracing.expansions import EXPANSIONS, OPERATION_EXPANSIONS, SPECIFICATIONS, Elementwise
+from gainstage.backends.keras.tracing.foreign import foreign_functions
 from gainstage.backends.keras.tracing.operations import whole_layer
 from gainstage.backends.keras.tracing.standins import Standins
 from gainstage.errors import GainstageError
@@ -101,7 +102,8 @@ class Tape:
         # Keras adds numbers only.
         layer.add_loss = lambda own, loss: self._penalty(loss) if symbols_in(loss) else add_loss(own, loss)
         try:
-            yield
+            with foreign_functions():
+                yield
         finally:
             layer.add_loss = add_loss
             for kind, method in before.items():
@@ -151,7 +153,7 @@ class Tape:
                         outputs = run(layer, *args, **kwargs)
                 else:
                     outputs = run(layer, *args, **kwargs)
-                if all(is_symbol(leaf) for leaf in keras.tree.flatten(outputs)):
+                if _usable(outputs, constants=not with_weights):
                     if layer.activity_regularizer is not None:
                         self.penalties += [Penalty(s, layer.activity_regularizer) for s in symbols_in(outputs)]
                     return outputs
@@ -212,6 +214,18 @@ class Tape:
         builtin = bool(self._inside) and type(self._inside[-1]).__module__.startswith("keras.")
         path = self._paths[id(here)] if here is not None else ""
         self.steps.append(Step(operation, args, kwargs, outputs, path, builtin, self.stage))
+
+
+def _usable(outputs: Any, *, constants: bool) -> bool:
+    """Whether what a layer returned holds symbols, and beside them nothing that a pass would have to compute.
+
+    Args:
+        outputs: in any nested structure.
+        constants: whether arrays are constants: with symbols in the place of its weights, they cannot be anything else.
+    """
+    leaves = keras.tree.flatten(outputs)
+    fixed = (type(None), bool, int, float, str)
+    return bool(symbols_in(outputs)) and all(is_symbol(x) or constants or isinstance(x, fixed) for x in leaves)
 
 
 def _first_line(error: Exception) -> str:
