@@ -102,8 +102,14 @@ class Diagnosis(Rendered):
 
     @property
     def judged(self) -> bool:
-        """Whether gradients were seen, or an error says why not: a model with nothing to train is not judged."""
-        return self.profile.backward or any(f.severity is Severity.ERROR for f in self.findings)
+        """Whether all that trains was seen, or a finding stands without that.
+
+        A model with nothing to train is not judged, unless an error says why; nor is one that is called healthy while
+        weights work where nobody could look.
+        """
+        if self.worst is Severity.ERROR:
+            return True
+        return self.profile.backward and not (self.profile.hidden and self.worst is not Severity.WARNING)
 
     @property
     def ok(self) -> bool:

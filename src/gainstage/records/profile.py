@@ -139,6 +139,7 @@ class Profile(Rendered):
         notes: doubts about the measurement.
         reactions: outputs of a few examples with other neighbours and other random numbers, where that was measured.
         wiring: which tensors take part, are registered, and are held by the optimizer, where that was measured.
+        hidden: paths of weights inside of operations that could not be looked into.
     """
 
     graph: SignalGraph
@@ -152,6 +153,7 @@ class Profile(Rendered):
     notes: tuple[Note, ...] = field(default=())
     reactions: Reactions | None = None
     wiring: Wiring | None = None
+    hidden: tuple[str, ...] = ()
 
     @cached_property
     def by_node(self) -> Mapping[int, NodeProfile]:

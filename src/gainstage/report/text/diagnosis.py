@@ -41,7 +41,7 @@ def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     if diagnosis.ok:
         page.line(("HEALTHY", "bold green"), f"  {verdict(diagnosis)}")
     elif not diagnosis.judged:
-        page.line(("NOT JUDGED", "bold yellow"), "  No gradient was seen, so nobody can say whether this model trains.")
+        page.line(("NOT JUDGED", "bold yellow"), f"  {_why_not_judged(page, diagnosis.profile)}")
     else:
         style = STYLES[diagnosis.worst or Severity.NOTE]
         page.line((count(len(diagnosis.findings), "finding").upper(), style), f"  {verdict(diagnosis)}")
@@ -51,6 +51,14 @@ def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     page.blank()
     _add_unjudged(page, diagnosis.unjudged)
     add_measurement(page, diagnosis.profile, diagnosis.findings)
+
+
+def _why_not_judged(page: Page, profile: Profile) -> str:
+    if not profile.hidden:
+        return "No gradient was seen, so nobody can say whether this model trains."
+    first = page.name(profile.hidden[0], 30)
+    weights = f"{count(len(profile.hidden), 'weight')} ('{first}' first)" if len(profile.hidden) > 1 else f"'{first}'"
+    return f"The signal at {weights} was not seen: see GS902."
 
 
 def add_fixed(page: Page, fixed: Fixed) -> None:

@@ -37,6 +37,7 @@ from gainstage.backends.shared.selection import (
     selected,
 )
 from gainstage.backends.shared.word_sums import WordSums
+from gainstage.graph import Operation
 from gainstage.records import LossShape, NodeProfile, Profile, Reactions, Source, Step, Task
 
 __all__ = ["record"]
@@ -164,7 +165,19 @@ class _Recording:
             tuple(self.notes),
             self._reactions(returned),
             wiring_of(self.model, program, asked.values(), own, by_weight, self.optimizer),
+            self._hidden(),
         )
+
+    def _hidden(self) -> tuple[str, ...]:
+        """Trainable matrices inside of operations that could not be looked into."""
+        graph = self.program.graph
+
+        def matrix(path: str) -> bool:
+            parameter = graph.parameter(path)
+            return parameter.trainable and sum(size > 1 for size in parameter.shape) > 1
+
+        opaque = [n for n in graph.nodes if n.operation is Operation.UNKNOWN and n.stage == "model"]
+        return tuple(dict.fromkeys(use.parameter for node in opaque for use in node.uses if matrix(use.parameter)))
 
     def _loss_shape(self, output: Array, task: Task) -> LossShape | None:
         if self.criterion is None or task.loss is None:

@@ -37,7 +37,7 @@ def wiring_of(
     )
     if held is None:
         return Wiring(strays)
-    missing = tuple(path for path in reached if id(program.parameters[path]) not in held)
+    missing = tuple(path for path, v in program.parameters.items() if path in reached and id(v) not in held)
     inside = sum(1 for variable in program.parameters.values() if id(variable) in held)
     return Wiring(strays, missing, inside, len(held) - sum(1 for key in held if key in tracked))
 

@@ -88,6 +88,7 @@ class Tape:
         self._paths: dict[int, str] = {}
         self._inside: list[Any] = []
         self._silent = False
+        self._constants: dict[int, tuple[Any, Any]] = {}  # by the id of the symbol that stands for one
         for path, layer in named_layers(model):
             self._paths.setdefault(id(layer), path)
 
@@ -96,16 +97,18 @@ class Tape:
         """See every symbolic operation of Keras until the block is left."""
         operation, layer = keras.Operation, keras.layers.Layer
         before = {kind: vars(kind)["symbolic_call"] for kind in (operation, layer)}
-        add_loss = layer.add_loss
+        add_loss, call = layer.add_loss, layer.__call__
         operation.symbolic_call = lambda op, *args, **kwargs: self._operation(op, args, kwargs)
         layer.symbolic_call = lambda own, *args, **kwargs: self._layer(own, args, kwargs)
+        # Keras wants nothing but tensors from layers.
+        layer.__call__ = lambda own, *args, **kwargs: self._uncovered(call(own, *args, **kwargs))
         # Keras adds numbers only.
         layer.add_loss = lambda own, loss: self._penalty(loss) if symbols_in(loss) else add_loss(own, loss)
         try:
             with foreign_functions():
                 yield
         finally:
-            layer.add_loss = add_loss
+            layer.add_loss, layer.__call__ = add_loss, call
             for kind, method in before.items():
                 kind.symbolic_call = method
 
@@ -156,7 +159,7 @@ class Tape:
                 if _usable(outputs, constants=not with_weights):
                     if layer.activity_regularizer is not None:
                         self.penalties += [Penalty(s, layer.activity_regularizer) for s in symbols_in(outputs)]
-                    return outputs
+                    return self._covered(outputs)
             except GainstageError:
                 raise
             except Exception as error:  # code that expects numbers may reject symbols in any way it likes
@@ -166,6 +169,24 @@ class Tape:
         return self._opaque(
             layer, args, kwargs, f"cannot run on symbols{reason}. Written with keras.ops, its parts would be seen too"
         )
+
+    def _covered(self, outputs: Any) -> Any:
+        """The same with a symbol in the place of everything else (None, a number, a constant array)."""
+
+        def cover(leaf: Any) -> Any:
+            if is_symbol(leaf):
+                return leaf
+            symbol = keras.KerasTensor(())
+            self._constants[id(symbol)] = symbol, leaf
+            return symbol
+
+        return keras.tree.map_structure(cover, outputs)
+
+    def _uncovered(self, outputs: Any) -> Any:
+        """What a layer returned, without the symbols of ``_covered``."""
+        if not any(id(leaf) in self._constants for leaf in keras.tree.flatten(outputs)):
+            return outputs
+        return keras.tree.map_structure(lambda leaf: self._constants.get(id(leaf), (leaf, leaf))[1], outputs)
 
     def _opaque(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], why: str) -> Any:
         """Keep a layer whole that is no single operation, and say so."""
