@@ -12,7 +12,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from gainstage.backends.keras.measuring.first_step import require_optimizer, try_step
-from gainstage.backends.keras.measuring.gradients import compiled, differentiate, own_variables
+from gainstage.backends.keras.measuring.gradients import Differentiated, compiled, differentiate, own_variables
 from gainstage.backends.keras.measuring.loss_shape import shape_of
 from gainstage.backends.keras.measuring.prediction_inputs import version
 from gainstage.backends.keras.measuring.reactions import reactions_of
@@ -23,7 +23,7 @@ from gainstage.backends.keras.measuring.wiring import wiring_of
 from gainstage.backends.keras.models.batch import Batch, as_array, first_output, outputs_of, prepare, values_of
 from gainstage.backends.keras.models.losses import Criterion, criterion_of
 from gainstage.backends.keras.tracing.call import Draft
-from gainstage.backends.keras.tracing.trace import Program, materialise, program_of, require_model
+from gainstage.backends.keras.tracing.trace import Program, brief, materialise, program_of, require_model
 from gainstage.backends.protocol import Detail
 from gainstage.backends.shared.arrays import look_at, moments_of, token_correlation, unit_stats
 from gainstage.backends.shared.selection import (
@@ -37,6 +37,7 @@ from gainstage.backends.shared.selection import (
     selected,
 )
 from gainstage.backends.shared.word_sums import WordSums
+from gainstage.errors import GainstageError, ModelError
 from gainstage.graph import Operation
 from gainstage.records import LossShape, NodeProfile, Profile, Reactions, Source, Step, Task
 
@@ -133,7 +134,7 @@ class _Recording:
         shapes = {index: (d.shape, d.dtype) for index, d in wanted.items()}
         asked: dict[int, Any] = {}
         with own_variables() as own:
-            total, (value, output), by_weight, seen, by_node = differentiate(self._function(asked), weights, shapes)
+            total, (value, output), by_weight, seen, by_node = self._differentiated(asked, weights, shapes)
         by_weight, by_node = self._connected(by_weight, by_node)
         nodes = []
         for index, tensor in sorted(seen.items()):
@@ -167,6 +168,17 @@ class _Recording:
             wiring_of(self.model, program, asked.values(), own, by_weight, self.optimizer),
             self._hidden(),
         )
+
+    def _differentiated(self, asked: dict[int, Any], weights: Any, shapes: Any) -> Differentiated:
+        try:
+            return differentiate(self._function(asked), weights, shapes)
+        except GainstageError:
+            raise
+        except Exception as error:  # of the framework, in the loss or on the way back
+            raise ModelError(
+                f"The loss, or the way back from it, raised {brief(error)}. Training it raises the same: check the "
+                "labels against the loss, and the last layer against what the loss takes."
+            ) from error
 
     def _hidden(self) -> tuple[str, ...]:
         """Trainable matrices inside of operations that could not be looked into."""

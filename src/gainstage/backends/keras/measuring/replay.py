@@ -11,7 +11,7 @@ from keras import ops
 from gainstage.backends.keras.models.preserve import inlined_functions, random_state
 from gainstage.backends.keras.tracing.expansions import REPLAYS
 from gainstage.backends.keras.tracing.tape import Penalty, is_symbol, symbols_in
-from gainstage.backends.keras.tracing.trace import Program
+from gainstage.backends.keras.tracing.trace import Program, brief
 from gainstage.errors import GainstageError, ModelError
 
 __all__ = ["Replayed", "Scope", "Tap", "random_variables", "replay"]
@@ -86,7 +86,7 @@ def replay(
                 raise
             except Exception as error:
                 where = f"'{step.path}' ({type(step.operation).__name__})"
-                raise ModelError(f"The model raised {type(error).__name__} in {where}: {error}") from error
+                raise ModelError(f"The model raised {brief(error)} in {where}.") from error
             for symbol, array in zip(symbols_in(step.outputs), keras.tree.flatten(result), strict=True):
                 if tap is not None and id(symbol) in watched:
                     array = tap(watched[id(symbol)], array)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
 from gainstage.records import Note
 
-__all__ = ["Program", "materialise", "program_of", "require_model", "trace"]
+__all__ = ["Program", "brief", "materialise", "program_of", "require_model", "trace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,17 @@ def _loss_on_symbols(tape: Tape, criterion: Criterion, output: Any) -> Any:
         return None
 
 
+def brief(error: Exception) -> str:
+    """The kind of an error and the first line of its message, without the terminal's and TensorFlow's own marks.
+
+    >>> brief(ValueError("\\x1b[1m{{function_node __wrapped__GatherV2}} indices[0] = 9 is not in [0, 5)\\x1b[0m"))
+    'ValueError: indices[0] = 9 is not in [0, 5)'
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}", "", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
 def _dtype(array: Any) -> str:
     return str(keras.config.floatx()) if array.dtype.kind == "f" else str(array.dtype)
 
@@ -201,6 +213,6 @@ def _guarded(batch: Batch, what: str, run: Any) -> Any:
     except Exception as error:
         shapes = ", ".join(str(a.shape) for a in batch.arrays)
         raise ModelError(
-            f"The {what} raised {type(error).__name__}: {error} (inputs of shape {shapes}). Check the input's "
-            f"shape and type against what the {what} expects."
+            f"The {what} raised {brief(error)} (inputs of shape {shapes}). Check the input's shape and type against "
+            f"what the {what} expects."
         ) from error
