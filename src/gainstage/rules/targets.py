@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from gainstage.graph import Role
-from gainstage.records import Profile, Severity
+from gainstage.records import LossFacts, OutputFacts, Profile, Remedy, Severity
 from gainstage.rules.need import need_loss, need_output, need_target
 from gainstage.rules.outgoing import PROBABILITIES, RANGES, REGRESSION, is_direct, is_plain, where
 from gainstage.rules.remedies import edit, on_logits, phrase
@@ -23,7 +23,8 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     """The last activation is bounded, and targets lie beyond its bounds.
 
     What it does:
-    For regression losses, compares the range of the last activation with the smallest and the largest target.
+    For regression losses, and for binary losses on probabilities, compares the range of the last activation with the
+    smallest and the largest target.
 
     Why it matters:
     Targets outside are never reached; on the way there the activation saturates (or its units die, with a relu) and
@@ -48,7 +49,7 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     Goodfellow, Bengio and Courville 2016, Deep Learning, section 6.2.2.1.
     """
     loss, output, target = need_loss(profile), need_output(profile), need_target(profile)
-    if loss.kind not in REGRESSION or output.function not in RANGES or not is_direct(profile, output):
+    if loss.kind not in REGRESSION | {"bce"} or output.function not in RANGES or not is_direct(profile, output):
         return
     low, high = RANGES[output.function]
     slack = 0.01 * (high - low) if math.isfinite(high - low) else 0.01 * max(target.spread, 1e-12)
@@ -66,11 +67,20 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
         target.minimum if below else target.maximum,
         low if below else high,
         f"The output ends with {output.function}, whose range does not hold the targets.",
-        edit(
-            "Take the activation off the output, or scale the targets into its range.",
-            phrase("the last layer without its activation", function=output.function, units=output.units),
-        ),
+        _within_range(loss, output),
         node,
+    )
+
+
+def _within_range(loss: LossFacts, output: OutputFacts) -> Remedy:
+    if loss.kind == "bce":
+        return edit(
+            "A binary loss takes labels from 0 to 1: scale them, or give class numbers one unit each and a softmax.",
+            on_logits(None),
+        )
+    return edit(
+        "Take the activation off the output, or scale the targets into its range.",
+        phrase("the last layer without its activation", function=output.function, units=output.units),
     )
 
 

@@ -190,13 +190,14 @@ def _loss_on_symbols(tape: Tape, criterion: Criterion, output: Any) -> Any:
 
 
 def brief(error: Exception) -> str:
-    """The kind of an error and the first line of its message, without the terminal's and TensorFlow's own marks.
+    r"""The kind of an error and the first line of its message, without the terminal's and TensorFlow's own marks.
 
-    >>> brief(ValueError("\\x1b[1m{{function_node __wrapped__GatherV2}} indices[0] = 9 is not in [0, 5)\\x1b[0m"))
+    >>> brief(ValueError("\x1b[1m{{function_node __wrapped__GatherV2}} indices[0] = 9 is not in [0, 5)\x1b[0m"))
     'ValueError: indices[0] = 9 is not in [0, 5)'
     """
     plain = re.sub(r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}", "", str(error))
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Exception encountered when calling")] or lines
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
