@@ -61,6 +61,7 @@ class Finding:
         cause: why, in words.
         remedy: what to do.
         consequences: findings that follow from this one, folded under it.
+        called: what the framework itself calls that module or parameter, where that is another name.
     """
 
     code: str
@@ -74,6 +75,12 @@ class Finding:
     remedy: Remedy
     node: int | None = None
     consequences: tuple[Finding, ...] = ()
+    called: str = ""
+
+    @property
+    def place(self) -> str:
+        """The path, with the framework's own name behind it; empty for the whole model."""
+        return f"{self.path} ({self.called})" if self.called else self.path
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -67,13 +67,14 @@ class Fault:
     remedy: Remedy
     node: int | None = None
 
-    def finding(self, code: str, title: str, words: Words) -> Finding:
-        """The finding, in the words of a framework."""
+    def finding(self, code: str, title: str, words: Words, called: Mapping[str, str]) -> Finding:
+        """The finding, in the words of a framework and with its names of the places."""
         cause = self.cause if isinstance(self.cause, str) else self.cause.said(words)
         remedy = self.remedy.said(words) if isinstance(self.remedy, Edit) else self.remedy
         return Finding(
-            code, title, self.severity, self.path, self.evidence, self.measured, self.bound, cause, remedy, self.node
-        )
+            code, title, self.severity, self.path, self.evidence, self.measured, self.bound, cause, remedy, self.node,
+            called=called.get(self.path, ""),
+        )  # fmt: skip
 
 
 Examine = Callable[[Profile], Iterator[Fault]]
@@ -109,7 +110,9 @@ class Rule:
         Raises:
             Lacking: the profile does not hold what the rule needs.
         """
-        return tuple(fault.finding(self.code, self.title, words) for fault in self.examine(profile))
+        return tuple(
+            fault.finding(self.code, self.title, words, profile.graph.called) for fault in self.examine(profile)
+        )
 
 
 _rules: dict[str, Rule] = {}

@@ -63,7 +63,7 @@ def command(
 def _list(request: Request, diagnosis: Diagnosis) -> None:
     """One line for each finding; their evidence and cure are for ``gainstage check --predict``."""
     for finding in diagnosis.findings:
-        click.echo(f"{finding.severity.upper():8}{finding.code}  {finding.title}, at '{finding.path or 'the model'}'")
+        click.echo(f"{finding.severity.upper():8}{finding.code}  {finding.title}, at '{finding.place or 'the model'}'")
     if diagnosis.findings:
         click.echo(f"Why, and what to do: gainstage check {request.model} --predict, with the same options.")
     else:

@@ -89,7 +89,7 @@ def _add_findings(page: Page, diagnosis: Diagnosis) -> None:
         page.blank()
     rest = diagnosis.findings[IN_FULL:]
     for finding in rest:
-        _add_title(page, finding, finding.path)
+        _add_title(page, finding, finding.place)
     if rest:
         page.blank()
 
@@ -117,7 +117,7 @@ def _add_title(page: Page, finding: Finding, path: str = "") -> None:
 
 
 def _place(page: Page, finding: Finding, profile: Profile) -> tuple[Part, ...]:
-    name = page.name(finding.path, page.field_width - 20) if finding.path else "the whole model"
+    name = page.name(finding.place, page.field_width - 20) if finding.path else "the whole model"
     if finding.node is None:
         return (name,)
     node = profile.graph.nodes[finding.node]
@@ -143,7 +143,7 @@ def _add_change(page: Page, change: Change) -> None:
         label = "not cured" if change.applied else "by hand"
         page.field(label, f"{finding.code} ", (page.words(finding.title), "bold"), style="bold yellow", indent=0)
     if finding.path:
-        page.field("", (page.name(finding.path, page.field_width), "dim"), indent=0)
+        page.field("", (page.name(finding.place, page.field_width), "dim"), indent=0)
     if change.explanation:
         page.field("", page.words(change.explanation), indent=0)
 

@@ -11,7 +11,7 @@ import keras
 
 from gainstage.backends.keras.models.batch import Batch, outputs_of, prepare
 from gainstage.backends.keras.models.losses import Criterion, criterion_of
-from gainstage.backends.keras.models.names import named_layers, named_parameters
+from gainstage.backends.keras.models.names import named_layers, named_parameters, names_in_summary
 from gainstage.backends.keras.models.preserve import inlined_functions, preserved
 from gainstage.backends.keras.tracing.call import Draft
 from gainstage.backends.keras.tracing.drafting import Drafting
@@ -156,7 +156,14 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
             loss_node = drafting.add_loss(outputs[0], criterion.kind or "other")
     trainable = frozenset(id(v) for v in model.trainable_variables)
     graph = assemble(
-        drafting.drafts, parameters, aliases, trainable=trainable, inputs=inputs, outputs=outputs, loss=loss_node
+        drafting.drafts,
+        parameters,
+        aliases,
+        trainable=trainable,
+        inputs=inputs,
+        outputs=outputs,
+        loss=loss_node,
+        called=names_in_summary(model),
     )
     used = {id(s): s for step in tape.steps for s in symbols_in((step.args, dict(step.kwargs)))}
     used |= {id(penalty.symbol): penalty.symbol for penalty in tape.penalties}
