@@ -6,7 +6,7 @@ import pytest
 from keras import layers, losses, ops
 
 import gainstage as gs
-from gainstage.errors import ModelError
+from gainstage.errors import InputError, ModelError
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((64, 8), dtype=np.float32)
@@ -295,3 +295,39 @@ def test_errors_of_a_layer_are_told_in_one_line():
     with pytest.raises(ModelError) as caught:
         gs.check(model, np.full((8, 5), 50))
     assert not [mark for mark in ("{{", "\x1b", "\n") if mark in str(caught.value)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_layers_are_told_by_the_names_of_the_summary():
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layers.Dense(4, "softmax")(layers.Dense(16, "relu")(inputs)))
+    first, last = model.layers[1].name, model.layers[2].name
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    found = next(f for f in gs.check(model, X, CLASSES, loss=loss).findings if f.code == "GS504")
+    assert found.place == f"1 ({last})"
+    plan = gs.plan(model, "keep", x=X, overrides={f"{first}.kernel": "zeros"})
+    assert [str(a.scheme) for a in plan.assignments if a.parameter == "0.kernel"] == ["zero"]
+
+
+def test_a_normalization_that_saw_no_data_normalises_nothing():
+    far = (1000 + 100 * X).astype("float32")
+    normalization = layers.Normalization()
+    model = keras.Sequential([keras.Input((8,)), normalization, layers.Dense(16, "relu"), layers.Dense(4)])
+    before = {f.code: f for f in gs.check(model, far, VALUES, loss="mse").findings}
+    assert "GS602" in before
+    assert "adapt" in before["GS902"].evidence
+    normalization.adapt(far)
+    model = keras.Sequential([keras.Input((8,)), normalization, layers.Dense(16, "relu"), layers.Dense(4)])
+    assert not serious(gs.check(model, far, VALUES, loss="mse"))
+
+
+def test_text_is_refused_with_the_reason():
+    with pytest.raises(InputError, match="holds text"):
+        gs.check(head(4), np.array([["a few words"]]))
+
+
+def test_prediction_knows_a_compiled_loss_and_the_models_own_input():
+    model = head(4)
+    model.compile("adam", "mse")
+    assert gs.predict(model, X, VALUES).task.loss.kind == "mse"
+    assert gs.predict(model).nodes

@@ -17,7 +17,7 @@ import keras
 from gainstage.backends.keras.models.names import named_layers
 from gainstage.backends.keras.tracing.expansions import EXPANSIONS, OPERATION_EXPANSIONS, SPECIFICATIONS, Elementwise
 from gainstage.backends.keras.tracing.foreign import foreign_functions
-from gainstage.backends.keras.tracing.operations import whole_layer
+from gainstage.backends.keras.tracing.operations import is_unadapted, whole_layer
 from gainstage.backends.keras.tracing.standins import Standins
 from gainstage.errors import GainstageError
 from gainstage.graph import Stage
@@ -135,6 +135,8 @@ class Tape:
             return layer.compute_output_spec(*args, **kwargs)
         self._inside.append(layer)
         try:
+            if isinstance(layer, keras.layers.Normalization) and is_unadapted(layer):
+                self._note_unadapted(layer)
             if whole_layer(layer) is not None:
                 return self._whole(layer, args, kwargs)
             if getattr(layer, "quantization_mode", None):
@@ -195,6 +197,13 @@ class Tape:
         message = f"'{path or type(layer).__name__}' counts as one operation: it {why}."
         self.notes.append(Note("GS902", message, path))
         return outputs
+
+    def _note_unadapted(self, layer: Any) -> None:
+        path = self._paths.get(id(layer), "")
+        message = (
+            f"'{path or layer.name}' normalises nothing: call layer.adapt(data) before training, or give it a mean."
+        )
+        self.notes.append(Note("GS902", message, path))
 
     @contextmanager
     def _symbolic_activation(self, layer: Any) -> Iterator[None]:

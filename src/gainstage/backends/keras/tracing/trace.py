@@ -184,11 +184,19 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
     )
 
 
+_ONE_TERM = frozenset({"mse", "l1", "huber"})
+"""Keras's own losses that are one operation here, as they are in other frameworks, although Keras spells them out."""
+
+
 def _loss_on_symbols(tape: Tape, criterion: Criterion, output: Any) -> Any:
-    """The loss's own symbol; None where its code needs numbers, so that it stays one operation."""
+    """The loss's own symbol; None where it is one operation: its code needs numbers, or theory knows it as a whole."""
     start = len(tape.steps)
     try:
-        return criterion.on_symbols(output)
+        value = criterion.on_symbols(output)
+        if criterion.kind in _ONE_TERM:
+            del tape.steps[start:]
+            return None
+        return value
     except GainstageError:
         raise
     except Exception:  # a loss of the user's own may reject symbols in any way it likes
