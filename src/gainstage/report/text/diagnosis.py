@@ -169,8 +169,8 @@ def add_measurement(page: Page, profile: Profile, told: Iterable[Finding] = ()) 
     """How the figures came about, in one sentence; doubts that no finding has told yet, each on a line."""
     source, task = profile.source, profile.task
     batch = shape_text(source.batch) if source.batch else "unknown"
-    where = [source.framework, *([] if source.device == "none" else [source.device]), source.dtype]
-    parts = [", ".join(where), f"batch {batch}"]
+    made = [source.framework, *([] if source.device == "none" else [source.device]), source.dtype]
+    parts = [", ".join(made), f"batch {batch}"]
     if any(i.synthetic for i in task.inputs):
         parts.append("made-up inputs")
     parts.append("forward and backward" if profile.backward else "forward only")
