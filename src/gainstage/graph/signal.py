@@ -103,6 +103,7 @@ class Node:
         from_input: whether its value depends on the model's input at all.
         part_of: the later node that it is a step of, where a function written out by hand was recognised.
         unit_axis: the axis of the output that runs over units (channels, features); None where it cannot be told.
+        called: what the framework itself calls the module, where that is another name.
     """
 
     index: int
@@ -120,6 +121,7 @@ class Node:
     from_input: bool = True
     part_of: int | None = None
     unit_axis: int | None = None
+    called: str = ""
 
     def uses_of(self, slot: Slot) -> tuple[Use, ...]:
         """The uses that fill one slot."""
@@ -166,6 +168,7 @@ class Parameter:
         aliases: its other names (tied weights).
         nodes: the nodes that use it, in order of execution; empty when the batch does not reach it.
         magnitude_of: the path of the weight whose norm this parameter holds (weight normalisation).
+        called: what the framework itself calls it, where that is another name (Keras: ``dense_1.kernel``).
     """
 
     path: str
@@ -179,6 +182,7 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     nodes: tuple[int, ...] = ()
     magnitude_of: str | None = None
+    called: str = ""
 
     @property
     def reached(self) -> bool:
@@ -246,6 +250,12 @@ class SignalGraph:
             if all(self.nodes[reader].stage == "loss" for reader in self.consumers[index])
         )
         return tuple(dict.fromkeys((*self.outputs[:1], *further)))
+
+    @cached_property
+    def called(self) -> Mapping[str, str]:
+        """What the framework itself calls parameters and layers, by path, where that is another name."""
+        names = {node.path: node.called for node in self.nodes if node.called}
+        return MappingProxyType({**names, **{p.path: p.called for p in self.parameters if p.called}})
 
     @cached_property
     def by_path(self) -> Mapping[str, Parameter]:

@@ -62,6 +62,7 @@ class Finding:
         cause: why, in words.
         remedy: what to do.
         consequences: findings that follow from this one, folded under it.
+        called: what the framework itself calls that module or parameter, where that is another name.
     """
 
     code: str
@@ -75,6 +76,12 @@ class Finding:
     remedy: Remedy
     node: int | None = None
     consequences: tuple[Finding, ...] = ()
+    called: str = ""
+
+    @property
+    def place(self) -> str:
+        """The path, with the framework's own name behind it; empty for the whole model."""
+        return f"{self.path} ({self.called})" if self.called else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +127,15 @@ class Diagnosis(Rendered):
 
     @property
     def judged(self) -> bool:
-        """Whether gradients were seen, or an error says why not: a model with nothing to train is not judged."""
-        found = (*self.findings, *(a.finding for a in self.accepted))
-        return self.profile.backward or any(f.severity is Severity.ERROR for f in found)
+        """Whether all that trains was seen, or a finding stands without that.
+
+        A model with nothing to train is not judged, unless an error says why; nor is one that is called healthy while
+        weights work where nobody could look.
+        """
+        found = {finding.severity for finding in (*self.findings, *(a.finding for a in self.accepted))}
+        if Severity.ERROR in found:
+            return True
+        return self.profile.backward and not (self.profile.hidden and Severity.WARNING not in found)
 
     @property
     def ok(self) -> bool:

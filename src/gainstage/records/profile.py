@@ -164,6 +164,7 @@ class Profile(Rendered):
         reactions: outputs of a few examples with other neighbours and other random numbers, where that was measured.
         wiring: which tensors take part, are registered, and are held by the optimizer, where that was measured.
         refolds: reshapes of the signal that mix its axes.
+        hidden: paths of weights inside of operations that could not be looked into.
     """
 
     graph: SignalGraph
@@ -178,6 +179,7 @@ class Profile(Rendered):
     reactions: Reactions | None = None
     wiring: Wiring | None = None
     refolds: tuple[Refold, ...] = ()
+    hidden: tuple[str, ...] = ()
 
     @cached_property
     def by_node(self) -> Mapping[int, NodeProfile]:

@@ -24,7 +24,7 @@ def _place(finding: Finding) -> str:
 
 
 def _message(finding: Finding) -> str:
-    return clean(f"{finding.path or 'The model'}: {finding.evidence} {finding.cause} Remedy: {finding.remedy.summary}")
+    return clean(f"{finding.place or 'The model'}: {finding.evidence} {finding.cause} Remedy: {finding.remedy.summary}")
 
 
 def _all(findings: tuple[Finding, ...]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from gainstage.graph import Role
 from gainstage.records import LossFacts, Profile, Remedy, Severity
 from gainstage.rules.layers import Layer, layers
 from gainstage.rules.need import need_loss, need_output, need_target
-from gainstage.rules.remedies import edit, initialize
+from gainstage.rules.remedies import edit, initialize, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
 
@@ -329,5 +329,5 @@ def prior(profile: Profile) -> Iterator[Fault]:
         target.entropy,
         loss.uniform / 2,
         "Some classes are far more frequent than others.",
-        edit("Start the output bias at the logarithm of the class shares.", "model.head.bias.data = torch.log(shares)"),
+        edit("Start the output bias at the logarithm of the class shares.", phrase("an output bias of class shares")),
     )

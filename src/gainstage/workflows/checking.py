@@ -72,4 +72,4 @@ def check(
         seed=require_seed(seed),
         synthetic=synthetic,
     )
-    return rules.judge(profile, select=select, ignore=ignore)
+    return rules.judge(profile, backend.words(), select=select, ignore=ignore)

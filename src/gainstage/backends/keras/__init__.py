@@ -8,6 +8,7 @@ from gainstage.backends.keras.measuring.prediction_inputs import (
     weight_moments,
 )
 from gainstage.backends.keras.measuring.record import record
+from gainstage.backends.keras.models.words import words
 from gainstage.backends.keras.tracing.graph_from_layers import structure
 from gainstage.backends.keras.tracing.own_trace import own_trace
 from gainstage.backends.keras.tracing.trace import materialise, trace
@@ -21,5 +22,5 @@ from gainstage.backends.keras.writing.write import apply, snapshot
 __all__ = [
     "Initializer", "apply", "calibrate", "in_training", "input_moments", "loss_of", "lsuv", "materialise",
     "optimizer_of", "own_trace", "parameter_groups", "placeholder", "record", "snapshot", "structure", "trace",
-    "version", "weight_moments",
+    "version", "weight_moments", "words",
 ]  # fmt: skip

@@ -90,6 +90,10 @@ class Backend(Protocol):
         """Whether the model is set to train."""
         ...
 
+    def words(self) -> Mapping[str, str]:
+        """What the framework's users write, by the meanings that causes and remedies name."""
+        ...
+
     def version(self) -> str:
         """The framework and its version."""
         ...

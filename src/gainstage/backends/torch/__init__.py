@@ -8,6 +8,7 @@ from gainstage.backends.torch.measuring.prediction_inputs import (
     weight_moments,
 )
 from gainstage.backends.torch.measuring.record import record
+from gainstage.backends.torch.models.words import words
 from gainstage.backends.torch.tracing.graph_from_modules import structure
 from gainstage.backends.torch.tracing.own_trace import own_trace
 from gainstage.backends.torch.tracing.trace import materialise, trace
@@ -20,5 +21,5 @@ from gainstage.backends.torch.writing.write import apply, snapshot
 __all__ = [
     "apply", "calibrate", "in_training", "input_moments", "loss_of", "lsuv", "materialise", "optimizer_of",
     "own_trace", "parameter_groups", "placeholder", "record", "snapshot", "structure", "trace", "version",
-    "weight_moments",
+    "weight_moments", "words",
 ]  # fmt: skip

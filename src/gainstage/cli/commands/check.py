@@ -54,6 +54,7 @@ def command(
         gainstage check hf:llama --predict --device meta
         gainstage check src/net.py:Net --ignore GS6 --baseline gainstage-baseline.txt
     """  # noqa: D301
+    from gainstage.backends import backend_of
     from gainstage.cli.subject import examine, expected, forecast, prepare
     from gainstage.records import accepting, against
     from gainstage.report.baseline import read_baseline, write_baseline
@@ -66,8 +67,9 @@ def command(
     with status(f"Checking {request.model}"):
         subject = prepare(request)
         unset = "auto" if request.device == "meta" else None
+        words = backend_of(subject.model).words()
         if predicted:
-            diagnosis = judge(forecast(subject, unset), select=select, ignore=ignore)
+            diagnosis = judge(forecast(subject, unset), words, select=select, ignore=ignore)
         else:
             diagnosis = examine(subject, select, ignore)
         theory = expected(subject) if page is not None and not predicted else None

@@ -102,7 +102,7 @@ def _change(change: Change) -> str:
 
 def _finding(finding: Finding) -> str:
     fields = [
-        ("where", escaped(finding.path or "the whole model")),
+        ("where", escaped(finding.place or "the whole model")),
         ("evidence", escaped(finding.evidence)),
         ("cause", escaped(finding.cause)),
         ("remedy", escaped(finding.remedy.summary) + code(finding.remedy.code)),

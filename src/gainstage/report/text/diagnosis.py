@@ -46,7 +46,7 @@ def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     if diagnosis.ok:
         page.line(("HEALTHY", "bold green"), f"  {verdict(diagnosis)}")
     elif not diagnosis.judged:
-        page.line(("NOT JUDGED", "bold yellow"), "  No gradient was seen, so nobody can say whether this model trains.")
+        page.line(("NOT JUDGED", "bold yellow"), f"  {_why_not_judged(page, diagnosis.profile)}")
     else:
         style = STYLES[diagnosis.worst or Severity.NOTE]
         page.line((count(len(diagnosis.findings), "finding").upper(), style), f"  {verdict(diagnosis)}")
@@ -58,6 +58,14 @@ def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     _add_unjudged(page, diagnosis.unjudged)
     _add_accepted(page, diagnosis)
     add_measurement(page, diagnosis.profile, diagnosis.findings)
+
+
+def _why_not_judged(page: Page, profile: Profile) -> str:
+    if not profile.hidden:
+        return "No gradient was seen, so nobody can say whether this model trains."
+    first = page.name(profile.hidden[0], 30)
+    weights = f"{count(len(profile.hidden), 'weight')} ('{first}' first)" if len(profile.hidden) > 1 else f"'{first}'"
+    return f"The signal at {weights} was not seen: see GS902."
 
 
 def add_fixed(page: Page, fixed: Fixed) -> None:
@@ -105,7 +113,7 @@ def _add_findings(page: Page, diagnosis: Diagnosis) -> None:
         page.blank()
     rest = diagnosis.findings[IN_FULL:]
     for finding in rest:
-        _add_title(page, finding, finding.path)
+        _add_title(page, finding, finding.place)
     if rest:
         page.blank()
 
@@ -133,7 +141,7 @@ def _add_title(page: Page, finding: Finding, path: str = "") -> None:
 
 
 def _place(page: Page, finding: Finding, profile: Profile) -> tuple[Part, ...]:
-    name = page.name(finding.path, page.field_width - 20) if finding.path else "the whole model"
+    name = page.name(finding.place, page.field_width - 20) if finding.path else "the whole model"
     if finding.node is None:
         return (name,)
     node = profile.graph.nodes[finding.node]
@@ -159,7 +167,7 @@ def _add_change(page: Page, change: Change) -> None:
         label = "not cured" if change.applied else "by hand"
         page.field(label, f"{finding.code} ", (page.words(finding.title), "bold"), style="bold yellow", indent=0)
     if finding.path:
-        page.field("", (page.name(finding.path, page.field_width), "dim"), indent=0)
+        page.field("", (page.name(finding.place, page.field_width), "dim"), indent=0)
     if change.explanation:
         page.field("", page.words(change.explanation), indent=0)
 
@@ -210,7 +218,8 @@ def add_measurement(page: Page, profile: Profile, told: Iterable[Finding] = ()) 
     """How the figures came about, in one sentence; doubts that no finding has told yet, each on a line."""
     source, task = profile.source, profile.task
     batch = shape_text(source.batch) if source.batch else "unknown"
-    parts = [f"{source.framework}, {source.device}, {source.dtype}", f"batch {batch}"]
+    made = [source.framework, *([] if source.device == "none" else [source.device]), source.dtype]
+    parts = [", ".join(made), f"batch {batch}"]
     if any(i.synthetic for i in task.inputs):
         parts.append("made-up inputs")
     parts.append("forward and backward" if profile.backward else "forward only")

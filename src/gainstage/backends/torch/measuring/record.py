@@ -23,6 +23,7 @@ from gainstage.backends.shared.selection import (
     require_finite,
     selected,
 )
+from gainstage.backends.shared.word_sums import WordSums
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
 from gainstage.backends.torch.measuring.gradients import gradients_of
 from gainstage.backends.torch.measuring.loss_shape import shape_of
@@ -39,12 +40,10 @@ from gainstage.backends.torch.tracing.trace import materialised, unwrap
 from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
 from gainstage.errors import InputError, ModelError
 from gainstage.graph import Operation
-from gainstage.graph.groups import COPYING
 from gainstage.records import LossShape, NodeProfile, Note, Profile, Reactions, Source, Step, Task
 
 __all__ = ["record"]
 
-_KEEPING = COPYING | {Operation.SCALE}
 _BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be a measured operation
 _MASKING = MASKING | {Operation.ADD}
 
@@ -138,8 +137,7 @@ class _Recording:
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
-        self.words: set[int] = set()  # tables of words, and what copies or scales them
-        self.sums: set[int] = set()  # sums of words with something else
+        self.sums = WordSums()
 
     def profile(self) -> Profile:
         parameters, _ = named_parameters(self.model)
@@ -178,7 +176,8 @@ class _Recording:
         nodes = tuple(
             replace(n, backward=backward.get(i))
             for i, n in sorted(self.forward.items())
-            if seen.graph.nodes[i].part_of is None and (i in self.sums or selected(seen.graph.nodes[i], self.detail))
+            if seen.graph.nodes[i].part_of is None
+            and (i in self.sums.found or selected(seen.graph.nodes[i], self.detail))
         )
         return Profile(
             seen.graph,
@@ -236,20 +235,11 @@ class _Recording:
         self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram, over_time=over_time)
 
     def _wanted(self, draft: Draft) -> bool:
-        if self._adds_to_words(draft) or selected(draft, self.detail):
+        if (self.sums.meets(draft) and self.detail == "standard") or selected(draft, self.detail):
             return True
         affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
         by_hand = draft.operation in _BY_HAND and affine and draft.function not in ARITHMETIC
         return by_hand and self.detail == "standard"
-
-    def _adds_to_words(self, draft: Draft) -> bool:
-        """Whether something is added to word vectors here."""
-        follows = any(i in self.words for i in draft.inputs)
-        if draft.operation is Operation.EMBEDDING or (follows and draft.operation in _KEEPING):
-            self.words.add(draft.index)
-        if follows and draft.operation is Operation.OFFSET and self.detail == "standard":
-            self.sums.add(draft.index)
-        return draft.index in self.sums
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
