@@ -1,4 +1,4 @@
-"""Frozen records: everything that flows between the rooms of gainstage, with no framework object inside."""
+"""Frozen records: all data that passes between the packages of gainstage, without framework objects."""
 
 from gainstage.records.acceptance import Acceptance, Known, accepting, against, known_findings
 from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome

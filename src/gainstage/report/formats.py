@@ -1,4 +1,4 @@
-"""A Diagnosis in the formats that continuous-integration systems read."""
+"""Converts a Diagnosis to formats that continuous-integration systems read."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _message(finding: Finding) -> str:
 
 
 def _all(findings: tuple[Finding, ...]) -> Iterator[Finding]:
-    """Findings and what follows from them."""
+    """Yield all findings, with the findings that follow from them."""
     for finding in findings:
         yield finding
         yield from _all(finding.consequences)
 
 
 def github(diagnosis: Diagnosis) -> str:
-    r"""Workflow commands, one line a finding, that GitHub shows as annotations.
+    r"""Return workflow commands, one line per finding, which GitHub shows as annotations.
 
     >>> _property("a:b,c%"), _data("50 %\n")
     ('a%3Ab%2Cc%25', '50 %25%0A')
@@ -123,10 +123,10 @@ FORMATS: dict[Format, Callable[[Diagnosis], str]] = {"github": github, "junit": 
 
 
 def render_as(name: str, diagnosis: Diagnosis) -> str:
-    """The diagnosis in the format of that name.
+    """Return the diagnosis in the format of that name.
 
     Raises:
-        UnknownNameError: there is no such format.
+        UnknownNameError: no format has that name.
     """
     for known, write in FORMATS.items():
         if known == name:

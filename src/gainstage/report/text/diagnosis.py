@@ -1,4 +1,4 @@
-"""A Diagnosis and a Fixed as one screen of text."""
+"""Renders a Diagnosis and a Fixed as one screen of text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IN_FULL = 6  # findings shown with cause and remedy; more would not be read
 
 
 def verdict(diagnosis: Diagnosis) -> str:
-    """The whole diagnosis in one sentence, without its first word or number."""
+    """Return the diagnosis as one sentence, without its first word or number."""
     if not diagnosis.findings:
         return f"{count(len(diagnosis.passed), 'rule')} passed, {len(diagnosis.unjudged)} could not be judged."
     tally = ", ".join(
@@ -35,14 +35,14 @@ def verdict(diagnosis: Diagnosis) -> str:
 
 
 def headline(diagnosis: Diagnosis) -> str:
-    """The verdict in two words: healthy, not judged, or the number of findings."""
+    """Return the verdict in two words: healthy, not judged, or the number of findings."""
     if diagnosis.ok:
         return "Healthy"
     return count(len(diagnosis.findings), "finding") if diagnosis.judged else "Not judged"
 
 
 def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
-    """Verdict, findings, the picture through depth, what was not judged, how it was measured."""
+    """Add the verdict, the findings, the chart through depth, the rules not judged, and the measurement."""
     if diagnosis.ok:
         page.line(("HEALTHY", "bold green"), f"  {verdict(diagnosis)}")
     elif not diagnosis.judged:
@@ -69,7 +69,7 @@ def _why_not_judged(page: Page, profile: Profile) -> str:
 
 
 def add_fixed(page: Page, fixed: Fixed) -> None:
-    """What was changed and what came of it, the picture before and after, what is left."""
+    """Add the changes and their effect, the chart before and after, and the remaining findings."""
     before = count(len(fixed.before.findings), "finding")
     if fixed.ok:
         page.line(("FIXED", "bold green"), f"  {before} before; now: {verdict(fixed.after)}")
@@ -198,7 +198,7 @@ def _more(number: int) -> str:
 
 
 def _add_unjudged(page: Page, unjudged: tuple[Unjudged, ...]) -> None:
-    """Two lines at most: which rules, and what they lacked."""
+    """Add, in at most two lines, the rules that were not judged and the information that they lacked."""
     if not unjudged:
         return
     room = 2 * page.field_width - 24
@@ -215,7 +215,7 @@ def _add_unjudged(page: Page, unjudged: tuple[Unjudged, ...]) -> None:
 
 
 def add_measurement(page: Page, profile: Profile, told: Iterable[Finding] = ()) -> None:
-    """How the figures came about, in one sentence; doubts that no finding has told yet, each on a line."""
+    """Add one sentence about the measurement, and its doubts, except those that a finding has mentioned."""
     source, task = profile.source, profile.task
     batch = shape_text(source.batch) if source.batch else "unknown"
     made = [source.framework, *([] if source.device == "none" else [source.device]), source.dtype]
