@@ -155,8 +155,10 @@ def test_a_killed_process_is_gone_on_with(awkward, steps, tmp_path, monkeypatch)
 
     child = os.fork()
     if not child:
-        gs.materialize(model, plan, out, on_progress=die)
-        os._exit(0)
+        try:
+            gs.materialize(model, plan, out, on_progress=die)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert not out.exists()
     safe = json.loads((tmp_path / ".net.unfinished" / "progress.json").read_text())["bytes"]
