@@ -10,6 +10,7 @@ from gainstage.report.charts.svg import escaped
 from gainstage.report.html import pictures, tables
 from gainstage.report.html.parts import Column, card, code, definitions, folded_away, heading, paragraph, table
 from gainstage.report.text.diagnosis import verdict
+from gainstage.report.text.plan import carried_out
 from gainstage.report.wording import count, figure, shape_text
 
 __all__ = ["diagnosis_body", "fixed_body", "plan_body", "profile_body"]
@@ -84,7 +85,7 @@ def profile_body(profile: Profile, beside: Beside) -> Iterator[str]:
 
 def plan_body(plan: Plan) -> Iterator[str]:
     """Yield one row for every array, or every run of identical blocks."""
-    told = f"Seed {plan.seed}, {count(len(plan), 'array')}. Only applying a plan writes weights."
+    told = f"Seed {plan.seed}, {count(len(plan), 'array')}. {carried_out(plan)}"
     yield paragraph(told, "soft")
     yield from (paragraph(note) for note in plan.notes)
     yield tables.every_assignment(plan)

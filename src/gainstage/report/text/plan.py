@@ -9,7 +9,7 @@ from gainstage.report.text.page import Column, Page, Part
 from gainstage.report.text.repeats import Run, runs
 from gainstage.report.wording import count, figure, shape_text
 
-__all__ = ["add_plan", "plan_rows", "scheme_text", "spread_text"]
+__all__ = ["add_plan", "carried_out", "plan_rows", "scheme_text", "spread_text"]
 
 SHORT = 12  # a plan of at most this many arrays is shown array by array
 
@@ -33,7 +33,7 @@ def add_plan(page: Page, plan: Plan) -> None:
     scheme = page.name(plan.scheme, 24) if plan.scheme else "mixed"
     page.line(
         ("PLAN", "bold"), f"  {scheme}, seed {plan.seed}: {count(len(plan), 'array')}, {count(weights, 'value')}. ",
-        "Only applying a plan writes weights.",
+        carried_out(plan),
     )  # fmt: skip
     page.blank()
     rows = plan_rows(plan)
@@ -48,6 +48,15 @@ def add_plan(page: Page, plan: Plan) -> None:
         page.field(f"[{number}]", page.words(reason), indent=0)
     for note in plan.notes:
         page.field("note", page.words(note), style="bold cyan", indent=0)
+
+
+def carried_out(plan: Plan) -> str:
+    """Whether the weights follow the plan already.
+
+    >>> carried_out(Plan((), written=True))
+    'The weights were written.'
+    """
+    return "The weights were written." if plan.written else "Only applying a plan writes weights."
 
 
 def _numbered(rows: Sequence[Run[Assignment]]) -> dict[str, int]:
