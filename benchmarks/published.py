@@ -22,11 +22,11 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-import torch  # noqa: E402
-import transformers  # noqa: E402
-from transformers import CONFIG_MAPPING  # noqa: E402
+import torch
+import transformers
+from transformers import CONFIG_MAPPING
 
-import gainstage as gs  # noqa: E402
+import gainstage as gs
 
 LARGEST = 30_000_000  # parameters
 EXAMPLES, TOKENS, VOCABULARY, CLASSES, PIXELS = 8, 16, 99, 4, 32
@@ -83,7 +83,10 @@ ITS_OWN: dict[str, dict[str, Any]] = {
 
 DEFENDED: dict[tuple[str, str], str] = {
     ("rwkv", "GS402"): "Embeddings start at 1e-4, so that their variance of 1e-8 drowns in the eps of the first norm.",
-    ("mt5", "GS502"): "The untied output layer is drawn with spread 1, so that the loss starts at 19 where log C is 4.6.",
+    (
+        "mt5",
+        "GS502",
+    ): "The untied output layer is drawn with spread 1, so that the loss starts at 19 where log C is 4.6.",
     ("phimoe", "GS203"): "One router's experts all win by so much that their weight is one and its slope zero.",
 }
 """Findings that are right: (architecture, code) to a sentence."""
@@ -95,7 +98,11 @@ def small(kind: str) -> Any:
     known = config.to_dict()
     for name, value in SMALL.items():
         current = known.get(name)
-        if isinstance(current, int) and not isinstance(value, str) and isinstance(current, bool) == isinstance(value, bool):
+        if (
+            isinstance(current, int)
+            and not isinstance(value, str)
+            and isinstance(current, bool) == isinstance(value, bool)
+        ):
             setattr(config, name, value)
     config.num_labels, config.decoder_start_token_id, config.pad_token_id = CLASSES, 1, 0
     for name, value in ITS_OWN.get(kind, {}).items():
@@ -108,7 +115,10 @@ def batch(task: str, config: Any) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     if task in ("causal", "masked", "sequence"):
         tokens = torch.randint(5, VOCABULARY, (EXAMPLES, TOKENS))
-        return {"input_ids": tokens, "labels": torch.randint(5, VOCABULARY, tokens.shape) if task != "causal" else tokens}
+        return {
+            "input_ids": tokens,
+            "labels": torch.randint(5, VOCABULARY, tokens.shape) if task != "causal" else tokens,
+        }
     labels = torch.randint(0, CLASSES, (EXAMPLES,))
     if task == "image":
         size = config.image_size if isinstance(getattr(config, "image_size", None), int) else 64

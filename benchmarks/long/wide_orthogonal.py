@@ -2,8 +2,8 @@
 
     python benchmarks/long/wide_orthogonal.py --widths 256 1024 2048 --depth 8 --seeds 3
 
-For every width a plain tanh network is started twice from the same automatic plan: as it is (orthogonal), and with every
-orthogonal weight drawn normal at the same standard deviation. Both are trained on the digits in the same order of
+For every width a plain tanh network is started twice from the same automatic plan: as it is (orthogonal), and with
+every orthogonal weight drawn normal at the same standard deviation. Both are trained on the digits in the same order of
 examples. Printed: seconds of the draw beside one training step, the final losses, and the mean of their paired
 differences with its standard error.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from itertools import pairwise
 from statistics import mean, stdev
 
 import torch
@@ -25,7 +26,7 @@ from gainstage.records import Plan
 
 def network(width: int, depth: int) -> nn.Module:
     sizes = [64, *[width] * depth]
-    layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.Tanh())]
+    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.Tanh())]
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
@@ -35,7 +36,9 @@ def as_normal(plan: Plan) -> Plan:
     return replace(plan, assignments=tuple(replace(a, scheme=swapped.get(a.scheme, a.scheme)) for a in plan))
 
 
-def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int, rate: float, seed: int) -> tuple[float, float]:
+def train(
+    model: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int, rate: float, seed: int
+) -> tuple[float, float]:
     """The mean loss of the last tenth of the steps, and seconds a step."""
     optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
     order, losses = torch.Generator().manual_seed(seed), []

@@ -69,7 +69,7 @@ def _command(name: str, command: click.Command, parent: click.Context) -> Iterat
 
 
 def _help(text: str) -> str:
-    """A command's help; paragraphs marked with ``\\b`` (not re-wrapped) are examples."""
+    r"""A command's help; paragraphs marked with ``\b`` (not re-wrapped) are examples."""
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text))
     return "\n\n".join(
         f"```text\n{inspect.cleandoc(chr(10) + paragraph.partition(chr(10))[2])}\n```"

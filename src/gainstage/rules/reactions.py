@@ -150,7 +150,7 @@ def _dropped_outputs(profile: Profile) -> Fault | None:
         return None
     found = nearest_before(graph, task.output.node, lambda n: n.operation is not Operation.RESHAPE, through=_MOVED)
     node = graph.nodes[found[0]] if len(found) == 1 else None
-    if node is None or node.operation is not Operation.DROPOUT or not 0 < _rate(node):
+    if node is None or node.operation is not Operation.DROPOUT or not _rate(node) > 0:
         return None
     return Fault(
         Severity.WARNING,
@@ -159,7 +159,9 @@ def _dropped_outputs(profile: Profile) -> Fault | None:
         _rate(node),
         0.0,
         "Each dropped prediction is zero, and the others are too large by the factor that makes up for it.",
-        edit("Drop units in front of the last layer, not behind it.", "# move nn.Dropout in front of the last nn.Linear"),
+        edit(
+            "Drop units in front of the last layer, not behind it.", "# move nn.Dropout in front of the last nn.Linear"
+        ),
         node.index,
     )
 
