@@ -39,8 +39,6 @@ def model_input(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal
     across_both = moments.examples if moments.across_both is None else moments.across_both
     k = moments
     pairs = SecondMoments(k.second_moment, k.units, k.positions, k.examples, neighbour, across_both)
-        moments.second_moment, moments.units, moments.positions, moments.examples, neighbour, across_both
-    )
     alike = moments.examples / moments.second_moment if moments.second_moment > 0 else 0.0
     few = (1 - alike) ** 2 / max(extent.units, 1)
     finite_width = FiniteWidth(square_variance=2 * few, basis=Basis(node.index, few))
