@@ -38,7 +38,9 @@ class Deviation:
     smoothing: float = 0.0
 
     def scaled(self, pair: float, own: float) -> Deviation:
-        """Multiply the cosine similarity of two observations by ``pair``, the square of one by ``own``."""
+        """Return the deviation when products of two observations are multiplied by ``pair`` and squares of one by
+        ``own``.
+        """
         variance, square_variance = (
             min(self.variance * pair**2, 1.0),
             min(self.square_variance * own**2, _LARGEST_SQUARE_VARIANCE),

@@ -197,7 +197,10 @@ class BackwardPass:
 
 
 def independent(back: BackwardPass, flows: list[PendingGradient]) -> PendingGradient:
-    """Return the sum of independent gradients; a source that all depend on stays."""
+    """Return the sum of independent gradients as one gradient.
+
+    Where all depend on one source, the sum keeps that dependence; otherwise dependences are averaged out first.
+    """
     if len(flows) == 1:
         return back.with_own_cause(flows[0])
     sources = {f.dependence.source for f in flows if f.dependence is not None}
