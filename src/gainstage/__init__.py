@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         compare,
         fix,
         initialize,
+        materialize,
         parameter_groups,
         plan,
         predict,
@@ -50,7 +51,18 @@ _HOMES = {
     **dict.fromkeys(("gain", "meanfield"), "theory"),
     "keras": "backends",
     **dict.fromkeys(
-        ("apply", "check", "compare", "fix", "initialize", "parameter_groups", "plan", "predict", "trace"),
+        (
+            "apply",
+            "check",
+            "compare",
+            "fix",
+            "initialize",
+            "materialize",
+            "parameter_groups",
+            "plan",
+            "predict",
+            "trace",
+        ),
         "workflows",
     ),
 }
@@ -61,7 +73,7 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 __all__ = [
     "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "InputMoments", "Override", "Plan", "Profile",
     "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load",
-    "loads", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
+    "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ __all__ = ["IDENTITY", "Function"]
 _REACH = 60.0
 _GRID = np.linspace(-_REACH, _REACH, 1201) + 0.0137  # grid on which kinks of compositions are searched
 _BISECTIONS = 60
+_HALF = 0.5**0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,18 @@ class Function:
             lambda x: self.value(inner.value(x)),
             lambda x: self.slope(inner.value(x)) * inner.slope(x),
             tuple(sorted(kinks)),
+        )
+
+    def mirrored(self, sign: float) -> Function:
+        """(f(x) ± f(-x)) / √2: what two units of opposite input bring together, or, with -1, one of them against
+        the other.
+        """
+        both = {*self.kinks, *(-kink for kink in self.kinks)}
+        return Function(
+            ("mirrored", sign, self.key),
+            lambda x: (self.value(x) + sign * self.value(-x)) * _HALF,
+            lambda x: (self.slope(x) - sign * self.slope(-x)) * _HALF,
+            tuple(sorted(both)),
         )
 
     def slope_after(self, inner: Function) -> Function:

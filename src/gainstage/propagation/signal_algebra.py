@@ -84,6 +84,12 @@ class SignalAlgebra:
             )
         return self._atom(self._of_dependence(dependence, x), ())
 
+    def odd(self, x: Signal) -> Signal:
+        """Return √2 times the odd part of f(s) for a source s: the sum over two opposite units, weighted (v, -v)."""
+        assert x.dependence is not None
+        function = x.dependence.function.mirrored(-1.0)
+        return self._atom(self._of_dependence(FunctionOf(x.dependence.source, function), x), ())
+
     def _of_dependence(self, dependence: FunctionOf, like: Signal) -> Signal:
         """Compute the moments of f(s) for a source s."""
         source = self._sources[dependence.source]

@@ -15,6 +15,7 @@ from gainstage.graph.groups import PAIRWISE
 from gainstage.propagation.draw_variance import NO_VARIANCE
 from gainstage.propagation.finite_width import INFINITE_WIDTH, Deviation, FiniteWidth
 from gainstage.propagation.forward_pass import ForwardPass, doubtful
+from gainstage.propagation.function import IDENTITY
 from gainstage.propagation.geometry import windows
 from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.signal import Signal
@@ -82,17 +83,21 @@ def _tokens_of(run: ForwardPass, node: Node) -> int:
 def linear(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Predict a linear layer."""
     summed = node.kernel.in_ if node.kernel is not None else 0
-    x = regrouped(run.algebra.without_parts(operands[0]), summed, heads=puts_heads_together(run, node))
-    mixed = mixing(run.graph, node, run.weights)
+    read, mixed = _of_pairs(run, operands[0], mixing(run.graph, node, run.weights))
+    x = regrouped(run.algebra.without_parts(read), summed, heads=puts_heads_together(run, node))
     return run.algebra.new_source(weighted_sum(run, node, x, mixed))
 
 
 def convolution(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     """Predict a convolution; taps outside the image contribute nothing."""
-    x = run.algebra.without_parts(operands[0])
-    mixed = mixing(run.graph, node, run.weights)
+    read, mixed = _of_pairs(run, operands[0], mixing(run.graph, node, run.weights))
+    x = run.algebra.without_parts(read)
     share, shared, block, edge_profiles = 1.0, 1.0, 1.0, list[Array | None]()
     for window, profile in zip(windows(node), _profiles(x, node), strict=True):
+        if mixed.one_tap and window.stride == 1:
+            block *= 2
+            edge_profiles.append(profile)
+            continue
         terms, border = window.forward(profile)
         expected = window.kernel / window.stride if window.transposed else window.kernel
         share *= terms / expected
@@ -103,6 +108,19 @@ def convolution(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     return run.algebra.new_source(
         _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(edge_profiles))
     )
+
+
+def _of_pairs(run: ForwardPass, x: Signal, by: Mixing) -> tuple[Signal, Mixing]:
+    """Return what a reader of opposite units receives, as single units with the same weights would bring it.
+
+    A reader weights the two units of a pair by (v, -v): of f(h) and f(-h) the odd part arrives, which has no mean.
+    """
+    if not by.paired_inputs:
+        return x, by
+    if x.dependence is None or x.parts or x.dependence.function.key == IDENTITY.key:
+        why = "this layer reads pairs of opposite units; their difference is not followed through what stands before"
+        return x, replace(by, doubt=by.doubt or why)
+    return run.algebra.odd(x), by
 
 
 def padded(x: Signal, extent: Extent, ends: tuple[tuple[int, int, int], ...]) -> Signal:

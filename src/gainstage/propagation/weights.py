@@ -46,6 +46,7 @@ class Mixing:
         bias_row_sum: b · Σ w, mean over output units.
         scatter: relative variance of Σ w² between output units.
         isometric: whether the weights preserve norms (orthogonal).
+        paired_outputs, paired_inputs, one_tap: as in ``WeightMoments``.
         doubt: reason why these moments are unreliable.
     """
 
@@ -58,6 +59,9 @@ class Mixing:
     bias_row_sum: float = 0.0
     scatter: float = 0.0
     isometric: bool = False
+    paired_outputs: bool = False
+    paired_inputs: bool = False
+    one_tap: bool = False
     doubt: str = ""
 
 
@@ -99,6 +103,9 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
         bias_row_sum=bias.row_sum_product if bias.row_sum_product is not None else bias.mean * fan * mean,
         scatter=0.0 if isometric else (sum(w.kurtosis for w in weights) / len(weights) - 1) / fan,
         isometric=isometric,
+        paired_outputs=all(w.paired_outputs for w in weights),
+        paired_inputs=all(w.paired_inputs for w in weights),
+        one_tap=all(w.one_tap for w in weights),
         doubt=doubt,
     )
 
@@ -207,12 +214,17 @@ def _assigned(line: Assignment, plan: Plan) -> WeightMoments | None:
     if line.spread is None:
         return None
     level = (line.spread * line.scale) ** 2
-    centred = line.scheme in ("centred_normal", "centred_orthogonal")
+    mirror = line.mirror
+    centred = line.scheme in ("centred_normal", "centred_orthogonal") or (
+        mirror is not None and mirror.inputs is not None
+    )
     table = centred if line.role is Role.EMBEDDING else line.scheme == "centred_outputs"
     kurtosis = 1.8 if line.scheme.endswith("uniform") or line.scheme in _UNIFORM else 3.0
     return WeightMoments(
         0.0, level, row_sum_square=0.0 if centred else None, row_sum_mean=0.0 if centred else None,
         table_mean_square=0.0 if table else None, isometric="orthogonal" in line.scheme, kurtosis=kurtosis,
+        paired_outputs=mirror is not None and mirror.outputs is not None,
+        paired_inputs=mirror is not None and mirror.inputs is not None, one_tap=line.scheme == "delta_orthogonal",
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from gainstage.rules.table import Fault, rule
 from gainstage.rules.trend import BADLY, HOPELESS, Trend, trend
 from gainstage.rules.words import figure, place
 
-__all__: list[str] = []
+__all__ = ["gradient_drift"]
 
 # Their gradients are small by nature: scores change attention little while it is nearly uniform.
 _SIDEWAYS = frozenset({Role.QUERY, Role.KEY})
@@ -116,6 +116,16 @@ def _divided_out(chain: Sequence[Layer]) -> bool:
         if layer.first and layer.weight is not None
     )
     return steps is not None and abs(steps.decades) < EVEN
+
+
+def gradient_drift(profile: Profile) -> Trend | None:
+    """The gradient by depth, as GS201 and GS202 take it; None where there is none, or where its two measures disagree.
+
+    Raises:
+        Lacking: no backward pass was made.
+    """
+    found = _gradient_drift(profile)
+    return None if found is None else found[1]
 
 
 def _gradient_drift(profile: Profile) -> tuple[Sequence[Layer], Trend] | None:

@@ -11,9 +11,10 @@ from gainstage.propagation.back.backward_pass import BackwardPass, send_to_opera
 from gainstage.propagation.back.small_fan_in import with_gate_correlation
 from gainstage.propagation.finite_width import Deviation, FiniteWidth
 from gainstage.propagation.forward_pass import ForwardPass
+from gainstage.propagation.function import IDENTITY
 from gainstage.propagation.geometry import windows
 from gainstage.propagation.second_moments import SecondMoments
-from gainstage.propagation.signal import PendingGradient, Signal
+from gainstage.propagation.signal import FunctionOf, PendingGradient, Signal
 from gainstage.propagation.weighted import puts_heads_together, regrouped
 from gainstage.propagation.weights import mixing
 from gainstage.theory.activations import Array
@@ -24,10 +25,11 @@ __all__ = ["linear", "through_time"]
 def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     """Send the gradient through a linear layer or convolution."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.evaluated(flow)
     by, kernel = mixing(run.graph, node, run.weights), node.kernel
+    flow = _of_pairs(node, flow) if by.paired_outputs else flow
+    x, plain = run.signals[index], back.evaluated(flow)
     fan_in, fan_out = (kernel.fan_in, kernel.fan_out) if kernel is not None else (1.0, 1.0)
-    share, shared, edge_profiles = _taps_back(node, plain, x)
+    share, shared, edge_profiles = _taps_back(node, plain, x, one_tap=by.one_tap)
     square = by.square / fan_in * fan_out * share  # Σ w² over the outputs that one input reaches
     normed = _normalised_behind(run, node)
     if kernel is not None and normed:
@@ -71,10 +73,15 @@ def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     back.send(index, with_gate_correlation(back, node, flow, moved, normed=normed))
 
 
-def _taps_back(node: Node, flow: PendingGradient, x: Signal) -> tuple[float, float, tuple[Array | None, ...]]:
+def _taps_back(
+    node: Node, flow: PendingGradient, x: Signal, *, one_tap: bool
+) -> tuple[float, float, tuple[Array | None, ...]]:
     """Return the share of taps that reach an output from one input and from each of two, and the edge profiles."""
     share, shared, edge_profiles = 1.0, 1.0, list[Array | None]()
     for axis, window in enumerate(windows(node) if node.operation is Operation.CONVOLUTION else ()):
+        if one_tap and window.stride == 1:
+            edge_profiles.append(flow.edge_profiles[axis] if axis < len(flow.edge_profiles) else None)
+            continue
         terms, border = window.backward(flow.edge_profiles[axis] if axis < len(flow.edge_profiles) else None)
         share *= terms / window.kernel
         shared *= window.shared_back() / window.kernel
@@ -82,6 +89,14 @@ def _taps_back(node: Node, flow: PendingGradient, x: Signal) -> tuple[float, flo
     if node.operation is Operation.CONVOLUTION and not edge_profiles:
         share = min(flow.extent.positions / max(x.extent.positions, 1), 1.0)  # strides skip the other positions
     return share, min(shared, share), tuple(edge_profiles)
+
+
+def _of_pairs(node: Node, flow: PendingGradient) -> PendingGradient:
+    """Return what opposite units send back: gradients of opposite sign, times f'(h) and f'(-h)."""
+    if flow.dependence is None or flow.dependence.function.key == IDENTITY.key:
+        why = f"{node.label}: gradients from pairs of opposite units are not followed"
+        return replace(flow, doubt=flow.doubt or why)
+    return replace(flow, dependence=FunctionOf(flow.dependence.source, flow.dependence.function.mirrored(1.0)))
 
 
 def _gathered(node: Node, flow: PendingGradient, x: Signal) -> FiniteWidth:
