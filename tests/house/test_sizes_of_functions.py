@@ -23,6 +23,8 @@ MANY_ARGUMENTS = {
     "data/split.py: split": PUBLIC,
     "cli/commands/compare.py: command": OPTIONS,
     "cli/commands/init.py: command": OPTIONS,
+    "cli/commands/check.py: command": OPTIONS,
+    "workflows/fixing.py: fix": PUBLIC,
     "report/charts/curves.py: curves": "what a chart shows, each with a default",
     "report/charts/frame.py: framed": "what a chart shows, each with a default",
     "streams/kernels.py: _draw_block": "compiled by Numba, which takes no records",
@@ -34,6 +36,9 @@ MANY_ARGUMENTS = {
 }
 MANY_LINES = {
     "backends/torch/tracing/graph_from_modules.py: structure": "one line for every kind of module",
+    "backends/torch/measuring/record.py: profile": "one argument of the record on every line",
+    "backends/keras/tracing/trace.py: program_of": "the steps of one trace, which share its local state",
+    "planning/levels.py: of": "one case for every origin of a signal",
 }
 
 

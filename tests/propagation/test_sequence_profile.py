@@ -94,7 +94,7 @@ def test_rows_of_whole_lengths_are_exact(variance):
         assert rows.overlap[2, 3] == pytest.approx(exact, rel=0.03)
 
 
-def test_likeness_is_one_over_the_number_of_independent_observations():
+def test_mean_squared_correlation_is_one_over_the_number_of_independent_observations():
     assert SecondMoments(1.0).mean_squared_correlation(Extent(8, 4, 5)) == pytest.approx(1 / 20)
     assert SecondMoments(1.0, positions=1.0).mean_squared_correlation(Extent(8, 4, 5)) == pytest.approx(1 / 5)
     assert SecondMoments(1.0).mean_squared_correlation(Extent(8, 4, 5), within=0.5) == pytest.approx(0.5 / 5 + 0.8 * 0)

@@ -84,7 +84,7 @@ def test_what_is_averaged_over_two_windows_adds_up_as_fields_do():
     one, other = (FiniteWidth((Deviation(1, 1.0, 1.0, w),), axes=2) for w in widths)
     both = one.summed_with(other, 0.3)
     assert both.correlation_variance == pytest.approx(field.var(), rel=0.04)
-    assert both.loud == pytest.approx(field.var(), rel=0.04)
+    assert both.total_square_variance == pytest.approx(field.var(), rel=0.04)
 
 
 def test_a_sum_of_halves_of_one_is_that_one():
@@ -101,4 +101,4 @@ def test_means_of_gaussian_numbers_are_gaussian(kernel):
     """Squares scatter twice as much as products, before and behind a mean over independent places."""
     start = FiniteWidth((Deviation(1, 0.01, 0.02),), axes=2)
     found = start.averaged([kernel, kernel], [kernel, kernel], float(kernel**2))
-    assert found.loud == pytest.approx(2 * found.correlation_variance, rel=0.03)
+    assert found.total_square_variance == pytest.approx(2 * found.correlation_variance, rel=0.03)

@@ -31,7 +31,7 @@ __all__ = [
     "summed_over_units",
 ]
 
-_STEEPEST = 1e4  # a softmax over scores of a larger variance picks one
+_STEEPEST = 1e4  # above this score variance a softmax is one-hot
 
 
 class Heads:
@@ -122,7 +122,7 @@ def _seen(
     pairs = sequence.imposed_on(replace(out.pairs, level=share * value.pairs.level))
     places = seen.value.places
     extent = Extent(max(out.extent.count // (places * out.extent.examples), 1), places, out.extent.examples)
-    # To average values is to average what they were made of: few different averages scatter more than many values.
+    # An average of values averages their inputs too: a few different averages scatter more than many values.
     shared = query_rows.shared_part(seen, sequence, share)
     one = Extent(extent.units, places, value.extent.examples)
     covariance_noise = value.covariance_noise.reduced_by(value.pairs.covariance_variance(one))
@@ -165,8 +165,8 @@ def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     seen, sources = fused_query_rows(run, node, heads), [i for i in node.inputs if i in run.signals]
     if seen is None and len(sources) > 1:
         variance = heads.scale**2 * heads.width * heads.query.pairs.level * heads.key.pairs.level
-        told = shared_token_gain(run.graph, sources[1], sources[-1], heads.keys, variance)
-        signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
+        gain = shared_token_gain(run.graph, sources[1], sources[-1], heads.keys, variance)
+        signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + gain * own))
     return run.algebra.new_source(_seen(run, signal, v, heads.query.noise + heads.key.noise, seen))
 
 
@@ -257,7 +257,7 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
         if here.index in seen or here.operation not in MASKED_AFFINE:
             continue
         seen.add(here.index)
-        if here.function == "padding":  # what it hides of a batch is not known, and most of it is there
+        if here.function == "padding":  # which tokens it hides is unknown, and most are present
             waiting.extend(here.inputs)
             continue
         single = len(here.inputs) == 1 and not here.uses and "other" not in dict(here.settings)
@@ -282,13 +282,13 @@ def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     both_a = (1 - left.pairs.positions * count) / rest if x.rows and rest else a.mean**2
     pairs = SecondMoments(
         count * a.pairs.level * b.pairs.level + rest * a.pairs.units * b.pairs.units,
-        # Two units of the product share the first factor, two positions the second one.
+        # Two units of the product share the first factor, two positions the second factor.
         count * a.pairs.level * b.pairs.positions + rest * a.pairs.units * b.mean**2,
         count * a.pairs.positions * b.pairs.level + rest * both_a * b.pairs.units,
         count * a.pairs.examples * b.pairs.examples + rest * a.mean**2 * b.pairs.examples,
         across_both=count * a.pairs.across_both * b.pairs.across_both + rest * a.mean**2 * b.pairs.across_both,
     )
-    if x.rows:  # shares sum to one in every row
+    if x.rows:  # attention weights sum to 1 in every row
         alike = count * x.pairs.examples
         between = y.pairs.examples - y.pairs.across_both
         pairs = replace(
@@ -296,9 +296,9 @@ def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
             across_both=y.pairs.across_both + count * x.pairs.positions * between,
         )  # fmt: skip
     noise = y.noise if x.rows else x.noise + y.noise
-    factor = settings.get("factor", 1.0)  # of a product that something is added to at once
+    factor = settings.get("factor", 1.0)  # of baddbmm, which adds another tensor
     pairs, mean = pairs.scaled(factor**2), factor * count * a.mean * b.mean
-    # A mean of tokens, whatever their shares, is made of the same units, which are as few.
+    # An average of tokens is over the same units, so finite-width fluctuations stay.
     finite_width = y.finite_width if x.rows else INFINITE_WIDTH
     signal = Signal(
         run.extent(node), pairs, mean, noise=noise, inherited=noise, finite_width=finite_width, doubt=x.doubt or y.doubt
@@ -306,8 +306,8 @@ def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     seen = query_rows_of_shares(run, node, x, y)
     if seen is None and x.rows is not None and (scores := _scores_of(run, node)) is not None:
         own = max(y.pairs.level - y.pairs.positions, 0.0)
-        told = shared_token_gain(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
-        signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + told * own))
+        gain = shared_token_gain(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)
+        signal = replace(signal, pairs=replace(signal.pairs, level=signal.pairs.level + gain * own))
     return run.algebra.new_source(_seen(run, signal, y, x.noise, seen))
 
 

@@ -44,7 +44,7 @@ def backward(run: ForwardPass, start: Mapping[int, SecondMoments]) -> BackwardPa
                 doubt = f"its gradient comes back through what is doubtful ({run.signals[node.index].doubt})"
                 flow, arrived = replace(flow, doubt=doubt), [replace(one, doubt=doubt) for one in arrived]
             backward_rule = RULES[node.operation].backward if node.operation in RULES else pass_through
-            # The parts of a tensor that was put together tell what each gradient depends on; the whole does not.
+            # Only the parts of a concatenated tensor have sources on which gradients can depend.
             for one in arrived if node.operation is Operation.CONCATENATION else (flow,):
                 backward_rule(back, node, one)
     return back

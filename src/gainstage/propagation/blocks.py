@@ -19,7 +19,7 @@ from gainstage.propagation.signal import Signal
 __all__ = ["NO_VARIATION", "Block", "InverseVariance", "Variation", "block_of", "inverse_variance"]
 
 _GRID = 2000
-_FEWEST = 0.05  # degrees of freedom: below, the density has no weight where it can be summed
+_FEWEST = 0.05  # degrees of freedom below which the density of χ² cannot be summed on the grid
 _MOST = 0.7
 
 
@@ -64,13 +64,14 @@ class Block:
         share, m, own = 1 / self.units, self.positions, self.mean_square(k, both)
 
         def other(pair: float, next_to: float) -> float:
-            """Of two blocks that hold the same units, elsewhere."""
+            """Return E μ·μ' of two blocks with the same units at other positions."""
             return share * (pair / m + (1 - 1 / m) * next_to) + (1 - share) * both
 
-        together = (self.units - 1) / (self.among - 1) if self.among > 1 else 0.0  # two units are of one block
+        # The probability that two units are in one block.
+        together = (self.units - 1) / (self.among - 1) if self.among > 1 else 0.0
         units = together * own + (1 - together) * self._across_units(k, both)
         examples, across_both = other(k.examples, k.across_both), other(k.across_both, k.across_both)
-        if m > 1:  # all positions of an example are of one block
+        if m > 1:  # all positions of an example are in one block
             return SecondMoments(own, units, own, examples, own, examples)
         return SecondMoments(own, units, other(k.positions, 0.0), examples, other(k.neighbour, 0.0), across_both)
 
@@ -95,15 +96,13 @@ class Block:
             / m,
             1.0,
         )
-        # Of as many Gaussian elements as there are units, a position's second moment would vary by 2 / N between
-        # observations. What it varies more is common to all blocks; where it varies less, as that of a sum with a
-        # normalized stream, so does that of every block.
+        # For N Gaussian units, a position's second moment would have the relative variance 2 / N between
+        # observations. An excess over 2 / N is common to all blocks; a deficit, as in a sum with a
+        # normalized stream, applies to every block.
         more = x.finite_width.level_variance - 2 / self.among
         common, own = alike * max(more, 0.0), alike * max(2 / self.units + min(more, 0.0), 0.0)
         whole = 1 - min(common, _MOST)
-        for border in (
-            x.edge_profiles if m == 1 else ()
-        ):  # next to a border terms are missing; over positions that is a mean
+        for border in x.edge_profiles if m == 1 else ():  # near a border terms are missing
             if border is not None and (border > 0).all():
                 whole /= float((1 / border).mean())
         return Variation(max(2 / own - means, 0.0) if own > 0 else math.inf, 1 - whole)

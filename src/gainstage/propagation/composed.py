@@ -30,7 +30,7 @@ _UNARY: Mapping[str, Callable[[Array], Array]] = {
     "square": np.square, "tan": np.tan,
 }  # fmt: skip
 _GRID = np.linspace(-6.0, 6.0, 241) + 0.003
-_SAME = 1e-6  # constants are written out to seven digits or more
+_SAME = 1e-6  # constants in models have seven digits or more
 
 
 class Functions:

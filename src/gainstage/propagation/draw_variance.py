@@ -116,8 +116,8 @@ class DrawVariance:
     Args:
         deviations: the vector of all deviations, as a factor and a tree.
 
-    >>> one = CALM.caused(0, 0.04)
-    >>> round((one + one).variance, 3), round((one + CALM.caused(1, 0.04)).variance, 3), (one - one).variance
+    >>> one = NO_VARIANCE.with_cause(0, 0.04)
+    >>> round((one + one).variance, 3), round((one + NO_VARIANCE.with_cause(1, 0.04)).variance, 3), (one - one).variance
     (0.16, 0.08, 0.0)
     """
 

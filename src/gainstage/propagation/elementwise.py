@@ -30,7 +30,7 @@ def activation(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         return run.placed(node, run.algebra.multiply(half, opened))
     found = run.functions.of(node)
     if found is None:
-        return replace(run.algebra.new_source(x), doubt=doubtful(node, "its function could not be told"))
+        return replace(run.algebra.new_source(x), doubt=doubtful(node, "its function could not be determined"))
     return run.placed(node, run.algebra.apply(Function.of(found), x))
 
 
@@ -42,7 +42,7 @@ def add(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         return run.placed(node, run.algebra.apply(IDENTITY.scaled(first + second), operands[0]))
     total = _times_number(run, operands[0], first)
     for other in operands[1:]:
-        # A sign on a whole operand is left to the sum, which then knows the operands' own terms.
+        # The sum applies a sign itself, so that the operand keeps its terms.
         total = run.algebra.add(total, _times_number(run, other, abs(second)), math.copysign(1.0, second))
     if node.setting("blended"):
         total = replace(total, doubt=total.doubt or doubtful(node, "how much of each operand it takes is not known"))
@@ -98,7 +98,7 @@ def scale(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     if is_scalar(node):
         return run.placed(node, run.algebra.apply(IDENTITY.scaled(node.setting("other")), x))
     if node.function in ("cos", "sin"):
-        # Rotary positions: a cosine and a sine whose squares add up to one, on tensors that are independent.
+        # Rotary positions: cosine and sine with cos² + sin² = 1, applied to independent tensors.
         turned = run.algebra.apply(IDENTITY.scaled(math.sqrt(0.5)), x)
         if len(node.shape) > 2:
             turned = rotated(turned, node.shape[-2], node.shape[-1])
@@ -106,8 +106,8 @@ def scale(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     for use in node.uses:
         x = _times(run, x, scale_of(run.graph, replace(use, slot="scale"), run.weights))
         if not follows(replace(use, slot="scale")):
-            told = f"'{use.parameter}' is changed ({', '.join(use.changes)}) before it is used"
-            x = replace(x, doubt=x.doubt or doubtful(node, told))
+            reason = f"'{use.parameter}' is changed ({', '.join(use.changes)}) before it is used"
+            x = replace(x, doubt=x.doubt or doubtful(node, reason))
     if len(operands) > 1:
         for constant in operands[1:]:
             x = run.algebra.multiply(x, broadcast_to(constant, x.extent))

@@ -15,8 +15,8 @@ from gainstage.theory.gaussian.quadrature import FEATURES, NODES, WEIGHTS, panel
 __all__ = ["Expectation", "Expectations", "Marginal"]
 
 _REACH = 14.0
-_NOT_ONE = 0.9  # a jump's slope is steep without bound where both numbers are one
-_TERMS = 24  # of the Hermite series; what they leave out is known, and decays faster
+_NOT_ONE = 0.9  # at correlation 1 the slope of a jump is infinite
+_TERMS = 24  # of the Hermite series; the remainder is known, and decays faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         both = np.stack([f, d, f * f]) * gaussian
         coefficients = both @ hermite.T
         bare = float(gaussian @ (f * f))
-        # By Stein's lemma E f f' z spread and E f f' x, of functions with jumps as well.
+        # E f f' z √v and E f f' x by Stein's lemma, which holds for functions with jumps as well.
         wider, further = float(gaussian @ (f * f * (z * z - 1))), float(gaussian @ (f * f * z)) * marginal.mean / spread
         known = bare > 0 and math.isfinite(bare)
         response, scaling = (wider / 2 / bare, (wider + further) / 2 / bare) if known else (1.0, 1.0)

@@ -15,8 +15,8 @@ import numpy as np
 
 __all__ = ["INFINITE_WIDTH", "FiniteWidth", "Deviation"]
 
-_MOST_DEVIATIONS = 12  # what older ones add is small
-_LARGEST_SQUARE_VARIANCE = 3.0  # squares of one observation scatter at most so much
+_MOST_DEVIATIONS = 12  # the contribution of older ones is small
+_LARGEST_SQUARE_VARIANCE = 3.0  # upper limit of the relative variance of squares
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class Deviation:
     smoothing: float = 0.0
 
     def scaled(self, pair: float, own: float) -> Deviation:
-        """Multiply the cosine similarity of two observations by ``pair``, the square of one by ``own``."""
+        """Return the deviation when products of two observations are multiplied by ``pair`` and squares of one by
+        ``own``.
+        """
         variance, square_variance = (
             min(self.variance * pair**2, 1.0),
             min(self.square_variance * own**2, _LARGEST_SQUARE_VARIANCE),
@@ -200,7 +202,7 @@ class FiniteWidth:
             unit_correlation, wide = _window(before.smoothing, self.axes), _window(after.smoothing, wider.axes)
             from_one = unit_correlation * gain**2 / wide
             pairs = math.prod(_same_offset(k, before.smoothing / self.pitch**2) for k in kernels)
-            # Squares of places are as alike as the windows they were gathered from; each product counts twice.
+            # Squares at two positions correlate as far as their windows overlap; each product counts twice.
             own = (
                 before.square_variance * wide / unit_correlation / count**2
                 + 2 * (count - 1) * before.variance / count**3

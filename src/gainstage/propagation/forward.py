@@ -25,7 +25,7 @@ def forward(run: ForwardPass, *, arrived: Arrived | None = None) -> ForwardPass:
         arrived: called at every weighted node with its predicted output. The weights that it returns replace the known
             ones, and the node is predicted again.
     """
-    run.weights = weights = dict(run.weights)  # the caller's own stay as they are
+    run.weights = weights = dict(run.weights)  # the caller's mapping stays unchanged
     for node in run.graph.nodes:
         if node.part_of is not None or node.stage != "model" or node.operation is Operation.LOSS:
             continue
@@ -35,12 +35,12 @@ def forward(run: ForwardPass, *, arrived: Arrived | None = None) -> ForwardPass:
         rule = RULES.get(node.operation, RULES[Operation.UNKNOWN]).forward
         signal = rule(run, node, operands)
         if arrived is not None and node.operation.weighted:
-            told = replace(signal, doubt=next((s.doubt for s in (signal, *operands) if s.doubt), ""))
-            if instead := arrived(run, node, told):
+            doubted = replace(signal, doubt=next((s.doubt for s in (signal, *operands) if s.doubt), ""))
+            if instead := arrived(run, node, doubted):
                 weights.update(instead)
                 signal = rule(run, node, operands)
         doubt = next((s.doubt for s in (signal, *operands) if s.doubt), "")
         if signal.sequence is not None and signal.extent.positions % signal.sequence.places:
-            signal = replace(signal, sequence=None)  # places were left out or put together
+            signal = replace(signal, sequence=None)  # positions were removed or merged
         run.signals[node.index] = signal if signal.doubt == doubt else replace(signal, doubt=doubt)
     return run

@@ -57,7 +57,7 @@ class ForwardPass:
         examples = self.examples if node.example_axis is not None else 1
         axis = node.unit_axis if node.unit_axis is not None and node.unit_axis < len(node.shape) else None
         if axis is None and node.operation is not Operation.REDUCTION and len(node.shape) > 1:
-            axis = len(node.shape) - 1  # where it was lost sight of, units are most often last
+            axis = len(node.shape) - 1  # where the unit axis is unknown, units are most often last
         total = math.prod(node.shape)
         units = _units_of_heads(node, total // max(examples, 1)) or (node.shape[axis] if axis is not None else 1)
         return Extent(units, max(total // max(units * examples, 1), 1), examples)

@@ -16,7 +16,7 @@ from gainstage.theory.activations import Activation, Array, Elementwise
 __all__ = ["IDENTITY", "Function"]
 
 _REACH = 60.0
-_GRID = np.linspace(-_REACH, _REACH, 1201) + 0.0137  # where a kink further out is looked for
+_GRID = np.linspace(-_REACH, _REACH, 1201) + 0.0137  # grid on which kinks of compositions are searched
 _BISECTIONS = 60
 _HALF = 0.5**0.5
 

@@ -19,7 +19,7 @@ from gainstage.theory.activations import Array
 
 __all__ = ["Joint", "joint", "term_times_function_of_sum"]
 
-_PLACES = np.linspace(-7.0, 7.0, 281)  # a jump is met to half a step, and by each row elsewhere
+_PLACES = np.linspace(-7.0, 7.0, 281)  # a jump is located to half a step, at another point in each row
 _TERMS = 8
 
 

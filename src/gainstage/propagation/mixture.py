@@ -86,7 +86,7 @@ def blended_edge_profiles(
     first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
 ) -> tuple[Array | None, ...]:
     """Return the edge profiles of a sum of which the first term has ``share`` of the second moment."""
-    if not first or not second:  # one of them varies nowhere
+    if not first or not second:  # one of them is constant
         first, second = first or (None,) * len(second), second or (None,) * len(first)
     if len(first) != len(second):
         return ()

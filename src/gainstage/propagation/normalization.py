@@ -21,7 +21,7 @@ from gainstage.theory.images.windows import Overlap
 __all__ = ["UNCENTRED", "Division", "divided_by", "division", "mean_inverse", "normalization"]
 
 _MANY = 200.0
-_HEAVIEST = 3.0  # Edgeworth's series is of no use beyond
+_HEAVIEST = 3.0  # Edgeworth's series fails beyond this excess kurtosis
 UNCENTRED = frozenset({"rms_norm", "unit_norm"})
 """Normalizations that take no mean off."""
 
@@ -66,9 +66,7 @@ class Division:
         if self.block is not None:
             usual = self.variance * (1 - self.variation.common)
             return inverse_variance(usual, self.eps, self.variation.freedom)
-        more = self.few / (
-            1 - min(self.channel_variance, 0.7)
-        )  # the mean of the inverse is more than the inverse of the mean
+        more = self.few / (1 - min(self.channel_variance, 0.7))  # E 1/σ² exceeds 1 / E σ²
         whole = self.variance / more + self.eps
         return InverseVariance(1 / whole if whole > 0 else 0.0, 0.0, 0.0)
 
@@ -88,7 +86,7 @@ def division(run: ForwardPass, node: Node, x: Signal) -> Division:
         return _of_a_batch(run, node, x, Division(SecondMoments(0.0), 1.0, eps, 1.0, scale, scale_mean, frozen=True))
     block = block_of(node, x.extent)
     uncentred = node.function in UNCENTRED
-    if node.function == "unit_norm":  # to unit length: all elements share a sum of one
+    if node.function == "unit_norm":  # unit length: the squares of all elements sum to 1
         scale, scale_mean = scale / block.count, scale_mean / math.sqrt(block.count)
     taken = SecondMoments(0.0) if uncentred else block.means(x.pairs, x.mean**2)
     centred = x.pairs.zip(taken, lambda pair, mean: pair - mean)
@@ -127,7 +125,7 @@ def _channel_variance(run: ForwardPass, node: Node, x: Signal, taken: SecondMome
             weights add (1 + s) / (1 - s) Var a.
     """
     own = x.pairs.zip(taken, lambda pair, mean: pair - mean)
-    if _overlaps(run, node, x)[0]:  # what all examples have in common at one place is the mean field
+    if _overlaps(run, node, x)[0]:  # the covariance of examples at one position is the mean field
         own = replace(own, examples=own.across_both)
     if not own.level > 0:
         return 0.0

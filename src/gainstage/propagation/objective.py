@@ -63,7 +63,7 @@ def objective(run: ForwardPass, output: int) -> Objective:
             facts = LossFacts("bce", math.log(2), graph.loss, "", math.log(2), math.log(2))
             return Objective(SecondMoments(4 / signal.extent.count**2), facts)
         case "mse":
-            targets = 1.0  # of unit variance, as regression targets should be
+            targets = 1.0  # regression targets count as standardized
             level = 4 * (signal.pairs.level + targets) / signal.extent.count**2
             value = signal.pairs.level + targets
             pairs = signal.pairs.scaled(4 / signal.extent.count**2)

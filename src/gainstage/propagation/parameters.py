@@ -27,7 +27,7 @@ def parameter_profiles(back: BackwardPass, weights: Mapping[str, WeightMoments])
         weight = Moments(count, known.mean, known.variance, known.second_moment)
         level = _gradient(back, parameter)
         if not level and parameter.trainable and any(i in back.gradients for i in parameter.nodes):
-            continue  # something arrives, and no rule says how much is left of it
+            continue  # a gradient arrives, but no rule gives the parameter's share
         gradient = Moments(count, 0.0, level, level) if level is not None and parameter.trainable else None
         spread = known.second_moment**0.5
         unit_spread = (spread, spread) if parameter.kernel is not None and len(parameter.shape) > 1 else None
@@ -116,7 +116,7 @@ def _recurrent(back: BackwardPass, node: Node, gradient: Gradient, slot: str) ->
     """Return the gradient of a recurrent weight: gradients at the gates times the input, or the previous state."""
     x = back.run.signals[node.inputs[0]]
     known = back.run.recurrences.get(node.index)
-    if not known:  # the forward pass has told why
+    if not known:  # the forward pass has recorded the reason
         return None
     first = known[0]
     gates = sum(first.moments.gates) / max(len(first.moments.gates), 1)

@@ -21,7 +21,7 @@ from gainstage.theory.images.windows import relative
 
 __all__ = ["concatenation", "mask", "model_input", "reduction", "reshape", "unknown"]
 
-_UNEVEN = 4.0  # a gradient that goes to one of the places alone is off by that much
+_UNEVEN = 4.0  # a gradient that reaches one of the positions alone is off by this factor
 
 
 def model_input(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
@@ -34,33 +34,34 @@ def model_input(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal
         level = square if node.uses else 1.0
         return run.algebra.new_source(Signal(extent, SecondMoments(level, 0.0, 0.0, level, across_both=0.0)))
     place = run.graph.inputs.index(node.index) if node.index in run.graph.inputs else -1
-    told = run.inputs[place] if 0 <= place < len(run.inputs) else InputMoments()
-    neighbour = told.positions if told.neighbour is None else told.neighbour
-    across_both = told.examples if told.across_both is None else told.across_both
-    pairs = SecondMoments(told.second_moment, told.units, told.positions, told.examples, neighbour, across_both)
-    alike = told.examples / told.second_moment if told.second_moment > 0 else 0.0
+    moments = run.inputs[place] if 0 <= place < len(run.inputs) else InputMoments()
+    neighbour = moments.positions if moments.neighbour is None else moments.neighbour
+    across_both = moments.examples if moments.across_both is None else moments.across_both
+    k = moments
+    pairs = SecondMoments(k.second_moment, k.units, k.positions, k.examples, neighbour, across_both)
+    alike = moments.examples / moments.second_moment if moments.second_moment > 0 else 0.0
     few = (1 - alike) ** 2 / max(extent.units, 1)
     finite_width = FiniteWidth(square_variance=2 * few, basis=Basis(node.index, few))
-    # Of a batch that is not given yet, the level scatters as that of so many independent values.
+    # The second moment of a batch that is not given has the variance of a mean over independent values.
     given = 0 <= place < len(run.inputs)
     noise = NO_VARIANCE if given else NO_VARIANCE.with_cause(run.algebra.cause(), 2 / max(extent.count, 1))
     signal = Signal(
         extent,
         pairs,
-        told.mean,
+        moments.mean,
         noise=noise,
         inherited=noise,
-        edge_profiles=_edge_profiles(node, told),
+        edge_profiles=_edge_profiles(node, moments),
         finite_width=finite_width,
     )
     return run.algebra.new_source(signal)
 
 
-def _edge_profiles(node: Node, told: InputMoments) -> tuple[Array | None, ...]:
+def _edge_profiles(node: Node, moments: InputMoments) -> tuple[Array | None, ...]:
     """Return the second moment along the axes of an image input, where known for an image of this size."""
-    if tuple(len(along) for along in told.profiles) != spatial(node):
+    if tuple(len(along) for along in moments.profiles) != spatial(node):
         return ()
-    return tuple(relative(np.array(along))[1] for along in told.profiles)
+    return tuple(relative(np.array(along))[1] for along in moments.profiles)
 
 
 def reshape(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
@@ -75,7 +76,7 @@ def reshape(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         return run.algebra.new_source(weighted.padded(x, extent, paddings(node)))
     if len(operands) > 1:
         x = run.algebra.without_parts(x)
-    elif extent.count > x.extent.count and extent.units < x.extent.units:  # heads repeated, which are units
+    elif extent.count > x.extent.count and extent.units < x.extent.units:  # repeated heads, stored as units
         extent = Extent(extent.count // (x.extent.positions * extent.examples), x.extent.positions, extent.examples)
     return run.algebra.new_source(
         replace(x, extent=extent, edge_profiles=x.edge_profiles if extent == x.extent else ())
@@ -86,7 +87,7 @@ def concatenation(run: ForwardPass, node: Node, operands: list[Signal]) -> Signa
     """Predict a concatenation, along the units or along the positions."""
     extent = run.extent(node)
     axis = dict(node.settings).get("axis")
-    if len(operands) == 1 and extent.count > operands[0].extent.count:  # a tensor beside itself or a constant
+    if len(operands) == 1 and extent.count > operands[0].extent.count:  # with itself or a constant
         return run.algebra.new_source(replace(run.algebra.without_parts(operands[0]), extent=extent))
     flat = tuple(part for x in operands for part in (x.parts or (x,)))
     along_units = axis is None or node.unit_axis is None or int(axis) == node.unit_axis
@@ -116,7 +117,7 @@ def reduction(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         return run.algebra.new_source(replace(x, extent=extent, doubt=x.doubt or doubt, edge_profiles=()))
     factor = float(count) if node.function == "sum" else 1.0
     units_gone = node.unit_axis is None or (x.extent.units > 1 and extent.units == 1)
-    if units_gone and count > x.extent.units:  # over both
+    if units_gone and count > x.extent.units:  # a mean over units and positions
         x = pooling.averaged(x, count / x.extent.units)
         count = x.extent.units
     averaged = pooling.averaged_units(x, count) if units_gone else pooling.averaged(x, count)

@@ -137,23 +137,23 @@ def largest(
     common = min(max(source.correlation(k.neighbour), 0.0), 1.0)
     held, raised = _held(x, along, count)
     sizes, place = np.unique(held, return_inverse=True)
-    told = [_largest(dependence.function, mean, spread, common, float(size)) for size in sizes]
-    powers, roots = np.array([p for p, _ in told])[place], np.array([root for _, root in told])[place]
+    moments = [_largest(dependence.function, mean, spread, common, float(size)) for size in sizes]
+    powers, roots = np.array([p for p, _ in moments])[place], np.array([root for _, root in moments])[place]
     first, second, cube, power4 = (float((raised ** (n / 2)) @ powers[:, n - 1]) / held.size for n in (1, 2, 3, 4))
-    # Of the windows over one place, and of two with places of their own.
+    # For windows at one position, and for two windows without shared positions.
     together = raised @ roots**2 / held.size
     elsewhere = (np.sqrt(raised) @ roots / held.size) ** 2
 
     def pair(of: float, series: Array) -> float:
         return _pair_of_largest(series, second, common, source.correlation(of), count)
 
-    own = max(second - float(together.sum()), 0.0)  # what is a window's own
+    own = max(second - float(together.sum()), 0.0)  # the part that windows do not share
     beside, others = _sharing(along)
     pairs = SecondMoments(
         second, first**2, pair(k.positions, elsewhere) + own * others, pair(k.examples, together),
         pair(k.at_stride(_stride(along)).neighbour, elsewhere) + own * beside, pair(k.across_both, elsewhere),
     )  # fmt: skip
-    # Two observations that are more alike by chance: each place is one of so many that may be the largest.
+    # A fluctuation of the similarity of two observations matters only if the same position wins in both.
     gate_response = (
         count * own * _slope(count) / (1 - common) / source.variance if common < 1 and source.variance > 0 else 0.0
     )
@@ -270,8 +270,8 @@ def _pair_of_largest(series: Array, second: float, common: float, correlation: f
         return float(np.polynomial.polynomial.polyval(correlation / common if common > 0 else 0.0, series))
     beyond = min((correlation - common) / (1 - common), 1.0) if common < 1 else 0.0
     slope = _slope(count)
-    told = slope * beyond + (1 - slope) * beyond**2
-    return float(series.sum() + (second - series.sum()) * told)
+    explained = slope * beyond + (1 - slope) * beyond**2
+    return float(series.sum() + (second - series.sum()) * explained)
 
 
 def _slope(count: float) -> float:

@@ -156,7 +156,7 @@ def _never(before: Signal, node: Node) -> float:
     shift = before.mean / math.sqrt(before.variance)
     weight = np.exp(-0.5 * _DEAD**2)
     below = ndtr(-(shift + math.sqrt(common) * _DEAD) / math.sqrt(1 - common))
-    # Positions are told apart less than examples: count each example once.
+    # Positions of one example are similar, so each example counts once.
     return float(weight @ below**before.extent.examples / weight.sum())
 
 

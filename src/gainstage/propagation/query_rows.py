@@ -90,7 +90,7 @@ def attended_rows(seen: QueryRows) -> tuple[SequenceProfile, float]:
     """
     windows, rows, v = seen.windows, seen.rows, seen.value
     one, two = windows.levels(v.level), windows.within(v.cross)
-    # Tokens whose keys are alike by fluctuation get alike shares, and their values are alike as well.
+    # Tokens with similar keys get similar attention weights, and their values are similar as well.
     fluctuation = seen.scatter * seen.scores * (1 - rows.concentration) ** 2
     level = rows.concentration * (one / seen.keep - two) + two + fluctuation
     shorter = np.where(windows.length[:, None] <= windows.length[None, :], one[:, None], one[None, :])
@@ -140,7 +140,7 @@ def gradient_rows(seen: QueryRows, flow: PendingGradient, width: float) -> tuple
     windows, rows = seen.windows, seen.rows
     g = flow.sequence if flow.sequence is not None and flow.sequence.counts.size == windows.counts.size else None
     g = g or SequenceProfile.uniform(windows.counts, flow.base)
-    # What dropout takes from the shares and adds to others is every token's own.
+    # Dropout acts on each attention weight independently.
     values = replace(seen.value, level=seen.value.level / seen.keep)
     own = seen.own(values) * width
     both = np.sqrt(own[:, None] * own[None, :])
@@ -174,7 +174,7 @@ def _gathered(windows: Windows, single: Array, double: Array, apart: Array, both
         both: for two rows, summed over pairs of different keys.
     """
     n, length, m = windows.counts, windows.length, windows.counts.size
-    seen_by = windows.seen.T * n[None, :] / n[:, None]  # rows of each stretch that look at a token
+    seen_by = windows.seen.T * n[None, :] / n[:, None]  # rows of each segment that attend to a token
     pairs = seen_by[:, :, None] * seen_by[:, None, :]
     place = np.arange(m)
     pairs[:, place, place] = seen_by * (n - 1)

@@ -123,7 +123,7 @@ def recurrent(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         run.recurrences[node.index] = stages(run, node, x)
         last = run.recurrences[node.index][-1]
     except (GainstageError, IndexError, KeyError) as error:
-        doubt = doubtful(node, str(error) or "its weights could not be told")
+        doubt = doubtful(node, str(error) or "its weights could not be determined")
         return run.algebra.new_source(replace(x, extent=extent, doubt=doubt))
     found = last.moments
     level = found.second_moment
@@ -166,7 +166,7 @@ def _biases(
         if found is None:
             continue
         if cell == "lstm" and abs(found.mean - 0.25) < 1e-6 and abs(found.second_moment - 0.25) < 1e-6:
-            means[1] += 1.0  # ones for the forget gate alone
+            means[1] += 1.0  # ones in the forget gate only
             continue
         blocks = found.block_means or (found.mean,) * gates
         means = [m + block for m, block in zip(means, blocks, strict=True)]

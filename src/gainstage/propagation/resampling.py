@@ -93,7 +93,7 @@ def _shares(weights: Array, profile: Array | None) -> _Shares:
     if len(rows) < 2:
         return _Shares(own, sums**2, float(own.mean()), float((sums**2).mean()), float(own.mean()), float(sums[0] ** 2))
     step, step_all = float((rows[1:] * rows[:-1]).sum(-1).mean()), float((sums[1:] * sums[:-1]).mean())
-    # Pairs of any two places are told on average over places.
+    # Moments of pairs are averages over positions.
     return _Shares(own, sums**2, step, step_all, float(columns @ columns), float((sums.mean() / root.mean()) ** 2))
 
 
@@ -110,7 +110,7 @@ def gathered(
     """
     shares = [_shares(w, profiles[i] if i < len(profiles) else None) for i, w in enumerate(axes)]
     own, total = (math.prod(float(v.mean()) for v in of) for of in ([s.own for s in shares], [s.all for s in shares]))
-    # Of a block two wide, all pairs: those of one place, and neighbours.
+    # All pairs in a block two wide: the same position, and neighbours.
     block = math.prod((float(s.own.mean()) + s.step) / 2 for s in shares)
     block_all = math.prod((float(s.all.mean()) + s.step_all) / 2 for s in shares)
     anywhere, anywhere_all = math.prod(s.mean for s in shares), math.prod(s.mean_all for s in shares)

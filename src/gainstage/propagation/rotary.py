@@ -11,7 +11,7 @@ from gainstage.propagation.signal import Signal
 
 __all__ = ["rotated"]
 
-_ROTARY_BASE = 1e4  # the usual one, since a trace does not see the angles
+_ROTARY_BASE = 1e4  # the usual base, since a trace does not record the angles
 
 
 def rotated(x: Signal, places: int, width: int) -> Signal:

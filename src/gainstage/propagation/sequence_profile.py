@@ -16,14 +16,14 @@ from gainstage.theory.activations import Array
 
 __all__ = ["SequenceProfile", "Windows", "blended", "segment_lengths", "times"]
 
-_GROWTH = 4  # a stretch is at most this part of the places before it
+_GROWTH = 4  # a segment has at most 1/_GROWTH of the positions before it
 
 
 def segment_lengths(places: int) -> Array:
     """Return the number of positions in each segment: 1 at the start, at most a quarter of the positions before it
     later.
 
-    >>> stretches(12).tolist()
+    >>> segment_lengths(12).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0]
     """
     counts, start = list[float](), 0
@@ -178,7 +178,7 @@ class Windows:
             return
         self.seen = np.tril(np.broadcast_to(counts, (m, m)), -1) + np.diag((counts + 1) / 2)
         self.length = start + (counts + 1) / 2
-        # Of two rows, the shorter and the longer; of two in one stretch, the means of smaller and larger.
+        # Lengths of the shorter and the longer row; within one segment, the expected minimum and maximum.
         self.shorter = np.minimum(self.length[:, None], self.length[None, :])
         self.longer = np.maximum(self.length[:, None], self.length[None, :])
         np.fill_diagonal(self.shorter, start + (counts + 1) / 3)
@@ -201,7 +201,7 @@ class Windows:
         """
         length, seen = self.length, self.seen
 
-        def sums(x: SequenceProfile) -> Array:  # over what a row looks at, for each token there
+        def sums(x: SequenceProfile) -> Array:  # sum over the keys of a row, for each of its keys
             return np.asarray(seen @ x.cross - np.diag(x.cross) + x.level)
 
         one, two = sums(first), sums(second)

@@ -25,7 +25,7 @@ from gainstage.propagation.squared_covariance import by_chance, scatter, squares
 
 __all__ = ["SignalAlgebra"]
 
-_MOST_TERMS = 512  # a sum of more is taken as one
+_MOST_TERMS = 512  # a sum with more terms becomes an atom
 
 
 class SignalAlgebra:

@@ -34,7 +34,7 @@ def embedding(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
     extent = run.extent(node)
     use = next(iter(node.uses_of("weight")), None)
     found = run.weights.get(run.graph.parameter(use.parameter).path) if use is not None else None
-    table, told = (found, "") if found is not None else _likely_table(run)
+    table, reason = (found, "") if found is not None else _likely_table(run)
     mean, level = table.mean**2, table.second_moment
     terms = 1.0
     if node.function.startswith("bag"):  # over the tokens of an example
@@ -42,23 +42,23 @@ def embedding(run: ForwardPass, node: Node, _operands: list[Signal]) -> Signal:
         level = mean + (level - mean) / count
         terms = float(count) if node.function == "bag_sum" else 1.0
         if node.function == "bag_max":
-            told = told or "the largest of several rows is taken for their mean"
+            reason = reason or "the largest of several rows is taken for their mean"
     rows = max(node.kernel.in_, 1) if node.kernel is not None else 1
-    alike = mean + (level - mean) / rows if node.from_input else mean  # two tokens may be the same
+    alike = mean + (level - mean) / rows if node.from_input else mean  # two positions may hold the same token
     if table.table_mean_square is not None and node.from_input:
         alike = table.table_mean_square
     if not node.from_input and len(node.shape) > 1 and rows < node.shape[-2]:
-        alike = level  # too few rows to tell places apart: the same one for all
+        alike = level  # fewer rows than positions: all positions use the same row
     examples = alike if node.from_input else level
-    # Few of its rows are read.
+    # Only few rows of the table are read.
     few = 2 / max(extent.units * min(rows, extent.positions * extent.examples), 1)
     noise = NO_VARIANCE.with_cause(run.algebra.cause(), few)
     pairs = SecondMoments(level, mean, alike, examples, across_both=alike).scaled(terms**2)
-    # Two tokens are the same one now and then, and wholly alike.
+    # Two positions hold the same token with probability 1/rows.
     same = (1 - mean / level) ** 2 / rows if node.from_input and level > 0 else 0.0
     finite_width = INFINITE_WIDTH.with_deviation(Deviation(node.index, same))
     signal = Signal(extent, pairs, table.mean * terms, noise=noise, inherited=noise, finite_width=finite_width)
-    return run.algebra.new_source(replace(signal, doubt=told and doubtful(node, told)))
+    return run.algebra.new_source(replace(signal, doubt=reason and doubtful(node, reason)))
 
 
 def _likely_table(run: ForwardPass) -> tuple[WeightMoments, str]:
@@ -104,7 +104,7 @@ def convolution(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         shared *= window.shared(profile)
         block *= window.neighbouring(profile) + terms / expected
         edge_profiles.append(border)
-    beside = (block - share) / max(2 ** len(edge_profiles) - 1, 1)  # of a block two wide, all pairs of different places
+    beside = (block - share) / max(2 ** len(edge_profiles) - 1, 1)  # pairs of different positions in a block two wide
     return run.algebra.new_source(
         _mixed(run, node, x, mixed, (share, min(shared, share), min(beside, share)), tuple(edge_profiles))
     )
@@ -140,7 +140,7 @@ def padded(x: Signal, extent: Extent, ends: tuple[tuple[int, int, int], ...]) ->
         share *= mean
         edge_profiles.append(profile / mean if mean > 0 else None)
     k = x.pairs
-    # Of two places of one pair both have to lie inside.
+    # Both positions of a pair have to lie inside.
     pairs = replace(k.scaled(share), positions=k.positions * share**2, across_both=k.across_both * share**2)
     return replace(x, pairs=pairs, mean=x.mean * share, extent=extent, edge_profiles=tuple(edge_profiles))
 
@@ -166,7 +166,7 @@ def _gathered(node: Node, x: Signal, by: Mixing) -> FiniteWidth:
     before = x.finite_width if grouped else x.finite_width.with_deviation(Deviation(node.index, few, few * heavy))
     found = before.windowed([w.kernel for w in along], [w.stride for w in along])
     out = max(kernel.out if kernel is not None else units, 1)
-    # Weights whose squares scatter less than those of a Gaussian leave channels more alike, and have lighter tails.
+    # Weights with lighter tails than Gaussian ones make channel variances more equal.
     lighter = by.scatter - 2 / summed
     single = (1 / summed if grouped else 0.0) + lighter / 2
     restless = (heavy / summed if grouped else 0.0) + lighter * (1 + heavy) / 3
@@ -195,7 +195,7 @@ def _mixed(
     share, shared, beside = inside
     extent = run.extent(node)
     k, m = x.pairs, x.mean
-    both = m * m  # of two elements that differ in more than one respect
+    both = m * m  # E x·y of two elements that differ in unit and position
     rows = by.row_sum_square
     added = by.bias_square + 2 * m * by.bias_row_sum
 
@@ -216,7 +216,7 @@ def _mixed(
     mean = by.row_sum * m + by.bias
     share_of_signal = 1 - min(max(added, 0.0) / pairs.level, 1.0) if pairs.level > 0 else 0.0
     sequence = None if x.sequence is None else x.sequence.diluted(share_of_signal)
-    inherited = x.noise * share_of_signal  # what a bias adds does not scatter with the signal
+    inherited = x.noise * share_of_signal  # the bias does not vary with the signal
     covariance_noise = (x.covariance_noise * share_of_signal).with_cause(
         run.algebra.cause(), pairs.covariance_variance(extent)
     )
@@ -272,7 +272,7 @@ def regrouped(x: Signal, summed: int, *, heads: bool = False) -> Signal:
         )
     if summed > units and summed % units == 0:
         taken = summed // units
-        share = (taken - 1) / (summed - 1)  # of all pairs of the new units, those of one old unit
+        share = (taken - 1) / (summed - 1)  # share of pairs of new units that come from one old unit
         pairs = replace(k, units=share * k.positions + (1 - share) * _mostly(k.units, both, taken))
         return replace(x, extent=Extent(summed, positions // taken, x.extent.examples), pairs=pairs, edge_profiles=())
     total = units * positions

@@ -77,7 +77,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
         if found is None:
             doubt = doubt or f"the values of '{use.parameter}' are not known; taken to be 1/√fan_in"
             found = WeightMoments(0.0, 1 / fan)
-        elif normed is not None:  # its norm is stored beside it
+        elif normed is not None:  # the norm is stored as a separate parameter
             found = WeightMoments(0.0, found.second_moment / fan)
         elif not leaves_values(use):
             doubt = doubt or f"'{use.parameter}' is changed ({', '.join(use.changes)}) before it is used"
@@ -89,7 +89,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
     variance = max(second - mean**2, 0.0)
     rows = weights[0] if len(weights) == 1 and kernel is not None else None
     if rows is not None and rows.row_sum_square and kernel is not None and kernel.overlap is not None:
-        rows = None  # of its taps, some meet in one output; only where they all sum to zero do those
+        rows = None  # overlapping taps: (Σ w)² of an output is unknown
     row_square = rows.row_sum_square if rows is not None else None
     row_sum = rows.row_sum_mean if rows is not None else None
     bias, isometric = _bias(graph, node, known), all(w.isometric for w in weights)

@@ -53,13 +53,13 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     out_units = int(settings.get("columns", node.shape[-1] if node.shape else 1))
     rows = int(settings.get("rows", node.shape[-2] if len(node.shape) > 1 else 1))
     left, right = attention.summed_over_units(node, x)
-    # dX = G Yᵀ: sums over the columns of the product, which are positions of y where its units were summed over.
+    # dX = G Yᵀ sums over the columns of the product, the positions of y where its units were summed over.
     along = y.pairs.positions if right else y.pairs.units
     level = out_units * (g.level * y.pairs.level + (out_units - 1) * g.units * along)
     if (value := values_of_scores(run.graph, node.index)) is not None:
         level *= shared_token_factor(run.graph, node.inputs[-1], value, out_units)
     between = y.pairs.units if right else y.pairs.positions
-    own = out_units * g.level * between  # what two elements of one row of dX share
+    own = out_units * g.level * between  # covariance of two elements in one row of dX
     like = SecondMoments(level, own if left else 0.0, 0.0 if left else own, 0.0)
     if left and y.rows is None:
         like = replace(like, positions=out_units * g.positions * y.pairs.level)
@@ -75,11 +75,11 @@ def product(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         _send_gradient_rows(back, plain, seen, targets, (through * k, through * q), out_units)
         back.attended.add(before.index)
         return
-    # dY = Xᵀ G: sums over the rows.
+    # dY = Xᵀ G sums over the rows.
     between_rows = x.pairs.positions if left else x.pairs.units
     level = rows * (g.level * x.pairs.level + (rows - 1) * g.positions * between_rows)
     tokens = rows * (g.level * (x.pairs.units if left else x.pairs.positions))
-    if x.rows is not None:  # every share of a row is fed by one gradient
+    if x.rows is not None:  # one gradient reaches all attention weights of a row
         tokens = rows * g.level * x.pairs.units + rows * (rows - 1) * g.positions * x.mean**2
     like = SecondMoments(level, 0.0, tokens if not right else rows * g.units * x.pairs.level, 0.0)
     noise = plain.noise + x.noise
@@ -139,9 +139,9 @@ def _send_gradient_rows(
     found = query_rows.gradient_rows(seen, plain, width)
     query, places = found[0][0], seen.value.places
     extent = Extent(max(plain.extent.count // (places * plain.extent.examples), 1), places, plain.extent.examples)
-    # A row has as many independent products of gradient and value as tokens that it looks at in earnest.
+    # The number of independent products of gradient and value in a row is its effective number of keys, 1 / E Σ a².
     effective = query.mean(query.level * seen.rows.concentration)
-    # Scores pass on what tokens have of their own, keys and values alike; it is the less the more they share.
+    # Gradients at scores depend on the part of keys and values that tokens do not share.
     value = back.run.signals[targets[2]]
     ratio = value.pairs.positions / max(value.pairs.level - value.pairs.positions, 1e-300)
     covariance_noise = value.covariance_noise.reduced_by(
@@ -159,7 +159,7 @@ def _send_gradient_rows(
                 plain.noise + back.run.signals[targets[1 - place]].noise + value.noise - covariance_noise * (2 * ratio)
             )
         else:
-            # Of what made this gradient few products were drawn, which are now added up in other measures.
+            # The gradient is a sum of few independent products, which are now weighted differently.
             few = plain.finite_width.correlation_variance + 1 / extent.units
             within = None if plain.sequence is None else plain.sequence.mean_squared_correlation
             own, noise = (

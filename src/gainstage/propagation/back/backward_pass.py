@@ -106,9 +106,9 @@ class BackwardPass:
         if (both := term_times_function_of_sum(algebra, flow.dependence, whole, signal)) is not None:
             return flow.base.scaled(flow.factor**2) * both
         share = algebra.regression(signal, whole)
-        told = flow.dependence.times(IDENTITY.shifted(-whole.mean).scaled(share))
+        explained = flow.dependence.times(IDENTITY.shifted(-whole.mean).scaled(share))
         rest = signal.pairs.zip(whole.pairs, lambda mine, pair: mine - share**2 * (pair - whole.mean**2))
-        return self.value(replace(flow, dependence=told)) + self.value(flow) * rest
+        return self.value(replace(flow, dependence=explained)) + self.value(flow) * rest
 
     def noise(self, flow: PendingGradient) -> DrawVariance:
         """Return the draw-to-draw variance of the log second moment of a gradient."""
@@ -197,7 +197,10 @@ class BackwardPass:
 
 
 def independent(back: BackwardPass, flows: list[PendingGradient]) -> PendingGradient:
-    """Return the sum of independent gradients; a source that all depend on stays."""
+    """Return the sum of independent gradients as one gradient.
+
+    Where all depend on one source, the sum keeps that dependence; otherwise dependences are averaged out first.
+    """
     if len(flows) == 1:
         return back.with_own_cause(flows[0])
     sources = {f.dependence.source for f in flows if f.dependence is not None}
@@ -336,7 +339,7 @@ def send_to_operand(back: BackwardPass, index: int, flow: PendingGradient) -> No
         level = ratio * k.level + ratio * (ratio - 1) * shared.level
         grown = SecondMoments(level, ratio * k.units, ratio * k.positions, ratio * k.examples)
         flow = replace(plain, base=grown, atom=back.run.algebra.number(), edge_profiles=())
-    elif ratio < 0.999:  # a part of the operand: the rest gets nothing from here
+    elif ratio < 0.999:  # a slice of the operand; the other elements receive no gradient here
         plain = back.evaluated(flow)
         flow = replace(plain, base=plain.base.scaled(ratio), atom=back.run.algebra.number(), edge_profiles=())
     back.send(index, replace(flow, extent=signal.extent))

@@ -47,7 +47,7 @@ def root_mean_square_dependence(source: int, flows: list[PendingGradient]) -> Fu
     """Return √Σ w f² for a sum of independent gradients with factors f."""
     functions, pair_function = _functions(flows)
     levels = [f.base.level * f.factor**2 for f in flows]
-    # Two places see the gradients in the measure in which these are alike at both.
+    # For pairs of positions, the gradients are weighted by their covariance between positions.
     alike = [max(f.base.positions, 0.0) * f.factor**2 for f in flows]
     weights = [v / sum(levels) for v in levels]
     both = [a / sum(alike) for a in alike] if sum(alike) > 0 else weights

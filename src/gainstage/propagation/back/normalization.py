@@ -66,7 +66,7 @@ def _through_division(
             of_pairs = SecondMoments(0.0, 0.0, mean)
     elif not by.frozen and by.over > 1:
         mean, projection = g.batch_mean_square(flow.extent), along.batch_mean_square(flow.extent)
-        of_pairs = SecondMoments(0.0, 0.0, mean, mean)  # what a batch's mean takes off, all of its pairs lose
+        of_pairs = SecondMoments(0.0, 0.0, mean, mean)  # subtracting the batch mean changes all pairs of the batch
     return SecondMoments(
         max(g.level - mean - projection, 0.0), g.units * by.scale_mean**2 / max(by.scale, 1e-300),
         g.positions - of_pairs.positions, g.examples - of_pairs.examples, g.neighbour - of_pairs.neighbour,
@@ -100,7 +100,7 @@ def _gate_response(
     found = gate_derivatives(back, replace(flow, base=base), out)
     if found is None or flow.dependence is None:
         return None
-    share = out.variance / back.run.algebra.source(flow.dependence.source).variance  # of what the gate sees
+    share = out.variance / back.run.algebra.source(flow.dependence.source).variance  # share of the gate's input
     response = 0.0 if by.frozen else back.run.algebra.expectation(flow.dependence).response * share
     steep, bent = (pairs.scaled(by.inverse.mean * by.factor * by.scale**2) for pairs in found)
     return GateResponse(atom, node.inputs[0], steep, bent, response)

@@ -27,7 +27,7 @@ def _chance_of_winning(source: Signal, places: float) -> Function:
 
     mean, spread = source.mean, math.sqrt(source.variance) or 1.0
     c = min(max(source.correlation(source.pairs.neighbour), 0.0), 0.999)
-    # All others are below z when their own parts are, given what they have in common: √c z + √(1 - c) w.
+    # Given the shared part, all other positions are below z when their independent parts are: √c z + √(1 - c) w.
     w, weight = np.polynomial.hermite_e.hermegauss(24)
 
     def value(x: Array) -> Array:
@@ -123,12 +123,12 @@ def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         window.backward(plain.edge_profiles[axis] if axis < len(plain.edge_profiles) else None)[1]
         for axis, window in enumerate(windows(node))
     )
-    covering = size * plain.extent.positions / max(x.extent.positions, 1)  # windows over one place
+    covering = size * plain.extent.positions / max(x.extent.positions, 1)  # windows that contain one position
     found = windows(node)
     if found:
         covering = math.prod(w.backward(None)[0] for w in found)
     if node.function == "max":
-        won = plain.extent.positions / max(x.extent.positions, 1)  # windows that a place is the largest of
+        won = plain.extent.positions / max(x.extent.positions, 1)  # windows of which a position is the maximum
         level = g.level * won
         if covering > 1:
             level += _double_winners(found, g, won)
@@ -138,7 +138,7 @@ def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
             if x.dependence is None
             else FunctionOf(x.dependence.source, _chance_of_winning(run.algebra.source(x.dependence.source), size))
         )
-        later = round(size) if x.parts else 1  # each part tells then how likely it wins
+        later = round(size) if x.parts else 1  # each part then has its own probability of winning
         moved = PendingGradient(
             x.extent, pairs, run.algebra.number(), dependence=dependence, largest_of=max(later, 1), noise=plain.noise,
             edge_profiles=edge_profiles, finite_width=plain.finite_width, doubt=plain.doubt,
@@ -146,7 +146,7 @@ def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         back.send(index, moved)
         return
     level = (covering * g.level + covering * max(covering - 1, 0.0) * g.positions) / size**2
-    whole = plain.extent.positions == 1  # every place gets the same
+    whole = plain.extent.positions == 1  # every position receives the same gradient
     scale = (covering / size) ** 2
     pairs = SecondMoments(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
     back.send(

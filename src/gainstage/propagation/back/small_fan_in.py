@@ -30,7 +30,7 @@ from gainstage.theory.images.windows import Window
 
 __all__ = ["gate_derivatives", "with_gate_correlation"]
 
-_FEW = 2e-3  # of a level: less is not followed
+_FEW = 2e-3  # smaller relative corrections are neglected
 
 
 def gate_derivatives(
@@ -80,7 +80,7 @@ def with_gate_correlation(
     centre, common = (x.mean, 0.0) if normed else (0.0, x.mean)
     level = x.variance if normed else x.pairs.level
     own = 0.0
-    if known is not None:  # of n weights that are divided by their norm E w⁴ / (E w²) is 3 / (n + 2)
+    if known is not None:  # E w⁴ / E w² = 3 / (n + 2) for n weights divided by their norm
         own = known.response * (by.scatter + 1 / kernel.fan_in) / (1 + by.scatter)
     if max(gate_response * level, abs(own)) < _FEW:
         return moved

@@ -30,10 +30,10 @@ def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     x, plain = run.signals[index], back.evaluated(flow)
     fan_in, fan_out = (kernel.fan_in, kernel.fan_out) if kernel is not None else (1.0, 1.0)
     share, shared, edge_profiles = _taps_back(node, plain, x, one_tap=by.one_tap)
-    square = by.square / fan_in * fan_out * share  # Σ w² over what one input reaches
+    square = by.square / fan_in * fan_out * share  # Σ w² over the outputs that one input reaches
     normed = _normalised_behind(run, node)
     if kernel is not None and normed:
-        square *= max(1 - by.scatter, 0.2)  # a channel of small weights was divided by little, but passes little on
+        square *= max(1 - by.scatter, 0.2)  # small weights are divided by less, but return less gradient
     column = (by.weight_mean * fan_out * share) ** 2
     g = plain.base
     apart = square - by.weight_mean**2 * fan_out * share
@@ -49,7 +49,7 @@ def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         pair(g.level, g.units, share), column * g.units, pair(g.positions, 0.0, shared),
         pair(g.examples, 0.0, shared), pair(g.neighbour, 0.0, share),
     )  # fmt: skip
-    turned = seen.extent != x.extent and seen.extent.positions == x.extent.units  # tokens were mixed
+    turned = seen.extent != x.extent and seen.extent.positions == x.extent.units  # the layer mixes tokens
     if turned:
         pairs = replace(pairs, units=pairs.positions, positions=pairs.units, neighbour=pairs.units)
         plain = replace(plain, sequence=None)
@@ -67,7 +67,7 @@ def linear(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         doubt=plain.doubt,
     )
     mean_squared_correlation = replace(moved, extent=seen.extent).mean_squared_correlation
-    lighter = (2 - by.scatter * fan_in) / max(fan_out, 1.0)  # squares of weights that are not Gaussian scatter less
+    lighter = (2 - by.scatter * fan_in) / max(fan_out, 1.0)  # squares of non-Gaussian weights scatter less
     own = 0.0 if by.isometric else max(2 * mean_squared_correlation - lighter, 0.0) / max(seen.extent.units, 1)
     moved = replace(moved, noise=moved.noise.with_cause(run.algebra.cause(), own))
     back.send(index, with_gate_correlation(back, node, flow, moved, normed=normed))
@@ -87,7 +87,7 @@ def _taps_back(
         shared *= window.shared_back() / window.kernel
         edge_profiles.append(border)
     if node.operation is Operation.CONVOLUTION and not edge_profiles:
-        share = min(flow.extent.positions / max(x.extent.positions, 1), 1.0)  # strides skip the others
+        share = min(flow.extent.positions / max(x.extent.positions, 1), 1.0)  # strides skip the other positions
     return share, min(shared, share), tuple(edge_profiles)
 
 
@@ -123,7 +123,7 @@ def through_time(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     g = plain.base
     alike, neighbour = (pair / g.level if g.level > 0 else 0.0 for pair in (g.positions, g.neighbour))
     found = recurrent.stages_back(run, node, alike, neighbour)
-    if not found:  # the forward pass has told why
+    if not found:  # the forward pass has recorded the reason
         send_to_operand(back, index, replace(plain, doubt=plain.doubt or f"{node.label}: its layers are not known"))
         return
     directions = max(plain.extent.units // found[-1].units, 1)

@@ -13,7 +13,7 @@ from gainstage.theory.gaussian.laplace import Lattice
 
 __all__ = ["CausalRows", "causal_rows"]
 
-_EVEN = 0.02  # below it a softmax is even but for terms of first order
+_EVEN = 0.02  # below this variance, a first-order expansion around uniform weights suffices
 _KNOTS = 7
 
 

@@ -123,7 +123,7 @@ class AttentionMoments:
         return AttentionGradients(
             scores=at_shares * self.softmax.backward,
             query=along * key.level * (1 - key.similarity),
-            # Of two rows the Jacobians overlap as their shares do (exactly so where shares are even).
+            # The Jacobians of two rows overlap as their weights do; exact for uniform weights.
             key=along * query * rows * (1 + self.correlation * others / self.concentration),
             value=gradient.level * rows * (self.concentration + others),
         )

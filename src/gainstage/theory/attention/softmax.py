@@ -85,7 +85,7 @@ def softmax_moments(variance: float, count: int, *, causal: bool = False) -> Sof
     """
     t, n = checked(variance, count)
     lattice = Lattice(t, n)
-    # How often φ to the power of the other scores counts: once for each share, and for each pair of them.
+    # Multiplicity of φ to the power of the other scores: one per output, and one per pair of outputs.
     if causal:
         single, double = (rows / n for rows in lattice.rows())
     else:

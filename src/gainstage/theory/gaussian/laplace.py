@@ -15,7 +15,7 @@ from gainstage.theory.activations import Array, Elementwise
 
 __all__ = ["Lattice", "smoothed"]
 
-_BELOW, _ABOVE = 40.0, 7.0  # where e^u · exp(-e^u) has died out
+_BELOW, _ABOVE = 40.0, 7.0  # bounds beyond which e^u · exp(-e^u) vanishes
 _SPREADS = 12.0
 _REACH = 9.0
 _TERMS = 9
@@ -26,7 +26,7 @@ def smoothed(function: Elementwise, y: Array, step: float, variance: float) -> A
     """Return E f(y + √variance · z), z ~ N(0, 1), at points y with spacing ``step``, for f smooth on that scale."""
     spread = math.sqrt(variance)
     with np.errstate(over="ignore", invalid="ignore"):
-        if spread < 2 * step:  # too narrow for the lattice: places of its own
+        if spread < 2 * step:  # too narrow for the lattice: separate quadrature points
             z = np.arange(-_REACH, _REACH + 0.1, 0.5)
             return np.asarray(function(y[:, None] + spread * z) @ _normal(z, 0.5))
         reach = math.ceil(_REACH * spread / step)

@@ -61,7 +61,7 @@ def resampling_matrix(
     for offset in range(int(2 * reach * widened) + 3):
         places = low + offset
         weights = _kernel((places - centres) / widened, kind, antialias)
-        if antialias:  # places outside are left out, and the rest shares
+        if antialias:  # positions outside are dropped, and the rest is normalized
             weights = np.where((places >= 0) & (places < n), weights, 0.0)
         np.add.at(found, (outputs, np.clip(places, 0, n - 1)), weights)
     return np.asarray(found / found.sum(-1, keepdims=True))

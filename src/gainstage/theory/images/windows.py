@@ -116,7 +116,7 @@ class Window:
         inside[tap, target] = root[source]
         before, both = root[: self.size // 2 * 2], inside[:, : self.out // 2 * 2]
         own = float((before[1::2] * before[::2]).mean())
-        if own <= 0:  # zeros were set around so few places that no pair of them tells anything
+        if own <= 0:  # no two adjacent positions inside
             return self.shared(profile)
         return float((both[:, 1::2] * both[:, ::2]).mean()) / own
 

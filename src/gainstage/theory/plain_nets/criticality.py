@@ -13,7 +13,7 @@ from gainstage.theory.plain_nets.roots import bracket, root
 
 __all__ = ["CriticalPoint", "critical_line", "critical_point"]
 
-_SMALL = 1e-4  # a level near zero at which it shows whether zero is left again
+_SMALL = 1e-4  # a level near zero that shows whether zero is stable
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def meanfield(
         raise InputError(f"The dropout rate is a share from 0 up to (not including) 1; received {dropout!r}.")
     act, sigma_w, sigma_b = activation(kind), float(sigma_w), float(sigma_b)
     gaussian_moments(act, 1.0)  # an activation that has none is the user's error, not a divergent net
-    louder = sigma_w / math.sqrt(1 - dropout)  # the spread of weights that a single input feels
+    louder = sigma_w / math.sqrt(1 - dropout)  # effective standard deviation of the weights for a single input
     level = fixed_level(act, louder, sigma_b)
     if math.isinf(level):
         chi = louder**2 * gaussian_moments(act, 1.0).derivative_second_moment if act.homogeneous else None

@@ -89,7 +89,7 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     def excess(level: float) -> float:
         try:
             return depth * math.log(_growth(carrying(act, level), centred)) - growth
-        except InputError:  # a function with a dead zone carries nothing that is small
+        except InputError:  # a function with a dead zone is zero for small inputs
             return math.inf
 
     if excess(1.0) <= 0:

@@ -19,7 +19,7 @@ __all__ = ["REGIMES", "PhaseDiagram", "phase_diagram"]
 REGIMES: tuple[Regime, ...] = ("ordered", "critical", "chaotic", "divergent")
 """What the codes in ``PhaseDiagram.regime`` stand for."""
 
-_LEVELS = np.geomspace(1e-10, 1e8, 541)  # thirty to the factor of ten; 1 is among them
+_LEVELS = np.geomspace(1e-10, 1e8, 541)  # 30 per decade, including 1
 _START = int(np.argmin(np.abs(np.log(_LEVELS))))
 _POLISH = 4
 _ORDERS = 160  # of the Hermite expansion
@@ -86,7 +86,7 @@ def phase_diagram(kind: str | Activation | Elementwise, sigma_w: npt.ArrayLike, 
     held = np.where(level[there] > 0, level[there], 1e-24)
     moments = _moments(act, held)
     chi[there] = w[there] * moments.derivative_second_moment
-    # One layer on; the level itself, but where the signal dies out.
+    # The level one layer later, equal to the level unless the signal vanishes.
     own = w[there] * moments.second_moment + b[there]
     c_star[there], slope = _correlations(act, held, own, w[there], b[there], chi[there])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -182,7 +182,7 @@ def _moments(act: Activation, levels: Array) -> ShiftedMoments:
 def _correlations(act: Activation, level: Array, own: Array, w: Array, b: Array, chi: Array) -> tuple[Array, Array]:
     """Return the fixed point of the correlation, and the slope of the correlation map there."""
     c, slope = np.ones_like(level), chi.copy()
-    # Where two alike inputs part: the slope of the map at 1.
+    # Similar inputs separate where the slope of the map at 1 exceeds 1.
     chaotic = np.flatnonzero((chi * level > (1 + CRITICAL) * own) & (own > 0))
     if act.homogeneous or not chaotic.size:
         return c, slope

@@ -178,7 +178,7 @@ def backward_paths(
         outside = similarity[back::-1].copy() if arrives == "all" else np.zeros(back + 1)
         outside[back] = 1.0 if arrives == "all" or back == 0 else 0.0
         covariances = outside
-        if back:  # what came through the sums of the step after
+        if back:  # gradients through the pre-activations of the next step
             later = np.einsum("l,lsu,lu->s", weights, gradients[:, t + 1 :], gradients[:, t + 1]) / units
             covariances[1:] += later[::-1]
         arriving = process.draw(back, covariances)

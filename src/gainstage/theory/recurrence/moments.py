@@ -22,10 +22,10 @@ PerGate: TypeAlias = float | Sequence[float]
 
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 _UNITS = 4096
-_HORIZON = 96  # steps that are followed; a layer that remembers longer is taken to go on as it did
+_HORIZON = 96  # computed steps; a longer sequence is extrapolated
 _BOUND = 1e150
 _HALVINGS = 40
-_SETTLED = 0.02  # growth per step below this is the noise of drawn paths
+_SETTLED = 0.02  # growth per step below this is sampling noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ def _simple(
             found[t] = joint = joint_moments(act, act, c, means=(line.mean,) * 2, variances=pair)[0]
         return found
 
-    pairs = np.arange(length - 1, 0, -1.0)  # so many have that many steps between them; all but the far ones count
+    pairs = np.arange(length - 1, 0, -1.0)  # number of pairs by lag, the largest lags first
     shared = products(float(pairs @ similarity[1:]) / float(pairs.sum()) if length > 1 else 1.0)
     gates = np.zeros((1, steps))
     later = 0.0
@@ -307,7 +307,7 @@ def _between(covariance: Array, steps: int) -> tuple[float, float, float]:
     sums = np.array([np.trace(covariance, lag) for lag in lags])
     far = lags > 2 * followed // 3
     distant = float(sums[far].sum() / (followed - lags[far]).sum()) if far.any() else float(sums[-1])
-    if steps > followed:  # far apart in time as the farthest that were followed
+    if steps > followed:  # larger lags count as the largest computed one
         lags = np.arange(1, steps)
         sums = np.append(sums / (followed - lags[: followed - 1]), np.full(steps - followed, distant)) * (steps - lags)
     beside = float(np.trace(covariance, 1)) / (followed - 1)
