@@ -12,21 +12,25 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
-from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, terms
+from gainstage.graph import KernelShape, Mirror, Node, Operation, Parameter, Role, SignalGraph, terms
 from gainstage.planning.assign import constant, drawn, kept, neutral
 from gainstage.planning.branches import Budget, couplings, switches
 from gainstage.planning.context import adapter_ends, adapter_starts, bias_owner, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread, positions_beside
 from gainstage.planning.levels import Levels
+from gainstage.planning.mirroring import UNMIRRORED, Mirroring, paying_links
 from gainstage.planning.products import LOGIT_SPREAD, Factor, factors
 from gainstage.planning.scores import score_spreads
 from gainstage.planning.standing import Standing, free_spread, meant
 from gainstage.records import Assignment
 
-__all__ = ["Automatic", "BranchStart"]
+__all__ = ["Automatic", "BranchStart", "Halves"]
 
 BranchStart = Literal["scaled", "zero"]
 
+Halves = Literal["normal", "orthogonal", "centre_tap"]
+"""What draws the halves of mirrored weights: normal numbers, an orthogonal matrix, or, in a convolution that keeps its
+places, an orthogonal matrix at the middle tap alone."""
 _COMMENSURATE = 3.0  # times: of two signals that are added, the smaller one then still makes a tenth of the variance
 _BOLDEST = 10.0
 """Times 1/√fan_in. No activation asks for more than five: a prediction that asks for more has lost the signal."""
@@ -38,6 +42,8 @@ _SILENT = "zero: its residual branch starts silent, so that the block hands its 
 _ROWS = "less its mean row, since what all rows share tells none of them from another"
 _SUMS = "its weights sum to zero over the inputs, since no bias can take the mean off"
 _IDENTITY = "zero: it scales and shifts what skips it (an affine coupling), so that the block hands its input on"
+_OPPOSITE = "its rows in opposite pairs"
+_AGAINST = "the pairs that it reads weighted against each other, so that the network starts linear"
 _ADAPTS = "left as the model made it: it begins an adapter, whose end at zero keeps the model as it was"
 _FREE = (
     "the spread that the model was made with: a normalisation divides it out, and it sets the pace of training alone"
@@ -62,6 +68,8 @@ class Automatic:
         silenced: paths of the parameters that silence a residual branch at the start.
         couplings: paths of the weights that scale and shift what skips them.
         factors: what makes the output by a product with another signal.
+        mirroring: the units that stand in mirrored pairs.
+        halves: what draws the halves of their weights.
         standing: what is known of the values that stand in the model.
         positions: paths of tables and arrays of positions that are added to rows of a table, with a node of that table.
     """
@@ -77,6 +85,8 @@ class Automatic:
     factors: Mapping[int, Factor] = field(default_factory=dict)
     standing: Standing = field(default_factory=dict)
     positions: Mapping[str, int] = field(default_factory=dict)
+    mirroring: Mirroring = UNMIRRORED
+    halves: Halves = "centre_tap"
 
     @classmethod
     def of(
@@ -91,11 +101,19 @@ class Automatic:
             branch_start: whether residual branches start with their share of the stream's budget, or silent.
             standing: what is known of the values that stand in the model; what was written on purpose stays.
         """
+        return cls.mirrored(graph, settable, paying_links(graph, settable), branch_start, standing=standing)
+
+    @classmethod
+    def mirrored(
+        cls, graph: SignalGraph, settable: Container[str], mirroring: Mirroring,
+        branch_start: BranchStart = "scaled", halves: Halves = "centre_tap", standing: Standing = _UNKNOWN,
+    ) -> Automatic:  # fmt: skip
+        """The same with the units of one's choice in mirrored pairs."""
         silent = switches(graph) if branch_start == "zero" else frozenset()
-        levels = Levels.of(graph, survey(graph, settable))
+        levels = Levels.of(graph, survey(graph, settable), mirroring)
         return cls(
             graph, levels, levels.budgets, terms(graph), score_spreads(graph), adapter_ends(graph), silent,
-            couplings(graph), factors(graph), standing, positions_beside(graph),
+            couplings(graph), factors(graph), standing, positions_beside(graph), mirroring, halves,
         )  # fmt: skip
 
     @property
@@ -171,6 +189,9 @@ class Automatic:
             return drawn(parameter, "normal", reason, gain=gain)
         steady = [use for use, node in zip(uses, nodes, strict=True) if self._reads_itself(node, nodes)]
         target = min(steady or uses, key=lambda use: use.gain)
+        mirror = self.mirroring.mirror(nodes[0].index)
+        if mirror is not None:
+            return self._mirrored(parameter, nodes[0], target, mirror, gain)
         is_matrix = kernel.receptive == kernel.groups == 1
         scheme = "orthogonal" if target.orthogonal and is_matrix else "normal"
         told = "the steady state" if steady else "the strictest"
@@ -186,6 +207,27 @@ class Automatic:
             )
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
         return replace(assignment, level=target.level * gain**2)
+
+    def _mirrored(self, parameter: Parameter, node: Node, target: _Target, mirror: Mirror, gain: float) -> Assignment:
+        """A weight whose rows, columns or both stand in opposite pairs."""
+        kernel = parameter.kernel
+        assert kernel is not None
+        told = [told for told, pairing in ((_OPPOSITE, mirror.outputs), (_AGAINST, mirror.inputs)) if pairing]
+        reason = f"{target.reason}; {' and '.join(told)}"
+        if why := self.mirroring.why.get(node.index):
+            reason += f" ({why})"
+        scheme = self._half(node, mirror.half(kernel))
+        spread = target.gain / math.sqrt(kernel.fan_in)
+        assignment = drawn(parameter, scheme, reason, gain=gain, spread=spread, mirror=mirror)
+        return replace(assignment, level=target.level * gain**2)
+
+    def _half(self, node: Node, half: KernelShape) -> str:
+        """What draws half of a mirrored weight: an isometry where there is one."""
+        if self.halves == "normal" or half.overlap is not None:
+            return "normal"
+        strided = any(name.startswith("stride") and step > 1 for name, step in node.settings)
+        keeps = half.receptive > 1 and half.out >= half.in_ and not strided and not self.levels.reads_input(node.index)
+        return "delta_orthogonal" if self.halves == "centre_tap" and keeps else "orthogonal"
 
     def _reads_itself(self, node: Node, uses: Sequence[Node]) -> bool:
         """Whether a use of a weight reads what another use of it has made: in a loop these uses decide."""

@@ -101,7 +101,7 @@ def _off_scale(profile: Profile) -> list[str]:
         for layer in layers(profile)
         if layer.gain
         and layer.first
-        and not (layer.forgiven or layer.last)
+        and not (layer.scale_invariant or layer.last)
         and layer.role in _INNER
         and not TIMID <= layer.gain <= BOLD
     ]

@@ -108,7 +108,7 @@ def exploding_gradient(profile: Profile) -> Iterator[Fault]:
 
 def _divided_out(chain: Sequence[Layer]) -> bool:
     """Whether the optimizer's first step is of one relative size at all depths, on weights whose scale is free."""
-    if 2 * sum(layer.forgiven for layer in chain) <= len(chain):
+    if 2 * sum(layer.scale_invariant for layer in chain) <= len(chain):
         return False
     steps = trend(
         (layer.depth, layer.node.index, layer.weight.update or 0.0)
@@ -149,7 +149,7 @@ def _signal(layer: Layer) -> float:
     if layer.measured.backward is None:
         return 0.0
     norm = layer.measured.backward.norm
-    return norm * layer.measured.forward.rms if layer.forgiven else norm
+    return norm * layer.measured.forward.rms if layer.scale_invariant else norm
 
 
 def _weight(layer: Layer) -> float:
@@ -157,7 +157,7 @@ def _weight(layer: Layer) -> float:
     if layer.weight is None or layer.weight.relative_gradient is None or layer.kernel is None:
         return 0.0
     relative = layer.weight.relative_gradient
-    if not layer.forgiven:
+    if not layer.scale_invariant:
         return relative
     natural = math.sqrt(layer.weight.weight.count / layer.kernel.fan_in)
     return relative * (layer.weight.weight.norm / natural) ** 2
@@ -187,7 +187,7 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
 
 def _cause_and_remedy(profile: Profile, chain: Sequence[Layer]) -> tuple[str, Remedy]:
     """New weights, unless normalisations divide their scale out again and multiply the gradient by themselves."""
-    free = [layer for layer in chain if not layer.forgiven]
+    free = [layer for layer in chain if not layer.scale_invariant]
     if 2 * len(free) >= len(chain):
         remedy = initialize("Draw the weights with the gain that holds the gradient at the level that arrives.")
         return drift_in_words(profile, free, "backward"), remedy

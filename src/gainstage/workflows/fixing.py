@@ -60,7 +60,8 @@ def fix(
     measure = backend.loss_of(loss, labelled=y is not None)
     optimizer = backend.optimizer_of(model, optimizer, learning_rate)
     if diagnosis is None:
-        diagnosis = rules.judge(backend.record(model, x, y, loss=measure, optimizer=optimizer, seed=require_seed(seed)))
+        profile = backend.record(model, x, y, loss=measure, optimizer=optimizer, seed=require_seed(seed))
+        diagnosis = rules.judge(profile, backend.words())
     elif not isinstance(diagnosis, Diagnosis):
         raise InputError(
             f"diagnosis is what gs.check returned; received {type(diagnosis).__name__}. Leave it out, and the model is "
@@ -88,7 +89,7 @@ def fix(
         seed=first.source.seed or 0,
         synthetic=any(facts.synthetic for facts in first.task.inputs),
     )
-    after = rules.judge(profile)
+    after = rules.judge(profile, backend.words())
     proof = None
     if prover is not None and before is not None:
         proof = Proof(before, prover.train(model, "after"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,7 +50,7 @@ def plan(
     Args:
         model: a module of a supported framework.
         scheme: ``auto`` or another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
-            ``delta_orthogonal``, ``lsuv``, ``mup``), or a name in the table of schemes.
+            ``delta_orthogonal``, ``lsuv``, ``mirrored``, ``mup``), or a name in the table of schemes.
         x: an example batch: a tensor, a tuple of positional arguments or a dict of keyword ones. With it, roles are
             read off what the model really does. Without it, named schemes go by the kinds of its layers. Where these
             do not show what a weight is for, an input that the model describes itself is traced: the shapes that a
@@ -119,7 +119,17 @@ def _planned(
     if fit is not None:
         decided = mending.limited(decided, fit)
     labels = _labels(y) if recipe.sets_output_bias else None
-    return decided if labels is None else planning.with_output_bias(graph, decided, labels)
+    decided = decided if labels is None else planning.with_output_bias(graph, decided, labels)
+    return replace(decided, notes=(*decided.notes, *_drawn_whole(backend.drawn_whole(model, decided))))
+
+
+def _drawn_whole(paths: Sequence[str]) -> Iterator[str]:
+    """What a plan notes about weights of a sharded model that no process can draw in part."""
+    if paths:
+        yield (
+            f"Every process draws the whole of {_shown([repr(path) for path in paths])} and keeps its shard, one "
+            "weight at a time, since the scheme needs all of it. 'normal' would be drawn in parts."
+        )
 
 
 def _examined(model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int) -> Diagnosis | None:
@@ -160,8 +170,12 @@ def _without_data(
 
 
 def _listed(parameters: Sequence[Parameter]) -> str:
-    shown = ", ".join(f"'{p.path}' {p.shape}" for p in parameters[:_SHOWN])
-    return shown if len(parameters) <= _SHOWN else f"{shown} and {len(parameters) - _SHOWN} more weights"
+    return _shown([f"'{p.path}' {p.shape}" for p in parameters])
+
+
+def _shown(weights: Sequence[str]) -> str:
+    shown = ", ".join(weights[:_SHOWN])
+    return shown if len(weights) <= _SHOWN else f"{shown} and {len(weights) - _SHOWN} more weights"
 
 
 def _labels(y: Any) -> NDArray[np.generic] | None:
@@ -228,12 +242,12 @@ def initialize(
 def _carried_out(backend: Backend, model: Any, decided: Plan, x: Any) -> Plan:
     """Write a plan, and bring its levels to those of a batch where the recipe says so."""
     backend.apply(model, decided)
-    if x is None:
-        return decided
     levels = planning.recipe_entry(decided.scheme).levels
-    if levels.is_calibrated:
-        return backend.calibrate(model, decided, x)
-    return backend.lsuv(model, decided, x) if levels is LevelSource.LSUV else decided
+    if x is not None and levels.is_calibrated:
+        decided = backend.calibrate(model, decided, x)
+    elif x is not None and levels is LevelSource.LSUV:
+        decided = backend.lsuv(model, decided, x)
+    return replace(decided, written=True)
 
 
 def parameter_groups(

@@ -12,6 +12,7 @@ from gainstage.graph import SignalGraph
 from gainstage.planning.automatic import Automatic, BranchStart
 from gainstage.planning.named import Named
 from gainstage.planning.recipes.convolution import delta_orthogonal
+from gainstage.planning.recipes.mirrored import mirrored
 from gainstage.planning.recipes.recipe import Recipe
 from gainstage.planning.recipes.residual import fixup, zero_branches
 from gainstage.planning.recipes.transformer import deepnorm, gpt2, t_fixup
@@ -88,6 +89,9 @@ RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
             Automatic.of, LevelSource.SETTLED, takes_branch_start=True, sets_output_bias=True, mends=True
         ),
         "lsuv": RecipeEntry(partial(_named, scheme="orthogonal"), LevelSource.LSUV),
+        "mirrored": RecipeEntry(partial(mirrored, halves="orthogonal"), LevelSource.SETTLED),
+        "mirrored_delta": RecipeEntry(partial(mirrored, halves="centre_tap"), LevelSource.SETTLED),
+        "mirrored_normal": RecipeEntry(partial(mirrored, halves="normal"), LevelSource.SETTLED),
         "mup": RecipeEntry(mup),
         "t_fixup": RecipeEntry(t_fixup),
         "zero_branches": RecipeEntry(zero_branches, LevelSource.SETTLED),
@@ -95,7 +99,10 @@ RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
 )
 """Recipes by name."""
 
-_ALIASES = {"rezero": "zero_branches", "skipinit": "zero_branches", "tfixup": "t_fixup", "mu_p": "mup"}
+_ALIASES = {
+    "rezero": "zero_branches", "skipinit": "zero_branches", "tfixup": "t_fixup", "mu_p": "mup",
+    "looks_linear": "mirrored",
+}  # fmt: skip
 
 
 def recipe_entry(name: str) -> RecipeEntry:
