@@ -142,10 +142,11 @@ def test_derivatives_inside_a_forward_pass_are_no_uses_of_weights() -> None:
     model, plain, x = Physics(), Physics(), torch.rand(64, 2)
     graph = gs.trace(model, x)
     assert [len(p.nodes) for p in graph.parameters if p.path.endswith("weight")] == [1, 1, 1]
-    derived = {a.parameter: a.spread for a in gs.initialize(model, x=x, seed=1)}
-    direct = {a.parameter: a.spread for a in gs.initialize(plain.net, x=x, seed=1)}
-    for name, spread in direct.items():
-        assert derived[f"net.{name}"] == (spread if spread is None else pytest.approx(spread, rel=0.15))
+    derived = {a.parameter: a.level for a in gs.initialize(model, x=x, seed=1)}
+    direct = {a.parameter: a.level for a in gs.initialize(plain.net, x=x, seed=1)}
+    assert derived == {f"net.{name}": level for name, level in direct.items()}
+    with torch.no_grad():
+        assert float(model.net(x).square().mean()) == pytest.approx(derived["net.4.weight"], rel=1e-3)
     F.mse_loss(model(x), torch.zeros(64, 3)).backward()
 
 
