@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from gainstage.graph import Node, Operation
 from gainstage.propagation.back import attention, elementwise, normalization, places, weighted
 from gainstage.propagation.back.flows import Backward, Gradient, independent, passed, unknown
 from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.run import Run
+from gainstage.propagation.run import Run, doubtful
 from gainstage.propagation.signal import Flow
 
 __all__ = ["Backward", "Gradient", "backward"]
@@ -47,8 +49,18 @@ def backward(run: Run, start: Mapping[int, Pairs]) -> Backward:
                 flow, arrived = replace(flow, doubt=doubt), [replace(one, doubt=doubt) for one in arrived]
             # The parts of a tensor that was put together tell what each gradient depends on; the whole does not.
             for one in arrived if node.operation is Operation.CONCATENATION else (flow,):
-                _RULES.get(node.operation, passed)(back, node, one)
+                _sent_back(back, node, one)
     return back
+
+
+def _sent_back(back: Backward, node: Node, flow: Flow) -> None:
+    """Send a gradient to what a node reads; moments beyond the range of numbers are a doubt."""
+    try:
+        with np.errstate(all="ignore"):
+            _RULES.get(node.operation, passed)(back, node, flow)
+    except ArithmeticError:
+        doubt = flow.doubt or doubtful(node, "the moments of its gradient are too large for floating-point numbers")
+        passed(back, node, replace(flow, doubt=doubt))
 
 
 _RULES: Mapping[Operation, Rule] = {

@@ -43,17 +43,29 @@ def forward(run: Run, *, arrived: Arrived | None = None) -> Run:
         if not operands and node.operation not in _SOURCES:
             continue
         rule = _RULES.get(node.operation, _unknown)
-        signal = rule(run, node, operands)
+        signal = _followed(rule, run, node, operands)
         if arrived is not None and node.operation.weighted:
             told = replace(signal, doubt=next((s.doubt for s in (signal, *operands) if s.doubt), ""))
             if instead := arrived(run, node, told):
                 weights.update(instead)
-                signal = rule(run, node, operands)
+                signal = _followed(rule, run, node, operands)
         doubt = next((s.doubt for s in (signal, *operands) if s.doubt), "")
         if signal.course is not None and signal.extent.positions % signal.course.places:
             signal = replace(signal, course=None)  # places were left out or put together
         run.signals[node.index] = signal if signal.doubt == doubt else replace(signal, doubt=doubt)
     return run
+
+
+def _followed(rule: Rule, run: Run, node: Node, operands: list[Signal]) -> Signal:
+    """What a rule makes of its operands; moments beyond the range of numbers are a doubt, and the level goes on."""
+    try:
+        with np.errstate(all="ignore"):
+            return rule(run, node, operands)
+    except ArithmeticError:
+        if not operands:
+            raise
+        x = run.placed(node, run.ledger.fresh(run.ledger.merged(operands[0])))
+        return replace(x, doubt=doubtful(node, "its moments are too large for floating-point numbers"))
 
 
 def _input(run: Run, node: Node, _operands: list[Signal]) -> Signal:

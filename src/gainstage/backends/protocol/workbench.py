@@ -11,12 +11,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gainstage.backends.model_names import Norm
 from gainstage.data import Dataset, InputSpec
 from gainstage.records import TrainingCurve
 
 __all__ = ["FirstSteps", "LessonWorkbench", "Norm", "SoftmaxUse", "Train", "Workbench"]
 
-Norm = Literal["none", "batch", "layer"]
 SoftmaxUse = Literal["cross_entropy", "mse", "hidden"]
 
 

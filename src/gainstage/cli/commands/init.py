@@ -12,6 +12,7 @@ from gainstage.cli.options import (
     branch_option,
     html_option,
     json_option,
+    output_option,
     overrides_option,
     request_options,
     scheme_option,
@@ -31,9 +32,9 @@ __all__ = ["command"]
 @scheme_option
 @overrides_option
 @branch_option
-@click.option(
+@output_option(
     "--out",
-    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Write the weights here: .safetensors, .pt or .pth; of Keras models .weights.h5 or .keras.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gainstage.backends.torch.models.batch import Batch, first_output
-from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.preserve import HeldModel
 from gainstage.graph import Operation, SignalGraph
 from gainstage.records import Reactions
 
@@ -18,12 +18,13 @@ EXAMPLES = 8
 
 
 def reactions_of(
-    model: nn.Module, batch: Batch, target: Any, output: torch.Tensor, graph: SignalGraph, seed: int
+    model: nn.Module, held: HeldModel, batch: Batch, target: Any, output: torch.Tensor, graph: SignalGraph, seed: int
 ) -> Reactions | None:
     """Outputs of at most eight examples under changed circumstances; the model is left as it was found.
 
     Args:
         model: in the mode that is judged.
+        held: the same model; every pass is undone.
         batch: the whole batch.
         target: labels; one an example say that the first axis holds the examples.
         output: what the model returned for the whole batch.
@@ -37,21 +38,21 @@ def reactions_of(
     if few is None:
         return None
     try:
-        return _measured(model, few, _is_established(batch, target), output, graph, seed)
+        return _measured(model, held, few, _is_established(batch, target), output, graph, seed)
     except Exception:  # whatever the user's model raises for a batch of another size
         return None
 
 
 def _measured(
-    model: nn.Module, few: Batch, established: bool, output: torch.Tensor, graph: SignalGraph, seed: int
+    model: nn.Module, held: HeldModel, few: Batch, established: bool, output: torch.Tensor, graph: SignalGraph, seed: int
 ) -> Reactions:
-    calm = _run(model, few, seed, training=False)
+    calm = _run(model, held, few, seed, training=False)
     shrunk = output.dim() > 0 and calm.shape[1:] == output.shape[1:]  # the other axes do not follow the batch
-    leak = _change(calm, _run(model, _mixed(few), seed, training=False)) if established and shrunk else None
+    leak = _change(calm, _run(model, held, _mixed(few), seed, training=False)) if established and shrunk else None
     draws = any(node.operation is Operation.DROPOUT for node in graph.nodes)
     noise = None
     if model.training and draws:
-        noise = _noise(_run(model, few, seed, training=True), _run(model, few, seed + 1, training=True))
+        noise = _noise(_run(model, held, few, seed, training=True), _run(model, held, few, seed + 1, training=True))
     return Reactions(few.examples, leak, noise)
 
 
@@ -81,12 +82,12 @@ def _mixed(few: Batch) -> Batch:
     return few.map(replace)
 
 
-def _run(model: nn.Module, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
+def _run(model: nn.Module, held: HeldModel, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
     """The output in evaluation mode, or in the modes that the user has set."""
-    with torch.no_grad(), preserved(model, seed):
+    with torch.no_grad(), held.during(seed):
         if not training:
             model.eval()
-        return first_output(batch.map(lambda tensor: tensor.clone()).call(model)).detach().double().clone()
+        return first_output(batch.copied().call(model)).detach().double().clone()
 
 
 def _is_established(batch: Batch, target: Any) -> bool:

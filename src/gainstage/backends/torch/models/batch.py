@@ -12,7 +12,7 @@ from torch import nn
 
 from gainstage.errors import InputError, ModelError
 
-__all__ = ["Batch", "first_output", "outputs_of", "own_loss", "prepare"]
+__all__ = ["Batch", "copied", "first_output", "outputs_of", "own_loss", "prepare"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +41,15 @@ class Batch:
             ModelError: the model's own code raised; its exception is chained.
         """
         return model(*self.args, **self.kwargs)
+
+    def copied(self) -> Batch:
+        """The same batch in memory of its own, so that a model that writes into its input leaves the caller's alone."""
+        return self.map(_copy)
+
+    @property
+    def loose(self) -> list[Any]:
+        """What is handed to the model as it is: everything but tensors, which are copied, and containers."""
+        return [leaf for leaf in _leaves((self.args, self.kwargs)) if not isinstance(leaf, torch.Tensor)]
 
     def map(self, change: Any) -> Batch:
         """The same batch with every tensor changed."""
@@ -96,6 +105,27 @@ def _is_mask(tensor: torch.Tensor) -> bool:
         return False
     low, high = torch.aminmax(tensor)
     return bool(low == -torch.inf) and bool(high <= 0) and bool(((tensor == 0) | (tensor == -torch.inf)).all())
+
+
+def copied(tree: Any) -> Any:
+    """Nested tensors and arrays in memory of their own, in containers of their own."""
+    return _map(tree, _copy)
+
+
+def _copy(part: Any) -> Any:
+    if isinstance(part, np.ndarray):
+        return part.copy()
+    return part if part.is_meta else part.detach().clone().requires_grad_(part.requires_grad)
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    if isinstance(tree, (tuple, list)):
+        for item in tree:
+            yield from _leaves(item)
+    elif isinstance(tree, dict):
+        yield from _leaves(list(tree.values()))
+    else:
+        yield tree
 
 
 def _map(tree: Any, change: Any) -> Any:

@@ -15,8 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.utils.stateless import _reparametrize_module
 
-from gainstage.backends.torch.models.batch import Batch, prepare
-from gainstage.backends.torch.models.preserve import preserved, random_state
+from gainstage.backends.torch.models.batch import Batch, copied, prepare
+from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.backends.torch.tracing.traced_run import LossFunction, observe
 from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
@@ -115,7 +116,7 @@ def materialise(model: nn.Module, inputs: Any) -> None:
 
 
 def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
-    with preserved(model), _no_log(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    with preserved(model, None, batch.loose, target, loss, weights=False), _no_log(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         made: dict[int, torch.Tensor] = {}
 
         def fake(tensor: torch.Tensor) -> torch.Tensor:
@@ -152,13 +153,13 @@ def _on_cpu(mode: FakeTensorMode, tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _trace_meta(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
-    with preserved(model):
+    with preserved(model, None, batch.loose, target, loss):
         return observe(model, batch.map(lambda t: t.to("meta")), target=_to_meta(target), loss=loss).graph
 
 
 def _trace_real(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
-    with preserved(model), torch.no_grad():
-        return observe(model, batch, target=target, loss=loss).graph
+    with preserved(model, None, batch.loose, target, loss), torch.no_grad():
+        return observe(model, batch.copied(), target=copied(target), loss=loss).graph
 
 
 def _to_meta(target: Any) -> Any:

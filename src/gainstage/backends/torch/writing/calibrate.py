@@ -54,9 +54,9 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
         ModelError: the model's own forward raised; the weights are then partly rescaled.
     """
     model = unwrap(model)
-    batch = prepare(inputs, model)
+    batch = prepare(inputs, model).copied()
     pass_ = _Pass(model, plan, batch.examples)
-    with preserved(model, seed), torch.no_grad():
+    with preserved(model, seed, batch.loose, weights=False), torch.no_grad():
         observe(model, batch, eye=pass_.correct)
     return pass_.found.carried_out(plan)
 

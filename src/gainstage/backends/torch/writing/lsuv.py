@@ -57,7 +57,7 @@ def lsuv(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0, tolerance:
     paths = {id(tensor): path for path, tensor in named_parameters(model)[0].items()}
     by_path = {a.parameter: a for a in plan}
     scales: dict[str, float] = {}
-    with preserved(model, seed), torch.no_grad():
+    with preserved(model, seed, batch.loose, weights=False), torch.no_grad():
         for module in model.modules():
             path = paths.get(id(getattr(module, "weight", None)), "")
             assignment = by_path.get(path)
@@ -83,7 +83,7 @@ def _bring_to_one(
     def variance() -> float | None:
         variances.clear()
         torch.manual_seed(seed)
-        batch.call(model)
+        batch.copied().call(model)
         return variances[0] if variances else None
 
     handle = module.register_forward_hook(see)
