@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gainstage.backends.model_names import refuse_unknown
 from gainstage.backends.presence import require_keras, require_torch
 from gainstage.backends.protocol import Framework, framework_of
-from gainstage.backends.model_names import refuse_unknown
 from gainstage.backends.python_source import found_in_python, made_from, require_source, words_of
 from gainstage.data import InputSpec
 

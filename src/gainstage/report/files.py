@@ -11,7 +11,7 @@ from gainstage.errors import InputError
 __all__ = ["is_own", "require_writable", "write_whole"]
 
 _MARKS = {
-    ".html": (b'application/vnd.gainstage+json',),
+    ".html": (b"application/vnd.gainstage+json",),
     ".svg": (b"<svg", b"gainstage"),
     ".ipynb": (b'"nbformat"', b"gainstage"),
     ".json": (b'"schema_version"', b'"record"'),

@@ -9,6 +9,7 @@ from gainstage import planning, rules
 from gainstage.backends import backend_of
 from gainstage.errors import InputError
 from gainstage.records import Change, Diagnosis, Finding, Fixed, Severity
+from gainstage.workflows.supplying import batch_of, default_loss
 from gainstage.workflows.task import Loss, Optimizer, require_seed
 
 __all__ = ["fix"]
@@ -51,10 +52,15 @@ def fix(
     (False, True)
     """
     backend = backend_of(model)
+    supplied, (x, y) = y, batch_of(x, y)
+    if loss is None and supplied is None:
+        loss = default_loss(y)
+    seed = require_seed(seed)
+    backend.materialise(model, x)
     measure = backend.loss_of(loss, labelled=y is not None)
     optimizer = backend.optimizer_of(model, optimizer, learning_rate)
     if diagnosis is None:
-        diagnosis = rules.judge(backend.record(model, x, y, loss=measure, optimizer=optimizer, seed=require_seed(seed)))
+        diagnosis = rules.judge(backend.record(model, x, y, loss=measure, optimizer=optimizer, seed=seed))
     elif not isinstance(diagnosis, Diagnosis):
         raise InputError(
             f"diagnosis is what gs.check returned; received {type(diagnosis).__name__}. Leave it out, and the model is "

@@ -15,7 +15,8 @@ from gainstage.errors import InputError, UnknownNameError
 from gainstage.graph import Parameter, SignalGraph
 from gainstage.planning import BranchStart, LevelSource, Overrides, RateRule
 from gainstage.records import Plan
-from gainstage.workflows.task import Loss
+from gainstage.workflows.supplying import batch_of
+from gainstage.workflows.task import Loss, require_seed
 
 __all__ = ["apply", "initialize", "parameter_groups", "plan"]
 
@@ -74,6 +75,7 @@ def plan(
     >>> [(a.parameter, a.scheme) for a in gs.plan(net, "glorot_normal")]
     [('0.weight', 'glorot_normal'), ('0.bias', 'zero'), ('2.weight', 'glorot_normal'), ('2.bias', 'zero')]
     """
+    x, y = batch_of(x, y)
     return _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=True)
 
 
@@ -83,6 +85,7 @@ def _planned(
 ) -> Plan:  # fmt: skip
     """A plan whose levels theory predicts, or whose levels a batch is about to tell."""
     backend = backend_of(model)
+    seed = require_seed(seed)
     scheme = planning.canonical_name(scheme)
     recipe = planning.recipe_entry(scheme)
     notes: tuple[str, ...] = ()
@@ -182,6 +185,7 @@ def initialize(
     (0.045, 0.045)
     """
     backend = backend_of(model)
+    x, y = batch_of(x, y)
     if x is not None:
         backend.materialise(model, x)
     decided = _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=False)
@@ -227,7 +231,7 @@ def parameter_groups(
     if not learning_rate > 0:
         raise InputError(f"A learning rate is positive; received {learning_rate!r}.")
     backend = backend_of(model)
-    factors = planning.rate_multipliers(backend.trace(model, x), base_width, _rate_rule(optimizer))
+    factors = planning.rate_multipliers(backend.trace(model, batch_of(x)[0]), base_width, _rate_rule(optimizer))
     return backend.parameter_groups(model, factors, learning_rate)
 
 

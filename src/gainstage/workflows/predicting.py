@@ -11,6 +11,7 @@ from gainstage.errors import InputError
 from gainstage.graph import SignalGraph
 from gainstage.propagation import InputMoments, planned, predicted_profile
 from gainstage.records import Note, Plan, Profile, WeightMoments
+from gainstage.workflows.supplying import batch_of
 from gainstage.workflows.task import Loss
 
 __all__ = ["predict"]
@@ -74,6 +75,7 @@ def predict(
                 "Pass one of x, a batch, and input_shape, the shape of an input with the batch: "
                 "gs.predict(model, input_shape=(32, 3, 224, 224))."
             )
+        x, y = batch_of(x, y)
         inputs = x if input_shape is None else backend.placeholder(model, tuple(input_shape))
         graph = backend.trace(model, inputs, y, loss=backend.loss_of(loss, labelled=y is not None))
         present = backend.weight_moments(model, graph)
@@ -108,7 +110,7 @@ def _weights(
         return present, []
     if len(missing) == sum(p.reached for p in graph.parameters):
         raise InputError(
-            "The weights hold no values (a graph, or a model on the meta device), so that there is nothing to predict "
+            "The weights hold no values (a graph, a model on the meta device, or lazy layers), so that there is nothing to predict "
             "from. Say how they will be initialized: gs.predict(..., plan='auto'), or a scheme such as 'he_normal'."
         )
     note = f"{len(missing)} parameters have values that are not known, first '{missing[0]}'; usual ones are assumed"

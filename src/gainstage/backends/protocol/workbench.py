@@ -87,6 +87,26 @@ class Workbench(Protocol):
         """
         ...
 
+    def first_batch(self, source: Any) -> Any:
+        """The first batch of a dataset or loader of the framework, as it comes; random states stay as they are.
+
+        Raises:
+            InputError: it is empty.
+        """
+        ...
+
+    def with_own_labels(self, model: Any, batch: Any) -> Any:
+        """A made-up batch with labels in it, for models that turn these into the loss they train with."""
+        ...
+
+    def load_weights(self, model: Any, path: Path) -> None:
+        """Read a file of weights into a model, without running code that the file may hold.
+
+        Raises:
+            InputError: the file cannot be read, or does not fit the model.
+        """
+        ...
+
     def on_device(self, model: Any, device: str) -> Any:
         """The model, moved.
 

@@ -180,8 +180,7 @@ def _is_same(container: Any, kept: Any) -> bool:
         return all(any(a is b for b in container) for a in kept) if len(kept) < 8 else bool(container == kept)
     if isinstance(kept, dict):
         return all(
-            (k1 is k2 or k1 == k2) and a is b
-            for (k1, a), (k2, b) in zip(container.items(), kept.items(), strict=True)
+            (k1 is k2 or k1 == k2) and a is b for (k1, a), (k2, b) in zip(container.items(), kept.items(), strict=True)
         )
     if isinstance(container, bytearray):
         return list(container) == kept

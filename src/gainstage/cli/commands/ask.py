@@ -81,7 +81,12 @@ def command(
             raise InputError("--notebook needs a question. Give its number, or --all.")
         if quick or seed or markdown or as_json or page is not None:
             raise InputError("--notebook writes the experiments without running them. Leave the other options out.")
-        _write_notebooks(notebook, QUESTIONS if question is None else [find(question)], several=everything, force=bool(ctx.find_root().obj.get("force")))
+        _write_notebooks(
+            notebook,
+            QUESTIONS if question is None else [find(question)],
+            several=everything,
+            force=bool(ctx.find_root().obj.get("force")),
+        )
         return
     form: Form = "json" if as_json else "markdown" if markdown else "text"
     if everything:

@@ -44,7 +44,13 @@ def reactions_of(
 
 
 def _measured(
-    model: nn.Module, held: HeldModel, few: Batch, established: bool, output: torch.Tensor, graph: SignalGraph, seed: int
+    model: nn.Module,
+    held: HeldModel,
+    few: Batch,
+    established: bool,
+    output: torch.Tensor,
+    graph: SignalGraph,
+    seed: int,
 ) -> Reactions:
     calm = _run(model, held, few, seed, training=False)
     shrunk = output.dim() > 0 and calm.shape[1:] == output.shape[1:]  # the other axes do not follow the batch

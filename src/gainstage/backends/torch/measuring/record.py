@@ -19,7 +19,6 @@ from gainstage.backends.shared.selection import (
     bounds_of,
     is_rectified,
     require_detail,
-    require_finite,
     selected,
 )
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
@@ -30,9 +29,10 @@ from gainstage.backends.torch.measuring.reactions import reactions_of
 from gainstage.backends.torch.measuring.task_facts import task_of
 from gainstage.backends.torch.measuring.weights import profile_parameter
 from gainstage.backends.torch.measuring.wiring import wiring_of
-from gainstage.backends.torch.models.batch import Batch, copied, prepare
+from gainstage.backends.torch.models.batch import Batch, copied, labels_for
 from gainstage.backends.torch.models.preserve import hold_model
 from gainstage.backends.torch.tracing.call import Draft
+from gainstage.backends.torch.tracing.fitting import fitting_batch
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.tracing.trace import materialised, unwrap
@@ -91,29 +91,15 @@ def record(
     if any(p.is_meta for p in model.parameters()):
         raise ModelError("The model's weights are on the meta device and hold no values, so nothing can be measured. "
             "Call model.to_empty(device='cpu') and initialize it, or trace it instead.")  # fmt: skip
-    target = _as_tensor(target, model)
-    batch = prepare(inputs, model, target)
-    _validate(batch, target, loss)
+    target = labels_for(model, target)
+    batch = fitting_batch(inputs, model, target)
+    _validate(target, loss)
     if optimizer is not None:
         validate_optimizer(optimizer)
     return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
 
 
-def _as_tensor(target: Any, model: nn.Module) -> Any:
-    if isinstance(target, np.ndarray):
-        target = torch.from_numpy(np.ascontiguousarray(target))
-    if isinstance(target, torch.Tensor):
-        device = next((p.device for p in model.parameters()), target.device)
-        return target.to(device)
-    return target
-
-
-def _validate(batch: Batch, target: Any, loss: LossFunction | None) -> None:
-    require_finite(
-        (name, tuple(tensor.shape), bool(torch.isfinite(tensor).all()))
-        for name, tensor in batch.tensors
-        if name not in batch.masks and tensor.is_floating_point()
-    )
+def _validate(target: Any, loss: LossFunction | None) -> None:
     if isinstance(target, torch.Tensor) and target.is_floating_point() and not bool(torch.isfinite(target).all()):
         raise InputError(f"The labels of shape {tuple(target.shape)} hold NaN or infinite values.")
     if target is not None and loss is None:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from gainstage.backends.shared.selection import require_finite
 from gainstage.errors import InputError, ModelError
 
-__all__ = ["Batch", "copied", "first_output", "outputs_of", "own_loss", "prepare"]
+__all__ = ["Batch", "copied", "first_output", "labels_for", "outputs_of", "own_loss", "prepare"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,13 +92,41 @@ def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
             f"The batch holds no tensor: received {type(inputs).__name__}. Pass a tensor, an array, a tuple of them "
             "for positional arguments, or a dict of them for keyword arguments."
         )
+    masks = frozenset(name for name, t in tensors if _is_mask(t))
+    require_finite((n, tuple(t.shape), _first_nonfinite(t)) for n, t in tensors if n not in masks)
     first = tensors[0][1]
     axis = 0
     labels = getattr(target, "shape", None)
     if labels and first.dim() > 1 and first.shape[0] != labels[0] and first.shape[1] == labels[0]:
         axis = 1
     examples = first.shape[axis] if first.dim() else 1
-    return Batch(args, kwargs, tensors, examples, axis, frozenset(name for name, t in tensors if _is_mask(t)))
+    return Batch(args, kwargs, tensors, examples, axis, masks)
+
+
+def labels_for(model: nn.Module, target: Any) -> Any:
+    """Labels on the model's device, in the types that losses take: int64 for classes, the weights' own for values."""
+    if isinstance(target, np.ndarray):
+        target = torch.from_numpy(np.ascontiguousarray(target))
+    if not isinstance(target, torch.Tensor):
+        return target
+    own = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    dtype = target.dtype
+    if dtype in (torch.int8, torch.int16, torch.int32):
+        dtype = torch.int64
+    elif dtype == torch.float64 and len(own) == 1:
+        (dtype,) = own
+    device = next((p.device for p in model.parameters()), target.device)
+    return target.to(device, dtype)
+
+
+def _first_nonfinite(tensor: torch.Tensor) -> tuple[int, ...] | None:
+    """The index of the first NaN or infinity."""
+    if tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex()) or tensor.is_nested:
+        return None
+    bad = ~torch.isfinite(tensor)
+    if not bool(bad.any()):
+        return None
+    return tuple(int(i) for i in torch.unravel_index(bad.flatten().int().argmax(), bad.shape))
 
 
 def _is_mask(tensor: torch.Tensor) -> bool:

@@ -58,9 +58,7 @@ def hold_model(model: nn.Module, *others: Any, weights: bool = True) -> HeldMode
         weights: whether parameters are copied, which takes as much memory as they do; without it only tables that
             renormalise themselves are, and whoever changes others puts them back.
     """
-    renormalised = {
-        id(p) for m in model.modules() if getattr(m, "max_norm", None) for p in m.parameters(recurse=False)
-    }
+    renormalised = {id(p) for m in model.modules() if getattr(m, "max_norm", None) for p in m.parameters(recurse=False)}
 
     classes: set[type] = set()  # whose attributes are held
 

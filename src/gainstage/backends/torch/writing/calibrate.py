@@ -18,10 +18,10 @@ from torch import nn
 
 from gainstage.backends.shared.calibration import Calibration, is_usable, obstacle, too_weak
 from gainstage.backends.torch.measuring.moments import look_at
-from gainstage.backends.torch.models.batch import prepare
 from gainstage.backends.torch.models.preserve import preserved
 from gainstage.backends.torch.tracing.axes import stride_at
 from gainstage.backends.torch.tracing.call import Draft
+from gainstage.backends.torch.tracing.fitting import fitting_batch
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.backends.torch.tracing.traced_run import observe
@@ -54,7 +54,7 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
         ModelError: the model's own forward raised; the weights are then partly rescaled.
     """
     model = unwrap(model)
-    batch = prepare(inputs, model).copied()
+    batch = fitting_batch(inputs, model).copied()
     pass_ = _Pass(model, plan, batch.examples)
     with preserved(model, seed, batch.loose, weights=False), torch.no_grad():
         observe(model, batch, eye=pass_.correct)
