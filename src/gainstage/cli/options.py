@@ -164,8 +164,8 @@ _REQUEST = (
     ),
     click.option(
         "--weights", type=click.Path(path_type=Path), metavar="FILE",
-        help="Load these into the model first: .safetensors, .pt or .pth (opened without running any code), .weights.h5 "
-        "of Keras models; what --out wrote, or a checkpoint that holds a state dict.",
+        help="Load these into the model first: .safetensors, .pt or .pth (opened without running any code), "
+        ".weights.h5 of Keras models; what --out wrote, or a checkpoint that holds a state dict.",
     ),
     click.option(
         "--loss", metavar="NAME", envvar="GAINSTAGE_LOSS",

@@ -6,21 +6,11 @@ import codecs
 import contextlib
 import os
 import sys
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
 __all__ = ["aside", "discard_output", "prepare_streams"]
-
-_WORDS = {
-    "√": "sqrt", "²": "^2", "³": "^3", "⁴": "^4", "×": "x", "·": "*", "–": "-", "—": "-", "−": "-", "…": "...", "→": "->",
-    "←": "<-", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "±": "+-", "∞": "inf", "‖": "||", "∂": "d", "Σ": "sum",
-    "σ": "sigma", "μ": "mu", "λ": "lambda", "χ": "chi", "α": "alpha", "β": "beta", "γ": "gamma", "ε": "eps", "τ": "tau",
-    "“": '"', "”": '"', "‘": "'", "’": "'", "•": "*", "─": "-", "│": "|", "█": "#", "▇": "#", "▆": "#", "▅": "=",
-    "▄": "=", "▃": "-", "▂": "-", "▁": "_",
-}  # fmt: skip
-"""What stands for a character that an encoding does not have."""
 
 _HANDLER = "gainstage.words"
 
@@ -28,11 +18,9 @@ _HANDLER = "gainstage.words"
 def _in_words(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    found = []
-    for character in error.object[error.start : error.end]:
-        plain = _WORDS.get(character) or unicodedata.normalize("NFKD", character)
-        found.append("".join(c for c in plain if ord(c) < 128) or "?")
-    return "".join(found), error.end
+    from gainstage.report.wording import to_ascii
+
+    return to_ascii(error.object[error.start : error.end]), error.end
 
 
 def prepare_streams() -> None:
@@ -67,7 +55,7 @@ def aside() -> Iterator[None]:
 
 
 def _replaced(out: IO[Any] | None, err: IO[Any] | None) -> int | None:
-    """Point the file descriptor of one stream at that of another; a copy of what it was, or None where there is none."""
+    """Point the file descriptor of one stream at that of another; a copy of what it was, or None."""
     try:
         assert out is not None
         assert err is not None

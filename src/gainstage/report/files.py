@@ -8,11 +8,11 @@ from pathlib import Path
 
 from gainstage.errors import InputError
 
-__all__ = ["is_own", "require_writable", "write_whole"]
+__all__ = ["is_own", "require_writable", "write_picture", "write_whole"]
 
 _MARKS = {
     ".html": (b"application/vnd.gainstage+json",),
-    ".svg": (b"<svg", b"gainstage"),
+    ".svg": (b"<svg", b"drawn by gainstage"),
     ".ipynb": (b'"nbformat"', b"gainstage"),
     ".json": (b'"schema_version"', b'"record"'),
     ".safetensors": (b'"producer":"gainstage',),
@@ -56,6 +56,15 @@ def require_writable(path: Path, *, force: bool = False, option: str = "") -> No
     if path.exists() and not force and not is_own(path):
         way = f", or give {option}" if option else ""
         raise InputError(f"'{path}' exists and is no file that gainstage wrote. Name another file, remove it{way}.")
+
+
+def write_picture(path: str | os.PathLike[str], svg: str) -> None:
+    """Write an SVG with the mark by which ``is_own`` knows it again.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
+    write_whole(path, f"{svg.rstrip()}\n<!-- drawn by gainstage -->\n")
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:

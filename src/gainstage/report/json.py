@@ -112,7 +112,10 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         document = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        end = " It ends too early: was it cut off?" if not text.rstrip().endswith("}") else ""
+        if text.lstrip().startswith("<"):
+            raise InputError(f"The {where} is a page, but none that gainstage wrote: it carries no record.") from None
+        begun = text.lstrip().startswith("{")
+        end = " It ends too early: was it cut off?" if begun and not text.rstrip().endswith("}") else ""
         raise InputError(f"The {where} is not valid JSON ({error}).{end}") from None
     if not isinstance(document, dict):
         raise InputError(f"The {where} is JSON, but no gainstage document: received a {type(document).__name__}.")

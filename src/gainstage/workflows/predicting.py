@@ -110,8 +110,8 @@ def _weights(
         return present, []
     if len(missing) == sum(p.reached for p in graph.parameters):
         raise InputError(
-            "The weights hold no values (a graph, a model on the meta device, or lazy layers), so that there is nothing to predict "
-            "from. Say how they will be initialized: gs.predict(..., plan='auto'), or a scheme such as 'he_normal'."
+            "The weights hold no values (a graph, a model on the meta device, or lazy layers), so that there is "
+            "nothing to predict from. Say how they will be initialized: gs.predict(..., plan='auto'), or a scheme such as 'he_normal'."
         )
     note = f"{len(missing)} parameters have values that are not known, first '{missing[0]}'; usual ones are assumed"
     return present, [Note("GS903", f"Predicted figures are doubtful: {note}.")]

@@ -19,7 +19,8 @@ from gainstage.errors import InputError
 
 __all__ = [
     "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "example_batch", "first_batch", "labelled_batch", "load_weights", "loss", "on_device", "one_thread", "optimizer", "save_weights", "textbook",
+    "example_batch", "first_batch", "labelled_batch", "load_weights", "loss",
+    "on_device", "one_thread", "optimizer", "save_weights", "textbook",
     "textbook_weights", "train", "usable_path", "with_own_labels",
 ]  # fmt: skip
 

@@ -57,7 +57,7 @@ class Held:
             restore()
 
 
-def hold(roots: Iterable[Any], keep_own: KeepOwn = lambda item: None) -> Held:
+def hold(roots: Iterable[Any], keep_own: KeepOwn = lambda _item: None) -> Held:
     """Hold what is reachable from some objects: containers, attributes, closures, arrays, random generators.
 
     Args:

@@ -201,9 +201,9 @@ def _show(comparison: Comparison, svg: Path | None, page: Path | None, *, as_jso
         text.print_to(console(), comparison)
     if svg is not None:
         from gainstage.report.charts.comparison import comparison_curves
-        from gainstage.report.files import write_whole
+        from gainstage.report.files import write_picture
 
-        write_whole(svg, comparison_curves(comparison))
+        write_picture(svg, comparison_curves(comparison))
         click.echo(f"Wrote {svg}.", err=True)
     write_page(page, comparison)
 

@@ -58,7 +58,7 @@ def command(
     """  # noqa: D301
     from gainstage.cli import story
     from gainstage.report.codec import encode
-    from gainstage.report.files import write_whole
+    from gainstage.report.files import write_picture
     from gainstage.report.html import save_html
     from gainstage.workflows import demo
 
@@ -68,7 +68,7 @@ def command(
             shown = demo.deep(data or "digits", framework=framework, steps=steps, seed=seed, progress=report)
         else:
             shown = demo.classic(data or "mnist", framework=framework, steps=steps, seed=seed, progress=report)
-    write_whole(out, story.picture(shown))
+    write_picture(out, story.picture(shown))
     about = shown.fixed if isinstance(shown, demo.DeepDemo) else shown.diagnosis
     save_html(page, about, trainings=(shown.before, shown.after))
     if as_json:

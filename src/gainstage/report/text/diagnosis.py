@@ -161,7 +161,10 @@ def add_measurement(page: Page, profile: Profile, told: Iterable[Finding] = ()) 
     """How the figures came about, in one sentence; doubts that no finding has told yet, each on a line."""
     source, task = profile.source, profile.task
     batch = shape_text(source.batch) if source.batch else "unknown"
-    parts = [f"{source.framework}, {source.device}, {source.dtype}", f"batch {batch}"]
+    place = "no device" if source.device == "none" else source.device
+    parts = [f"{source.framework}, {place}, {source.dtype}", f"batch {batch}"]
+    if source.kind == "measured" and not task.training:
+        parts.append("in evaluation mode (call model.train() to judge it as it trains)")
     if any(i.synthetic for i in task.inputs):
         parts.append("made-up inputs")
     parts.append("forward and backward" if profile.backward else "forward only")

@@ -136,7 +136,7 @@ def _tensor(tensor: torch.Tensor, *, values: bool) -> tuple[Callable[[], None] |
         if tensor.grad is not gradient:
             tensor.grad = gradient
 
-    return restore, [gradient, hooks, late, *([vars(tensor)] if tensor.__dict__ else [])]
+    return restore, [gradient, hooks, late, vars(tensor)]
 
 
 class _Contents:

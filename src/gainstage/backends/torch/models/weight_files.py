@@ -67,8 +67,8 @@ def _checkpoint(path: Path) -> State:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"'{path}' holds more than tensors and plain containers, and is not opened, since that could run code. Save "
-            "the weights alone: torch.save(model.state_dict(), path)."
+            f"'{path}' holds more than tensors and plain containers, and is not opened, since that could run code. "
+            "Save the weights alone: torch.save(model.state_dict(), path)."
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"'{path}' cannot be read as a file of PyTorch: {str(error).splitlines()[0]:.200}") from error

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gainstage.backends.torch.models.batch import Batch, prepare
+from gainstage.backends.torch.models.preserve import preserved
 from gainstage.backends.torch.tracing.memoryless import memoryless
 
 __all__ = ["fitting_batch"]
@@ -48,10 +49,14 @@ def fitting_batch(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
 
 
 def _refusal(model: nn.Module, batch: Batch) -> Exception | None:
-    """What the model raises on tensors of these shapes and types."""
+    """What the model raises on a batch of these types; one pass, which is undone."""
     try:
-        with memoryless(model, batch.loose) as fake, torch.no_grad():
-            batch.map(fake).call(model)
+        if any(p.is_meta for p in model.parameters()) or any(t.is_meta for _, t in batch.tensors):
+            with memoryless(model, batch.loose) as fake, torch.no_grad():
+                batch.map(fake).call(model)
+        else:  # tensors without values are multiplied whatever their types
+            with preserved(model, 0, batch.loose), torch.no_grad():
+                batch.copied().call(model)
     except Exception as error:
         return error
     return None
