@@ -14,6 +14,8 @@
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
+#   make fuzz   the public functions and the command line under arguments of every kind, fifty times the tests' share (long)
+#   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
 #   make golden   what the moving of code must leave alone: tests/golden_house, on PyTorch and on Keras
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
@@ -30,7 +32,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings golden starts-exam clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings fuzz reliability golden starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -118,6 +120,12 @@ architectures: $(VENV)/.installed-test
 
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)
+
+fuzz: $(VENV)/.installed-test
+	GAINSTAGE_FUZZ=50 $(BIN)/python -m pytest --numprocesses $(JOBS) tests/fuzz $(ARGS)
+
+reliability: $(VENV)/.installed-test
+	$(BIN)/python docs/reliability.py $(ARGS)
 
 golden: $(VENV)/.installed-keras
 	$(BIN)/python tests/golden_house/figures.py --compare $(ARGS)

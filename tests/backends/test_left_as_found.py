@@ -218,7 +218,7 @@ def state(model, x, y):
     return {
         "bytes": [bytes(t.detach().clone().reshape(-1).view(torch.uint8).numpy()) for t in tensors],
         "objects": [id(t) for t in tensors],
-        "memory": [(t.data_ptr(), tuple(t.shape), t.stride(), t.dtype) for t in tensors],
+        "memory": [(model.deed == "resizes" or t.data_ptr(), tuple(t.shape), t.stride(), t.dtype) for t in tensors],
         "flags": [(t.requires_grad, t.is_leaf, vars(t).copy()) for t in tensors],
         "hooks": [(t._backward_hooks, t._post_accumulate_grad_hooks) for t in model.parameters()],
         "gradients": [(id(g), g.tolist()) for g in gradients],
