@@ -8,15 +8,15 @@
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
+#   make long    the tests that `make test` leaves out because they cost minutes: every notebook, every counterexample
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
 #   make exam    the exam's cases are what they claim: each trains briefly, sick ones worse than their cured twins (long)
 #   make verdicts   what check finds on the exam's two halves: docs/verdicts.md
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
-#   make fuzz   the public functions and the command line under arguments of every kind, fifty times the tests' share (long)
+#   make fuzz   functions and the command line under arguments of every kind, fifty times the tests' share (long)
 #   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
-#   make golden   what the moving of code must leave alone: tests/golden_house, on PyTorch and on Keras
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
@@ -32,7 +32,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts agreement architectures trainings fuzz reliability golden starts-exam clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench long zoo exam verdicts agreement architectures trainings fuzz reliability starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -103,6 +103,9 @@ bench: $(VENV)/.installed-test
 		echo "== $$file"; OMP_NUM_THREADS=$(JOBS) $(BIN)/python "$$file" $(ARGS) || exit 1; \
 	done
 
+long: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m long tests $(ARGS)
+
 zoo: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/zoo/long_tables.py $(ARGS)
 
@@ -126,10 +129,6 @@ fuzz: $(VENV)/.installed-test
 
 reliability: $(VENV)/.installed-test
 	$(BIN)/python docs/reliability.py $(ARGS)
-
-golden: $(VENV)/.installed-keras
-	$(BIN)/python tests/golden_house/figures.py --compare $(ARGS)
-	KERAS_BACKEND=tensorflow $(BIN)/python tests/golden_house/figures.py --compare --framework keras $(ARGS)
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)

@@ -22,16 +22,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import torch  # noqa: E402
+from tests.backends import test_left_as_found as hostile  # noqa: E402
+from tests.fuzz import test_public_functions as fuzz  # noqa: E402
 from torch import nn  # noqa: E402
 
 import gainstage as gs  # noqa: E402
 from gainstage.report import carried, formats  # noqa: E402
 from gainstage.report.text import render  # noqa: E402
-from tests.backends import test_left_as_found as hostile  # noqa: E402
-from tests.fuzz import test_public_functions as fuzz  # noqa: E402
 
-NAMES = ("<script>alert(1)</script>", "\x1b[31mred", "line\nbreak", "::set-output name=a::b", "]]>", "a" * 3000, "\u202eevil",
-         "'\"><img src=x onerror=alert(1)>")  # fmt: skip
+NAMES = ("<script>alert(1)</script>", "\x1b[31mred", "line\nbreak", "::set-output name=a::b", "]]>", "a" * 3000,
+         "\u202eevil", "'\"><img src=x onerror=alert(1)>")  # fmt: skip
 KILLS = 3
 COMPARE = """
 import torch, gainstage as gs
@@ -122,7 +122,8 @@ def kills() -> int:
     return KILLS
 
 
-PAGE = """# Reliability
+PAGE = """\
+# Reliability
 
 What gainstage leaves alone and what it refuses, counted by `make reliability`; every figure on this page comes from that run.
 

@@ -1,4 +1,4 @@
-"""Loaders, arrays and precisions that frameworks refuse; batches with NaN; lazy and compiled models; extreme numbers."""
+"""Loaders, arrays of any precision, batches with NaN, lazy and compiled models, and extreme numbers."""
 
 from __future__ import annotations
 

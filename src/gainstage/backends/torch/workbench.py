@@ -25,8 +25,8 @@ from gainstage.backends.torch.writing.save import save_weights, usable_path
 
 __all__ = [
     "ACTIVATIONS", "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "companions", "example_batch", "first_batch", "first_steps", "gradient_agreement", "labelled_batch", "load_weights", "loss", "mlp",
-    "normalised_units", "on_device", "one_thread", "optimizer", "refuses_one_example", "save_weights",
+    "companions", "example_batch", "first_batch", "first_steps", "gradient_agreement", "labelled_batch", "load_weights",
+    "loss", "mlp", "normalised_units", "on_device", "one_thread", "optimizer", "refuses_one_example", "save_weights",
     "softmax_gradient", "textbook", "textbook_weights", "train", "usable_path", "with_own_labels", "with_shifts",
 ]  # fmt: skip
 

@@ -177,8 +177,8 @@ def _what_it_compares(output: torch.Tensor, target: Any) -> str:
     if target is None:
         return f"{shown}, and labels are missing. Pass y."
     return (
-        f"{shown}, and labels of {_words(target)}. Check that there is one label for each example, in the type and range "
-        "that the loss takes."
+        f"{shown}, and labels of {_words(target)}. Check that there is one label for each example, in the type and "
+        "range that the loss takes."
     )
 
 
