@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "UnknownNameError",
-    "UnstableGainWarning",
+    "UnstableGainWarning", "require_kind", "require_number",
 ]  # fmt: skip
 
 _SHOWN = 60
@@ -60,3 +61,49 @@ class UnknownNameError(GainstageError, ValueError, LookupError):
 
 class UnstableGainWarning(UserWarning):
     """A gain that is right, at a level that a deep plain net does not keep."""
+
+
+def require_number(value: Any, what: str) -> float:
+    """The value as a float.
+
+    Args:
+        value: a number of Python or NumPy.
+        what: it is, for the message.
+
+    Raises:
+        InputError: it is none, or too large for one.
+
+    >>> require_number(2, "The level")
+    2.0
+    """
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError, NotImplementedError):
+        raise InputError(f"{what} is a number; received {_shown(value)}.") from None
+
+
+def require_kind(value: Any, kinds: type | tuple[type, ...], what: str) -> None:
+    """Refuse a value of another type.
+
+    Args:
+        value: as it was given.
+        kinds: that will do.
+        what: is expected, for the message: ``The code is a text such as 'GS201'``.
+
+    Raises:
+        InputError: it is of none of these types.
+    """
+    if not isinstance(value, kinds):
+        raise InputError(f"{what}; received {_shown(value)}.")
+
+
+def _shown(value: Any) -> str:
+    """A value in one short line."""
+    plain = isinstance(value, (str, bytes, int, float, bool, type(None)))
+    return (
+        f"{value!r:.40}"
+        if plain and not (isinstance(value, int) and abs(value) > 10**40)
+        else (f"an object of type {type(value).__name__}")
+    )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gainstage.errors import UnknownNameError
+from gainstage.errors import UnknownNameError, require_kind
 from gainstage.records import Finding, Profile, Remedy, Severity
 
 __all__ = ["SECTIONS", "Fault", "Lacking", "Rule", "all_rules", "get", "rule"]
@@ -138,6 +138,7 @@ def get(code: str) -> Rule:
     >>> get("GS201").title
     'The gradient vanishes towards the input'
     """
+    require_kind(code, str, "The code of a rule is a text such as 'GS201'")
     try:
         return _rules[code]
     except KeyError:

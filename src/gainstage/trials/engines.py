@@ -129,7 +129,8 @@ def _end_with(parent: int) -> None:
 def _silent_threads() -> Iterator[None]:
     """Threads that manage workers raise when these are ended under their hands; nobody needs to read that."""
     before = threading.excepthook, sys.unraisablehook
-    threading.excepthook = sys.unraisablehook = lambda _raised: None
+    threading.excepthook = lambda _raised: None
+    sys.unraisablehook = lambda _raised: None
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from gainstage.errors import InputError, UnknownNameError, UnstableGainWarning
+from gainstage.errors import InputError, UnknownNameError, UnstableGainWarning, require_number
 from gainstage.theory.activations import Activation, Array, Elementwise, activation
 from gainstage.theory.gaussian.moments import GaussianMoments, gaussian_moments
 from gainstage.theory.plain_nets.gates import gated_unit
@@ -99,6 +99,7 @@ def gain(
             f"The second argument is the convention; received {convention!r:.40}. Give a setting by its name: "
             "gain('leaky_relu', negative_slope=0.2)."
         )
+    q = require_number(q, "The level q")
     if isinstance(kind, str) and "," in kind:  # as on the command line: leaky_relu,negative_slope=0.2
         kind, settings = _settled_by_name(kind, settings)
     if settings:
