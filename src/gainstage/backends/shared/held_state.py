@@ -131,7 +131,8 @@ def _slots(item: Any) -> tuple[Restore | None, list[Any]]:
     """Attributes that stand in ``__slots__``."""
     missing = object()
     before: list[tuple[str, Any]] = []
-    for name in _slot_names(type(item)):
+    kind: Any = type(item)
+    for name in _slot_names(kind):
         with contextlib.suppress(AttributeError):
             before.append((name, object.__getattribute__(item, name)))
     if not before:
@@ -146,7 +147,7 @@ def _slots(item: Any) -> tuple[Restore | None, list[Any]]:
 
 
 @cache
-def _slot_names(kind: type) -> tuple[str, ...]:
+def _slot_names(kind: Any) -> tuple[str, ...]:
     return tuple(
         name
         for base in kind.__mro__
@@ -165,9 +166,9 @@ def _container(item: Any) -> Restore:
             item.clear()
             item.update(kept) if isinstance(item, (dict, set)) else item.extend(kept)
         except Exception:  # a subclass that refuses to be changed this way
-            base = next(kind for kind in _CONTAINERS if isinstance(item, kind))
+            base: Any = next(kind for kind in _CONTAINERS if isinstance(item, kind))
             base.clear(item)
-            base.update(item, kept) if isinstance(item, (dict, set)) else base.extend(item, kept)  # type: ignore[attr-defined]
+            base.update(item, kept) if isinstance(item, (dict, set)) else base.extend(item, kept)
 
     return restore
 
@@ -183,7 +184,7 @@ def _is_same(container: Any, kept: Any) -> bool:
             (k1 is k2 or k1 == k2) and a is b for (k1, a), (k2, b) in zip(container.items(), kept.items(), strict=True)
         )
     if isinstance(container, bytearray):
-        return list(container) == kept
+        return bool(list(container) == kept)
     return all(a is b for a, b in zip(container, kept, strict=True))
 
 
