@@ -51,9 +51,11 @@ class UnknownNameError(GainstageError, ValueError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str | None = None) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(str(name), known, n=1)
+        begun = [k for k in known if k.startswith(f"{name}_")][:3]
+        near = begun or difflib.get_close_matches(str(name), known, n=1)
         shown = [*known[:_SHOWN], f"… ({len(known)} in all)"] if len(known) > _SHOWN else known
-        advice = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(shown)}."
+        meant = " or ".join(f"'{one}'" for one in near)
+        advice = f"Did you mean {meant}?" if near else f"Known: {', '.join(shown)}."
         place = f" Received for {where}." if where else ""
         super().__init__(f"Unknown {kind} '{name}'.{place} {advice}")
         self.kind, self.name, self.known = kind, name, known
