@@ -21,7 +21,7 @@ import numpy as np
 __all__ = ["Held", "KeepOwn", "hold"]
 
 Restore = Callable[[], None]
-KeepOwn = Callable[[Any], tuple[Restore, Iterable[Any]] | None]
+KeepOwn = Callable[[Any], tuple[Restore | None, Iterable[Any]] | None]
 """Of a framework's object: the function that puts it back, and what else is reachable from it; None for others."""
 
 _ATOMS = frozenset(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules import module as global_hooks
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from gainstage.backends.shared.held_state import Held, hold
 from gainstage.backends.torch.models.random_states import random_state
@@ -109,12 +109,16 @@ def _module(module: nn.Module, known: set[type]) -> tuple[Callable[[], None], It
 
 def _generator(generator: torch.Generator) -> Callable[[], None]:
     state = generator.get_state()
-    return lambda: generator.set_state(state) and None
+
+    def restore() -> None:
+        generator.set_state(state)
+
+    return restore
 
 
-def _tensor(tensor: torch.Tensor, *, values: bool) -> tuple[Callable[[], None] | None, Iterable[Any]]:
+def _tensor(tensor: Any, *, values: bool) -> tuple[Callable[[], None] | None, Iterable[Any]]:
     """A tensor's values, memory, gradient, hooks and flags."""
-    if isinstance(tensor, (UninitializedTensorMixin, FakeTensor)):
+    if is_lazy(tensor) or isinstance(tensor, FakeTensor):
         return None, ()
     leaf, trainable = tensor.is_leaf, tensor.requires_grad
     gradient = tensor.grad if leaf else None
@@ -128,7 +132,7 @@ def _tensor(tensor: torch.Tensor, *, values: bool) -> tuple[Callable[[], None] |
         if tensor._backward_hooks is not hooks:
             tensor._backward_hooks = hooks
         if late is not getattr(tensor, "_post_accumulate_grad_hooks", None):
-            tensor._post_accumulate_grad_hooks = late  # type: ignore[attr-defined]
+            tensor._post_accumulate_grad_hooks = late
         if not leaf:
             return
         if tensor.requires_grad is not trainable:
