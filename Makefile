@@ -18,6 +18,8 @@
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
+#   make fuzz   functions and the command line under arguments of every kind, fifty times the tests' share (long)
+#   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
@@ -33,7 +35,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings starts-exam clean
+.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -139,6 +141,12 @@ architectures: $(VENV)/.installed-test
 
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)
+
+fuzz: $(VENV)/.installed-test
+	GAINSTAGE_FUZZ=50 $(BIN)/python -m pytest --numprocesses $(JOBS) tests/fuzz $(ARGS)
+
+reliability: $(VENV)/.installed-test
+	$(BIN)/python docs/reliability.py $(ARGS)
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)

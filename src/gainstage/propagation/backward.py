@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gainstage.graph import Operation
+import numpy as np
+
+from gainstage.graph import Node, Operation
 from gainstage.propagation.back.backward_pass import BackwardPass, Gradient, independent, pass_through
-from gainstage.propagation.forward_pass import ForwardPass
+from gainstage.propagation.forward_pass import ForwardPass, doubtful
 from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import PendingGradient
 from gainstage.propagation.table import RULES
@@ -43,8 +45,18 @@ def backward(run: ForwardPass, start: Mapping[int, SecondMoments]) -> BackwardPa
             if run.signals[node.index].doubt and not flow.doubt:
                 doubt = f"its gradient comes back through what is doubtful ({run.signals[node.index].doubt})"
                 flow, arrived = replace(flow, doubt=doubt), [replace(one, doubt=doubt) for one in arrived]
-            backward_rule = RULES[node.operation].backward if node.operation in RULES else pass_through
             # Only the parts of a concatenated tensor have sources on which gradients can depend.
             for one in arrived if node.operation is Operation.CONCATENATION else (flow,):
-                backward_rule(back, node, one)
+                _sent_back(back, node, one)
     return back
+
+
+def _sent_back(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send a gradient to a node's operands; moments beyond the range of floating-point numbers become a doubt."""
+    rule = RULES[node.operation].backward if node.operation in RULES else pass_through
+    try:
+        with np.errstate(all="ignore"):
+            rule(back, node, flow)
+    except ArithmeticError:
+        doubt = flow.doubt or doubtful(node, "the moments of its gradient are too large for floating-point numbers")
+        pass_through(back, node, replace(flow, doubt=doubt))

@@ -74,6 +74,19 @@ def predicted_profile(
     >>> [round(node.forward.second_moment, 6) for node in profile.nodes]
     [2.0, 1.0]
     """
+    with np.errstate(all="ignore"):  # an infinite moment is a figure of the profile
+        return _predicted(graph, weights, inputs, training, framework, dtype, notes)
+
+
+def _predicted(
+    graph: SignalGraph,
+    weights: Mapping[str, WeightMoments],
+    inputs: Sequence[InputMoments],
+    training: bool,
+    framework: str,
+    dtype: str,
+    notes: Sequence[Note],
+) -> Profile:
     run = forward(ForwardPass(graph, weights, tuple(inputs), training))
     outputs = [i for i in graph.outputs if i in run.signals]
     if not outputs:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from gainstage.errors import UnknownNameError
+from gainstage.errors import UnknownNameError, require_kind
 from gainstage.records import Finding, Profile, Remedy, Severity
 from gainstage.rules.remedies import Edit, Phrase, Words
 
@@ -150,6 +150,7 @@ def get(code: str) -> Rule:
     >>> get("GS201").title
     'The gradient vanishes towards the input'
     """
+    require_kind(code, str, "The code of a rule is a text such as 'GS201'")
     try:
         return _rules[code]
     except KeyError:

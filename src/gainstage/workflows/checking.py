@@ -8,6 +8,7 @@ from typing import Any, Literal
 from gainstage import rules
 from gainstage.backends import backend_of
 from gainstage.records import Diagnosis
+from gainstage.workflows.supplying import batch_of, default_loss
 from gainstage.workflows.task import Loss, Optimizer, require_seed
 
 __all__ = ["check"]
@@ -34,9 +35,11 @@ def check(
 
     Args:
         model: a module of a supported framework.
-        x: a batch: a tensor, a tuple of positional arguments or a dict of keyword ones. A batch of one blinds half of
-            the rules.
-        y: labels, handed to ``loss``.
+        x: a batch: a tensor, a tuple of positional arguments or a dict of keyword ones; or a PyTorch ``DataLoader`` or
+            ``Dataset`` or a ``tf.data.Dataset``, whose first batch is taken with its labels. A batch of one blinds half
+            of the rules. What the model would refuse for its precision alone is cast to that of the weights.
+        y: labels, handed to ``loss``; those of a loader come with it, and then the loss is by default
+            ``cross_entropy`` for whole numbers and ``mse`` for others.
         loss: a name (``cross_entropy``, ``mse``, …), or a function, in PyTorch called as ``loss(output, y)``. Models
             that return their own loss need none; without any, random signs stand in for the gradient at the output and
             the rules about losses are listed as not judged.
@@ -62,6 +65,9 @@ def check(
     False
     """
     backend = backend_of(model)
+    supplied, (x, y) = y, batch_of(x, y)
+    if loss is None and supplied is None:
+        loss = default_loss(y)
     profile = backend.record(
         model,
         x,

@@ -12,6 +12,7 @@ from gainstage.errors import InputError
 from gainstage.records import Change, Diagnosis, Finding, Fixed, Proof, Remedy, Severity
 from gainstage.workflows.mending import is_worse
 from gainstage.workflows.proving import Prover
+from gainstage.workflows.supplying import batch_of, default_loss
 from gainstage.workflows.task import Loss, Optimizer, require_seed
 
 __all__ = ["fix"]
@@ -57,10 +58,15 @@ def fix(
     (False, True)
     """
     backend, optimizer_given = backend_of(model), optimizer
+    supplied, (x, y) = y, batch_of(x, y)
+    if loss is None and supplied is None:
+        loss = default_loss(y)
+    seed = require_seed(seed)
+    backend.materialise(model, x)
     measure = backend.loss_of(loss, labelled=y is not None)
     optimizer = backend.optimizer_of(model, optimizer, learning_rate)
     if diagnosis is None:
-        profile = backend.record(model, x, y, loss=measure, optimizer=optimizer, seed=require_seed(seed))
+        profile = backend.record(model, x, y, loss=measure, optimizer=optimizer, seed=seed)
         diagnosis = rules.judge(profile, backend.words())
     elif not isinstance(diagnosis, Diagnosis):
         raise InputError(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gainstage import planning, rules
 from gainstage.backends import Backend, backend_of, framework_of
-from gainstage.errors import InputError, UnknownNameError
+from gainstage.errors import InputError, UnknownNameError, require_kind, require_number
 from gainstage.graph import Parameter, SignalGraph
 from gainstage.planning import BranchStart, LevelSource, Overrides, RateRule
 from gainstage.records import Diagnosis, Plan
 from gainstage.workflows import mending
-from gainstage.workflows.task import Loss
+from gainstage.workflows.supplying import batch_of
+from gainstage.workflows.task import Loss, require_seed
 
 __all__ = ["apply", "initialize", "parameter_groups", "plan"]
 
@@ -78,6 +81,7 @@ def plan(
     >>> [(a.parameter, a.scheme) for a in gs.plan(net, "glorot_normal")]
     [('0.weight', 'glorot_normal'), ('0.bias', 'zero'), ('2.weight', 'glorot_normal'), ('2.bias', 'zero')]
     """
+    x, y = batch_of(x, y)
     examined = _examined(model, scheme, x, y, loss, seed)
     return _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=True, examined=examined)
 
@@ -91,6 +95,11 @@ def _planned(
     ``examined`` is a check of the model, where a start that it finds healthy is to stay.
     """
     backend = backend_of(model)
+    seed = require_seed(seed)
+    require_kind(scheme, str, "The scheme is a name such as 'auto' or 'he_normal'")
+    require_kind(overrides, (Mapping, Sequence, NoneType), "overrides are a mapping such as {'head.*': 'zeros'}")
+    if branch_start not in get_args(BranchStart):
+        raise UnknownNameError("branch start", str(branch_start), get_args(BranchStart))
     scheme = planning.canonical_name(scheme)
     recipe = planning.recipe_entry(scheme)
     notes: tuple[str, ...] = ()
@@ -192,7 +201,9 @@ def apply(model: Any, plan: Plan) -> None:
     Raises:
         InputError, UnknownNameError, ModelError: the plan was not made for this model, or the weights have no memory.
     """
-    backend_of(model).apply(model, plan)
+    backend = backend_of(model)
+    require_kind(plan, Plan, "A plan is what gs.plan or gs.initialize returned")
+    backend.apply(model, plan)
 
 
 def initialize(
@@ -221,6 +232,7 @@ def initialize(
     (0.045, 0.045)
     """
     backend = backend_of(model)
+    x, y = batch_of(x, y)
     if x is not None:
         backend.materialise(model, x)
     examined = _examined(model, scheme, x, y, loss, seed)
@@ -280,10 +292,13 @@ def parameter_groups(
     >>> [(len(group["params"]), group["lr"]) for group in groups]
     [(3, 0.01), (1, 0.00125)]
     """
-    if not learning_rate > 0:
+    learning_rate = require_number(learning_rate, "The learning rate")
+    width = require_number(base_width, "base_width")
+    base_width = int(width) if math.isfinite(width) else 0
+    if not 0 < learning_rate < math.inf:
         raise InputError(f"A learning rate is positive; received {learning_rate!r}.")
     backend = backend_of(model)
-    factors = planning.rate_multipliers(backend.trace(model, x), base_width, _rate_rule(optimizer))
+    factors = planning.rate_multipliers(backend.trace(model, batch_of(x)[0]), base_width, _rate_rule(optimizer))
     return backend.parameter_groups(model, factors, learning_rate)
 
 

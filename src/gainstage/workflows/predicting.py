@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 from gainstage import planning
 from gainstage.backends import backend_of
-from gainstage.errors import InputError
+from gainstage.errors import InputError, require_kind
 from gainstage.graph import SignalGraph
 from gainstage.propagation import planned, predicted_profile
 from gainstage.records import InputMoments, Note, Plan, Profile, WeightMoments
+from gainstage.workflows.supplying import batch_of
 from gainstage.workflows.task import Loss
 
 __all__ = ["predict"]
@@ -63,7 +65,12 @@ def predict(
     >>> [round(node.forward.second_moment, 3) for node in profile.nodes]
     [2.0, 1.0, 2.0]
     """
+    require_kind(plan, (Plan, str, NoneType), "plan is a Plan, or the name of a scheme or recipe")
+    require_kind(input_shape, (Sequence, NoneType), "input_shape is the shape of an input with the batch")
+    require_kind(input_moments, (InputMoments, Sequence, NoneType), "input_moments are InputMoments")
     told = (input_moments,) if isinstance(input_moments, InputMoments) else tuple(input_moments or ())
+    for one in told:
+        require_kind(one, InputMoments, "input_moments are InputMoments")
     if isinstance(model, SignalGraph):
         _refuse_beside_graph(x=x, y=y, loss=loss, input_shape=input_shape)
         graph, present, framework = model, dict[str, WeightMoments](), ""
@@ -77,8 +84,9 @@ def predict(
             if (x is None) == (input_shape is None):
                 raise InputError(
                     "Pass one of x, a batch, and input_shape, the shape of an input with the batch, e.g. "
-                    "gs.predict(model, input_shape=(32, 784))."
+                    "gs.predict(model, input_shape=(32, 3, 224, 224))."
                 )
+            x, y = batch_of(x, y)
             inputs = x if input_shape is None else backend.placeholder(model, tuple(input_shape))
             graph = backend.trace(model, inputs, y, loss=backend.loss_of(loss, labelled=y is not None))
             told = told or (backend.input_moments(model, inputs) if input_shape is None else ())
@@ -113,8 +121,9 @@ def _weights(
         return present, []
     if len(missing) == sum(p.reached for p in graph.parameters):
         raise InputError(
-            "The weights hold no values (a graph, or a model on the meta device), so that there is nothing to predict "
-            "from. Say how they will be initialized: gs.predict(..., plan='auto'), or a scheme such as 'he_normal'."
+            "The weights hold no values (a graph, a model on the meta device, or lazy layers), so that there is "
+            "nothing to predict from. Say how they will be initialized: gs.predict(..., plan='auto'), or a scheme such "
+            "as 'he_normal'."
         )
     note = f"{len(missing)} parameters have values that are not known, first '{missing[0]}'; usual ones are assumed"
     return present, [Note("GS903", f"Predicted figures are doubtful: {note}.")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import Request, fail_options, html_option, json_option, request_options
+from gainstage.cli.options import Request, fail_options, html_option, json_option, output_option, request_options
 from gainstage.cli.output import console, exit_code, status, write_page
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ __all__ = ["command"]
 
 @click.command("fix")
 @request_options
-@click.option(
+@output_option(
     "--out",
-    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Write the mended weights here: .safetensors, .pt or .pth; of Keras models .weights.h5 or .keras.",
 )
 @click.option(

@@ -13,6 +13,7 @@ from gainstage.cli.options import (
     branch_option,
     html_option,
     json_option,
+    output_option,
     overrides_option,
     request_options,
     scheme_option,
@@ -34,9 +35,9 @@ __all__ = ["command"]
 @scheme_option
 @overrides_option
 @branch_option
-@click.option(
+@output_option(
     "--out",
-    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Write the weights here: .safetensors, .pt or .pth; of Keras models .weights.h5 or .keras. With --device meta "
     "a .safetensors file or a folder, which from_pretrained then loads; an interrupted command goes on where it was.",
 )

@@ -136,9 +136,10 @@ def _judged(diagnosis: Diagnosis) -> Iterator[str]:
 def _measurement(profile: Profile) -> Iterator[str]:
     source, task = profile.source, profile.task
     made_up = " The inputs were made up." if any(i.synthetic for i in task.inputs) else ""
+    place = "no device" if source.device == "none" else source.device
     yield heading(2, "How it was measured" if source.kind == "measured" else "How it was predicted")
     yield paragraph(
-        f"{source.kind.capitalize()} with {source.framework} on {source.device} in {source.dtype}, "
+        f"{source.kind.capitalize()} with {source.framework} on {place} in {source.dtype}, "
         f"batch {shape_text(source.batch)}, {source.detail} detail, seed {source.seed}.{made_up}"
     )
     if task.loss is not None and task.loss.kind == "surrogate":

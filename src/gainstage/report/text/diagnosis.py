@@ -218,8 +218,10 @@ def add_measurement(page: Page, profile: Profile, told: Iterable[Finding] = ()) 
     """Add one sentence about the measurement, and its doubts, except those that a finding has mentioned."""
     source, task = profile.source, profile.task
     batch = shape_text(source.batch) if source.batch else "unknown"
-    made = [source.framework, *([] if source.device == "none" else [source.device]), source.dtype]
+    made = [source.framework, ("no device" if source.device == "none" else source.device), source.dtype]
     parts = [", ".join(made), f"batch {batch}"]
+    if source.kind == "measured" and not task.training:
+        parts.append("in evaluation mode (call model.train() to judge it as it trains)")
     if any(i.synthetic for i in task.inputs):
         parts.append("made-up inputs")
     parts.append("forward and backward" if profile.backward else "forward only")

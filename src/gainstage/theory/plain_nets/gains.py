@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from gainstage.errors import InputError, UnknownNameError, UnstableGainWarning
+from gainstage.errors import InputError, UnknownNameError, UnstableGainWarning, require_number
 from gainstage.theory.activations import Activation, Array, Elementwise, activation
 from gainstage.theory.gaussian.moments import GaussianMoments, gaussian_moments
 from gainstage.theory.plain_nets.gates import gated_unit
@@ -94,6 +94,14 @@ def gain(
     >>> str(caught[0].message)[:43]
     "'gelu' keeps level 1 with the gain 1.53353,"
     """
+    if not isinstance(convention, str):
+        raise InputError(
+            f"The second argument is the convention; received {convention!r:.40}. Give a setting by its name: "
+            "gain('leaky_relu', negative_slope=0.2)."
+        )
+    q = require_number(q, "The level q")
+    if isinstance(kind, str) and "," in kind:  # as on the command line: leaky_relu,negative_slope=0.2
+        kind, settings = _settled_by_name(kind, settings)
     if settings:
         kind = activation(kind, settings)
     factor = level_gain(kind, convention, q)
@@ -110,6 +118,20 @@ def gain(
                 stacklevel=2,
             )
     return factor
+
+
+def _settled_by_name(text: str, settings: dict[str, float]) -> tuple[str, dict[str, float]]:
+    name, *options = text.split(",")
+    found = dict(settings)
+    for option in options:
+        key, given, value = option.partition("=")
+        try:
+            found[key] = float(value)
+        except ValueError:
+            given = ""
+        if not given or not key:
+            raise InputError(f"Cannot read '{option}' in '{text}'; settings are written like negative_slope=0.2.")
+    return name, found
 
 
 def level_gain(kind: str | Activation | Elementwise, convention: Convention = "second_moment", q: float = 1.0) -> float:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from gainstage.errors import InputError
+from gainstage.errors import InputError, require_number
 from gainstage.theory.activations import Activation, Elementwise, activation
 from gainstage.theory.gaussian.bivariate import correlated_moments
 from gainstage.theory.gaussian.moments import gaussian_moments
@@ -146,6 +146,8 @@ def meanfield(
     >>> meanfield("relu", sigma_w=2.0).regime
     'divergent'
     """
+    sigma_w, sigma_b = require_number(sigma_w, "sigma_w"), require_number(sigma_b, "sigma_b")
+    dropout = require_number(dropout, "The dropout rate")
     _check(sigma_w, sigma_b)
     if not 0 <= dropout < 1:
         raise InputError(f"The dropout rate is a share from 0 up to (not including) 1; received {dropout!r}.")

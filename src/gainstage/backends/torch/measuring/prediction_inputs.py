@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from gainstage.backends.shared import prediction_inputs as shared
 from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.backends.torch.measuring.weights import incoming_weights
 from gainstage.backends.torch.models.batch import prepare
+from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.errors import InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
 from gainstage.records import InputMoments, WeightMoments
@@ -36,11 +38,11 @@ def weight_moments(
     >>> weight_moments(layer, trace(layer, torch.ones(3, 4)))["weight"].row_sum_square
     16.0
     """
-    tensors = dict(model.named_parameters(remove_duplicate=False))
+    tensors = dict(unwrap(model).named_parameters(remove_duplicate=False))
 
     def read(parameter: Parameter) -> shared.Stored | None:
         tensor = tensors.get(parameter.path) if only is None or parameter.path in only else None
-        if tensor is None or tensor.is_meta or not tensor.is_floating_point():
+        if tensor is None or is_lazy(tensor) or tensor.is_meta or not tensor.is_floating_point():
             return None
         return _stored(graph, parameter, tensor.detach())
 
@@ -82,14 +84,14 @@ def placeholder(model: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
         InputError: a size is not positive.
     """
     shared.require_shape(shape, (32, 3, 224, 224))
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    dtype = next((p.dtype for p in unwrap(model).parameters() if p.is_floating_point()), torch.float32)
     return torch.empty(shape, device="meta", dtype=dtype)
 
 
 def input_moments(model: nn.Module, inputs: Any) -> tuple[InputMoments, ...]:
     """Moments of every input of a batch; standard ones for tokens and for what holds no values."""
     found = []
-    for name, tensor in prepare(inputs, model, None).tensors:
+    for name, tensor in prepare(inputs, unwrap(model)).tensors:
         del name
         if tensor.is_meta or not tensor.is_floating_point() or not tensor.numel() or tensor.dim() == 0:
             found.append(InputMoments())

@@ -9,7 +9,7 @@ from torch import nn
 
 from gainstage.backends.shared.reactions import EXAMPLES, leak_of, noise_of, says_examples
 from gainstage.backends.torch.models.batch import Batch, first_output
-from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.preserve import HeldModel
 from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
 from gainstage.graph import Operation, SignalGraph
 from gainstage.records import Reactions
@@ -21,12 +21,13 @@ ALL = 0.9  # of the places that any example reads are read by each
 
 
 def reactions_of(
-    model: nn.Module, batch: Batch, target: Any, output: torch.Tensor, graph: SignalGraph, seed: int
+    model: nn.Module, held: HeldModel, batch: Batch, target: Any, output: torch.Tensor, graph: SignalGraph, seed: int
 ) -> Reactions | None:
     """Outputs of at most eight examples under changed circumstances; the model is left as it was found.
 
     Args:
         model: in the mode that is judged.
+        held: the same model; every pass is undone.
         batch: the whole batch.
         target: labels; one an example say that the first axis holds the examples.
         output: what the model returned for the whole batch.
@@ -40,32 +41,38 @@ def reactions_of(
     if few is None:
         return None
     try:
-        return _measured(model, few, _is_established(batch, target), output, graph, seed)
+        return _measured(model, held, few, _is_established(batch, target), output, graph, seed)
     except Exception:  # whatever the user's model raises for a batch of another size
         return None
 
 
 def _measured(
-    model: nn.Module, few: Batch, established: bool, output: torch.Tensor, graph: SignalGraph, seed: int
+    model: nn.Module,
+    held: HeldModel,
+    few: Batch,
+    established: bool,
+    output: torch.Tensor,
+    graph: SignalGraph,
+    seed: int,
 ) -> Reactions:
-    calm, unread = _traced_back(model, few, seed)
+    calm, unread = _traced_back(model, held, few, seed)
     if unread is not None and unread > 0.5:  # masks drawn at random hide other places the next time
-        unread = min(unread, _traced_back(model, few, seed + 1)[1] or 0.0)
+        unread = min(unread, _traced_back(model, held, few, seed + 1)[1] or 0.0)
     shrunk = output.dim() > 0 and calm.shape[1:] == output.shape[1:]  # the other axes do not follow the batch
     leak = (
-        leak_of(calm.numpy(), _run(model, _mixed(few), seed, training=False).numpy())
+        leak_of(calm.numpy(), _run(model, held, _mixed(few), seed, training=False).numpy())
         if established and shrunk
         else None
     )
     draws = any(node.operation is Operation.DROPOUT for node in graph.nodes)
     noise = None
     if model.training and draws:
-        one, other = (_run(model, few, draw, training=True) for draw in (seed, seed + 1))
+        one, other = (_run(model, held, few, draw, training=True) for draw in (seed, seed + 1))
         noise = noise_of(one.numpy(), other.numpy())
     return Reactions(few.examples, leak, noise, None, unread, _all_equal(few, calm))
 
 
-def _traced_back(model: nn.Module, few: Batch, seed: int) -> tuple[torch.Tensor, float | None]:
+def _traced_back(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> tuple[torch.Tensor, float | None]:
     """The output in evaluation mode, and the share of the input's places by which it has no gradient."""
     leaves: list[torch.Tensor] = []
 
@@ -75,7 +82,7 @@ def _traced_back(model: nn.Module, few: Batch, seed: int) -> tuple[torch.Tensor,
             leaves.append(changed.requires_grad_())
         return changed
 
-    with torch.enable_grad(), preserved(model, seed), transparent_checkpoints():
+    with torch.enable_grad(), held.during(seed), transparent_checkpoints():
         model.eval()
         output = first_output(few.map(open_).call(model))
         calm = output.detach().double().clone()
@@ -135,12 +142,12 @@ def _mixed(few: Batch) -> Batch:
     return few.map(replace)
 
 
-def _run(model: nn.Module, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
+def _run(model: nn.Module, held: HeldModel, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
     """The output in evaluation mode, or in the modes that the user has set."""
-    with torch.no_grad(), preserved(model, seed):
+    with torch.no_grad(), held.during(seed):
         if not training:
             model.eval()
-        return first_output(batch.map(lambda tensor: tensor.clone()).call(model)).detach().double().cpu().clone()
+        return first_output(batch.copied().call(model)).detach().double().cpu().clone()
 
 
 def _is_established(batch: Batch, target: Any) -> bool:

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from gainstage.backends.shared.calibration import is_held
-from gainstage.backends.torch.models.batch import prepare
 from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.tracing.fitting import fitting_batch
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.tracing.trace import unwrap
@@ -54,10 +54,10 @@ def calibrate(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0) -> Pl
         ModelError: the model's own forward raised; the weights are then partly rescaled.
     """
     model = unwrap(model)
-    batch = prepare(inputs, model)
+    batch = fitting_batch(inputs, model).copied()
 
     def look(eye: Eye) -> None:
-        with preserved(model, seed), torch.no_grad():
+        with preserved(model, seed, batch.loose, weights=False), torch.no_grad():
             observe(model, batch, eye=eye)
 
     parameters, _ = named_parameters(model)

@@ -1,4 +1,4 @@
-"""The tensors of a model's checkpoint: each parameter and persistent buffer once, under the name that loaders expect."""
+"""The tensors of a model's checkpoint: each parameter and persistent buffer once, by the name loaders expect."""
 
 from __future__ import annotations
 
