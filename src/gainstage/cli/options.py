@@ -104,8 +104,8 @@ device_option = click.option(
 scheme_option = click.option(
     "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
     help="auto (roles, and the signal that arrives); keep (only what --override names); a recipe of the literature: "
-    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup; or a named one such as he_normal, "
-    "glorot_uniform, orthogonal.",
+    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup; or a named one such as "
+    "he_normal, glorot_uniform, orthogonal.",
 )  # fmt: skip
 
 branch_option = click.option(

@@ -33,8 +33,9 @@ def plan(
     Args:
         graph: the model, with the role of every parameter.
         scheme: ``auto`` or another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
-            ``delta_orthogonal``, ``lsuv``, ``mirrored``, ``mup``), ``keep``, or a name in the table of schemes. A named one draws the
-            weights; scales of normalisations, shifts, biases and embeddings get the neutral value that goes with it.
+            ``delta_orthogonal``, ``lsuv``, ``mirrored``, ``mup``), ``keep``, or a name in the table of schemes. A named
+            one draws the weights; scales of normalisations, shifts, biases and embeddings get the neutral value that
+            goes with it.
         seed: fixes every byte, 0 <= seed < 2**64.
         overrides: other schemes or gains for some parameters, by pattern; where several match, the last one counts.
             ``keep``, ``zeros``, ``ones`` and ``constant`` mean all parameters of the pattern, whatever their role.
