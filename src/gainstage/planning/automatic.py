@@ -82,10 +82,10 @@ class Automatic:
             settable: paths of the parameters that the recipe decides; a bias among them may centre its unit.
             branch_start: whether residual branches start with their share of the stream's budget, or silent.
         """
-        return cls.mirrored(graph, settable, paying_links(graph, settable), branch_start)
+        return cls.with_pairs(graph, settable, paying_links(graph, settable), branch_start)
 
     @classmethod
-    def mirrored(
+    def with_pairs(
         cls, graph: SignalGraph, settable: Container[str], mirroring: Mirroring,
         branch_start: BranchStart = "scaled", halves: Halves = "centre_tap",
     ) -> Automatic:  # fmt: skip
