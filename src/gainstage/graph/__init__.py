@@ -1,4 +1,4 @@
-"""What a model is: operations, their weights, and the questions one can ask of the graph they form."""
+"""A model as a graph: its operations, their weights, and what follows from how they are connected."""
 
 from gainstage.graph.ancestry import Ancestry, ancestry
 from gainstage.graph.derivation import DerivationStep

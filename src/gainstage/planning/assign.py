@@ -67,7 +67,10 @@ def must_keep(parameter: Parameter) -> str | None:
     if parameter.role is Role.OTHER and not parameter.reached:
         return "no operation that was seen uses it, so what it is for cannot be told"
     if parameter.role is Role.OTHER:
-        return "left as the model made it: a token, a table, an adapter or a scale that has a meaning of its own"
+        return (
+            "left as the model made it: nothing tells what it is for (a token, a table, an adapter, a scale, or a "
+            "weight of an operation that could not be looked into)"
+        )
     if parameter.role.is_kernel or parameter.role is Role.EMBEDDING:
         size = parameter.kernel.size * parameter.blocks if parameter.kernel else None
         if size != math.prod(parameter.shape):

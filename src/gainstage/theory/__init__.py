@@ -1,4 +1,4 @@
-"""Signal propagation in theory: activations, gains, mean field, operating points. NumPy alone, SciPy where erf is."""
+"""Theory of signal propagation: activations, gains, mean field, operating points, attention, recurrence."""
 
 from gainstage.theory.activations import Activation, activation, activations, register
 from gainstage.theory.attention.moments import (

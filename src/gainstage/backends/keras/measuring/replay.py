@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from gainstage.backends.keras.models.preserve import random_state
+from gainstage.backends.keras.models.preserve import inlined_functions, random_state
 from gainstage.backends.keras.tracing.expansions import REPLAYS
 from gainstage.backends.keras.tracing.tape import Penalty, is_symbol, symbols_in
-from gainstage.backends.keras.tracing.trace import Program
+from gainstage.backends.keras.tracing.trace import Program, brief
 from gainstage.errors import GainstageError, ModelError
 
-__all__ = ["Replayed", "Tap", "replay"]
+__all__ = ["Replayed", "Scope", "Tap", "random_variables", "replay"]
 
 Tap = Callable[[int, Any], Any]
 """Given a node and its output, returns what goes on in its place."""
@@ -26,10 +26,25 @@ class Replayed(NamedTuple):
     Args:
         output: what the model returns, in its own structure.
         penalties: the numbers that its layers add to the loss: regularizers of weights and of activity, ``add_loss``.
+        asked: the variables of Keras whose values took part.
     """
 
     output: Any
     penalties: tuple[Any, ...]
+    asked: tuple[Any, ...]
+
+
+class Scope(keras.StatelessScope):  # type: ignore[misc]
+    """A stateless scope that remembers which variables were asked for their value."""
+
+    def __init__(self, state: Any, *, collect_losses: bool = False) -> None:
+        super().__init__(state, collect_losses=collect_losses)
+        self.asked: dict[int, Any] = {}
+
+    def get_current_value(self, variable: Any) -> Any:
+        """As Keras's own scope."""
+        self.asked.setdefault(id(variable), variable)
+        return super().get_current_value(variable)
 
 
 def replay(
@@ -54,7 +69,8 @@ def replay(
     """
     watched = {draft.symbol: draft.index for draft in program.drafts}
     known: dict[int, Any] = {}
-    with random_state(seed), keras.StatelessScope(_state(program, weights, seed), collect_losses=True) as scope:
+    state = _state(program, weights, seed)
+    with inlined_functions(), random_state(seed), Scope(state, collect_losses=True) as scope:
         for symbol, array in zip(program.inputs, inputs, strict=True):
             known[id(symbol)] = array
         for symbol in program.standin_symbols:
@@ -70,7 +86,7 @@ def replay(
                 raise
             except Exception as error:
                 where = f"'{step.path}' ({type(step.operation).__name__})"
-                raise ModelError(f"The model raised {type(error).__name__} in {where}: {error}") from error
+                raise ModelError(f"The model raised {brief(error)} in {where}.") from error
             for symbol, array in zip(symbols_in(step.outputs), keras.tree.flatten(result), strict=True):
                 if tap is not None and id(symbol) in watched:
                     array = tap(watched[id(symbol)], array)
@@ -78,7 +94,12 @@ def replay(
         penalties = [_penalty(penalty, known[id(penalty.symbol)]) for penalty in program.penalties]
         penalties += scope.losses  # of layers that ran as a whole
         penalties += [_of_weight(program.parameters[path]) for path in program.regularized]
-        return Replayed(_resolved(program.output, known), tuple(penalties))
+        return Replayed(_resolved(program.output, known), tuple(penalties), tuple(scope.asked.values()))
+
+
+def random_variables(model: Any) -> tuple[Any, ...]:
+    """The random states of a model: of dropout and the like."""
+    return tuple(v for v in model.variables if v.name == "seed_generator_state")
 
 
 def _penalty(penalty: Penalty, value: Any) -> Any:

@@ -14,7 +14,15 @@ from typing import Any
 
 import keras
 
-__all__ = ["attributes", "is_automatic", "is_of_keras", "named_layers", "named_parameters", "parameters_below"]
+__all__ = [
+    "attributes",
+    "is_automatic",
+    "is_of_keras",
+    "named_layers",
+    "names_in_summary",
+    "named_parameters",
+    "parameters_below",
+]
 
 Layer = keras.layers.Layer
 
@@ -144,6 +152,22 @@ def named_parameters(model: Any) -> tuple[dict[str, Any], dict[str, tuple[str, .
             elif full not in aliases[known]:
                 aliases[known].append(full)
     return parameters, {known: tuple(others) for known, others in aliases.items() if others}
+
+
+def names_in_summary(model: Any) -> dict[str, str]:
+    """What ``model.summary()`` calls layers, and their weights after them, by path; where that is another name.
+
+    >>> layer = keras.layers.Dense(4)
+    >>> names = names_in_summary(keras.Sequential([keras.Input((3,)), layer]))
+    >>> names["0.kernel"] == f"{layer.name}.kernel"
+    True
+    """
+    found = {}
+    for path, layer in named_layers(model):
+        if path and path != layer.name:
+            found[path] = layer.name
+            found |= {f"{path}.{name}": f"{layer.name}.{name}" for name in _own(layer)}
+    return found
 
 
 def parameters_below(layer: Any) -> list[Any]:

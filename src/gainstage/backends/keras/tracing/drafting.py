@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -47,8 +48,9 @@ class Drafting:
         self.values[id(symbol)] = Value(node, (), discrete, True, leading, unit)
 
     def add_loss(self, output: int, kind: str) -> int:
-        """Write down a loss that did not run on symbols as one operation."""
-        draft = Draft(Operation.LOSS, kind, (), (output,), kind, stage="loss", index=len(self.drafts))
+        """Write down a loss as one operation, with the number of its terms."""
+        terms = (("terms", float(math.prod(self.drafts[output].shape))),)
+        draft = Draft(Operation.LOSS, kind, (), (output,), kind, terms, stage="loss", index=len(self.drafts))
         self.drafts.append(draft)
         return draft.index
 

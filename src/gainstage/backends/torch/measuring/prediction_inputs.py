@@ -15,8 +15,7 @@ from gainstage.backends.torch.measuring.weights import incoming_weights
 from gainstage.backends.torch.models.batch import prepare
 from gainstage.errors import InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
-from gainstage.propagation import InputMoments
-from gainstage.records import WeightMoments
+from gainstage.records import InputMoments, WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
 

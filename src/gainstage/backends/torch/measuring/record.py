@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from gainstage.backends.shared.selection import (
     require_finite,
     selected,
 )
+from gainstage.backends.shared.word_sums import WordSums
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
 from gainstage.backends.torch.measuring.gradients import gradients_of
 from gainstage.backends.torch.measuring.loss_shape import shape_of
@@ -38,12 +40,10 @@ from gainstage.backends.torch.tracing.trace import materialised, unwrap
 from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
 from gainstage.errors import InputError, ModelError
 from gainstage.graph import Operation
-from gainstage.graph.groups import COPYING
 from gainstage.records import LossShape, NodeProfile, Note, Profile, Reactions, Source, Step, Task
 
 __all__ = ["record"]
 
-_KEEPING = COPYING | {Operation.SCALE}
 _BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be a measured operation
 _MASKING = MASKING | {Operation.ADD}
 
@@ -137,8 +137,7 @@ class _Recording:
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
-        self.words: set[int] = set()  # tables of words, and what copies or scales them
-        self.sums: set[int] = set()  # sums of words with something else
+        self.sums = WordSums()
 
     def profile(self) -> Profile:
         parameters, _ = named_parameters(self.model)
@@ -163,8 +162,9 @@ class _Recording:
                     Note("GS902", f"{name} takes no step without a closure, so its first step was not measured.")
                 )
         task = task_of(
-            self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
-        )
+            self.batch, seen, self.target, value, self.optimizer, training=self.model.training,
+            synthetic=self.synthetic, names=tuple(inspect.signature(self.model.forward).parameters),
+        )  # fmt: skip
         task = replace(task, loss_shape=self._loss_shape(seen, task))
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
@@ -176,7 +176,8 @@ class _Recording:
         nodes = tuple(
             replace(n, backward=backward.get(i))
             for i, n in sorted(self.forward.items())
-            if seen.graph.nodes[i].part_of is None and (i in self.sums or selected(seen.graph.nodes[i], self.detail))
+            if seen.graph.nodes[i].part_of is None
+            and (i in self.sums.found or selected(seen.graph.nodes[i], self.detail))
         )
         return Profile(
             seen.graph,
@@ -190,6 +191,7 @@ class _Recording:
             tuple(self.notes),
             self._reactions(seen),
             wires,
+            seen.refolds,
         )
 
     def _loss_shape(self, seen: Observation, task: Task) -> LossShape | None:
@@ -229,23 +231,15 @@ class _Recording:
         if tokens is not None:
             units = replace(units, token_correlation=token_correlation(tokens, look.moments.second_moment))
         histogram = histogram_of(look) if standard and draft.operation.weighted else None
-        self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram)
+        over_time = _over_time(draft, output)
+        self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram, over_time=over_time)
 
     def _wanted(self, draft: Draft) -> bool:
-        if self._adds_to_words(draft) or selected(draft, self.detail):
+        if (self.sums.meets(draft) and self.detail == "standard") or selected(draft, self.detail):
             return True
         affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
         by_hand = draft.operation in _BY_HAND and affine and draft.function not in ARITHMETIC
         return by_hand and self.detail == "standard"
-
-    def _adds_to_words(self, draft: Draft) -> bool:
-        """Whether something is added to word vectors here."""
-        follows = any(i in self.words for i in draft.inputs)
-        if draft.operation is Operation.EMBEDDING or (follows and draft.operation in _KEEPING):
-            self.words.add(draft.index)
-        if follows and draft.operation is Operation.OFFSET and self.detail == "standard":
-            self.sums.add(draft.index)
-        return draft.index in self.sums
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
@@ -264,6 +258,18 @@ class _Recording:
         with torch.no_grad(), preserved(self.model, self.seed):
             observe(self.model, self.batch, target=self.target, loss=self.loss, eye=eye)
         return found[0] if found else None
+
+
+def _over_time(draft: Draft, output: torch.Tensor) -> tuple[float, float] | None:
+    """Root mean squares of a recurrent layer's output at the first and the last position, read in its own order."""
+    if draft.operation is not Operation.RECURRENT or output.dim() != 3:
+        return None
+    steps = output if not getattr(draft.recurrent, "batch_first", False) else output.transpose(0, 1)
+    if len(steps) < 2:
+        return None
+    forward = steps[..., : steps.shape[-1] // int(dict(draft.settings).get("directions", 1.0))]
+    first, last = (float(at.detach().double().square().mean().sqrt()) for at in (forward[0], forward[-1]))
+    return first, last
 
 
 def _tokens(draft: Draft, output: torch.Tensor) -> torch.Tensor | None:
