@@ -11,7 +11,7 @@ from gainstage.planning import plan
 from gainstage.planning.context import embedding_sums, survey
 from gainstage.planning.products import LOGIT_SPREAD
 from gainstage.records import Assignment, Plan
-from gainstage.theory import activation, gate_point, gaussian_moments, operating_point
+from gainstage.theory import activation, gate_point, gaussian_moments, odd_part, operating_point, plain_loss
 
 RECTIFIERS = {"relu": 0.5, "leaky_relu": (1 + 0.01**2) / 2}  # E f² at level 1
 WIDTH = 64
@@ -32,6 +32,10 @@ def test_a_plain_run_holds_its_operating_point_at_every_layer(function, depth, s
     """Follow the level through the run, layer by layer, with nothing but theory's moments."""
     planned = by_path(plan(sketch().plain(depth, function).graph))
     act = activation(function)
+    paired = planned["head.weight"].mirror is not None
+    assert paired == bool(plain_loss(act, depth))
+    if paired:  # from two opposite units the odd part arrives
+        act = odd_part(act)
     # The head ends the run: it reads the last activation.
     point = operating_point(act, depth + 1)
     moments = gaussian_moments(act, point.level)

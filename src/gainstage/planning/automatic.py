@@ -101,10 +101,10 @@ class Automatic:
             branch_start: whether residual branches start with their share of the stream's budget, or silent.
             standing: what is known of the values that stand in the model; what was written on purpose stays.
         """
-        return cls.mirrored(graph, settable, paying_links(graph, settable), branch_start, standing=standing)
+        return cls.with_pairs(graph, settable, paying_links(graph, settable), branch_start, standing=standing)
 
     @classmethod
-    def mirrored(
+    def with_pairs(
         cls, graph: SignalGraph, settable: Container[str], mirroring: Mirroring,
         branch_start: BranchStart = "scaled", halves: Halves = "centre_tap", standing: Standing = _UNKNOWN,
     ) -> Automatic:  # fmt: skip

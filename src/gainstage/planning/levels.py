@@ -109,17 +109,11 @@ class Levels:
         centred: dict[int, Centring] = {}
         patterned = Counter(place.end for index, place in around.items() if _strided(graph.nodes[index]))
         read: dict[int, Activation] = {}
-        paired = {index: odd_part(function) for index, function in mirroring.functions.items()}
+        made, paired = _odd_parts(mirroring)
         for index, place in around.items():
-            made = mirroring.links.get(index)
-            if made is not None and made.function is not None:
-                answer = point(odd_part(made.function), place.depth)
-                points |= {} if answer is None else {index: answer}
-            ways = (way for way in place.outgoing if _is_activation(way[-1]))
-            asked = [
-                point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways if made is None
-            ]
-            known = [answer for answer in asked if answer is not None]
+            ways = (way for way in place.outgoing if index not in made and _is_activation(way[-1]))
+            asked = [point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways]
+            known = [answer for answer in (*asked, point(made.get(index), place.depth)) if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
             if index in paired:
@@ -232,6 +226,12 @@ _SOURCES = {
     "stream": "a residual stream",
     "other": "a signal taken to have unit level",
 }
+
+
+def _odd_parts(mirroring: Mirroring) -> tuple[Mapping[int, Activation], Mapping[int, Activation]]:
+    """The odd part of the activation behind every node that makes pairs, and before every node that reads them."""
+    made = {i: odd_part(link.function) for i, link in mirroring.links.items() if link.function is not None}
+    return made, {index: odd_part(function) for index, function in mirroring.functions.items()}
 
 
 def _beside(stream: DenseStream) -> str:

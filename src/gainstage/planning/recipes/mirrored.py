@@ -59,4 +59,4 @@ def mirrored(graph: SignalGraph, settable: Container[str], *, halves: Halves) ->
         raise InputError(
             f"No units of this model can stand in mirrored pairs ({told or 'it has no hidden units'}). Use 'auto'."
         )
-    return MirroredPairs(Automatic.mirrored(graph, settable, mirroring, halves=halves))
+    return MirroredPairs(Automatic.with_pairs(graph, settable, mirroring, halves=halves))
