@@ -12,6 +12,7 @@
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
 #   make exam    the exam's cases are what they claim: each trains briefly, sick ones worse than their cured twins (long)
 #   make verdicts   what check finds on the exam's two halves: docs/verdicts.md
+#   make published   what check says of 100 published architectures as their own code starts them
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
@@ -30,7 +31,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench long zoo exam verdicts agreement architectures trainings starts-exam clean
+.PHONY: help demo browser pictures notebooks test test-keras check format bench long zoo exam verdicts published agreement architectures trainings starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -112,6 +113,9 @@ exam: $(VENV)/.installed-keras
 
 verdicts: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/verdicts.py --write $(ARGS)
+
+published: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/published.py $(ARGS)
 
 agreement: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/agreement.py $(ARGS)

@@ -19,7 +19,7 @@ from gainstage.records.lesson import (
 from gainstage.records.loss_shape import LossShape
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
-from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Source, Step
+from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Refold, Source, Step
 from gainstage.records.reactions import Reactions
 from gainstage.records.rendering import (
     Rendered,
@@ -38,7 +38,7 @@ __all__ = [
     "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
     "InputFacts", "Line", "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note",
     "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit",
-    "Reactions", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task",
+    "Reactions", "Refold", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task",
     "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring",
     "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

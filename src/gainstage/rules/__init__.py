@@ -1,6 +1,7 @@
 """Profile → Findings → Diagnosis: what a measurement means, rule by rule."""
 
 from gainstage.rules import (
+    attention,
     collapse,
     doubts,
     forward,
@@ -8,12 +9,15 @@ from gainstage.rules import (
     hidden,
     inputs,
     loss_form,
+    loss_terms,
     matching,
     numerics,
     optimisation,
+    optimizer,
     output,
     precision,
     reactions,
+    reading,
     scale,
     structure,
     sums,
@@ -30,7 +34,7 @@ __all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (
-    forward, scale, units, hidden, collapse, sums, gradient, unreached, weights, structure, output, loss_form, matching,
-    targets, inputs, optimisation, numerics, precision, reactions, wiring,
+    forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output, loss_form, loss_terms,
+    matching, targets, inputs, optimisation, optimizer, numerics, precision, reactions, wiring,
     doubts,
 )  # fmt: skip

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from gainstage.graph import Role
 from gainstage.records import LossFacts, OutputFacts, Profile, Remedy, Severity
 from gainstage.rules.need import need_loss, need_output, need_target
-from gainstage.rules.outgoing import PROBABILITIES, RANGES, REGRESSION, is_direct, is_plain, where
+from gainstage.rules.outgoing import (
+    PROBABILITIES,
+    RANGES,
+    REGRESSION,
+    is_direct,
+    is_plain,
+    is_regression,
+    last_function,
+    where,
+)
 from gainstage.rules.remedies import edit, on_logits, phrase
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.words import figure
@@ -49,9 +58,11 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     Goodfellow, Bengio and Courville 2016, Deep Learning, section 6.2.2.1.
     """
     loss, output, target = need_loss(profile), need_output(profile), need_target(profile)
-    if loss.kind not in REGRESSION | {"bce"} or output.function not in RANGES or not is_direct(profile, output):
+    bounded = output.function in RANGES or output.function == "clamp"
+    binary = loss.kind == "bce"  # of probabilities
+    if not (binary or is_regression(profile, loss, target)) or not bounded or not is_direct(profile, output):
         return
-    low, high = RANGES[output.function]
+    low, high = RANGES.get(output.function) or _clamped(profile, output)
     slack = 0.01 * (high - low) if math.isfinite(high - low) else 0.01 * max(target.spread, 1e-12)
     below, above = target.minimum < low - slack, target.maximum > high + slack
     if not (below or above):
@@ -70,6 +81,13 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
         _within_range(loss, output),
         node,
     )
+
+
+def _clamped(profile: Profile, output: OutputFacts) -> tuple[float, float]:
+    """The bounds of a clamp at the output."""
+    node = last_function(profile, output)
+    settings = dict(node.settings) if node is not None else {}
+    return settings.get("min_val", -math.inf), settings.get("max_val", math.inf)
 
 
 def _within_range(loss: LossFacts, output: OutputFacts) -> Remedy:

@@ -156,6 +156,8 @@ def detached(profile: Profile) -> Iterator[Fault]:
         return
     need_backward(profile)
     graph = profile.graph
+    if _converted(profile):
+        yield _lost_on_the_way(profile)
     waiting = [q for p in profile.parameters if p.gradient is None and (q := profile.parameter(p)).trainable]
     open_ = leads_on(graph)
     cut = [q for q in waiting if any(i in open_ for i in q.nodes)]
@@ -182,6 +184,28 @@ def detached(profile: Profile) -> Iterator[Fault]:
             "This input does not use them, or what they compute is not part of the loss.",
             edit("Nothing, if other inputs use them; else remove them or freeze them.", phrase("a frozen part")),
         )
+
+
+def _converted(profile: Profile) -> bool:
+    """Whether outputs follow the inputs although no differentiable way leads from one to the other."""
+    graph, reactions = profile.graph, profile.reactions
+    return reactions is not None and reactions.equal is False and not ends_in(graph, graph.inputs)
+
+
+def _lost_on_the_way(profile: Profile) -> Fault:
+    """The finding where the signal was converted into something that the framework does not follow."""
+    last = next((n for n in reversed(profile.graph.nodes) if n.stage == "model" and n.operation.weighted), None)
+    return Fault(
+        Severity.ERROR,
+        place(last) if last is not None else "",
+        "Outputs differ between examples, and no differentiable way leads from the input to them.",
+        1.0,
+        0.0,
+        "The signal is converted on the way (to NumPy, to whole numbers, by .item() or .tolist()): what lies before gets "
+        "no gradient.",
+        edit("Stay in tensors.", phrase("a function that stays in tensors")),
+        last.index if last is not None else None,
+    )
 
 
 def _cut_everywhere(profile: Profile) -> Iterator[Fault]:

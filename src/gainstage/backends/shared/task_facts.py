@@ -148,7 +148,12 @@ def _float_kind(labels: Array, classes: int) -> Literal["multi_label", "one_hot"
 
 
 def output_facts(
-    graph: SignalGraph, shape: tuple[int, ...], units: int, moments: Moments, within: float | None
+    graph: SignalGraph,
+    shape: tuple[int, ...],
+    units: int,
+    moments: Moments,
+    within: float | None,
+    clipped: float | None = None,
 ) -> OutputFacts:
     """The first output.
 
@@ -158,6 +163,7 @@ def output_facts(
         units: size of the axis of ``class_axis``.
         moments: over all elements, with extremes.
         within: root mean square over examples of the standard deviation between units; None for a single unit.
+        clipped: share of elements at the smallest or the largest value exactly.
     """
     node = graph.outputs[0]
     last = nearest_before(
@@ -165,7 +171,7 @@ def output_facts(
     )
     function = graph.nodes[last[0]].function if len(last) == 1 else ""
     return OutputFacts(
-        node, shape, units, function, moments.minimum, moments.maximum, moments.mean, moments.spread, within
+        node, shape, units, function, moments.minimum, moments.maximum, moments.mean, moments.spread, within, clipped
     )
 
 

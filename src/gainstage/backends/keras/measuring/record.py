@@ -166,7 +166,7 @@ class _Recording:
             tuple(self.notes),
             self._reactions(returned),
             wiring_of(self.model, program, asked.values(), own, by_weight, self.optimizer),
-            self._hidden(),
+            hidden=self._hidden(),
         )
 
     def _differentiated(self, asked: dict[int, Any], weights: Any, shapes: Any) -> Differentiated:

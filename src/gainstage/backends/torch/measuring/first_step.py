@@ -67,6 +67,8 @@ def try_step(
             return None, {}
         moves = {path: parameters[path].detach() - old for path, old in before.items()}
         slope = sum(_dot(gradients[path], move) for path, move in moves.items())
+        climbs = None if optimizer.state else _cosine(slope, gradients, moves)
+        shrinks, share = _decay(before, {path: move for path, move in moves.items() if gradients[path].any()})
         after = _loss_at(model, batch, target, loss, seed, whole)
     finally:
         with torch.no_grad():
@@ -80,7 +82,24 @@ def try_step(
         if size > 0:
             relative[path] = moments_of(move).norm / size
     # L(1) = L(0) + slope + curvature / 2
-    return Step(slope, 2 * (after - value - slope), after), relative
+    return Step(slope, 2 * (after - value - slope), after, climbs, shrinks, share), relative
+
+
+def _cosine(product: float, one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float | None:
+    """Cosine between two vectors of all parameters in ``other``, from their scalar product."""
+    size = math.sqrt(sum(_dot(one[path], one[path]) for path in other) * sum(_dot(v, v) for v in other.values()))
+    return product / size if 0 < size < math.inf else None
+
+
+def _decay(weights: Mapping[str, torch.Tensor], moves: Mapping[str, torch.Tensor]) -> tuple[float | None, float | None]:
+    """Cosine between the step of all matrices and minus those matrices, and ‖step‖ / ‖weights‖."""
+    matrices = {path: move for path, move in moves.items() if move.dim() > 1}
+    inward = -sum(_dot(weights[path], move) for path, move in matrices.items())
+    weight = sum(_dot(weights[path], weights[path]) for path in matrices)
+    step = sum(_dot(move, move) for move in matrices.values())
+    if not (0 < weight < math.inf and 0 < step < math.inf):
+        return None, None
+    return inward / math.sqrt(weight * step), math.sqrt(step / weight)
 
 
 def _held_by(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:

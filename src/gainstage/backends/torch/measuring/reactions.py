@@ -1,4 +1,4 @@
-"""Run a few examples again: with other neighbours in the batch, and with other random numbers."""
+"""Run a few examples again: with other neighbours in the batch, with other random numbers, and back to the inputs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from torch import nn
 from gainstage.backends.shared.reactions import EXAMPLES, leak_of, noise_of, says_examples
 from gainstage.backends.torch.models.batch import Batch, first_output
 from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
 from gainstage.graph import Operation, SignalGraph
 from gainstage.records import Reactions
 
 __all__ = ["reactions_of"]
+
+ROUNDING = 1e-6  # of the output's root mean square
+ALL = 0.9  # of the places that any example reads are read by each
 
 
 def reactions_of(
@@ -44,7 +48,9 @@ def reactions_of(
 def _measured(
     model: nn.Module, few: Batch, established: bool, output: torch.Tensor, graph: SignalGraph, seed: int
 ) -> Reactions:
-    calm = _run(model, few, seed, training=False)
+    calm, unread = _traced_back(model, few, seed)
+    if unread is not None and unread > 0.5:  # masks drawn at random hide other places the next time
+        unread = min(unread, _traced_back(model, few, seed + 1)[1] or 0.0)
     shrunk = output.dim() > 0 and calm.shape[1:] == output.shape[1:]  # the other axes do not follow the batch
     leak = (
         leak_of(calm.numpy(), _run(model, _mixed(few), seed, training=False).numpy())
@@ -56,7 +62,51 @@ def _measured(
     if model.training and draws:
         one, other = (_run(model, few, draw, training=True) for draw in (seed, seed + 1))
         noise = noise_of(one.numpy(), other.numpy())
-    return Reactions(few.examples, leak, noise)
+    return Reactions(few.examples, leak, noise, None, unread, _all_equal(few, calm))
+
+
+def _traced_back(model: nn.Module, few: Batch, seed: int) -> tuple[torch.Tensor, float | None]:
+    """The output in evaluation mode, and the share of the input's places by which it has no gradient."""
+    leaves: list[torch.Tensor] = []
+
+    def open_(tensor: torch.Tensor) -> torch.Tensor:
+        changed = tensor.clone()
+        if changed.is_floating_point() and changed.dim() and changed.shape[0] == few.examples:
+            leaves.append(changed.requires_grad_())
+        return changed
+
+    with torch.enable_grad(), preserved(model, seed), transparent_checkpoints():
+        model.eval()
+        output = first_output(few.map(open_).call(model))
+        calm = output.detach().double().cpu().clone()
+        if not leaves or not output.requires_grad or output.is_complex():
+            return calm, None
+        signs = torch.linspace(1, 2, output.numel(), dtype=output.dtype, device=output.device).reshape(output.shape)
+        try:
+            found = torch.autograd.grad((output * signs).sum(), leaves, allow_unused=True)
+        except Exception:  # an operation without a derivative in evaluation mode
+            return calm, None
+    return calm, _unread([g for g in found if g is not None])
+
+
+def _unread(gradients: list[torch.Tensor]) -> float | None:
+    """Places of zero gradient in every example; None where each example has places of its own, as behind a maximum."""
+    moved = [(g != 0).reshape(len(g), -1) for g in gradients]
+    places = sum(m.shape[1] for m in moved)
+    read = sum(int(m.any(0).sum()) for m in moved)
+    own = sum(float(m.float().sum()) / len(m) for m in moved)
+    if not places or not read or own < ALL * read:
+        return None
+    return 1 - read / places
+
+
+def _all_equal(few: Batch, calm: torch.Tensor) -> bool | None:
+    """Whether all examples give one output although they differ."""
+    axis = [t for _, t in few.tensors if t.dim() and t.shape[0] == few.examples]
+    if calm.dim() < 2 or calm.shape[0] != few.examples or all(bool((t == t[:1]).all()) for t in axis):
+        return None
+    apart = (calm - calm.mean(0)).square().mean().sqrt()
+    return bool(apart <= ROUNDING * calm.square().mean().sqrt())
 
 
 def _few(batch: Batch) -> Batch | None:

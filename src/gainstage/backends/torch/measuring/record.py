@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -161,8 +162,9 @@ class _Recording:
                     Note("GS902", f"{name} takes no step without a closure, so its first step was not measured.")
                 )
         task = task_of(
-            self.batch, seen, self.target, value, self.optimizer, training=self.model.training, synthetic=self.synthetic
-        )
+            self.batch, seen, self.target, value, self.optimizer, training=self.model.training,
+            synthetic=self.synthetic, names=tuple(inspect.signature(self.model.forward).parameters),
+        )  # fmt: skip
         task = replace(task, loss_shape=self._loss_shape(seen, task))
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
@@ -189,6 +191,7 @@ class _Recording:
             tuple(self.notes),
             self._reactions(seen),
             wires,
+            seen.refolds,
         )
 
     def _loss_shape(self, seen: Observation, task: Task) -> LossShape | None:
@@ -228,7 +231,8 @@ class _Recording:
         if tokens is not None:
             units = replace(units, token_correlation=token_correlation(tokens, look.moments.second_moment))
         histogram = histogram_of(look) if standard and draft.operation.weighted else None
-        self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram)
+        over_time = _over_time(draft, output)
+        self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram, over_time=over_time)
 
     def _wanted(self, draft: Draft) -> bool:
         if (self.sums.meets(draft) and self.detail == "standard") or selected(draft, self.detail):
@@ -254,6 +258,18 @@ class _Recording:
         with torch.no_grad(), preserved(self.model, self.seed):
             observe(self.model, self.batch, target=self.target, loss=self.loss, eye=eye)
         return found[0] if found else None
+
+
+def _over_time(draft: Draft, output: torch.Tensor) -> tuple[float, float] | None:
+    """Root mean squares of a recurrent layer's output at the first and the last position, read in its own order."""
+    if draft.operation is not Operation.RECURRENT or output.dim() != 3:
+        return None
+    steps = output if not getattr(draft.recurrent, "batch_first", False) else output.transpose(0, 1)
+    if len(steps) < 2:
+        return None
+    forward = steps[..., : steps.shape[-1] // int(dict(draft.settings).get("directions", 1.0))]
+    first, last = (float(at.detach().double().square().mean().sqrt()) for at in (forward[0], forward[-1]))
+    return first, last
 
 
 def _tokens(draft: Draft, output: torch.Tensor) -> torch.Tensor | None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from gainstage.errors import InputError, ModelError
 
-__all__ = ["Batch", "first_output", "outputs_of", "own_loss", "prepare"]
+__all__ = ["Batch", "first_output", "only_numbers", "outputs_of", "own_loss", "prepare"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,9 +129,35 @@ def _named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, tor
 
 
 def own_loss(output: Any) -> torch.Tensor | None:
-    """The loss that a model returns itself (``output.loss`` or ``output["loss"]``), if it does."""
+    """The loss that a model returns itself, if it does.
+
+    It is ``output.loss`` or ``output["loss"]``, the single number that a model returns and nothing else, or the sum of
+    a dict that holds nothing but single numbers, as detectors in training mode return their terms.
+    """
     loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
-    return loss if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.is_floating_point() else None
+    if isinstance(loss, torch.Tensor) and _is_number(loss):
+        return loss
+    if isinstance(output, torch.Tensor):
+        return output if _is_number(output) else None
+    terms = _terms(output)
+    return torch.stack([term.float() for term in terms]).sum() if terms else None
+
+
+def only_numbers(output: Any) -> bool:
+    """Whether a model returns single numbers alone: its loss, or the terms of one, and not what they were taken of."""
+    return all(tensor.dim() == 0 for tensor in _floating(output))
+
+
+def _terms(output: Any) -> list[torch.Tensor]:
+    """The single numbers of a dict that holds nothing else, those that carry a gradient where some do."""
+    if not isinstance(output, Mapping) or not output or not all(_is_number(v) for v in output.values()):
+        return []
+    terms = list(output.values())
+    return [term for term in terms if term.requires_grad] or terms
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dim() == 0 and value.is_floating_point()
 
 
 def first_output(output: Any) -> torch.Tensor:

@@ -157,7 +157,25 @@ def _loss(call: Call) -> Draft | None:
         return None
     # ATen's numbers: 0 keeps every example, 1 takes the mean, 2 the sum. Operands arrive broadcast to each other.
     settings = (("reduction", call.number("reduction", 1.0)), ("terms", float(call.tensors[0].numel())))
+    slack = _slack(call)
+    settings += (("slack", slack),) if slack is not None else ()
     return draft_of(call, Operation.LOSS, function=function, settings=settings)
+
+
+def _slack(call: Call) -> float | None:
+    """Time steps minus labels of the example that has least, for a loss that aligns sequences."""
+    steps, labels = (_lengths(call.argument(name)) if call.name == "_ctc_loss" else [] for name in _LENGTHS)
+    return min((float(a - b) for a, b in zip(steps, labels, strict=False)), default=None)
+
+
+_LENGTHS = ("input_lengths", "target_lengths")
+
+
+def _lengths(value: Any) -> list[int]:
+    """Lengths as numbers; none where the tensor holds no values."""
+    if type(value) is torch.Tensor and not value.is_meta:
+        return [int(v) for v in value.reshape(-1).tolist()]
+    return [v for v in value if isinstance(v, int)] if isinstance(value, (list, tuple)) else []
 
 
 def _structural(call: Call) -> Draft | None:

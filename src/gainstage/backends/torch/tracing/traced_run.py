@@ -12,12 +12,13 @@ import torch
 from torch import nn
 from torch.nn.modules import module as module_hooks
 
-from gainstage.backends.torch.models.batch import Batch, outputs_of, own_loss
+from gainstage.backends.torch.models.batch import Batch, only_numbers, outputs_of, own_loss
 from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
 from gainstage.backends.torch.tracing.graph_building import assemble, named_parameters
 from gainstage.backends.torch.tracing.interpreter import Eye, Interpreter
 from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
+from gainstage.records import Refold
 
 __all__ = ["LossFunction", "Observation", "observe", "takes_whole"]
 
@@ -37,6 +38,7 @@ class Observation:
         owners: node by autograd sequence number.
         region_gradients: autograd nodes of the outputs of recurrent layers, by node.
         whole: whether the loss saw all that the model returned, and not ``output`` alone.
+        refolds: reshapes that mix the axes of the signal.
     """
 
     build: Callable[[], SignalGraph]
@@ -47,6 +49,7 @@ class Observation:
     owners: dict[int, int | None]
     region_gradients: dict[int, tuple[Any, ...]]
     whole: bool = False
+    refolds: tuple[Refold, ...] = ()
 
     @cached_property
     def graph(self) -> SignalGraph:
@@ -115,15 +118,18 @@ def observe(
             interpreter.add_input(tensor, name, batch.example_axis, mask=name in batch.masks)
         inputs = tuple(range(len(interpreter.drafts)))
         output = _guarded(interpreter, "model", lambda: batch.call(model))
-        returned = outputs_of(output)
-        seen = returned[0]
         value, whole = own_loss(output), takes_whole(output)
+        hidden = only_numbers(output)
+        returned = (value,) if hidden and value is not None else outputs_of(output)
+        seen = returned[0]
         owned = value is not None and loss is None
         if loss is not None:
             interpreter.stage = "loss"
             whole, value = _loss_of(interpreter, loss, output, seen, target)
             value = _scalar(value)
-    nodes = tuple(interpreter.node_of(tensor) for tensor in returned)
+    nodes: tuple[int | None, ...] = tuple(interpreter.node_of(tensor) for tensor in returned)
+    if hidden and value is not None:
+        returned, nodes = interpreter.heads_of(value) or (returned, nodes)
     known = nodes if nodes[0] is not None else ()  # the first output of a graph is what the loss sees
     build = partial(
         assemble,
@@ -136,7 +142,10 @@ def observe(
         loss=interpreter.node_of(value) if value is not None else None,
     )
     owners = interpreter.sequence.owner
-    return Observation(build, tuple(returned), nodes, value, owned, owners, interpreter.region_gradients, whole)
+    return Observation(
+        build, tuple(returned), nodes, value, owned, owners, interpreter.region_gradients, whole,
+        tuple(interpreter.refolds),
+    )  # fmt: skip
 
 
 def _loss_of(
