@@ -10,7 +10,7 @@ from keras import ops
 
 from gainstage.backends.keras.models.preserve import inlined_functions, random_state
 from gainstage.backends.keras.tracing.expansions import REPLAYS
-from gainstage.backends.keras.tracing.tape import Penalty, is_symbol, symbols_in
+from gainstage.backends.keras.tracing.tape import Penalty, Step, is_symbol, symbols_in
 from gainstage.backends.keras.tracing.trace import Program, brief
 from gainstage.errors import GainstageError, ModelError
 
@@ -54,6 +54,7 @@ def replay(
     *,
     seed: int,
     tap: Tap | None = None,
+    entering: Callable[[Step, tuple[Any, ...]], None] | None = None,
 ) -> Replayed:
     """Run a program as a pure function of inputs and weights: nothing of the model is changed.
 
@@ -63,6 +64,7 @@ def replay(
         weights: by path; those left out have the model's own values.
         seed: of dropout and the like.
         tap: sees the outputs of nodes.
+        entering: sees every step of the model with its arguments before it runs.
 
     Raises:
         ModelError: the model's own code raised.
@@ -79,6 +81,8 @@ def replay(
             if step.stage == "loss":
                 break
             args, kwargs = _resolved(step.args, known), _resolved(dict(step.kwargs), known)
+            if entering is not None:
+                entering(step, args)
             try:
                 own = REPLAYS.get(type(step.operation).__name__)
                 result = own(step.operation, *args, **kwargs) if own else step.operation(*args, **kwargs)
