@@ -6,6 +6,8 @@
 #   make pictures   docs/images anew: the pictures that README.md shows
 #   make notebooks   notebooks/ anew from the seven questions
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
+#   make docs    the documentation as a site, in build/docs; warnings are errors, and nothing is fetched
+#   make quotes  the outputs that the pages quote, printed anew by the quoted commands
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
 #   make long    the tests that `make test` leaves out because they cost minutes: every notebook, every counterexample
@@ -31,7 +33,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench long zoo exam verdicts published agreement architectures trainings starts-exam clean
+.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -63,6 +65,11 @@ $(VENV)/.installed-dev: $(SOURCES) | $(BIN)/python
 	@$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.installed-demo $(VENV)/.installed-test
 
+$(VENV)/.installed-docs: $(SOURCES) | $(BIN)/python
+	@echo "Installing what builds the documentation into $(VENV)."
+	@$(INSTALL) '.[docs]'
+	@touch $@
+
 demo: $(VENV)/.installed-demo
 	@$(BIN)/gainstage demo $(ARGS)
 
@@ -75,6 +82,13 @@ browser:
 
 pictures: $(VENV)/.installed-test browser
 	$(BIN)/python docs/pictures.py $(ARGS)
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs build/docs $(ARGS)
+	@echo "The site is in build/docs/index.html"
+
+quotes: $(VENV)/.installed-demo
+	$(BIN)/python docs/quotes.py $(ARGS)
 
 notebooks: $(VENV)/.installed-demo
 	$(BIN)/gainstage ask --all --notebook notebooks

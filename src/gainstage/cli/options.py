@@ -17,6 +17,7 @@ __all__ = [
     "branch_option",
     "device_option",
     "fail_options",
+    "finding_options",
     "html_option",
     "json_option",
     "overrides_option",
@@ -104,8 +105,8 @@ device_option = click.option(
 scheme_option = click.option(
     "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
     help="auto (roles, and the signal that arrives); keep (only what --override names); a recipe of the literature: "
-    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mup; or a named one such as he_normal, "
-    "glorot_uniform, orthogonal.",
+    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup; or a named one such as "
+    "he_normal, glorot_uniform, orthogonal.",
 )  # fmt: skip
 
 branch_option = click.option(
@@ -117,6 +118,34 @@ overrides_option = click.option(
     "--override", "overrides", multiple=True, metavar="PATTERN=SCHEME", envvar="GAINSTAGE_OVERRIDE",
     help="Another scheme for some parameters, e.g. 'head.*=zeros'. Repeatable; later ones win.",
 )  # fmt: skip
+
+
+def finding_options(function: Command) -> Command:
+    """Options that say which findings count: rules by code, and what was found before."""
+    for option in reversed((
+        click.option(
+            "--select", multiple=True, metavar="CODES", callback=_codes, envvar="GAINSTAGE_SELECT",
+            help="Judge by these rules alone: codes or their beginnings, with commas between (GS1,GS204). Repeatable.",
+        ),
+        click.option(
+            "--ignore", multiple=True, metavar="CODES", callback=_codes, envvar="GAINSTAGE_IGNORE",
+            help="Leave these rules out. To accept a finding at one layer, see [[tool.gainstage.accept]] (docs/ci.md).",
+        ),
+        click.option(
+            "--baseline", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+            envvar="GAINSTAGE_BASELINE", help="Count only findings that this file does not hold, or that became worse.",
+        ),
+        click.option(
+            "--write-baseline", "new_baseline", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+            help="Write what is found to this file, for --baseline, and exit with 0.",
+        ),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def _codes(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG001
+    return tuple(code.strip().upper() for text in given for code in text.split(",") if code.strip())
 
 
 def fail_options(function: Command) -> Command:

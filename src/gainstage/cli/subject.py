@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -146,13 +147,14 @@ def forecast(subject: Subject, scheme: str | None) -> Profile:
     return predict(subject.model, subject.inputs, subject.labels, loss=subject.loss, plan=scheme)
 
 
-def examine(subject: Subject) -> Diagnosis:
+def examine(subject: Subject, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> Diagnosis:
     """Check what was prepared."""
     from gainstage.workflows import check
 
     return check(
         subject.model, subject.inputs, subject.labels,
         loss=subject.loss, optimizer=subject.optimizer, synthetic=subject.synthetic,
+        select=select, ignore=ignore,
     )  # fmt: skip
 
 

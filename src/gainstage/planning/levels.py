@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from gainstage.errors import GainstageError
@@ -13,6 +14,7 @@ from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.planning.branches import Budget, budgets, stream_levels
 from gainstage.planning.context import Surroundings, signal_at
 from gainstage.planning.dense import TOGETHER, DenseStream, dense_streams
+from gainstage.planning.mirroring import UNMIRRORED, Mirroring
 from gainstage.propagation.composed import Functions
 from gainstage.theory import (
     Activation,
@@ -20,6 +22,7 @@ from gainstage.theory import (
     OperatingPoint,
     gate_point,
     gaussian_moments,
+    odd_part,
     operating_point,
 )
 
@@ -79,8 +82,10 @@ class Levels:
     streams: Mapping[int, float]
 
     @classmethod
-    def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings]) -> Levels:
+    def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings], mirroring: Mirroring = UNMIRRORED) -> Levels:
         """Choose the operating points: the lowest level that any reader asks for.
+
+        Of units in mirrored pairs the odd part of their activation arrives, which has no mean.
 
         The end of a residual branch takes off the mean of what it reads: a mean is the same for all examples, and what
         every branch adds of it gathers on the stream. A bias does that, or else weights that sum to zero. A transposed
@@ -104,12 +109,22 @@ class Levels:
         centred: dict[int, Centring] = {}
         patterned = Counter(place.end for index, place in around.items() if _strided(graph.nodes[index]))
         read: dict[int, Activation] = {}
+        paired = {index: odd_part(function) for index, function in mirroring.functions.items()}
         for index, place in around.items():
+            made = mirroring.links.get(index)
+            if made is not None and made.function is not None:
+                answer = point(odd_part(made.function), place.depth)
+                points |= {} if answer is None else {index: answer}
             ways = (way for way in place.outgoing if _is_activation(way[-1]))
-            asked = [point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways]
+            asked = [
+                point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways if made is None
+            ]
             known = [answer for answer in asked if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
+            if index in paired:
+                read[index] = paired[index]
+                continue
             function = functions.of(*(graph.nodes[i] for i in place.incoming.through))
             if function is None or not place.incoming.through:
                 continue
@@ -254,6 +269,7 @@ def _point(rule: Rule, function: Activation, depth: int) -> OperatingPoint | Non
         return None
 
 
+@lru_cache(maxsize=1024)
 def _moments(function: Activation, level: float) -> GaussianMoments | None:
     """What an activation makes of a level; None where that is next to nothing, or next to infinite."""
     try:

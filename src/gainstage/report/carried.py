@@ -1,4 +1,4 @@
-"""A document inside a page: compressed, since the figures of 500 layers are two megabytes of JSON."""
+"""Embeds a JSON document in a page, compressed, since the JSON of 500 layers has two megabytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAGE = re.compile(r"\s*<!doctype html", re.IGNORECASE)
 
 
 def carried(document: str) -> str:
-    """An element that browsers do not run, with the document in it.
+    """Return an HTML element that contains the document and that browsers do not execute.
 
     >>> taken_out("<!doctype html>" + carried("{}"), "page")
     '{}'
@@ -27,20 +27,20 @@ def carried(document: str) -> str:
 
 
 def is_page(text: str) -> bool:
-    """Whether a text is HTML rather than JSON."""
+    """Report whether a text is HTML rather than JSON."""
     return _PAGE.match(text) is not None
 
 
 def carries_record(text: str) -> bool:
-    """Whether a text is a page that gainstage wrote."""
+    """Report whether a text is a page that gainstage wrote."""
     return is_page(text) and _OPENING in text
 
 
 def taken_out(page: str, where: str) -> str:
-    """The document that ``carried`` put into a page.
+    """Return the document that ``carried`` embedded in a page.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: the page contains no document, or a damaged one.
     """
     _, opening, rest = page.partition(_OPENING)
     packed, closing, _ = rest.partition("</script>")

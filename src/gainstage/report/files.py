@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever found under its final name."""
+"""Writes files such that no partly written file ever has the final name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["write_whole"]
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file; under its final name there is either the old content or all of the new.
+    """Write a text file; at any moment its name holds the complete old content or the complete new one.
 
     Raises:
         InputError: the path cannot be written.

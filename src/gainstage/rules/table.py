@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,7 +12,7 @@ from gainstage.errors import UnknownNameError
 from gainstage.records import Finding, Profile, Remedy, Severity
 from gainstage.rules.remedies import Edit, Phrase, Words
 
-__all__ = ["SECTIONS", "Fault", "Lacking", "Rule", "all_rules", "get", "rule"]
+__all__ = ["SECTIONS", "Fault", "Lacking", "Rule", "all_rules", "get", "rule", "selected"]
 
 SECTIONS = (
     "What it does",
@@ -154,3 +154,29 @@ def get(code: str) -> Rule:
         return _rules[code]
     except KeyError:
         raise UnknownNameError("rule", code, _rules) from None
+
+
+def selected(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """Split the rules into those to judge and those to leave out.
+
+    Args:
+        select: codes, or the beginnings of codes; empty for all.
+        ignore: the same, of those to leave out; the longer beginning wins, and at equal lengths ``ignore``.
+
+    Raises:
+        UnknownNameError: no rule has a code that begins so.
+
+    >>> [rule.code for rule in selected(["GS1"], ["GS10"])[0]][0]
+    'GS110'
+    """
+    for beginning in (*select, *ignore):
+        if not beginning or not any(code.startswith(beginning) for code in _rules):
+            raise UnknownNameError("rule", beginning, _rules)
+
+    def longest(beginnings: Sequence[str], code: str) -> int:
+        return max((len(b) for b in beginnings if code.startswith(b)), default=0)
+
+    every = all_rules()
+    kept = tuple(r for r in every if longest(select, r.code) > longest(ignore, r.code) or not (
+        select or longest(ignore, r.code)))  # fmt: skip
+    return kept, tuple(rule for rule in every if rule not in kept)

@@ -59,8 +59,9 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     """
     loss, output, target = need_loss(profile), need_output(profile), need_target(profile)
     bounded = output.function in RANGES or output.function == "clamp"
-    binary = loss.kind == "bce"  # of probabilities
-    if not (binary or is_regression(profile, loss, target)) or not bounded or not is_direct(profile, output):
+    if not (is_regression(profile, loss, target) or loss.kind == "bce") or not bounded:
+        return
+    if not is_direct(profile, output):
         return
     low, high = RANGES.get(output.function) or _clamped(profile, output)
     slack = 0.01 * (high - low) if math.isfinite(high - low) else 0.01 * max(target.spread, 1e-12)

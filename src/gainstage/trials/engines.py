@@ -1,4 +1,4 @@
-"""Where pieces of work run: here, in processes of this machine, on a Dask cluster or on Ray."""
+"""Runs pieces of work here, in processes of this machine, on a Dask cluster or on Ray."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Engine", "LostWorkerError", "run"]
 Engine = Literal["local", "dask", "ray"]
 
 PATIENCE = "10s"
-"""How long a scheduler is waited for."""
+"""Seconds to wait for a scheduler."""
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 
 class LostWorkerError(GainstageError, RuntimeError):
-    """A process that did the work died, and nobody does it in its place."""
+    """A worker process died, and no other worker takes over its piece."""
 
 
 def run(
@@ -32,19 +32,19 @@ def run(
     workers: int = 1,
     address: str | None = None,
 ) -> Iterator[R]:
-    """Do every piece of work and yield each result as soon as it is there, in any order.
+    """Run every piece of work and yield each result when it is complete, in any order.
 
     Args:
-        work: a function that can be pickled (with cloudpickle, so a lambda will do), unless it runs here.
-        pieces: its arguments.
+        work: a function that can be pickled (with cloudpickle, so a lambda is allowed), unless it runs in this process.
+        pieces: the function's arguments.
         engine: ``local`` processes, or the workers of a ``dask`` or ``ray`` cluster.
-        workers: local processes, 1 for none besides this one; a cluster uses all it has.
-        address: of the cluster; None starts one here.
+        workers: number of local processes, where 1 means this process alone; a cluster uses all of its workers.
+        address: address of the cluster; None starts a cluster here.
 
     Raises:
         MissingPackageError: the engine is not installed.
         InputError: there is no cluster at the address, or the number of workers is not positive.
-        LostWorkerError: a worker died and took its piece with it.
+        LostWorkerError: a worker died and its piece was lost.
 
     >>> sorted(run(abs, [-3, 2]))
     [2, 3]
@@ -85,18 +85,18 @@ def _parallel(
 
 
 Given = tuple[dict[str, Any], int | None]
-"""What ``joblib.Parallel`` is given, and how many pieces it gets at once where it returns them all together."""
+"""Arguments of ``joblib.Parallel``, and the number of pieces per round where all results are returned at once."""
 
 
 @contextlib.contextmanager
 def _local(joblib: Any, _address: str | None, workers: int) -> Iterator[Given]:  # noqa: ARG001
-    """Processes, each with its share of the cores."""
+    """Yield the settings for local processes, each with its share of the cores."""
     yield {"n_jobs": workers, "backend": "loky"}, None
 
 
 @contextlib.contextmanager
 def _dask(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
-    """The workers of a Dask cluster; a piece whose worker dies goes to another one."""
+    """Yield the settings for the workers of a Dask cluster; a piece whose worker dies is given to another one."""
     distributed = _package("distributed", "The engine 'dask'", "'gainstage[dask]'")
     try:
         made = {"address": address} if address else {"n_workers": workers, "threads_per_worker": 1}
@@ -109,7 +109,7 @@ def _dask(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
 
 @contextlib.contextmanager
 def _ray(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
-    """The workers of a Ray cluster, through the backend that Ray registers with joblib."""
+    """Yield the settings for the workers of a Ray cluster, through the backend that Ray registers with joblib."""
     ray = _package("ray", "The engine 'ray'", "'gainstage[ray]'")
     started = not ray.is_initialized()
     if started:
@@ -121,7 +121,7 @@ def _ray(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
     try:
         with joblib.parallel_config(backend="ray"):
             cores = int(ray.cluster_resources().get("CPU", 1))
-            yield {"n_jobs": cores}, cores  # Ray's backend returns results all together, so they come in rounds
+            yield {"n_jobs": cores}, cores  # Ray's backend returns all results at once, so pieces are sent in rounds
     finally:
         if started:
             ray.shutdown()

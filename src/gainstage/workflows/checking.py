@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from gainstage import rules
@@ -23,6 +24,8 @@ def check(
     detail: Literal["lean", "standard"] = "standard",
     seed: int = 0,
     synthetic: bool = False,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
 ) -> Diagnosis:
     """Say whether a model's signal and gradient survive, and if not, where, why, and what cures it.
 
@@ -43,10 +46,12 @@ def check(
         detail: ``lean`` is faster and leaves out normalisations, sums and extremes.
         seed: random state of the pass (dropout), 0 <= seed < 2**64.
         synthetic: say that ``x`` was made up, so that nothing is concluded from its values.
+        select: judge by these rules alone: codes (``"GS204"``) or their beginnings (``"GS2"``); by default all.
+        ignore: leave these rules out.
 
     Raises:
         InputError: the batch, labels, loss or optimizer cannot be used.
-        UnknownNameError: there is no loss or optimizer of that name.
+        UnknownNameError: there is no loss, optimizer or rule of that name.
         ModelError: the model's own code raised.
 
     >>> import torch
@@ -67,4 +72,4 @@ def check(
         seed=require_seed(seed),
         synthetic=synthetic,
     )
-    return rules.judge(profile, backend.words())
+    return rules.judge(profile, backend.words(), select=select, ignore=ignore)

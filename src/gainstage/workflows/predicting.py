@@ -9,8 +9,8 @@ from gainstage import planning
 from gainstage.backends import backend_of
 from gainstage.errors import InputError
 from gainstage.graph import SignalGraph
-from gainstage.propagation import InputMoments, planned, predicted_profile
-from gainstage.records import Note, Plan, Profile, WeightMoments
+from gainstage.propagation import planned, predicted_profile
+from gainstage.records import InputMoments, Note, Plan, Profile, WeightMoments
 from gainstage.workflows.task import Loss
 
 __all__ = ["predict"]

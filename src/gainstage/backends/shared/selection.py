@@ -8,6 +8,7 @@ from typing import Protocol, get_args
 from gainstage.backends.protocol import Detail
 from gainstage.errors import InputError
 from gainstage.graph import Operation
+from gainstage.graph.groups import WEIGHTED
 from gainstage.records import Note
 
 __all__ = [
@@ -15,9 +16,7 @@ __all__ = [
     "bounds_of", "is_rectified", "require_detail", "require_finite", "selected",
 ]  # fmt: skip
 
-ALWAYS = frozenset(
-    {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION}
-)
+ALWAYS = WEIGHTED | {Operation.ACTIVATION}
 """Measured at every level of detail."""
 
 STANDARD = ALWAYS | {Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX}

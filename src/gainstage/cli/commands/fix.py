@@ -23,6 +23,9 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="Write the mended weights here: .safetensors, .pt or .pth; of Keras models .weights.h5 or .keras.",
 )
+@click.option(
+    "--prove", is_flag=True, help="Also train copies before and after for 100 steps on the data, and compare."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @json_option
 @html_option
@@ -30,6 +33,7 @@ __all__ = ["command"]
 def command(
     request: Request,
     out: Path | None,
+    prove: bool,
     dry_run: bool,
     as_json: bool,
     page: Path | None,
@@ -74,6 +78,7 @@ def command(
         fixed = fix(
             subject.model, subject.inputs, subject.labels,
             loss=subject.loss, optimizer=subject.optimizer, diagnosis=diagnosis, seed=request.seed,
+            prove=prove,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(fixed, indent=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,8 +18,7 @@ from gainstage.backends.shared import prediction_inputs as shared
 from gainstage.backends.shared.arrays import moments_of
 from gainstage.errors import GainstageError, InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
-from gainstage.propagation import InputMoments
-from gainstage.records import WeightMoments
+from gainstage.records import InputMoments, WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
 
@@ -59,7 +59,10 @@ def _stored(graph: SignalGraph, parameter: Parameter, array: Array) -> shared.St
         gates = _gates(graph, parameter, array)
         return shared.Stored(moments, mean_row=table, gates=gates, vector=flat.astype(np.float64))
     sample = flat[:: max(flat.size // shared.SAMPLE, 1)].astype(np.float64)
-    return shared.Stored(moments, incoming.sum((1, 2), dtype=np.float64), sample, table)
+    found = shared.Stored(moments, incoming.sum((1, 2), dtype=np.float64), sample, table)
+    if parameter.role not in shared.PAIRED or parameter.kernel is None:
+        return found
+    return replace(found, sums=shared.projected(incoming, parameter.kernel.groups), one_tap=shared.one_tap(incoming))
 
 
 def _incoming(parameter: Parameter, array: Array) -> Array | None:

@@ -18,7 +18,8 @@ from gainstage.graph import DerivationStep, Operation
 
 __all__ = [
     "ACTIVATIONS", "ADDITIVE", "LOSSES", "MULTIPLICATIVE", "NORMALIZATIONS", "POINTWISE", "REARRANGEMENTS",
-    "REDUCTIONS", "STRUCTURAL", "TRANSPARENT", "WholeLayer", "base_name", "interpolation", "is_unadapted", "step",
+    "REDUCTIONS", "STRUCTURAL", "TRANSPARENT", "TRANSPOSING", "WholeLayer", "base_name", "interpolation",
+    "is_unadapted", "step",
     "whole_layer",
 ]  # fmt: skip
 
@@ -84,6 +85,9 @@ TRANSPARENT: Final = frozenset(
     """.split()
 )
 """Every element survives as it is: no node of its own, the symbol goes on being its producer's output."""
+
+TRANSPOSING: Final = frozenset({"Transpose", "Moveaxis", "Swapaxes", "Rearrange"})
+"""Those of them that put axes in another order."""
 
 ADDITIVE: Final = {"Add": "add", "Subtract": "sub"}
 MULTIPLICATIVE: Final = {"Multiply": "mul", "Divide": "div", "TrueDivide": "div", "DivideNoNan": "div"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,8 +15,7 @@ from gainstage.backends.torch.measuring.weights import incoming_weights
 from gainstage.backends.torch.models.batch import prepare
 from gainstage.errors import InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
-from gainstage.propagation import InputMoments
-from gainstage.records import WeightMoments
+from gainstage.records import InputMoments, WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
 
@@ -54,10 +54,15 @@ def _stored(graph: SignalGraph, parameter: Parameter, tensor: torch.Tensor) -> s
         vector = flat.double().cpu().numpy()
         blocks = _blocks(graph, parameter) if tensor.dim() == 1 else 1
         return shared.Stored(moments, gates=vector.reshape(blocks, -1) if blocks > 1 else None, vector=vector)
-    rows = incoming_weights(tensor, parameter).sum(1, dtype=torch.float64)
+    incoming = incoming_weights(tensor, parameter)
+    rows = incoming.sum(1, dtype=torch.float64)
     sample = flat[:: max(flat.numel() // shared.SAMPLE, 1)].double()
     table = tensor.mean(0, dtype=torch.float64).cpu().numpy() if shared.is_table(graph, parameter) else None
-    return shared.Stored(moments, rows.cpu().numpy(), sample.cpu().numpy(), table)
+    found = shared.Stored(moments, rows.cpu().numpy(), sample.cpu().numpy(), table)
+    if parameter.role not in shared.PAIRED:
+        return found
+    laid = incoming.float().cpu().numpy().reshape(len(rows), -1, parameter.kernel.receptive)
+    return replace(found, sums=shared.projected(laid, parameter.kernel.groups), one_tap=shared.one_tap(laid))
 
 
 def _blocks(graph: SignalGraph, parameter: Parameter) -> int:
