@@ -149,11 +149,17 @@ def endless(profile: Profile) -> Iterator[Fault]:
         yield Fault(
             Severity.ERROR, "", f"{optimizer.name} has a momentum of {figure(memory)}.", memory, 1.0,
             "Gradients are added up and never forgotten.",
-            edit("Choose a momentum below one.", phrase("an optimizer of this momentum", name=optimizer.name, momentum=0.9)),
+            edit(
+                "Choose a momentum below one.",
+                phrase("an optimizer of this momentum", name=optimizer.name, momentum=0.9),
+            ),
         )  # fmt: skip
     elif squares is not None and squares > 0 and memory >= math.sqrt(squares):
         yield Fault(
             Severity.WARNING, "", f"{optimizer.name} has betas {figure(memory)} and {figure(squares)}.", memory,
             math.sqrt(squares), "Squared gradients are forgotten before the gradients that they divide.",
-            edit("Exchange the betas.", phrase("an optimizer of these betas", name=optimizer.name, first=0.9, second=0.999)),
+            edit(
+                "Exchange the betas.",
+                phrase("an optimizer of these betas", name=optimizer.name, first=0.9, second=0.999),
+            ),
         )  # fmt: skip
