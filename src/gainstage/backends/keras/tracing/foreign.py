@@ -220,7 +220,7 @@ _refusing: list[bool] = []
 
 @contextmanager
 def refused() -> Iterator[None]:
-    """Let no function of the backend take symbols until the block is left, so that a named activation stays one operation."""
+    """Refuse symbols for all functions of the backend in a block, so that a named activation stays one operation."""
     _refusing.append(True)
     try:
         yield
