@@ -331,3 +331,26 @@ def test_prediction_knows_a_compiled_loss_and_the_models_own_input():
     model.compile("adam", "mse")
     assert gs.predict(model, X, VALUES).task.loss.kind == "mse"
     assert gs.predict(model).nodes
+
+
+@pytest.mark.parametrize("layer", [
+    layers.SimpleRNN(32, activation="relu", recurrent_initializer=keras.initializers.Identity(1.3)),
+    layers.SimpleRNN(32, activation="relu", recurrent_initializer=keras.initializers.Identity(1.3), go_backwards=True),
+], ids=["forward", "backward"])  # fmt: skip
+def test_a_recurrence_that_explodes_is_named_though_it_returns_one_position(layer):
+    x = RNG.standard_normal((16, 80, 8), dtype=np.float32)
+    model = keras.Sequential([keras.Input((80, 8)), layer, layers.Dense(1)])
+    found = {f.code: f for f in gs.check(model, x, COUNTS[:16], loss="mse").findings}
+    assert found["GS102"].path == "0"
+
+
+def test_an_optimizer_that_shrinks_the_weights_is_found():
+    model = head(4)
+    model.compile(keras.optimizers.AdamW(0.01, weight_decay=50.0), "mse")
+    step = gs.check(model, X, VALUES).profile.step
+    assert step.shrinks > 0.9
+    assert step.share == pytest.approx(0.5, rel=0.1)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    found = gs.check(model, X, VALUES).profile
+    assert found.step.climbs == pytest.approx(-1, abs=1e-3)
+    assert found.task.optimizer.memory == pytest.approx(0.9)

@@ -225,7 +225,7 @@ def no_nonlinearity(profile: Profile) -> Iterator[Fault]:
         float(len(layers)),
         1.0,
         "No activation stands between the layers, so that they are one linear map.",
-        edit("Put an activation behind every hidden layer.", "nn.ReLU()  # between the layers"),
+        edit("Put an activation behind every hidden layer.", phrase("an activation between layers")),
         layers[0].index,
     )
 

@@ -239,7 +239,7 @@ def unfit_statistics(profile: Profile) -> Iterator[Fault]:
             at.forward.rms / wanted,
             UNFIT,
             "The stored mean and variance are those of other data, or of none: they start at zero and one.",
-            edit("Train in training mode, or load the statistics.", "model.train()"),
+            edit("Train in training mode, or load the statistics.", phrase("a model in training mode")),
             node.index,
         )
         return

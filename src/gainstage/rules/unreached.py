@@ -203,7 +203,7 @@ def _lost_on_the_way(profile: Profile) -> Fault:
         0.0,
         "The signal is converted on the way (to NumPy, to whole numbers, by .item() or .tolist()): what lies before gets "
         "no gradient.",
-        edit("Stay in tensors.", "h = torch.relu(self.a(x))  # without .numpy(), .item() or torch.tensor(...)"),
+        edit("Stay in tensors.", phrase("a function that stays in tensors")),
         last.index if last is not None else None,
     )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gainstage.backends.keras.measuring.first_step import require_optimizer, try_step
 from gainstage.backends.keras.measuring.gradients import Differentiated, compiled, differentiate, own_variables
 from gainstage.backends.keras.measuring.loss_shape import shape_of
+from gainstage.backends.keras.measuring.over_time import over_time
 from gainstage.backends.keras.measuring.prediction_inputs import version
 from gainstage.backends.keras.measuring.reactions import reactions_of
 from gainstage.backends.keras.measuring.replay import Replayed, Tap, replay
@@ -141,6 +142,8 @@ class _Recording:
             measured = self._look(wanted[index], as_array(tensor))
             gradient = by_node.get(index)
             nodes.append(replace(measured, backward=moments_of(as_array(gradient)) if gradient is not None else None))
+        growth = over_time(program, self.inputs, {n.node: n for n in nodes}, self.seed)
+        nodes = [replace(n, over_time=growth.get(n.node)) for n in nodes]
         loss = float(as_array(value)) if self.criterion is not None else None
         if not by_weight:
             self.notes.append(NO_GRADIENT)
@@ -166,7 +169,7 @@ class _Recording:
             tuple(self.notes),
             self._reactions(returned),
             wiring_of(self.model, program, asked.values(), own, by_weight, self.optimizer),
-            self._hidden(),
+            hidden=self._hidden(),
         )
 
     def _differentiated(self, asked: dict[int, Any], weights: Any, shapes: Any) -> Differentiated:

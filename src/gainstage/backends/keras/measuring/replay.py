@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+from gainstage.backends.keras.models.names import is_of_keras_alone
 from gainstage.backends.keras.models.preserve import inlined_functions, random_state
 from gainstage.backends.keras.tracing.expansions import REPLAYS
-from gainstage.backends.keras.tracing.tape import Penalty, is_symbol, symbols_in
+from gainstage.backends.keras.tracing.tape import Penalty, Step, is_symbol, symbols_in
 from gainstage.backends.keras.tracing.trace import Program, brief
 from gainstage.errors import GainstageError, ModelError
 
@@ -54,6 +56,7 @@ def replay(
     *,
     seed: int,
     tap: Tap | None = None,
+    entering: Callable[[Step, tuple[Any, ...]], None] | None = None,
 ) -> Replayed:
     """Run a program as a pure function of inputs and weights: nothing of the model is changed.
 
@@ -63,6 +66,7 @@ def replay(
         weights: by path; those left out have the model's own values.
         seed: of dropout and the like.
         tap: sees the outputs of nodes.
+        entering: sees every step of the model with its arguments before it runs.
 
     Raises:
         ModelError: the model's own code raised.
@@ -70,7 +74,7 @@ def replay(
     watched = {draft.symbol: draft.index for draft in program.drafts}
     known: dict[int, Any] = {}
     state = _state(program, weights, seed)
-    with inlined_functions(), random_state(seed), Scope(state, collect_losses=True) as scope:
+    with random_state(seed), Scope(state, collect_losses=True) as scope:
         for symbol, array in zip(program.inputs, inputs, strict=True):
             known[id(symbol)] = array
         for symbol in program.standin_symbols:
@@ -79,9 +83,13 @@ def replay(
             if step.stage == "loss":
                 break
             args, kwargs = _resolved(step.args, known), _resolved(dict(step.kwargs), known)
+            if entering is not None:
+                entering(step, args)
             try:
                 own = REPLAYS.get(type(step.operation).__name__)
-                result = own(step.operation, *args, **kwargs) if own else step.operation(*args, **kwargs)
+                # Keras's own functions stay as they are: its grouped convolutions have gradients in no other way.
+                with nullcontext() if is_of_keras_alone(step.operation) else inlined_functions():
+                    result = own(step.operation, *args, **kwargs) if own else step.operation(*args, **kwargs)
             except GainstageError:
                 raise
             except Exception as error:

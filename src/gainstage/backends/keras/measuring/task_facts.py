@@ -50,7 +50,7 @@ def task_of(
         loss = _loss(graph, criterion, loss_value, seen, labels, described)
     rates = None
     if optimizer is not None:
-        rates = OptimizerFacts(type(optimizer).__name__, (_rate(optimizer.learning_rate),))
+        rates = _optimizer(optimizer)
     return Task(inputs, described, seen, loss, rates, batch.examples, True)
 
 
@@ -67,6 +67,14 @@ def labels_as_read(criterion: Criterion, output: Array) -> Array | None:
         labels = labels[..., 0] if labels.ndim == output.ndim and labels.shape[-1] == 1 else labels
         return labels if criterion.ignored is None else np.where(labels == criterion.ignored, -1, labels)
     return labels.astype(np.float32).reshape(output.shape if labels.size == output.size else labels.shape)
+
+
+def _optimizer(optimizer: Any) -> OptimizerFacts:
+    """Name, learning rate, and how long gradients are remembered, as Keras's own optimizers call it."""
+    momentum, first, second = (getattr(optimizer, name, None) for name in ("momentum", "beta_1", "beta_2"))
+    memory = first if isinstance(first, float) else float(momentum) if isinstance(momentum, (int, float)) else None
+    squares = second if isinstance(first, float) and isinstance(second, float) else None
+    return OptimizerFacts(type(optimizer).__name__, (_rate(optimizer.learning_rate),), memory, squares)
 
 
 def _rate(rate: Any) -> float:
@@ -98,7 +106,9 @@ def _output(graph: SignalGraph, output: Array, labels: Array | None) -> OutputFa
     units = output.shape[axis] if output.ndim else 1
     with np.errstate(all="ignore"):
         within = float(np.sqrt(output.var(axis, dtype=np.float64).mean())) if units > 1 else None
-    return output_facts(graph, output.shape, units, moments_of(output, extremes=True), within)
+    ends = (output == output.min()) | (output == output.max()) if output.size else None
+    clipped = None if ends is None else float(ends.mean())
+    return output_facts(graph, output.shape, units, moments_of(output, extremes=True), within, clipped)
 
 
 def _loss(

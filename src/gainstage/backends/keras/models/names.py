@@ -18,6 +18,7 @@ __all__ = [
     "attributes",
     "is_automatic",
     "is_of_keras",
+    "is_of_keras_alone",
     "named_layers",
     "names_in_summary",
     "named_parameters",
@@ -129,6 +130,18 @@ def is_of_keras(layer: Any) -> bool:
     """
     kinds = (kind.__module__ for kind in type(layer).__mro__)
     return any(kind.startswith("keras.src.layers.") and kind != Layer.__module__ for kind in kinds)
+
+
+def is_of_keras_alone(operation: Any) -> bool:
+    """Whether an operation is one of Keras's own, and a layer with all that is in it, so that no user's code runs.
+
+    >>> is_of_keras_alone(keras.layers.LSTM(2)), is_of_keras_alone(keras.layers.Lambda(lambda x: x))
+    (True, False)
+    """
+    parts = [inner for _, inner in named_layers(operation)] if isinstance(operation, Layer) else [operation]
+    return all(
+        type(part).__module__.startswith("keras.") and not isinstance(part, keras.layers.Lambda) for part in parts
+    )
 
 
 def named_parameters(model: Any) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:

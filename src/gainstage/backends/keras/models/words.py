@@ -67,6 +67,21 @@ _WORDS: Mapping[str, str] = {
     "a scale of one": "norm.gamma.assign(keras.ops.ones_like(norm.gamma))",
     "an operation along the units": "keras.layers.Softmax(axis=-1)  # and axis=-1, not 0, in keras.ops",
     "a dropout of this rate": "keras.layers.Dropout({rate})",
+    # signals
+    "an activation between layers": 'keras.layers.Dense(units, activation="relu")',
+    "a dropout in front of the last layer": "# move keras.layers.Dropout in front of the last Dense",
+    "a model in training mode": "model.fit(x, y)  # trains; a call of your own needs model(x, training=True)",
+    "a function that stays in tensors": "h = keras.ops.relu(self.a(x))  # without NumPy and float(...)",
+    "axes exchanged, not folded anew": "x = keras.ops.swapaxes(x, 1, 2)  # or Permute((2, 1)), instead of Reshape",
+    "scores over the root of their length": (
+        "scores = q @ keras.ops.swapaxes(k, -2, -1) / keras.ops.sqrt(float(q.shape[-1]))"
+    ),
+    "attention weights of unbounded scores": "weights = keras.ops.softmax(scores)  # without the sigmoid",
+    "scaled cosines": "logits = scale * keras.ops.normalize(h) @ keras.ops.transpose(keras.ops.normalize(w))",
+    "an output scaled into a range": "prediction = low + (high - low) * keras.ops.sigmoid(output)",
+    "two terms of one reduction": (
+        "loss = keras.ops.sum(keras.ops.square(x - y)) / len(x) + keras.ops.sum(divergence) / len(x)"
+    ),
     # what trains
     "a frozen part": "layer.trainable = False  # and compile again",
     "a model that trains": "model.trainable = True  # and compile again",
@@ -95,6 +110,10 @@ _WORDS: Mapping[str, str] = {
     "the optimizer made anew": (
         "model.compile(keras.optimizers.{name}(), model.loss)  # after the last change of the model"
     ),
+    "an optimizer of small weight decay": "optimizer = keras.optimizers.{name}(weight_decay=0.01)",
+    "an optimizer that minimises": "# descend: optimizer.apply(gradients), not their negatives",
+    "an optimizer of this momentum": "optimizer = keras.optimizers.{name}(momentum={momentum})",
+    "an optimizer of these betas": "optimizer = keras.optimizers.{name}(beta_1={first}, beta_2={second})",
     "another learning rate": "# choose another learning_rate",
     # numbers
     "a scaled loss": "optimizer = keras.optimizers.LossScaleOptimizer(optimizer)",

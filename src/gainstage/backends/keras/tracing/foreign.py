@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["Foreign", "foreign_functions"]
+__all__ = ["Foreign", "foreign_functions", "refused"]
 
 Arguments = dict[str, Any]
 
@@ -169,6 +169,8 @@ _ORDERS: Mapping[str, tuple[str, ...]] = {
 
 def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Say a call in operations of Keras, or run it as it is on every pass."""
+    if _refusing:
+        raise TypeError("No function of the backend takes symbols now.")
     name = getattr(function, "__name__", "")
     name = _RENAMED.get(name, name)
     given = [*args, *(value for key, value in kwargs.items() if key != "name" and value is not None)]
@@ -210,6 +212,20 @@ def foreign_functions() -> Iterator[None]:
                 del keras.KerasTensor.__torch_function__
         case _:
             yield
+
+
+_refusing: list[bool] = []
+"""One element for every block of ``refused`` that is entered."""
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Refuse symbols for all functions of the backend in a block, so that a named activation stays one operation."""
+    _refusing.append(True)
+    try:
+        yield
+    finally:
+        _refusing.pop()
 
 
 _listening: list[bool] = []

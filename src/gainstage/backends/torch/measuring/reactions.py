@@ -85,7 +85,7 @@ def _traced_back(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> tu
     with torch.enable_grad(), held.during(seed), transparent_checkpoints():
         model.eval()
         output = first_output(few.map(open_).call(model))
-        calm = output.detach().double().clone()
+        calm = output.detach().double().cpu().clone()
         if not leaves or not output.requires_grad or output.is_complex():
             return calm, None
         signs = torch.linspace(1, 2, output.numel(), dtype=output.dtype, device=output.device).reshape(output.shape)

@@ -47,6 +47,19 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "a scale of one": "torch.nn.init.ones_(norm.weight)",
         "an operation along the units": "nn.Softmax(dim=-1)  # or batch_first=True",
         "a dropout of this rate": "nn.Dropout({rate})",
+        # signals
+        "an activation between layers": "nn.ReLU()  # between the layers",
+        "a dropout in front of the last layer": "# move nn.Dropout in front of the last nn.Linear",
+        "a model in training mode": "model.train()",
+        "a function that stays in tensors": (
+            "h = torch.relu(self.a(x))  # without .numpy(), .item() or torch.tensor(...)"
+        ),
+        "axes exchanged, not folded anew": "x = x.transpose(1, 2)  # instead of x.view(...) or x.reshape(...)",
+        "scores over the root of their length": "scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])",
+        "attention weights of unbounded scores": "weights = scores.softmax(dim=-1)  # without the sigmoid",
+        "scaled cosines": "logits = scale * F.normalize(h) @ F.normalize(w).T",
+        "an output scaled into a range": "prediction = low + (high - low) * torch.sigmoid(output)",
+        "two terms of one reduction": ('loss = F.mse_loss(x, y, reduction="sum") / len(x) + divergence.sum() / len(x)'),
         # what trains
         "a frozen part": "part.requires_grad_(False)",
         "a model that trains": "model.requires_grad_(True)",
@@ -66,6 +79,10 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "the optimizer at this rate": "optimizer = torch.optim.{name}(model.parameters(), lr={rate})",
         "the optimizer made anew at this rate": "optimizer = torch.optim.{name}(model.parameters(), lr={rate})",
         "the optimizer made anew": "optimizer = torch.optim.{name}(model.parameters())",
+        "an optimizer of small weight decay": "optimizer = torch.optim.{name}(model.parameters(), weight_decay=0.01)",
+        "an optimizer that minimises": "optimizer = torch.optim.{name}(model.parameters(), maximize=False)",
+        "an optimizer of this momentum": "optimizer = torch.optim.{name}(model.parameters(), momentum={momentum})",
+        "an optimizer of these betas": "optimizer = torch.optim.{name}(model.parameters(), betas=({first}, {second}))",
         "another learning rate": "# choose another learning rate",
         # numbers
         "a scaled loss": 'scaler = torch.amp.GradScaler("cuda")',
