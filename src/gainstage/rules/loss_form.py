@@ -131,7 +131,7 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
     What it does:
     Moves the outputs of a few examples, as free variables, to the lowest loss. Compares the ends with the targets:
     whether different targets lead to different ends; whether ends and targets run against each other; whether a last
-    sigmoid or softmax could give the targets themselves, and the loss there is higher; whether the class of a label ends
+    sigmoid or softmax could give the targets themselves, and the loss there is higher; whether a label's class ends
     lowest; whether equal logits have as low a loss as any.
 
     Why it matters:

@@ -56,7 +56,7 @@ def decay(profile: Profile) -> Iterator[Fault]:
     yield Fault(
         Severity.WARNING,
         "",
-        f"{step.shrinks**2:.0%} of the squared first step of {optimizer.name} points from the weights towards zero, and "
+        f"{step.shrinks**2:.0%} of the squared first step of {optimizer.name} points from the weights to zero, and "
         f"it takes {figure(step.share * step.shrinks)} of their size.",
         step.shrinks,
         INWARD,

@@ -116,9 +116,11 @@ def _finding(finding: Finding) -> str:
 
 def _judged(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.accepted:
-        columns = (Column("finding", "prose"), Column("where", "prose"), Column("accepted because", "prose"))
-        rows = [(f"{a.finding.code} {a.finding.title}", a.finding.path, a.reason) for a in diagnosis.accepted]
-        yield folded_away(f"{count(len(rows), 'finding')} accepted", table(columns, rows))
+        accepted = table(
+            (Column("finding", "prose"), Column("where", "prose"), Column("accepted because", "prose")),
+            [(f"{a.finding.code} {a.finding.title}", a.finding.path, a.reason) for a in diagnosis.accepted],
+        )
+        yield folded_away(f"{count(len(diagnosis.accepted), 'finding')} accepted", accepted)
     if diagnosis.left_out:
         yield folded_away(
             f"{count(len(diagnosis.left_out), 'rule')} left out", paragraph(", ".join(diagnosis.left_out))

@@ -175,9 +175,11 @@ def _loss(call: Call) -> Draft | None:
     if function is None:
         return None
     # ATen's numbers: 0 keeps every example, 1 takes the mean, 2 the sum. Operands arrive broadcast to each other.
-    settings = (("reduction", call.number("reduction", 1.0)), ("terms", float(call.tensors[0].numel())))
     slack = _slack(call)
-    settings += (("slack", slack),) if slack is not None else ()
+    settings = (
+        ("reduction", call.number("reduction", 1.0)), ("terms", float(call.tensors[0].numel())),
+        *((("slack", slack),) if slack is not None else ()),
+    )  # fmt: skip
     return draft_of(call, Operation.LOSS, function=function, settings=settings)
 
 

@@ -78,7 +78,7 @@ class Assigned:
         weight = self.whole(source.parameter).detach()
         incoming = canonical(weight, kernel_of(source), source.blocks, source.layout)
         units = max(1, _SUMMED // max(1, incoming[0].numel()))
-        sums = [part.to(torch.float64).sum((1, 2)) for part in incoming.split(units)]
+        sums = [part.to(torch.float64).sum((1, 2)) for part in torch.split(incoming, units)]
         return np.asarray(torch.cat(sums).cpu().numpy())
 
 

@@ -229,4 +229,4 @@ def _copy(shard: Shard, held: Tensor) -> None:
 
 
 def _bytes(piece: Tensor) -> memoryview:
-    return memoryview(piece.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return piece.contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.streams import Stream
 
 __all__ = ["own_values"]
@@ -46,7 +46,7 @@ def own_values(model: nn.Module, name: str, seed: int) -> Tensor | None:
         return None  # a module that names its state in its own way
     for initialize in _initializers(model, path):
         runs = [_run(initialize, module, Stream(seed, path).words(1)[0].item(), fill) for fill in _FILLS]
-        found = [getattr(run, leaf).detach() for run in runs if run is not None]
+        found: list[Tensor] = [getattr(run, leaf).detach() for run in runs if run is not None]
         if len(found) == len(_FILLS) and torch.equal(*found):
             return found[0]
     return None
