@@ -10,12 +10,16 @@
 #   make quotes  the outputs that the pages quote, printed anew by the quoted commands
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
+#   make long    the tests that `make test` leaves out because they cost minutes: every notebook, every counterexample
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
 #   make exam    the exam's cases are what they claim: each trains briefly, sick ones worse than their cured twins (long)
 #   make verdicts   what check finds on the exam's two halves: docs/verdicts.md
+#   make published   what check says of 100 published architectures as their own code starts them
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
+#   make fuzz   functions and the command line under arguments of every kind, fifty times the tests' share (long)
+#   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
@@ -31,7 +35,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench zoo exam verdicts agreement architectures trainings starts-exam clean
+.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -114,6 +118,9 @@ bench: $(VENV)/.installed-test
 		echo "== $$file"; OMP_NUM_THREADS=$(JOBS) $(BIN)/python "$$file" $(ARGS) || exit 1; \
 	done
 
+long: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m long tests $(ARGS)
+
 zoo: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/zoo/long_tables.py $(ARGS)
 
@@ -123,6 +130,9 @@ exam: $(VENV)/.installed-keras
 verdicts: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/verdicts.py --write $(ARGS)
 
+published: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/published.py $(ARGS)
+
 agreement: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/agreement.py $(ARGS)
 
@@ -131,6 +141,12 @@ architectures: $(VENV)/.installed-test
 
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)
+
+fuzz: $(VENV)/.installed-test
+	GAINSTAGE_FUZZ=50 $(BIN)/python -m pytest --numprocesses $(JOBS) tests/fuzz $(ARGS)
+
+reliability: $(VENV)/.installed-test
+	$(BIN)/python docs/reliability.py $(ARGS)
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,10 @@ from gainstage.data.dataset import Dataset
 from gainstage.data.split import split
 from gainstage.errors import InputError, MissingPackageError
 
-__all__ = ["digits", "from_file", "mnist"]
+__all__ = ["MOST", "digits", "from_file", "mnist"]
+
+MOST = 1 << 34
+"""Bytes of the arrays in one file."""
 
 
 def digits(*, validation: float = 0.2, seed: int = 0, standardise: bool = True) -> Dataset:
@@ -74,14 +78,27 @@ def from_file(path: str | Path, *, validation: float = 0.2, seed: int = 0, stand
     )  # fmt: skip
 
 
+def _refuse_swollen(file: IO[bytes], path: Path) -> None:
+    """Refuse an archive whose arrays, unpacked, would not fit the machine; a small file may claim any size."""
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        return
+    with zipfile.ZipFile(file) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    file.seek(0)
+    if size > MOST:
+        raise InputError(f"'{path}' holds {size / 2**30:,.0f} GiB of arrays; at most {MOST >> 30} GiB are read.")
+
+
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise InputError(f"There is no data file '{path}'.")
     try:
         with path.open("rb") as file:
+            _refuse_swollen(file, path)
             archive = np.load(file, allow_pickle=False)
             arrays = None if isinstance(archive, np.ndarray) else {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as broken:
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error) as broken:
         raise InputError(f"'{path}' cannot be read as a .npz file: {broken}") from broken
     if arrays is None:
         raise InputError(

@@ -12,6 +12,7 @@ class Operation(StrEnum):
 
     INPUT = "input"
     LINEAR = "linear"  # signal × weight
+    BILINEAR = "bilinear"  # signal × weight × signal
     CONVOLUTION = "convolution"  # transposed ones too: the kernel says so
     EMBEDDING = "embedding"
     RECURRENT = "recurrent"  # a whole sequence through an RNN, LSTM or GRU
@@ -45,7 +46,9 @@ class Operation(StrEnum):
         return self in _PASSIVE
 
 
-_WEIGHTED = frozenset({Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING})
+_WEIGHTED = frozenset(
+    {Operation.LINEAR, Operation.BILINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING}
+)
 _PASSIVE = frozenset({Operation.RESHAPE, Operation.INPUT})
 
 

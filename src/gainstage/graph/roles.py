@@ -39,7 +39,7 @@ _STRICTEST = (
     Role.OTHER,
 )
 _OPENING = frozenset({"sigmoid", "hardsigmoid", "softmax"})
-_TO_OUTPUT = LEVEL_KEEPING | NONLINEAR
+_TO_OUTPUT = LEVEL_KEEPING | NONLINEAR | {Operation.CONCATENATION}
 _SUMMED = MASKED_AFFINE | {Operation.ADD}
 _PROJECTED = _SUMMED | MULTIPLYING | {Operation.CONCATENATION}
 

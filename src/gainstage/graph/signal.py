@@ -85,6 +85,8 @@ class Node:
     activation            the function's own: ``negative_slope``, ``alpha``, ``exponent``, …
     dropout               ``p``: the share that is dropped
     softmax, concatenate  ``axis``
+    linear, convolution   ``unordered``: 1 where the axis that is summed over does not run through the units of what is
+                          read one after the other, as after a transposition
     convolution, pooling  ``size_0``, ``kernel_0``, ``stride_0``, ``padding_0``, ``dilation_0``, ``size_1``, …
     ====================  =============================================================================================
 
@@ -105,6 +107,7 @@ class Node:
         part_of: the later node of which this one is a step, where a hand-written function was recognised.
         unit_axis: the output axis that runs over units (channels, features); None where the trace could not identify
             it.
+        called: what the framework itself calls the module, where that is another name.
     """
 
     index: int
@@ -122,6 +125,7 @@ class Node:
     from_input: bool = True
     part_of: int | None = None
     unit_axis: int | None = None
+    called: str = ""
 
     def uses_of(self, slot: Slot) -> tuple[Use, ...]:
         """Return the uses that fill one slot."""
@@ -168,6 +172,7 @@ class Parameter:
         aliases: further names of the same parameter (tied weights).
         nodes: the nodes that use the parameter, in order of execution; empty when no operation of this run used it.
         magnitude_of: the path of the weight whose norm this parameter holds (weight normalisation).
+        called: what the framework itself calls it, where that is another name (Keras: ``dense_1.kernel``).
     """
 
     path: str
@@ -181,6 +186,7 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     nodes: tuple[int, ...] = ()
     magnitude_of: str | None = None
+    called: str = ""
 
     @property
     def reached(self) -> bool:
@@ -248,6 +254,12 @@ class SignalGraph:
             if all(self.nodes[reader].stage == "loss" for reader in self.consumers[index])
         )
         return tuple(dict.fromkeys((*self.outputs[:1], *further)))
+
+    @cached_property
+    def called(self) -> Mapping[str, str]:
+        """What the framework itself calls parameters and layers, by path, where that is another name."""
+        names = {node.path: node.called for node in self.nodes if node.called}
+        return MappingProxyType({**names, **{p.path: p.called for p in self.parameters if p.called}})
 
     @cached_property
     def by_path(self) -> Mapping[str, Parameter]:

@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Literal
 
 from gainstage.records.profile import Profile
+from gainstage.records.proof import Proof
 from gainstage.records.rendering import Rendered
 
-__all__ = ["Change", "Diagnosis", "Finding", "Fixed", "Remedy", "Severity", "Unjudged"]
+__all__ = ["Accepted", "Change", "Diagnosis", "Finding", "Fixed", "Remedy", "Severity", "Unjudged"]
 
 
 class Severity(StrEnum):
@@ -61,6 +62,7 @@ class Finding:
         cause: a sentence that explains the fault.
         remedy: the proposed remedy.
         consequences: findings that follow from this one and are listed under it.
+        called: what the framework itself calls that module or parameter, where that is another name.
     """
 
     code: str
@@ -74,6 +76,12 @@ class Finding:
     remedy: Remedy
     node: int | None = None
     consequences: tuple[Finding, ...] = ()
+    called: str = ""
+
+    @property
+    def place(self) -> str:
+        """The path, with the framework's own name behind it; empty for the whole model."""
+        return f"{self.path} ({self.called})" if self.called else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,19 @@ class Unjudged:
     """A rule that could not be judged, and the information that it lacked."""
 
     code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A finding that does not count.
+
+    Args:
+        finding: what was found.
+        reason: why it does not count: the words of the project's decision, or ``in the baseline``.
+    """
+
+    finding: Finding
     reason: str
 
 
@@ -93,20 +114,28 @@ class Diagnosis(Rendered):
         findings: all findings; the most severe and most causal come first.
         passed: codes of the rules that were judged and reported nothing.
         unjudged: rules that lacked information.
+        accepted: findings that do not count, each with the reason.
+        left_out: codes of the rules that the caller did not want judged.
     """
 
     profile: Profile
     findings: tuple[Finding, ...]
     passed: tuple[str, ...] = ()
     unjudged: tuple[Unjudged, ...] = ()
+    accepted: tuple[Accepted, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def judged(self) -> bool:
-        """Report whether gradients were measured, or why not by an error.
+        """Whether all that trains was seen, or a finding stands without that.
 
-        A model with nothing to train is not judged.
+        A model with nothing to train is not judged, unless an error says why; nor is one that is called healthy while
+        weights work where nobody could look.
         """
-        return self.profile.backward or any(f.severity is Severity.ERROR for f in self.findings)
+        found = {finding.severity for finding in (*self.findings, *(a.finding for a in self.accepted))}
+        if Severity.ERROR in found:
+            return True
+        return self.profile.backward and not (self.profile.hidden and Severity.WARNING not in found)
 
     @property
     def ok(self) -> bool:
@@ -131,11 +160,18 @@ class Change:
 
 @dataclass(frozen=True)
 class Fixed(Rendered):
-    """The diagnoses before and after remedies were applied, and the remedies."""
+    """Before and after.
+
+    Args:
+        before, after: the first look and the second.
+        changes: what became of every finding.
+        proof: two short trainings, from the weights before and after, where they were asked for.
+    """
 
     before: Diagnosis
     after: Diagnosis
     changes: tuple[Change, ...]
+    proof: Proof | None = None
 
     @property
     def ok(self) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from gainstage.graph import KernelShape, Layout, Role
+from gainstage.graph import KernelShape, Layout, Mirror, Role
 from gainstage.records.rendering import Rendered, code_of
 
 __all__ = ["Assignment", "BiasRule", "Plan"]
@@ -40,6 +40,7 @@ class Assignment:
         level: the intended second moment of the node's output without its bias; None where none is intended.
         scale: a factor that calibration measured, applied after drawing.
         values: the values of a bias, unit by unit, where calibration measured them (``bias="measured"``).
+        mirror: which rows and columns of the weight are opposite; None where they are drawn one by one.
         reason: a sentence that explains the choice.
     """
 
@@ -58,6 +59,7 @@ class Assignment:
     level: float | None = None
     scale: float = 1.0
     values: tuple[float, ...] = ()
+    mirror: Mirror | None = None
     reason: str = ""
 
 
@@ -67,10 +69,11 @@ class Plan(Rendered):
 
     Args:
         assignments: one for every parameter, in the model's order.
-        seed: the seed of all streams of random numbers.
-        scheme: the requested scheme or recipe.
-        notes: remarks for the reader.
-        framework: the framework of the model, ``torch`` or ``keras``; empty where the plan was made from a graph.
+        seed: of all streams.
+        scheme: what was asked for, in one word.
+        notes: what the reader should know.
+        framework: of the model it was made for, ``torch`` or ``keras``; empty where it was made from a graph.
+        written: whether it was carried out where it was made; two plans that differ in nothing else are equal.
     """
 
     assignments: tuple[Assignment, ...]
@@ -78,6 +81,7 @@ class Plan(Rendered):
     scheme: str = ""
     notes: tuple[str, ...] = ()
     framework: str = ""
+    written: bool = field(default=False, compare=False)
 
     def __iter__(self) -> Iterator[Assignment]:
         return iter(self.assignments)

@@ -15,7 +15,7 @@ from gainstage.records.rendering import Rendered
 from gainstage.records.task import Task
 from gainstage.records.wiring import Wiring
 
-__all__ = ["NodeProfile", "Note", "ParameterProfile", "Profile", "Source", "Step"]
+__all__ = ["NodeProfile", "Note", "ParameterProfile", "Profile", "Refold", "Source", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class NodeProfile:
         units: statistics of its single units.
         histogram: the distribution of its output's values, where it was recorded.
         doubt: why the predicted moments are doubtful; empty where they are not, or were measured.
+        over_time: of a recurrent layer, the root mean square of its output at the first and at the last position.
     """
 
     node: int
@@ -37,6 +38,7 @@ class NodeProfile:
     units: UnitStats | None = None
     histogram: Histogram | None = None
     doubt: str = ""
+    over_time: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +81,38 @@ class Step:
         slope: gradient · step; negative where the loss decreases.
         curvature: stepᵀ H step.
         loss_after: the loss with the weights after the step.
+        climbs: cosine between the step and the gradient: -1 for plain descent. None where the optimizer had a state
+            before the step, or where it was not measured.
+        shrinks: cosine between the step of all matrices and minus those matrices: 1 where weight decay is all there is.
+            None where it was not measured.
+        share: norm of that step over the norm of the matrices.
     """
 
     slope: float
     curvature: float
     loss_after: float
+    climbs: float | None = None
+    shrinks: float | None = None
+    share: float | None = None
 
     @property
     def stable_factor(self) -> float | None:
         """Return the multiple of this step beyond which the loss increases; None without positive curvature."""
         return -2 * self.slope / self.curvature if self.curvature > 0 and self.slope < 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Refold:
+    """A reshape whose axes do not follow from merging or splitting the axes that were there.
+
+    Args:
+        node: whose output was reshaped.
+        before, after: shapes.
+    """
+
+    node: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +163,8 @@ class Profile(Rendered):
         notes: remarks about the measurement.
         reactions: outputs of a few examples with other examples in the batch and other random numbers, where measured.
         wiring: which tensors are used, registered, and held by the optimizer, where measured.
+        refolds: reshapes of the signal that mix its axes.
+        hidden: paths of weights inside of operations that could not be looked into.
     """
 
     graph: SignalGraph
@@ -152,6 +178,8 @@ class Profile(Rendered):
     notes: tuple[Note, ...] = field(default=())
     reactions: Reactions | None = None
     wiring: Wiring | None = None
+    refolds: tuple[Refold, ...] = ()
+    hidden: tuple[str, ...] = ()
 
     @cached_property
     def by_node(self) -> Mapping[int, NodeProfile]:

@@ -17,11 +17,16 @@ class Reactions:
             replaced: the median over examples, over the root mean square of the output. None where the axis of examples
             is not established, or where the model does not accept a smaller batch.
         noise: in training mode, the variance of the output of one example between two draws of the model's random
-            numbers, over the variance between examples. None where the model draws no random numbers.
-        restless: whether, in evaluation mode, the same examples have another output with other random numbers.
+            numbers, over the variance between examples. None where the model draws none.
+        restless: whether, in evaluation mode, the same examples give another output with other random numbers.
+        unread: in evaluation mode, the share of the input's places (positions and features, counted once for all
+            examples) by which no output has a gradient. None where no input is differentiable.
+        equal: whether, in evaluation mode, examples that differ all give the same output.
     """
 
     examples: int
     leak: float | None = None
     noise: float | None = None
     restless: bool | None = None
+    unread: float | None = None
+    equal: bool | None = None

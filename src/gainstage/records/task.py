@@ -90,6 +90,7 @@ class OutputFacts:
         units: size of the axis that the loss treats as classes or outputs.
         function: the last activation or softmax before the output, if any (``softmax``, ``sigmoid``, ``relu``, …).
         minimum, maximum, mean, spread: over all elements, ``spread`` a standard deviation.
+        clipped: the share of elements that equal the smallest or the largest one exactly.
         spread_within: root mean square over examples of the standard deviation over the units of one example: for
             logits, the quantity that the softmax depends on.
     """
@@ -103,6 +104,7 @@ class OutputFacts:
     mean: float | None = None
     spread: float | None = None
     spread_within: float | None = None
+    clipped: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +136,16 @@ class LossFacts:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerFacts:
-    """Name and learning rates (one for every parameter group) of the optimizer."""
+    """The optimizer: its name and the learning rate of every parameter group.
+
+    ``memory`` is the largest factor by which a gradient carries over to the next step (momentum, Adam's beta_1), and
+    ``memory_of_squares`` the factor for squared gradients that goes with it (Adam's beta_2); None where there is none.
+    """
 
     name: str
     learning_rates: tuple[float, ...]
+    memory: float | None = None
+    memory_of_squares: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

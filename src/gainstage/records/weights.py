@@ -27,6 +27,10 @@ class WeightMoments:
         block_means: for a bias of stacked gates, the mean of each block. None: all blocks have the same mean.
         block_variances: for a bias of stacked gates, the variance of each block. None: all blocks have the same
             variance.
+        paired_outputs: of a weight: whether its units stand in pairs of opposite rows.
+        paired_inputs: of a weight: whether every unit weights pairs of what it reads by opposite numbers.
+        one_tap: of a convolution: whether the middle tap alone is not zero.
+            covariance of two tokens. None: independent rows.
     """
 
     mean: float
@@ -39,6 +43,9 @@ class WeightMoments:
     kurtosis: float = 3.0
     block_means: tuple[float, ...] | None = None
     block_variances: tuple[float, ...] | None = None
+    paired_outputs: bool = False
+    paired_inputs: bool = False
+    one_tap: bool = False
 
     @property
     def variance(self) -> float:

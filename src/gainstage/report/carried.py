@@ -36,6 +36,21 @@ def carries_record(text: str) -> bool:
     return is_page(text) and _OPENING in text
 
 
+MOST = 1 << 28
+"""Bytes of a document: a hundred times what a network of 500 layers needs."""
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """What was compressed, up to a size; a small page may claim to hold more than the memory."""
+    stream = zlib.decompressobj()
+    document = stream.decompress(packed, MOST)
+    if stream.unconsumed_tail:
+        raise ValueError(f"it holds more than {MOST >> 20} MiB, which no record of gainstage does")
+    if not stream.eof:
+        raise ValueError("it ends too early: was it cut off?")
+    return document
+
+
 def taken_out(page: str, where: str) -> str:
     """Return the document that ``carried`` embedded in a page.
 
@@ -49,6 +64,6 @@ def taken_out(page: str, where: str) -> str:
     try:
         if not closing:
             raise ValueError("it ends too early: was it cut off?")
-        return zlib.decompress(base64.b64decode(packed, validate=True)).decode("utf-8")
+        return _unpacked(base64.b64decode(packed, validate=True)).decode("utf-8")
     except (binascii.Error, zlib.error, ValueError) as error:
         raise InputError(f"The record in the {where} is damaged: {error}") from None

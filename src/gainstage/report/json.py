@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from gainstage.errors import InputError
+from gainstage.errors import InputError, require_kind
 from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, Plan, Profile
 from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
@@ -77,6 +77,7 @@ def loads(text: str, kind: type[Any] | None = None) -> Any:
     >>> loads(dumps(Plan(assignments=(), seed=3)), Plan).seed
     3
     """
+    require_kind(text, str, "A document is a text")
     return _read(text, kind, "text")
 
 
@@ -112,7 +113,10 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         document = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        end = " It ends too early: was it cut off?" if not text.rstrip().endswith("}") else ""
+        if text.lstrip().startswith("<"):
+            raise InputError(f"The {where} is a page, but none that gainstage wrote: it carries no record.") from None
+        begun = text.lstrip().startswith("{")
+        end = " It ends too early: was it cut off?" if begun and not text.rstrip().endswith("}") else ""
         raise InputError(f"The {where} is not valid JSON ({error}).{end}") from None
     if not isinstance(document, dict):
         raise InputError(f"The {where} is JSON, but not a gainstage document: received a {type(document).__name__}.")
@@ -175,6 +179,7 @@ def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
     Raises:
         InputError: the file cannot be read, or ``loads`` refuses its content.
     """
+    require_kind(path, (str, os.PathLike), "The path of a record is a text or a Path")
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:

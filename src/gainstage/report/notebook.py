@@ -164,7 +164,7 @@ def _finding(finding: Finding) -> str:
     cells = (
         f"<b>{escaped(finding.severity.value)}</b>",
         escaped(f"{finding.code} {finding.title}"),
-        escaped(elide(finding.path, LONGEST_NAME) or "the whole model"),
+        escaped(elide(finding.place, LONGEST_NAME) or "the whole model"),
         f"{escaped(finding.evidence)}<br>{escaped(finding.cause)}",
         f"{escaped(finding.remedy.summary)}<pre>{code}</pre>",
     )

@@ -42,22 +42,45 @@ def _escaped(character: str) -> str:
 def elide(text: str, limit: int) -> str:
     """Shorten a text to ``limit`` terminal cells by cutting its middle, since both ends of a path distinguish layers.
 
-    >>> elide("encoder.layers.11.attention.query", 15)
-    'encoder…n.query'
+    The numbers of layers stay as long as there is room for them: they alone tell one row from the next.
+
+    >>> elide("encoder.layers.11.attention.query", 15), elide("encoder.layer_norm.attention.query", 15)
+    ('enc….11.….query', 'encoder…n.query')
     """
     if cell_len(text) <= limit:
         return text
+    numbers = [part for part in text.split(".")[1:-1] if part.isdigit()]
+    kept = f"….{'.….'.join(numbers)}.…"
+    room = limit - cell_len(kept)
+    if numbers and room >= _ENDS:
+        head, tail = text.split(f".{numbers[0]}.")[0], text.rsplit(f".{numbers[-1]}.")[-1]
+        after = min(cell_len(tail), room - min(cell_len(head), room // 3))
+        return f"{_start(head, room - after)}{kept}{_end(tail, after)}"
     room = max(limit - 1, 2)
-    head, tail = "", ""
+    return f"{_start(text, room // 2)}…{_end(text, room - room // 2)}"
+
+
+_ENDS = 8  # cells of both ends together, less than which says too little
+
+
+def _start(text: str, cells: int) -> str:
+    """As much of the beginning as fits."""
+    head = ""
     for character in text:
-        if cell_len(head + character) > room // 2:
+        if cell_len(head + character) > cells:
             break
         head += character
+    return head
+
+
+def _end(text: str, cells: int) -> str:
+    """As much of the end as fits."""
+    tail = ""
     for character in reversed(text):
-        if cell_len(character + tail) > room - room // 2:
+        if cell_len(character + tail) > cells:
             break
         tail = character + tail
-    return f"{head}…{tail}"
+    return tail
 
 
 def to_ascii(text: str) -> str:

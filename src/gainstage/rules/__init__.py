@@ -1,6 +1,7 @@
 """Profile → Findings → Diagnosis: what a measurement means, rule by rule."""
 
 from gainstage.rules import (
+    attention,
     collapse,
     doubts,
     forward,
@@ -8,12 +9,15 @@ from gainstage.rules import (
     hidden,
     inputs,
     loss_form,
+    loss_terms,
     matching,
     numerics,
     optimisation,
+    optimizer,
     output,
     precision,
     reactions,
+    reading,
     scale,
     structure,
     sums,
@@ -23,14 +27,15 @@ from gainstage.rules import (
     weights,
     wiring,
 )
+from gainstage.rules.fitness import Fitness, fitness
 from gainstage.rules.judge import judge
-from gainstage.rules.table import SECTIONS, Rule, all_rules, get
+from gainstage.rules.table import SECTIONS, Rule, all_rules, get, selected
 
-__all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
+__all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge", "selected"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (
-    forward, scale, units, hidden, collapse, sums, gradient, unreached, weights, structure, output, loss_form, matching,
-    targets, inputs, optimisation, numerics, precision, reactions, wiring,
+    forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output,
+    loss_form, loss_terms, matching, targets, inputs, optimisation, optimizer, numerics, precision, reactions, wiring,
     doubts,
 )  # fmt: skip

@@ -12,7 +12,7 @@ __all__ = ["EXPLAINS", "fold"]
 
 _TRENDS = frozenset({"GS101", "GS102", "GS201", "GS202"})
 _SCALE = frozenset({"GS103", "GS104"})
-_LOST = frozenset({"GS105", "GS106", "GS109", "GS110", "GS203"})
+_LOST = frozenset({"GS105", "GS106", "GS109", "GS110", "GS114", "GS203", "GS606"})
 _START = frozenset({"GS501", "GS502", "GS503"})
 _STEP = frozenset({"GS701", "GS702", "GS703"})
 _FORM = frozenset({"GS514", "GS515", "GS516"})
@@ -23,7 +23,9 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS301": _TRENDS | _SCALE | _LOST | _START | _STEP | {"GS302", "GS303", "GS402"},
         "GS403": _TRENDS | _LOST | {"GS402"},
         "GS601": _START | _STEP | {"GS109", "GS602"},
-        "GS602": _START | _STEP | {"GS105", "GS106", "GS109", "GS802"},
+        "GS117": frozenset({"GS111"}),
+        "GS404": _START | _STEP | _LOST | _SCALE,
+        "GS602": _START | _STEP | {"GS105", "GS106", "GS109", "GS404", "GS802"},
         "GS604": _STEP | {"GS501", "GS507"},
         "GS102": _SCALE | _START | _STEP | _LOST | _HALF | {"GS201", "GS202", "GS801", "GS805"},
         "GS509": _START | _FORM | {"GS203", "GS801", "GS805"},
@@ -38,6 +40,9 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS106": _LOST | {"GS201", "GS501", "GS702"},
         "GS105": _LOST | {"GS101", "GS201", "GS501", "GS702"},
         "GS201": _SCALE | _LOST | _HALF | {"GS702"},
+        "GS402": frozenset({"GS203", "GS606"}),
+        "GS517": _START | {"GS203", "GS516", "GS606"},
+        "GS518": frozenset({"GS203", "GS801", "GS805"}),
         "GS109": _HALF | {"GS110", "GS203"},
         "GS110": _HALF | {"GS109", "GS203"},
         "GS803": frozenset({"GS203", "GS702"}),
@@ -49,12 +54,17 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS508": _START,
         "GS510": _START,
         "GS511": _START | {"GS504"},
+        "GS204": frozenset({"GS203", "GS606"}),
+        "GS203": frozenset({"GS606"}),
         "GS514": _START | _STEP | {"GS604"},
         "GS515": _START | {"GS511"},
         "GS516": _START | {"GS203", "GS702"},
         "GS502": frozenset({"GS501", "GS503", "GS703", "GS513"}),
         "GS503": frozenset({"GS501", "GS513"}),
         "GS501": frozenset({"GS513"}),
+        "GS709": _STEP,
+        "GS710": _STEP,
+        "GS708": _STEP,
         "GS703": frozenset({"GS701"}),
         "GS701": frozenset({"GS804"}),
     }

@@ -15,7 +15,7 @@ from gainstage.rules.table import Fault, rule
 from gainstage.rules.trend import BADLY, HALFWAY, HOPELESS, Trend, trend
 from gainstage.rules.words import figure, place
 
-__all__: list[str] = []
+__all__ = ["signal_drift"]
 
 
 @rule("GS101", "The signal vanishes with depth")
@@ -61,10 +61,7 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
     Reference:
     He et al. 2015, Delving Deep into Rectifiers, section 2.2; Glorot and Bengio 2010.
     """
-    gates = outweighed(profile)
-    chain = [
-        layer for layer in layers(profile) if not layer.forgiven and not layer.last and layer.node.index not in gates
-    ]
+    chain = _falling(profile)
     found = _levels(chain)
     if found is None:
         return
@@ -80,6 +77,7 @@ def exploding_signal(profile: Profile) -> Iterator[Fault]:
 
     What it does:
     Takes the root mean square of the output of every weighted layer, by depth, as GS101 does, and looks for growth.
+    Looks for growth from the first to the last position of a recurrent layer's output as well.
 
     Why it matters:
     Outputs of huge size make a loss far above chance, gradients that grow with them, and in the end infinities.
@@ -105,10 +103,53 @@ def exploding_signal(profile: Profile) -> Iterator[Fault]:
     Reference:
     He et al. 2015, section 2.2; Zhang, Dauphin and Ma 2019 (Fixup) for residual branches.
     """
-    chain = [layer for layer in layers(profile) if not layer.forgiven and not layer.last]
+    chain = [layer for layer in layers(profile) if not layer.scale_invariant and not layer.last]
     found = _levels(chain)
     if found is not None and found.decades >= BADLY:
         yield _drift(profile, chain, found, "grows")
+        return
+    yield from _growing_state(profile)
+
+
+def _growing_state(profile: Profile) -> Iterator[Fault]:
+    """The recurrent layer whose output grows most from the first position to the last."""
+    grown = [
+        (math.log10(at.over_time[1] / at.over_time[0]), at)
+        for at in profile.nodes
+        if at.over_time is not None and 0 < at.over_time[0] < at.over_time[1]
+    ]
+    decades, worst = max(grown, key=lambda pair: pair[0], default=(0.0, None))
+    if worst is None or worst.over_time is None or decades < BADLY:
+        return
+    node, (first, last) = profile.node(worst), worst.over_time
+    weights = [use.parameter for use in node.uses_of("state")]
+    yield Fault(
+        Severity.ERROR if decades >= HOPELESS else Severity.WARNING,
+        place(node),
+        f"The output of '{place(node)}' (root mean square) grows from {figure(first)} at the first position to "
+        f"{figure(last)} at the last.",
+        10**decades,
+        10.0**BADLY,
+        "Each position multiplies the state by the same weight, whose gain is above one, and no bounded function "
+        "holds it.",
+        initialize("Draw the recurrent weight orthogonal, with the gain that the activation asks for.", weights),
+        node.index,
+    )
+
+
+def signal_drift(profile: Profile) -> Trend | None:
+    """The level of the signal by depth, as GS101 and GS102 take it; None with fewer than three depths."""
+    return _levels(_falling(profile))
+
+
+def _falling(profile: Profile) -> list[Layer]:
+    """The layers whose level counts on the way down."""
+    gates = outweighed(profile)
+    return [
+        layer
+        for layer in layers(profile)
+        if not layer.scale_invariant and not layer.last and layer.node.index not in gates
+    ]
 
 
 def _levels(chain: Sequence[Layer]) -> Trend | None:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 
 from gainstage.graph import Node, Operation, SignalGraph, nearest_after
-from gainstage.graph.groups import GATES, LEVEL_KEEPING
+from gainstage.graph.groups import COPYING, GATES, LEVEL_KEEPING, MIXING
 from gainstage.records import Profile, Severity
 from gainstage.rules.flow import feeds_weights
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.words import figure, place
 
@@ -23,7 +23,8 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
     What it does:
     Looks for a softmax (or log-softmax) of more than one unit whose output a weight reads. Attention, where it weights
     other signals, is left out, also where a linear map over heads stands in between: that weight sums over another
-    axis than the one that the softmax normalises.
+    axis than the one that the softmax normalises. A softmax over ten and more units that multiplies a signal unit by
+    unit, with a weight behind that sums over the same units, is no attention but a mask, and is judged.
 
     Why it matters:
     Its outputs sum to one: n units share a level of 1/n, their differences are of that size too, and so is the
@@ -52,7 +53,8 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
         wide = 0 <= axis < len(node.shape) and node.shape[axis] > 1
         if node.operation is not Operation.SOFTMAX or node.stage != "model" or node.part_of is not None or not wide:
             continue
-        if not node.from_input or not feeds_weights(profile.graph, node) or _mixes_others(profile.graph, node, axis):
+        hidden = feeds_weights(profile.graph, node) and not _mixes_others(profile.graph, node, axis)
+        if not node.from_input or not (hidden or _masks_units(profile.graph, node, axis)):
             continue
         at, size = profile.by_node.get(node.index), node.shape[axis]
         spread = f" They vary by {figure(at.forward.spread)} (spread over all elements)." if at is not None else ""
@@ -64,9 +66,30 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
             1 / size,
             1.0,
             "A softmax makes its units share a sum of one, so the signal and its gradient shrink with their number.",
-            edit("Replace the hidden softmax by an elementwise activation.", "nn.ReLU()  # instead of nn.Softmax(...)"),
+            edit("Replace the hidden softmax by an elementwise activation.", phrase("a relu instead of a softmax")),
             node.index,
         )
+
+
+def _masks_units(graph: SignalGraph, softmax: Node, axis: int) -> bool:
+    """Whether it multiplies a signal unit by unit, and a weight sums over these very units."""
+    if softmax.shape[axis] < WIDE or graph.nodes[softmax.inputs[0]].operation is Operation.MATMUL:
+        return False
+    products = nearest_after(graph, softmax.index, lambda n: n.operation not in COPYING, through=COPYING)
+    if not products or any(graph.nodes[i].operation is not Operation.MULTIPLY for i in products):
+        return False
+    behind = COPYING | {Operation.OFFSET, Operation.SCALE, Operation.ACTIVATION}
+    readers = [
+        graph.nodes[i]
+        for product in products
+        for i in nearest_after(graph, product, lambda n: n.operation not in behind, through=behind)
+    ]
+    return bool(readers) and all(
+        n.operation.weighted and n.kernel is not None and n.kernel.in_ == softmax.shape[axis] for n in readers
+    )
+
+
+WIDE = 10  # units: a mask of their mean takes off a decade
 
 
 def _mixes_others(graph: SignalGraph, softmax: Node, axis: int) -> bool:
@@ -131,7 +154,7 @@ def hidden_exponential(profile: Profile) -> Iterator[Fault]:
             level if math.isfinite(level) else 0.0,
             1.0,
             "An exponential multiplies differences instead of passing them on; its output grows faster than any power.",
-            edit("Replace the hidden exponential.", "torch.nn.functional.softplus(h)  # instead of torch.exp(h)"),
+            edit("Replace the hidden exponential.", phrase("a softplus instead of an exponential")),
             node.index,
         )
 
@@ -153,3 +176,64 @@ def _is_bounded(graph: SignalGraph, exponential: Node) -> bool:
 
 
 _NEVER_NEGATIVE = frozenset({"abs", "square", "relu", "relu6", "relu_squared", "softplus", "sigmoid", "exp"})
+
+
+@rule("GS116", "Layers in a row without a nonlinearity")
+def no_nonlinearity(profile: Profile) -> Iterator[Fault]:
+    """The whole network is one linear map, although it has several layers.
+
+    What it does:
+    Looks for anything that is not affine on the way from the input to the output: activations, maxima, products of
+    signals, normalisations within an example, recurrent layers.
+
+    Why it matters:
+    Linear layers in a row compute what a single one computes: depth and width add parameters and no function.
+
+    Null hypothesis:
+    Between two layers stands a nonlinearity. Two layers around a narrow one are a factorised matrix and have a purpose
+    (a linear autoencoder, a low-rank map).
+
+    Bound and where it comes from:
+    None: it is a question of structure. At least two layers, none narrower than both ends, no nonlinearity anywhere: a
+    note, since such networks learn what a linear map can.
+
+    Example:
+    nn.Sequential(nn.Linear(20, 64), nn.Linear(64, 64), nn.Linear(64, 5)).
+
+    Remedy:
+    Put an activation behind every hidden layer:
+
+        nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 5))
+
+    Reference:
+    Goodfellow, Bengio and Courville 2016, Deep Learning, section 6.1.
+    """
+    graph = profile.graph
+    model = [n for n in graph.nodes if n.stage == "model" and n.from_input and n.operation is not Operation.INPUT]
+    layers = [n for n in model if n.operation in MIXING and n.kernel is not None]
+    if len(layers) < 2 or not graph.outputs or any(not _is_affine(n) for n in model):
+        return
+    widths = [layers[0].kernel.in_ if layers[0].kernel else 0, *(n.kernel.out for n in layers if n.kernel)]
+    deep = all(reads == 1 for reads in (len(set(graph.consumers[n.index])) for n in layers[:-1]))
+    if not deep or min(widths[1:-1]) < min(widths[0], widths[-1]):
+        return
+    yield Fault(
+        Severity.NOTE,
+        place(layers[0]),
+        f"{len(layers)} layers of widths {', '.join(str(w) for w in widths)} follow each other, and everything between "
+        "input and output is affine.",
+        float(len(layers)),
+        1.0,
+        "No activation stands between the layers, so that they are one linear map.",
+        edit("Put an activation behind every hidden layer.", phrase("an activation between layers")),
+        layers[0].index,
+    )
+
+
+def _is_affine(node: Node) -> bool:
+    batch = node.operation is Operation.NORMALIZATION and node.function == "batch_norm"
+    averaged = node.operation is Operation.POOLING and node.function == "average"
+    summed = node.operation is Operation.REDUCTION and node.function in ("mean", "sum")
+    same = COPYING | MIXING | {Operation.OFFSET, Operation.SCALE, Operation.RESAMPLE}
+    last = node.operation is Operation.SOFTMAX
+    return batch or averaged or summed or last or node.operation in same

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from gainstage.graph import Operation, nearest_after
+from gainstage.graph.groups import LEVEL_KEEPING
 from gainstage.records import InputFacts, Profile, Severity
-from gainstage.rules.layers import layers
+from gainstage.rules.layers import Layer, layers
 from gainstage.rules.need import need_loss, need_output, need_target
+from gainstage.rules.outgoing import is_regression
 from gainstage.rules.remedies import edit
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
@@ -25,7 +28,31 @@ def _real_values(profile: Profile) -> list[InputFacts]:
     real = [i for i in profile.task.inputs if i.kind != "tokens" and not i.synthetic]
     if not real:
         raise Lacking("the inputs are tokens or made up")
-    return [i for i in real if not i.normalised_first]
+    loud = _still_loud(profile)
+    return [i for i in real if not i.normalised_first or loud]
+
+
+def _still_loud(profile: Profile) -> bool:
+    """Whether a normalisation that meets the input gives what is as loud as raw inputs: it never saw any data."""
+    graph = profile.graph
+    met = [
+        node
+        for index in graph.inputs
+        for node in nearest_after(graph, index, lambda n: n.operation is Operation.NORMALIZATION, through=LEVEL_KEEPING)
+    ]
+    return any((at := profile.by_node.get(node)) is not None and at.forward.rms > LOUD for node in met)
+
+
+def _made(profile: Profile, layer: Layer, level: float) -> float:
+    """Root mean square of what a first layer makes of an input of this level, before its own functions."""
+    made = layer.measured.forward.rms
+    if layer.node.operation is not Operation.RECURRENT:
+        return made
+    for use in layer.node.uses_of("weight")[:1]:
+        weight, kernel = profile.by_path.get(use.parameter), profile.graph.parameter(use.parameter).kernel
+        if weight is not None and kernel is not None:
+            made = max(made, level * weight.weight.rms * math.sqrt(kernel.fan_in))
+    return made
 
 
 @rule("GS601", "Features of very different scale")
@@ -89,8 +116,9 @@ def raw_inputs(profile: Profile) -> Iterator[Fault]:
     """The inputs are so large (pixels from 0 to 255) or so small that the first layer is out of scale.
 
     What it does:
-    Takes the root mean square of the input and of what the first layers make of it. A normalisation right before or
-    right behind those excuses the input.
+    Takes the root mean square of the input and of what the first layers make of it; of a recurrent layer, whose output
+    is bounded, what its gates read. A normalisation right before or right behind those excuses the input, if what it
+    gives has left the input's scale.
 
     Why it matters:
     Every scheme of initialization takes inputs of unit level for granted. A factor at the input is a factor on all
@@ -117,13 +145,13 @@ def raw_inputs(profile: Profile) -> Iterator[Fault]:
     LeCun et al. 1998, Efficient BackProp, section 4.3.
     """
     first = [layer for layer in layers(profile) if layer.depth == 1]
-    if first and all(layer.forgiven for layer in first):
+    if first and all(layer.scale_invariant for layer in first):
         return
-    made = max((layer.measured.forward.rms for layer in first if layer.measured.forward.finite), default=math.inf)
     for facts in _real_values(profile):
         if facts.mean is None or facts.spread is None:
             continue
         level = math.hypot(facts.mean, facts.spread)
+        made = max((m for layer in first if math.isfinite(m := _made(profile, layer, level))), default=math.inf)
         loud = level > LOUD and made > LOUD
         if not loud and not 0 < level < FAINT:
             continue
@@ -197,7 +225,8 @@ def large_targets(profile: Profile) -> Iterator[Fault]:
     """The targets of a regression are far larger than what the model returns at the start.
 
     What it does:
-    Compares the root mean square of the targets with 1, or with that of the output where that is larger.
+    Compares the root mean square of the targets with 1, or with that of the output where that is larger. Judged for
+    squared and absolute errors, and for every loss that is lowest where outputs follow their targets.
 
     Why it matters:
     The gradient of a squared error is proportional to the difference: at targets of 100 every gradient is a hundred
@@ -222,7 +251,7 @@ def large_targets(profile: Profile) -> Iterator[Fault]:
     Bishop 1995, Neural Networks for Pattern Recognition, section 8.2.
     """
     loss, output, target = need_loss(profile), need_output(profile), need_target(profile)
-    if loss.kind not in ("mse", "l1", "huber"):
+    if not is_regression(profile, loss, target):
         return
     level = math.hypot(target.mean, target.spread)
     own = math.hypot(output.mean or 0.0, output.spread or 0.0)

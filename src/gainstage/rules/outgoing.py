@@ -8,9 +8,19 @@ from types import MappingProxyType
 
 from gainstage.graph import Node, Operation, nearest_before
 from gainstage.graph.groups import COPYING, LEVEL_KEEPING, NONLINEAR
-from gainstage.records import OutputFacts, Profile
+from gainstage.records import LossFacts, OutputFacts, Profile, TargetFacts
 
-__all__ = ["PROBABILITIES", "RANGES", "REGRESSION", "is_direct", "is_plain", "last_function", "where"]
+__all__ = [
+    "FOLLOWED",
+    "PROBABILITIES",
+    "RANGES",
+    "REGRESSION",
+    "is_direct",
+    "is_regression",
+    "is_plain",
+    "last_function",
+    "where",
+]
 
 RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
@@ -32,6 +42,8 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 """Where the values of an output activation lie."""
 PROBABILITIES = frozenset({"softmax", "sigmoid", "hardsigmoid"})
+CLOSE = 0.05  # of the way from the start to the lowest loss
+FOLLOWED = 0.9  # correlation from which on outputs follow their targets
 REGRESSION = frozenset({"mse", "l1", "huber"})
 
 
@@ -49,6 +61,17 @@ def is_direct(profile: Profile, output: OutputFacts, *also: Operation) -> bool:
     """Whether nothing but shaping (and what is named) lies behind the last activation."""
     through = COPYING.union(also)
     return bool(nearest_before(profile.graph, output.node, _shapes, through=through))
+
+
+def is_regression(profile: Profile, loss: LossFacts, target: TargetFacts) -> bool:
+    """Whether the loss brings outputs to the values of their targets: by its kind, or because it is lowest there."""
+    if loss.kind in REGRESSION:
+        return True
+    shape = profile.task.loss_shape
+    if shape is None or shape.unbounded or loss.kind != "other" or target.kind != "values" or shape.at_target is None:
+        return False
+    at_the_target = shape.at_target <= shape.lowest + CLOSE * (shape.start - shape.lowest)
+    return shape.reads_target and (shape.correlation or 0.0) >= FOLLOWED and at_the_target
 
 
 def is_plain(profile: Profile, output: OutputFacts) -> bool:

@@ -9,7 +9,7 @@ from gainstage.graph import Role
 from gainstage.records import LossFacts, Profile, Remedy, Severity
 from gainstage.rules.layers import Layer, layers
 from gainstage.rules.need import need_loss, need_output, need_target
-from gainstage.rules.remedies import edit, initialize
+from gainstage.rules.remedies import edit, initialize, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
 
@@ -18,7 +18,7 @@ __all__: list[str] = []
 CLASSES = frozenset({"cross_entropy", "nll", "probability_nll"})
 BINARY = frozenset({"bce", "bce_logits"})
 ABOVE, FAR = 1.25, 4.0  # of the loss that equal probabilities give
-OFF, FAR_OFF = 2.0, 10.0  # of the variance of the targets
+OFF, FAR_OFF = 2.0, 10.0  # of the variance of the targets, and of their standard deviations
 
 
 _SCALE = "logits = scale * (queries @ keys.T)  # of unit rows: scale 0.3 * sqrt(features) gives a spread of 0.3"
@@ -44,8 +44,9 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives
-    the right class on average no more than 1/C⁴. For a regression twice the variance is a note, ten times a warning:
-    nine tenths of the loss are then offset and scale, which no feature explains. A chance level belongs to one term:
+    the right class on average no more than 1/C⁴. For a regression twice the variance is a note. An offset of
+    ten standard deviations, a hundred times the variance and ten times the mean deviation, is a warning: the gradient
+    of the offset is then a decade above that of all features. A chance level belongs to one term:
     where a loss with further terms (a critic's error, a divergence) cannot be probed, it is not judged.
 
     Example:
@@ -85,7 +86,7 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
 def _reference(profile: Profile, loss: LossFacts) -> tuple[float, int, float, str, float, float]:
     """The loss and for how many examples, the loss of a guess, what that is, and the multiples for note and warning."""
     shape, classes = profile.task.loss_shape, loss.kind in CLASSES | BINARY
-    bounds = (ABOVE, FAR) if classes else (OFF, FAR_OFF)
+    bounds = (ABOVE, FAR) if classes else (OFF, FAR_OFF if loss.kind in ("l1", "huber") else FAR_OFF**2)
     words = "equal probabilities for all classes" if classes else "the best constant guess"
     if shape is not None and shape.uninformed is not None:
         # The probe knows the scale of the loss and its further terms, and has few examples.
@@ -328,5 +329,5 @@ def prior(profile: Profile) -> Iterator[Fault]:
         target.entropy,
         loss.uniform / 2,
         "Some classes are far more frequent than others.",
-        edit("Start the output bias at the logarithm of the class shares.", "model.head.bias.data = torch.log(shares)"),
+        edit("Start the output bias at the logarithm of the class shares.", phrase("an output bias of class shares")),
     )

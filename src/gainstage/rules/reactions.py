@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.graph import Node, Operation, SignalGraph, nearest_before
 from gainstage.records import Profile, Reactions, Severity
 from gainstage.rules.flow import leads_on
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure, place
 
@@ -69,7 +69,7 @@ def leak(profile: Profile) -> Iterator[Fault]:
         found,
         LEAK,
         "An operation works along the axis of the batch" + (f": '{place(node)}'." if node is not None else "."),
-        edit("Name the axis of the units, not of the batch.", "nn.Softmax(dim=-1)  # or batch_first=True"),
+        edit("Name the axis of the units, not of the batch.", phrase("an operation along the units")),
         node.index if node is not None else None,
     )
 
@@ -92,7 +92,8 @@ def drowned(profile: Profile) -> Iterator[Fault]:
 
     What it does:
     Runs at most eight examples twice in training mode, with other random numbers, and compares the variance between
-    both outputs of one example with the variance between examples.
+    both outputs of one example with the variance between examples. Looks for a dropout between the last layer and a
+    loss that compares outputs with targets.
 
     Why it matters:
     The gradient is that of the noise: with a ratio r, about r examples more are needed for the same certainty.
@@ -103,7 +104,8 @@ def drowned(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     A warning where the noise exceeds the differences between examples, and a rate is above 0.75: three times the noise
-    of a half.
+    of a half. At the output any rate is a warning: no layer behind it averages over units, so that what is dropped is
+    the prediction itself.
 
     Example:
     nn.Dropout(0.9), where 0.9 was meant to be kept.
@@ -116,6 +118,10 @@ def drowned(profile: Profile) -> Iterator[Fault]:
     Reference:
     Srivastava et al. 2014, Dropout.
     """
+    at_the_end = _dropped_outputs(profile)
+    if at_the_end is not None:
+        yield at_the_end
+        return
     found = _reactions(profile).noise
     if found is None:
         raise Lacking("the model drops nothing in the mode it is in")
@@ -132,9 +138,33 @@ def drowned(profile: Profile) -> Iterator[Fault]:
         DROWNED,
         f"What is left is multiplied by {figure(1 / (1 - _rate(worst)))}, so that the noise is "
         f"{figure(_rate(worst) / (1 - _rate(worst)))} times the signal there.",
-        edit("Give the rate to drop, not to keep.", f"nn.Dropout({1 - _rate(worst):.2g})"),
+        edit("Give the rate to drop, not to keep.", phrase("a dropout of this rate", rate=f"{1 - _rate(worst):.2g}")),
         worst.index,
     )
+
+
+def _dropped_outputs(profile: Profile) -> Fault | None:
+    """A dropout that acts on the very numbers that are compared with the targets."""
+    task, graph = profile.task, profile.graph
+    if task.output is None or task.loss_shape is None or task.loss_shape.towards is None:
+        return None
+    found = nearest_before(graph, task.output.node, lambda n: n.operation is not Operation.RESHAPE, through=_MOVED)
+    node = graph.nodes[found[0]] if len(found) == 1 else None
+    if node is None or node.operation is not Operation.DROPOUT or not _rate(node) > 0:
+        return None
+    return Fault(
+        Severity.WARNING,
+        place(node),
+        f"A rate of {_rate(node):g} is dropped from the outputs that the loss compares with the targets.",
+        _rate(node),
+        0.0,
+        "Each dropped prediction is zero, and the others are too large by the factor that makes up for it.",
+        edit("Drop units in front of the last layer, not behind it.", phrase("a dropout in front of the last layer")),
+        node.index,
+    )
+
+
+_MOVED = frozenset({Operation.RESHAPE})
 
 
 def _rate(node: Node) -> float:

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import ParameterProfile, Profile, Severity
 from gainstage.rules.flow import ends_in, leads_on, zero_nodes
-from gainstage.rules.remedies import edit, initialize
+from gainstage.rules.remedies import edit, initialize, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure, listed, place
 
 __all__: list[str] = []
 
 ENOUGH = 100  # values a channel: statistics uncertain by a tenth
+UNFIT = 10.0  # times the level that scale and shift ask for
 STARVED = 0.1  # of the level that a normalisation gives to anything but its eps
 
 
@@ -65,7 +66,10 @@ def batch_of_one(profile: Profile) -> Iterator[Fault]:
             float(_values(nodes[0])),
             float(ENOUGH),
             "The batch holds one example of few positions.",
-            edit("Use a larger batch, or a normalisation within the example.", "nn.GroupNorm(32, channels)"),
+            edit(
+                "Use a larger batch, or a normalisation within the example.",
+                phrase("a normalisation within the example"),
+            ),
             nodes[0].index,
         )
 
@@ -186,9 +190,59 @@ def zero_scale(profile: Profile) -> Iterator[Fault]:
         0.0,
         1.0,
         "What is multiplied by zero is the same for every input; no skip carries the signal past it.",
-        edit("Start these scales at one.", "torch.nn.init.ones_(norm.weight)"),
+        edit("Start these scales at one.", phrase("a scale of one")),
         node.index,
     )
+
+
+@rule("GS404", "Stored statistics do not fit what arrives")
+def unfit_statistics(profile: Profile) -> Iterator[Fault]:
+    """A batch normalisation uses stored statistics, and its output is ten times as large as its scale asks for.
+
+    What it does:
+    Compares the root mean square of the output of a batch normalisation in evaluation mode with that of its scale and
+    shift.
+
+    Why it matters:
+    A normalisation that has seen no data divides by one: it passes raw inputs on as they are, and the layers behind
+    were drawn for unit level.
+
+    Null hypothesis:
+    Statistics of the same kind of data leave each channel with variance one, times its scale. Data of another source
+    are off by a factor of a few.
+
+    Bound and where it comes from:
+    A factor of ten, a decade: a warning.
+
+    Example:
+    model.eval() before the first step of training, with images of 0 to 255.
+
+    Remedy:
+    Train in training mode, or load the statistics that belong to the weights:
+
+        model.train()
+
+    Reference:
+    Ioffe and Szegedy 2015, algorithm 2.
+    """
+    stored = [n for n in _normalizations(profile) if n.function == "batch_norm" and n.setting("training", 1.0) != 1]
+    for node in stored:
+        at, scale = profile.by_node.get(node.index), _scale(profile, node)
+        shift = next((profile.by_path.get(u.parameter) for u in node.uses_of("shift")), None)
+        wanted = math.hypot(scale.weight.rms if scale else 1.0, shift.weight.rms if shift else 0.0)
+        if at is None or not wanted > 0 or not at.forward.rms > UNFIT * wanted:
+            continue
+        yield Fault(
+            Severity.WARNING,
+            place(node),
+            f"The output has root mean square {figure(at.forward.rms)}; its scale and shift ask for {figure(wanted)}.",
+            at.forward.rms / wanted,
+            UNFIT,
+            "The stored mean and variance are those of other data, or of none: they start at zero and one.",
+            edit("Train in training mode, or load the statistics.", phrase("a model in training mode")),
+            node.index,
+        )
+        return
 
 
 def _blocking(graph: SignalGraph, scaled: frozenset[int]) -> list[int]:

@@ -5,6 +5,7 @@ gain·√(2/fan_in). With gain 1, the first keeps E[x²] through linear layers a
 """
 
 from gainstage.schemes import centred, defaults, structured, variance  # noqa: F401  (importing them fills the table)
+from gainstage.schemes.mirrored import mirrored
 from gainstage.schemes.table import Scheme, get, names, register
 
-__all__ = ["Scheme", "get", "names", "register"]
+__all__ = ["Scheme", "get", "mirrored", "names", "register"]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from gainstage.errors import GainstageError, InputError, MissingPackageError, UnknownNameError
@@ -12,6 +17,9 @@ from gainstage.errors import GainstageError, InputError, MissingPackageError, Un
 __all__ = ["Engine", "LostWorkerError", "run"]
 
 Engine = Literal["local", "dask", "ray"]
+
+_LOOK = 0.5
+"""Seconds between two looks at whether the parent lives."""
 
 PATIENCE = "10s"
 """Seconds to wait for a scheduler."""
@@ -75,7 +83,11 @@ def _parallel(
         parallel = joblib.Parallel(
             return_as="list" if whole else "generator_unordered", batch_size=1, pre_dispatch="all", **settings
         )
-        yield from parallel(joblib.delayed(work)(piece) for piece in pieces)
+        yield from parallel(joblib.delayed(_Bound(work, os.getpid()))(piece) for piece in pieces)
+    except (KeyboardInterrupt, GeneratorExit):
+        with _silent_threads():
+            importlib.import_module("joblib.externals.loky").get_reusable_executor().shutdown(kill_workers=True)
+        raise
     except lost as error:
         raise LostWorkerError(
             f"A worker process was killed, probably because memory ran out. Use fewer workers: {error}"
@@ -86,6 +98,47 @@ def _parallel(
                 f"Workers of the cluster were lost repeatedly. Check their memory and logs: {error}"
             ) from error
         raise
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """Work that ends with the process that handed it out, also where that process is killed."""
+
+    work: Callable[[Any], Any]
+    parent: int
+
+    def __call__(self, piece: Any) -> Any:
+        _end_with(self.parent)
+        return self.work(piece)
+
+
+_watched: set[int] = set()
+
+
+def _end_with(parent: int) -> None:
+    """Watch the parent from a thread, once in a process; workers of a cluster have another parent and stay."""
+    if os.getpid() == parent or parent in _watched or os.getppid() != parent:
+        return
+    _watched.add(parent)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _silent_threads() -> Iterator[None]:
+    """Threads that manage workers raise when these are ended under their hands; nobody needs to read that."""
+    before = threading.excepthook, sys.unraisablehook
+    threading.excepthook = lambda _raised: None
+    sys.unraisablehook = lambda _raised: None
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before
 
 
 Given = tuple[dict[str, Any], int | None]

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from gainstage.backends.torch.measuring.moments import moments_of
-from gainstage.backends.torch.models.batch import Batch, first_output, own_loss
-from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.batch import Batch, copied, first_output, own_loss
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
 from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.errors import InputError
@@ -49,6 +49,8 @@ def try_step(
 ) -> tuple[Step | None, dict[str, float]]:
     """Take the step, measure it, run forward once more, and take it back.
 
+    What the model's own code changes meanwhile is undone by the caller, who holds the model.
+
     Returns:
         the step along which the loss changes (None when the optimizer needs a closure), and ‖step‖ / ‖weight‖ of every
         parameter that moved.
@@ -67,6 +69,8 @@ def try_step(
             return None, {}
         moves = {path: parameters[path].detach() - old for path, old in before.items()}
         slope = sum(_dot(gradients[path], move) for path, move in moves.items())
+        climbs = None if optimizer.state else _cosine(slope, gradients, moves)
+        shrinks, share = _decay(before, {path: move for path, move in moves.items() if gradients[path].any()})
         after = _loss_at(model, batch, target, loss, seed, whole)
     finally:
         with torch.no_grad():
@@ -80,7 +84,24 @@ def try_step(
         if size > 0:
             relative[path] = moments_of(move).norm / size
     # L(1) = L(0) + slope + curvature / 2
-    return Step(slope, 2 * (after - value - slope), after), relative
+    return Step(slope, 2 * (after - value - slope), after, climbs, shrinks, share), relative
+
+
+def _cosine(product: float, one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float | None:
+    """Cosine between two vectors of all parameters in ``other``, from their scalar product."""
+    size = math.sqrt(sum(_dot(one[path], one[path]) for path in other) * sum(_dot(v, v) for v in other.values()))
+    return product / size if 0 < size < math.inf else None
+
+
+def _decay(weights: Mapping[str, torch.Tensor], moves: Mapping[str, torch.Tensor]) -> tuple[float | None, float | None]:
+    """Cosine between the step of all matrices and minus those matrices, and ‖step‖ / ‖weights‖."""
+    matrices = {path: move for path, move in moves.items() if move.dim() > 1}
+    inward = -sum(_dot(weights[path], move) for path, move in matrices.items())
+    weight = sum(_dot(weights[path], weights[path]) for path in matrices)
+    step = sum(_dot(move, move) for move in matrices.values())
+    if not (0 < weight < math.inf and 0 < step < math.inf):
+        return None, None
+    return inward / math.sqrt(weight * step), math.sqrt(step / weight)
 
 
 def _held_by(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
@@ -109,12 +130,12 @@ def _dot(gradient: torch.Tensor, move: torch.Tensor) -> float:
 
 def _loss_at(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None, seed: int, whole: bool) -> float:
     """The loss at the stepped weights; NaN where they are so far off that the user's own code rejects them."""
-    with torch.no_grad(), preserved(model, seed), transparent_checkpoints():
+    with torch.no_grad(), random_state(seed), transparent_checkpoints():
         try:
-            output = batch.call(model)
+            output = batch.copied().call(model)
             if loss is None:
                 own = own_loss(output)
                 return float(own) if own is not None else math.nan
-            return float(loss(output if whole else first_output(output), target))
+            return float(loss(output if whole else first_output(output), copied(target)))
         except (ValueError, ArithmeticError, RuntimeError):
             return math.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,34 +31,44 @@ def task_of(
     *,
     training: bool,
     synthetic: bool,
+    names: Sequence[str] = (),
 ) -> Task:
-    """All facts about one observation."""
+    """All facts about one observation; ``names`` are those of the model's positional arguments."""
     graph = seen.graph
     inputs = tuple(
         _input(tensor, node, graph, synthetic)
         for (name, tensor), node in zip(batch.tensors, graph.inputs, strict=True)
         if name not in batch.masks
     )
-    tensor = labels_of(batch, target, seen.own_loss)
+    tensor = labels_of(batch, target, seen.own_loss, names)
     labels = _as_array(tensor) if tensor is not None else None
     output = _output(seen, tensor)
     described = target_facts(labels, _CLASSES) if labels is not None else None
     loss = None if loss_value is None else loss_facts(graph, loss_value, output, labels, described)
-    rates = (
-        OptimizerFacts(type(optimizer).__name__, tuple(float(g.get("lr", math.nan)) for g in optimizer.param_groups))
-        if optimizer is not None
-        else None
-    )
-    return Task(inputs, described, output, loss, rates, batch.examples, training)
+    held = None if optimizer is None else _optimizer(optimizer)
+    return Task(inputs, described, output, loss, held, batch.examples, training)
 
 
-def labels_of(batch: Batch, target: Any, own_loss: bool) -> torch.Tensor | None:
+def _optimizer(optimizer: torch.optim.Optimizer) -> OptimizerFacts:
+    """Name, learning rates, and how long gradients are remembered, as PyTorch's own optimizers call it."""
+    groups = optimizer.param_groups
+    betas = [g["betas"] for g in groups if isinstance(g.get("betas"), tuple) and len(g["betas"]) == 2]
+    factors: list[tuple[float, float | None]]
+    factors = [(float(g["momentum"]), None) for g in groups if isinstance(g.get("momentum"), (int, float))]
+    factors += [(float(a), float(b)) for a, b in betas if isinstance(a, float) and isinstance(b, float)]
+    memory, squares = max(factors, key=lambda pair: pair[0], default=(None, None))
+    rates = tuple(float(g.get("lr", math.nan)) for g in groups)
+    return OptimizerFacts(type(optimizer).__name__, rates, memory, squares)
+
+
+def labels_of(batch: Batch, target: Any, own_loss: bool, names: Sequence[str] = ()) -> torch.Tensor | None:
     """The labels: those that were passed, or those among the inputs of a model that computes its own loss."""
     if isinstance(target, torch.Tensor):
         return target.detach()
     if own_loss:
-        for name in ("labels", "label", "targets", "target", "next_sentence_label", "start_positions"):
-            found = batch.kwargs.get(name)
+        named = {**dict(zip(names, batch.args, strict=False)), **batch.kwargs}
+        for name in ("labels", "label", "targets", "target", "next_sentence_label", "start_positions", "y"):
+            found = named.get(name)
             if isinstance(found, torch.Tensor):
                 return found.detach()
     return None
@@ -97,4 +108,8 @@ def _output(seen: Observation, labels: torch.Tensor | None) -> OutputFacts | Non
     axis = class_axis(shape, tuple(labels.shape) if labels is not None else None)
     units = shape[axis] if shape else 1
     within = float(values.var(axis, unbiased=False).mean().sqrt()) if units > 1 else None
-    return output_facts(graph, shape, units, moments_of(values, extremes=True), within)
+    clipped = None
+    if values.numel() and not values.is_complex():
+        low, high = torch.aminmax(values)
+        clipped = float(((values == low) | (values == high)).float().mean())
+    return output_facts(graph, shape, units, moments_of(values, extremes=True), within, clipped)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-__all__ = ["axis_of", "permuted", "remap_axis", "stride_at", "without"]
+__all__ = ["axis_of", "mixes_axes", "permuted", "remap_axis", "stride_at", "without"]
 
 Shape = Sequence[int]
 
@@ -79,3 +79,37 @@ def remap_axis(axis: int | None, before: Shape, after: Shape, order: Sequence[in
             return position
         reached *= size
     return None
+
+
+def mixes_axes(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether a reshape is more than merging neighbouring axes and splitting axes.
+
+    It is where a border between axes of one shape lies inside the axes of the other and neither divides the other, as
+    where sizes are exchanged that a transpose would exchange. Sizes that differ by one are exchanged on purpose to
+    shift relative positions.
+
+    >>> mixes_axes((8, 10, 7), (8, 7, 10)), mixes_axes((8, 32, 32, 3), (8, 3, 32, 32))
+    (True, True)
+    >>> mixes_axes((8, 10, 12), (8, 10, 3, 4)), mixes_axes((5, 8, 32), (5, 32, 8)), mixes_axes((8, 5, 6), (8, 6, 5))
+    (False, False, False)
+    """
+    old, new = [s for s in before if s != 1], [s for s in after if s != 1]
+    if old == new or prod(old) != prod(new) or not old:
+        return False
+    if sorted(old) == sorted(new):
+        moved = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+        if len(moved) == 2 and abs(moved[0][0] - moved[0][1]) == 1:
+            return False
+    ours, theirs = _borders(old), _borders(new)
+    return any(a % b and b % a for a in ours for b in theirs if _neighbours(a, b, ours, theirs))
+
+
+def _borders(shape: list[int]) -> list[int]:
+    """Numbers of elements behind each border between two axes."""
+    return [prod(shape[i:]) for i in range(1, len(shape))]
+
+
+def _neighbours(a: int, b: int, ours: list[int], theirs: list[int]) -> bool:
+    """Whether no border that both shapes have lies between two borders."""
+    low, high = min(a, b), max(a, b)
+    return not any(low <= c <= high for c in set(ours) & set(theirs))

@@ -8,6 +8,7 @@ operation that touches the signal, and shows each output to an *eye*, which meas
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,10 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gainstage.backends.torch.tracing import operations as table
 from gainstage.backends.torch.tracing.autograd_order import Sequence, sequence_number
-from gainstage.backends.torch.tracing.axes import axis_of, permuted, remap_axis, stride_at
+from gainstage.backends.torch.tracing.axes import axis_of, mixes_axes, permuted, remap_axis, stride_at
 from gainstage.backends.torch.tracing.axis_tracking import follow, order_of
 from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.tracing.classify import classify
+from gainstage.backends.torch.tracing.heads import behind, last_weighted
 from gainstage.backends.torch.tracing.provenance import (
     STATIC,
     Derivation,
@@ -36,8 +38,11 @@ from gainstage.backends.torch.tracing.provenance import (
 )
 from gainstage.backends.torch.tracing.recurrent_layers import RECURRENT, function_of, settings_of
 from gainstage.graph import DerivationStep, Operation, Stage
+from gainstage.records import Refold
 
 __all__ = ["Eye", "Interpreter"]
+
+_REMEMBERED = 8  # outputs of weighted operations, in case the model returns nothing but its loss
 
 Eye = Callable[[Draft, torch.Tensor], None]
 """Sees every node of the graph right after it ran, with its first output."""
@@ -71,6 +76,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.stage: Stage = "model"
         self.sequence = Sequence(last=sequence_number())
         self.region_gradients: dict[int, tuple[Any, ...]] = {}
+        self.refolds: list[Refold] = []
+        self._latest: deque[tuple[int, torch.Tensor]] = deque(maxlen=_REMEMBERED)
         self._values = Values(examples)
         self._examples = examples
         self._eye = eye
@@ -101,6 +108,20 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def value_of(self, tensor: torch.Tensor) -> Value:
         """All that is known of a tensor."""
         return self._values[tensor]
+
+    def heads_of(self, loss: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]] | None:
+        """The last weighted operations before a loss, for a model that returns nothing else.
+
+        What lies behind them becomes the stage of the loss. None where their outputs are not known any more.
+        """
+        end = self.node_of(loss)
+        heads = () if end is None else last_weighted(self.drafts, end)
+        known = dict(self._latest)
+        if not heads or any(index not in known for index in heads):
+            return None
+        for index in behind(self.drafts, heads):
+            self.drafts[index] = replace(self.drafts[index], stage="loss")
+        return tuple(known[index] for index in heads), heads
 
     # -- module paths and regions ------------------------------------------------------------------------------------
 
@@ -162,6 +183,10 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs)
         if self._region is not None:
             return result
+        if torch._C._current_autograd_node() is not None:
+            self._differentiated(tensors_in(result), overwrite=func._schema.is_mutable)
+            self.sequence.close(made, None)
+            return result
         node = self._learn(func, args, kwargs, operands, before, result)
         self.sequence.close(made, node)
         return result
@@ -216,6 +241,19 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             value = Value(node, (), discrete, False, draft.from_input, stride, unit, padding=padding)
             self._remember(tensor, value, overwrite)
         return first
+
+    def _differentiated(self, outputs: list[torch.Tensor], *, overwrite: bool) -> None:
+        """Remember what a backward pass inside the forward pass makes.
+
+        Its operations are no uses of the weights, whose scale the forward uses decide. A derivative stands for the
+        signal that was differentiated: the last one before.
+        """
+        node = self.drafts[-1].index if self.drafts else None
+        for tensor in outputs:
+            known = tensor.dim() > 0 and tensor.shape[0] == self._examples
+            stride = stride_at(tensor.shape, 0) if known else None
+            unit = tensor.dim() - 1 if tensor.dim() > 1 else None
+            self._remember(tensor, Value(node, from_input=True, example_stride=stride, unit_axis=unit), overwrite)
 
     def _remember(self, tensor: torch.Tensor, value: Value, overwrite: bool) -> None:
         """Note what an output is; one written into a part of another tensor makes a new node of the whole."""
@@ -274,6 +312,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if source.unit_axis is None and order is None and made is not None and made.shape == after:
                 unit = made.unit_axis  # a view back to the shape that the node has by itself
             moved = replace(source, example_stride=stride, unit_axis=unit)
+            if order is None and self.stage == "model" and source.node is not None and mixes_axes(shape, after):
+                self.refolds.append(Refold(source.node, shape, after))
             if source.discrete or out.is_floating_point() or out.is_complex():
                 return moved
             return replace(moved, discrete=True, padding=pads(name, operands, before))
@@ -284,6 +324,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         path = self._modules[-1] if self._modules else ""
         draft = replace(draft, index=node, path=path, stage=self.stage, dtype=str(output.dtype).removeprefix("torch."))
         self.drafts.append(draft)
+        if draft.operation.weighted and self.stage == "model":
+            self._latest.append((node, output))
         if self._eye is not None:
             self._eye(draft, output)
         return node

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 from torch.nn.modules import module as module_hooks
 
-from gainstage.backends.torch.models.batch import Batch, outputs_of, own_loss
+from gainstage.backends.torch.models.batch import Batch, only_numbers, outputs_of, own_loss
 from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
 from gainstage.backends.torch.tracing.graph_building import assemble, named_parameters
 from gainstage.backends.torch.tracing.interpreter import Eye, Interpreter
 from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
+from gainstage.records import Refold
 
 __all__ = ["LossFunction", "Observation", "observe", "takes_whole"]
 
@@ -37,6 +38,7 @@ class Observation:
         owners: node by autograd sequence number.
         region_gradients: autograd nodes of the outputs of recurrent layers, by node.
         whole: whether the loss saw all that the model returned, and not ``output`` alone.
+        refolds: reshapes that mix the axes of the signal.
     """
 
     build: Callable[[], SignalGraph]
@@ -47,6 +49,7 @@ class Observation:
     owners: dict[int, int | None]
     region_gradients: dict[int, tuple[Any, ...]]
     whole: bool = False
+    refolds: tuple[Refold, ...] = ()
 
     @cached_property
     def graph(self) -> SignalGraph:
@@ -115,15 +118,18 @@ def observe(
             interpreter.add_input(tensor, name, batch.example_axis, mask=name in batch.masks)
         inputs = tuple(range(len(interpreter.drafts)))
         output = _guarded(interpreter, "model", lambda: batch.call(model))
-        returned = outputs_of(output)
-        seen = returned[0]
         value, whole = own_loss(output), takes_whole(output)
+        hidden = only_numbers(output)
+        returned = (value,) if hidden and value is not None else outputs_of(output)
+        seen = returned[0]
         owned = value is not None and loss is None
         if loss is not None:
             interpreter.stage = "loss"
             whole, value = _loss_of(interpreter, loss, output, seen, target)
             value = _scalar(value)
-    nodes = tuple(interpreter.node_of(tensor) for tensor in returned)
+    nodes: tuple[int | None, ...] = tuple(interpreter.node_of(tensor) for tensor in returned)
+    if hidden and value is not None:
+        returned, nodes = interpreter.heads_of(value) or (returned, nodes)
     known = nodes if nodes[0] is not None else ()  # the first output of a graph is what the loss sees
     build = partial(
         assemble,
@@ -136,7 +142,10 @@ def observe(
         loss=interpreter.node_of(value) if value is not None else None,
     )
     owners = interpreter.sequence.owner
-    return Observation(build, tuple(returned), nodes, value, owned, owners, interpreter.region_gradients, whole)
+    return Observation(
+        build, tuple(returned), nodes, value, owned, owners, interpreter.region_gradients, whole,
+        tuple(interpreter.refolds),
+    )  # fmt: skip
 
 
 def _loss_of(
@@ -144,16 +153,16 @@ def _loss_of(
 ) -> tuple[bool, Any]:
     """The loss, and whether it took the whole output: a loss that asks a tensor for ``logits`` or ``log_prob`` does."""
     if takes_whole(output):
-        return True, _guarded(interpreter, "loss", lambda: loss(output, target))
+        return True, _guarded(interpreter, "loss", lambda: loss(output, target), seen, target)
     before = len(interpreter.drafts)
     try:
         return False, loss(seen, target)
     except AttributeError as error:
         if output is seen or len(interpreter.drafts) != before or not hasattr(output, error.name or ""):
-            return False, _guarded(interpreter, "loss", lambda: loss(seen, target))
-        return True, _guarded(interpreter, "loss", lambda: loss(output, target))
+            return False, _guarded(interpreter, "loss", lambda: loss(seen, target), seen, target)
+        return True, _guarded(interpreter, "loss", lambda: loss(output, target), seen, target)
     except Exception:
-        return False, _guarded(interpreter, "loss", lambda: loss(seen, target))
+        return False, _guarded(interpreter, "loss", lambda: loss(seen, target), seen, target)
 
 
 def takes_whole(output: Any) -> bool:
@@ -171,15 +180,47 @@ def _scalar(value: Any) -> torch.Tensor:
     return value.reshape(())
 
 
-def _guarded(interpreter: Interpreter, what: str, run: Callable[[], Any]) -> Any:
-    """Run the user's code; what it raises is told with the place it had reached."""
+def _what_it_compares(output: torch.Tensor, target: Any) -> str:
+    """Output and labels of a loss that raised."""
+    shown = f"It was given an output of {_words(output)}"
+    if target is None:
+        return f"{shown}, and labels are missing. Pass y."
+    return (
+        f"{shown}, and labels of {_words(target)}. Check that there is one label for each example, in the type and "
+        "range that the loss takes."
+    )
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"type {type(value).__name__}"
+    return f"shape {tuple(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
+
+
+def _guarded(interpreter: Interpreter, what: str, run: Callable[[], Any], *given: Any) -> Any:
+    """Run the user's code; what it raises is reported with the place it had reached.
+
+    Args:
+        interpreter: knows the place.
+        what: the model or the loss.
+        run: the code.
+        given: what a loss was given: the output and the labels.
+    """
     try:
         return run()
     except GainstageError:
         raise
+    except SystemExit as error:
+        raise ModelError(
+            f"The {what} ended the program (sys.exit, code {error.code!r}). Take the call out of its forward pass."
+        ) from error
     except Exception as error:
         last = interpreter.drafts[-1] if interpreter.drafts else None
         reached = f" after {last.name}{f' in {last.path!r}' if last.path else ''}" if last is not None else ""
+        if given:
+            raise ModelError(
+                f"The loss raised {type(error).__name__}: {str(error).rstrip('. ')}. {_what_it_compares(*given)}"
+            ) from error
         shapes = ", ".join(str(d.shape) for d in interpreter.drafts if d.name == "input")
         raise ModelError(
             f"The {what} raised {type(error).__name__}{reached}: {error} (inputs of shape {shapes}). "

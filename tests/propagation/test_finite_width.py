@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gainstage.propagation.finite_width import Chance, Deviation
+from gainstage.propagation.finite_width import Deviation, FiniteWidth
 
 PLACES = 240
 
@@ -33,8 +33,8 @@ def test_a_mean_over_places_averages_over_pairs_of_them(taps, kernel):
         one = gathered(rng.normal(size=(PLACES, PLACES)), taps)
         draws.append((one.var(), averaged(one, kernel).var()))
     before, after = np.mean(draws, 0)
-    start = Chance((Deviation(0, 1.0),), axes=1).gathered([taps], [1])
+    start = FiniteWidth((Deviation(0, 1.0),), axes=1).windowed([taps], [1])
     found = start.averaged([kernel], [kernel], 1.0)
-    assert start.left == pytest.approx(before, rel=0.08 if taps > 1 else 0.02)  # bells stand for boxes
-    assert found.left / start.left == pytest.approx(after / before, rel=0.05)
+    assert start.correlation_variance == pytest.approx(before, rel=0.08 if taps > 1 else 0.02)  # bells stand for boxes
+    assert found.correlation_variance / start.correlation_variance == pytest.approx(after / before, rel=0.05)
     assert found.pitch == kernel

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.sequence_profile import Course, Windows, blended, stretches, times
+from gainstage.propagation.second_moments import Extent, SecondMoments
+from gainstage.propagation.sequence_profile import SequenceProfile, Windows, blended, segment_lengths, times
 from gainstage.theory.attention.causal import causal_rows
 from gainstage.theory.attention.moments import TwoRows
 from gainstage.theory.attention.softmax import softmax_moments
@@ -16,7 +16,7 @@ from gainstage.theory.attention.softmax import softmax_moments
 
 @pytest.mark.parametrize("places", [1, 2, 7, 12, 48, 1000, 4096])
 def test_stretches_hold_all_places(places):
-    counts = stretches(places)
+    counts = segment_lengths(places)
     start = np.cumsum(counts) - counts
     assert counts.sum() == places
     assert (counts <= np.maximum(start / 4, 1)).all()
@@ -30,31 +30,31 @@ def gram(places: int) -> np.ndarray:
 def test_single_places_are_summed_exactly():
     places = 6  # every stretch holds one of them
     values = gram(places)
-    course, _ = Course.of(np.ones(places), np.diag(values).copy(), values)
+    sequence, _ = SequenceProfile.from_moments(np.ones(places), np.diag(values).copy(), values)
     values = values / np.diag(values).mean()
-    windows = Windows(course.counts)
+    windows = Windows(sequence.counts)
     off = ~np.eye(places, dtype=bool)
-    assert course.positions == pytest.approx(values[off].mean())
-    assert course.likeness == pytest.approx((values**2).mean())
+    assert sequence.positions == pytest.approx(values[off].mean())
+    assert sequence.mean_squared_correlation == pytest.approx((values**2).mean())
     for row in range(places):
         seen = values[: row + 1, : row + 1]
         apart = ~np.eye(row + 1, dtype=bool)
-        assert windows.levels(course.level)[row] == pytest.approx(np.diag(seen).mean())
+        assert windows.levels(sequence.level)[row] == pytest.approx(np.diag(seen).mean())
         if row:
-            assert windows.within(course.alike)[row] == pytest.approx(seen[apart].mean())
+            assert windows.within(sequence.cross)[row] == pytest.approx(seen[apart].mean())
             centre = np.eye(row + 1) - 1 / (row + 1)
             both = np.trace(centre @ seen @ centre @ seen) / row
-            assert windows.centred(course, course)[row] == pytest.approx(both)
+            assert windows.centred(sequence, sequence)[row] == pytest.approx(both)
         for other in range(row):
             block = values[: row + 1, : other + 1]
             apart = ~np.eye(row + 1, other + 1, dtype=bool)
-            assert windows.across(course.alike)[row, other] == pytest.approx(block[apart].mean())
+            assert windows.across(sequence.cross)[row, other] == pytest.approx(block[apart].mean())
 
 
 def test_stretches_stand_for_their_places():
     places = 60
     level = 1 / np.arange(1, places + 1)
-    counts = stretches(places)
+    counts = segment_lengths(places)
     edges = np.concatenate(([0], np.cumsum(counts))).astype(int)
     means = np.array([level[a:z].mean() for a, z in itertools.pairwise(edges)])
     windows = Windows(counts)
@@ -65,16 +65,16 @@ def test_stretches_stand_for_their_places():
 
 def test_a_norm_levels_and_a_sum_blends():
     level, alike = np.array([2.0, 0.5, 0.5]), np.full((3, 3), 0.4)
-    course = Course(np.ones(3), level, alike)
-    assert course.levelled().level.tolist() == [1.0, 1.0, 1.0]
-    assert course.levelled().alike[0, 1] == pytest.approx(0.4)
-    assert course.levelled().alike[1, 2] == pytest.approx(0.8)
-    mixed = blended(course, None, 0.5, (Pairs(1.0), Pairs(1.0, positions=0.2)))
+    sequence = SequenceProfile(np.ones(3), level, alike)
+    assert sequence.normalized().level.tolist() == [1.0, 1.0, 1.0]
+    assert sequence.normalized().cross[0, 1] == pytest.approx(0.4)
+    assert sequence.normalized().cross[1, 2] == pytest.approx(0.8)
+    mixed = blended(sequence, None, 0.5, (SecondMoments(1.0), SecondMoments(1.0, positions=0.2)))
     assert mixed is not None
     assert mixed.level.tolist() == [1.5, 0.75, 0.75]
-    assert mixed.alike[0, 1] == pytest.approx(0.3)
-    assert blended(None, None, 0.5, (Pairs(1.0), Pairs(1.0))) is None
-    pairs, product = times(course, Pairs(2.0), course, Pairs(3.0))
+    assert mixed.cross[0, 1] == pytest.approx(0.3)
+    assert blended(None, None, 0.5, (SecondMoments(1.0), SecondMoments(1.0))) is None
+    pairs, product = times(sequence, SecondMoments(2.0), sequence, SecondMoments(3.0))
     assert product is not None
     assert pairs.level == pytest.approx(6 * (level**2).mean())
     assert product.mean(product.level) == pytest.approx(1.0)
@@ -94,7 +94,7 @@ def test_rows_of_whole_lengths_are_exact(variance):
         assert rows.overlap[2, 3] == pytest.approx(exact, rel=0.03)
 
 
-def test_likeness_is_one_over_the_number_of_independent_observations():
-    assert Pairs(1.0).likeness(Extent(8, 4, 5)) == pytest.approx(1 / 20)
-    assert Pairs(1.0, positions=1.0).likeness(Extent(8, 4, 5)) == pytest.approx(1 / 5)
-    assert Pairs(1.0).likeness(Extent(8, 4, 5), within=0.5) == pytest.approx(0.5 / 5 + 0.8 * 0)
+def test_mean_squared_correlation_is_one_over_the_number_of_independent_observations():
+    assert SecondMoments(1.0).mean_squared_correlation(Extent(8, 4, 5)) == pytest.approx(1 / 20)
+    assert SecondMoments(1.0, positions=1.0).mean_squared_correlation(Extent(8, 4, 5)) == pytest.approx(1 / 5)
+    assert SecondMoments(1.0).mean_squared_correlation(Extent(8, 4, 5), within=0.5) == pytest.approx(0.5 / 5 + 0.8 * 0)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import gainstage as gs
 from gainstage.backends.torch import record
-from gainstage.propagation.draw_variance import CALM
+from gainstage.propagation.draw_variance import NO_VARIANCE
 
 DRAWS = 60
 
@@ -20,20 +20,20 @@ DRAWS = 60
 def test_causes_add_up_with_their_sign():
     generator = np.random.default_rng(0)
     causes = generator.standard_normal((3, 200_000)) * np.array([[0.2], [0.1], [0.3]])
-    one, two, three = (CALM.caused(number, spread**2) for number, spread in enumerate((0.2, 0.1, 0.3)))
+    one, two, three = (NO_VARIANCE.with_cause(number, spread**2) for number, spread in enumerate((0.2, 0.1, 0.3)))
     logs = causes[0] + 0.5 * (causes[1] - causes[0]) - 2 * causes[2]
     found = one + (two - one) * 0.5 - three * 2.0
     assert found.variance == pytest.approx(logs.var(), rel=0.02)
     assert (one - one).variance == 0.0
-    assert (CALM * 3.0).variance == 0.0
+    assert (NO_VARIANCE * 3.0).variance == 0.0
     assert (one * 0.0 + two).variance == pytest.approx(two.variance)
 
 
 def test_less_variance_leaves_the_proportions():
-    noise = CALM.caused(0, 0.3) + CALM.caused(1, 0.1)
-    assert noise.shrunk(0.1).variance == pytest.approx(0.3)
-    assert noise.shrunk(1.0).variance == 0.0
-    assert (noise.shrunk(0.1) - noise * math.sqrt(0.75)).variance == pytest.approx(0.0)
+    noise = NO_VARIANCE.with_cause(0, 0.3) + NO_VARIANCE.with_cause(1, 0.1)
+    assert noise.reduced_by(0.1).variance == pytest.approx(0.3)
+    assert noise.reduced_by(1.0).variance == 0.0
+    assert (noise.reduced_by(0.1) - noise * math.sqrt(0.75)).variance == pytest.approx(0.0)
 
 
 class Block(nn.Module):
