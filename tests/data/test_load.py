@@ -151,7 +151,7 @@ BAD = {
     },
     "y in .* has 1 NaN": {"x": np.ones((2, 2)), "y": np.array([0.0, np.nan])},
     "class label -1": {"x": np.ones((3, 2)), "y": np.array([-1, 0, 1])},
-    "numbers are needed": {"x": np.array([["a"], ["b"]]), "y": np.arange(2)},
+    "not numeric": {"x": np.array([["a"], ["b"]]), "y": np.arange(2)},
     "its shape is \\(3,\\)": {"x": np.ones(3), "y": np.arange(3)},
     "y in .* shape is \\(0,\\)": {"x": np.ones((3, 2)), "y": np.arange(0)},
     "cannot be read as a .npz file": {"x": np.array([{}, {}], dtype=object), "y": np.arange(2)},

@@ -102,5 +102,5 @@ def test_a_table_has_no_mean_row():
      ("centred_orthogonal", KernelShape(8, 1, 9), "inputs"), ("centred_outputs", KernelShape(1, 8), "outputs")],
 )  # fmt: skip
 def test_one_value_cannot_sum_to_zero(name, kernel, what):
-    with pytest.raises(InputError, match=f"One of the {what} alone cannot sum to zero.*Use 'normal'"):
+    with pytest.raises(InputError, match=f"Weights over 1 {what} cannot be centred.*Use 'normal'"):
         draw(name, kernel)

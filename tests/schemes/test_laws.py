@@ -253,7 +253,7 @@ def test_spread_of_the_cut_normal_by_quadrature():
 @pytest.mark.parametrize("name", schemes.names())
 @pytest.mark.parametrize("gain", [math.nan, math.inf, -math.inf, "2", None])
 def test_bad_gain(name, gain):
-    with pytest.raises(InputError, match=f"gain of scheme '{name}' is a finite number; received"):
+    with pytest.raises(InputError, match=f"gain of scheme '{name}' must be a finite number; received"):
         draw(name, KERNELS["dense"], gain)
     with pytest.raises(InputError, match="finite number"):
         schemes.get(name).spread(KERNELS["dense"], gain)

@@ -134,7 +134,7 @@ def _silent(kernel, gain, stream):
         ("HeNormal", (), _ones, "lower case with underscores; received 'HeNormal'"),
         ("", (), _ones, "lower case with underscores; received ''"),
         ("mine", ("KaimingNormal",), _ones, "'KaimingNormal' is taken by scheme 'he_normal'"),
-        ("mine", (), _silent, "'mine' says nothing about itself"),
+        ("mine", (), _silent, "'mine' has no summary"),
     ],
 )
 def test_bad_registrations_change_nothing(name, aliases, sampler, message):

@@ -43,7 +43,7 @@ def test_a_local_worker_that_dies_is_told():
             os.kill(os.getpid(), signal.SIGKILL)
         return piece
 
-    with pytest.raises(LostWorkerError, match="want of memory"):
+    with pytest.raises(LostWorkerError, match="memory ran out"):
         [*run(die, [0, 1, 2], workers=2)]
 
 

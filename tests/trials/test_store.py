@@ -89,7 +89,7 @@ def test_foreign_and_damaged_files_are_refused_and_not_touched(tmp_path):
         with pytest.raises(InputError, match=name):
             Store(tmp_path / name, EXPERIMENT, resume=True)
         assert (tmp_path / name).read_bytes() == content
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         Store(tmp_path, EXPERIMENT, resume=True)
     with pytest.raises(InputError, match="cannot be used"):
         Store(tmp_path / "missing" / "runs.db", EXPERIMENT)

@@ -250,7 +250,7 @@ BAD_DATA = [
     ((X, np.array(["a"] * len(X))), "holds <U1"),
     ((X[:0], Y[:0]), "at least one value"),
     ((X, Y, X), "Cannot train on a tuple"),
-    ((X, Y, X[:, :2], Y), "Held-back examples are of shape"),
+    ((X, Y, X[:, :2], Y), "Validation examples have the shape"),
     ({"x": X, "labels": Y}, "x, y"),
     (7, "Cannot train on a int"),
     (TensorDataset(torch.zeros(3, 2)), "pairs of examples and labels; received 1 parts"),

@@ -49,7 +49,7 @@ def from_arrays(
     (2, 4, 1)
     """
     if (x_validation is None) != (y_validation is None):
-        raise InputError("Held-back examples need x and y; received one of them.")
+        raise InputError("Validation examples need x and y; received only one of them.")
     xs, ys = checked(np.asarray(x), np.asarray(y), f"the data '{name}'", values=values)
     classes, shape = classes_of(ys), tuple(xs.shape[1:])
     if x_validation is None or y_validation is None:
@@ -61,7 +61,7 @@ def from_arrays(
     )
     if held_x.shape[1:] != xs.shape[1:] or held_y.shape[1:] != ys.shape[1:] or held_y.dtype != ys.dtype:
         raise InputError(
-            f"Held-back examples are of shape {held_x.shape[1:]} with labels of shape {held_y.shape[1:]} and type "
+            f"Validation examples have the shape {held_x.shape[1:]} with labels of shape {held_y.shape[1:]} and type "
             f"{held_y.dtype}; those to train on of {xs.shape[1:]}, {ys.shape[1:]} and {ys.dtype}."
         )
     order = np.random.default_rng(seed).permutation(len(xs))
@@ -101,7 +101,7 @@ def _examples(x: NDArray[Any], where: str) -> Examples:
 def _labels(y: NDArray[Any], where: str, *, values: bool) -> Labels:
     _numeric(y, "y", where)
     if y.ndim < 1 or y.size == 0:
-        raise InputError(f"y in {where} needs one label an example; its shape is {y.shape}.")
+        raise InputError(f"y in {where} needs one label per example; its shape is {y.shape}.")
     if values:
         return y.astype(np.float32)
     if _is_one_hot(y):
@@ -111,7 +111,7 @@ def _labels(y: NDArray[Any], where: str, *, values: bool) -> Labels:
     if y.ndim == 1 and np.all(y == np.floor(y)):
         labels = y.astype(np.int64)
         if labels.min() < 0:
-            raise InputError(f"y in {where} has the class label {labels.min()}; labels count from 0.")
+            raise InputError(f"y in {where} has the class label {labels.min()}; labels must count from 0.")
         return labels
     return y.astype(np.float32)
 
@@ -125,7 +125,7 @@ def _is_one_hot(y: NDArray[Any]) -> bool:
 
 def _numeric(array: NDArray[Any], name: str, where: str) -> None:
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-        raise InputError(f"{name} in {where} holds {array.dtype}; numbers are needed.")
+        raise InputError(f"{name} in {where} has the type {array.dtype}, which is not numeric.")
     bad = ~np.isfinite(array)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])

@@ -37,7 +37,7 @@ def load(name: str | Path, *, validation: float = 0.2, seed: int = 0, standardis
     10
     """
     if not 0 <= validation < 1:
-        raise InputError(f"The validation share is a fraction from 0 up to (not including) 1; received {validation}.")
+        raise InputError(f"`validation` must be a fraction in [0, 1); received {validation}.")
     if isinstance(name, Path) or name.endswith(".npz"):
         return from_file(name, validation=validation, seed=seed, standardise=standardise)
     match name:

@@ -101,5 +101,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError, EOFError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error) as broken:
         raise InputError(f"'{path}' cannot be read as a .npz file: {broken}") from broken
     if arrays is None:
-        raise InputError(f"'{path}' holds a single array; a .npz file with arrays x and y is needed.")
+        raise InputError(
+            f"'{path}' holds a single array, not arrays x and y. "
+            "Save a .npz file with: numpy.savez(path, x=examples, y=labels)."
+        )
     return arrays

@@ -55,7 +55,7 @@ def split(
         InputError: ``validation`` is not a fraction, or no training example is left.
     """
     if not 0 <= validation < 1:
-        raise InputError(f"The validation share is a fraction from 0 up to (not including) 1; received {validation}.")
+        raise InputError(f"`validation` must be a fraction in [0, 1); received {validation}.")
     groups = y if classes and y.ndim == 1 else np.zeros(len(y))
     train, held = stratify(np.asarray(groups, np.int64), validation, seed)
     mean: NDArray[np.float32] | float = 0.0

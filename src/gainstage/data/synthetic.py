@@ -43,7 +43,7 @@ def gaussian(
     """
     if min(classes, features) < 1 or examples < classes:
         raise InputError(
-            f"Needs at least one class, one feature and one example a class; received classes={classes}, "
+            f"At least one class, one feature and one example per class are required; received classes={classes}, "
             f"features={features}, examples={examples}."
         )
     rng = np.random.default_rng(seed)

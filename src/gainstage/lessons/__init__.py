@@ -1,6 +1,6 @@
-"""The seven questions: claims that are data, experiments that measure, verdicts that follow from the criterion.
+"""The seven questions: claims as data, experiments that measure, and verdicts that follow from criteria.
 
-``catalogue`` lists them without importing a framework; ``question.answer`` runs one.
+``catalogue`` lists the questions without importing a framework; ``question.answer`` runs one.
 """
 
 from gainstage.lessons.catalogue import QUESTIONS, Entry, find, open_question

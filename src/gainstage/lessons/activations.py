@@ -31,7 +31,7 @@ CURVES = ("sigmoid", "tanh", "relu", "gelu")
 
 
 def derivatives(setting: Setting, names: tuple[str, ...] = CURVES) -> Measured:  # noqa: ARG001
-    """Slopes far from zero, from the functions themselves."""
+    """Evaluate the derivatives of activations far from zero."""
     figures, lines = [], []
     grid = np.linspace(-6, 6, 121)
     for name in names:
@@ -54,7 +54,7 @@ SATURATION = {
 
 
 def saturation(setting: Setting, nets: dict[str, Net] = SATURATION) -> Measured:
-    """The share of activations that sit within 1 % of their range from a bound, at the start."""
+    """Measure the share of activations within 1 % of their range from a bound, at the start."""
     dataset = load("digits", seed=setting.seed)
     figures, lines = [], []
     for case, net in nets.items():
@@ -73,7 +73,7 @@ TRAINED = {
 
 
 def in_training(setting: Setting, nets: dict[str, Net] = TRAINED, rate: float = 0.03) -> Measured:
-    """The same share while the network learns."""
+    """Measure the share of saturated activations during training."""
     dataset = load("digits", seed=setting.seed)
     looks = (30, 100, 200) if setting.quick else (30, 100, 200, 300)
     figures, lines = [], []
@@ -102,8 +102,8 @@ def in_training(setting: Setting, nets: dict[str, Net] = TRAINED, rate: float = 
 
 
 def _in_table(name: str) -> bool:
-    """Whether theory has a gain for it at level 1, and it is a function (rrelu draws its slope at random)."""
-    if name in ("rrelu", "linear", "swish"):  # the last two are second names
+    """Report whether an activation has a gain at level 1 and is deterministic (rrelu draws its slope at random)."""
+    if name in ("rrelu", "linear", "swish"):  # "linear" and "swish" are aliases of other entries
         return False
     try:
         level_gain(name)
@@ -113,7 +113,7 @@ def _in_table(name: str) -> bool:
 
 
 TABLE = tuple(name for name in TORCH.ACTIVATIONS if _in_table(name))
-"""Every activation that has both a layer and a theory."""
+"""All activations that exist as a layer of the framework and in the table of activations."""
 PRONE = ("sigmoid", "tanh")
 LAYERS, WIDTH = 5, 256
 FACTOR = "factor of one layer on the gradient, at the gain that keeps the level"
@@ -121,10 +121,10 @@ AGREEMENT = "the same, measured over predicted"
 
 
 def layer_factors(setting: Setting, names: tuple[str, ...] = TABLE) -> Measured:
-    """The factor of one layer on the gradient, in a wide network whose every layer has the activation's own gain.
+    """Measure the factor of one layer on the gradient, in a wide network with the gain of each activation.
 
-    Inputs are standard normal, so that every pre-activation has level 1 and mean-field theory gives the factor
-    √(gain² E f'²).
+    Inputs are standard normal, so that every pre-activation has second moment 1, and mean-field theory predicts the
+    factor √(gain² E f'²).
     """
     noise = gaussian(features=WIDTH, examples=512, separation=0.0, seed=setting.seed)
     figures, lines, pairs = [], [], []
@@ -162,7 +162,7 @@ SURE = 20.0
 
 
 def softmax(setting: Setting, uses: dict[str, SoftmaxUse] = USES) -> Measured:
-    """The gradient by ten logits of a softmax that grows sure of a wrong class."""
+    """Measure the gradient with respect to ten logits of a softmax that becomes confident in a wrong class."""
     figures, lines = [], []
     logits = np.linspace(0, SURE, 41)
     for case, use in uses.items():
@@ -189,7 +189,7 @@ def softmax(setting: Setting, uses: dict[str, SoftmaxUse] = USES) -> Measured:
 
 
 def _sure_of(z: float) -> tuple[float, ...]:
-    """Ten logits, of which the second stands out."""
+    """Return ten logits whose second one is larger than the others by ``z``."""
     return (0.0, float(z), *[0.0] * 8)
 
 
@@ -207,7 +207,7 @@ BINS = 21
 
 
 def slider(setting: Setting) -> Slider:
-    """Where the outputs of tanh and of sigmoid lie, for pre-activations of every spread."""
+    """Show the distribution of tanh and sigmoid outputs, for pre-activations of several standard deviations."""
     z = np.random.default_rng(setting.seed).normal(size=20_000)
     edges = np.linspace(0, 1, BINS + 1)
     centres = tuple(((edges[1:] + edges[:-1]) / 2).tolist())

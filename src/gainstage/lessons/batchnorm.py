@@ -34,7 +34,7 @@ MEAN, LOWEST, HIGHEST = "largest |mean| of a unit", "smallest spread of a unit",
 
 
 def units(setting: Setting, net: Net = NORMED, steps: int = 0) -> Measured:
-    """Every unit of every normalisation over one batch, at three scales of the weights; before training, or after."""
+    """Measure mean and variance of every normalised unit over one batch, at three scales of the weights."""
     dataset = load("digits", seed=setting.seed)
     found, lines = [], []
     for case, gain in GAINS.items():
@@ -66,7 +66,7 @@ DECADES = "powers of ten between the gradients of layers 1 and 10, saved"
 
 
 def levels(setting: Setting, normed: Net = NORMED) -> Measured:
-    """Signal and gradient through depth for weights too small, right and too large, with and without."""
+    """Measure signal and gradient through depth, with and without batch norm, for three scales of the weights."""
     dataset = load("digits", seed=setting.seed)
     seeds = setting.seeds(8, 4)
     figures, signals, gradients = [], [], []
@@ -98,7 +98,7 @@ WORST_GAINED = f"{WORST}, gained"
 
 
 def starts(setting: Setting, normed: Net = NORMED) -> Measured:
-    """Training from weights of many scales, with and without."""
+    """Train from weights of many scales, with and without batch norm."""
     dataset = load("digits", seed=setting.seed)
     gains = (0.2, 1.0, 3.0) if setting.quick else (0.1, 0.3, 1.0, 3.0, 10.0)
     budget = Budget(setting.of(200, 60), "momentum", (0.03,), evaluations=2)
@@ -123,7 +123,7 @@ TRAINS = 0.8
 
 
 def rates(setting: Setting, normed: Net = NORMED) -> Measured:
-    """The largest learning rate that still trains, with and without, from a good and from a poor start."""
+    """Find the largest learning rate that still trains, with and without batch norm, from a good and a poor start."""
     dataset = load("digits", seed=setting.seed)
     ladder = (0.1, 1.0, 10.0) if setting.quick else (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     budget = Budget(setting.of(150, 60), "sgd", ladder, batch=64, evaluations=2)
@@ -133,7 +133,7 @@ def rates(setting: Setting, normed: Net = NORMED) -> Measured:
         for case, gain in RATE_STARTS.items()
     }
     trained = train_all(nets, dataset, budget, setting.seeds(6, 3), setting, "6. learning rates")
-    # A start for which no rate works counts as the smallest of the ladder, in favour of the other side.
+    # A start for which no rate trains counts as the smallest tried rate, in favour of the other side.
     largest = {
         name: [max([r for r, a in zip(ladder, row, strict=True) if a > TRAINS] or ladder[:1]) for row in found.finals.T]
         for name, found in trained.items()
@@ -154,7 +154,7 @@ STEPS = {"3 layers, rate 0.1": (3, 0.1), "10 layers, rate 0.03": (10, 0.03), "10
 
 
 def steadiness(setting: Setting, normed: Net = NORMED) -> Measured:
-    """Whether the next gradient still points where the last one did."""
+    """Measure the cosine similarity of successive gradients."""
     dataset = load("digits", seed=setting.seed)
     steps = setting.of(60, 15)
     figures, lines = [], []
@@ -167,7 +167,7 @@ def steadiness(setting: Setting, normed: Net = NORMED) -> Measured:
                 )
                 for net in (PLAIN, normed)
             )
-            # A training that overflowed has no direction left.
+            # A training that overflowed has no gradient direction.
             gained.append((fmean(held) if len(held) == steps else 0.0) - (fmean(plain) if len(plain) == steps else 0.0))
         figures.append(mean(STEADY, gained, case))
         for name, cosines in (("without", plain), ("with", held)):
@@ -183,7 +183,7 @@ BATCHES = (2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def one_example(setting: Setting, normed: Net = NORMED) -> Measured:
-    """Whether one example alone is accepted, and how much the companions in a batch change what becomes of it."""
+    """Measure whether a batch of one is accepted, and how much the other examples of a batch change an output."""
     dataset = load("digits", seed=setting.seed)
     seeds = setting.seeds(6, 3)
     refused = TORCH.refuses_one_example(normed.start(dataset, seeds[0]), dataset)
@@ -203,10 +203,10 @@ AGREES = "measured factor over theory's"
 
 
 def growth(setting: Setting, norm: Norm = "batch", names: tuple[str, ...] = DEEP) -> Measured:
-    """Growth of the gradient's second moment per layer of a deep, wide, normalised net, against theory.
+    """Compare the growth of the gradient's second moment per layer of deep, wide, normalised networks with theory.
 
-    From He's start: over units in mirrored pairs, which ``auto`` starts such a net with, a layer is linear at first and
-    gradients do not grow (Meterez et al. 2023, for linear layers with orthogonal weights).
+    The networks start from He's scheme. Over units in mirrored pairs, which ``auto`` starts such a network with, a layer
+    is linear at first and gradients do not grow (Meterez et al. 2023, for linear layers with orthogonal weights).
     """
     dataset = load("digits", seed=setting.seed)
     figures, lines = [], []
@@ -225,7 +225,7 @@ GAINED = "accuracy averaged over training, gained by batch norm"
 
 
 def shifts(setting: Setting, shift: float = 0.5, scale: float = 1.25) -> Measured:
-    """Batch norm with new random shifts and scales of every unit behind it in every step, as Santurkar et al. did."""
+    """Train with new random shifts and scales after batch norm in every step, as Santurkar et al. did."""
     dataset = load("digits", seed=setting.seed)
     budget = Budget(setting.of(150, 60), "momentum", (0.1,))
     comparison = compare(
@@ -247,7 +247,7 @@ def shifts(setting: Setting, shift: float = 0.5, scale: float = 1.25) -> Measure
 
 
 def slider(setting: Setting) -> Slider:
-    """The gradient through ten layers with and without, for weights of every scale."""
+    """Show the gradient through ten layers with and without batch norm, for weights of every scale."""
     title = "Gradient, as a multiple of that at the last hidden layer"
     return over_gains(
         {"without": PLAIN, "with batch norm": NORMED}, setting, line=gradient_line, words="gain on He's weights",

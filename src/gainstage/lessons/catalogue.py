@@ -1,4 +1,4 @@
-"""The table of questions. A question's module is imported when it is asked, since experiments need a framework."""
+"""The table of questions. The module of a question is imported on demand, since experiments require a framework."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["QUESTIONS", "Entry", "find", "open_question"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the table: ``slug`` is also the name of the question's module."""
+    """One row of the table: ``slug`` is also the name of the question's module."""
 
     number: int
     slug: str
@@ -35,10 +35,10 @@ QUESTIONS = (
 
 
 def find(name: str) -> Entry:
-    """The line of a number or a short name.
+    """Return the row of a question, by its number or short name.
 
     Raises:
-        UnknownNameError: there is no such question.
+        UnknownNameError: no question has that number or name.
 
     >>> find("2").slug, find("he").number
     ('xavier', 7)
@@ -53,7 +53,7 @@ def open_question(entry: Entry) -> Question:
     """Import the experiments of a question.
 
     Raises:
-        MissingPackageError: the framework they run in is not installed.
+        MissingPackageError: the required framework is not installed.
     """
     module = importlib.import_module(f"gainstage.lessons.{entry.slug}")
     question: Question = module.QUESTION

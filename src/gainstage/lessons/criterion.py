@@ -1,4 +1,4 @@
-"""From a criterion and figures to a verdict; the words of a claim play no part in it."""
+"""Derives a verdict from a criterion and figures; the wording of a claim has no influence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["for_each", "judge"]
 def for_each(
     cases: Iterable[str], figure: str, *, above: float | None = None, below: float | None = None
 ) -> tuple[Bound, ...]:
-    """The same bound on a figure in every case.
+    """Return the same bound on a figure for every case.
 
     >>> [bound.case for bound in for_each(["tanh", "relu"], "growth", below=1.0)]
     ['tanh', 'relu']
@@ -27,16 +27,16 @@ def judge(
     absent: Mapping[str, str] | None = None,
     picture: Picture | None = None,
 ) -> Evidence:
-    """Hold measured figures against a claim's criterion.
+    """Compare measured figures with a claim's criterion.
 
     Args:
-        claim: whose criterion it is.
-        figures: all that were measured, in any order.
-        absent: cases that could not be measured here, and why.
-        picture: what to show with it.
+        claim: the claim to judge.
+        figures: all measured figures, in any order.
+        absent: cases that could not be measured here, with the reasons.
+        picture: the picture to show with the claim.
 
     Raises:
-        KeyError: the criterion speaks of a figure that was neither measured nor said to be absent.
+        KeyError: the criterion names a figure that was neither measured nor declared absent.
 
     >>> from gainstage.records import Bound
     >>> claim = Claim("0.1", "it shrinks", (Bound("a", below=1, case="tanh"), Bound("b", below=1, case="relu")), "")

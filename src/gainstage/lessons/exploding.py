@@ -31,7 +31,7 @@ RATIO = f"gradient at layer 1 over layer {DEPTH}"
 
 
 def growth(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
-    """The gradient through depth at the start."""
+    """Measure the gradient through depth at the start."""
     dataset = load("digits", seed=setting.seed)
     figures, lines = [], []
     for case, net in (nets or {**EXPLODING, **HEALTHY}).items():
@@ -50,7 +50,7 @@ PEAK = "highest loss over the first one"
 
 
 def drastic_steps(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
-    """The first thirty steps of plain gradient descent at a learning rate that suits the healthy starts."""
+    """Run thirty steps of plain gradient descent at a learning rate that suits the healthy starts."""
     dataset = load("digits", seed=setting.seed)
     figures, changes, losses = [], [], []
     for case, net in (nets or {**EXPLODING, **HEALTHY}).items():
@@ -75,7 +75,7 @@ def drastic_steps(setting: Setting, nets: dict[str, Net] | None = None) -> Measu
 
 
 CEILING = 1e30
-"""Overflows count as this much, so that they have a logarithm."""
+"""The value that stands for overflows, so that they have a logarithm."""
 
 
 def _finite(value: float) -> float:
@@ -93,7 +93,7 @@ TRAININGS = {
 
 
 def clipping(setting: Setting, sick: Net | None = None, healthy: Net | None = None) -> Measured:
-    """Whole trainings from an exploding start, with and without clipping, against the healthy start."""
+    """Train from an exploding start, with and without gradient clipping, and from the healthy start."""
     dataset = load("digits", seed=setting.seed)
     nets = {"exploding": sick or EXPLODING["relu, He × 2"], "healthy": healthy or HEALTHY["relu, He"]}
     seeds = setting.seeds(12, 4)
@@ -123,7 +123,7 @@ def clipping(setting: Setting, sick: Net | None = None, healthy: Net | None = No
 
 
 def slider(setting: Setting) -> Slider:
-    """The loss of the first steps for weights of every scale."""
+    """Show the loss of the first steps for weights of every scale."""
     dataset = load("digits", seed=setting.seed)
     gains = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
     nets = {f"{gain:g}": replace(HEALTHY["relu, He"], gain=gain) for gain in gains}

@@ -47,7 +47,7 @@ DEEP = {"He": "final accuracy of 30 layers from He", "Xavier": "final accuracy o
 KEPT = "gradient at layer 1 over layer 30"
 DEEPEST = 30
 TRAINS = 0.5
-"""One line for both starts: half of ten classes right is five times guessing."""
+"""The accuracy from which a training from either start counts as successful: five times guessing."""
 
 
 KERAS_LAYERS = tuple(f"Keras, {layer}" for layer in LAYERS)
@@ -58,24 +58,24 @@ Weights = tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], ...]
 
 
 def keras_absence() -> str | None:
-    """Why nothing of Keras can be measured here; None where it can."""
+    """Return the reason why Keras cannot be measured here; None where it can."""
     if importlib.util.find_spec("keras") is None:
         return "Keras is not installed"
     try:
         require_keras("The Keras half of the answer")
-    except GainstageError as error:  # its backend is not installed, or broken
+    except GainstageError as error:  # the backend of Keras is not installed, or broken
         return str(error).rstrip(".")
     return None
 
 
 def _absent(cases: tuple[str, ...]) -> dict[str, str]:
-    """Cases that need Keras, with the reason why they were not measured; none where they were."""
+    """Map the cases that require Keras to the reason why they were not measured; empty where they were."""
     reason = keras_absence()
     return {} if reason is None else dict.fromkeys(cases, reason)
 
 
 def _drawn(seeds: Iterable[int], he: bool) -> dict[str, list[Weights]]:
-    """The weights of the classic network as each framework draws them itself, one tuple of layers for every seed."""
+    """Draw the weights of the classic network by each framework's own initializer, one tuple of layers per seed."""
     drawn = {"PyTorch": [TORCH.textbook_weights(SIZES, he=he, seed=seed) for seed in seeds]}
     if keras_absence() is None:
         drawn["Keras"] = [workbench_of("keras").textbook_weights(SIZES, he=he, seed=seed) for seed in seeds]
@@ -83,7 +83,7 @@ def _drawn(seeds: Iterable[int], he: bool) -> dict[str, list[Weights]]:
 
 
 def _over_he(drawn: list[Weights], index: int) -> list[float]:
-    """The variance of one layer's weights over He's 2 / n_in, draw by draw."""
+    """Return the variance of one layer's weights over He's 2 / n_in, for each draw."""
     return [float(w[index].var(dtype="float64")) * SIZES[index] / 2 for w in drawn]
 
 
@@ -91,7 +91,7 @@ EDGES = np.linspace(-4, 4, 41) * math.sqrt(2 / SIZES[0])
 
 
 def _densities(drawn: dict[str, list[Weights]]) -> tuple[Line, ...]:
-    """How the weights of the first layer are distributed, beside He's normal distribution."""
+    """Return the density of the first layer's weights, with that of He's normal distribution."""
     centres, spread = (EDGES[1:] + EDGES[:-1]) / 2, math.sqrt(2 / SIZES[0])
     x = tuple(centres.tolist())
     normal = np.exp(-((centres / spread) ** 2) / 2) / (spread * math.sqrt(2 * math.pi))
@@ -102,7 +102,7 @@ def _densities(drawn: dict[str, list[Weights]]) -> tuple[Line, ...]:
 
 
 def weights(setting: Setting, he: bool = True) -> Measured:
-    """Both weights of the classic network as the frameworks' own initializers draw them."""
+    """Measure both weights of the classic network as drawn by the frameworks' own initializers."""
     figures = []
     drawn = _drawn(setting.seeds(40, 20), he)
     for framework, draws in drawn.items():
@@ -117,7 +117,7 @@ def weights(setting: Setting, he: bool = True) -> Measured:
 
 
 def defaults(setting: Setting, he: bool = False) -> Measured:
-    """What the frameworks draw when nobody asks for He."""
+    """Measure the weights that the frameworks draw by default."""
     drawn = _drawn(setting.seeds(40, 20), he)
     figures = [
         factor(DEFAULT, _over_he(draws, index), f"{framework}, {layer}")
@@ -135,7 +135,7 @@ CLASSIC = {
 
 
 def classic(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
-    """Linear, relu, linear on the MNIST images with Adam and cross-entropy, in PyTorch and in Keras."""
+    """Train linear, relu, linear on the MNIST images with Adam and cross-entropy, in PyTorch and in Keras."""
     dataset = load("mnist", seed=setting.seed)
     budget = Budget(setting.of(500, 250), "adam", (1e-3,), batch=64)
     seeds = setting.seeds(5, 3)
@@ -161,7 +161,7 @@ def classic(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
 
 
 def _of_keras(dataset: Dataset, budget: Budget, seeds: tuple[int, ...], setting: Setting) -> dict[str, Trainings]:
-    """The classic network as Keras's textbooks have it: HeNormal, and a softmax at the end."""
+    """Train the classic network of Keras's textbooks: HeNormal, and a softmax at the end."""
     comparison = compare(
         {KERAS_NET: partial(workbench_of("keras").textbook, SIZES)},
         dataset, ["keep"], seeds=seeds, learning_rates=budget.rates, optimizer=budget.optimizer, steps=budget.steps,
@@ -179,7 +179,7 @@ OPTIMIZERS = {"momentum": (0.03, 0.01, 0.003), "Adam": (3e-3, 1e-3, 3e-4)}
 
 
 def thirty_layers(setting: Setting, nets: dict[str, Net] | None = None) -> Measured:
-    """Thirty relu layers from He's start and from Xavier's, each at the best of its learning rates."""
+    """Train thirty relu layers from He's start and from Xavier's, each at its best learning rate."""
     dataset = load("digits", seed=setting.seed)
     nets = nets or DEEP_NETS
     figures, lines = [], []
@@ -197,7 +197,7 @@ def thirty_layers(setting: Setting, nets: dict[str, Net] | None = None) -> Measu
 
 
 def slider(setting: Setting) -> Slider:
-    """Signal and gradient through thirty relu layers for weights of every variance."""
+    """Show signal and gradient through thirty relu layers for weights of every variance."""
     dataset, seed = load("digits", seed=setting.seed), setting.seeds(1, 1)
     variances = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
     pictures = []

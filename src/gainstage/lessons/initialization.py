@@ -26,19 +26,19 @@ PAIRS: Pairs = {
     "tanh: Xavier against default": (Net("tanh", DEPTH, "glorot_normal"), Net("tanh", DEPTH)),
     "1 layer: He against default": (Net("relu", 1, "he_normal"), Net("relu", 1)),
 }
-"""By case: a proper start, and one that is not."""
+"""For each case, a proper start and an improper one."""
 
 FASTER = "accuracy averaged over training, gained"
 FINAL = "final accuracy, gained"
 ROBUST = "share of learning rates that train, gained"
 DRAWN = 6
-"""Lines that a picture tells apart; the other starts are in the figures."""
+"""The number of lines in the picture; the figures contain the other starts as well."""
 TRAINS = 0.8
-"""Final accuracy from which a training counts as one that worked."""
+"""The final accuracy from which a training counts as successful."""
 
 
 def speed_and_stability(setting: Setting, pairs: Pairs = PAIRS) -> Measured:
-    """Every start with every learning rate and every seed."""
+    """Train from every start with every learning rate and every seed."""
     dataset = load("digits", seed=setting.seed)
     rates = (0.1, 0.01) if setting.quick else (0.3, 0.1, 0.03, 0.01, 0.003)
     nets = _sides(pairs)
@@ -68,7 +68,7 @@ def speed_and_stability(setting: Setting, pairs: Pairs = PAIRS) -> Measured:
 
 
 def _names(case: str) -> tuple[str, str]:
-    """The two sides of a case.
+    """Return the names of the two starts of a case.
 
     >>> _names("relu: He against default")
     ('relu, He', 'relu, default')
@@ -93,7 +93,7 @@ GENERAL_PAIRS: Pairs = {
 
 
 def generalization(setting: Setting, pairs: Pairs = GENERAL_PAIRS) -> Measured:
-    """Validation accuracy of three hidden layers that fit 300 training examples equally well."""
+    """Measure validation accuracy of networks with three hidden layers that fit 300 training examples equally well."""
     whole = load("digits", seed=setting.seed)
     dataset = replace(whole, x_train=whole.x_train[:FEW], y_train=whole.y_train[:FEW])
     steps = setting.of(720, 540)
@@ -115,11 +115,11 @@ def generalization(setting: Setting, pairs: Pairs = GENERAL_PAIRS) -> Measured:
 
 
 EPOCH = 6
-"""Steps in which every training example is seen once."""
+"""The number of steps in which every training example is used once."""
 
 
 def _on_the_way(curve: TrainingCurve) -> list[tuple[int, float, float]]:
-    """Step, training loss averaged over the last epoch, and validation accuracy, epoch by epoch."""
+    """Return step, training loss averaged over the last epoch, and validation accuracy, for every epoch."""
     seen = {e.step: e.accuracy for e in curve.evaluations}
     return [
         (step, float(np.mean(curve.losses[step - EPOCH : step])), accuracy)
@@ -129,7 +129,7 @@ def _on_the_way(curve: TrainingCurve) -> list[tuple[int, float, float]]:
 
 
 def _fitted(curve: TrainingCurve) -> tuple[int, float] | None:
-    """After how many steps the training loss has come down far enough, and the validation accuracy there."""
+    """Return the step at which the training loss first reaches the target, and the validation accuracy there."""
     return next(((step, accuracy) for step, loss, accuracy in _on_the_way(curve) if loss <= FITTED), None)
 
 
@@ -139,7 +139,7 @@ def _against_fit(label: str, curve: TrainingCurve) -> Line:
 
 
 def slider(setting: Setting) -> Slider:
-    """Training from three starts at every learning rate."""
+    """Show trainings from three starts at every learning rate."""
     dataset = load("digits", seed=setting.seed)
     rates = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     nets = {name: net for name, net in _sides(PAIRS).items() if name.startswith("relu")}

@@ -1,4 +1,4 @@
-"""Plain networks and their starts: what most experiments run on."""
+"""Plain networks and their starts, on which most experiments run."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ __all__ = [
 ]  # fmt: skip
 
 TORCH = lesson_workbench()
-"""The framework that the lessons experiment on."""
+"""The framework in which the experiments run."""
 
 BATCH = 256
-"""Examples in one measurement."""
+"""The number of examples in one measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """A plain network and how it starts.
+    """A plain network and its initialization.
 
     Args:
-        activation: after every hidden layer.
-        depth: hidden layers.
+        activation: the activation after every hidden layer.
+        depth: number of hidden layers.
         scheme: ``auto`` or a name in the table of schemes.
-        gain: a factor on the spread of the hidden weights.
-        width: units of a hidden layer.
-        norm: before every activation.
-        head: scheme of the output layer, where it differs.
-        centred: whether biases take the mean of the incoming activation off.
+        gain: a factor on the standard deviation of the hidden weights.
+        width: number of units of a hidden layer.
+        norm: the normalisation before every activation.
+        head: scheme of the output layer, where it differs from ``scheme``.
+        centred: whether biases subtract the mean of the incoming activation.
     """
 
     activation: str
@@ -55,15 +55,15 @@ class Net:
 
     @property
     def architecture(self) -> tuple[str, int, int, Norm]:
-        """What networks have in common that can be trained as one."""
+        """Return what networks have in common that can be stacked and trained as one."""
         return self.activation, self.depth, self.width, self.norm
 
     def sizes(self, dataset: Dataset) -> tuple[int, ...]:
-        """Widths from the input to the output."""
+        """Return the widths from the input to the output."""
         return (dataset.features, *[self.width] * self.depth, dataset.classes)
 
     def build(self, dataset: Dataset, seed: int | None = None) -> Any:
-        """The network as PyTorch starts it."""
+        """Build the network as PyTorch initializes it."""
         return TORCH.mlp(self.sizes(dataset), activation=self.activation, norm=self.norm, seed=seed)
 
     def initialize(self, model: Any, dataset: Dataset, seed: int) -> Plan:
@@ -81,14 +81,14 @@ class Net:
         return drawn
 
     def start(self, dataset: Dataset, seed: int) -> Any:
-        """The network with its weights drawn."""
+        """Build the network and draw its weights."""
         model = self.build(dataset, seed)
         self.initialize(model, dataset, seed)
         return model
 
 
 def _centred(drawn: Plan, mean: float) -> Plan:
-    """The same plan with biases of minus the mean times the sum of the unit's weights; the input has no such mean."""
+    """Set each bias to minus the mean times the sum of the unit's weights, except at the first layer."""
     assignments = tuple(
         replace(a, bias="centre", value=mean, weight=a.parameter.removesuffix("bias") + "weight")
         if a.bias is not None and not a.parameter.startswith("hidden.0.")
@@ -100,14 +100,14 @@ def _centred(drawn: Plan, mean: float) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Figures at the outputs of the hidden linear layers, from the first to the last.
+    """Statistics at the outputs of the hidden linear layers, from the first to the last.
 
     Args:
         spread: standard deviation of a unit over examples (root mean square over units).
-        gradient: root mean square of the loss's gradient.
-        activation: the same as spread, at the outputs of the activations.
-        saturated: share of the activations within 1 % of their range from a bound; empty where there is none.
-        level: root mean square of the outputs of the hidden linear layers, differences between units included.
+        gradient: root mean square of the gradient of the loss.
+        activation: standard deviation of a unit over examples, at the outputs of the activations.
+        saturated: share of the activations within 1 % of their range from a bound; empty where there is no bound.
+        level: root mean square of the outputs of the hidden linear layers, including differences between units.
     """
 
     spread: tuple[float, ...]
@@ -118,28 +118,28 @@ class Depth:
 
     @property
     def gradient_ratio(self) -> float:
-        """The first layer's gradient over the last one's: below 1 it vanishes towards the input, above it explodes."""
+        """Return the first layer's gradient over the last one's: below 1 it vanishes towards the input."""
         return self.gradient[0] / self.gradient[-1]
 
     @property
     def gradient_factor(self) -> float:
-        """The factor on the gradient from a layer to the one before it (geometric mean)."""
+        """Return the geometric mean of the factors on the gradient from a layer to the one before it."""
         return float(self.gradient_ratio ** (1 / (len(self.gradient) - 1)))
 
     @property
     def spread_factor(self) -> float:
-        """The factor on the spread over examples from a layer to the next one (geometric mean)."""
+        """Return the geometric mean of the factors on the spread over examples from a layer to the next one."""
         return float((self.spread[-1] / self.spread[0]) ** (1 / (len(self.spread) - 1)))
 
 
 def measured(model: Any, dataset: Dataset) -> Profile:
-    """One forward and one backward pass of cross-entropy on the first training examples."""
+    """Run one forward and one backward pass of cross-entropy on the first training examples."""
     x, y = TORCH.labelled_batch(dataset, batch=BATCH)
     return check(model, x, y, loss=TORCH.CLASSIFIER_LOSS).profile
 
 
 def depth_of(profile: Profile) -> Depth:
-    """Signal and gradient through the hidden layers of a network that ``Net`` started."""
+    """Extract signal and gradient through the hidden layers of a network that ``Net`` started."""
     layers = list(_hidden(profile, Operation.LINEAR))
     activations = list(_hidden(profile, Operation.ACTIVATION))
     saturated = [n.units.saturated_share for n in activations if n.units is not None]
@@ -153,7 +153,7 @@ def depth_of(profile: Profile) -> Depth:
 
 
 def spread_over_examples(node: NodeProfile) -> float:
-    """The standard deviation over examples, without the differences between the units' means."""
+    """Return the standard deviation over examples, without the differences between the units' means."""
     share = node.forward.example_share
     return math.sqrt(node.forward.variance * share) if share is not None else math.nan
 
@@ -165,12 +165,12 @@ def _hidden(profile: Profile, operation: Operation) -> Iterator[NodeProfile]:
 
 
 def depths(net: Net, dataset: Dataset, seeds: Iterable[int]) -> list[Depth]:
-    """Signal and gradient through depth at the start, for one draw of the weights a seed."""
+    """Measure signal and gradient through depth at the start, for one draw of the weights per seed."""
     return [depth_of(measured(net.start(dataset, seed), dataset)) for seed in seeds]
 
 
 def scaled(dataset: Dataset, factor: float) -> Dataset:
-    """The same examples, louder or quieter."""
+    """Return the same examples, multiplied by a factor."""
     return replace(
         dataset,
         x_train=(dataset.x_train * factor).astype(np.float32),
@@ -179,15 +179,15 @@ def scaled(dataset: Dataset, factor: float) -> Dataset:
 
 
 def over_layers(label: str, values: Sequence[float]) -> Line:
-    """A line over layers, counted from 1."""
+    """Return a line over layers, counted from 1."""
     return Line(label, tuple(float(i) for i in range(1, len(values) + 1)), tuple(values))
 
 
 def spread_line(label: str, found: Depth) -> Line:
-    """The spread over examples at every hidden layer, as a multiple of that at the first one."""
+    """Return the spread over examples at every hidden layer, relative to the first one."""
     return over_layers(label, [spread / found.spread[0] for spread in found.spread])
 
 
 def gradient_line(label: str, found: Depth) -> Line:
-    """The gradient at every hidden layer, as a multiple of that at the last one."""
+    """Return the gradient at every hidden layer, relative to the last one."""
     return over_layers(label, [gradient / found.gradient[-1] for gradient in found.gradient])

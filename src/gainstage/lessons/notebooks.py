@@ -1,4 +1,4 @@
-"""A Jupyter notebook of every question, made from the source of its module: the code cells are the experiments."""
+"""Makes a Jupyter notebook of every question from the source of its module, whose experiments are the code cells."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from gainstage.lessons.question import Play, Question
 __all__ = ["file_name", "notebook", "notebook_text"]
 
 LONGEST = 100
-"""Characters of a line that a notebook shows without scrolling."""
+"""The number of characters of a line that a notebook shows without scrolling."""
 
 Cell = tuple[str, str]
-"""Its kind, ``markdown`` or ``code``, and its text."""
+"""The kind of a cell, ``markdown`` or ``code``, and its text."""
 
 _HOW = """\
 Every section is one experiment: its code, its claims with the criterion that decides them, and the verdict that follows
@@ -31,7 +31,7 @@ about a minute for the whole notebook instead of seconds. `pip install 'gainstag
 
 
 def file_name(entry: Entry) -> str:
-    """Under which a question's notebook is stored.
+    """Return the file name of a question's notebook.
 
     >>> from gainstage.lessons import find
     >>> file_name(find("2"))
@@ -41,12 +41,12 @@ def file_name(entry: Entry) -> str:
 
 
 def notebook_text(entry: Entry) -> str:
-    """The notebook of a question as the content of a file: the same text for the same source, without any output."""
+    """Return a question's notebook as the content of a file, without outputs; the same source gives the same text."""
     return json.dumps(notebook(entry), indent=1, ensure_ascii=False) + "\n"
 
 
 def notebook(entry: Entry) -> dict[str, Any]:
-    r"""The notebook of a question in Jupyter's format 4.5, as a dictionary.
+    r"""Return the notebook of a question in Jupyter's format 4.5, as a dictionary.
 
     >>> from gainstage.lessons import find
     >>> notebook(find("1"))["cells"][0]["source"][0]
@@ -87,7 +87,7 @@ def _cells(question: Question, source: _Source) -> Iterator[Cell]:
 
 
 def _joined(statements: list[str]) -> str:
-    """Functions stand apart, other statements one below the other."""
+    """Join statements, with empty lines around functions."""
     text = ""
     for before, statement in pairwise(["", *statements]):
         apart = "def " in (before[:4], statement[:4])
@@ -96,7 +96,7 @@ def _joined(statements: list[str]) -> str:
 
 
 def _playground(play: Play) -> Iterator[Cell]:
-    """A network of the reader's own: looked at, predicted, trained, with gainstage's public functions alone."""
+    """Yield cells in which readers measure, predict and train a network of their own, by public functions alone."""
     yield "markdown", f"## Your turn\n\n{play.hint}"
     yield (
         "code",
@@ -143,7 +143,7 @@ gs.compare(build, digits, starts, seeds=3, steps=100, learning_rates=0.03, optim
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One study as source: what the experiment is told to measure, its code with all it needs, and its claims."""
+    """One study as source: the experiment's arguments, its code with all that it needs, and its claims."""
 
     summary: str
     code: list[str]
@@ -157,7 +157,7 @@ class _Source:
     text: str
     tree: ast.Module
     defined: dict[str, int]
-    """From a name to the place of its statement in the module."""
+    """A map from each name to the index of the statement in the module that defines it."""
 
     @classmethod
     def of(cls, entry: Entry) -> _Source:
@@ -167,7 +167,7 @@ class _Source:
         return cls(text, tree, {name: p for name, p in places.items() if name not in ("QUESTION", "__all__")})
 
     def imports(self, used: str) -> str:
-        """The module's imports, as far as a code uses them, and what hands a claim its figures."""
+        """Return those of the module's imports that a code uses, and the import that judges claims."""
         names = {node.id for node in ast.walk(ast.parse(used)) if isinstance(node, ast.Name)} | {"Setting", "evidence"}
         lines, last = [], ""
         for node in self.tree.body:
@@ -187,7 +187,7 @@ class _Source:
         return "\n".join(lines)
 
     def study(self, experiment: str, claims: Iterable[str], told: set[str]) -> _Part:
-        """The experiment and its claims, without the statements that were told before."""
+        """Return the experiment and its claims, without the statements of earlier cells."""
         calls = {claim: call for call in ast.walk(self.tree) if (claim := _claim_of(call))}
         wanted = [calls[claim] for claim in claims]
         function = self.tree.body[self.defined[experiment]]
@@ -199,7 +199,7 @@ class _Source:
         return _Part(summary.partition("\n\n")[0], code, [self._dedented(call) for call in wanted])
 
     def _needed(self, nodes: Iterable[ast.AST]) -> set[str]:
-        """Names of the module that a code uses, and those that these use in turn."""
+        """Return the names of the module that a code uses, directly or through other names."""
         found: set[str] = set()
         todo = list(nodes)
         while todo:
@@ -209,7 +209,7 @@ class _Source:
         return found
 
     def _segment(self, place: int) -> str:
-        """A statement, with the comments above it and the words below it that say what it is."""
+        """Return a statement, with the comments above and the docstring below it."""
         node, lines = self.tree.body[place], self.text.splitlines()
         first = min(node.lineno, *(d.lineno for d in getattr(node, "decorator_list", [])), node.lineno)
         while lines[first - 2].startswith("#"):
@@ -231,7 +231,7 @@ def _origin_of(module: str) -> str:
 
 
 def _wrapped(statement: str) -> str:
-    """An import on one line, or one name a line where it would be too long."""
+    """Return an import on one line, or one name per line where it would be too long."""
     source, _, names = statement.partition(" import ")
     if len(statement) <= LONGEST:
         return statement

@@ -1,4 +1,4 @@
-"""A question: studies that measure, and the claims that are held against their figures."""
+"""A question consists of studies, whose figures are compared with the criteria of claims."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from gainstage.records import Answer, Claim, Evidence, Figure, Picture, Slider
 __all__ = ["Experiment", "Measured", "Play", "Progress", "Question", "Setting", "Study", "answer", "evidence"]
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage in words, the steps made in it, and how many there are."""
+"""A function that receives the description of a stage, the steps made in it, and their total number."""
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    """Nobody is watching."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a question is to be answered.
+    """The conditions under which a question is answered.
 
     Args:
-        seed: all randomness follows from it.
-        quick: fewer and shorter trainings, for a first look.
-        progress: told how far it is.
+        seed: seed of all random numbers.
+        quick: run fewer and shorter trainings, for a first look.
+        progress: a function that receives the progress.
 
     Raises:
         InputError: the seed is negative.
@@ -40,10 +40,10 @@ class Setting:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise InputError(f"A seed is a whole number from 0; received {self.seed}.")
+            raise InputError(f"`seed` must be a non-negative int; received {self.seed}.")
 
     def seeds(self, full: int, quick: int) -> tuple[int, ...]:
-        """So many seeds of independent draws; other ones for another seed of the setting.
+        """Return seeds of independent draws, which differ for different seeds of the setting.
 
         >>> Setting(seed=2).seeds(3, 2)
         (2000, 2001, 2002)
@@ -51,18 +51,18 @@ class Setting:
         return tuple(range(1000 * self.seed, 1000 * self.seed + self.of(full, quick)))
 
     def of(self, full: int, quick: int) -> int:
-        """A size that depends on the kind of look."""
+        """Return ``quick`` for a first look, else ``full``."""
         return quick if self.quick else full
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What an experiment returns.
+    """The result of an experiment.
 
     Args:
-        figures: name and case together unique.
-        pictures: by the id of the claim they belong to.
-        absent: cases that could not be measured here, and why.
+        figures: the figures; name and case together are unique.
+        pictures: pictures, by the id of their claim.
+        absent: cases that could not be measured here, with the reasons.
     """
 
     figures: tuple[Figure, ...]
@@ -75,7 +75,7 @@ Experiment = Callable[[Setting], Measured]
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """An experiment and the claims that its figures decide."""
+    """An experiment, and the claims that its figures decide."""
 
     title: str
     experiment: Experiment
@@ -84,12 +84,12 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A network to begin with, in a notebook whose reader goes on.
+    """The network with which a notebook's reader begins to experiment.
 
     Args:
-        hint: what to change, and what to look for.
-        activation, layers, norm: of the network.
-        scheme, gain: of its start.
+        hint: what to change, and what to observe.
+        activation, layers, norm: the architecture of the network.
+        scheme, gain: the start of the network.
     """
 
     hint: str
@@ -102,7 +102,7 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything about one question; fields as in ``Answer``."""
+    """One question with its studies; fields as in ``Answer``."""
 
     number: int
     slug: str
@@ -117,12 +117,12 @@ class Question:
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        """Of all studies, in order."""
+        """Return the claims of all studies, in order."""
         return tuple(claim for study in self.studies for claim in study.claims)
 
 
 def evidence(claim: Claim, measured: Measured) -> Evidence:
-    """Hold a claim against what an experiment measured."""
+    """Judge a claim by what an experiment measured."""
     return judge(claim, measured.figures, absent=measured.absent, picture=measured.pictures.get(claim.id))
 
 

@@ -1,4 +1,4 @@
-"""Pictures to play with: the same measurement at every place of a slider."""
+"""Repeats a measurement at every position of a slider."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gainstage.records import Line, Picture, Slider
 __all__ = ["GAINS", "over_gains", "start_of"]
 
 GAINS = (0.25, 0.35, 0.5, 0.71, 1.0, 1.41, 2.0, 2.83, 4.0)
-"""From a quarter to four times, in steps of √2."""
+"""Gains from a quarter to four, in steps of √2."""
 
 
 def over_gains(
@@ -26,16 +26,16 @@ def over_gains(
     hint: str,
     gains: Sequence[float] = GAINS,
 ) -> Slider:
-    """Look through the layers of networks at the start, for weights of every scale.
+    """Measure networks through depth at the start, for weights of every scale.
 
     Args:
-        nets: by the name of their line; a gain of their own counts on top.
-        setting: its first seed is the one draw of the weights.
-        line: what is drawn of a network.
+        nets: networks, by the name of their line; the gain multiplies a network's own gain.
+        setting: the first of its seeds draws the weights.
+        line: the line to draw from the measurement of a network.
         picture: title and axes.
-        words: what the slider changes.
-        hint: where to move it.
-        gains: its places.
+        words: the name of the quantity that the slider changes.
+        hint: where to move the slider, and what appears there.
+        gains: positions of the slider.
     """
     dataset, seed = load("digits", seed=setting.seed), setting.seeds(1, 1)
     pictures = []
@@ -46,5 +46,5 @@ def over_gains(
 
 
 def start_of(places: Sequence[float], wanted: float) -> int:
-    """The index of the place next to a value."""
+    """Return the index of the position that is nearest to a value."""
     return min(range(len(places)), key=lambda i: abs(places[i] - wanted))

@@ -1,4 +1,4 @@
-"""Trainings of several starts with several learning rates and seeds, by the library's own comparison engine."""
+"""Trains networks from several starts with several learning rates and seeds, by ``workflows.compare``."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What every training of a comparison may spend.
+    """The length of every training of a comparison, its optimizer and learning rates.
 
     Args:
-        steps: of a training.
-        optimizer: a key of the backend's table.
+        steps: number of steps.
+        optimizer: name of the optimizer in the backend's table.
         rates: learning rates to choose from.
-        batch: examples in one step.
-        evaluations: looks at the validation examples.
-        clip: the largest norm of a gradient; None clips nothing.
+        batch: number of examples in one step.
+        evaluations: number of evaluations on the validation examples.
+        clip: the largest norm of a gradient; None does not clip.
     """
 
     steps: int
@@ -46,11 +46,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Trainings:
-    """Trainings from one start.
+    """All trainings from one start.
 
     Args:
-        rates: learning rates, rising.
-        curves: for every rate, a training with every seed.
+        rates: learning rates, in increasing order.
+        curves: for every rate, one training per seed.
     """
 
     rates: tuple[float, ...]
@@ -58,31 +58,31 @@ class Trainings:
 
     @property
     def best(self) -> tuple[TrainingCurve, ...]:
-        """Of every seed the training at the rate that is best for the other seeds: no seed chooses for itself."""
+        """Return each seed's training at the rate that is best for the other seeds, which avoids selection bias."""
         scores = np.array([[mean_accuracy(curve) for curve in row] for row in self.curves])
         others = scores.sum(axis=1, keepdims=True) - scores if scores.shape[1] > 1 else scores
         return tuple(self.curves[rate][seed] for seed, rate in enumerate(np.argmax(others, axis=0)))
 
     @property
     def final(self) -> tuple[float, ...]:
-        """Validation accuracy at the end, at the best rate."""
+        """Return the final validation accuracy of each seed, at the best rate."""
         return tuple(map(final_accuracy, self.best))
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Validation accuracy averaged over the training: high only where learning is both fast and good."""
+        """Return the validation accuracy averaged over the training, which is high where learning is fast and good."""
         return tuple(map(mean_accuracy, self.best))
 
     @property
     def finals(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        """Validation accuracy at the end of every training, of shape (rates, seeds)."""
+        """Return the final validation accuracy of every training, shape (rates, seeds)."""
         return np.array([[final_accuracy(curve) for curve in row] for row in self.curves])
 
 
 def train_all(
     nets: Mapping[str, Net], dataset: Dataset, budget: Budget, seeds: Sequence[int], setting: Setting, stage: str
 ) -> dict[str, Trainings]:
-    """Train every network with every learning rate and every seed; those of one architecture are trained as one."""
+    """Train every network with every learning rate and seed; networks of one architecture are trained as one."""
     architectures: dict[object, dict[str, Net]] = {}
     for case, net in nets.items():
         architectures.setdefault(net.architecture, {})[case] = net
@@ -107,7 +107,7 @@ def train_all(
 
 
 def shown_by(setting: Setting, stage: str) -> Callable[[Progress], None]:
-    """Hand a comparison's progress on."""
+    """Return a function that passes a comparison's progress to the setting."""
 
     def show(progress: Progress) -> None:
         shares = [line.share for line in progress.lines]
@@ -117,10 +117,10 @@ def shown_by(setting: Setting, stage: str) -> Callable[[Progress], None]:
 
 
 def by_start(comparison: Comparison) -> dict[str, Trainings]:
-    """The trainings of a comparison by their start, or by their network where there are several of one start.
+    """Group the trainings of a comparison by start, or by network where several networks have one start.
 
     Raises:
-        ModelError: one of them could not be run.
+        ModelError: a training could not be run.
     """
     curves: dict[tuple[str, float, int], TrainingCurve] = {}
     for trial in comparison.trials:
@@ -135,20 +135,20 @@ def by_start(comparison: Comparison) -> dict[str, Trainings]:
 
 
 def final_accuracy(curve: TrainingCurve) -> float:
-    """Validation accuracy at the end; that of guessing where training diverged."""
+    """Return the final validation accuracy; that of guessing where the training diverged."""
     accuracy = curve.chance_accuracy if curve.diverged else curve.final.accuracy
     return math.nan if accuracy is None else accuracy
 
 
 def mean_accuracy(curve: TrainingCurve) -> float:
-    """Validation accuracy averaged over the looks after the first step; that of guessing where training diverged."""
+    """Return the validation accuracy averaged over evaluations; that of guessing where the training diverged."""
     if curve.diverged:
         return final_accuracy(curve)
     return float(np.mean([math.nan if e.accuracy is None else e.accuracy for e in curve.evaluations[1:]]))
 
 
 def accuracy_line(label: str, curves: Iterable[TrainingCurve]) -> Line:
-    """Validation accuracy over steps, the mean over trainings; one that diverged counts as guessing from there on."""
+    """Return validation accuracy over steps, averaged over trainings; a diverged training counts as guessing."""
     known = tuple(curves)
     steps = max((tuple(e.step for e in curve.evaluations) for curve in known), key=len)
     rows = []
@@ -159,6 +159,6 @@ def accuracy_line(label: str, curves: Iterable[TrainingCurve]) -> Line:
 
 
 def loss_line(label: str, curve: TrainingCurve, steps: int | None = None) -> Line:
-    """The loss on every batch of one training."""
+    """Return the loss on every batch of one training."""
     losses = curve.losses[:steps]
     return Line(label, tuple(map(float, range(1, len(losses) + 1))), losses)

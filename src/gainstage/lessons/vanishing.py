@@ -21,15 +21,15 @@ STARTS = {
     "sigmoid, Xavier": ("sigmoid", "glorot_normal"),
     "tanh, Xavier": ("tanh", "glorot_normal"),
 }
-"""The cases: by the words of the report, an activation and a scheme."""
+"""The activation and the scheme of each case."""
 
 DEPTHS = (4, 8, 16)
 LOST = 0.1
-"""A gradient that is left with less than a tenth is called vanishing: one power of ten, a convention."""
+"""A gradient that is reduced to less than a tenth counts as vanishing: one power of ten, by convention."""
 
 
 def gradients_at_start(setting: Setting, starts: dict[str, tuple[str, str]] = STARTS) -> Measured:
-    """The gradient at the first hidden layer against that at the last one, before any step, for several depths."""
+    """Measure the gradient at the first hidden layer over that at the last one, at the start, for several depths."""
     dataset = load("digits", seed=setting.seed)
     figures, by_depth, by_layer = [], [], []
     for case, (activation, scheme) in starts.items():
@@ -61,7 +61,7 @@ MOVING_DEPTH, MOVING_STEPS = 10, 50
 
 
 def first_moves(setting: Setting, moves: dict[str, tuple[str, str, str, float]] = MOVES) -> Measured:
-    """How far every weight has moved after the first steps, against the last hidden layer."""
+    """Measure the relative change of every weight in the first steps, compared with the last hidden layer."""
     dataset = load("digits", seed=setting.seed)
     figures, lines = [], []
     for case, (activation, scheme, optimizer, rate) in moves.items():
@@ -83,11 +83,11 @@ def first_moves(setting: Setting, moves: dict[str, tuple[str, str, str, float]] 
 
 LOSS_BY_DEPTH = "accuracy lost by going from 2 to 10 layers (mean over training)"
 NOTICEABLE = 0.05
-"""Five points of accuracy: below that nobody would speak of a failure."""
+"""Differences in accuracy below five points do not count as a failure."""
 
 
 def learning(setting: Setting, starts: dict[str, tuple[str, str]] = STARTS) -> Measured:
-    """Training of ten hidden layers against two, each at the best of its learning rates."""
+    """Train networks of ten and of two hidden layers, each at its best learning rate."""
     dataset = load("digits", seed=setting.seed)
     nets = {
         f"{case}, {depth} layers": Net(activation, depth, scheme)
@@ -109,7 +109,7 @@ def learning(setting: Setting, starts: dict[str, tuple[str, str]] = STARTS) -> M
 
 
 def slider(setting: Setting) -> Slider:
-    """The gradient through ten layers for weights of every scale."""
+    """Show the gradient through ten layers for weights of every scale."""
     nets = {name: Net(name, 10, "glorot_normal") for name in ("tanh", "relu", "sigmoid")}
     title = "Gradient, as a multiple of that at the last hidden layer"
     return over_gains(

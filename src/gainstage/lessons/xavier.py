@@ -19,7 +19,7 @@ WIDTHS = {"64 → 64": 64, "64 → 128": 128, "64 → 512": 512}
 
 
 def variance(setting: Setting, scheme: str = "glorot_normal") -> Measured:
-    """Moments of weights of several shapes as drawn, against Glorot and Bengio's formula."""
+    """Compare moments of drawn weights of several shapes with Glorot and Bengio's formula."""
     dataset = load("digits", seed=setting.seed)
     figures, drawn = [], []
     for case, width in WIDTHS.items():
@@ -39,7 +39,7 @@ def variance(setting: Setting, scheme: str = "glorot_normal") -> Measured:
 
 DEPTH = 10
 KEPT = (0.9, 1.1)
-"""The same from layer to layer: within ten per cent, which over ten layers can still add up to a factor of 2.6."""
+"""A factor within ten per cent of 1 counts as kept, although ten such layers can add up to a factor of 2.6."""
 
 SPREADS = {
     "linear": ("linear", 1.0),
@@ -48,13 +48,13 @@ SPREADS = {
     "sigmoid": ("sigmoid", 1.0),
     "relu": ("relu", 1.0),
 }
-"""By case: an activation, and a factor on the input. A quiet input stays where tanh is nearly the identity."""
+"""For each case, an activation and a factor on the input. With a small input, tanh is nearly linear."""
 FORWARD = "factor of one layer on the spread over examples"
 BACKWARD = "factor of one layer on the gradient"
 
 
 def spreads(setting: Setting, cases: dict[str, tuple[str, float]] = SPREADS, scheme: str = "glorot_normal") -> Measured:
-    """The factor that one layer puts on the spread over examples, and on the gradient on the way back."""
+    """Measure the factor of one layer on the spread over examples, and on the gradient in the backward pass."""
     dataset = load("digits", seed=setting.seed)
     figures, signal, gradient = [], [], []
     for case, (activation, loudness) in cases.items():
@@ -79,7 +79,7 @@ LEFT = "gradient at layer 1 over layer 10"
 
 
 def mitigation(setting: Setting, rescuer: str = "glorot_normal", baseline: str = "pytorch_default") -> Measured:
-    """How much more of the gradient reaches the first layer than with PyTorch's default."""
+    """Measure how much more of the gradient reaches the first layer than with PyTorch's default."""
     dataset = load("digits", seed=setting.seed)
     figures, lines = [], []
     for activation in ("tanh", "sigmoid"):
@@ -104,13 +104,13 @@ CURES = {
     "bias −½ Σw": Net("sigmoid", DEPTH, "glorot_normal", centred=True),
     "gain 4 and bias −½ Σw": Net("sigmoid", DEPTH, "glorot_normal", gain=4.0, centred=True),
 }
-"""Sigmoid's slope at zero is 1/4, its mean 1/2: the gain makes up for one, the bias takes the other off."""
+"""Sigmoid has slope 1/4 and mean 1/2 at zero: the gain compensates for one, the bias for the other."""
 BOTH = "gain 4 and bias −½ Σw"
 VANISHED = 0.1
 
 
 def cure(setting: Setting, nets: dict[str, Net] = CURES) -> Measured:
-    """Signal and gradient through ten sigmoid layers with either remedy, and with both."""
+    """Measure signal and gradient through ten sigmoid layers with either remedy, and with both."""
     dataset = load("digits", seed=setting.seed)
     figures, lines = [], []
     for case, net in nets.items():
@@ -134,7 +134,7 @@ TRAINED = {
 
 
 def suits(setting: Setting, nets: dict[str, Net] = TRAINED) -> Measured:
-    """Training with each start, at the best of its learning rates."""
+    """Train with each start, at its best learning rate."""
     dataset = load("digits", seed=setting.seed)
     budget = Budget(setting.of(300, 150), rates=(0.03,) if setting.quick else (0.3, 0.1, 0.03))
     trained = train_all(nets, dataset, budget, setting.seeds(6, 3), setting, "2. training")
@@ -151,7 +151,7 @@ def suits(setting: Setting, nets: dict[str, Net] = TRAINED) -> Measured:
 
 
 def slider(setting: Setting) -> Slider:
-    """The spread through ten layers for weights of every scale."""
+    """Show the spread over examples through ten layers for weights of every scale."""
     nets = {name: Net(name, DEPTH, "glorot_normal") for name in ("linear", "tanh", "relu", "sigmoid")}
     nets["sigmoid + bias"] = Net("sigmoid", DEPTH, "glorot_normal", centred=True)
     title = "Spread over examples, as a multiple of that at the first layer"

@@ -60,7 +60,7 @@ def taken_out(page: str, where: str) -> str:
     _, opening, rest = page.partition(_OPENING)
     packed, closing, _ = rest.partition("</script>")
     if not opening:
-        raise InputError(f"The {where} is a web page, but none that gainstage wrote: it carries no record.")
+        raise InputError(f"The {where} is a web page without a record: gainstage did not write it.")
     try:
         if not closing:
             raise ValueError("it ends too early: was it cut off?")

@@ -86,7 +86,7 @@ def _read(text: str, expected: type[Any] | None, where: str) -> Any:
     version, name = document.get("schema_version"), document.get("kind")
     if type(version) is not int or version < 1 or not isinstance(name, str) or "record" not in document:
         raise InputError(
-            f"The {where} is JSON, but no gainstage document: it needs schema_version, kind and record. "
+            f"The {where} is JSON, but not a gainstage document, which has schema_version, kind and record. "
             f"Received the keys {sorted(document)[:8]}."
         )
     if version > SCHEMA_VERSION:
@@ -102,7 +102,7 @@ def _read(text: str, expected: type[Any] | None, where: str) -> Any:
         record = decode(document["record"], KINDS[name])
         _check_references(record)
     except InputError as error:
-        raise InputError(f"The {where} is damaged, or was edited: at {error}") from None
+        raise InputError(f"The {where} is damaged or was edited, at {error}") from None
     return record
 
 
@@ -119,7 +119,7 @@ def _parse(text: str, where: str) -> dict[str, Any]:
         end = " It ends too early: was it cut off?" if begun and not text.rstrip().endswith("}") else ""
         raise InputError(f"The {where} is not valid JSON ({error}).{end}") from None
     if not isinstance(document, dict):
-        raise InputError(f"The {where} is JSON, but no gainstage document: received a {type(document).__name__}.")
+        raise InputError(f"The {where} is JSON, but not a gainstage document: received a {type(document).__name__}.")
     return document
 
 

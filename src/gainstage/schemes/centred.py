@@ -101,7 +101,7 @@ def centred_outputs(kernel: KernelShape, gain: float, stream: Stream) -> NDArray
 def _kept(kernel: KernelShape, count: int, what: str) -> float:
     """Return the share of a standard deviation that remains when the mean of ``count`` values is subtracted."""
     if count < 2:
-        raise InputError(f"One of the {what} alone cannot sum to zero; received {kernel}. Use 'normal'.")
+        raise InputError(f"Weights over {count} {what} cannot be centred; received {kernel}. Use 'normal'.")
     return math.sqrt(1 - 1 / count)
 
 

@@ -145,7 +145,7 @@ class Scheme:
 
     def _finite(self, gain: float) -> float:
         if not isinstance(gain, int | float | np.integer | np.floating) or not math.isfinite(gain):
-            raise InputError(f"The gain of scheme '{self.name}' is a finite number; received {gain!r}.")
+            raise InputError(f"The gain of scheme '{self.name}' must be a finite number; received {gain!r}.")
         return float(gain)
 
 
@@ -190,9 +190,9 @@ def register(
     def enter(sampler: Sampler) -> Sampler:
         line = summary or (inspect.getdoc(sampler) or "").partition("\n")[0]
         if not line:
-            raise InputError(f"Scheme '{name}' says nothing about itself. Give its sampler a docstring, or a summary.")
+            raise InputError(f"Scheme '{name}' has no summary. Give its sampler a docstring, or pass summary=.")
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-            raise InputError(f"A scheme's name is in lower case with underscores; received {name!r}.")
+            raise InputError(f"A scheme's name must be in lower case with underscores; received {name!r}.")
         taken = _by_key()
         for spelling in (name, *aliases):
             owner = taken.get(_key(spelling))

@@ -60,7 +60,7 @@ def run(
     if engine not in get_args(Engine):
         raise UnknownNameError("engine", engine, get_args(Engine))
     if workers < 1:
-        raise InputError(f"The number of workers is at least 1; received {workers}.")
+        raise InputError(f"`workers` must be at least 1; received {workers}.")
     if engine == "local" and address is not None:
         raise InputError(
             f"The address '{address}' was given for the engine 'local'. Give engine='dask' or 'ray' with it."
@@ -89,10 +89,14 @@ def _parallel(
             importlib.import_module("joblib.externals.loky").get_reusable_executor().shutdown(kill_workers=True)
         raise
     except lost as error:
-        raise LostWorkerError(f"A process was killed, most likely for want of memory: {error}") from error
+        raise LostWorkerError(
+            f"A worker process was killed, probably because memory ran out. Use fewer workers: {error}"
+        ) from error
     except Exception as error:
         if type(error).__name__ == "KilledWorker":
-            raise LostWorkerError(f"A worker of the cluster was lost again and again: {error}") from error
+            raise LostWorkerError(
+                f"Workers of the cluster were lost repeatedly. Check their memory and logs: {error}"
+            ) from error
         raise
 
 

@@ -154,7 +154,7 @@ class Store:
         """Refuse a file of another kind, version or experiment before anything is written."""
         application, version = self._pragma("application_id"), self._pragma("user_version")
         if application != APPLICATION and (application or self._tables()):
-            raise InputError(f"'{self.path}' is an SQLite file of something else than trials. Name another file.")
+            raise InputError(f"'{self.path}' is an SQLite file without trials. Name another file.")
         if version > SCHEMA:
             raise InputError(
                 f"'{self.path}' was written by a newer gainstage (schema {version}, here {SCHEMA}). Update gainstage."
@@ -230,11 +230,11 @@ class Store:
 def _refuse_foreign(path: Path) -> None:
     """Refuse files that are not SQLite, since SQLite would overwrite an empty file and report others late."""
     if not path.is_file():
-        raise InputError(f"'{path}' is no file. Name a file for the trials.")
+        raise InputError(f"'{path}' is not a file. Name a file for the trials.")
     with path.open("rb") as file:
         head = file.read(16)
     if head and head != b"SQLite format 3\0":
-        raise InputError(f"'{path}' is no store of trials: it is not an SQLite file. Name another file.")
+        raise InputError(f"'{path}' is not a store of trials: it is not an SQLite file. Name another file.")
 
 
 def _short(value: Any) -> str:
