@@ -207,7 +207,9 @@ def _cosines(profile: Profile) -> Iterator[Fault]:
     loss, output, graph = need_loss(profile), need_output(profile), profile.graph
     node = graph.nodes[output.node]
     units = [n for n in graph.nodes if n.operation is Operation.NORMALIZATION and n.function == "unit_norm"]
-    bounded = output.minimum is not None and output.maximum is not None and max(-output.minimum, output.maximum) <= 1.001
+    bounded = (
+        output.minimum is not None and output.maximum is not None and max(-output.minimum, output.maximum) <= 1.001
+    )
     product = node.operation in PAIRWISE or node.operation is Operation.LINEAR
     divided = node.operation in PAIRWISE or any(use.changes for use in node.uses_of("weight"))
     reads = nearest_before(graph, node.inputs[0], lambda n: n in units, through=LEVEL_KEEPING) if node.inputs else ()

@@ -10,7 +10,17 @@ from gainstage.graph import Node, Operation, nearest_before
 from gainstage.graph.groups import COPYING, LEVEL_KEEPING, NONLINEAR
 from gainstage.records import LossFacts, OutputFacts, Profile, TargetFacts
 
-__all__ = ["FOLLOWED", "PROBABILITIES", "RANGES", "REGRESSION", "is_direct", "is_regression", "is_plain", "last_function", "where"]
+__all__ = [
+    "FOLLOWED",
+    "PROBABILITIES",
+    "RANGES",
+    "REGRESSION",
+    "is_direct",
+    "is_regression",
+    "is_plain",
+    "last_function",
+    "where",
+]
 
 RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {

@@ -159,7 +159,9 @@ def _dropped_outputs(profile: Profile) -> Fault | None:
         _rate(node),
         0.0,
         "Each dropped prediction is zero, and the others are too large by the factor that makes up for it.",
-        edit("Drop units in front of the last layer, not behind it.", "# move nn.Dropout in front of the last nn.Linear"),
+        edit(
+            "Drop units in front of the last layer, not behind it.", "# move nn.Dropout in front of the last nn.Linear"
+        ),
         node.index,
     )
 
