@@ -22,11 +22,11 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-import torch  # noqa: E402
-import transformers  # noqa: E402
-from transformers import CONFIG_MAPPING  # noqa: E402
+import torch
+import transformers
+from transformers import CONFIG_MAPPING
 
-import gainstage as gs  # noqa: E402
+import gainstage as gs
 
 LARGEST = 30_000_000  # parameters
 EXAMPLES, TOKENS, VOCABULARY, CLASSES, PIXELS = 8, 16, 99, 4, 32
@@ -56,8 +56,8 @@ LANGUAGE = """apertus arcee bert-generation bigbird_pegasus biogpt bitnet blende
     llama mamba mamba2 minimax mistral mixtral modernbert-decoder mpt nemotron olmo olmo2 olmoe openai-gpt opt persimmon
     phi phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe recurrent_gemma rwkv seed_oss smollm3 stablelm starcoder2 vaultgemma
     xglm xlnet zamba"""
-MASKED = """albert bert big_bird camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm flaubert
-    fnet funnel ibert layoutlm longformer luke megatron-bert mobilebert modernbert mpnet mra nezha nystromformer
+MASKED = """albert bert big_bird camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm
+    flaubert fnet funnel ibert layoutlm longformer luke megatron-bert mobilebert modernbert mpnet mra nezha nystromformer
     rembert roberta roberta-prelayernorm roc_bert roformer squeezebert xlm xlm-roberta xlm-roberta-xl xmod yoso"""
 SEQUENCES = """bart blenderbot fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
     switch_transformers t5 umt5"""

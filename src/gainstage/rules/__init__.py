@@ -34,7 +34,7 @@ __all__ = ["SECTIONS", "Rule", "all_rules", "get", "judge"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (
-    forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output, loss_form, loss_terms,
-    matching, targets, inputs, optimisation, optimizer, numerics, precision, reactions, wiring,
+    forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output,
+    loss_form, loss_terms, matching, targets, inputs, optimisation, optimizer, numerics, precision, reactions, wiring,
     doubts,
 )  # fmt: skip

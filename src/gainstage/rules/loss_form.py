@@ -131,8 +131,8 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
     What it does:
     Moves the outputs of a few examples, as free variables, to the lowest loss. Compares the ends with the targets:
     whether different targets lead to different ends; whether ends and targets run against each other; whether a last
-    sigmoid or softmax could give the targets themselves, and the loss there is higher; whether the class of a label ends
-    lowest; whether equal logits have as low a loss as any.
+    sigmoid or softmax could give the targets themselves, and the loss there is higher; whether the class of a label
+    ends lowest; whether equal logits have as low a loss as any.
 
     Why it matters:
     A perfect optimizer then reaches the wrong answer.
@@ -142,10 +142,9 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     Different targets lead to ends that differ by less than 5 % of the distance moved, and correlate with the targets
-    below 0.9; or ends and targets correlate below -0.9; or the targets can
-    be given, cost at least 5 % more than the ends, and lie half a standard deviation of the targets away from them; or
-    behind a softmax, the own class ends lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond
-    equal logits. An error.
+    below 0.9; or ends and targets correlate below -0.9; or the targets can be given, cost at least 5 % more than the
+    ends, and lie half a standard deviation of the targets away from them; or, behind a softmax, the own class ends
+    lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond equal logits. An error.
 
     Example:
     F.kl_div of probabilities instead of log-probabilities; (N, 1) outputs against (N,) targets.

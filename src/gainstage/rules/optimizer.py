@@ -56,8 +56,8 @@ def decay(profile: Profile) -> Iterator[Fault]:
     yield Fault(
         Severity.WARNING,
         "",
-        f"{step.shrinks**2:.0%} of the squared first step of {optimizer.name} points from the weights towards zero, and "
-        f"it takes {figure(step.share * step.shrinks)} of their size.",
+        f"{step.shrinks**2:.0%} of the squared first step of {optimizer.name} points from the weights towards zero, "
+        f"and it takes {figure(step.share * step.shrinks)} of their size.",
         step.shrinks,
         INWARD,
         "The weight decay is larger than the gradient.",
@@ -151,7 +151,7 @@ def endless(profile: Profile) -> Iterator[Fault]:
             "Gradients are added up and never forgotten.",
             edit("Choose a momentum below one.", f"torch.optim.{optimizer.name}(model.parameters(), momentum=0.9)"),
         )  # fmt: skip
-    elif squares is not None and 0 < squares and memory >= math.sqrt(squares):
+    elif squares is not None and squares > 0 and memory >= math.sqrt(squares):
         yield Fault(
             Severity.WARNING, "", f"{optimizer.name} has betas {figure(memory)} and {figure(squares)}.", memory,
             math.sqrt(squares), "Squared gradients are forgotten before the gradients that they divide.",

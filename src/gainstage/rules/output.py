@@ -44,10 +44,9 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives
-    the right class on average no more than 1/C⁴. For a regression twice the variance is a note. An offset of
-    ten standard deviations, a hundred times the variance and ten times the mean deviation, is a warning: the gradient of
-    the offset is then a decade above that of all features. A chance level belongs to one term:
-    where a loss with further terms (a critic's error, a divergence) cannot be probed, it is not judged.
+    the right class on average no more than 1/C⁴. For a regression twice the variance is a note. An
+    offset of ten standard deviations, a hundred times the variance and ten times the mean deviation, is a warning: the
+    gradient of the offset is then a decade above that of all features. A chance level belongs to one term: where a loss with further terms (a critic's error, a divergence) cannot be probed, it is not judged.
 
     Example:
     An output layer tied to embeddings of spread 1: a decoder block of width 64 starts at 63.5 where log C is 4.9.

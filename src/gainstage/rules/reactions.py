@@ -150,7 +150,7 @@ def _dropped_outputs(profile: Profile) -> Fault | None:
         return None
     found = nearest_before(graph, task.output.node, lambda n: n.operation is not Operation.RESHAPE, through=_MOVED)
     node = graph.nodes[found[0]] if len(found) == 1 else None
-    if node is None or node.operation is not Operation.DROPOUT or not 0 < _rate(node):
+    if node is None or node.operation is not Operation.DROPOUT or not _rate(node) > 0:
         return None
     return Fault(
         Severity.WARNING,

@@ -201,8 +201,8 @@ def _lost_on_the_way(profile: Profile) -> Fault:
         "Outputs differ between examples, and no differentiable way leads from the input to them.",
         1.0,
         0.0,
-        "The signal is converted on the way (to NumPy, to whole numbers, by .item() or .tolist()): what lies before gets "
-        "no gradient.",
+        "The signal is converted on the way (to NumPy, to whole numbers, by .item() or .tolist()): what lies before "
+        "gets no gradient.",
         edit("Stay in tensors.", "h = torch.relu(self.a(x))  # without .numpy(), .item() or torch.tensor(...)"),
         last.index if last is not None else None,
     )

@@ -156,7 +156,10 @@ def _loss(call: Call) -> Draft | None:
     if function is None:
         return None
     # ATen's numbers: 0 keeps every example, 1 takes the mean, 2 the sum. Operands arrive broadcast to each other.
-    settings = (("reduction", call.number("reduction", 1.0)), ("terms", float(call.tensors[0].numel())))
+    settings: tuple[tuple[str, float], ...] = (
+        ("reduction", call.number("reduction", 1.0)),
+        ("terms", float(call.tensors[0].numel())),
+    )
     slack = _slack(call)
     settings += (("slack", slack),) if slack is not None else ()
     return draft_of(call, Operation.LOSS, function=function, settings=settings)
