@@ -6,8 +6,11 @@
 #   make pictures   docs/images anew: the pictures that README.md shows
 #   make notebooks   notebooks/ anew from the seven questions
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
+#   make docs    the documentation as a site, in build/docs; warnings are errors, and nothing is fetched
+#   make quotes  the outputs that the pages quote, printed anew by the quoted commands
 #   make check   style, types, and the rule that imports run downwards only
 #   make bench   speed and memory, printed as ratios
+#   make long    the tests that `make test` leaves out because they cost minutes: every notebook, every counterexample
 #   make zoo     the long tables: healthy networks learn, and verdicts hold over several draws
 #   make exam    the exam's cases are what they claim: each trains briefly, sick ones worse than their cured twins (long)
 #   make verdicts   what check finds on the exam's two halves: docs/verdicts.md
@@ -15,7 +18,8 @@
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
-#   make golden   what the moving of code must leave alone: tests/golden_house, on PyTorch and on Keras
+#   make fuzz   functions and the command line under arguments of every kind, fifty times the tests' share (long)
+#   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
@@ -31,7 +35,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks test test-keras check format bench zoo exam verdicts published agreement architectures trainings golden starts-exam clean
+.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -63,6 +67,11 @@ $(VENV)/.installed-dev: $(SOURCES) | $(BIN)/python
 	@$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.installed-demo $(VENV)/.installed-test
 
+$(VENV)/.installed-docs: $(SOURCES) | $(BIN)/python
+	@echo "Installing what builds the documentation into $(VENV)."
+	@$(INSTALL) '.[docs]'
+	@touch $@
+
 demo: $(VENV)/.installed-demo
 	@$(BIN)/gainstage demo $(ARGS)
 
@@ -75,6 +84,13 @@ browser:
 
 pictures: $(VENV)/.installed-test browser
 	$(BIN)/python docs/pictures.py $(ARGS)
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs build/docs $(ARGS)
+	@echo "The site is in build/docs/index.html"
+
+quotes: $(VENV)/.installed-demo
+	$(BIN)/python docs/quotes.py $(ARGS)
 
 notebooks: $(VENV)/.installed-demo
 	$(BIN)/gainstage ask --all --notebook notebooks
@@ -102,6 +118,9 @@ bench: $(VENV)/.installed-test
 		echo "== $$file"; OMP_NUM_THREADS=$(JOBS) $(BIN)/python "$$file" $(ARGS) || exit 1; \
 	done
 
+long: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m long tests $(ARGS)
+
 zoo: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) tests/zoo/long_tables.py $(ARGS)
 
@@ -123,9 +142,11 @@ architectures: $(VENV)/.installed-test
 trainings: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/long/trainings.py $(ARGS)
 
-golden: $(VENV)/.installed-keras
-	$(BIN)/python tests/golden_house/figures.py --compare $(ARGS)
-	KERAS_BACKEND=tensorflow $(BIN)/python tests/golden_house/figures.py --compare --framework keras $(ARGS)
+fuzz: $(VENV)/.installed-test
+	GAINSTAGE_FUZZ=50 $(BIN)/python -m pytest --numprocesses $(JOBS) tests/fuzz $(ARGS)
+
+reliability: $(VENV)/.installed-test
+	$(BIN)/python docs/reliability.py $(ARGS)
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)

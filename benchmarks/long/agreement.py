@@ -20,7 +20,7 @@ from collection.page import page, picture
 from collection.rows import Row, rows_of, summary
 
 import gainstage as gs
-from gainstage.propagation import InputMoments
+from gainstage.records import InputMoments
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "agreement"

@@ -26,6 +26,9 @@ from starts_exam.starts import AUTO, STARTS, fingerprint, restore, start, weight
 from starts_exam.store import Result, Store
 from starts_exam.tables import FACTORS, Table, at_best_rate, at_own_rate, details, totals
 
+PAGE = Path(__file__).parents[2] / "docs" / "exam-of-starts.md"
+MARK = "<!-- results: below this line everything is written by the command -->"
+
 HALVES: tuple[Half, ...] = get_args(Half)
 
 
@@ -100,6 +103,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--torch", action="store_true", help="leave the Keras cases out")
     parser.add_argument("--reveal", action="store_true", help="print the unseen half case by case")
     parser.add_argument("--report", action="store_true", help="print what is stored, and train nothing")
+    parser.add_argument("--write", action="store_true", help="write what is printed into docs/exam-of-starts.md too")
     parser.add_argument("--store", type=Path, default=Path(".starts_exam"), help="folder of results")
     return parser.parse_args()
 
@@ -124,7 +128,11 @@ def main() -> None:
         print(f"{i}/{len(cases)} {name}", file=sys.stderr, flush=True)
         for seed in range(given.seeds):
             results[half] += run(case, seed, factors, stores[half])
-    print(report(cases, results, quick=given.quick, reveal=given.reveal))
+    printed = report(cases, results, quick=given.quick, reveal=given.reveal)
+    print(printed)
+    if given.write:
+        page, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
+        PAGE.write_text(f"{page}{MARK}\n\n{printed.replace('## ', '### ')}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

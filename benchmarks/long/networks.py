@@ -40,12 +40,16 @@ def data(name: str) -> Dataset:
     return copy(length=4, symbols=6, examples=2500, seed=0) if name == "copy" else load(name, seed=0)
 
 
-def plain(activation: Callable[[], nn.Module], depth: int, width: int = WIDTH, *, bias: bool = True) -> Build:
+def plain(
+    activation: Callable[[], nn.Module], depth: int, width: int = WIDTH, *, bias: bool = True,
+    norm: Callable[[int], nn.Module] | None = None,
+) -> Build:  # fmt: skip
     def build(dataset: Dataset) -> nn.Module:
         sizes = [dataset.features, *[width] * depth]
-        layers = [
-            m for fan_in, out in itertools.pairwise(sizes) for m in (nn.Linear(fan_in, out, bias=bias), activation())
-        ]
+        layers: list[nn.Module] = []
+        for fan_in, out in itertools.pairwise(sizes):
+            normed = [norm(out)] if norm is not None else []
+            layers += [nn.Linear(fan_in, out, bias=bias), *normed, activation()]
         return nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, dataset.classes))
 
     return build
@@ -73,6 +77,14 @@ def convolutions(dataset: Dataset, *layers: nn.Module, out: int) -> nn.Module:
     return nn.Sequential(
         nn.Flatten(), nn.Unflatten(1, (1, side, side)), *layers, nn.Flatten(), nn.Linear(out, dataset.classes)
     )
+
+
+def stacked(dataset: Dataset, depth: int, channels: int = 16) -> nn.Module:
+    """So many 3 × 3 convolutions of relu, no normalisation."""
+    layers: list[nn.Module] = [nn.Conv2d(1, channels, 3, padding=1), nn.ReLU()]
+    for _ in range(depth - 1):
+        layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
+    return convolutions(dataset, *layers, nn.AvgPool2d(2), out=channels * 16)
 
 
 def vgg(dataset: Dataset) -> nn.Module:
@@ -211,6 +223,13 @@ NETS = (
     Net("gelu 10", "digits", plain(nn.GELU, 10), 200),
     Net("silu 10", "digits", plain(nn.SiLU, 10), 200),
     Net("relu 50", "digits", plain(nn.ReLU, 50), 200),
+    Net("relu 100", "digits", plain(nn.ReLU, 100), 200),
+    Net("relu 300", "digits", plain(nn.ReLU, 300), 200),
+    Net("relu 1000", "digits", plain(nn.ReLU, 1000), 100),
+    Net("gelu 100", "digits", plain(nn.GELU, 100), 200),
+    Net("batch norm 8", "digits", plain(nn.ReLU, 8, norm=nn.BatchNorm1d), 200),
+    Net("batch norm 40", "digits", plain(nn.ReLU, 40, norm=nn.BatchNorm1d), 200),
+    Net("convolutions 30", "digits", lambda d: stacked(d, 30), 150),
     Net("sigmoid 50", "digits", plain(nn.Sigmoid, 50), 200),
     Net("sigmoid 20, no biases", "digits", plain(nn.Sigmoid, 20, bias=False), 200),
     Net("transformer, pre-norm, 24", "copy", lambda d: Transformer(d, 24, "pre"), 100),

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.propagation import InputMoments
-    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, Plan, Profile, Severity
+    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, InputMoments, Plan, Profile, Severity
     from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         compare,
         fix,
         initialize,
+        materialize,
         parameter_groups,
         plan,
         predict,
@@ -42,15 +42,27 @@ _HOMES = {
     "GainstageError": "errors",
     "SignalGraph": "graph",
     "Override": "planning",
-    "InputMoments": "propagation",
-    **dict.fromkeys(("Comparison", "Diagnosis", "Finding", "Fixed", "Plan", "Profile", "Severity"), "records"),
+    **dict.fromkeys(
+        ("Comparison", "Diagnosis", "Finding", "Fixed", "InputMoments", "Plan", "Profile", "Severity"), "records"
+    ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
     "schema": "report.schema",
     "rule": "rules",
     **dict.fromkeys(("gain", "meanfield"), "theory"),
     "keras": "backends",
     **dict.fromkeys(
-        ("apply", "check", "compare", "fix", "initialize", "parameter_groups", "plan", "predict", "trace"),
+        (
+            "apply",
+            "check",
+            "compare",
+            "fix",
+            "initialize",
+            "materialize",
+            "parameter_groups",
+            "plan",
+            "predict",
+            "trace",
+        ),
         "workflows",
     ),
 }
@@ -61,7 +73,7 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 __all__ = [
     "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "InputMoments", "Override", "Plan", "Profile",
     "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load",
-    "loads", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
+    "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
 ]  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.modules import module as global_hooks
 
 from gainstage.backends.torch import record, trace
-from gainstage.backends.torch.models.preserve import preserved, random_state
+from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.errors import ModelError
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
@@ -150,14 +151,17 @@ def test_a_random_state_can_start_from_a_seed():
     assert draws[0] == draws[1]
 
 
-def test_weights_are_the_callers_affair_but_renormalising_tables_are_not():
+def test_weights_can_be_the_callers_affair_but_renormalising_tables_are_not():
     model = nn.Sequential(nn.Linear(2, 2))
     table = nn.Embedding(3, 2, max_norm=0.01)
     before = table.weight.detach().clone()
-    with preserved(model), torch.no_grad():
+    with preserved(model, weights=False), torch.no_grad():
         model[0].weight.fill_(3)
     assert bool((model[0].weight == 3).all())
-    with preserved(table):
+    with preserved(model), torch.no_grad():
+        model[0].weight.fill_(4)
+    assert bool((model[0].weight == 3).all())
+    with preserved(table, weights=False):
         table(torch.tensor([0, 1, 2]))
         assert not torch.equal(table.weight, before)
     assert torch.equal(table.weight, before)

@@ -10,7 +10,7 @@ import torch
 
 import gainstage as gs
 from gainstage.backends.torch import trace
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.graph import Operation
 from zoo.hf import HUGGING_FACE
 

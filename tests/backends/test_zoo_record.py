@@ -14,7 +14,7 @@ from torch import nn
 
 import gainstage as gs
 from gainstage.backends.torch import record
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.errors import ModelError
 from zoo.awkward import AWKWARD, RAISES
 from zoo.untouched import untouched

@@ -70,7 +70,7 @@ def test_losses_and_labels_come_together(model, x):
     [
         (np.zeros((0, 4), "float32"), "empty"),
         (None, "no usable array"),
-        (np.array(["a", "b"]), "no usable array"),
+        (np.array(["a", "b"]), "holds text"),
         ([np.zeros((2, 4)), np.zeros((3, 4))], "disagree"),
         (np.full((6, 4), np.inf, "float32"), "NaN or infinite"),
     ],

@@ -145,7 +145,7 @@ class Unshaped(keras.Model):
 def test_what_a_weight_is_for_does_not_come_from_its_name(called):
     model, x = Unshaped(called), np.ones((4, 8), "float32")
     model(x)
-    assert [p.role for p in structure(model).parameters][0] is Role.OTHER
+    assert next(p.role for p in structure(model).parameters) is Role.OTHER
     graph = trace(model, x)
     assert graph.parameters[0].role is Role.HIDDEN
     (use,) = [

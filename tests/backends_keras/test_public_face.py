@@ -22,11 +22,10 @@ def net():
     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)])
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/keras.md"])
-def test_the_blocks_of_a_page_run(page, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+def test_the_block_of_the_page_about_keras_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/keras.md").read_text(encoding="utf-8"), re.DOTALL)
     (block,) = [block for block in blocks if "import keras" in block]
-    exec(compile(block, page, "exec"), {})
+    exec(compile(block, "docs/keras.md", "exec"), {})
     assert "judged" in capsys.readouterr().out.lower()
 
 

@@ -69,7 +69,7 @@ def test_a_page_replaces_a_page_and_nothing_else(run, tmp_path):
     source.write_text("build = None\n")
     result = run("plan", "mlp:4x2", "--html", "net.py")
     assert (result.code, source.read_text()) == (2, "build = None\n")
-    assert "is no page of gainstage" in result.err
+    assert "is no file that gainstage wrote" in result.err
     assert [run("plan", "mlp:4x2", "--html", "page.html").code for _ in range(2)] == [0, 0]
 
 

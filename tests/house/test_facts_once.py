@@ -21,11 +21,11 @@ from gainstage.planning.branches import branches, budgets, stream_levels
 from gainstage.planning.dense import dense_streams
 from gainstage.planning.products import factors
 from gainstage.planning.scores import score_spreads
-from gainstage.rules.flow import bypassed, forgiven, scores
+from gainstage.rules.flow import bypassed, scale_invariant, scores
 
 FACTS = (
     ancestry, residuals, recurrences, scans, depths, terms, branches, budgets, stream_levels, dense_streams, factors,
-    score_spreads, forgiven, scores, bypassed,
+    score_spreads, scale_invariant, scores, bypassed,
 )  # fmt: skip
 GRAPHS_WITH_NODES_OF_THEIR_OWN = 2  # the operations as they ran, and with hand-written functions recognised
 

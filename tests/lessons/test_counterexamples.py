@@ -161,6 +161,7 @@ def measured_part(claim: Claim, measured: Measured, case: str) -> Claim:
     return dataclasses.replace(claim, criterion=kept)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("claim_id", COUNTEREXAMPLES)
 def test_a_network_for_which_it_is_otherwise_is_told_so(claim_id: str) -> None:
     wanted, experiment, case = COUNTEREXAMPLES[claim_id]

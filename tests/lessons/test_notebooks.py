@@ -45,11 +45,15 @@ def test_a_notebook_is_valid_and_holds_the_whole_answer(entry: Entry) -> None:
     assert "gs.compare(" in code
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("entry", QUESTIONS, ids=lambda e: e.slug)
 def test_a_notebook_runs_from_top_to_bottom(entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     parsed = nbformat.reads(notebook_text(entry), as_version=4)
-    nbclient.NotebookClient(parsed, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    client = nbclient.NotebookClient(
+        parsed, timeout=600, startup_timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
     shown = [o["data"] for c in parsed.cells if c["cell_type"] == "code" for o in c["outputs"] if "data" in o]
     pages = [data["text/html"] for data in shown if "text/html" in data]
     verdicts = ("Holds.", "Holds under conditions.", "Does not hold.")

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 import gainstage as gs
 from gainstage.backends.torch import record, trace
+from gainstage.graph import KernelShape, Node, Operation, SignalGraph
 from gainstage.planning.dense import TOGETHER, dense_streams
 from gainstage.theory import gaussian_moments
 from zoo.architectures import ARCHITECTURES
@@ -124,3 +125,16 @@ def test_strides_of_transposed_convolutions_make_no_pattern():
         profile = record(model, x)
         shares.append(profile.by_node[max(n.index for n in profile.graph.weighted())].forward.example_share)
     assert shares[0] > shares[1] + 0.2
+
+
+def test_a_stream_of_hundreds_of_concatenations_meets_no_recursion_limit():
+    nodes = [Node(0, Operation.INPUT, "input", (), (8, 4), unit_axis=1)]
+    for block in range(600):
+        width, stream = 4 + 2 * block, len(nodes) - 1
+        kernel = KernelShape(2, width)
+        nodes.append(Node(len(nodes), Operation.LINEAR, "mm", (stream,), (8, 2), unit_axis=1, kernel=kernel))
+        inputs, shape = (stream, stream + 1), (8, width + 2)
+        joined = Operation.CONCATENATION
+        nodes.append(Node(len(nodes), joined, "cat", inputs, shape, settings=(("axis", 1.0),), unit_axis=1))
+    (stream,) = dense_streams(SignalGraph(tuple(nodes), ()))
+    assert (stream.start, stream.width, len(stream.parts)) == (0, 4, 600)

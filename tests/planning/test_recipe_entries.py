@@ -50,8 +50,9 @@ def test_the_test_sees_every_way_to_ask() -> None:
 
 def test_every_recipe_states_where_its_levels_come_from() -> None:
     sources = {name: entry.levels for name, entry in RECIPES.items()}
-    assert {n for n, s in sources.items() if s.is_predicted} == {"auto", "zero_branches"}
-    assert {n for n, s in sources.items() if s.is_calibrated} == {"auto", "zero_branches", "delta_orthogonal"}
+    settled = {"auto", "mend", "mirrored", "mirrored_delta", "mirrored_normal", "zero_branches"}
+    assert {n for n, s in sources.items() if s.is_predicted} == settled
+    assert {n for n, s in sources.items() if s.is_calibrated} == settled | {"delta_orthogonal"}
     assert {n for n, s in sources.items() if s is LevelSource.LSUV} == {"lsuv"}
 
 

@@ -12,9 +12,9 @@ from torch import nn
 import gainstage as gs
 from gainstage.backends.torch import record
 from gainstage.errors import InputError
-from gainstage.propagation import InputMoments
 from gainstage.propagation.correlated_taps import inverse_of_sum
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.records import InputMoments
 
 SIZE, SMOOTH, DRAWS = 16, 0.7, 24
 BRIGHT = 0.3 + np.sin(np.pi * (np.arange(SIZE) + 0.5) / SIZE)
@@ -36,7 +36,7 @@ def test_moments_of_images_are_those_they_were_drawn_with():
     for along in told.profiles:
         np.testing.assert_allclose(along, expected, rtol=0.05)
     flat = InputMoments.of(images(4000, 1, bright=False).numpy())
-    assert flat.near == pytest.approx((2 * SMOOTH + SMOOTH**2) / 3, abs=0.02)
+    assert flat.neighbour == pytest.approx((2 * SMOOTH + SMOOTH**2) / 3, abs=0.02)
     for along in flat.profiles:
         np.testing.assert_allclose(along, 1.0, atol=0.03)
 
@@ -54,10 +54,10 @@ def test_a_profile_is_a_row_of_parts(along):
 
 
 def test_neighbours_further_apart_share_less():
-    smooth = Pairs(1.0, positions=0.0, examples=0.0, near=0.8)
-    assert [smooth.further(stride).near for stride in (1, 2, 3)] == pytest.approx([0.8, 0.64, 0.512])
-    field = Pairs(1.0, positions=0.1, examples=0.5, near=0.5, apart=0.1)  # the same for all examples
-    assert field.further(2) == field
+    smooth = SecondMoments(1.0, positions=0.0, examples=0.0, neighbour=0.8)
+    assert [smooth.at_stride(stride).neighbour for stride in (1, 2, 3)] == pytest.approx([0.8, 0.64, 0.512])
+    field = SecondMoments(1.0, positions=0.1, examples=0.5, neighbour=0.5, across_both=0.1)  # the same for all examples
+    assert field.at_stride(2) == field
 
 
 def pooling() -> nn.Module:

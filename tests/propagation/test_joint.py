@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.joint import joint, met_in_sum
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.signal import Law, Signal
-from gainstage.propagation.signal_algebra import Ledger
+from gainstage.propagation.joint import joint, term_times_function_of_sum
+from gainstage.propagation.second_moments import Extent, SecondMoments
+from gainstage.propagation.signal import FunctionOf, Signal
+from gainstage.propagation.signal_algebra import SignalAlgebra
 from gainstage.theory import activation
 
 DRAWS = 400_000
@@ -47,13 +47,13 @@ def test_pairs_run_from_the_squared_mean_to_the_second_moment():
 
 @pytest.mark.parametrize("gate", [1.0, 0.5])
 def test_a_relu_of_a_sum_meets_one_of_its_terms(gate):
-    ledger = Ledger()
-    source = ledger.fresh(Signal(Extent(64, 16), Pairs(1.0, positions=0.2)))
-    signal = ledger.fresh(Signal(Extent(64, 16), Pairs(1.5, positions=0.3)))
-    factor = ledger.apply(IDENTITY.scaled(0.0).shifted(gate), ledger.fresh(source))
-    whole = ledger.add(ledger.apply(RELU, source), ledger.multiply(signal, factor))
-    assert whole.law is not None
-    found = met_in_sum(ledger, Law(whole.law.source, OPEN), whole, signal)
+    algebra = SignalAlgebra()
+    source = algebra.new_source(Signal(Extent(64, 16), SecondMoments(1.0, positions=0.2)))
+    signal = algebra.new_source(Signal(Extent(64, 16), SecondMoments(1.5, positions=0.3)))
+    factor = algebra.apply(IDENTITY.scaled(0.0).shifted(gate), algebra.new_source(source))
+    whole = algebra.add(algebra.apply(RELU, source), algebra.multiply(signal, factor))
+    assert whole.dependence is not None
+    found = term_times_function_of_sum(algebra, FunctionOf(whole.dependence.source, OPEN), whole, signal)
     assert found is not None
     generator = np.random.default_rng(1)
     one, two = correlated(generator, 0.2), correlated(generator, 0.2)
@@ -66,8 +66,8 @@ def test_a_relu_of_a_sum_meets_one_of_its_terms(gate):
 
 
 def test_a_sum_of_nearly_gaussian_terms_is_left_to_regression():
-    ledger = Ledger()
-    one, two = (ledger.fresh(Signal(Extent(64), Pairs(1.0))) for _ in range(2))
-    whole = ledger.add(one, two)
-    assert whole.law is not None
-    assert met_in_sum(ledger, Law(whole.law.source, OPEN), whole, one) is None
+    algebra = SignalAlgebra()
+    one, two = (algebra.new_source(Signal(Extent(64), SecondMoments(1.0))) for _ in range(2))
+    whole = algebra.add(one, two)
+    assert whole.dependence is not None
+    assert term_times_function_of_sum(algebra, FunctionOf(whole.dependence.source, OPEN), whole, one) is None

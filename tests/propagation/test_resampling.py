@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.pooling import overlapping
 from gainstage.propagation.resampling import gathered
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.theory.images.spatial import resampling_matrix
 from gainstage.theory.images.windows import Window
 
@@ -31,17 +31,17 @@ def test_pairs_of_weighted_means_are_those_of_the_whole_matrix(kind, turned):
     np.fill_diagonal(inside, 1.0)
     found = whole @ inside @ whole.T
     level, count = np.trace(found) / outputs**2, outputs**2
-    pairs, borders = gathered(Pairs(1.0, 0.2, 0.3, 0.25, apart=0.1), 0.1, (weights, weights))
+    pairs, edge_profiles = gathered(SecondMoments(1.0, 0.2, 0.3, 0.25, across_both=0.1), 0.1, (weights, weights))
     assert pairs.level == pytest.approx(level)
     assert pairs.positions == pytest.approx((found.sum() - count * level) / (count * (count - 1)))
     other = np.full_like(inside, 0.1)
     np.fill_diagonal(other, 0.25)
     beside = whole @ other @ whole.T
     assert pairs.examples == pytest.approx(np.trace(beside) / count)
-    assert pairs.apart == pytest.approx((beside.sum() - np.trace(beside)) / (count * (count - 1)))
+    assert pairs.across_both == pytest.approx((beside.sum() - np.trace(beside)) / (count * (count - 1)))
     along = np.diag(found).reshape(outputs, outputs).mean(1)
     expected = along / along.mean()
-    for border in borders:
+    for border in edge_profiles:
         np.testing.assert_allclose(np.ones(outputs) if border is None else border, expected, atol=1e-9)
 
 
@@ -66,4 +66,4 @@ def test_no_way_is_counted_twice():
     assert len(ways) == 24
     offsets = [o for o in itertools.product(range(-2, 3), repeat=2) if o != (0, 0)]
     assert sorted(w.shared for w in ways) == sorted((3 - abs(a)) * (3 - abs(b)) for a, b in offsets)
-    assert sum(way.near for way in ways) == pytest.approx(1.0)
+    assert sum(way.neighbour for way in ways) == pytest.approx(1.0)

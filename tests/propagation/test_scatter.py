@@ -12,9 +12,9 @@ from torch import nn
 import gainstage as gs
 from gainstage.backends.torch import record
 from gainstage.propagation.function import Function
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.signal import Law, Signal
-from gainstage.propagation.signal_algebra import Ledger
+from gainstage.propagation.second_moments import Extent, SecondMoments
+from gainstage.propagation.signal import FunctionOf, Signal
+from gainstage.propagation.signal_algebra import SignalAlgebra
 from gainstage.propagation.squared_covariance import squares
 from gainstage.theory import activation
 
@@ -28,8 +28,8 @@ def correlation_of_squares(values: np.ndarray, correlation: float) -> float:
     rest = 1 - correlation**2
     weight = np.exp(-(one**2 - 2 * correlation * one * two + two**2) / (2 * rest))
     weight /= weight.sum()
-    alone = weight.sum(1)
-    mean, second = alone @ values**2, alone @ values**4
+    unshared_variance = weight.sum(1)
+    mean, second = unshared_variance @ values**2, unshared_variance @ values**4
     return float((values**2 @ weight @ values**2 - mean**2) / (second - mean**2))
 
 
@@ -40,10 +40,10 @@ def test_squares_of_two_observations_scatter_together(kind, correlation, slope):
     function = Function.of(activation(kind))
     if slope:
         function = function.slope_after(Function.of(activation("linear")))
-    ledger, many = Ledger(), 10**6
-    source = ledger.fresh(Signal(Extent(64, 1, many), Pairs(1.0, examples=correlation)))
-    assert source.law is not None
-    told = squares(ledger.expectation(Law(source.law.source, function)), source)
+    algebra, many = SignalAlgebra(), 10**6
+    source = algebra.new_source(Signal(Extent(64, 1, many), SecondMoments(1.0, examples=correlation)))
+    assert source.dependence is not None
+    told = squares(algebra.expectation(FunctionOf(source.dependence.source, function)), source)
     # A jump has a long series, of which 24 terms are known and the rest is taken to fall like the next one.
     assert told.examples / told.level == pytest.approx(
         correlation_of_squares(function.value(GRID), correlation), abs=8e-3

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from gainstage.propagation.expectation import Expectations, Marginal
-from gainstage.propagation.finite_width import CERTAIN, Deviation
+from gainstage.propagation.finite_width import INFINITE_WIDTH, Deviation
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.signal import Signal
-from gainstage.propagation.signal_algebra import Ledger
+from gainstage.propagation.signal_algebra import SignalAlgebra
 from gainstage.propagation.squared_covariance import scatter, squares
 from gainstage.theory import activation
 
@@ -42,22 +42,24 @@ def test_a_gaussian_has_twice_the_squared_correlation():
 @pytest.mark.parametrize("name", ["relu", "gelu", "x"])
 def test_means_of_squares_scatter_as_told(name):
     """Of many draws of a few units at examples that are alike on average, and by chance."""
-    function, units, examples, alike, chance = FUNCTIONS[name], 8, 6, 0.4, 0.02
+    function, units, examples, alike, finite_width = FUNCTIONS[name], 8, 6, 0.4, 0.02
     generator, levels = np.random.default_rng(1), []
     for _ in range(4000):
-        off = np.triu(generator.standard_normal((examples, examples)) * math.sqrt(chance), 1)
+        off = np.triu(generator.standard_normal((examples, examples)) * math.sqrt(finite_width), 1)
         gram = (1 - alike) * np.eye(examples) + alike + off + off.T
         low = float(np.linalg.eigvalsh(gram)[0])
         if low < 0:  # not a covariance
             continue
         x = generator.standard_normal((units, examples)) @ np.linalg.cholesky(gram + 1e-9 * np.eye(examples)).T
         levels.append(float((function.value(x) ** 2).mean()))
-    ledger = Ledger()
+    algebra = SignalAlgebra()
     source = Signal(
-        Extent(units, 1, examples), Pairs(1.0, examples=alike), chance=CERTAIN.and_also(Deviation(0, chance))
+        Extent(units, 1, examples),
+        SecondMoments(1.0, examples=alike),
+        finite_width=INFINITE_WIDTH.with_deviation(Deviation(0, finite_width)),
     )
-    source = ledger.fresh(source)
-    found = ledger.expectations.of(function, source.marginal)
+    source = algebra.new_source(source)
+    found = algebra.expectations.of(function, source.marginal)
     told = scatter(found, source) / units
     measured = float(np.var(levels)) / float(np.mean(levels)) ** 2
     assert told == pytest.approx(measured, rel=0.12)

@@ -12,10 +12,10 @@ from torch import nn
 from gainstage.backends.torch.measuring.prediction_inputs import weight_moments
 from gainstage.backends.torch.tracing.trace import trace
 from gainstage.propagation.expectation import Expectations, Marginal
-from gainstage.propagation.finite_width import Chance, Deviation
+from gainstage.propagation.finite_width import Deviation, FiniteWidth
 from gainstage.propagation.forward import forward
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.function import Function
-from gainstage.propagation.run import Run
 from gainstage.theory import activation
 
 SEEDS = 8
@@ -53,7 +53,7 @@ def test_kurtosis_behind_batch_norm(name, gaussian):
         with torch.no_grad():
             measured.append(float((net(x) ** 4).mean()))
     graph = trace(net, x)
-    found = forward(Run(graph, weight_moments(net, graph))).signals[graph.outputs[0]]
+    found = forward(ForwardPass(graph, weight_moments(net, graph))).signals[graph.outputs[0]]
     error = np.std(measured, ddof=1) / np.sqrt(SEEDS)
     # What is told of it is its first order: of what lies beyond a Gaussian's, a fifth may be missed.
     beyond = abs(np.mean(measured) - 3)
@@ -81,22 +81,24 @@ def test_what_is_averaged_over_two_windows_adds_up_as_fields_do():
     bells = [np.fft.rfft2(bell / bell.sum()) for bell in bells]
     noise = np.fft.rfft2(rng.standard_normal((400, 64, 64)))
     field = np.fft.irfft2(noise * (0.3 * bells[0] + 0.7 * bells[1]))
-    one, other = (Chance((Deviation(1, 1.0, 1.0, w),), axes=2) for w in widths)
-    both = one.beside(other, 0.3)
-    assert both.left == pytest.approx(field.var(), rel=0.04)
-    assert both.loud == pytest.approx(field.var(), rel=0.04)
+    one, other = (FiniteWidth((Deviation(1, 1.0, 1.0, w),), axes=2) for w in widths)
+    both = one.summed_with(other, 0.3)
+    assert both.correlation_variance == pytest.approx(field.var(), rel=0.04)
+    assert both.total_square_variance == pytest.approx(field.var(), rel=0.04)
 
 
 def test_a_sum_of_halves_of_one_is_that_one():
-    one = Chance((Deviation(1, 0.3, 0.5, 1.5), Deviation(2, 0.1)), axes=2)
-    assert one.beside(one, 0.5).left == pytest.approx(one.left)
+    one = FiniteWidth((Deviation(1, 0.3, 0.5, 1.5), Deviation(2, 0.1)), axes=2)
+    assert one.summed_with(one, 0.5).correlation_variance == pytest.approx(one.correlation_variance)
     other = replace(one, deviations=(Deviation(3, 0.3),))
-    assert one.beside(other, 0.5).left == pytest.approx(one.left / 4 + other.left / 4)
+    assert one.summed_with(other, 0.5).correlation_variance == pytest.approx(
+        one.correlation_variance / 4 + other.correlation_variance / 4
+    )
 
 
 @pytest.mark.parametrize("kernel", [2, 3])
 def test_means_of_gaussian_numbers_are_gaussian(kernel):
     """Squares scatter twice as much as products, before and behind a mean over independent places."""
-    start = Chance((Deviation(1, 0.01, 0.02),), axes=2)
+    start = FiniteWidth((Deviation(1, 0.01, 0.02),), axes=2)
     found = start.averaged([kernel, kernel], [kernel, kernel], float(kernel**2))
-    assert found.loud == pytest.approx(2 * found.left, rel=0.03)
+    assert found.total_square_variance == pytest.approx(2 * found.correlation_variance, rel=0.03)

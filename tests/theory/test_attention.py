@@ -16,6 +16,7 @@ from gainstage.theory import (
     log_softmax_moments,
     softmax_moments,
 )
+from gainstage.theory.attention.moments import Tokens
 
 DRAWS = 8_000
 
@@ -135,8 +136,8 @@ def test_attention_of_pytorch(causal, levels, correlations) -> None:
     backward = torch.autograd.grad(out, (q, k, v), gradient)
     found = attention_moments(q_level * k_level * (1 - k_c), count, causal=causal, correlation=q_c)
     expected = found.gradients(
-        0.8, query=q_level, key=k_level, value=v_level, width=width, scale=width**-0.5, key_correlation=k_c,
-        value_correlation=v_c, gradient_correlation=r_gradient,
+        Tokens(0.8, r_gradient), query=q_level, key=Tokens(k_level, k_c), value=Tokens(v_level, v_c), width=width,
+        scale=width**-0.5,
     )  # fmt: skip
     # Queries and keys of finite width move the variance of scores from row to row: 2/width, in the exponent.
     slack = 0.03

@@ -13,8 +13,7 @@ import gainstage as gs
 from gainstage import rules
 from gainstage.backends.torch import record
 from gainstage.errors import InputError, ModelError
-from gainstage.propagation import InputMoments
-from gainstage.records import Severity
+from gainstage.records import InputMoments, Severity
 from zoo.healthy import HEALTHY
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gainstage.backends.presence import require_keras
+from gainstage.backends.model_names import refuse_unknown
+from gainstage.backends.presence import require_keras, require_torch
 from gainstage.backends.protocol import Framework, framework_of
-from gainstage.backends.python_source import found_in_python, made_from, words_of
+from gainstage.backends.python_source import found_in_python, made_from, require_source, words_of
 from gainstage.data import InputSpec
 
 __all__ = ["Loaded", "framework_named", "load"]
@@ -75,10 +76,13 @@ def load(name: str, *, seed: int | None = None, memoryless: bool = False) -> Loa
             model = of_keras(name, seed=seed).model
             return Loaded(name, "keras", model, _inputs("keras", model))
         case "torch":
+            refuse_unknown(name, memoryless=memoryless)
+            require_torch(f"The model '{name}'")
             from gainstage.backends.torch.models.load import load as of_torch
 
             found = of_torch(name, seed=seed, memoryless=memoryless)
             return Loaded(name, "torch", found.model, found.inputs)
+    require_source(name)
     with _seeded(_mentioned(name), seed):
         found_there = found_in_python(name)
     with _seeded(_imported(), seed):
@@ -115,7 +119,7 @@ def _seeded(frameworks: Collection[Framework], seed: int | None) -> Iterator[Non
     """Import frameworks and start their random states from a seed; PyTorch's are put back."""
     with contextlib.ExitStack() as stack:
         if seed is not None and "torch" in frameworks:
-            from gainstage.backends.torch.models.preserve import random_state
+            from gainstage.backends.torch.models.random_states import random_state
 
             stack.enter_context(random_state(seed))
         if "keras" in frameworks:

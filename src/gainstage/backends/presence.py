@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
 
 from gainstage.errors import LoadError, MissingPackageError
 
-__all__ = ["require_keras"]
+__all__ = ["is_installed", "require_keras", "require_torch"]
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it."""
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def require_torch(needed_for: str) -> None:
+    """Say how PyTorch is installed where it is not; nothing is imported.
+
+    Args:
+        needed_for: what it is needed for, in words.
+
+    Raises:
+        MissingPackageError: PyTorch is not installed.
+    """
+    if not is_installed("torch"):
+        raise MissingPackageError("torch", needed_for, "'gainstage[torch]'")
 
 
 def require_keras(needed_for: str) -> None:
@@ -31,7 +55,7 @@ def require_keras(needed_for: str) -> None:
     except ImportError as missing:
         package = missing.name or "keras"
         if package == "keras":
-            raise MissingPackageError("keras", needed_for) from missing
+            raise MissingPackageError("keras", needed_for, "'gainstage[keras]'") from missing
         chosen = f"the Keras backend '{package}' (set by KERAS_BACKEND or in ~/.keras/keras.json)"
         raise MissingPackageError(package, f"{needed_for} on {chosen}") from missing
     except Exception as broken:  # whatever a backend raises that does not fit

@@ -15,7 +15,10 @@ from types import ModuleType
 
 from gainstage.errors import LoadError, UnknownNameError
 
-__all__ = ["found_in_python", "made_from", "words_of"]
+__all__ = ["found_in_python", "made_from", "require_source", "words_of"]
+
+
+_WEIGHTS = frozenset({".pt", ".pth", ".safetensors", ".ckpt", ".bin", ".h5"})
 
 
 def found_in_python(name: str) -> object:
@@ -31,6 +34,27 @@ def found_in_python(name: str) -> object:
     source, attribute = _parts(name)
     module = _import_file(Path(source)) if _is_file(source) else _import_module(source)
     return _attribute(module, attribute, source)
+
+
+def require_source(name: str) -> None:
+    """Refuse a name whose module or file does not exist, before a framework is imported for it.
+
+    Raises:
+        LoadError: the name cannot be read, or nothing is there to import.
+    """
+    source, _ = _parts(name)
+    if _is_file(source):
+        if not Path(source).is_file():
+            raise _absent(Path(source))
+        return
+    _search(Path.cwd())
+    root = source.split(".")[0]
+    try:
+        found = root in sys.modules or importlib.util.find_spec(root) is not None
+    except (ImportError, ValueError):  # importing it will say what is wrong
+        return
+    if not found:
+        raise _no_module(root, source)
 
 
 def words_of(name: str) -> str:
@@ -54,6 +78,11 @@ def _parts(name: str) -> tuple[str, str]:
     source, colon, attribute = name.rpartition(":")
     # In C:\models\net.py the only colon belongs to the drive.
     if not colon or len(source) < 2 or not attribute or set(attribute) & {"/", "\\"}:
+        if Path(name).suffix in _WEIGHTS:
+            raise LoadError(
+                f"'{name}' is a file of weights, which no model can be read from. Name the model, and give the file "
+                f"to it: gainstage check package.module:attribute --weights {name}"
+            )
         raise LoadError(
             f"'{name}' names no model. Write package.module:attribute, path/file.py:attribute, torchvision:resnet50, "
             "timm:resnet50, hf:gpt2, keras:ResNet50 or mlp:784x128x10."
@@ -68,18 +97,26 @@ def _import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         # Its own name or a package above it is missing; any other missing module is an import error inside it.
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise LoadError(
-                f"There is no module '{error.name}' (looked for '{name}' from '{Path.cwd()}'). "
-                "For a file write path/file.py:attribute."
-            ) from error
+            raise _no_module(error.name, name) from error
         raise _failed(f"the module '{name}'", error) from error
     except (Exception, SystemExit) as error:
         raise _failed(f"the module '{name}'", error) from error
 
 
+def _no_module(missing: str, name: str) -> LoadError:
+    return LoadError(
+        f"There is no module '{missing}' (looked for '{name}' from '{Path.cwd()}'). "
+        "For a file write path/file.py:attribute."
+    )
+
+
+def _absent(path: Path) -> LoadError:
+    return LoadError(f"There is no file '{path}' (the current directory is '{Path.cwd()}').")
+
+
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise LoadError(f"There is no file '{path}' (the current directory is '{Path.cwd()}').")
+        raise _absent(path)
     path = path.resolve()
     # A name of its own: a user's file called torch.py must not take the place of torch.
     unique = "gainstage_file_" + re.sub(r"\W", "_", str(path.with_suffix("")))

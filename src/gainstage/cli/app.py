@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import rich_click as click
+from click.core import ParameterSource
 from click.exceptions import Exit
 
 from gainstage import __version__
 from gainstage.cli.configuration import configured, defaults
-from gainstage.errors import GainstageError, UnknownNameError
+from gainstage.cli.streams import discard_output, prepare_streams
+from gainstage.errors import GainstageError, ModelError, UnknownNameError
 
 __all__ = ["COMMANDS", "gainstage"]
 
@@ -53,6 +55,14 @@ class Commands(click.RichGroup):
             return super().invoke(ctx)
         except Exit:
             raise
+        except BrokenPipeError:  # click would make it a 1, which means findings
+            discard_output()
+            return 0
+        except SystemExit as error:
+            raise ModelError(
+                f"The model's own code ended the program (sys.exit, code {error.code!r}) before it could be judged. "
+                "Take the call out of what runs in a forward pass."
+            ) from error
         except Exception as error:
             if not (ctx.obj or {}).get("traceback"):
                 raise
@@ -64,6 +74,7 @@ class Commands(click.RichGroup):
     ) -> NoReturn:
         """Run, and exit with 0, 1, 2 or 130."""
         settings["standalone_mode"] = False
+        prepare_streams()
         try:
             code = super().main(args, prog_name, **settings)
             sys.stdout.flush()
@@ -71,26 +82,52 @@ class Commands(click.RichGroup):
             click.echo("gainstage: interrupted", err=True)
             code = 130
         except BrokenPipeError:
-            # The reader went away (`| head`); a stdout that leads nowhere keeps the interpreter quiet when it exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()  # the reader went away (`| head`)
             code = 0
         except Exception as error:
             for line in _explain(error):
                 click.echo(line, err=True)
+            if isinstance(error, OSError):
+                discard_output()
             code = 2
         sys.exit(code if isinstance(code, int) else 0)
+
+
+_TOO_LARGE = (
+    "There is not enough memory. Make the model or --batch-size smaller, or predict without memory: --device meta."
+)
+
+
+def _set_elsewhere(error: click.UsageError) -> str:
+    """Where a wrong value comes from, if not from the command line."""
+    ctx, name = error.ctx, getattr(getattr(error, "param", None), "name", None)
+    if ctx is None or name is None:
+        return ""
+    match ctx.get_parameter_source(name):
+        case ParameterSource.DEFAULT_MAP:
+            return f" It is set in '{(ctx.find_root().obj or {}).get('configuration', 'pyproject.toml')}'."
+        case ParameterSource.ENVIRONMENT:
+            variable = getattr(error.param, "envvar", None)  # type: ignore[attr-defined]
+            return f" It is set by the environment variable {variable}."
+    return ""
 
 
 def _explain(error: Exception) -> Iterator[str]:
     match error:
         case click.UsageError():
-            yield f"gainstage: {error.format_message()}"
+            yield f"gainstage: {error.format_message()}{_set_elsewhere(error)}"
             if error.ctx:
                 yield f"See '{error.ctx.command_path} --help'."
         case click.ClickException():
             yield f"gainstage: {error.format_message()}"
         case GainstageError():
             yield f"gainstage: {error}"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EIO | errno.EBADF):
+            yield f"gainstage: The output cannot be written: {error.strerror}."
+        case MemoryError():
+            yield f"gainstage: {_TOO_LARGE}"
+        case RuntimeError() if "alloc" in str(error) or "out of memory" in str(error):
+            yield f"gainstage: {_TOO_LARGE}"
         case _:
             yield f"gainstage: {type(error).__name__}: {error}"
             yield "This was not expected. Please report it, with what --traceback prints."
@@ -100,9 +137,10 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "rich_help_config": {"text_p
 
 
 @click.group(cls=Commands, context_settings=_SETTINGS)
+@click.option("--quiet", "-q", is_flag=True, help="Print no progress; results and errors only.")
 @click.version_option(__version__, message="gainstage %(version)s")
 @click.pass_context
-def gainstage(ctx: click.Context) -> None:
+def gainstage(ctx: click.Context, quiet: bool) -> None:
     """Sets the level of every layer before step one.
 
     Checks a deep network's signal and gradient at the start of training, names what is wrong, mends it and looks again.
@@ -118,6 +156,8 @@ def gainstage(ctx: click.Context) -> None:
         gainstage check mypackage.nets:build --input 3,32,32
         gainstage fix src/net.py:Net --input 3,32,32 --out mended.safetensors
     """  # noqa: D301 (click's mark for a paragraph that is not re-wrapped)
+    ctx.ensure_object(dict)["quiet"] = quiet
     table = configured()
     if table is not None:
+        ctx.obj["configuration"] = table.file
         ctx.default_map = defaults(table, {name: _import(name) for name in COMMANDS})

@@ -6,13 +6,20 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gainstage.errors import InputError, UnknownNameError
 
-__all__ = ["Configuration", "configured", "defaults"]
+if TYPE_CHECKING:
+    from gainstage.records import Acceptance
+
+__all__ = ["ACCEPT", "Configuration", "accepted", "configured", "defaults"]
+
+
+ACCEPT = "accept"
+"""The key of the findings that a project lives with; it is no option of any command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ def defaults(configuration: Configuration, commands: Mapping[str, click.Command]
     """
     options = {name: {_key(p): p for p in command.params} for name, command in commands.items()}
     own = {key: value for key, value in configuration.table.items() if key in commands and isinstance(value, dict)}
-    shared = {key: value for key, value in configuration.table.items() if key not in own}
+    shared = {key: value for key, value in configuration.table.items() if key not in own and key != ACCEPT}
     where = f"'{configuration.file}'"
     _refuse_unknown(shared, {key for known in options.values() for key in known}, f"[tool.gainstage] in {where}")
     chosen: dict[str, dict[str, Any]] = {}
@@ -67,6 +74,32 @@ def defaults(configuration: Configuration, commands: Mapping[str, click.Command]
         merged = {**shared, **own.get(name, {})}
         chosen[name] = {str(p.name): _value(p, merged[key]) for key, p in known.items() if key in merged}
     return chosen
+
+
+def accepted(configuration: Configuration | None) -> tuple[Acceptance, ...]:
+    """Read the findings that a project lives with, from the tables ``[[tool.gainstage.accept]]``.
+
+    Raises:
+        InputError: an entry has no rule, no reason, an unknown key, or a value that is not text.
+    """
+    from gainstage.records import Acceptance
+
+    if configuration is None:
+        return ()
+    entries, where = configuration.table.get(ACCEPT, []), f"[[tool.gainstage.accept]] in '{configuration.file}'"
+    if not isinstance(entries, list):
+        raise InputError(f"{where} must be a list of tables; received {entries!r}.")
+    found = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not all(isinstance(value, str) and value.strip() for value in entry.values()):
+            raise InputError(f"{where}: every value must be text that is not empty; received {entry!r}.")
+        _refuse_unknown(entry, ("rule", "path", "reason"), where)
+        if missing := [key for key in ("rule", "reason") if key not in entry]:
+            raise InputError(
+                f"{where}: an entry needs a rule and a reason; {' and '.join(missing)} missing in {entry!r}."
+            )
+        found.append(Acceptance(**entry))
+    return tuple(found)
 
 
 def _key(parameter: click.Parameter) -> str:

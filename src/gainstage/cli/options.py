@@ -10,15 +10,16 @@ from typing import Any
 
 import rich_click as click
 
-from gainstage.errors import InputError
-
 __all__ = [
     "Request",
     "branch_option",
     "device_option",
     "fail_options",
+    "finding_options",
+    "force_option",
     "html_option",
     "json_option",
+    "output_option",
     "overrides_option",
     "request_options",
     "scheme_option",
@@ -38,6 +39,7 @@ class Request:
         inputs: shapes, as in ``--input``.
         batch_size: number of examples.
         data: a dataset or file to take them from instead.
+        weights: a file to load into the model; None leaves those that it was built with.
         loss: name of the loss; None leaves it to the labels.
         optimizer: name, judged together with the rate.
         learning_rate: for it.
@@ -49,6 +51,7 @@ class Request:
     inputs: tuple[str, ...]
     batch_size: int
     data: str | None
+    weights: Path | None
     loss: str | None
     optimizer: str | None
     learning_rate: float | None
@@ -67,28 +70,41 @@ traceback_option = click.option(
 )  # fmt: skip
 
 
-def _writable_page(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:  # noqa: ARG001
-    """Refuse a path before the work, and a file that another program wrote."""
+def _refused(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:  # noqa: ARG001
+    """Refuse a path before the work: one that cannot be written, and a file that gainstage did not write."""
     if path is None:
         return None
-    if not path.parent.is_dir():
-        raise InputError(f"'{path}' cannot be written: there is no directory '{path.parent}'.")
-    if path.exists():
-        from gainstage.report.carried import carries_record
+    from gainstage.report.files import require_writable
 
-        if not (path.is_file() and carries_record(path.read_text(encoding="utf-8", errors="replace"))):
-            raise InputError(f"'{path}' exists and is no page of gainstage. Name another file, or remove this one.")
+    require_writable(path, force=bool((ctx.find_root().obj or {}).get("force")), option="--force")
     return path
 
 
-html_option = click.option(
-    "--html", "page", type=click.Path(path_type=Path), metavar="FILE", callback=_writable_page,
-    help="Also write one self-contained page here.",
+def _force(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:  # noqa: ARG001
+    ctx.find_root().ensure_object(dict)["force"] = given
+
+
+force_option = click.option(
+    "--force", is_flag=True, is_eager=True, expose_value=False, callback=_force,
+    help="Replace files that gainstage did not write.",
 )  # fmt: skip
+
+
+def output_option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """An option that names a file to be written, refused before the work where it cannot or should not be."""
+    return click.option(*names, type=click.Path(path_type=Path), callback=_refused, **settings)
+
+
+def html_option(function: Command) -> Command:
+    """A page beside the text, and leave to replace what gainstage did not write."""
+    page = output_option("--html", "page", metavar="FILE", help="Also write one self-contained page here.")
+    return page(force_option(function))
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 seed_option = click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, envvar="GAINSTAGE_SEED",
+    "--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, envvar="GAINSTAGE_SEED",
     help="Fixes every random number.",
 )  # fmt: skip
 
@@ -104,8 +120,8 @@ device_option = click.option(
 scheme_option = click.option(
     "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
     help="auto (roles, and the signal that arrives); keep (only what --override names); a recipe of the literature: "
-    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mup; or a named one such as he_normal, "
-    "glorot_uniform, orthogonal.",
+    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup; or a named one such as "
+    "he_normal, glorot_uniform, orthogonal.",
 )  # fmt: skip
 
 branch_option = click.option(
@@ -119,13 +135,41 @@ overrides_option = click.option(
 )  # fmt: skip
 
 
+def finding_options(function: Command) -> Command:
+    """Options that say which findings count: rules by code, and what was found before."""
+    for option in reversed((
+        click.option(
+            "--select", multiple=True, metavar="CODES", callback=_codes, envvar="GAINSTAGE_SELECT",
+            help="Judge by these rules alone: codes or their beginnings, with commas between (GS1,GS204). Repeatable.",
+        ),
+        click.option(
+            "--ignore", multiple=True, metavar="CODES", callback=_codes, envvar="GAINSTAGE_IGNORE",
+            help="Leave these rules out. To accept a finding at one layer, see [[tool.gainstage.accept]] (docs/ci.md).",
+        ),
+        click.option(
+            "--baseline", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+            envvar="GAINSTAGE_BASELINE", help="Count only findings that this file does not hold, or that became worse.",
+        ),
+        click.option(
+            "--write-baseline", "new_baseline", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+            help="Write what is found to this file, for --baseline, and exit with 0.",
+        ),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def _codes(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG001
+    return tuple(code.strip().upper() for text in given for code in text.split(",") if code.strip())
+
+
 def fail_options(function: Command) -> Command:
     """Which findings make the exit code 1."""
     function = click.option(
         "--exit-zero", is_flag=True, envvar="GAINSTAGE_EXIT_ZERO", help="Exit with 0 whatever is found."
     )(function)
     return click.option(
-        "--fail-on", type=click.Choice(["error", "warning", "note"]), default="error", show_default=True,
+        "--fail-on", type=click.Choice(["error", "warning", "note", "never"]), default="error", show_default=True,
         envvar="GAINSTAGE_FAIL_ON", help="Exit with 1 on findings at least this bad.",
     )(function)  # fmt: skip
 
@@ -139,7 +183,7 @@ _REQUEST = (
         " Keras models that have an Input.",
     ),
     click.option(
-        "--batch-size", type=click.IntRange(1), default=32, show_default=True, envvar="GAINSTAGE_BATCH_SIZE",
+        "--batch-size", type=click.IntRange(1, 10**9), default=32, show_default=True, envvar="GAINSTAGE_BATCH_SIZE",
         help="Number of examples; a batch of one blinds half of the rules.",
     ),
     click.option(
@@ -148,8 +192,14 @@ _REQUEST = (
         "(taken as it is, so that unscaled inputs are seen).",
     ),
     click.option(
+        "--weights", type=click.Path(path_type=Path), metavar="FILE",
+        help="Load these into the model first: .safetensors, .pt or .pth (opened without running any code), "
+        ".weights.h5 of Keras models; what --out wrote, or a checkpoint that holds a state dict.",
+    ),
+    click.option(
         "--loss", metavar="NAME", envvar="GAINSTAGE_LOSS",
-        help="cross_entropy, nll, bce, bce_logits, mse, l1 or huber; needs --data. By default cross_entropy for class "
+        help="cross_entropy, nll, bce, bce_logits, mse, l1 or huber; needs --data, but for language models "
+        "(hf:), which take their own tokens as labels. By default cross_entropy for class "
         "labels and mse for values; a compiled Keras model brings its own, and Keras's names will do too. "
         "Without labels no loss is invented, and what hangs on it is listed as not judged.",
     ),

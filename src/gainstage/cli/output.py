@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
+from gainstage.cli.streams import aside
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAIL_ON", "console", "exit_code", "lively", "progress", "status", "write_page"]
 
-FAIL_ON = ("error", "warning", "note")
+FAIL_ON = ("error", "warning", "note", "never")
 
 
 def console() -> Console:
@@ -32,12 +36,16 @@ def exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
     """2 for a model that could not be judged, 1 if a finding is at least as bad as ``fail_on``, else 0."""
     if not diagnosis.judged:
         return 2
+    if fail_on == "never":
+        return 0
     return int(any(FAIL_ON.index(finding.severity) <= FAIL_ON.index(fail_on) for finding in diagnosis.findings))
 
 
 def lively() -> bool:
-    """Whether someone is watching stderr."""
-    return sys.stderr.isatty() and not os.environ.get("CI")
+    """Whether someone is watching stderr, and wants to."""
+    context = click.get_current_context(silent=True)
+    quiet = context is not None and (context.find_root().obj or {}).get("quiet", False)
+    return sys.stderr.isatty() and not os.environ.get("CI") and not quiet
 
 
 def write_page(path: Path | None, record: Document, predicted: Profile | None = None) -> None:
@@ -47,19 +55,20 @@ def write_page(path: Path | None, record: Document, predicted: Profile | None = 
     from gainstage.report.html import save_html
 
     save_html(path, record, predicted=predicted)
-    sys.stderr.write(f"Wrote {path}.\n")
+    click.echo(f"Wrote {path}.", err=True)
 
 
 @contextmanager
 def status(message: str) -> Iterator[None]:
-    """Say on stderr what is going on, where someone is watching."""
-    if not lively():
-        yield
-        return
-    from rich.console import Console
+    """Say on stderr what is going on, where someone is watching; what user code prints meanwhile goes there too."""
+    with aside():
+        if not lively():
+            yield
+            return
+        from rich.console import Console
 
-    with Console(stderr=True).status(message):
-        yield
+        with Console(stderr=True).status(message):
+            yield
 
 
 def _unseen(stage: str, done: int, total: int) -> None:

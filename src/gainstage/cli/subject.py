@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,8 @@ def prepare(request: Request) -> Subject:
     device = "cpu" if memoryless else request.device  # of the batch, which is small
     in_place = memoryless and bench.MEMORYLESS
     model = loaded.model if in_place else bench.on_device(loaded.model, request.device)
+    if request.weights is not None:
+        bench.load_weights(model, request.weights)
     stepper = None
     if request.optimizer is not None and request.learning_rate is not None:
         stepper = bench.optimizer(request.optimizer, model, request.learning_rate)
@@ -69,6 +72,8 @@ def prepare(request: Request) -> Subject:
         return Subject(model, loaded.framework, inputs, labels, loss, stepper)
     needed = _needed(specs, request.model)
     batch = bench.example_batch(model, needed, batch=request.batch_size, seed=request.seed, device=device)
+    if not memoryless:
+        batch = bench.with_own_labels(model, batch)
     return Subject(model, loaded.framework, batch, optimizer=stepper, synthetic=True)
 
 
@@ -146,13 +151,14 @@ def forecast(subject: Subject, scheme: str | None) -> Profile:
     return predict(subject.model, subject.inputs, subject.labels, loss=subject.loss, plan=scheme)
 
 
-def examine(subject: Subject) -> Diagnosis:
+def examine(subject: Subject, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> Diagnosis:
     """Check what was prepared."""
     from gainstage.workflows import check
 
     return check(
         subject.model, subject.inputs, subject.labels,
         loss=subject.loss, optimizer=subject.optimizer, synthetic=subject.synthetic,
+        select=select, ignore=ignore,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Small datasets behind one stratified, seeded loader."""
+"""Small datasets, all loaded with one stratified and seeded split."""
 
 from gainstage.data.arrays import from_arrays
 from gainstage.data.dataset import IGNORED, Dataset

@@ -1,4 +1,4 @@
-"""Arrays of the user's: what can be trained on, and what is said of the rest."""
+"""Makes datasets from the user's arrays, and explains why an array cannot be used."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ def from_arrays(
     seed: int = 0,
     name: str = "arrays",
 ) -> Dataset:
-    """A dataset from arrays, taken as they are.
+    """Make a dataset from arrays, without standardising them.
 
     Args:
-        x: examples first. Floating-point values become float32; integers of two axes are tokens, other ones values.
-        y: whole numbers are class labels, one-hot rows too; anything else are the targets of a regression.
-        x_validation, y_validation: held back; without them a share of the examples is, every class in proportion.
-        values: whole numbers in ``y`` are the targets of a regression as well.
-        validation: share held back.
-        seed: of the shuffle.
-        name: what it is.
+        x: examples along the first axis. Floating-point values become float32; integers of two axes are tokens, other
+            integers are values.
+        y: whole numbers are class labels, and so are one-hot rows; all other values are the targets of a regression.
+        x_validation, y_validation: validation examples; without them a share of the examples is held back, in
+            proportion for every class.
+        values: treat whole numbers in ``y`` as the targets of a regression, too.
+        validation: share of examples held back.
+        seed: seed of the shuffle.
+        name: name of the dataset.
 
     Raises:
-        InputError: an array is empty, not numeric, not finite, or they do not fit together.
+        InputError: an array is empty, not numeric or not finite, or the arrays do not fit together.
 
     >>> data = from_arrays([[0.0], [1.0], [2.0], [3.0], [4.0]], [0, 1, 0, 1, 1])
     >>> data.classes, len(data.x_train), len(data.x_validation)
@@ -68,10 +70,10 @@ def from_arrays(
 
 
 def checked(x: NDArray[Any], y: NDArray[Any], where: str, *, values: bool = False) -> tuple[Examples, Labels]:
-    """Examples and labels in the types that trainings take.
+    """Return examples and labels in the types that trainings require.
 
     Raises:
-        InputError: an array is empty, not numeric, not finite, or they are not as many.
+        InputError: an array is empty, not numeric or not finite, or the numbers of examples and labels differ.
     """
     xs, ys = _examples(x, where), _labels(y, where, values=values)
     if len(xs) != len(ys):
@@ -83,7 +85,7 @@ def checked(x: NDArray[Any], y: NDArray[Any], where: str, *, values: bool = Fals
 
 
 def classes_of(y: Labels) -> int:
-    """How many classes labels go up to; 0 for the targets of a regression."""
+    """Return the number of classes, one above the largest label; 0 for the targets of a regression."""
     return int(y.max()) + 1 if np.issubdtype(y.dtype, np.integer) else 0
 
 
@@ -115,7 +117,7 @@ def _labels(y: NDArray[Any], where: str, *, values: bool) -> Labels:
 
 
 def _is_one_hot(y: NDArray[Any]) -> bool:
-    """Rows of zeros with a single one; several labels an example would have other sums somewhere."""
+    """Report whether every row holds a single one and zeros; with several labels per example, other sums occur."""
     if y.ndim != 2 or y.shape[1] < 2 or not np.all((y == 0) | (y == 1)):
         return False
     return bool(np.all(y.sum(axis=1) == 1))

@@ -1,4 +1,4 @@
-"""Dataset: a small classification or regression problem, split and ready to train on."""
+"""Dataset is a small classification or regression problem, split and ready for training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gainstage.errors import InputError
 __all__ = ["IGNORED", "Dataset"]
 
 IGNORED = -100
-"""A label that does not count (PyTorch's ``ignore_index``), for positions of a sequence that cannot be predicted."""
+"""The label of positions that do not count (PyTorch's ``ignore_index``), as they cannot be predicted."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class Dataset:
     """Examples and labels, split into training and validation.
 
     Args:
-        name: what it is.
+        name: name of the dataset.
         x_train: training examples, float32 ``(n, *example)``, or int64 tokens ``(n, positions)``.
         y_train: int64 labels ``(n,)`` (``(n, positions)`` for tokens), or float32 targets where ``classes`` is 0.
         x_validation: validation examples, standardised with the statistics of the training examples.
-        y_validation: their labels.
-        classes: how many different labels there can be; 0 for a regression.
+        y_validation: labels of the validation examples.
+        classes: number of different labels; 0 for a regression.
         shape: the natural shape of one example, without the batch: ``(1, 28, 28)`` for an image stored as 784 values.
-        mean: what was subtracted from every example: one number, or one a feature.
-        spread: what every example was divided by: the standard deviation of the training examples, likewise.
-        source: where it comes from, in words.
+        mean: the value subtracted from every example: one number, or one per feature.
+        spread: the standard deviation of the training examples, by which every example was divided; likewise.
+        source: description of the data's origin.
     """
 
     name: str
@@ -46,20 +46,20 @@ class Dataset:
 
     @property
     def features(self) -> int:
-        """Number of values in one example."""
+        """Return the number of values in one example."""
         return math.prod(self.x_train.shape[1:])
 
     @property
     def is_tokens(self) -> bool:
-        """Whether the examples are integers that an embedding looks up."""
+        """Report whether the examples are integer tokens for an embedding."""
         return bool(np.issubdtype(self.x_train.dtype, np.integer))
 
     @property
     def chance(self) -> tuple[float, float | None]:
-        """Loss and accuracy of the best constant guess on the training labels.
+        """Return loss and accuracy of the best constant guess on the training labels.
 
-        The entropy of the classes in nats and the share of the most frequent one; for a regression the variance of the
-        targets and None.
+        For classes these are the entropy in nats and the share of the most frequent class; for a regression the
+        variance of the targets and None.
         """
         if not self.classes:
             return float(np.var(self.y_train, axis=0).mean()), None
@@ -69,7 +69,7 @@ class Dataset:
         return float(-(present * np.log(present)).sum()), float(shares.max())
 
     def reshape(self, *shape: int) -> Dataset:
-        """The same data with every example in another shape.
+        """Return the same data with every example in another shape.
 
         Raises:
             InputError: the shape has another number of values.

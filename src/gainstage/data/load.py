@@ -1,4 +1,4 @@
-"""One name to one dataset."""
+"""Loads a dataset by name."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from gainstage.errors import InputError, UnknownNameError
 __all__ = ["NAMES", "load"]
 
 NAMES = ("digits", "mnist", "gaussian", "copy")
-"""The datasets that have a name; everything else is a file."""
+"""Names of the packaged and synthetic datasets; every other name is a path."""
 
 
 def load(name: str | Path, *, validation: float = 0.2, seed: int = 0, standardise: bool = True) -> Dataset:
-    """A dataset by name: ``digits``, ``mnist``, ``gaussian``, ``copy``, or the path of a ``.npz`` file with x and y.
+    """Load ``digits``, ``mnist``, ``gaussian``, ``copy``, or the path of a ``.npz`` file with x and y.
 
-    Examples are shuffled with ``seed`` and split so that every class keeps its share (stratified). Values come as
-    float32, standardised with the statistics of the training part: an image by one mean and one spread over all
-    pixels, a table feature by feature. Labels come as int64.
+    Examples are shuffled with ``seed`` and split so that every class keeps its share (stratified). Values are float32,
+    standardised with the statistics of the training part: an image by one mean and one standard deviation over all
+    pixels, a table feature by feature. Labels are int64.
 
     Args:
-        name: of the dataset, or a path that ends in ``.npz``.
+        name: name of the dataset, or a path that ends in ``.npz``.
         validation: share of the examples held back, 0 ≤ validation < 1.
-        seed: of the shuffle, and of synthetic data.
-        standardise: False leaves the values as the source has them.
+        seed: seed of the shuffle and of synthetic data.
+        standardise: False leaves the values as in the source.
 
     Raises:
         UnknownNameError: no dataset has that name.
-        MissingPackageError: the package that ships it is not installed.
+        MissingPackageError: the package that contains the dataset is not installed.
         InputError: the file or an argument cannot be used.
 
     >>> load("digits").classes

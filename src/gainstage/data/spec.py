@@ -1,4 +1,4 @@
-"""InputSpec: what one input of a model looks like, whatever the framework."""
+"""InputSpec describes one input of a model, independent of the framework."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["InputSpec", "parse_input"]
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input of a model, without its batch.
+    """Shape and kind of one input of a model, without the batch.
 
     Args:
-        shape: of one example.
+        shape: shape of one example.
         kind: standard normal ``values``, or uniform token ``ids``.
-        name: the argument or key it is handed to; empty for a positional one.
-        vocabulary: tokens are drawn below this; None asks the model's first embedding.
+        name: the argument or key under which the model receives it; empty for a positional input.
+        vocabulary: tokens are drawn below this number; None takes the size of the model's first embedding.
     """
 
     shape: tuple[int, ...]
@@ -28,10 +28,10 @@ class InputSpec:
 
 
 def parse_input(text: str) -> InputSpec:
-    """Read ``3,224,224`` (values) or ``ids:128`` (tokens), with ``name=`` before it for a named argument.
+    """Parse ``3,224,224`` (values) or ``ids:128`` (tokens), with ``name=`` before it for a named argument.
 
     Raises:
-        InputError: it is neither.
+        InputError: the text has neither form.
 
     >>> parse_input("3,224,224")
     InputSpec(shape=(3, 224, 224), kind='values', name='', vocabulary=None)

@@ -1,4 +1,4 @@
-"""The one way a dataset is shuffled, split and standardised."""
+"""Shuffles, splits and standardises a dataset."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["split", "stratify"]
 
 
 def stratify(y: NDArray[np.int64], validation: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Shuffled indices of training and validation examples, every class split in the same proportion.
+    """Return shuffled indices of training and validation examples, with every class split in the same proportion.
 
-    A class of n examples gives round(n · validation) of them to validation, but never all.
+    A class of n examples gives round(n · validation) of them to validation, but never all n.
 
     >>> train, validation = stratify(np.array([0, 0, 0, 0, 1, 1, 1, 1]), validation=0.25, seed=0)
     >>> len(train), len(validation)
@@ -46,12 +46,13 @@ def split(
 ) -> Dataset:
     """Shuffle, split, and standardise with the statistics of the training part alone.
 
-    A table (``shape`` of one axis) is standardised feature by feature: mean 0 and spread 1 over the training examples,
-    constant features being only centred. An image is standardised by one mean and one spread over all of its pixels,
-    since a pixel that is nearly always dark would otherwise become an outlier of tens of spreads. Tokens stay.
+    A table (``shape`` of one axis) is standardised feature by feature to mean 0 and standard deviation 1 over the
+    training examples; constant features are only centred. An image is standardised by one mean and one standard
+    deviation over all of its pixels: a pixel that is nearly always dark would otherwise become an outlier of tens of
+    standard deviations. Tokens are not changed.
 
     Raises:
-        InputError: ``validation`` is not a fraction, or leaves nothing to train on.
+        InputError: ``validation`` is not a fraction, or no training example is left.
     """
     if not 0 <= validation < 1:
         raise InputError(f"The validation share is a fraction from 0 up to (not including) 1; received {validation}.")
@@ -75,7 +76,7 @@ def _statistics(
         spread = float(x.std(dtype=np.float64))
         return float(x.mean(dtype=np.float64)), spread if spread > 0 and math.isfinite(spread) else 1.0
     spreads = x.std(axis=0, dtype=np.float64)
-    # Rounding leaves a constant feature with a spread of about 1e-16 of its size; dividing by it would blow it up.
+    # Rounding gives a constant feature a standard deviation of about 1e-16 of its size, by which one must not divide.
     varied = spreads > 1e-7 * np.abs(x).max(axis=0)
     means = x.mean(axis=0, dtype=np.float64).astype(np.float32)
     return means, np.where(varied, spreads, 1.0).astype(np.float32)

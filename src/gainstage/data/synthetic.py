@@ -1,4 +1,4 @@
-"""Made-up tasks with a known answer, for tests and for lessons."""
+"""Generates synthetic tasks with a known solution, for tests and lessons."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def gaussian(
     seed: int = 0,
     standardise: bool = True,
 ) -> Dataset:
-    """Classes that are round Gaussian clouds of spread 1 around random centres.
+    """Generate classes that are isotropic Gaussian clusters of standard deviation 1 around random centres.
 
     Args:
-        classes: how many clouds, equally frequent.
-        features: their dimension.
-        examples: over all classes and both parts of the split.
-        separation: distance of two centres (root mean square), in spreads of a cloud; two classes at exactly that
-            distance are confused with probability Φ(−separation / 2).
-        validation: share held back.
-        seed: of centres, noise and split.
+        classes: number of clusters, equally frequent.
+        features: number of dimensions.
+        examples: number of examples over all classes and both parts of the split.
+        separation: distance of two centres (root mean square), in standard deviations of a cluster; two classes at
+            exactly that distance are confused with probability Φ(−separation / 2).
+        validation: share of examples held back.
+        seed: seed of centres, noise and split.
         standardise: whether features are standardised.
 
     Raises:
@@ -59,10 +59,11 @@ def gaussian(
 def copy(
     *, length: int = 8, symbols: int = 10, examples: int = 2000, validation: float = 0.2, seed: int = 0
 ) -> Dataset:
-    """Read ``length`` random tokens and a separator, then say them again: next-token prediction.
+    """Generate sequences of random tokens, a separator, and the same tokens again, for next-token prediction.
 
-    Tokens 0 … symbols − 1 are symbols and ``symbols`` is the separator. Labels are the next token where it can be known
-    (the second half) and ``IGNORED`` elsewhere, so a perfect model reaches loss 0 and a blind one log(symbols).
+    Tokens 0 … symbols − 1 are symbols and ``symbols`` is the separator. Labels are the next token where it is
+    determined (the second half) and ``IGNORED`` elsewhere. A perfect model reaches loss 0, and a model that guesses
+    reaches log(symbols).
 
     Raises:
         InputError: a size is not positive.

@@ -1,9 +1,9 @@
-"""Which node reaches which, in memory that grows with the length of blocks and not with that of the network.
+"""Reachability between nodes, in memory that grows with the length of blocks and not with that of the network.
 
-A node is a *cut* when no connection passes over it in the order of execution: whatever lies before the cut reaches
-what lies behind it through the cut alone. The sets of ancestors therefore go back to the last cut only. In a chain,
-and in a network of residual blocks, a cut follows every layer or block. Where there is none (every layer reads the
-input again, or all earlier layers) the sets hold one bit for every earlier node.
+A node is a *cut* when no connection bypasses it in the order of execution. Every path from before the cut to behind it
+passes through the cut. The sets of ancestors therefore go back to the last cut only. In a chain, and in a network of
+residual blocks, a cut follows every layer or block. Where no cut exists (every layer reads the input again, or all
+earlier layers), each set holds one bit for every earlier node.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["Ancestry", "ancestry"]
 
 
 class Ancestry:
-    """The relation "a way leads from one node to another" of one graph; every node reaches itself.
+    """The relation "a path leads from one node to another" of one graph; every node reaches itself.
 
     Args:
-        graph: the operations; ``inputs`` of its nodes are the connections, those of recognised steps included.
+        graph: the operations; ``inputs`` of its nodes are the connections, including those of recognised steps.
     """
 
     def __init__(self, graph: SignalGraph) -> None:
@@ -28,8 +28,8 @@ class Ancestry:
             for source in node.inputs:
                 last_reader[source] = node.index
         self._base: list[int] = []  # the last cut before each node
-        self._sets: list[int] = []  # bit i: the node base + i reaches it
-        self._chain: dict[int, int] = {}  # of each cut: the first of the cuts that reach it one after the other
+        self._sets: list[int] = []  # bit i: the node base + i reaches this node
+        self._chain: dict[int, int] = {}  # per cut: the first cut of its chain
         cut, farthest = 0, 0
         for node in graph.nodes:
             index = node.index
@@ -45,7 +45,7 @@ class Ancestry:
         self._closing = self._closing_cuts(len(graph.nodes))
 
     def _closing_cuts(self, count: int) -> list[int]:
-        """The first cut at or behind each node; -1 where no cut follows."""
+        """Return, for each node, the first cut at or after it; -1 where no cut follows."""
         closing, cut = [-1] * count, -1
         for index in reversed(range(count)):
             cut = index if index in self._chain else cut
@@ -53,14 +53,14 @@ class Ancestry:
         return closing
 
     def reaches(self, start: int, end: int) -> bool:
-        """Whether a way leads from ``start`` to ``end``."""
+        """Report whether a path leads from ``start`` to ``end``."""
         return self.nearest_common(start, end) == start
 
     def nearest_common(self, first: int, second: int) -> int | None:
-        """The latest node in the order of execution that reaches both nodes; None where no node does."""
+        """Return the latest node in the order of execution that reaches both nodes; None where no node does."""
         early, late = sorted((first, second))
         base = self._base[late]
-        if early < base:  # the way to the later node passes the cut that closes the earlier node's stretch
+        if early < base:  # every path to the later node passes the cut that closes the earlier segment
             cut = self._closing[early]
             if not self._sets[late] & 1 or self._chain[base] > cut:
                 return None
@@ -71,7 +71,7 @@ class Ancestry:
         return base + common.bit_length() - 1 if common else None
 
     def between(self, start: int, *ends: int, most: int) -> tuple[int, ...] | None:
-        """The nodes that reach one of ``ends`` and do not reach ``start``; None where there are more than ``most``."""
+        """Return the nodes that reach one of ``ends`` but not ``start``; None where there are more than ``most``."""
         found: set[int] = set()
         pending = list(ends)
         while pending:
@@ -87,7 +87,7 @@ class Ancestry:
 
 @once_per_graph("nodes")
 def ancestry(graph: SignalGraph) -> Ancestry:
-    """The ancestors of all nodes of a graph.
+    """Compute the ancestors of all nodes of a graph.
 
     >>> from gainstage.graph import Node, Operation
     >>> nodes = (

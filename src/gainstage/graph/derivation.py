@@ -1,4 +1,4 @@
-"""What happens to a parameter between the place where it is stored and the operation that uses it."""
+"""The operations between a stored parameter and the operand that an operation uses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["DerivationStep"]
 
 
 class DerivationStep(StrEnum):
-    """One operation that leads from a parameter to an operand.
+    """One operation on the path from a parameter to an operand.
 
     Backends map each of their own operations to one of these; nothing above the backends knows the framework's names.
     The values are nouns, so that messages can list them: "changed (multiplication, division) before it is used".

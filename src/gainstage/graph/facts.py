@@ -1,9 +1,9 @@
-"""Facts about a graph are computed once and kept with it.
+"""Properties of a graph are computed once and kept with the graph.
 
-A graph never changes, so a function of nothing but the graph has one result. ``once_per_graph`` keeps that result for
-as long as the graph lives. Three graphs follow one another while a model is traced: the operations as they ran, the
-same with hand-written functions recognised, and the same operations again with the parameters described. The last two
-share what depends on the operations alone, so a trace computes every such fact at most twice.
+A graph never changes, so a function of the graph alone has one result. ``once_per_graph`` keeps that result for as long
+as the graph lives. Tracing a model builds three graphs one after the other: the operations as they ran, the same graph
+with hand-written functions recognised, and the same operations with roles assigned to the parameters. The last two
+share what depends on the operations alone, so a trace computes every such property at most twice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Named groups of operations: the questions that patterns, plans, predictions and rules ask of an operation.
+"""Named groups of operations, by which patterns, plans, predictions and rules select operations.
 
-A walk through a graph passes operations that leave untouched what it looks for. The groups are nested by what they
-may do to a signal: ``COPYING`` < ``SHIFTING`` < ``AFFINE`` < ``MASKED_AFFINE`` < ``LEVEL_KEEPING``. A question that
-needs one operation more or less says so where it is asked: ``LEVEL_KEEPING | {Operation.ADD}``.
+A walk through a graph passes operations that do not affect what it looks for. The groups are nested by what they may do
+to a signal: ``COPYING`` < ``SHIFTING`` < ``AFFINE`` < ``MASKED_AFFINE`` < ``LEVEL_KEEPING``. A caller that needs one
+operation more or less writes the difference at the call: ``LEVEL_KEEPING | {Operation.ADD}``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one weight layout of gainstage."""
+"""KernelShape is the one weight layout of gainstage."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ __all__ = ["KernelShape"]
 
 @dataclass(frozen=True, slots=True)
 class KernelShape:
-    """A weight as a linear map applied at ``receptive`` places: the array ``(out, in_ / groups, receptive)``.
+    """The shape of a weight, seen as a linear map applied at ``receptive`` positions.
 
-    Backends translate their own layouts to and from this one; nothing else transposes.
+    The array has the axes ``(out, in_ / groups, receptive)``. Backends translate their own layouts to and from this
+    one; nothing else transposes.
 
     Args:
         out: output channels, over all groups.
         in_: input channels, over all groups.
         receptive: taps of a convolution (1 for a matrix).
         groups: independent groups of channels.
-        overlap: how many taps reach one output element, when that differs from ``receptive``: a transposed
-            convolution with stride s spreads its k taps over s places, so only k / s of them meet in one output.
+        overlap: how many taps reach one output element, when that differs from ``receptive``. A transposed convolution
+            with stride s spreads its k taps over s positions, so one output element sums only k / s of them.
 
     Raises:
         InputError: a size is not positive, or the groups do not divide the channels.
@@ -46,25 +47,25 @@ class KernelShape:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The canonical array: ``(out, in_ per group, receptive)``."""
+        """Return the shape of the array: ``(out, in_ per group, receptive)``."""
         return self.out, self.in_ // self.groups, self.receptive
 
     @property
     def size(self) -> int:
-        """How many weights there are."""
+        """Return the number of weights."""
         return self.out * (self.in_ // self.groups) * self.receptive
 
     @property
     def fan_in(self) -> float:
-        """How many terms are summed in one output element."""
+        """Return how many terms are summed in one output element."""
         return (self.in_ / self.groups) * (self.receptive if self.overlap is None else self.overlap)
 
     @property
     def fan_out(self) -> float:
-        """How many output elements one input element reaches, i.e. the fan_in of the backward pass."""
+        """Return how many output elements one input element reaches: the fan-in of the backward pass."""
         return (self.out / self.groups) * self.receptive
 
     @property
     def fan_avg(self) -> float:
-        """The mean of both fans (Glorot and Bengio 2010, eq. 16)."""
+        """Return the mean of fan-in and fan-out (Glorot and Bengio 2010, eq. 16)."""
         return (self.fan_in + self.fan_out) / 2

@@ -1,4 +1,4 @@
-"""The closed vocabulary of what can happen to a signal."""
+"""The closed vocabulary of operations on a signal, and of roles of parameters."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ __all__ = ["Operation", "Role"]
 
 
 class Operation(StrEnum):
-    """What one node does to the signal. Backends map each of their own operations to one of these."""
+    """The kind of operation that a node applies. Backends map each of their own operations to one of these."""
 
     INPUT = "input"
     LINEAR = "linear"  # signal × weight
+    BILINEAR = "bilinear"  # signal × weight × signal
     CONVOLUTION = "convolution"  # transposed ones too: the kernel says so
     EMBEDDING = "embedding"
     RECURRENT = "recurrent"  # a whole sequence through an RNN, LSTM or GRU
@@ -21,7 +22,7 @@ class Operation(StrEnum):
     SOFTMAX = "softmax"  # `function`: softmax or log_softmax
     NORMALIZATION = "normalization"  # `function`: batch_norm, layer_norm, group_norm, rms_norm, unit_norm
     ADD = "add"  # signal + signal
-    MULTIPLY = "multiply"  # signal · signal: a gate
+    MULTIPLY = "multiply"  # signal · signal, e.g. a gate
     OFFSET = "offset"  # signal + something that does not depend on the input
     SCALE = "scale"  # signal · something that does not depend on the input
     POOLING = "pooling"
@@ -36,24 +37,26 @@ class Operation(StrEnum):
 
     @property
     def weighted(self) -> bool:
-        """Whether the operation mixes units by a weight, so that it counts as a layer of depth."""
+        """Report whether the operation mixes units by a weight, so that it counts as a layer of depth."""
         return self in _WEIGHTED
 
     @property
     def passive(self) -> bool:
-        """Whether values pass through unchanged (moved, copied or cast)."""
+        """Report whether values pass through unchanged (moved, copied or cast)."""
         return self in _PASSIVE
 
 
-_WEIGHTED = frozenset({Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING})
+_WEIGHTED = frozenset(
+    {Operation.LINEAR, Operation.BILINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING}
+)
 _PASSIVE = frozenset({Operation.RESHAPE, Operation.INPUT})
 
 
 class Role(StrEnum):
-    """What a parameter is for; read off the graph, never off its name."""
+    """The purpose of a parameter, derived from the graph and never from the parameter's name."""
 
     HIDDEN = "hidden"
-    BEFORE_NORM = "before_norm"  # its scale is divided out again
+    BEFORE_NORM = "before_norm"  # a normalisation removes its scale
     BRANCH_END = "branch_end"  # last weight of a residual branch
     HEAD = "head"
     EMBEDDING = "embedding"
@@ -63,7 +66,7 @@ class Role(StrEnum):
     PACKED_ATTENTION = "packed_attention"  # query, key and value stacked in one array
     GATE = "gate"
     RECURRENT = "recurrent"  # hidden to hidden
-    RECURRENT_INPUT = "recurrent_input"  # input to hidden gates
+    RECURRENT_INPUT = "recurrent_input"  # input to the hidden state's gates
     DEPTHWISE = "depthwise"
     NORM_SCALE = "norm_scale"
     NORM_SHIFT = "norm_shift"
@@ -74,7 +77,7 @@ class Role(StrEnum):
 
     @property
     def is_kernel(self) -> bool:
-        """Whether a scheme draws it (as a matrix or convolution)."""
+        """Report whether a scheme draws the parameter (as a matrix or a convolution)."""
         return self in _KERNELS
 
 

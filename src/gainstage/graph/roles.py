@@ -1,4 +1,4 @@
-"""What every parameter is for, read off the graph."""
+"""Assigns every parameter its role, from the structure of the graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gainstage.graph.walk import all_after, nearest_after, nearest_before
 
 __all__ = ["assign_roles"]
 
-# A parameter with several uses takes the strictest: a head must start at chance whatever else its weight does.
+# A parameter with several uses gets the strictest role: an output layer must start at chance level in any case.
 _STRICTEST = (
     Role.HEAD,
     Role.RECURRENT,
@@ -39,13 +39,13 @@ _STRICTEST = (
     Role.OTHER,
 )
 _OPENING = frozenset({"sigmoid", "hardsigmoid", "softmax"})
-_TO_OUTPUT = LEVEL_KEEPING | NONLINEAR
+_TO_OUTPUT = LEVEL_KEEPING | NONLINEAR | {Operation.CONCATENATION}
 _SUMMED = MASKED_AFFINE | {Operation.ADD}
 _PROJECTED = _SUMMED | MULTIPLYING | {Operation.CONCATENATION}
 
 
 def assign_roles(graph: SignalGraph) -> SignalGraph:
-    """The same graph with the role of every parameter that takes part."""
+    """Return the same graph with a role for every parameter that is used."""
     kernels = _kernel_roles(graph)
     candidates: dict[str, set[Role]] = defaultdict(set)
     for node in graph.nodes:
@@ -73,7 +73,7 @@ def assign_roles(graph: SignalGraph) -> SignalGraph:
 
 
 def _adapts(graph: SignalGraph, parameter: Parameter) -> bool:
-    """Whether it is a factor of an adapter that is added to a frozen weight before that is used (merged LoRA)."""
+    """Report whether the parameter is a factor of an adapter that is added to a frozen weight (merged LoRA)."""
     if not parameter.trainable or not parameter.nodes:
         return False
     names = {parameter.path, *parameter.aliases}
@@ -90,7 +90,7 @@ def _adapts(graph: SignalGraph, parameter: Parameter) -> bool:
 
 
 def _scales_noise(graph: SignalGraph, parameter: Parameter) -> bool:
-    """Whether it says how far a weight (or bias) is drawn around another parameter, as in Bayesian and noisy layers."""
+    """Report whether the parameter is the scale of noise added to another one (Bayesian and noisy layers)."""
     names = {parameter.path, *parameter.aliases}
     found = False
     for node in (graph.nodes[index] for index in parameter.nodes):
@@ -121,18 +121,18 @@ def _slot_role(graph: SignalGraph, node: Node, slot: str) -> Role:
 
 
 def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
-    """The role of the weight of every weighted node, later rules overriding earlier ones."""
+    """Return the role of the weight of every weighted node; later rules override earlier ones."""
     roles: dict[int, Role] = {}
     for node in graph.nodes:
         if node.operation is Operation.EMBEDDING:
-            # A table that no input picks from holds positions: it stays as the model made it.
+            # A table that is not indexed by an input holds positions: it stays as the model made it.
             roles[node.index] = Role.EMBEDDING if node.from_input else Role.OTHER
         elif node.operation is Operation.RECURRENT:
             roles[node.index] = Role.RECURRENT_INPUT
         elif node.operation.weighted:
             depthwise = node.kernel is not None and node.kernel.groups == node.kernel.in_ > 1
             roles[node.index] = Role.DEPTHWISE if depthwise else Role.HIDDEN
-    # Every way on from these meets a normalisation before anything that depends on the scale.
+    # Every path from these nodes reaches a normalisation before any operation that depends on the scale.
     normalised = all_after(graph, _is(Operation.NORMALIZATION), through=LEVEL_KEEPING)
     mixing = {i for i, role in roles.items() if role in (Role.HIDDEN, Role.DEPTHWISE)}
     for node in graph.nodes:
@@ -154,9 +154,10 @@ def _kernel_roles(graph: SignalGraph) -> dict[int, Role]:
 
 
 def _is_gate(graph: SignalGraph, node: Node) -> bool:
-    """Whether the output, through an activation or a softmax, multiplies another signal.
+    """Report whether the output multiplies another signal, after an activation or a softmax.
 
-    Where that one comes out of an activation too, the gate is the one that opens and closes.
+    Where both factors come out of an activation, the gate is the one whose activation ranges from closed to open (such
+    as a sigmoid).
     """
     for index in nearest_after(graph, node.index, _opens, through=MASKED_AFFINE):
         for product in nearest_after(graph, index, _is(Operation.MULTIPLY), through=COPYING):
@@ -174,7 +175,7 @@ def _opens(node: Node) -> bool:
 
 
 def _attention_roles(graph: SignalGraph) -> dict[int, Role]:
-    """Roles of the projections around fused attention, and around softmax(q kᵀ) v written out."""
+    """Return the roles of the projections around fused attention, and around a hand-written softmax(q kᵀ) v."""
     roles: dict[int, Role] = {}
     for node in graph.nodes:
         if node.operation is Operation.ATTENTION and node.inputs:
@@ -201,10 +202,11 @@ def _name_projections(graph: SignalGraph, roles: dict[int, Role], operands: tupl
 
 
 def _heads(graph: SignalGraph, streams: frozenset[int]) -> tuple[int, ...]:
-    """The weighted nodes from which nothing but shaping, a last activation or a sum leads to an output.
+    """Return the weighted nodes whose output reaches a model output through reshapes, activations and sums alone.
 
-    A residual add is no such sum: what it adds to is a stream. Of further outputs (an actor's and a critic's, means and
-    variances) only those ends count that nothing else reads: models also hand out what goes on inside.
+    A residual add does not count as such a sum, because its other operand is a residual stream. Among further outputs
+    (an actor's and a critic's, means and variances) only those count that no other node reads, since models also return
+    intermediate signals.
     """
 
     def passable(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""SignalGraph: what a model is to gainstage — the operations its signal passes through, and their weights."""
+"""SignalGraph represents a model as the operations that its signal passes through, and their weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from gainstage.graph.operation import Operation, Role
 __all__ = ["Layout", "Node", "Parameter", "SignalGraph", "Slot", "Stage", "Use"]
 
 Slot = Literal["weight", "bias", "scale", "shift", "state", "operand"]
-"""What a node does with a parameter; ``operand`` is anything but the usual four and a recurrent ``state`` weight."""
+"""What a node does with a parameter.
+
+``operand`` is any use other than the four usual ones and a recurrent ``state``.
+"""
 
 Stage = Literal["model", "loss"]
 
@@ -26,13 +29,13 @@ Layout = Literal["out_in", "in_out"]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One parameter taking part in one node.
+    """One use of a parameter by one node.
 
     Args:
         parameter: the parameter's path.
         slot: what the node does with it.
-        derivation: the steps from the parameter to the operand that the node saw, in order; empty when the parameter
-            is used as it is. A normalised weight has ``(DerivationStep.SCALE, DerivationStep.DIVIDE)``.
+        derivation: the steps from the parameter to the operand that the node received, in order; empty when the
+            parameter is used as it is. A normalised weight has ``(DerivationStep.SCALE, DerivationStep.DIVIDE)``.
     """
 
     parameter: str
@@ -41,7 +44,7 @@ class Use:
 
     @property
     def changes(self) -> tuple[DerivationStep, ...]:
-        """The steps that change the parameter's values, each named once; empty where it is used as it is.
+        """Return the steps that change the parameter's values, each once; empty where the parameter is used unchanged.
 
         >>> Use("weight", "weight", (DerivationStep.SCALE, DerivationStep.TRANSPOSE)).changes
         (<DerivationStep.SCALE: 'multiplication'>,)
@@ -68,7 +71,7 @@ class Node:
     embedding      ``bag_mean``, ``bag_sum``, ``bag_max`` over the rows of an example; empty: one row a token
     =============  ====================================================================================================
 
-    And ``settings``, whose defaults are those of an absent setting:
+    ``settings`` holds numbers by name. A setting that is absent has its default, given in brackets:
 
     ====================  =============================================================================================
     add, offset           ``first``, ``second``: factors of both operands (1), −1 where one is subtracted; in an offset
@@ -82,25 +85,29 @@ class Node:
     activation            the function's own: ``negative_slope``, ``alpha``, ``exponent``, …
     dropout               ``p``: the share that is dropped
     softmax, concatenate  ``axis``
+    linear, convolution   ``unordered``: 1 where the axis that is summed over does not run through the units of what is
+                          read one after the other, as after a transposition
     convolution, pooling  ``size_0``, ``kernel_0``, ``stride_0``, ``padding_0``, ``dilation_0``, ``size_1``, …
     ====================  =============================================================================================
 
     Args:
-        index: its place in the order of execution, and its name in ``inputs`` of later nodes.
-        operation: what it does, in the closed vocabulary.
-        name: the framework's name of it, e.g. ``addmm``: a label for people.
-        inputs: the nodes whose outputs it reads.
-        shape: of its (first) output.
+        index: the node's place in the order of execution, by which ``inputs`` of later nodes refer to it.
+        operation: the kind of operation, in the closed vocabulary.
+        name: the framework's name of the operation, e.g. ``addmm``: a label for people.
+        inputs: indices of the nodes whose outputs this node reads.
+        shape: shape of the (first) output.
         path: the module that ran it, e.g. ``blocks.3.mlp.0``; empty for the model itself.
-        uses: the parameters that take part.
-        kernel: the geometry of its weight, where it is a weighted operation.
-        function: which activation, normalisation, pooling or loss; see above.
+        uses: the parameters that the operation uses.
+        kernel: the shape of the node's weight, where the operation is weighted.
+        function: which activation, normalisation, pooling or loss the operation applies; see above.
         settings: numbers that the operation needs; see above.
-        stage: whether it belongs to the model or to the loss.
-        example_axis: the axis of the output that runs over examples; None where they cannot be told apart.
-        from_input: whether its value depends on the model's input at all.
-        part_of: the later node that it is a step of, where a function written out by hand was recognised.
-        unit_axis: the axis of the output that runs over units (channels, features); None where it cannot be told.
+        stage: whether the node belongs to the model or to the loss.
+        example_axis: the output axis that runs over examples; None where the trace could not identify it.
+        from_input: whether the node's value depends on the model's input.
+        part_of: the later node of which this one is a step, where a hand-written function was recognised.
+        unit_axis: the output axis that runs over units (channels, features); None where the trace could not identify
+            it.
+        called: what the framework itself calls the module, where that is another name.
     """
 
     index: int
@@ -118,18 +125,19 @@ class Node:
     from_input: bool = True
     part_of: int | None = None
     unit_axis: int | None = None
+    called: str = ""
 
     def uses_of(self, slot: Slot) -> tuple[Use, ...]:
-        """The uses that fill one slot."""
+        """Return the uses that fill one slot."""
         return tuple(use for use in self.uses if use.slot == slot)
 
     def setting(self, name: str, default: float = 0.0) -> float:
-        """The value of one setting; ``default`` where it is absent."""
+        """Return the value of one setting; ``default`` where the setting is absent."""
         return next((value for known, value in self.settings if known == name), default)
 
     @property
     def coefficients(self) -> tuple[float, float]:
-        """The factors of the first and the second operand of a sum: ``(1, -1)`` for a difference.
+        """Return the factors of the first and the second operand of a sum: ``(1, -1)`` for a difference.
 
         >>> Node(2, Operation.ADD, "sub", (0, 1), (8,), settings=(("second", -1.0),)).coefficients
         (1.0, -1.0)
@@ -138,12 +146,12 @@ class Node:
 
     @property
     def divides(self) -> bool:
-        """Whether the second operand of a product divides the first."""
+        """Report whether the second operand of a product divides the first."""
         return self.setting("divide") == 1
 
     @property
     def label(self) -> str:
-        """A name for people: the module path and what happens there."""
+        """Return a name for people: the module path and the function or operation."""
         what = self.function or self.name
         return f"{self.path} ({what})" if self.path else what
 
@@ -153,17 +161,18 @@ class Parameter:
     """One trainable (or frozen) array of the model.
 
     Args:
-        path: its first name in the model.
+        path: the parameter's first name in the model.
         shape: as the framework stores it.
         dtype: e.g. ``float32``.
-        role: what it is for.
-        kernel: the geometry of ONE block, where it is a weight.
+        role: the parameter's purpose in the graph.
+        kernel: the shape of ONE block, where the parameter is a weight.
         blocks: how many equal matrices are stacked along the output axis (3 for packed q, k, v; 4 for an LSTM).
-        layout: which axis is stored first.
+        layout: which axis the framework stores first.
         trainable: whether the optimizer may change it.
-        aliases: its other names (tied weights).
-        nodes: the nodes that use it, in order of execution; empty when the batch does not reach it.
+        aliases: further names of the same parameter (tied weights).
+        nodes: the nodes that use the parameter, in order of execution; empty when no operation of this run used it.
         magnitude_of: the path of the weight whose norm this parameter holds (weight normalisation).
+        called: what the framework itself calls it, where that is another name (Keras: ``dense_1.kernel``).
     """
 
     path: str
@@ -177,23 +186,24 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     nodes: tuple[int, ...] = ()
     magnitude_of: str | None = None
+    called: str = ""
 
     @property
     def reached(self) -> bool:
-        """Whether any operation of this run used it."""
+        """Report whether any operation of this run used the parameter."""
         return bool(self.nodes)
 
 
 @dataclass(frozen=True)
 class SignalGraph:
-    """A model as the operations its signal passes through, in order of execution.
+    """A model as the operations that its signal passes through, in order of execution.
 
     Args:
         nodes: all operations; ``nodes[i].index == i``.
         parameters: all parameters, in the model's own order.
-        inputs: nodes that bring the model's inputs.
-        outputs: nodes that the model returns; the first one is what the loss sees.
-        loss: the node that is the loss, when one was computed.
+        inputs: nodes that hold the model's inputs.
+        outputs: nodes that the model returns; the loss reads the first one.
+        loss: the node of the loss, when a loss was computed.
     """
 
     nodes: tuple[Node, ...]
@@ -204,12 +214,12 @@ class SignalGraph:
 
     @cached_property
     def node_facts(self) -> dict[Any, Any]:
-        """What ``once_per_graph`` keeps of the nodes alone, by the function that computed it."""
+        """Results of ``once_per_graph`` that depend on the nodes alone, by the function that computed them."""
         return {}
 
     @cached_property
     def graph_facts(self) -> dict[Any, Any]:
-        """What ``once_per_graph`` keeps of nodes and parameters, by the function that computed it."""
+        """Results of ``once_per_graph`` that depend on nodes and parameters, by the function that computed them."""
         return {}
 
     def with_parameters(self, parameters: tuple[Parameter, ...]) -> SignalGraph:
@@ -220,12 +230,12 @@ class SignalGraph:
         return made
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy or a pickle holds the fields; facts are computed anew."""
+        """Return the fields only, so that copies and pickles compute derived properties anew."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def consumers(self) -> Mapping[int, tuple[int, ...]]:
-        """For every node, the nodes that read it; steps of a function that was recognised as a whole are left out."""
+        """Map every node to the nodes that read its output, without the steps of functions recognised as a whole."""
         readers: dict[int, list[int]] = {node.index: [] for node in self.nodes}
         for node in self.nodes:
             for source in node.inputs if node.part_of is None else ():
@@ -234,9 +244,9 @@ class SignalGraph:
 
     @cached_property
     def ends(self) -> tuple[int, ...]:
-        """The first output, and those of the others that nothing else in the model reads.
+        """Return the first output, and each further output that no other node of the model reads.
 
-        Where there is no loss, a gradient starts at each of them.
+        Without a loss, the backward pass starts at each of them.
         """
         further = (
             index
@@ -246,16 +256,22 @@ class SignalGraph:
         return tuple(dict.fromkeys((*self.outputs[:1], *further)))
 
     @cached_property
+    def called(self) -> Mapping[str, str]:
+        """What the framework itself calls parameters and layers, by path, where that is another name."""
+        names = {node.path: node.called for node in self.nodes if node.called}
+        return MappingProxyType({**names, **{p.path: p.called for p in self.parameters if p.called}})
+
+    @cached_property
     def by_path(self) -> Mapping[str, Parameter]:
-        """Parameters by every one of their names."""
+        """Map every name of every parameter, aliases included, to the parameter."""
         names = {name: p for p in self.parameters for name in (p.path, *p.aliases)}
         return MappingProxyType(names)
 
     def parameter(self, path: str) -> Parameter:
-        """The parameter of that name.
+        """Return the parameter with that name.
 
         Raises:
-            UnknownNameError: there is none.
+            UnknownNameError: no parameter has that name.
         """
         try:
             return self.by_path[path]
@@ -263,10 +279,10 @@ class SignalGraph:
             raise UnknownNameError("parameter", path, self.by_path) from None
 
     def weighted(self, *, from_input: bool = True) -> Iterator[Node]:
-        """The nodes that mix units by a weight, in order of execution."""
+        """Yield the nodes that mix units by a weight, in order of execution."""
         return (n for n in self.nodes if n.operation.weighted and n.stage == "model" and n.from_input >= from_input)
 
     @property
     def unreached(self) -> tuple[Parameter, ...]:
-        """Parameters that no operation of this run used."""
+        """Return the parameters that no operation of this run used."""
         return tuple(p for p in self.parameters if not p.reached)

@@ -1,4 +1,4 @@
-"""Ways from node to node: depth, weights in between, and the nearest layer before or after a place."""
+"""Walks over the graph: depth, weights between two nodes, and the nearest layer before or after a node."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = [
 ]
 
 Through = Iterable[Operation] | Callable[[Node], bool]
-"""Which nodes a walk may pass: those of some operations, or those that a predicate names."""
+"""Which nodes a walk may pass: those of the given operations, or those for which a predicate is true."""
 
 
 @once_per_graph("nodes")
 def depths(graph: SignalGraph) -> tuple[int, ...]:
-    """For every node, the largest number of weighted operations on a way from the input up to and including it."""
+    """Count, for every node, the most weighted operations on a path from the input up to and including it."""
     depth: list[int] = []
     for node in graph.nodes:
         here = max((depth[i] for i in node.inputs), default=0)
@@ -36,8 +36,8 @@ def depths(graph: SignalGraph) -> tuple[int, ...]:
 class FewestWeights:
     """The smallest number of weighted operations between two nodes of one graph.
 
-    Of every starting node the counts are kept and carried on from where they ended: many sums that share one starting
-    node (an input that every layer reads) then cost one walk together.
+    The counts of every starting node are kept, and later calls continue from where they ended. Many sums that share one
+    starting node (an input that every layer reads) then cost one walk together.
     """
 
     def __init__(self, graph: SignalGraph) -> None:
@@ -46,7 +46,7 @@ class FewestWeights:
         self._ends: dict[int, int] = {}
 
     def between(self, start: int, end: int) -> int:
-        """The count on a way from just after ``start`` up to and including ``end``; 0 where no way leads there."""
+        """Return the count on a path from just after ``start`` up to and including ``end``; 0 where no path exists."""
         counts = self._counts.setdefault(start, {start: 0})
         for node in self._nodes[self._ends.get(start, start) + 1 : end + 1]:
             ways = [counts[i] for i in node.inputs if i in counts]
@@ -59,19 +59,19 @@ class FewestWeights:
 def nearest_before(
     graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Through
 ) -> tuple[int, ...]:
-    """The first wanted nodes met on every way back from ``start`` (itself included) through passable ones."""
+    """Return the first wanted nodes on every path back from ``start`` (itself included) through passable nodes."""
     return _nearest(graph, [start], wanted, through, lambda node: node.inputs)
 
 
 def nearest_after(
     graph: SignalGraph, start: int, wanted: Callable[[Node], bool], *, through: Through
 ) -> tuple[int, ...]:
-    """The first wanted nodes met on every way forward from ``start`` (itself excluded) through passable ones."""
+    """Return the first wanted nodes on every path forward from ``start`` (itself excluded) through passable nodes."""
     return _nearest(graph, graph.consumers[start], wanted, through, lambda node: graph.consumers[node.index])
 
 
 def any_before(graph: SignalGraph, wanted: Callable[[Node], bool], *, through: Through) -> tuple[bool, ...]:
-    """For every node, whether ``nearest_before`` finds anything from there; one pass over the graph for all nodes."""
+    """Report, for every node, whether ``nearest_before`` finds a node from there; one pass over the graph for all."""
     passable = _passable(through)
     found: list[bool] = []
     for node in graph.nodes:
@@ -80,10 +80,10 @@ def any_before(graph: SignalGraph, wanted: Callable[[Node], bool], *, through: T
 
 
 def any_after(graph: SignalGraph, wanted: Callable[[Node], bool], *, through: Through) -> tuple[bool, ...]:
-    """For every node, whether ``nearest_after`` finds anything from there; one pass over the graph for all nodes."""
+    """Report, for every node, whether ``nearest_after`` finds a node from there; one pass over the graph for all."""
     passable = _passable(through)
     found = [False] * len(graph.nodes)
-    met = [False] * len(graph.nodes)  # the same with the node itself among those that are looked at
+    met = [False] * len(graph.nodes)  # the same, with the node itself included in the search
     for node in reversed(graph.nodes):
         found[node.index] = any(met[reader] for reader in graph.consumers[node.index])
         met[node.index] = wanted(node) or (passable(node) and found[node.index])
@@ -91,7 +91,7 @@ def any_after(graph: SignalGraph, wanted: Callable[[Node], bool], *, through: Th
 
 
 def all_after(graph: SignalGraph, wanted: Callable[[Node], bool], *, through: Through) -> frozenset[int]:
-    """The nodes from which every way on meets a wanted node, and nothing but passable ones before it."""
+    """Return the nodes whose every path forward reaches a wanted node through passable nodes alone."""
     passable = _passable(through)
     found: set[int] = set()
     for node in reversed(graph.nodes):
@@ -115,7 +115,7 @@ def _nearest(
     through: Through,
     onward: Callable[[Node], Iterable[int]],
 ) -> tuple[int, ...]:
-    """The first wanted nodes on every way from ``starts``; a way ends where an operation is not passable."""
+    """Return the first wanted nodes on every path from ``starts``; a path ends where a node is not passable."""
     passable = _passable(through)
     found: set[int] = set()
     seen: set[int] = set()

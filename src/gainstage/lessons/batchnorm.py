@@ -203,7 +203,11 @@ AGREES = "measured factor over theory's"
 
 
 def growth(setting: Setting, norm: Norm = "batch", names: tuple[str, ...] = DEEP) -> Measured:
-    """Growth of the gradient's second moment per layer of a deep, wide, normalised net, against theory."""
+    """Growth of the gradient's second moment per layer of a deep, wide, normalised net, against theory.
+
+    From He's start: over units in mirrored pairs, which ``auto`` starts such a net with, a layer is linear at first and
+    gradients do not grow (Meterez et al. 2023, for linear layers with orthogonal weights).
+    """
     dataset = load("digits", seed=setting.seed)
     figures, lines = [], []
     for name in names:
@@ -316,7 +320,7 @@ QUESTION = Question(
         )),
         Study("growth of gradients", growth, (
             Claim(
-                "6.8", "In deep plain networks it makes gradients grow by E f'²/Var f a layer (second moment).",
+                "6.8", "From He's start, it makes gradients of plain nets grow by E f'²/Var f a layer (second moment).",
                 (*for_each(DEEP, GROWTH, above=1.0), *for_each(DEEP, AGREES, above=0.85, below=1.15)),
                 "Yang et al. 2019",
             ),

@@ -1,7 +1,7 @@
 """From a graph to a plan: which parameter gets which values, and why. Nothing here knows a framework."""
 
 from gainstage.planning.automatic import BranchStart
-from gainstage.planning.compose import plan
+from gainstage.planning.compose import kept_plan, plan
 from gainstage.planning.coverage import completed, unexplained
 from gainstage.planning.outputs import with_output_bias
 from gainstage.planning.overrides import Override, Overrides, canonical_name
@@ -9,6 +9,6 @@ from gainstage.planning.recipes import RECIPES, LevelSource, RateRule, rate_mult
 from gainstage.planning.settling import settled
 
 __all__ = [
-    "RECIPES", "BranchStart", "LevelSource", "Override", "Overrides", "RateRule", "canonical_name", "completed", "plan",
-    "rate_multipliers", "recipe_entry", "settled", "unexplained", "with_output_bias",
+    "RECIPES", "BranchStart", "LevelSource", "Override", "Overrides", "RateRule", "canonical_name", "completed",
+    "kept_plan", "plan", "rate_multipliers", "recipe_entry", "settled", "unexplained", "with_output_bias",
 ]  # fmt: skip

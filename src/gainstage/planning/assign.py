@@ -6,7 +6,7 @@ import math
 from collections.abc import Container
 
 from gainstage import schemes
-from gainstage.graph import DerivationStep, Parameter, Role, SignalGraph
+from gainstage.graph import DerivationStep, Mirror, Parameter, Role, SignalGraph
 from gainstage.planning.context import bias_owner
 from gainstage.records import Assignment, BiasRule
 
@@ -40,19 +40,21 @@ def constant(
 
 
 def drawn(
-    parameter: Parameter, scheme: str, reason: str, *, gain: float = 1.0, spread: float | None = None
-) -> Assignment:
-    """Drawn by a scheme: with a gain on its own spread, or with the gain that reaches a given spread."""
+    parameter: Parameter, scheme: str, reason: str, *, gain: float = 1.0, spread: float | None = None,
+    mirror: Mirror | None = None,
+) -> Assignment:  # fmt: skip
+    """Drawn by a scheme, mirrored or not: with a gain on its own spread, or with the gain that reaches a given one."""
     kernel = parameter.kernel
     if kernel is not None:
         table = schemes.get(scheme)
+        table = table if mirror is None else schemes.mirrored(table, mirror)
         if spread is not None:
             own = table.spread(kernel, 1.0)
             gain *= spread / own if own else 1.0
         spread = table.spread(kernel, gain)
     return Assignment(
         parameter.path, parameter.role, parameter.shape, scheme, gain=gain, kernel=kernel,
-        blocks=parameter.blocks, layout=parameter.layout, spread=spread, reason=reason,
+        blocks=parameter.blocks, layout=parameter.layout, spread=spread, mirror=mirror, reason=reason,
     )  # fmt: skip
 
 
@@ -65,7 +67,10 @@ def must_keep(parameter: Parameter) -> str | None:
     if parameter.role is Role.OTHER and not parameter.reached:
         return "no operation that was seen uses it, so what it is for cannot be told"
     if parameter.role is Role.OTHER:
-        return "left as the model made it: a token, a table, an adapter or a scale that has a meaning of its own"
+        return (
+            "left as the model made it: nothing tells what it is for (a token, a table, an adapter, a scale, or a "
+            "weight of an operation that could not be looked into)"
+        )
     if parameter.role.is_kernel or parameter.role is Role.EMBEDDING:
         size = parameter.kernel.size * parameter.blocks if parameter.kernel else None
         if size != math.prod(parameter.shape):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gainstage.graph import (
@@ -24,9 +24,13 @@ from gainstage.graph import (
     stream_lengths,
 )
 from gainstage.graph.groups import AFFINE, SHIFTING
+from gainstage.graph.patterns.residual import Residual
 from gainstage.propagation.composed import is_scalar
 
 __all__ = ["Branch", "Budget", "branches", "budgets", "couplings", "innermost", "stream_levels", "switches"]
+
+_STREAMS = 4
+"""Streams one after another that have a budget each."""
 
 _ELEMENTWISE = AFFINE | {Operation.ACTIVATION}
 
@@ -95,9 +99,14 @@ def budgets(graph: SignalGraph) -> Mapping[int, Budget]:
     the same each time: a weight that ends r of the L branches brings 1/(r·L), unless the stream is normalised in
     between (as post-norm blocks do). A factor on the way to the sum that the model's own code holds counts towards
     that; the level is never raised above one for it.
+
+    Every stream multiplies the gradient by about e/2. The stages of a convolutional network, four or so, multiply it by
+    three together. Where more streams follow one another (a weight without a skip stands between them, block after
+    block), they share what four may do.
     """
     adds = residuals(graph)
     lengths = stream_lengths(adds)
+    series = _series(adds)
     repeats = Counter((add.stream, key) for add in adds for key in {_weights(graph, end) for end in add.ends})
     found: dict[int, Budget] = {}
     for add in adds:
@@ -105,7 +114,7 @@ def budgets(graph: SignalGraph) -> Mapping[int, Budget]:
         count, factor = lengths[add.stream], _factor(graph, add.branch)
         for end in (*add.ends, *last):
             times = 1 if _normalised(graph, add.skip) else max(repeats[add.stream, _weights(graph, end)], 1)
-            budget = _budget(count, times, factor)
+            budget = _budget(count, times, factor, series)
             if end not in found or budget.level < found[end].level:
                 found[end] = budget
     return found
@@ -119,13 +128,21 @@ def stream_levels(graph: SignalGraph) -> Mapping[int, float]:
     levels: dict[int, float] = {}
     for add in adds:
         before = nearest_before(graph, add.skip, lambda n: n.index in levels, through=SHIFTING)
-        levels[add.add] = max((levels[i] for i in before), default=1.0) + 1 / lengths[add.stream]
+        share = 1 / (lengths[add.stream] * _series(adds))
+        levels[add.add] = max((levels[i] for i in before), default=1.0) + share
     return levels
 
 
-def _budget(count: int, times: int, factor: float) -> Budget:
-    level = min(1.0, 1 / (count * times * factor**2)) if factor else 1.0
+def _series(adds: Sequence[Residual]) -> float:
+    """By how many times the streams of a model exceed the number that have a budget each."""
+    return max(1.0, len({add.stream for add in adds}) / _STREAMS)
+
+
+def _budget(count: int, times: int, factor: float, series: float) -> Budget:
+    level = min(1.0, 1 / (count * times * factor**2 * series)) if factor else 1.0
     told = f"level 1/{count * times}: one of {count} residual branches of its stream"
+    if series > 1:
+        told = f"level {level:.3g}: one of {count} residual branches of one of {series * _STREAMS:.0f} streams"
     if times > 1:
         told += f", {times} of which it ends"
     if factor != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import get_args
 
 from gainstage.errors import InputError, ModelError, UnknownNameError
@@ -12,9 +13,10 @@ from gainstage.planning.automatic import BranchStart
 from gainstage.planning.overrides import LITERAL, Override, Overrides, canonical_name, resolve
 from gainstage.planning.path_patterns import matching
 from gainstage.planning.recipes import Recipe, recipe_entry
+from gainstage.planning.standing import Standing
 from gainstage.records import Assignment, Plan
 
-__all__ = ["plan"]
+__all__ = ["kept_plan", "plan"]
 
 _SEEDS = 1 << 64
 
@@ -27,20 +29,23 @@ def plan(
     overrides: Overrides | None = None,
     only: Sequence[str] = (),
     branch_start: BranchStart = "scaled",
+    standing: Standing | None = None,
 ) -> Plan:
     """Decide what every parameter gets. Nothing is written.
 
     Args:
         graph: the model, with the role of every parameter.
         scheme: ``auto`` or another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
-            ``delta_orthogonal``, ``lsuv``, ``mup``), ``keep``, or a name in the table of schemes. A named one draws the
-            weights; scales of normalisations, shifts, biases and embeddings get the neutral value that goes with it.
+            ``delta_orthogonal``, ``lsuv``, ``mirrored``, ``mup``), ``keep``, or a name in the table of schemes.
+            A named one draws the weights; scales of normalisations, shifts, biases and embeddings get the neutral
+            value that goes with it.
         seed: fixes every byte, 0 <= seed < 2**64.
         overrides: other schemes or gains for some parameters, by pattern; where several match, the last one counts.
             ``keep``, ``zeros``, ``ones`` and ``constant`` mean all parameters of the pattern, whatever their role.
         only: patterns of the parameters to touch; empty for all.
         branch_start: whether ``auto`` starts residual branches with their share of the stream's budget (``scaled``) or
             silent (``zero``).
+        standing: what is known of the values that stand in the model; ``auto`` keeps those written on purpose.
 
     Returns:
         One assignment for every parameter, in the model's order, each with its reason.
@@ -77,7 +82,7 @@ def plan(
     recipes = {}
     for name in {*schemes.values()}:
         settable = frozenset(path for path, chosen_name in schemes.items() if chosen_name == name)
-        recipes[name] = _recipe(graph, name, settable, branch_start)
+        recipes[name] = _recipe(graph, name, settable, branch_start, standing or {})
     assignments = []
     for parameter in graph.parameters:
         override = asked.get(parameter.path)
@@ -92,6 +97,16 @@ def plan(
     return Plan(tuple(assignments), seed, scheme, (*told, *_notes(graph, asked)))
 
 
+def kept_plan(made: Plan) -> Plan:
+    """A plan for the same parameters that keeps all of them."""
+    lines = (
+        Assignment(
+            a.parameter, a.role, a.shape, "keep", kernel=a.kernel, blocks=a.blocks, layout=a.layout, reason="put back"
+        ) for a in made
+    )  # fmt: skip
+    return replace(made, assignments=tuple(lines), notes=())
+
+
 def _chosen(graph: SignalGraph, only: Sequence[str]) -> frozenset[str]:
     if not only:
         return frozenset(p.path for p in graph.parameters)
@@ -102,10 +117,12 @@ def _scheme(override: Override | None, whole: str) -> str:
     return whole if override is None or override.scheme is None else override.scheme
 
 
-def _recipe(graph: SignalGraph, scheme: str, settable: frozenset[str], branch_start: BranchStart) -> Recipe | None:
+def _recipe(
+    graph: SignalGraph, scheme: str, settable: frozenset[str], branch_start: BranchStart, standing: Standing
+) -> Recipe | None:
     if scheme == "keep":
         return None
-    return recipe_entry(scheme).recipe(graph, settable, branch_start)
+    return recipe_entry(scheme).recipe(graph, settable, branch_start, standing)
 
 
 def _assignment(recipe: Recipe | None, parameter: Parameter, gain: float) -> Assignment:

@@ -24,6 +24,7 @@ __all__ = [
     "Origin",
     "Surroundings",
     "adapter_ends",
+    "adapter_starts",
     "bias_owner",
     "embedding_sums",
     "signal_at",
@@ -36,6 +37,9 @@ Origin = Literal["input", "normalization", "weight", "embedding", "stream", "oth
 
 _CARRIERS = LEVEL_KEEPING | {Operation.CONCATENATION}
 """Operations that hand a signal on at about its own level."""
+
+_INSIDE = _CARRIERS | {Operation.ACTIVATION}
+"""What stands between the two weights of an adapter."""
 
 _ORIGINS: Mapping[Operation, Origin] = MappingProxyType(
     {
@@ -182,6 +186,20 @@ def adapter_ends(graph: SignalGraph) -> frozenset[str]:
             ends |= set(add.ends) - frozen
     weights = (p for p in graph.parameters if p.role.is_kernel and p.trainable)
     return frozenset(p.path for p in weights if ends & {node.index for node in weight_nodes(graph, p)})
+
+
+@once_per_graph("graph")
+def adapter_starts(graph: SignalGraph) -> frozenset[str]:
+    """Trainable weights that lead to the end of an adapter (LoRA's A): with that at zero they set the pace alone."""
+    ends = adapter_ends(graph)
+    found = set()
+    for path in ends:
+        for node in weight_nodes(graph, graph.parameter(path)):
+            for source in node.inputs:
+                before = nearest_before(graph, source, lambda n: n.operation.weighted, through=_INSIDE)
+                found |= {use.parameter for index in before for use in graph.nodes[index].uses_of("weight")}
+    weights = (graph.parameter(path) for path in found)
+    return frozenset(p.path for p in weights if p.trainable and p.path not in ends)
 
 
 @once_per_graph("nodes")

@@ -63,10 +63,12 @@ def dense_streams(graph: SignalGraph) -> tuple[DenseStream, ...]:
     """
     reaches = ancestry(graph).reaches
     gathered: dict[int, dict[int, int]] = {}
+    joined: dict[int, frozenset[int]] = {}  # of every concatenation, what it is put together of
     for node in graph.nodes:
         if node.stage != "model" or not _joins_units(node):
             continue
-        leaves = sorted({leaf for operand in node.inputs for leaf in _leaves(graph, operand)})
+        joined[node.index] = frozenset().union(*(_leaves(graph, operand, joined) for operand in node.inputs))
+        leaves = sorted(joined[node.index])
         for leaf in leaves:
             start = next((one for one in leaves if one != leaf and reaches(one, leaf)), None)
             width = _width(graph.nodes[leaf])
@@ -86,14 +88,12 @@ def _joins_units(node: Node) -> bool:
     return node.operation is Operation.CONCATENATION and node.unit_axis is not None and axis == node.unit_axis
 
 
-def _leaves(graph: SignalGraph, operand: int) -> list[int]:
-    """What an operand is put together of."""
+def _leaves(graph: SignalGraph, operand: int, joined: Mapping[int, frozenset[int]]) -> frozenset[int]:
+    """Return the nodes that an operand is put together of, given those of earlier concatenations."""
     here = graph.nodes[operand]
     while here.operation in SHIFTING and len(here.inputs) == 1:
         here = graph.nodes[here.inputs[0]]
-    if not _joins_units(here):
-        return [here.index]
-    return [leaf for one in here.inputs for leaf in _leaves(graph, one)]
+    return joined.get(here.index, frozenset({here.index}))
 
 
 def _width(node: Node) -> int:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from gainstage.errors import GainstageError
@@ -13,6 +14,7 @@ from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.planning.branches import Budget, budgets, stream_levels
 from gainstage.planning.context import Surroundings, signal_at
 from gainstage.planning.dense import TOGETHER, DenseStream, dense_streams
+from gainstage.planning.mirroring import UNMIRRORED, Mirroring
 from gainstage.propagation.composed import Functions
 from gainstage.theory import (
     Activation,
@@ -20,6 +22,7 @@ from gainstage.theory import (
     OperatingPoint,
     gate_point,
     gaussian_moments,
+    odd_part,
     operating_point,
 )
 
@@ -79,8 +82,10 @@ class Levels:
     streams: Mapping[int, float]
 
     @classmethod
-    def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings]) -> Levels:
+    def of(cls, graph: SignalGraph, around: Mapping[int, Surroundings], mirroring: Mirroring = UNMIRRORED) -> Levels:
         """Choose the operating points: the lowest level that any reader asks for.
+
+        Of units in mirrored pairs the odd part of their activation arrives, which has no mean.
 
         The end of a residual branch takes off the mean of what it reads: a mean is the same for all examples, and what
         every branch adds of it gathers on the stream. A bias does that, or else weights that sum to zero. A transposed
@@ -104,12 +109,16 @@ class Levels:
         centred: dict[int, Centring] = {}
         patterned = Counter(place.end for index, place in around.items() if _strided(graph.nodes[index]))
         read: dict[int, Activation] = {}
+        made, paired = _odd_parts(mirroring)
         for index, place in around.items():
-            ways = (way for way in place.outgoing if _is_activation(way[-1]))
+            ways = (way for way in place.outgoing if index not in made and _is_activation(way[-1]))
             asked = [point(functions.of(*way), place.depth, gate=way[-1].index in gates) for way in ways]
-            known = [answer for answer in asked if answer is not None]
+            known = [answer for answer in (*asked, point(made.get(index), place.depth)) if answer is not None]
             if known:
                 points[index] = min(known, key=lambda answer: answer.level)
+            if index in paired:
+                read[index] = paired[index]
+                continue
             function = functions.of(*(graph.nodes[i] for i in place.incoming.through))
             if function is None or not place.incoming.through:
                 continue
@@ -219,6 +228,12 @@ _SOURCES = {
 }
 
 
+def _odd_parts(mirroring: Mirroring) -> tuple[Mapping[int, Activation], Mapping[int, Activation]]:
+    """The odd part of the activation behind every node that makes pairs, and before every node that reads them."""
+    made = {i: odd_part(link.function) for i, link in mirroring.links.items() if link.function is not None}
+    return made, {index: odd_part(function) for index, function in mirroring.functions.items()}
+
+
 def _beside(stream: DenseStream) -> str:
     others = f"with {len(stream.parts) - 1} others " if len(stream.parts) > 1 else ""
     return f"it is set beside the signal it comes from, and brings {others}{TOGETHER:g} of what that does"
@@ -254,6 +269,7 @@ def _point(rule: Rule, function: Activation, depth: int) -> OperatingPoint | Non
         return None
 
 
+@lru_cache(maxsize=1024)
 def _moments(function: Activation, level: float) -> GaussianMoments | None:
     """What an activation makes of a level; None where that is next to nothing, or next to infinite."""
     try:

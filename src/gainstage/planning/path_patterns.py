@@ -38,7 +38,7 @@ def matching(pattern: str, parameters: Iterable[Parameter], *, where: str) -> fr
     if not isinstance(pattern, str):
         raise InputError(f"A pattern in {where} must be a string such as 'blocks.*'; received {pattern!r}.")
     parameters = tuple(parameters)
-    found = frozenset(p.path for p in parameters if any(_means(pattern, name) for name in (p.path, *p.aliases)))
+    found = frozenset(p.path for p in parameters if any(_means(pattern, name) for name in _names(p)))
     if not found:
         raise InputError(
             f"The pattern {pattern!r} in {where} matches none of the {len(parameters)} parameters. "
@@ -47,13 +47,18 @@ def matching(pattern: str, parameters: Iterable[Parameter], *, where: str) -> fr
     return found
 
 
+def _names(parameter: Parameter) -> tuple[str, ...]:
+    own = (parameter.called,) if parameter.called else ()
+    return parameter.path, *parameter.aliases, *own
+
+
 def _means(pattern: str, name: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def _advice(pattern: str, parameters: tuple[Parameter, ...]) -> str:
     """The nearest name of a parameter or of a module that holds one."""
-    names = {name: None for p in parameters for full in (p.path, *p.aliases) for name in _prefixes(full)}
+    names = {name: None for p in parameters for full in _names(p) for name in _prefixes(full)}
     near = difflib.get_close_matches(pattern, names, n=3)
     if near:
         return f"Did you mean {' or '.join(repr(name) for name in near)}?"

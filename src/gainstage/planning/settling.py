@@ -16,9 +16,9 @@ import numpy as np
 
 from gainstage.graph import Node, SignalGraph
 from gainstage.graph.groups import MIXING
-from gainstage.propagation import InputMoments, Run, Signal, forward, leaves_values, planned
+from gainstage.propagation import ForwardPass, Signal, forward, leaves_values, planned
 from gainstage.propagation.composed import Functions, is_scalar
-from gainstage.records import Assignment, Plan, WeightMoments
+from gainstage.records import Assignment, InputMoments, Plan, WeightMoments
 
 __all__ = ["settled"]
 
@@ -53,7 +53,7 @@ def settled(graph: SignalGraph, plan: Plan, present: Mapping[str, WeightMoments]
     if all(a.level is None for a in plan):
         return plan
     walk = _Walk(graph, lines)
-    forward(Run(graph, planned(graph, plan, present), _before_preprocessing(graph)), arrived=walk.reach)
+    forward(ForwardPass(graph, planned(graph, plan, present), _before_preprocessing(graph)), arrived=walk.reach)
     return replace(plan, assignments=tuple(walk.result(a) for a in plan))
 
 
@@ -89,7 +89,7 @@ class _Walk:
         self.doubts: dict[str, str] = {}
         self.read: dict[str, str] = {}
 
-    def reach(self, run: Run, node: Node, signal: Signal) -> Mapping[str, WeightMoments]:
+    def reach(self, run: ForwardPass, node: Node, signal: Signal) -> Mapping[str, WeightMoments]:
         """What the weights of a node are to hold instead, so that its output is at the level."""
         line = self._adjustable(node)
         self.read.update({self.graph.parameter(use.parameter).path: node.label for use in node.uses_of("weight")})
@@ -134,7 +134,7 @@ class _Walk:
             return None
         return line
 
-    def _level(self, run: Run, node: Node, signal: Signal, line: Assignment, incoming: float) -> float:
+    def _level(self, run: ForwardPass, node: Node, signal: Signal, line: Assignment, incoming: float) -> float:
         """Of the output, as calibration measures it: without its bias, or the mean that a bias will take off."""
         level = signal.pairs.level
         for use in node.uses_of("bias"):

@@ -1,7 +1,7 @@
-"""Statistics that a block of units and positions of one example shares: layer, group and instance normalization.
+"""Statistics shared by a block of units and positions of one example: layer, group and instance normalization.
 
-All three take the mean μ and the variance σ² over a block of n units and m positions. A layer norm of tokens has all
-units of one position (m = 1), a group norm some units of all positions, an instance norm one unit of all positions.
+All three take mean μ and variance σ² over a block of n units and m positions. Layer norm of tokens uses all units of
+one position (m = 1), group norm some units of all positions, instance norm one unit of all positions.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from gainstage.graph import Node
 from gainstage.propagation.geometry import spatial
-from gainstage.propagation.pairs import Extent, Pairs
+from gainstage.propagation.second_moments import Extent, SecondMoments
 from gainstage.propagation.signal import Signal
 
-__all__ = ["CERTAIN", "Block", "InverseVariance", "Variation", "block_of", "inverse_variance"]
+__all__ = ["NO_VARIATION", "Block", "InverseVariance", "Variation", "block_of", "inverse_variance"]
 
 _GRID = 2000
-_FEWEST = 0.05  # degrees of freedom: below, the density has no weight where it can be summed
+_FEWEST = 0.05  # degrees of freedom below which the density of χ² cannot be summed on the grid
 _MOST = 0.7
 
 
@@ -28,10 +28,10 @@ class Block:
     """The elements that share one mean and one variance.
 
     Args:
-        units: n, how many units take part.
-        positions: m, how many positions of an example take part.
-        among: how many units there are in all.
-        axes: of an image, along which positions lie.
+        units: n, number of units in the block.
+        positions: m, number of positions in the block.
+        among: number of units of the tensor.
+        axes: number of image axes along which positions lie.
     """
 
     units: float
@@ -41,63 +41,68 @@ class Block:
 
     @property
     def count(self) -> float:
-        """Elements of one block."""
+        """The number of elements in a block."""
         return self.units * self.positions
 
     @property
     def whole_position(self) -> bool:
-        """Whether it is all units of one position, as in a layer norm of tokens."""
+        """Whether the block is all units of one position, as in layer norm of tokens."""
         return self.positions == 1 and self.units == self.among
 
-    def mean_square(self, k: Pairs, both: float) -> float:
-        """E μ², the second moment of the block's mean.
+    def mean_square(self, k: SecondMoments, both: float) -> float:
+        """Return E μ², the second moment of the block's mean.
 
         Args:
             k: second moments of the elements.
             both: E x·y of two elements that differ in unit and position.
         """
         share = 1 / self.units
-        return share * k.over_positions(self.positions) + (1 - share) * self._across_units(k, both)
+        return share * k.position_mean_square(self.positions) + (1 - share) * self._across_units(k, both)
 
-    def means(self, k: Pairs, both: float) -> Pairs:
-        """E μ·μ' of the means that two elements lose: what centring takes off every second moment."""
+    def means(self, k: SecondMoments, both: float) -> SecondMoments:
+        """Return E μ·μ' for the blocks of two elements, which centring removes from every second moment."""
         share, m, own = 1 / self.units, self.positions, self.mean_square(k, both)
 
         def other(pair: float, next_to: float) -> float:
-            """Of two blocks that hold the same units, elsewhere."""
+            """Return E μ·μ' of two blocks with the same units at other positions."""
             return share * (pair / m + (1 - 1 / m) * next_to) + (1 - share) * both
 
-        together = (self.units - 1) / (self.among - 1) if self.among > 1 else 0.0  # two units are of one block
+        # The probability that two units are in one block.
+        together = (self.units - 1) / (self.among - 1) if self.among > 1 else 0.0
         units = together * own + (1 - together) * self._across_units(k, both)
-        examples, apart = other(k.examples, k.apart), other(k.apart, k.apart)
-        if m > 1:  # all positions of an example are of one block
-            return Pairs(own, units, own, examples, own, examples)
-        return Pairs(own, units, other(k.positions, 0.0), examples, other(k.near, 0.0), apart)
+        examples, across_both = other(k.examples, k.across_both), other(k.across_both, k.across_both)
+        if m > 1:  # all positions of an example are in one block
+            return SecondMoments(own, units, own, examples, own, examples)
+        return SecondMoments(own, units, other(k.positions, 0.0), examples, other(k.neighbour, 0.0), across_both)
 
-    def _across_units(self, k: Pairs, both: float) -> float:
-        """E of the mean over positions of one unit times that of another one."""
+    def _across_units(self, k: SecondMoments, both: float) -> float:
+        """Return E of one unit's mean over positions times another unit's."""
         return k.units / self.positions + (1 - 1 / self.positions) * both
 
-    def variation(self, x: Signal, centred: Pairs, *, means: float) -> Variation:
-        """How σ² differs from block to block.
+    def variation(self, x: Signal, centred: SecondMoments, *, means: float) -> Variation:
+        """Return the variation of σ² between blocks.
 
         Args:
             x: the signal.
             centred: its second moments around the block's mean.
-            means: degrees of freedom that are taken off with the mean: 1, or 0 where none is.
+            means: degrees of freedom used by the mean: 1, or 0 where it is not subtracted.
         """
         if not centred.level > 0:
             return Variation(0.0)
         m, neighbours = self.positions, min(3.0**self.axes, self.positions) - 1
-        near, far = ((pair / centred.level) ** 2 for pair in (centred.near, centred.positions))
-        alike = min((1 + neighbours * near + (m - 1 - neighbours) * min(far + x.chance.left, 1.0)) / m, 1.0)
-        # Of as many Gaussian elements as there are units, a position's second moment would vary by 2 / N between
-        # observations. What it varies more is common to all blocks; where it varies less, as that of a sum with a
-        # normalized stream, so does that of every block.
-        more = x.chance.uneven - 2 / self.among
+        neighbour, far = ((pair / centred.level) ** 2 for pair in (centred.neighbour, centred.positions))
+        alike = min(
+            (1 + neighbours * neighbour + (m - 1 - neighbours) * min(far + x.finite_width.correlation_variance, 1.0))
+            / m,
+            1.0,
+        )
+        # For N Gaussian units, a position's second moment would have the relative variance 2 / N between
+        # observations. An excess over 2 / N is common to all blocks; a deficit, as in a sum with a
+        # normalized stream, applies to every block.
+        more = x.finite_width.level_variance - 2 / self.among
         common, own = alike * max(more, 0.0), alike * max(2 / self.units + min(more, 0.0), 0.0)
         whole = 1 - min(common, _MOST)
-        for border in x.borders if m == 1 else ():  # next to a border terms are missing; over positions that is a mean
+        for border in x.edge_profiles if m == 1 else ():  # near a border terms are missing
             if border is not None and (border > 0).all():
                 whole /= float((1 / border).mean())
         return Variation(max(2 / own - means, 0.0) if own > 0 else math.inf, 1 - whole)
@@ -105,27 +110,27 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """How a variance over a block differs from block to block.
+    """Variation of a variance between blocks.
 
     Args:
-        freedom: its degrees of freedom: that of Gaussian elements follows a χ².
-        common: relative variance, between observations, of what all their elements have in common.
+        freedom: degrees of freedom of a χ² with the same relative variance.
+        common: relative variance, between observations, that all blocks of an observation share.
     """
 
     freedom: float
     common: float = 0.0
 
 
-CERTAIN = Variation(math.inf)
+NO_VARIATION = Variation(math.inf)
 """All blocks have the same variance."""
 
 
 def block_of(node: Node, extent: Extent) -> Block:
-    """The block over which a normalization takes its statistics.
+    """Return the block over which a normalization takes its statistics.
 
     Args:
         node: with ``groups`` and ``over_positions`` among its settings.
-        extent: of what it reads.
+        extent: layout of its input.
     """
     units = max(extent.units, 1)
     groups = min(max(node.setting("groups", 1.0), 1.0), units)
@@ -135,11 +140,11 @@ def block_of(node: Node, extent: Extent) -> Block:
 
 @dataclass(frozen=True, slots=True)
 class InverseVariance:
-    """Moments of 1 / (s² + ε), where s² is a variance over few elements.
+    """Moments of 1 / (s² + ε) for a variance s² over few elements.
 
     Args:
         mean: E 1 / (s² + ε).
-        eased: E ε² / (s² + ε)³ over that mean: the share of the gradient along the normalised signal that ε lets pass.
+        eased: E ε² / (s² + ε)³ divided by ``mean``: share of the gradient along the normalized signal that ε lets pass.
         scatter: relative variance of 1 / (s² + ε) between blocks.
     """
 
@@ -149,15 +154,15 @@ class InverseVariance:
 
 
 def inverse_variance(variance: float, eps: float, freedom: float) -> InverseVariance:
-    """Moments of 1 / (s² + ε) for s² = v · χ²/k, by a sum over a grid of log χ².
+    """Return moments of 1 / (s² + ε) for s² = v · χ²_k / k, by a sum over a grid of log χ².
 
-    With few degrees of freedom the mean is far above 1 / v: k / (k - 2) times it while ε is negligible, and of order
-    1 / √(v ε) for k = 1.
+    With few degrees of freedom the mean is far above 1/v: k / (k - 2) times it where ε is negligible, of order 1 / √(v
+    ε) for k = 1.
 
     Args:
-        variance: v, the mean of s².
+        variance: v = E s².
         eps: ε, at least 0.
-        freedom: k, degrees of freedom; the variance is certain where it is infinite.
+        freedom: k; infinite where s² is constant.
 
     >>> round(inverse_variance(2.0, 1e-12, 10).mean, 4), inverse_variance(2.0, 0.0, float("inf")).mean
     (0.625, 0.5)

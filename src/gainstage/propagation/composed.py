@@ -1,8 +1,8 @@
-"""The function that a chain of elementwise operations is, however it was written out.
+"""One activation for a chain of elementwise operations, however it is written out.
 
-GPT-2's gelu arrives as products, a cube and a tanh; a squared relu as a relu and a power. Their steps are evaluated
-together as one function of one number: by its values it is found in theory's table, or taken as it is. Moment by moment
-would be wrong, since the steps depend on each other.
+GPT-2's gelu arrives as products, a cube and a tanh; a squared relu as a relu and a power. The steps are evaluated
+together as one function of one variable, and looked up in theory's table by their values. Moments taken step by step
+would ignore that the steps depend on each other.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _UNARY: Mapping[str, Callable[[Array], Array]] = {
     "square": np.square, "tan": np.tan,
 }  # fmt: skip
 _GRID = np.linspace(-6.0, 6.0, 241) + 0.003
-_SAME = 1e-6  # constants are written out to seven digits or more
+_SAME = 1e-6  # constants in models have seven digits or more
 
 
 class Functions:
-    """The functions of one graph, each worked out once.
+    """The elementwise functions of one graph, each recognised once.
 
     >>> from gainstage.graph import Node, Operation, SignalGraph
     >>> relu = Node(1, Operation.ACTIVATION, "relu", (0,), (8,), function="relu")
@@ -52,10 +52,10 @@ class Functions:
         self._known: dict[Signature, Activation | None] = {}
 
     def of(self, *chain: Node) -> Activation | None:
-        """The function that the nodes are, one after another; None where it cannot be told.
+        """Return the activation that consecutive nodes compute; None where it cannot be determined.
 
         Args:
-            chain: elementwise nodes in the order of flow.
+            chain: elementwise nodes in the order of execution.
         """
         key = tuple(self._signature(node) for node in chain)
         if key not in self._known:
@@ -63,7 +63,7 @@ class Functions:
         return self._known[key]
 
     def signature(self, *chain: Node) -> Signature:
-        """Equal for chains that are the same function."""
+        """Return a key that is equal for chains that compute the same function."""
         return tuple(self._signature(node) for node in chain)
 
     def _signature(self, node: Node) -> Signature:
@@ -74,7 +74,7 @@ class Functions:
         return node.operation, node.function, node.settings, tuple(steps)
 
     def _named(self, chain: tuple[Node, ...]) -> Activation | None:
-        """A single node with a name in the table."""
+        """Return the table's activation for a single node with a known name."""
         if len(chain) != 1 or chain[0].operation is not Operation.ACTIVATION or not chain[0].function:
             return None
         try:
@@ -83,7 +83,7 @@ class Functions:
             return None
 
     def _recognised(self, chain: tuple[Node, ...]) -> Activation | None:
-        """Evaluated step by step; under its own name where the table has one with the same values."""
+        """Evaluate the chain step by step; return the table's activation with the same values, else a custom one."""
 
         def function(x: Array) -> Array:
             with np.errstate(all="ignore"):
@@ -99,14 +99,14 @@ class Functions:
             return None
 
     def _value(self, node: Node, x: Array) -> Array:
-        """What one node makes of values."""
+        """Evaluate one node."""
         parts = self._parts[node.index]
         if node.operation is Operation.ACTIVATION and (parts or node.function == "square"):
             return self._product(node, parts, x)
         return _step(node, [x])
 
     def _product(self, whole: Node, parts: list[Node], x: Array) -> Array:
-        """A product of two functions of one number: its factors are the steps that no other step reads."""
+        """Evaluate a product of two functions of one variable; its factors are the steps that no other step reads."""
         values: dict[int, Array] = {whole.inputs[0]: x}
         for part in parts:
             if not values.keys() >= set(part.inputs):
@@ -127,17 +127,17 @@ class Functions:
 
 
 class _UnknownStepError(Exception):
-    """A step whose values do not follow from what the graph holds."""
+    """A step cannot be evaluated from what the graph records."""
 
 
 def is_scalar(node: Node) -> bool:
-    """Whether a scaling or an offset is by one number, the same for all elements."""
+    """Report whether a scaling or an offset uses one number, the same for all elements."""
     known = not node.uses and "other" in dict(node.settings)
     return known and node.operation in (Operation.SCALE, Operation.OFFSET)
 
 
 def _step(node: Node, operands: list[Array]) -> Array:
-    """One elementwise operation."""
+    """Evaluate one elementwise operation."""
     other = node.setting("other", math.nan)
     (first, second), (a, b) = (operands[0], operands[-1]), node.coefficients
     match node.operation:

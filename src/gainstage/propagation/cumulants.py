@@ -1,4 +1,4 @@
-"""Third and fourth moments: of what functions make of a source, and of the tensors that go on."""
+"""Third and fourth moments of functions of a source and of signals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["bounded", "cumulants", "kurtosis", "third"]
 
 
 def cumulants(found: Expectation) -> tuple[float, float]:
-    """Skewness and excess kurtosis of what was integrated."""
+    """Return skewness and excess kurtosis of f(s)."""
     variance = found.second - found.mean**2
     if not variance > 1e-12 * max(found.second, 1e-300):
         return 0.0, 0.0
@@ -20,7 +20,7 @@ def cumulants(found: Expectation) -> tuple[float, float]:
 
 
 def kurtosis(x: Signal) -> float:
-    """E x⁴ / (E x²)²."""
+    """Return E x⁴ / (E x²)²."""
     level = x.pairs.level
     if not level > 0:
         return 1.0
@@ -30,10 +30,10 @@ def kurtosis(x: Signal) -> float:
 
 
 def third(x: Signal) -> float:
-    """E x³."""
+    """Return E x³."""
     return float(x.skew * x.variance**1.5 + 3 * x.mean * x.variance + x.mean**3)
 
 
 def bounded(excess: float) -> float:
-    """Edgeworth's series is of no use for what is far from Gaussian."""
+    """Limit the excess kurtosis to 6, since Edgeworth's series fails far from a Gaussian."""
     return min(excess, 6.0)

@@ -1,10 +1,10 @@
-"""Draw-to-draw variance of the logarithm of a level, cause by cause.
+"""Draw-to-draw variance of the logarithm of a second moment, cause by cause.
 
-What one weight does to the level of a stream, every later norm divides by, and every gradient on its way back meets
-again and again. Such variation adds up with its sign, and only that of independent causes adds up in squares. The
-deviations of all causes are a vector, of which thousands of layers each change one element and scale the rest. The
-vector is therefore a binary tree over blocks of causes: two vectors share the blocks that they have in common up to a
-factor, so an operation costs the logarithm of the number of causes where only the last ones differ.
+The deviation that one weight's draw causes in a residual stream returns in every later norm and every gradient through
+it. Such deviations add up with their sign; only deviations of independent causes add up in squares. All deviations form
+a vector, of which each layer changes one element and scales the rest. A binary tree over blocks of causes stores that
+vector. Two vectors share the blocks that agree up to a factor, so an operation costs the logarithm of the number of
+causes where only the last causes differ.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 
 from gainstage.theory.activations import Array
 
-__all__ = ["CALM", "Noise"]
+__all__ = ["NO_VARIANCE", "DrawVariance"]
 
 _BLOCK = 128  # causes in one leaf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Leaf:
-    """The deviations of up to ``_BLOCK`` causes; those that are left out at the end are zero."""
+    """The deviations of up to ``_BLOCK`` causes; omitted trailing deviations are zero."""
 
     values: Array
     square: float
@@ -60,7 +60,7 @@ def _height(tree: _Tree) -> int:
 
 
 def _only(number: int, value: float) -> _Scaled:
-    """The vector in which one cause alone deviates."""
+    """Return the vector in which one cause alone deviates."""
     block, place = divmod(number, _BLOCK)
     values = np.zeros(place + 1)
     values[place] = value
@@ -72,7 +72,7 @@ def _only(number: int, value: float) -> _Scaled:
 
 
 def _sum(one: _Scaled, other: _Scaled) -> _Scaled:
-    """The sum of two vectors; what they have in common up to a factor is not looked into."""
+    """Return the sum of two vectors."""
     (a, x), (b, y) = one, other
     if x is None or a == 0:
         return other
@@ -107,16 +107,17 @@ def _sum_of_leaves(a: float, x: Array, b: float, y: Array) -> _Scaled:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Noise:
-    """The variation of the logarithm of a level between draws of weights and batch: a sum of independent causes.
+class DrawVariance:
+    """Variation of the logarithm of a second moment between draws of weights and batch, as a sum of independent causes.
 
-    Every cause has a number, and brings a deviation: its standard deviation, with the sign with which it acts.
+    Every cause has a number and a deviation: its standard deviation, with the sign of its effect. Adding two records
+    gives the variation of a product, subtracting that of a ratio, multiplying by a number that of a power.
 
     Args:
-        deviations: a vector of all deviations, as a tree and a factor.
+        deviations: the vector of all deviations, as a factor and a tree.
 
-    >>> one = CALM.caused(0, 0.04)
-    >>> round((one + one).variance, 3), round((one + CALM.caused(1, 0.04)).variance, 3), (one - one).variance
+    >>> one = NO_VARIANCE.with_cause(0, 0.04)
+    >>> round((one + one).variance, 3), round((one + NO_VARIANCE.with_cause(1, 0.04)).variance, 3), (one - one).variance
     (0.16, 0.08, 0.0)
     """
 
@@ -124,31 +125,31 @@ class Noise:
 
     @property
     def variance(self) -> float:
-        """Variance of the logarithm."""
+        """The variance of the logarithm."""
         factor, tree = self.deviations
         return 0.0 if tree is None else factor**2 * tree.square
 
-    def caused(self, number: int, variance: float) -> Noise:
-        """Add a cause of this variance, whose number no other cause has."""
-        return Noise(_sum(self.deviations, _only(number, math.sqrt(variance)))) if variance > 0 else self
+    def with_cause(self, number: int, variance: float) -> DrawVariance:
+        """Add an independent cause with this variance and a number that no other cause has."""
+        return DrawVariance(_sum(self.deviations, _only(number, math.sqrt(variance)))) if variance > 0 else self
 
-    def __add__(self, other: Noise) -> Noise:
+    def __add__(self, other: DrawVariance) -> DrawVariance:
         """Return the noise of the product of both levels."""
-        return Noise(_sum(self.deviations, other.deviations))
+        return DrawVariance(_sum(self.deviations, other.deviations))
 
-    def __sub__(self, other: Noise) -> Noise:
+    def __sub__(self, other: DrawVariance) -> DrawVariance:
         """Return the noise of the ratio of both levels."""
         return self + other * -1.0
 
-    def __mul__(self, factor: float) -> Noise:
+    def __mul__(self, factor: float) -> DrawVariance:
         """Return the noise of the level to that power, or of a sum of which the level is that share."""
-        return Noise(_times(factor, self.deviations)) if factor else CALM
+        return DrawVariance(_times(factor, self.deviations)) if factor else NO_VARIANCE
 
-    def shrunk(self, variance: float) -> Noise:
-        """Take off so much variance, from all causes in proportion."""
+    def reduced_by(self, variance: float) -> DrawVariance:
+        """Subtract ``variance``, from all causes in proportion."""
         whole = self.variance
         return self * math.sqrt(max(whole - variance, 0.0) / whole) if whole > 0 else self
 
 
-CALM = Noise()
+NO_VARIANCE = DrawVariance()
 """All draws are alike."""

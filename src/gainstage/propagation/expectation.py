@@ -1,4 +1,4 @@
-"""Means of functions over one nearly Gaussian number, and over two correlated ones."""
+"""Expectations of functions of one nearly Gaussian variable and of two correlated ones."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gainstage.theory.gaussian.quadrature import FEATURES, NODES, WEIGHTS, panel
 __all__ = ["Expectation", "Expectations", "Marginal"]
 
 _REACH = 14.0
-_NOT_ONE = 0.9  # a jump's slope is steep without bound where both numbers are one
-_TERMS = 24  # of the Hermite series; what they leave out is known, and decays faster
+_NOT_ONE = 0.9  # at correlation 1 the slope of a jump is infinite
+_TERMS = 24  # of the Hermite series; the remainder is known, and decays faster
 
 
 @dataclass(frozen=True, slots=True)
 class Marginal:
-    """The distribution of one element.
+    """The distribution of one element x.
 
     Args:
-        mean: E x.
-        variance: Var x.
-        skew: E (x - mean)³ / spread³.
-        excess: E (x - mean)⁴ / variance² - 3.
+        mean: m = E x.
+        variance: v = Var x.
+        skew: E (x - m)³ / v^(3/2).
+        excess: E (x - m)⁴ / v² - 3.
     """
 
     mean: float
@@ -38,7 +38,7 @@ class Marginal:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Means of f over one marginal.
+    """Moments of f(x) over one marginal.
 
     Args:
         mean: E f.
@@ -47,14 +47,14 @@ class Expectation:
         fourth: E f⁴.
         slope_second: E f'².
         slope_fourth: E f'⁴.
-        response: how E f² answers to the level of a Gaussian x: d log E f² / d log E x².
-        scaling: the same when the mean grows along: d log E f(s x)² / d log s².
-        lifting: how (E f)² answers to the variance of x, the mean kept: d (E f)² / d log Var x.
-        zero: the share of exact zeros.
-        series: squares of the Hermite coefficients of f, for pairs.
-        slopes: the same of f'.
-        both: the same of f² as a part of E f², for squares at two observations; nothing for the mean.
-        bends: products of every coefficient of f and that of f'' times the variance.
+        response: d log E f² / d log Var x, of a Gaussian x at fixed mean.
+        scaling: d log E f(s x)² / d log s², with the mean scaled too.
+        lifting: d (E f)² / d log Var x at fixed mean.
+        zero: probability of f = 0 exactly.
+        series: squared Hermite coefficients of f, for pairs.
+        slopes: squared Hermite coefficients of f'.
+        both: squared Hermite coefficients of f² / E f², the constant one set to 0, for squares at two observations.
+        bends: products of the Hermite coefficients of f with those of f'' · Var x.
     """
 
     mean: float
@@ -73,17 +73,17 @@ class Expectation:
     bends: Array = field(repr=False)
 
     def pair(self, correlation: float) -> float:
-        """E f(u) f(v) of two numbers with that correlation (of what is left when the mean is taken off)."""
+        """Return E f(u) f(v) for u and v with this correlation."""
         return _pair(self.series, self.second, correlation)
 
     def pairs(self, correlations: Array) -> Array:
-        """The same of many correlations."""
+        """Return E f(u) f(v) for an array of correlations."""
         c = np.clip(correlations, -1.0, 1.0)
         known = np.polynomial.polynomial.polyval(c, self.series)
         return np.asarray(known + max(self.second - float(self.series.sum()), 0.0) * c**self.series.size)
 
     def together(self, correlations: Array) -> Array:
-        """Cov(f(u)², f(v)²) / (E f²)² of numbers with those correlations."""
+        """Return Cov(f(u)², f(v)²) / (E f²)² for an array of correlations."""
         c = np.clip(correlations, -1.0, 1.0)
         whole = max(self.fourth / self.second**2 - 1, 0.0) if self.second > 0 else 0.0
         rest = max(whole - float(self.both.sum()), 0.0)
@@ -91,21 +91,21 @@ class Expectation:
 
     @property
     def curvature(self) -> float:
-        """Half of the second derivative of ``together``, where nothing correlates."""
+        """Half of the second derivative of ``together`` at correlation 0."""
         return float(self.both[2]) if self.both.size > 2 else 0.0
 
     def steepness(self, correlation: float) -> float:
-        """How ``pair`` answers to the correlation; E f' f' times the variance, where f has a slope."""
+        """Return d E f(u) f(v) / dc at correlation c: E f'(u) f'(v) · Var x where f is differentiable."""
         c = min(max(correlation, -_NOT_ONE), _NOT_ONE)
         return float(np.polynomial.polynomial.polyval(c, self.series[1:] * np.arange(1, self.series.size)))
 
     def bend(self, correlation: float) -> float:
-        """E f''(u) f(v) times the variance, of steps as well."""
+        """Return E f''(u) f(v) · Var x, also for functions with jumps."""
         c = min(max(correlation, -_NOT_ONE), _NOT_ONE)
         return float(np.polynomial.polynomial.polyval(c, self.bends))
 
     def slope_pair(self, correlation: float) -> float:
-        """E f'(u) f'(v)."""
+        """Return E f'(u) f'(v)."""
         return _pair(self.slopes, self.slope_second, correlation)
 
 
@@ -116,19 +116,19 @@ def _pair(series: Array, total: float, c: float) -> float:
 
 
 class Expectations:
-    """Expectations that were worked out so far; one for each prediction."""
+    """A cache of expectations, one for each prediction."""
 
     def __init__(self) -> None:
         self._known: dict[Hashable, Expectation] = {}
 
     def of(self, function: Function, marginal: Marginal, largest_of: int = 1, common: float = 0.0) -> Expectation:
-        """Means of a function.
+        """Return the moments of a function.
 
         Args:
-            function: of the number.
-            marginal: its distribution: a Gaussian, corrected by two terms of Edgeworth's series.
-            largest_of: the number is the largest of so many (what max pooling hands on).
-            common: the correlation of those.
+            function: f.
+            marginal: distribution of x: a Gaussian corrected by two terms of Edgeworth's series.
+            largest_of: x is the largest of so many values, as behind max pooling.
+            common: correlation of those values.
         """
         key = (function.key, marginal, largest_of, common if largest_of > 1 else 0.0)
         if key not in self._known:
@@ -157,7 +157,7 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
         both = np.stack([f, d, f * f]) * gaussian
         coefficients = both @ hermite.T
         bare = float(gaussian @ (f * f))
-        # By Stein's lemma E f f' z spread and E f f' x, of functions with jumps as well.
+        # E f f' z √v and E f f' x by Stein's lemma, which holds for functions with jumps as well.
         wider, further = float(gaussian @ (f * f * (z * z - 1))), float(gaussian @ (f * f * z)) * marginal.mean / spread
         known = bare > 0 and math.isfinite(bare)
         response, scaling = (wider / 2 / bare, (wider + further) / 2 / bare) if known else (1.0, 1.0)
@@ -169,16 +169,28 @@ def _expectation(function: Function, marginal: Marginal, largest_of: int, common
     if marginal.skew or marginal.excess:
         series = _moved(series, bare, float(means[0]), float(means[1]))
         slopes = _moved(slopes, float(gaussian @ (d * d)), float(d @ weight), float(means[4]))
-    named = [float(v) for v in means]
-    squares = _of_squares(squares, float(gaussian @ f**4), named[1], named[3])
+    with_own_cause = [float(v) for v in means]
+    squares = _of_squares(squares, float(gaussian @ f**4), with_own_cause[1], with_own_cause[3])
     return Expectation(
-        named[0], max(named[1], 0.0), named[2], max(named[3], 0.0), max(named[4], 0.0), max(named[5], 0.0),
-        response, scaling, lifting, min(max(named[6], 0.0), 1.0), series, slopes, squares, bends,
-    )  # fmt: skip
+        with_own_cause[0],
+        max(with_own_cause[1], 0.0),
+        with_own_cause[2],
+        max(with_own_cause[3], 0.0),
+        max(with_own_cause[4], 0.0),
+        max(with_own_cause[5], 0.0),
+        response,
+        scaling,
+        lifting,
+        min(max(with_own_cause[6], 0.0), 1.0),
+        series,
+        slopes,
+        squares,
+        bends,
+    )
 
 
 def _moved(series: Array, bare: float, mean: float, second: float) -> Array:
-    """A series as Edgeworth's terms move the mean and the total; the rest goes along."""
+    """Rescale a Hermite series to the mean and second moment that Edgeworth's terms give."""
     varies, left = bare - float(series[0]), max(second, 0.0) - mean**2
     if not (varies > 0 and left > 0 and math.isfinite(varies)):
         return series
@@ -186,7 +198,7 @@ def _moved(series: Array, bare: float, mean: float, second: float) -> Array:
 
 
 def _of_squares(squares: Array, bare: float, second: float, fourth: float) -> Array:
-    """The series of f², without its mean and as a part of (E f²)²; Edgeworth's terms change all of it alike."""
+    """Normalize the Hermite series of f² by (E f²)², without its constant term; Edgeworth's terms rescale all of it."""
     varies, left = bare - float(squares[0]), max(fourth - second**2, 0.0)
     if not (second > 0 and varies > 0 and math.isfinite(varies) and math.isfinite(left)):
         return np.zeros(1)
@@ -194,7 +206,7 @@ def _of_squares(squares: Array, bare: float, second: float, fourth: float) -> Ar
 
 
 def _density_of_largest(z: Array, count: int, common: float) -> Array:
-    """Of the largest of so many standard normal numbers that share a part."""
+    """Return the density of the largest of ``count`` standard normal values with pairwise correlation ``common``."""
     from scipy.special import ndtr
 
     shared = min(max(common, 0.0), 0.999)
@@ -215,7 +227,7 @@ def _constant(function: Function, mean: float) -> Expectation:
 
 
 def _edgeworth(z: Array, skew: float, excess: float) -> Array:
-    """Density over the normal one, to first order in each cumulant and second order in the skew."""
+    """Return Edgeworth's density over the normal one: first order in each cumulant, second order in the skewness."""
     if not skew and not excess:
         return np.ones_like(z)
     z2 = z * z
@@ -226,7 +238,7 @@ def _edgeworth(z: Array, skew: float, excess: float) -> Array:
 
 
 def _hermite(z: Array) -> Array:
-    """Orthonormal Hermite polynomials, shape (terms, places)."""
+    """Return orthonormal Hermite polynomials at z, shape (terms, points)."""
     rows = [np.ones_like(z), z]
     for n in range(1, _TERMS - 1):
         rows.append((z * rows[n] - math.sqrt(n) * rows[n - 1]) / math.sqrt(n + 1))

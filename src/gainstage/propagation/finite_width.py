@@ -1,7 +1,8 @@
-"""How unlike the pairs of a tensor are: correlations of two observations scatter around their mean.
+"""Finite-width fluctuations of the cosine similarity between two observations.
 
-An observation is one place of one example. Batch norm divides a channel by a spread over observations, and the more
-unlike their correlations, the fewer of them count: channels then differ in spread.
+An observation is one position of one example. With few channels, cosine similarities scatter around their mean over
+draws of the weights. Batch norm divides a channel by its variance over observations: the larger the squared
+similarities, the fewer effective observations there are, and the more the channel variances differ.
 """
 
 from __future__ import annotations
@@ -12,220 +13,285 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["CERTAIN", "Chance", "Deviation"]
+__all__ = ["INFINITE_WIDTH", "FiniteWidth", "Deviation"]
 
-_MOST = 12  # what older ones add is small
-_LOUDEST = 3.0  # squares of one observation scatter at most so much
+_MOST_DEVIATIONS = 12  # the contribution of older ones is small
+_LARGEST_SQUARE_VARIANCE = 3.0  # upper limit of the relative variance of squares
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A scatter of correlations that arose at one tensor.
+    """Fluctuations of cosine similarities that arose at one tensor.
 
     Args:
-        origin: the number of its node; what has one origin deviates together wherever it goes.
-        amount: variance of the correlation, relative to the level, between pairs.
-        swing: of one observation with itself: variance of its square over units, their means taken off.
-        blur: variance, along one axis and in places of the input, of the taps that one place was gathered from since;
-            over them the scatter is averaged.
+        origin: index of the node where they arose. Deviations with one origin are fully correlated.
+        variance: variance of the cosine similarity over pairs of observations.
+        square_variance: variance of x² of one observation over units, channel means removed, relative to the second
+            moment squared.
+        smoothing: variance of the position offsets that later windows averaged over, along one axis, in input
+            positions.
     """
 
     origin: int
-    amount: float
-    swing: float = 0.0
-    blur: float = 0.0
+    variance: float
+    square_variance: float = 0.0
+    smoothing: float = 0.0
 
     def scaled(self, pair: float, own: float) -> Deviation:
-        """Correlations of two observations multiplied, and the squares of one."""
-        amount, swing = min(self.amount * pair**2, 1.0), min(self.swing * own**2, _LOUDEST)
-        return Deviation(self.origin, amount, swing, self.blur)
+        """Return the deviation when products of two observations are multiplied by ``pair`` and squares of one by
+        ``own``.
+        """
+        variance, square_variance = (
+            min(self.variance * pair**2, 1.0),
+            min(self.square_variance * own**2, _LARGEST_SQUARE_VARIANCE),
+        )
+        return Deviation(self.origin, variance, square_variance, self.smoothing)
 
-    def beside(self, other: Deviation, axes: int) -> Deviation:
-        """The sum of two that arose at one tensor and were averaged over different windows."""
-        amount = (math.sqrt(self.amount) + math.sqrt(other.amount)) ** 2
-        crossed = 2 * math.sqrt(self.amount * other.amount) * _window((self.blur + other.blur) / 2, axes)
-        left = self.amount * _window(self.blur, axes) + other.amount * _window(other.blur, axes) + crossed
-        blur = ((amount / left) ** (2 / axes) - 1) / (4 * math.pi) if axes and left > 0 else 0.0
+    def summed_with(self, other: Deviation, axes: int) -> Deviation:
+        """Return the sum of two deviations of one origin that were averaged over different windows."""
+        variance = (math.sqrt(self.variance) + math.sqrt(other.variance)) ** 2
+        crossed = 2 * math.sqrt(self.variance * other.variance) * _window((self.smoothing + other.smoothing) / 2, axes)
+        correlation_variance = (
+            self.variance * _window(self.smoothing, axes) + other.variance * _window(other.smoothing, axes) + crossed
+        )
+        smoothing = (
+            ((variance / correlation_variance) ** (2 / axes) - 1) / (4 * math.pi)
+            if axes and correlation_variance > 0
+            else 0.0
+        )
         return replace(
-            self, amount=amount, swing=(math.sqrt(self.swing) + math.sqrt(other.swing)) ** 2, blur=max(blur, 0.0)
+            self,
+            variance=variance,
+            square_variance=(math.sqrt(self.square_variance) + math.sqrt(other.square_variance)) ** 2,
+            smoothing=max(smoothing, 0.0),
         )
 
 
-def _window(blur: float, axes: int) -> float:
-    """Σ w² of bell-shaped weights along every axis."""
-    return float((1 + 4 * math.pi * blur) ** (-axes / 2))
+def _window(smoothing: float, axes: int) -> float:
+    """Return Σ w² of Gaussian window weights with this variance along every axis."""
+    return float((1 + 4 * math.pi * smoothing) ** (-axes / 2))
 
 
-def _same_offset(kernel: int, blur: float) -> float:
-    """Along one axis, the variance of a mean of deviations over all pairs of places of two windows.
+def _same_offset(kernel: int, smoothing: float) -> float:
+    """Return the variance of a mean of deviations over all pairs of positions of two windows, along one axis.
 
-    Pairs of one offset deviate alike as far as their taps overlap, those of different offsets independently.
+    Pairs with the same offset deviate alike as far as their taps overlap; pairs with different offsets deviate
+    independently.
     """
-    apart = np.arange(1 - kernel, kernel)
-    alike = np.exp(-(apart**2) / (4 * blur)) if blur > 0 else (apart == 0).astype(float)
-    sums = [float(np.maximum(length - np.abs(apart), 0) @ alike) for length in range(1, kernel + 1)]
+    distance = np.arange(1 - kernel, kernel)
+    alike = np.exp(-(distance**2) / (4 * smoothing)) if smoothing > 0 else (distance == 0).astype(float)
+    sums = [float(np.maximum(length - np.abs(distance), 0) @ alike) for length in range(1, kernel + 1)]
     return (2 * sum(sums[:-1]) + sums[-1]) / kernel**4
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """Which directions the units of one observation span, and how few they are.
+    """The directions that the units of one observation span.
 
     Args:
-        origin: the node that mixed the units last; tensors of one origin lie along the same directions.
-        narrow: the squared correlation of two units over observations, one over the number of directions.
+        origin: index of the last node that mixed the units. Tensors of one origin lie along the same directions.
+        unit_correlation: squared correlation of two units over observations: one over the number of directions.
     """
 
     origin: int = -1
-    narrow: float = 0.0
+    unit_correlation: float = 0.0
 
-    def beside(self, other: Basis, share: float) -> Basis:
-        """Of a sum, of which this one has that share."""
+    def summed_with(self, other: Basis, share: float) -> Basis:
+        """Return the basis of a sum of which this tensor has ``share`` of the second moment."""
         same = self.origin == other.origin
-        root = share * math.sqrt(self.narrow) + (1 - share) * math.sqrt(other.narrow)
-        narrow = root**2 if same else share**2 * self.narrow + (1 - share) ** 2 * other.narrow
-        return Basis((self if share >= 0.5 else other).origin, narrow)
+        root = share * math.sqrt(self.unit_correlation) + (1 - share) * math.sqrt(other.unit_correlation)
+        unit_correlation = (
+            root**2 if same else share**2 * self.unit_correlation + (1 - share) ** 2 * other.unit_correlation
+        )
+        return Basis((self if share >= 0.5 else other).origin, unit_correlation)
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
-    """What correlations of two observations have by chance.
+class FiniteWidth:
+    """Fluctuations of cosine similarities and of per-observation second moments at finite width.
 
     Args:
-        deviations: with few channels, products of two observations scatter.
-        pitch: places of the input from one place to the next.
-        axes: of an image.
-        single, restless: more of it and of ``swing`` of a deviation, where each channel saw few others; gone when all
-            are mixed again.
-        swing: relative variance of one observation's level (a mean over units), between observations, per place.
-        blur: over which the swing is averaged.
-        fresh: more of it, that the last weight brought.
-        basis, across: of the units, and of what they are exchanged with where tokens are mixed.
+        deviations: fluctuations by the tensor where they arose.
+        pitch: distance between adjacent positions in input positions.
+        axes: number of image axes.
+        grouped_variance, grouped_square_variance: additional ``variance`` and ``square_variance`` of channels that read
+            few others (grouped convolutions), which vanish when all channels are mixed again.
+        square_variance: relative variance, between observations, of an observation's second moment (mean over units),
+            before smoothing.
+        smoothing: variance of the position offsets over which ``square_variance`` was averaged.
+        new_level_variance: relative variance of an observation's second moment that the last weight added.
+        basis, across: directions of the units, and of the positions that a transposition exchanges them with.
     """
 
     deviations: tuple[Deviation, ...] = ()
     pitch: float = 1.0
     axes: int = 0
-    single: float = 0.0
-    restless: float = 0.0
-    swing: float = 0.0
-    blur: float = 0.0
-    fresh: float = 0.0
+    grouped_variance: float = 0.0
+    grouped_square_variance: float = 0.0
+    square_variance: float = 0.0
+    smoothing: float = 0.0
+    new_level_variance: float = 0.0
     basis: Basis = Basis()
     across: Basis = Basis()
 
-    def _window(self, blur: float) -> float:
-        return _window(blur, self.axes)
+    def _window(self, smoothing: float) -> float:
+        return _window(smoothing, self.axes)
 
     @property
-    def left(self) -> float:
-        """Variance of a correlation by chance, after the averages."""
-        return sum(d.amount * self._window(d.blur) for d in self.deviations) + self.single
+    def correlation_variance(self) -> float:
+        """The variance of a cosine similarity after smoothing."""
+        return sum(d.variance * self._window(d.smoothing) for d in self.deviations) + self.grouped_variance
 
     @property
-    def loud(self) -> float:
-        """Variance of the square of one observation, its units' means taken off, relative to the level."""
-        return sum(d.swing * self._window(d.blur) for d in self.deviations) + self.restless
+    def total_square_variance(self) -> float:
+        """The variance of x² of one observation over units, channel means removed, relative to the second moment
+        squared.
+        """
+        return (
+            sum(d.square_variance * self._window(d.smoothing) for d in self.deviations) + self.grouped_square_variance
+        )
 
     @property
-    def uneven(self) -> float:
-        """Relative variance of an observation's level."""
-        return self.swing * self._window(self.blur) + self.fresh
+    def level_variance(self) -> float:
+        """The relative variance of an observation's second moment."""
+        return self.square_variance * self._window(self.smoothing) + self.new_level_variance
 
-    def gathered(self, kernels: Sequence[float], strides: Sequence[float]) -> Chance:
-        """Behind a window."""
+    def windowed(self, kernels: Sequence[float], strides: Sequence[float]) -> FiniteWidth:
+        """Return the fluctuations behind a weighted window."""
         if not kernels:
             return self
         wide = self.pitch**2 * sum(k * k - 1 for k in kernels) / len(kernels) / 12
         pitch = self.pitch * math.prod(strides) ** (1 / len(strides))
-        wider = tuple(replace(d, blur=d.blur + wide) for d in self.deviations)
-        found = replace(self, deviations=wider, blur=self.blur + wide, pitch=pitch, axes=len(kernels))
-        fewer = found._window(found.blur) / self._window(self.blur)
-        return replace(found, basis=replace(self.basis, narrow=self.basis.narrow * fewer))
+        wider = tuple(replace(d, smoothing=d.smoothing + wide) for d in self.deviations)
+        found = replace(self, deviations=wider, smoothing=self.smoothing + wide, pitch=pitch, axes=len(kernels))
+        fewer = found._window(found.smoothing) / self._window(self.smoothing)
+        return replace(found, basis=replace(self.basis, unit_correlation=self.basis.unit_correlation * fewer))
 
-    def mixed(self, node: int, units: int) -> Chance:
-        """Behind a weight that makes so many units, each of all."""
-        return replace(self, fresh=2 / units, basis=Basis(node, min(self.basis.narrow + 1 / units, 1.0)))
+    def after_mixing(self, node: int, units: int) -> FiniteWidth:
+        """Return the fluctuations behind a dense weight with ``units`` outputs."""
+        return replace(
+            self, new_level_variance=2 / units, basis=Basis(node, min(self.basis.unit_correlation + 1 / units, 1.0))
+        )
 
-    def turned(self) -> Chance:
-        """Units and positions exchanged: levels were averaged, and are as unlike as few directions make them."""
-        return replace(self, basis=self.across, across=self.basis, swing=0.0, fresh=2 * self.across.narrow)
+    def transposed(self) -> FiniteWidth:
+        """Return the fluctuations with units and positions exchanged.
 
-    def averaged(self, kernels: Sequence[int], strides: Sequence[int], gain: float) -> Chance:
-        """Behind a mean over a window: both of two observations are means, each over places of its own.
+        Second moments of observations were averages over units; after the exchange they scatter with the number of
+        directions.
+        """
+        return replace(
+            self,
+            basis=self.across,
+            across=self.basis,
+            square_variance=0.0,
+            new_level_variance=2 * self.across.unit_correlation,
+        )
+
+    def averaged(self, kernels: Sequence[int], strides: Sequence[int], gain: float) -> FiniteWidth:
+        """Return the fluctuations behind an average pooling.
 
         Args:
-            kernels, strides: of the window.
-            gain: what a product of two observations is multiplied by before that, as parts of the level.
+            kernels, strides: window sizes and strides.
+            gain: factor on products of two observations, relative to the second moment, before the average.
         """
         if not kernels:
             return self.scaled(gain)
-        wider, count = self.gathered(kernels, strides), math.prod(kernels)
+        wider, count = self.windowed(kernels, strides), math.prod(kernels)
 
         def mean(before: Deviation, after: Deviation) -> Deviation:
-            narrow, wide = _window(before.blur, self.axes), _window(after.blur, wider.axes)
-            from_one = narrow * gain**2 / wide
-            pairs = math.prod(_same_offset(k, before.blur / self.pitch**2) for k in kernels)
-            # Squares of places are as alike as the windows they were gathered from; each product counts twice.
-            own = before.swing * wide / narrow / count**2 + 2 * (count - 1) * before.amount / count**3
-            amount, swing = min(before.amount * pairs * from_one, 1.0), min(own * from_one, _LOUDEST)
-            return replace(after, amount=amount, swing=swing)
+            unit_correlation, wide = _window(before.smoothing, self.axes), _window(after.smoothing, wider.axes)
+            from_one = unit_correlation * gain**2 / wide
+            pairs = math.prod(_same_offset(k, before.smoothing / self.pitch**2) for k in kernels)
+            # Squares at two positions correlate as far as their windows overlap; each product counts twice.
+            own = (
+                before.square_variance * wide / unit_correlation / count**2
+                + 2 * (count - 1) * before.variance / count**3
+            )
+            variance, square_variance = (
+                min(before.variance * pairs * from_one, 1.0),
+                min(own * from_one, _LARGEST_SQUARE_VARIANCE),
+            )
+            return replace(after, variance=variance, square_variance=square_variance)
 
         deviations = tuple(mean(*both) for both in zip(self.deviations, wider.deviations, strict=True))
-        single, restless = (
-            self.single * (gain / count) ** 2,
-            (self.restless + 2 * (count - 1) * self.single) * gain**2 / count**3,
+        grouped_variance, grouped_square_variance = (
+            self.grouped_variance * (gain / count) ** 2,
+            (self.grouped_square_variance + 2 * (count - 1) * self.grouped_variance) * gain**2 / count**3,
         )
-        return replace(wider, deviations=deviations, single=single, restless=restless)
+        return replace(
+            wider,
+            deviations=deviations,
+            grouped_variance=grouped_variance,
+            grouped_square_variance=grouped_square_variance,
+        )
 
-    def and_also(self, deviation: Deviation) -> Chance:
-        """With one that arises here."""
-        if not deviation.amount > 0:
+    def with_deviation(self, deviation: Deviation) -> FiniteWidth:
+        """Add fluctuations that arise at this tensor."""
+        if not deviation.variance > 0:
             return self
-        return replace(self, deviations=(*self.deviations, deviation)[-_MOST:])
+        return replace(self, deviations=(*self.deviations, deviation)[-_MOST_DEVIATIONS:])
 
-    def scaled(self, factor: float, own: float | None = None) -> Chance:
-        """Every deviation of a correlation multiplied.
+    def scaled(self, factor: float, own: float | None = None) -> FiniteWidth:
+        """Scale every deviation of a cosine similarity.
 
         Args:
-            factor: of two observations.
-            own: of one with itself; the same where it is not given.
+            factor: factor on products of two observations.
+            own: factor on the square of one observation; by default ``factor``.
         """
         own = factor if own is None else own
         changed = tuple(d.scaled(factor, own) for d in self.deviations)
-        single, restless = min(self.single * factor**2, 1.0), min(self.restless * own**2, _LOUDEST)
-        basis = replace(self.basis, narrow=min(self.basis.narrow * factor**2, 1.0))
-        across = replace(self.across, narrow=min(self.across.narrow * factor**2, 1.0))
-        return replace(self, deviations=changed, single=single, restless=restless, basis=basis, across=across)
+        grouped_variance, grouped_square_variance = (
+            min(self.grouped_variance * factor**2, 1.0),
+            min(self.grouped_square_variance * own**2, _LARGEST_SQUARE_VARIANCE),
+        )
+        basis = replace(self.basis, unit_correlation=min(self.basis.unit_correlation * factor**2, 1.0))
+        across = replace(self.across, unit_correlation=min(self.across.unit_correlation * factor**2, 1.0))
+        return replace(
+            self,
+            deviations=changed,
+            grouped_variance=grouped_variance,
+            grouped_square_variance=grouped_square_variance,
+            basis=basis,
+            across=across,
+        )
 
-    def swung(self, response: float) -> Chance:
-        """Every level raised to a power."""
-        return replace(self, swing=self.swing * response**2, fresh=self.fresh * response**2)
+    def powered(self, response: float) -> FiniteWidth:
+        """Return the fluctuations when every second moment is raised to the power ``response``."""
+        return replace(
+            self,
+            square_variance=self.square_variance * response**2,
+            new_level_variance=self.new_level_variance * response**2,
+        )
 
-    def beside(self, other: Chance, share: float, *, independent: bool = False) -> Chance:
-        """Of a sum, of which this one has that share: what arose at one tensor deviates together.
+    def summed_with(self, other: FiniteWidth, share: float, *, independent: bool = False) -> FiniteWidth:
+        """Return the fluctuations of a sum of which this tensor has ``share`` of the second moment.
 
-        Products of independent terms are zero on average only: over units that lie along the same few directions they
-        leave something, so that observations differ in level.
+        Deviations of one origin add up as amplitudes. Products of independent terms vanish on average only: over units
+        along the same few directions a remainder makes observations differ in second moment.
         """
         rest = 1 - share
-        few = math.sqrt(self.basis.narrow * other.basis.narrow)
+        few = math.sqrt(self.basis.unit_correlation * other.basis.unit_correlation)
         crossed = 4 * share * rest * few if independent and self.basis.origin == other.basis.origin else 0.0
         mine = {d.origin: d.scaled(share, share) for d in self.deviations}
         yours = {d.origin: d.scaled(rest, rest) for d in other.deviations}
         both = {
-            origin: d.beside(yours[origin], max(self.axes, other.axes)) for origin, d in mine.items() if origin in yours
+            origin: d.summed_with(yours[origin], max(self.axes, other.axes))
+            for origin, d in mine.items()
+            if origin in yours
         }
         deviations = tuple({**mine, **yours, **both}.values())
-        level = share * math.sqrt(self.swing) + rest * math.sqrt(other.swing)
+        level = share * math.sqrt(self.square_variance) + rest * math.sqrt(other.square_variance)
         return replace(
-            self if share >= 0.5 else other, deviations=deviations[-_MOST:], swing=level**2,
-            single=share**2 * self.single + rest**2 * other.single,
-            restless=share**2 * self.restless + rest**2 * other.restless,
-            fresh=share**2 * self.fresh + rest**2 * other.fresh + crossed, basis=self.basis.beside(other.basis, share),
-            across=self.across.beside(other.across, share),
-        )  # fmt: skip
+            self if share >= 0.5 else other,
+            deviations=deviations[-_MOST_DEVIATIONS:],
+            square_variance=level**2,
+            grouped_variance=share**2 * self.grouped_variance + rest**2 * other.grouped_variance,
+            grouped_square_variance=share**2 * self.grouped_square_variance + rest**2 * other.grouped_square_variance,
+            new_level_variance=share**2 * self.new_level_variance + rest**2 * other.new_level_variance + crossed,
+            basis=self.basis.summed_with(other.basis, share),
+            across=self.across.summed_with(other.across, share),
+        )
 
 
-CERTAIN = Chance()
+INFINITE_WIDTH = FiniteWidth()
 """All pairs are alike."""

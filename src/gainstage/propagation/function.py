@@ -1,7 +1,7 @@
-"""Functions of one number with exact derivatives, closed under what networks do to them.
+"""Functions of one variable with exact derivatives, closed under composition, sums, products and quotients.
 
-A chain of elementwise operations on one signal is one function of that signal: its moments follow from one integral,
-while moments taken step by step forget that the steps depend on each other (``x * x`` is not ``x * y``).
+A chain of elementwise operations on one signal is one function of that signal, so its moments follow from one integral.
+Moments taken step by step would ignore that the steps depend on each other (``x * x`` is not ``x * y``).
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from gainstage.theory.activations import Activation, Array, Elementwise
 __all__ = ["IDENTITY", "Function"]
 
 _REACH = 60.0
-_GRID = np.linspace(-_REACH, _REACH, 1201) + 0.0137  # where a kink further out is looked for
+_GRID = np.linspace(-_REACH, _REACH, 1201) + 0.0137  # grid on which kinks of compositions are searched
 _BISECTIONS = 60
+_HALF = 0.5**0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """An elementwise function, its derivative, and where neither is smooth.
+    """An elementwise function with its derivative and the points where either is not smooth.
 
     Args:
-        key: equal for functions that are the same; moments are kept under it.
-        value: float64 array to array.
-        slope: the derivative, likewise.
-        kinks: where value or slope jump or bend.
+        key: equal for equal functions; moments are cached under it.
+        value: f, float64 array to array.
+        slope: f', likewise.
+        kinks: points where f or f' has a jump or a kink.
         affine: (factor, offset) of a straight line; None for anything else.
 
     >>> from gainstage.theory import activation
@@ -48,12 +49,12 @@ class Function:
 
     @classmethod
     def of(cls, activation: Activation) -> Function:
-        """An activation of the table, or a user's."""
+        """Wrap an activation of the table, or a user's own."""
         name = (activation.name, activation.settings) if activation.summary else ("own", id(activation))
         return cls(name, activation.function, activation.derivative, activation.kinks)
 
     def scaled(self, factor: float) -> Function:
-        """``factor`` · f."""
+        """Return ``factor`` · f."""
         line = None if self.affine is None else (factor * self.affine[0], factor * self.affine[1])
         return Function(
             ("scaled", factor, self.key),
@@ -64,12 +65,12 @@ class Function:
         )
 
     def shifted(self, offset: float) -> Function:
-        """F + ``offset``."""
+        """Return f + ``offset``."""
         line = None if self.affine is None else (self.affine[0], self.affine[1] + offset)
         return Function(("shifted", offset, self.key), lambda x: self.value(x) + offset, self.slope, self.kinks, line)
 
     def after(self, inner: Function) -> Function:
-        """The function f(inner)."""
+        """Return the composition f(inner)."""
         if inner.key == IDENTITY.key:
             return self
         if self.key == IDENTITY.key:
@@ -82,15 +83,27 @@ class Function:
             tuple(sorted(kinks)),
         )
 
+    def mirrored(self, sign: float) -> Function:
+        """(f(x) ± f(-x)) / √2: what two units of opposite input bring together, or, with -1, one of them against
+        the other.
+        """
+        both = {*self.kinks, *(-kink for kink in self.kinks)}
+        return Function(
+            ("mirrored", sign, self.key),
+            lambda x: (self.value(x) + sign * self.value(-x)) * _HALF,
+            lambda x: (self.slope(x) - sign * self.slope(-x)) * _HALF,
+            tuple(sorted(both)),
+        )
+
     def slope_after(self, inner: Function) -> Function:
-        """The derivative of this function at ``inner``: what a gradient is multiplied by."""
+        """Return f'(inner), the factor on a gradient."""
         kinks = {*inner.kinks, *_preimages(inner, self.kinks)}
         return Function(
             ("slope", self.key, inner.key), lambda x: self.slope(inner.value(x)), _no_slope, tuple(sorted(kinks))
         )
 
     def __add__(self, other: Function) -> Function:
-        """F + g."""
+        """Return f + g."""
         both = self.affine is not None and other.affine is not None
         line = (self.affine[0] + other.affine[0], self.affine[1] + other.affine[1]) if both else None  # type: ignore[index]
         return Function(
@@ -102,7 +115,7 @@ class Function:
         )
 
     def __mul__(self, other: Function) -> Function:
-        """F · g."""
+        """Return f · g."""
         return Function(
             ("product", self.key, other.key),
             lambda x: self.value(x) * other.value(x),
@@ -111,7 +124,7 @@ class Function:
         )
 
     def __truediv__(self, other: Function) -> Function:
-        """F / g."""
+        """Return f / g."""
         return Function(
             ("ratio", self.key, other.key),
             lambda x: self.value(x) / other.value(x),
@@ -121,7 +134,7 @@ class Function:
 
 
 def _no_slope(x: Array) -> Array:
-    """Second derivatives are never asked for."""
+    """Return NaN, since second derivatives are never used."""
     return np.full_like(x, np.nan)
 
 
@@ -130,7 +143,7 @@ def _union(first: Function, second: Function) -> tuple[float, ...]:
 
 
 def _preimages(inner: Function, levels: tuple[float, ...]) -> list[float]:
-    """Where ``inner`` passes through one of the levels."""
+    """Return the points where ``inner`` crosses one of the levels."""
     if not levels:
         return []
     if inner.affine is not None:

@@ -1,4 +1,4 @@
-"""What a node tells of the axes its windows slide over."""
+"""Windows, paddings and image axes of a node, read off its settings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ __all__ = ["paddings", "spatial", "windows"]
 
 
 def windows(node: Node) -> tuple[Window, ...]:
-    """The windows of a node, one an axis; none where the backend did not tell them.
+    """Return the windows of a node, one per axis; empty where the backend recorded none.
 
-    A node tells them in its settings: ``size_0``, ``kernel_0``, ``stride_0``, ``padding_0``, ``dilation_0``, and so on.
+    A node records them in its settings: ``size_0``, ``kernel_0``, ``stride_0``, ``padding_0``, ``dilation_0``, and so
+    on.
     """
     settings: Mapping[str, float] = dict(node.settings)
     found = []
@@ -28,7 +29,7 @@ def windows(node: Node) -> tuple[Window, ...]:
 
 
 def paddings(node: Node) -> tuple[tuple[int, int, int], ...]:
-    """Of every axis its places, and how many are set before and after them (fewer than none: cut off)."""
+    """Return (size, padding before, padding after) of every axis; negative padding crops."""
     settings: Mapping[str, float] = dict(node.settings)
     found: list[tuple[int, int, int]] = []
     while f"before_{len(found)}" in settings:
@@ -41,6 +42,6 @@ _FIELDS = (("size", 1), ("kernel", 1), ("stride", 1), ("padding", 0), ("dilation
 
 
 def spatial(node: Node) -> tuple[int, ...]:
-    """The sizes of the axes that are neither examples nor units."""
+    """Return the sizes of the axes that are neither examples nor units."""
     gone = {node.example_axis, node.unit_axis}
     return tuple(size for axis, size in enumerate(node.shape) if axis not in gone)

@@ -1,4 +1,6 @@
-"""Means of functions over two independent Gaussian numbers: a gradient that depends on a sum meets one of its terms."""
+"""Expectations of functions of two independent Gaussian variables, for gradients that depend on a sum and meet one
+term.
+"""
 
 from __future__ import annotations
 
@@ -10,52 +12,56 @@ import numpy as np
 
 from gainstage.propagation.expectation import Marginal
 from gainstage.propagation.function import Function
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.signal import Law, Signal
-from gainstage.propagation.signal_algebra import Ledger
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.signal import FunctionOf, Signal
+from gainstage.propagation.signal_algebra import SignalAlgebra
 from gainstage.theory.activations import Array
 
-__all__ = ["Joint", "joint", "met_in_sum"]
+__all__ = ["Joint", "joint", "term_times_function_of_sum"]
 
-_PLACES = np.linspace(-7.0, 7.0, 281)  # a jump is met to half a step, and by each row elsewhere
+_PLACES = np.linspace(-7.0, 7.0, 281)  # a jump is located to half a step, at another point in each row
 _TERMS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Of h(u, v) for independent u and v.
+    """Moments of h(u, v) for independent standard normal u and v.
 
     Args:
         second: E h².
-        series: squares of the coefficients in products of Hermite polynomials of u and of v, shape (terms, terms).
+        series: squared coefficients in products of Hermite polynomials of u and of v, shape (terms, terms).
     """
 
     second: float
     series: Array
 
     def pair(self, first: float, second: float) -> float:
-        """E h(u, v) h(u', v') when u and u' have the first correlation, v and v' the second."""
+        """Return E h(u, v) h(u', v') where u, u' have correlation ``first`` and v, v' have correlation ``second``."""
         c, d = (min(max(of, -1.0), 1.0) for of in (first, second))
         known = float(np.polynomial.polynomial.polyval2d(c, d, self.series))
         rest = max(self.second - float(self.series.sum()), 0.0)
         return known + rest * (c * d) ** _TERMS if c * d > 0 else known
 
-    def pairs(self, first: Callable[[float], float], one: Pairs, second: Callable[[float], float], two: Pairs) -> Pairs:
-        """The same for every kind of pair.
+    def pairs(
+        self, first: Callable[[float], float], one: SecondMoments, second: Callable[[float], float], two: SecondMoments
+    ) -> SecondMoments:
+        """Return the moments for every kind of pair.
 
         Args:
-            first, second: what makes correlations of second moments.
+            first, second: turn second moments of u and of v into correlations.
             one, two: second moments of u and of v.
         """
         found = one.zip(two, lambda a, b: self.pair(first(a), second(b)))
-        return Pairs(self.second, found.units, found.positions, found.examples, found.near, found.apart)
+        return SecondMoments(
+            self.second, found.units, found.positions, found.examples, found.neighbour, found.across_both
+        )
 
 
 def joint(function: Callable[[Array, Array], Array]) -> Joint:
-    """Integrate a function of two standard normal numbers.
+    """Integrate a function of two independent standard normal variables.
 
     Args:
-        function: of two arrays that broadcast.
+        function: h, of two arrays that broadcast.
 
     >>> both = joint(lambda u, v: u * v)
     >>> round(both.second, 2), round(both.pair(0.5, 0.5), 2)
@@ -74,29 +80,35 @@ def joint(function: Callable[[Array, Array], Array]) -> Joint:
     return Joint(float(weight @ values**2 @ weight), (hermite @ values @ hermite.T) ** 2)
 
 
-def met_in_sum(ledger: Ledger, law: Law, whole: Signal, signal: Signal) -> Pairs | None:
-    """Second moments, and of pairs, of f(sum) · signal, for a signal that is one of the sum's two terms.
+def term_times_function_of_sum(
+    algebra: SignalAlgebra, dependence: FunctionOf, whole: Signal, signal: Signal
+) -> SecondMoments | None:
+    """Return second moments of f(sum) · signal for a signal that is one of the sum's two terms.
 
     Args:
-        ledger: where terms are looked up.
-        law: f, of the sum.
+        algebra: resolves the terms.
+        dependence: f, as a function of the sum.
         whole: the sum.
-        signal: a term of it, or a factor of one that is a product.
+        signal: a term of the sum, or a factor of a term that is a product.
 
     Returns:
-        None where the sum has more terms, or another that is as good as Gaussian: then its regression tells as much.
+        None where the sum has more terms, or where the other term is close to Gaussian, since regression then suffices.
     """
-    mine = [(atom, share * ledger.share_in(signal, atom)) for atom, share in whole.terms]
+    mine = [(atom, share * algebra.share_in(signal, atom)) for atom, share in whole.terms]
     own = [share for _, share in mine if share]
     others = [term for term, (_, part) in zip(whole.terms, mine, strict=True) if not part]
-    if len(own) != 1 or len(others) != 1 or signal.law is None:
+    if len(own) != 1 or len(others) != 1 or signal.dependence is None:
         return None
-    other, share = ledger.source(others[0][0]), others[0][1]
-    if other.law is None or other.law.function.affine is not None or other.law.source == signal.law.source:
+    other, share = algebra.source(others[0][0]), others[0][1]
+    if (
+        other.dependence is None
+        or other.dependence.function.affine is not None
+        or other.dependence.source == signal.dependence.source
+    ):
         return None
     offset = whole.mean - own[0] * signal.mean - share * other.mean
-    one, two = ledger.source(other.law.source), ledger.source(signal.law.source)
-    first, second = other.law.function, signal.law.function
+    one, two = algebra.source(other.dependence.source), algebra.source(signal.dependence.source)
+    first, second = other.dependence.function, signal.dependence.function
 
     def moments(of: Function) -> Joint:
         def product(u: Array, v: Array) -> Array:
@@ -106,12 +118,12 @@ def met_in_sum(ledger: Ledger, law: Law, whole: Signal, signal: Signal) -> Pairs
 
         return joint(product)
 
-    pairs = moments(law.of_two.function).pairs(one.correlation, one.pairs, two.correlation, two.pairs)
-    return pairs if law.apart is None else replace(pairs, level=moments(law.function).second)
+    pairs = moments(dependence.for_pairs.function).pairs(one.correlation, one.pairs, two.correlation, two.pairs)
+    return pairs if dependence.pair_function is None else replace(pairs, level=moments(dependence.function).second)
 
 
 def _drawn(marginal: Marginal, z: Array) -> Array:
-    """A number of that distribution for each standard normal one (Cornish and Fisher 1938)."""
+    """Map standard normal values to a marginal by the expansion of Cornish and Fisher (1938)."""
     skew, excess = min(max(marginal.skew, -1.0), 1.0), min(max(marginal.excess, -1.0), 2.0)
     bent = z + skew / 6 * (z**2 - 1) + excess / 24 * (z**3 - 3 * z) - skew**2 / 36 * (2 * z**3 - 5 * z)
     return np.asarray(marginal.mean + math.sqrt(marginal.variance) * bent)

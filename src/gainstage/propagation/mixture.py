@@ -1,4 +1,4 @@
-"""Signals side by side, and how the level of a sum or a function varies along the axes of an image."""
+"""Concatenated signals as one, and edge profiles of sums, products and powers."""
 
 from __future__ import annotations
 
@@ -9,46 +9,52 @@ from operator import add
 
 import numpy as np
 
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.theory.activations import Array
 
-__all__ = ["blended_borders", "mixture", "multiplied", "powered"]
+__all__ = ["blended_edge_profiles", "mixture", "multiplied", "powered"]
 
 
 def mixture(parts: tuple[Signal, ...]) -> Signal:
-    """Signals side by side along the units as one, of the kind of the largest."""
+    """Summarize signals concatenated along the units as one signal, of the kind of the largest."""
     total = sum(p.extent.units for p in parts)
     shares = [p.extent.units / total for p in parts]
 
     def mean(of: Callable[[Signal], float]) -> float:
         return sum(s * of(p) for s, p in zip(shares, parts, strict=True))
 
-    pairs = Pairs(
+    pairs = SecondMoments(
         mean(lambda p: p.pairs.level),
         _of_two_units(shares, parts),
         mean(lambda p: p.pairs.positions),
         mean(lambda p: p.pairs.examples),
-        mean(lambda p: p.pairs.near),
-        mean(lambda p: p.pairs.apart),
+        mean(lambda p: p.pairs.neighbour),
+        mean(lambda p: p.pairs.across_both),
     )
     level = pairs.level or 1.0
     weight = [s * p.pairs.level / level for s, p in zip(shares, parts, strict=True)]
     largest = max(zip(weight, parts, strict=True), key=lambda pair: pair[0])[1]
-    chance, summed = parts[0].chance, weight[0]
+    finite_width, summed = parts[0].finite_width, weight[0]
     for w, p in zip(weight[1:], parts[1:], strict=True):
         summed += w
-        chance = chance.beside(p.chance, 1 - w / summed if summed > 0 else 0.5)
+        finite_width = finite_width.summed_with(p.finite_width, 1 - w / summed if summed > 0 else 0.5)
     return replace(
-        largest, chance=chance, extent=replace(largest.extent, units=total), pairs=pairs, mean=mean(lambda p: p.mean),
-        skew=mean(lambda p: p.skew), excess=mean(lambda p: p.excess),
+        largest,
+        finite_width=finite_width,
+        extent=replace(largest.extent, units=total),
+        pairs=pairs,
+        mean=mean(lambda p: p.mean),
+        skew=mean(lambda p: p.skew),
+        excess=mean(lambda p: p.excess),
         noise=reduce(add, (p.noise * w for w, p in zip(weight, parts, strict=True))),
-        carried=reduce(add, (p.carried * w for w, p in zip(weight, parts, strict=True))), zero=mean(lambda p: p.zero),
-    )  # fmt: skip
+        inherited=reduce(add, (p.inherited * w for w, p in zip(weight, parts, strict=True))),
+        zero=mean(lambda p: p.zero),
+    )
 
 
 def _of_two_units(shares: Sequence[float], parts: Sequence[Signal]) -> float:
-    """E x·y of two units: of one part, or of two parts, which have no more in common than their means."""
+    """Return E x·y of two units: within one part, or of two parts, which share no more than their means."""
     within = apart = before = 0.0
     for share, part in zip(shares, parts, strict=True):
         within += share**2 * part.pairs.units
@@ -58,7 +64,7 @@ def _of_two_units(shares: Sequence[float], parts: Sequence[Signal]) -> float:
 
 
 def powered(border: Array | None, exponent: float) -> Array | None:
-    """How the level varies along an axis behind a function that answers with that power of it."""
+    """Return the edge profile raised to a power and normalized to mean 1."""
     if border is None or abs(exponent) < 1e-9:
         return None
     if abs(exponent - 1) < 1e-9:
@@ -68,7 +74,7 @@ def powered(border: Array | None, exponent: float) -> Array | None:
 
 
 def multiplied(one: Array | None, other: Array | None) -> tuple[float, Array | None]:
-    """Of a product, what its level is more than the product of the levels, and how it varies along an axis."""
+    """Return the mean and the normalized edge profile of a product of two profiles."""
     if one is None or other is None or one.size != other.size:
         return 1.0, other if one is None else one
     product = one * other
@@ -76,11 +82,11 @@ def multiplied(one: Array | None, other: Array | None) -> tuple[float, Array | N
     return (mean, np.asarray(product / mean)) if mean > 0 else (1.0, None)
 
 
-def blended_borders(
+def blended_edge_profiles(
     first: tuple[Array | None, ...], second: tuple[Array | None, ...], share: float
 ) -> tuple[Array | None, ...]:
-    """How the level of a sum varies along the axes."""
-    if not first or not second:  # one of them varies nowhere
+    """Return the edge profiles of a sum of which the first term has ``share`` of the second moment."""
+    if not first or not second:  # one of them is constant
         first, second = first or (None,) * len(second), second or (None,) * len(first)
     if len(first) != len(second):
         return ()

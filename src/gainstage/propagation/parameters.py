@@ -1,20 +1,21 @@
-"""The gradient of every parameter: sums over examples and positions of gradient times signal."""
+"""Gradients of parameters: sums over examples and positions of gradient δ times signal x."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from gainstage.graph import Node, Operation, Parameter
-from gainstage.propagation.back.flows import Backward, Gradient
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.weighted import arranged, puts_heads_together
+from gainstage.propagation.back.backward_pass import BackwardPass, Gradient
+from gainstage.propagation.bilinear import products
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.weighted import puts_heads_together, regrouped
 from gainstage.records import Moments, ParameterProfile, WeightMoments
 
 __all__ = ["parameter_profiles"]
 
 
-def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> tuple[ParameterProfile, ...]:
-    """What is predicted of every parameter that takes part, in the graph's order."""
+def parameter_profiles(back: BackwardPass, weights: Mapping[str, WeightMoments]) -> tuple[ParameterProfile, ...]:
+    """Return the predicted gradient of every parameter in use, in the graph's order."""
     found = []
     for parameter in back.run.graph.parameters:
         known = weights.get(parameter.path)
@@ -26,7 +27,7 @@ def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> 
         weight = Moments(count, known.mean, known.variance, known.second_moment)
         level = _gradient(back, parameter)
         if not level and parameter.trainable and any(i in back.gradients for i in parameter.nodes):
-            continue  # something arrives, and no rule says how much is left of it
+            continue  # a gradient arrives, but no rule gives the parameter's share
         gradient = Moments(count, 0.0, level, level) if level is not None and parameter.trainable else None
         spread = known.second_moment**0.5
         unit_spread = (spread, spread) if parameter.kernel is not None and len(parameter.shape) > 1 else None
@@ -35,8 +36,8 @@ def parameter_profiles(back: Backward, weights: Mapping[str, WeightMoments]) -> 
     return tuple(found)
 
 
-def _gradient(back: Backward, parameter: Parameter) -> float | None:
-    """Second moment of the gradient by one of its values; None where none arrives or no rule gives it."""
+def _gradient(back: BackwardPass, parameter: Parameter) -> float | None:
+    """Return the second moment of one element of a parameter's gradient; None where no gradient or no rule is known."""
     total: float | None = None
     names = {parameter.path, *parameter.aliases}
     for index in parameter.nodes:
@@ -52,11 +53,11 @@ def _gradient(back: Backward, parameter: Parameter) -> float | None:
     return total
 
 
-def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
+def _of_use(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> float | None:
     g, extent = gradient.pairs, gradient.extent
     summed = extent.examples * extent.positions
     if slot in ("bias", "shift"):
-        return summed * _summed(g, gradient, Pairs(1.0, 1.0, 1.0, 1.0))
+        return summed * _summed(g, gradient, SecondMoments(1.0, 1.0, 1.0, 1.0))
     if slot == "scale":
         if node.operation is not Operation.NORMALIZATION:
             read = back.run.signals.get(node.inputs[0]) if node.inputs else None
@@ -78,41 +79,44 @@ def _of_use(back: Backward, node: Node, gradient: Gradient, slot: str) -> float 
     x = back.run.signals.get(node.inputs[0])
     if x is None:
         return None
-    merged = back.run.ledger.merged(x)
-    seen = merged
+    if node.operation is Operation.BILINEAR:
+        x = products(back.run, x, back.run.signals[node.inputs[-1]])
+    undivided = back.run.algebra.without_parts(x)
+    seen = undivided
     if node.kernel is not None:
-        seen = arranged(merged, node.kernel.in_, heads=puts_heads_together(back.run, node))
+        seen = regrouped(undivided, node.kernel.in_, heads=puts_heads_together(back.run, node))
     return summed * _summed(g, gradient, seen.pairs)
 
 
-def _summed(g: Pairs, gradient: Gradient, x: Pairs) -> float:
-    """E of (Σ δ x)² over all places, divided by their number: the trace of the product of both Gram matrices."""
+def _summed(g: SecondMoments, gradient: Gradient, x: SecondMoments) -> float:
+    """Return E (Σ δ x)² over all observations divided by their number: the trace of a product of two Gram matrices."""
     e, p = gradient.extent.examples, gradient.extent.positions
     times = (1, e - 1, p - 1, (e - 1) * (p - 1))
     products = zip(times, _eigenvalues(g, e, p), _eigenvalues(x, e, p), strict=True)
     return sum(count * first * second for count, first, second in products) / (e * p)
 
 
-def _eigenvalues(k: Pairs, e: int, p: int) -> tuple[float, float, float, float]:
-    """Of the Gram matrix over examples and positions: of the mean, between examples, between positions, of the rest.
+def _eigenvalues(k: SecondMoments, e: int, p: int) -> tuple[float, float, float, float]:
+    """Return the eigenvalues of a Gram matrix over examples and positions: mean, between examples, between positions,
+    rest.
 
-    Rounding and approximation may leave a small one below zero, where none is.
+    Rounding and approximation may make small ones negative; these become zero.
     """
-    within, between = k.level + (p - 1) * k.positions, k.examples + (p - 1) * k.apart
+    within, between = k.level + (p - 1) * k.positions, k.examples + (p - 1) * k.across_both
     values = (
         within + (e - 1) * between,
         within - between,
-        k.level - k.positions + (e - 1) * (k.examples - k.apart),
-        k.level - k.positions - k.examples + k.apart,
+        k.level - k.positions + (e - 1) * (k.examples - k.across_both),
+        k.level - k.positions - k.examples + k.across_both,
     )
     return tuple(max(value, 0.0) for value in values)  # type: ignore[return-value]
 
 
-def _recurrent(back: Backward, node: Node, gradient: Gradient, slot: str) -> float | None:
-    """Gradients at the gates of the first layer times what they read: the input, or the last output."""
+def _recurrent(back: BackwardPass, node: Node, gradient: Gradient, slot: str) -> float | None:
+    """Return the gradient of a recurrent weight: gradients at the gates times the input, or the previous state."""
     x = back.run.signals[node.inputs[0]]
     known = back.run.recurrences.get(node.index)
-    if not known:  # the forward pass has told why
+    if not known:  # the forward pass has recorded the reason
         return None
     first = known[0]
     gates = sum(first.moments.gates) / max(len(first.moments.gates), 1)

@@ -1,4 +1,4 @@
-"""From a graph and the moments of its weights to a Profile, as if it had been measured."""
+"""From a graph and the moments of its weights to a Profile, as if the model had been measured."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 from gainstage.errors import ModelError
 from gainstage.graph import Node, Operation, SignalGraph, nearest_before
 from gainstage.graph.groups import NONLINEAR, OUTWARD, SHOWN, STREAM
-from gainstage.propagation.back.flows import Gradient
+from gainstage.propagation.back.backward_pass import Gradient
 from gainstage.propagation.backward import backward
 from gainstage.propagation.forward import forward
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.objective import Objective, objective
 from gainstage.propagation.parameters import parameter_profiles
-from gainstage.propagation.run import InputMoments, Run
 from gainstage.propagation.signal import Signal
 from gainstage.records import (
     InputFacts,
+    InputMoments,
     Moments,
     NodeProfile,
     Note,
@@ -48,15 +49,15 @@ def predicted_profile(
     dtype: str = "float32",
     notes: Sequence[Note] = (),
 ) -> Profile:
-    """Predict signal and gradient at every stage.
+    """Predict the second moments of signal and gradient at every stage.
 
     Args:
         graph: the model, through its loss where it has one.
-        weights: what is known of the parameters, by path.
-        inputs: what is known of the inputs, in the graph's order; independent standard normal values by default.
-        training: whether dropout drops.
-        framework, dtype: told in the profile.
-        notes: doubts that are known already.
+        weights: moments of the parameters by path.
+        inputs: moments of the inputs in the graph's order; independent standard normal values by default.
+        training: whether dropout is active.
+        framework, dtype: recorded in the profile.
+        notes: reasons for doubt that are known already.
 
     Raises:
         ModelError: the graph has no output that depends on an input.
@@ -73,7 +74,20 @@ def predicted_profile(
     >>> [round(node.forward.second_moment, 6) for node in profile.nodes]
     [2.0, 1.0]
     """
-    run = forward(Run(graph, weights, tuple(inputs), training))
+    with np.errstate(all="ignore"):  # an infinite moment is a figure of the profile
+        return _predicted(graph, weights, inputs, training, framework, dtype, notes)
+
+
+def _predicted(
+    graph: SignalGraph,
+    weights: Mapping[str, WeightMoments],
+    inputs: Sequence[InputMoments],
+    training: bool,
+    framework: str,
+    dtype: str,
+    notes: Sequence[Note],
+) -> Profile:
+    run = forward(ForwardPass(graph, weights, tuple(inputs), training))
     outputs = [i for i in graph.outputs if i in run.signals]
     if not outputs:
         raise ModelError("No output of the model depends on its input, so that there is nothing to predict.")
@@ -96,7 +110,7 @@ def predicted_profile(
     )
 
 
-def _node_profile(run: Run, node: Node, signal: Signal, gradient: Gradient | None) -> NodeProfile:
+def _node_profile(run: ForwardPass, node: Node, signal: Signal, gradient: Gradient | None) -> NodeProfile:
     count = math.prod(node.shape)
     back = None
     if gradient is not None:
@@ -115,12 +129,12 @@ def _moments(signal: Signal, count: int) -> Moments:
 
 
 def _band(noise: float) -> tuple[float, float]:
-    """Around the mean of a log-normal level."""
+    """Return the 5 % and 95 % quantiles of a log-normal second moment, divided by its mean."""
     spread = math.sqrt(max(noise, 0.0))
     return math.exp(-noise / 2 - _NINE_OF_TEN * spread), math.exp(-noise / 2 + _NINE_OF_TEN * spread)
 
 
-def _units(run: Run, node: Node, signal: Signal) -> UnitStats:
+def _units(run: ForwardPass, node: Node, signal: Signal) -> UnitStats:
     extent, level = signal.extent, signal.pairs.level
     alike = signal.pairs.examples / level if level > 0 and extent.examples > 1 else None
     tokens = None
@@ -145,7 +159,7 @@ _DEAD = np.linspace(-6.0, 6.0, 241)
 
 
 def _never(before: Signal, node: Node) -> float:
-    """The chance that a rectified unit is zero for every example at every position."""
+    """Return the probability that a rectified unit is zero for every example."""
     from scipy.special import ndtr
 
     del node
@@ -155,14 +169,14 @@ def _never(before: Signal, node: Node) -> float:
     shift = before.mean / math.sqrt(before.variance)
     weight = np.exp(-0.5 * _DEAD**2)
     below = ndtr(-(shift + math.sqrt(common) * _DEAD) / math.sqrt(1 - common))
-    # Positions are told apart less than examples: count each example once.
+    # Positions of one example are similar, so each example counts once.
     return float(weight @ below**before.extent.examples / weight.sum())
 
 
-def _saturated(run: Run, node: Node, before: Signal) -> float | None:
-    """The share of elements within one hundredth of the range from a bound."""
+def _saturated(run: ForwardPass, node: Node, before: Signal) -> float | None:
+    """Return the share of elements within one hundredth of the range from a bound of the activation."""
     act = run.functions.of(node)
-    if act is None or not act.bounded or before.law is None or act.name not in _BOUNDED:
+    if act is None or not act.bounded or before.dependence is None or act.name not in _BOUNDED:
         return None
     low, high = activation(act.name, dict(act.settings)).bounds
     margin = 0.01 * (high - low)
@@ -176,7 +190,7 @@ def _saturated(run: Run, node: Node, before: Signal) -> float | None:
 _BOUNDED = frozenset({"sigmoid", "hardsigmoid", "tanh", "erf", "hardtanh"})
 
 
-def _task(run: Run, output: int, aim: Objective, training: bool) -> Task:
+def _task(run: ForwardPass, output: int, aim: Objective, training: bool) -> Task:
     graph = run.graph
     inputs = []
     for index in graph.inputs:
@@ -199,8 +213,8 @@ def _task(run: Run, output: int, aim: Objective, training: bool) -> Task:
     return Task(tuple(inputs), None, facts, aim.facts, None, run.examples, training)
 
 
-def _doubts(run: Run, aim: Objective) -> list[Note]:
-    """One note for each cause of doubt, at the first node that it touches."""
+def _doubts(run: ForwardPass, aim: Objective) -> list[Note]:
+    """Return one note for each cause of doubt, at the first node that it affects."""
     seen: dict[str, str] = {}
     for index, signal in run.signals.items():
         if signal.doubt:

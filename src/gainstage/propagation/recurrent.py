@@ -1,4 +1,4 @@
-"""Recurrent layers: every step adds what the last one left, until both are in balance."""
+"""Recurrent layers in the forward pass: a fixed point of the step from one state to the next."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal, cast
 
 from gainstage.errors import GainstageError, InputError
 from gainstage.graph import Node, SignalGraph
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.run import Run, doubtful
+from gainstage.propagation.forward_pass import ForwardPass, doubtful
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.records import WeightMoments
 from gainstage.theory.recurrence.moments import RecurrentMoments, recurrent_moments
@@ -23,16 +23,16 @@ _GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn": 1}
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One layer of a stack, with what it reads.
+    """One layer of a recurrent stack.
 
     Args:
-        moments: in the limit of many units.
-        level, correlation: of its input, over time.
-        fan_in: of its input weights.
-        units: of one direction.
+        moments: second moments in the limit of many units.
+        level, correlation: E x² of its input, and the input's correlation over time.
+        fan_in: fan-in of its input weights.
+        units: number of units in one direction.
         input_weight: path of the weight on the input.
-        state_weight: path of the weight on the last output.
-        field: the moments anew, with more that is known of the gradients.
+        state_weight: path of the weight on the previous state.
+        field: recomputes ``moments`` with known correlations of the gradients.
     """
 
     moments: RecurrentMoments
@@ -45,13 +45,13 @@ class Stage:
     field: Callable[..., RecurrentMoments]
 
 
-def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
-    """The layers of a recurrent node, the last one last.
+def stages(run: ForwardPass, node: Node, x: Signal) -> list[Stage]:
+    """Return the layers of a recurrent node, first to last.
 
     Args:
-        run: the pass.
+        run: the forward pass.
         node: the recurrent node.
-        x: what it reads.
+        x: its input.
 
     Raises:
         GainstageError: the outputs grow without bound.
@@ -63,8 +63,8 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
     directions = int(node.setting("directions", 1.0))
     steps = max(x.extent.positions, 1)
     level = x.pairs.level
-    kinds = (x.pairs.positions, x.pairs.near, x.pairs.apart)
-    alike, near, examples = (pair / level if level > 0 else 0.0 for pair in kinds)
+    kinds = (x.pairs.positions, x.pairs.neighbour, x.pairs.across_both)
+    alike, neighbour, examples = (pair / level if level > 0 else 0.0 for pair in kinds)
     found: list[Stage] = []
     for layer in range(0, len(states), directions):
         first = inputs[min(layer, len(inputs) - 1)]
@@ -77,7 +77,7 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
             steps,
             level=level,
             correlation=min(max(alike, 0.0), 1.0),
-            near=min(max(near, 0.0), 1.0),
+            neighbour=min(max(neighbour, 0.0), 1.0),
             examples=min(max(examples, 0.0), 1.0),
             input_weight=fan * weight.second_moment,
             recurrent_weight=units * state.second_moment,
@@ -88,48 +88,53 @@ def stages(run: Run, node: Node, x: Signal) -> list[Stage]:
         )
         moments = field()
         found.append(Stage(moments, level, alike, fan, units, first, states[layer], field))
-        level, alike, near, examples = moments.second_moment, moments.correlation, moments.near, moments.examples
+        level, alike, neighbour, examples = (
+            moments.second_moment,
+            moments.correlation,
+            moments.neighbour,
+            moments.examples,
+        )
     return found
 
 
-def stages_back(run: Run, node: Node, correlation: float, near: float) -> list[Stage]:
-    """The layers of a recurrent node, each with the gradient that the next one hands it; none where none are known.
+def stages_back(run: ForwardPass, node: Node, correlation: float, neighbour: float) -> list[Stage]:
+    """Return the layers of a recurrent node with the gradients of the layer above; empty where they are unknown.
 
     Args:
         run, node: as above.
-        correlation: of the gradients of two steps at the outputs of the last layer.
-        near: of those of two steps side by side.
+        correlation: correlation over time of the gradients at the last layer's outputs.
+        neighbour: the same for adjacent steps.
     """
     found: list[Stage] = []
     for stage in reversed(run.recurrences.get(node.index, [])):
-        alike, beside = (min(max(value, 0.0), 1.0) for value in (correlation, near))
-        moments = stage.field(gradient_correlation=alike, gradient_near=beside)
-        correlation, near = moments.backward_correlation, moments.backward_near
+        alike, beside = (min(max(value, 0.0), 1.0) for value in (correlation, neighbour))
+        moments = stage.field(gradient_correlation=alike, gradient_neighbour=beside)
+        correlation, neighbour = moments.backward_correlation, moments.backward_neighbour
         found.insert(0, replace(stage, moments=moments))
     run.recurrences[node.index] = found
     return found
 
 
-def recurrent(run: Run, node: Node, operands: list[Signal]) -> Signal:
-    """A whole sequence through all layers of the node."""
-    x = run.ledger.merged(operands[0])
+def recurrent(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
+    """Predict a whole sequence through all layers of the node."""
+    x = run.algebra.without_parts(operands[0])
     extent = run.extent(node)
     try:
         run.recurrences[node.index] = stages(run, node, x)
         last = run.recurrences[node.index][-1]
     except (GainstageError, IndexError, KeyError) as error:
-        doubt = doubtful(node, str(error) or "its weights could not be told")
-        return run.ledger.fresh(replace(x, extent=extent, doubt=doubt))
+        doubt = doubtful(node, str(error) or "its weights could not be determined")
+        return run.algebra.new_source(replace(x, extent=extent, doubt=doubt))
     found = last.moments
     level = found.second_moment
     shared = min(max(found.mean**2, found.examples * level), level)
-    pairs = Pairs(level, found.mean**2, found.correlation * level, shared, found.near * level)
-    noise = x.noise.caused(run.ledger.cause(), 2 * pairs.likeness(extent) / extent.units)
-    return run.ledger.fresh(Signal(extent, pairs, found.mean, noise=noise, carried=noise, doubt=x.doubt))
+    pairs = SecondMoments(level, found.mean**2, found.correlation * level, shared, found.neighbour * level)
+    noise = x.noise.with_cause(run.algebra.cause(), 2 * pairs.mean_squared_correlation(extent) / extent.units)
+    return run.algebra.new_source(Signal(extent, pairs, found.mean, noise=noise, inherited=noise, doubt=x.doubt))
 
 
 def _cell(node: Node) -> str:
-    """The kind of its cells; those of a user's own count as plain ones."""
+    """Return the kind of cell; a user's own counts as a simple RNN."""
     return node.function if node.function in _GATES else "rnn"
 
 
@@ -137,7 +142,7 @@ def _paths(node: Node, slot: Literal["weight", "state"]) -> list[str]:
     return [use.parameter for use in node.uses_of(slot)]
 
 
-def _known(run: Run, path: str) -> WeightMoments:
+def _known(run: ForwardPass, path: str) -> WeightMoments:
     parameter = run.graph.parameter(path)
     found = run.weights.get(parameter.path)
     return found if found is not None else WeightMoments(0.0, 1 / (3 * _fan(run.graph, path)))
@@ -149,9 +154,9 @@ def _fan(graph: SignalGraph, path: str) -> int:
 
 
 def _biases(
-    run: Run, node: Node, cell: str, layer: int
+    run: ForwardPass, node: Node, cell: str, layer: int
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Mean of both biases of every gate, and the variance over units of the input's and of the state's."""
+    """Return the mean of both biases of every gate, and their variances over units: the input's and the state's."""
     gates = _GATES[cell]
     uses = node.uses_of("bias")
     per_layer = max(len(uses) // max(len(node.uses_of("state")), 1), 0)
@@ -161,7 +166,7 @@ def _biases(
         if found is None:
             continue
         if cell == "lstm" and abs(found.mean - 0.25) < 1e-6 and abs(found.second_moment - 0.25) < 1e-6:
-            means[1] += 1.0  # ones for the forget gate alone
+            means[1] += 1.0  # ones in the forget gate only
             continue
         blocks = found.block_means or (found.mean,) * gates
         means = [m + block for m, block in zip(means, blocks, strict=True)]

@@ -1,4 +1,4 @@
-"""Images made larger or smaller: every output is a weighted mean of places, with known weights along every axis."""
+"""Resized images: every output is a weighted mean of input positions with known weights along every axis."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gainstage.graph import Node, SignalGraph
-from gainstage.propagation.finite_width import Chance
+from gainstage.propagation.finite_width import FiniteWidth
+from gainstage.propagation.forward_pass import ForwardPass
 from gainstage.propagation.geometry import spatial
-from gainstage.propagation.pairs import Pairs
-from gainstage.propagation.run import Run
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.images.spatial import Interpolation, resampling_matrix
@@ -21,42 +21,44 @@ from gainstage.theory.images.windows import relative
 __all__ = ["gathered", "matrices", "resampled"]
 
 
-def resampled(run: Run, node: Node, operands: list[Signal]) -> Signal:
-    """Copies of places, or means of neighbours."""
-    x = run.ledger.merged(operands[0])
+def resampled(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
+    """Predict a resized image."""
+    x = run.algebra.without_parts(operands[0])
     extent = run.extent(node)
     axes = matrices(run.graph, node)
     if not axes:
-        return run.ledger.fresh(replace(x, extent=extent, borders=()))
-    pairs, borders = gathered(x.pairs, x.mean**2, axes, x.borders)
+        return run.algebra.new_source(replace(x, extent=extent, edge_profiles=()))
+    pairs, edge_profiles = gathered(x.pairs, x.mean**2, axes, x.edge_profiles)
     own = math.prod(float((w**2).sum(-1).mean()) for w in axes)
     cubes, fourths = (math.prod(float((w**n).sum(-1).mean()) for w in axes) for n in (3, 4))
     found = replace(
-        x, pairs=pairs, extent=extent, borders=borders, skew=x.skew * cubes / own**1.5,
+        x, pairs=pairs, extent=extent, edge_profiles=edge_profiles, skew=x.skew * cubes / own**1.5,
         excess=x.excess * fourths / own**2, zero=x.zero if own > _COPIED else 0.0,
     )  # fmt: skip
-    return run.ledger.fresh(replace(found, chance=_chance(x, found, axes)))
+    return run.algebra.new_source(replace(found, finite_width=_finite_width(x, found, axes)))
 
 
 _COPIED = 1 - 1e-9
 
 
-def _chance(before: Signal, after: Signal, axes: Sequence[Array]) -> Chance:
-    """Places lie closer, each gathered from a few."""
+def _finite_width(before: Signal, after: Signal, axes: Sequence[Array]) -> FiniteWidth:
+    """Return the fluctuations after resizing: positions lie closer and average over a few input positions."""
     wide = [1 + 12 * _scatter(w) for w in axes]
-    chance = before.chance.gathered([math.sqrt(w) for w in wide], [w.shape[1] / w.shape[0] for w in axes])
+    finite_width = before.finite_width.windowed([math.sqrt(w) for w in wide], [w.shape[1] / w.shape[0] for w in axes])
     one, other = (s.variance / s.pairs.level if s.pairs.level > 0 else 1.0 for s in (before, after))
-    return chance.scaled(other / one if one > 0 else 0.0)
+    return finite_width.scaled(other / one if one > 0 else 0.0)
 
 
 def _scatter(weights: Array) -> float:
-    """Variance of the places that one output is made of, on average."""
+    """Return the mean variance of the positions that one output averages over."""
     places = np.arange(weights.shape[1])
     return float(np.maximum(weights @ places**2 - (weights @ places) ** 2, 0.0).mean())
 
 
 def matrices(graph: SignalGraph, node: Node) -> tuple[Array, ...]:
-    """The weights of every axis, shape (new, old); none where the axes do not fit each other."""
+    """Return the interpolation weights of every axis, shape (outputs, inputs); empty where input and output axes do not
+    match.
+    """
     new, old = spatial(node), spatial(graph.nodes[node.inputs[0]])
     if len(new) != len(old) or not new:
         return ()
@@ -67,12 +69,12 @@ def matrices(graph: SignalGraph, node: Node) -> tuple[Array, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Shares:
-    """Of two outputs along one axis: weights of the same place, and of any two places.
+    """Products of the weights of two outputs along one axis, for the same input position and for any two.
 
     Args:
-        own, all: of one output with itself, output by output.
-        step, step_all: of two neighbours, on average.
-        mean, mean_all: of any two, on average.
+        own, all: one output with itself, shape (outputs,).
+        step, step_all: two adjacent outputs, mean.
+        mean, mean_all: any two outputs, mean.
     """
 
     own: Array
@@ -91,24 +93,24 @@ def _shares(weights: Array, profile: Array | None) -> _Shares:
     if len(rows) < 2:
         return _Shares(own, sums**2, float(own.mean()), float((sums**2).mean()), float(own.mean()), float(sums[0] ** 2))
     step, step_all = float((rows[1:] * rows[:-1]).sum(-1).mean()), float((sums[1:] * sums[:-1]).mean())
-    # Pairs of any two places are told on average over places.
+    # Moments of pairs are averages over positions.
     return _Shares(own, sums**2, step, step_all, float(columns @ columns), float((sums.mean() / root.mean()) ** 2))
 
 
 def gathered(
-    k: Pairs, both: float, axes: Sequence[Array], profiles: Sequence[Array | None] = ()
-) -> tuple[Pairs, tuple[Array | None, ...]]:
-    """Second moments of weighted sums of places, and how their level varies along the axes.
+    k: SecondMoments, both: float, axes: Sequence[Array], profiles: Sequence[Array | None] = ()
+) -> tuple[SecondMoments, tuple[Array | None, ...]]:
+    """Return second moments of weighted sums of positions, and their edge profiles.
 
     Args:
-        k: of one place, and of pairs.
-        both: E x·y of two elements that differ in unit and place.
-        axes: weights of every axis, shape (outputs, places).
-        profiles: how the level varies along every axis.
+        k: second moments of the positions.
+        both: E x·y of two elements that differ in unit and position.
+        axes: weights of every axis, shape (outputs, inputs).
+        profiles: edge profile along every axis.
     """
     shares = [_shares(w, profiles[i] if i < len(profiles) else None) for i, w in enumerate(axes)]
     own, total = (math.prod(float(v.mean()) for v in of) for of in ([s.own for s in shares], [s.all for s in shares]))
-    # Of a block two wide, all pairs: those of one place, and neighbours.
+    # All pairs in a block two wide: the same position, and neighbours.
     block = math.prod((float(s.own.mean()) + s.step) / 2 for s in shares)
     block_all = math.prod((float(s.all.mean()) + s.step_all) / 2 for s in shares)
     anywhere, anywhere_all = math.prod(s.mean for s in shares), math.prod(s.mean_all for s in shares)
@@ -119,17 +121,17 @@ def gathered(
         every = anywhere * same + (anywhere_all - anywhere) * other
         return (count * every - one) / (count - 1) if count > 1 else every
 
-    level = own * k.level + (total - own) * k.near
-    examples = own * k.examples + (total - own) * k.apart
-    within, blocks = block * k.level + (block_all - block) * k.near, 2 ** len(axes)
-    pairs = Pairs(
+    level = own * k.level + (total - own) * k.neighbour
+    examples = own * k.examples + (total - own) * k.across_both
+    within, blocks = block * k.level + (block_all - block) * k.neighbour, 2 ** len(axes)
+    pairs = SecondMoments(
         level, own * k.units + (total - own) * both, apart(k.level, k.positions, level), examples,
-        min((blocks * within - level) / (blocks - 1), level), apart(k.examples, k.apart, examples),
+        min((blocks * within - level) / (blocks - 1), level), apart(k.examples, k.across_both, examples),
     )  # fmt: skip
-    borders = []
+    edge_profiles = []
     for i, share in enumerate(shares):
         rest = [s for j, s in enumerate(shares) if j != i]
         mine = share.own * math.prod(float(s.own.mean()) for s in rest)
         every = share.all * math.prod(float(s.all.mean()) for s in rest)
-        borders.append(relative(mine * k.level + (every - mine) * k.near)[1])
-    return pairs, tuple(borders)
+        edge_profiles.append(relative(mine * k.level + (every - mine) * k.neighbour)[1])
+    return pairs, tuple(edge_profiles)

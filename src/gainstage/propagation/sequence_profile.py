@@ -1,7 +1,8 @@
-"""How level and likeness run along the places of a sequence, where these are not alike.
+"""Second moment and cosine similarity as functions of token position.
 
-A token of a causal sequence looks back on those before it. The first rows average few values and the last ones many,
-so that rows differ in level, and later ones have more in common. A norm divides every row by its own level.
+With causal attention, early rows average few values and late rows average many. Rows then differ in second moment, and
+later rows are more similar to each other. Normalization divides every row by its own root mean square. Positions are
+grouped into segments whose length grows with their distance from the start.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.theory.activations import Array
 
-__all__ = ["Course", "Windows", "blended", "stretches", "times"]
+__all__ = ["SequenceProfile", "Windows", "blended", "segment_lengths", "times"]
 
-_GROWTH = 4  # a stretch is at most this part of the places before it
+_GROWTH = 4  # a segment has at most 1/_GROWTH of the positions before it
 
 
-def stretches(places: int) -> Array:
-    """How many places each stretch holds: one at first, more where the places before them are many.
+def segment_lengths(places: int) -> Array:
+    """Return the number of positions in each segment: 1 at the start, at most a quarter of the positions before it
+    later.
 
-    >>> stretches(12).tolist()
+    >>> segment_lengths(12).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0]
     """
     counts, start = list[float](), 0
@@ -32,118 +34,134 @@ def stretches(places: int) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """A tensor's second moments along its places, as parts of its mean level.
+class SequenceProfile:
+    """Second moments of a tensor by token position, divided by the mean second moment.
 
     Args:
-        counts: places of each stretch, in their order.
-        level: E x² in each stretch; its mean over all places is one.
-        alike: E x·y of two places, by their stretches; on the diagonal, of two places of one stretch.
+        counts: number of positions in each segment, shape (segments,).
+        level: E x² in each segment, shape (segments,); its mean over positions is 1.
+        cross: E x·y of two different positions by their segments, shape (segments, segments).
     """
 
     counts: Array
     level: Array
-    alike: Array
+    cross: Array
 
     @classmethod
-    def even(cls, counts: Array, pairs: Pairs) -> Course:
-        """Of a tensor whose places are alike."""
+    def uniform(cls, counts: Array, pairs: SecondMoments) -> SequenceProfile:
+        """Return the profile of a tensor whose positions are alike."""
         share = pairs.positions / pairs.level if pairs.level > 0 else 0.0
         return cls(counts, np.ones(counts.size), np.full((counts.size, counts.size), share))
 
     @classmethod
-    def of(cls, counts: Array, level: Array, alike: Array) -> tuple[Course, float]:
-        """From moments that are not relative; their mean level as well."""
+    def from_moments(cls, counts: Array, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
+        """Normalize absolute moments to a mean of 1; also return that mean."""
         mean = float(counts @ level) / float(counts.sum())
         scale = 1 / mean if mean > 0 else 0.0
         return cls(counts, level * scale if mean > 0 else np.ones_like(level), alike * scale), mean
 
     @property
     def places(self) -> int:
-        """Of the whole sequence."""
+        """The number of positions of the sequence."""
         return round(float(self.counts.sum()))
 
     @property
     def positions(self) -> float:
-        """E x·y of two places, mean over all pairs, as a part of the mean level."""
+        """The mean of E x·y over all pairs of different positions, divided by the mean second moment."""
         n = self.counts
-        pairs = float(n @ self.alike @ n - n @ np.diag(self.alike))
+        pairs = float(n @ self.cross @ n - n @ np.diag(self.cross))
         return pairs / max(float(n.sum() * (n.sum() - 1)), 1.0)
 
     @property
-    def likeness(self) -> float:
-        """Mean squared product of two places, as a part of the squared mean level: one over their effective number."""
+    def mean_squared_correlation(self) -> float:
+        """The mean of (E x·y)² over all pairs of positions, divided by the squared mean second moment.
+
+        Its inverse is the effective number of independent positions.
+        """
         n = self.counts
-        pairs = n @ self.alike**2 @ n - n @ np.diag(self.alike) ** 2
+        pairs = n @ self.cross**2 @ n - n @ np.diag(self.cross) ** 2
         return float(n @ self.level**2 + pairs) / float(n.sum()) ** 2
 
     @property
     def correlation(self) -> Array:
-        """Of two places."""
+        """The cosine similarity of two positions by their segments, shape (segments, segments)."""
         root = np.sqrt(np.maximum(self.level, 1e-300))
-        return np.asarray(self.alike / root[:, None] / root[None, :])
+        return np.asarray(self.cross / root[:, None] / root[None, :])
 
     def mean(self, values: Array) -> float:
-        """Over all places."""
+        """Average values given by segment over all positions."""
         return float(self.counts @ values) / float(self.counts.sum())
 
-    def scaled(self, level: Array, alike: Array) -> tuple[Course, float]:
-        """Every level and every pair times a factor of its own; the factor on the mean level as well."""
-        return Course.of(self.counts, self.level * level, self.alike * alike)
+    def scaled(self, level: Array, alike: Array) -> tuple[SequenceProfile, float]:
+        """Multiply second moments and cross moments by factors; also return the mean second moment's factor."""
+        return SequenceProfile.from_moments(self.counts, self.level * level, self.cross * alike)
 
-    def levelled(self) -> Course:
-        """Behind a norm: every place divided by its own level."""
-        return Course(self.counts, np.ones_like(self.level), self.correlation)
+    def normalized(self) -> SequenceProfile:
+        """Return the profile behind a normalization that divides each position by its own root mean square."""
+        return SequenceProfile(self.counts, np.ones_like(self.level), self.correlation)
 
-    def offset(self, share: float) -> Course:
-        """Of a sum with something that all places have in common, when this has that share of it."""
+    def diluted(self, share: float) -> SequenceProfile:
+        """Return the profile of a sum with a term that is the same at all positions.
+
+        Args:
+            share: share of this tensor in the sum's second moment.
+        """
         rest = 1 - share
-        return replace(self, level=share * self.level + rest, alike=share * self.alike + rest)
+        return replace(self, level=share * self.level + rest, cross=share * self.cross + rest)
 
-    def set_in(self, pairs: Pairs) -> Pairs:
-        """Pairs whose means over two places are those of the course."""
+    def imposed_on(self, pairs: SecondMoments) -> SecondMoments:
+        """Return ``pairs`` with the covariance of positions set to the profile's mean."""
         positions = self.positions * pairs.level
-        near = positions if pairs.near == pairs.positions else pairs.near
-        return replace(pairs, positions=positions, near=near)
+        neighbour = positions if pairs.neighbour == pairs.positions else pairs.neighbour
+        return replace(pairs, positions=positions, neighbour=neighbour)
 
 
-def blended(first: Course | None, second: Course | None, share: float, pairs: tuple[Pairs, Pairs]) -> Course | None:
-    """The course of a sum, of whose level the first term has that share; None where neither has one.
+def blended(
+    first: SequenceProfile | None,
+    second: SequenceProfile | None,
+    share: float,
+    pairs: tuple[SecondMoments, SecondMoments],
+) -> SequenceProfile | None:
+    """Return the profile of a sum of two independent tensors; None where neither has one.
 
     Args:
-        first, second: of the terms.
-        share: of the first one.
-        pairs: of both terms, for one that has no course.
+        first, second: profiles of the terms.
+        share: share of the first term in the sum's second moment.
+        pairs: second moments of both terms, used where a term has no profile.
     """
     if first is None and second is None:
         return None
     counts = (first or second).counts  # type: ignore[union-attr]
-    a, b = (c or Course.even(counts, p) for c, p in zip((first, second), pairs, strict=True))
+    a, b = (c or SequenceProfile.uniform(counts, p) for c, p in zip((first, second), pairs, strict=True))
     if a.places != b.places:
         return None
     rest = 1 - share
-    return Course(a.counts, share * a.level + rest * b.level, share * a.alike + rest * b.alike)
+    return SequenceProfile(a.counts, share * a.level + rest * b.level, share * a.cross + rest * b.cross)
 
 
-def times(first: Course | None, one: Pairs, second: Course | None, other: Pairs) -> tuple[Pairs, Course | None]:
-    """The pairs and the course of a product of two independent tensors; no course where neither has one."""
+def times(
+    first: SequenceProfile | None, one: SecondMoments, second: SequenceProfile | None, other: SecondMoments
+) -> tuple[SecondMoments, SequenceProfile | None]:
+    """Return the second moments and the profile of a product of two independent tensors; no profile where neither has
+    one.
+    """
     pairs = one * other
     if first is None and second is None:
         return pairs, None
     counts = (first or second).counts  # type: ignore[union-attr]
-    a, b = first or Course.even(counts, one), second or Course.even(counts, other)
+    a, b = first or SequenceProfile.uniform(counts, one), second or SequenceProfile.uniform(counts, other)
     if a.places != b.places:
         return pairs, None
-    course, share = a.scaled(b.level, b.alike)
-    return course.set_in(replace(pairs, level=share * pairs.level)), course
+    sequence, share = a.scaled(b.level, b.cross)
+    return sequence.imposed_on(replace(pairs, level=share * pairs.level)), sequence
 
 
 class Windows:
-    """What the rows of attention look at: all places, or all stretches before and half of their own.
+    """The keys that each row of an attention averages over: all positions, or with a causal mask those up to its own.
 
     Args:
-        counts: places of each stretch.
-        causal: whether a row looks back alone.
+        counts: number of positions in each segment.
+        causal: whether a causal mask is applied.
     """
 
     def __init__(self, counts: Array, *, causal: bool = True) -> None:
@@ -160,40 +178,41 @@ class Windows:
             return
         self.seen = np.tril(np.broadcast_to(counts, (m, m)), -1) + np.diag((counts + 1) / 2)
         self.length = start + (counts + 1) / 2
-        # Of two rows, the shorter and the longer; of two in one stretch, the means of smaller and larger.
+        # Lengths of the shorter and the longer row; within one segment, the expected minimum and maximum.
         self.shorter = np.minimum(self.length[:, None], self.length[None, :])
         self.longer = np.maximum(self.length[:, None], self.length[None, :])
         np.fill_diagonal(self.shorter, start + (counts + 1) / 3)
         np.fill_diagonal(self.longer, start + 2 * (counts + 1) / 3)
 
     def levels(self, level: Array) -> Array:
-        """Means over what each row looks at."""
+        """Average second moments given by segment over the keys of each row, shape (segments,)."""
         return np.asarray(self.seen @ level / self.length)
 
     def within(self, alike: Array) -> Array:
-        """Means over pairs of different places that one row looks at."""
+        """Average cross moments over pairs of different keys of one row, shape (segments,)."""
         whole = np.einsum("ab,bc,ac->a", self.seen, alike, self.seen) - self.seen @ np.diag(alike)
         return np.asarray(whole / np.maximum(self.length * (self.length - 1), 1e-9) * (self.length > 1))
 
-    def centred(self, first: Course, second: Course) -> Array:
-        """What two tensors vary together within each row: Σ of products of both centred Gram matrices, over rank.
+    def centred(self, first: SequenceProfile, second: SequenceProfile) -> Array:
+        """Return the covariance of two tensors within each row: Σ of products of both centred Gram matrices, over their
+        rank.
 
-        Where places are alike but for what each has of its own, it is the product of what they have of their own.
+        Where positions are exchangeable, this is the product of the parts that positions do not share.
         """
         length, seen = self.length, self.seen
 
-        def sums(x: Course) -> Array:  # over what a row looks at, for each token there
-            return np.asarray(seen @ x.alike - np.diag(x.alike) + x.level)
+        def sums(x: SequenceProfile) -> Array:  # sum over the keys of a row, for each of its keys
+            return np.asarray(seen @ x.cross - np.diag(x.cross) + x.level)
 
         one, two = sums(first), sums(second)
-        own = first.level * second.level - np.diag(first.alike) * np.diag(second.alike)
-        whole = np.einsum("ab,bc,ac->a", seen, first.alike * second.alike, seen) + seen @ own
+        own = first.level * second.level - np.diag(first.cross) * np.diag(second.cross)
+        whole = np.einsum("ab,bc,ac->a", seen, first.cross * second.cross, seen) + seen @ own
         whole = whole - 2 * (seen * one * two).sum(-1) / length
         whole = whole + (seen * one).sum(-1) * (seen * two).sum(-1) / length**2
         return np.asarray(np.maximum(whole / np.maximum(length - 1, 1e-9), 0.0) * (length > 1))
 
     def across(self, alike: Array) -> Array:
-        """Means over pairs of different places, of which two rows look at one each."""
+        """Average cross moments over pairs of different keys, one from each of two rows, shape (segments, segments)."""
         own = np.diag(alike)
         both = np.minimum(self.seen[:, None, :], self.seen[None, :, :]) @ own
         pairs = self.length[:, None] * self.length[None, :] - np.minimum(self.length[:, None], self.length[None, :])

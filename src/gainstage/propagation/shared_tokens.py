@@ -1,19 +1,19 @@
-"""Keys and values of an attention: what both are made of."""
+"""Corrections for attention whose keys and values are projections of the same tokens."""
 
 from __future__ import annotations
 
 from gainstage.graph import Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.graph.groups import MASKED_AFFINE
 
-__all__ = ["answer", "crowding", "values_of_scores", "width_of_tokens"]
+__all__ = ["shared_token_gain", "shared_token_factor", "values_of_scores", "width_of_tokens"]
 
 
 def width_of_tokens(graph: SignalGraph, key: int, value: int) -> int | None:
-    """Units of the tokens that both keys and values are made of; None where they are made of different ones.
+    """Return the number of units of the tokens from which keys and values are projected; None where they are different.
 
     Args:
         graph: the model.
-        key, value: their nodes.
+        key, value: node indices.
     """
     found = [
         nearest_before(graph, i, lambda n: n.operation is Operation.LINEAR, through=MASKED_AFFINE) for i in (key, value)
@@ -25,31 +25,31 @@ def width_of_tokens(graph: SignalGraph, key: int, value: int) -> int | None:
     return first.kernel.in_ if first.kernel is not None and len(tokens) == 1 else None
 
 
-def crowding(graph: SignalGraph, key: int, value: int, keys: int) -> float:
-    """How much larger a query's gradient is than if keys and values of a token were independent.
+def shared_token_factor(graph: SignalGraph, key: int, value: int, keys: int) -> float:
+    """Return the factor on a query's gradient compared with independent keys and values.
 
-    Both are made of the same tokens, of n units: Σ_j (g·v_j) k_j over m of them has the second moment m + m (m - 1)/n.
+    For m keys projected from tokens of n units, Σ_j (g·v_j) k_j has the second moment m + m (m - 1)/n.
     """
     width = width_of_tokens(graph, key, value)
     return 1.0 if width is None else 1 + (keys - 1) / width
 
 
-def answer(graph: SignalGraph, key: int, value: int, keys: int, variance: float) -> float:
-    """What a row's output gains, in units of a value's own level, since tokens that look alike are looked at alike.
+def shared_token_gain(graph: SignalGraph, key: int, value: int, keys: int, variance: float) -> float:
+    """Return the second moment that attention's output gains because similar tokens get similar attention weights.
 
-    Scores and values of two tokens have the correlation C of the tokens, E C² = 1/n: over all pairs E C exp(σ² C), less
-    than one in m.
+    Scores and values of two tokens share the tokens' correlation C with E C² = 1/n, so over all pairs E C exp(σ² C) =
+    σ²/n. The gain is relative to the part of the values that tokens do not share.
 
     Args:
         graph, key, value, keys: as above.
-        variance: σ², of the scores.
+        variance: σ², variance of the scores.
     """
     width = width_of_tokens(graph, key, value)
     return 0.0 if width is None else variance * (1 - 1 / keys) / width
 
 
 def values_of_scores(graph: SignalGraph, scores: int) -> int | None:
-    """What the shares that come of scores are multiplied with; None where they are no scores of an attention."""
+    """Return the node that attention weights from these scores multiply; None where there is no attention."""
     for shares in nearest_after(graph, scores, lambda n: n.operation is Operation.SOFTMAX, through=MASKED_AFFINE):
         for product in nearest_after(graph, shares, lambda n: n.operation is Operation.MATMUL, through=MASKED_AFFINE):
             return graph.nodes[product].inputs[-1]

@@ -1,57 +1,71 @@
-"""What is predicted of one tensor on the way forward, and of a gradient on the way back."""
+"""Signal and PendingGradient: the predicted state of one tensor in the forward pass and of one gradient in the backward
+pass.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gainstage.propagation.draw_variance import CALM, Noise
+from gainstage.propagation.draw_variance import NO_VARIANCE, DrawVariance
 from gainstage.propagation.expectation import Marginal
-from gainstage.propagation.finite_width import CERTAIN, Chance
+from gainstage.propagation.finite_width import INFINITE_WIDTH, FiniteWidth
 from gainstage.propagation.function import IDENTITY, Function
-from gainstage.propagation.pairs import Extent, Pairs
-from gainstage.propagation.sequence_profile import Course
+from gainstage.propagation.second_moments import Extent, SecondMoments
+from gainstage.propagation.sequence_profile import SequenceProfile
 from gainstage.theory.activations import Array
 
-__all__ = ["Answer", "Flow", "Law", "Product", "Rows", "Settled", "Signal", "lifted", "oriented"]
+__all__ = [
+    "GateResponse",
+    "PendingGradient",
+    "FunctionOf",
+    "Product",
+    "SoftmaxRows",
+    "ProjectedOut",
+    "Signal",
+    "broadcast_to",
+    "transposed_like",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
-    """A tensor as a function of one source, element by element.
+class FunctionOf:
+    """A tensor written as an elementwise function f of one source tensor, x = f(s).
 
     Args:
-        source: the number of a nearly Gaussian tensor.
-        function: of its elements.
-        apart: what two elements are multiplied by, where it is another function: of a number that the source does not
-            tell, one element has the root of a mean square, and two that do not share it have the mean.
+        source: number of the source, a nearly Gaussian tensor.
+        function: f.
+        pair_function: the function for pairs of elements, where it differs from f. After averaging over an independent
+            r, diagonal moments use √E f² and off-diagonal moments use E f.
     """
 
     source: int
     function: Function = IDENTITY
-    apart: Function | None = None
+    pair_function: Function | None = None
 
     @property
-    def of_two(self) -> Law:
-        """The law that pairs of elements follow."""
-        return self if self.apart is None else Law(self.source, self.apart)
+    def for_pairs(self) -> FunctionOf:
+        """The function that moments of pairs of elements follow."""
+        return self if self.pair_function is None else FunctionOf(self.source, self.pair_function)
 
-    def times(self, function: Function) -> Law:
-        """Multiplied by another function of the source."""
-        return Law(self.source, self.function * function, None if self.apart is None else self.apart * function)
+    def times(self, function: Function) -> FunctionOf:
+        """Return the product with another function of the same source."""
+        return FunctionOf(
+            self.source, self.function * function, None if self.pair_function is None else self.pair_function * function
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """What is known of softmax's output beyond its moments.
+class SoftmaxRows:
+    """Statistics of attention weights, the rows of a softmax, beyond their second moments.
 
     Args:
-        keys: how many numbers share one row.
-        concentration: E Σ a² of a row.
-        score_variance: of the scores, within a row.
+        keys: number of keys in one row.
+        concentration: E Σ a² of a row: 1/keys for uniform weights, 1 for one-hot weights.
+        score_variance: variance of the scores within a row.
         score_level: E s² of the scores.
-        scores: the node that multiplied queries with keys; None where none did.
-        causal: whether rows look back alone.
-        keep: the share of them that dropout kept.
+        scores: index of the node that multiplied queries with keys; None where there is none.
+        causal: whether a causal mask hides later keys.
+        keep: keep probability of dropout on the weights.
     """
 
     keys: int
@@ -65,55 +79,63 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One tensor.
+    """Predicted moments of one tensor in the forward pass.
 
     Args:
-        extent: how many units, positions and examples.
-        pairs: second moments of elements and of pairs.
-        mean: of all elements.
-        skew, excess: of an element, as in ``Marginal``.
-        noise: how the log of the level scatters between draws of the weights.
-        carried: the part of it that was there before this tensor's own weights were drawn.
-        bond: the same of what two positions have in common.
-        law: which source it is a function of.
-        terms: the sum it is: (number of an atom, factor), where an atom is a tensor that is no sum of others.
-        parts: signals side by side along the units, after a concatenation.
-        borders: for each axis of an image, how the level varies along it (mean one); None where it does not.
-        rows: of a softmax.
+        extent: number of units, positions and examples.
+        pairs: E x·y for the same element and for pairs of elements.
+        mean: E x over all elements.
+        skew, excess: skewness and excess kurtosis of an element, as in ``Marginal``.
+        noise: draw-to-draw variance of log E x².
+        inherited: part of ``noise`` inherited from earlier layers.
+        covariance_noise: draw-to-draw variance of the log covariance between positions.
+        dependence: the source and the function of it that this tensor is.
+        terms: this tensor as a sum Σ c·a: pairs of (number of an atom a, factor c). An atom is a tensor that is not a
+            sum of others.
+        parts: signals concatenated along the units.
+        edge_profiles: for each axis of an image, the second moment along the axis divided by its mean (edge effect of
+            padding); None where it is constant.
+        rows: attention weights, where the tensor is the output of a softmax.
         zero: share of elements that are exactly zero.
-        chance: how unlike the pairs are.
-        course: how level and likeness run along the tokens of a sequence; None where these are alike.
-        doubt: why the figures are doubtful; empty where they are not.
+        finite_width: finite-width fluctuations of the cosine similarity between two observations.
+        sequence: second moment and cosine similarity as functions of token position; None where all positions are
+            alike.
+        doubt: reason why the prediction is unreliable; empty where it is reliable.
     """
 
     extent: Extent
-    pairs: Pairs
+    pairs: SecondMoments
     mean: float = 0.0
     skew: float = 0.0
     excess: float = 0.0
-    noise: Noise = CALM
-    carried: Noise = CALM
-    bond: Noise = CALM
-    law: Law | None = None
+    noise: DrawVariance = NO_VARIANCE
+    inherited: DrawVariance = NO_VARIANCE
+    covariance_noise: DrawVariance = NO_VARIANCE
+    dependence: FunctionOf | None = None
     terms: tuple[tuple[int, float], ...] = ()
     parts: tuple[Signal, ...] = ()
-    borders: tuple[Array | None, ...] = ()
-    rows: Rows | None = None
+    edge_profiles: tuple[Array | None, ...] = ()
+    rows: SoftmaxRows | None = None
     zero: float = 0.0
-    chance: Chance = CERTAIN
-    course: Course | None = None
+    finite_width: FiniteWidth = INFINITE_WIDTH
+    sequence: SequenceProfile | None = None
     doubt: str = ""
 
     @property
     def variance(self) -> float:
-        """Over all elements."""
+        """The variance over all elements."""
         return max(self.pairs.level - self.mean**2, 0.0)
 
     @property
-    def likeness(self) -> float:
-        """Mean squared correlation of two observations of a unit, with what they have by chance."""
-        within = None if self.course is None else self.course.likeness
-        return min(self.pairs.likeness(self.extent, within) + self.chance.left, 1.0)
+    def mean_squared_correlation(self) -> float:
+        """Mean of squared cosine similarities between two observations of a unit, finite-width fluctuations included.
+
+        Its inverse is the effective number of independent observations.
+        """
+        within = None if self.sequence is None else self.sequence.mean_squared_correlation
+        return min(
+            self.pairs.mean_squared_correlation(self.extent, within) + self.finite_width.correlation_variance, 1.0
+        )
 
     @property
     def marginal(self) -> Marginal:
@@ -121,37 +143,37 @@ class Signal:
         return Marginal(self.mean, self.variance, self.skew, self.excess)
 
     def correlation(self, pair: float) -> float:
-        """Of two elements with that second moment, their mean taken off."""
+        """Return the correlation (c - m²) / Var x of two elements with second moment c = ``pair`` and mean m."""
         return (pair - self.mean**2) / self.variance if self.variance > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """That a gradient is another one times a signal.
+    """A gradient written as another gradient times a signal.
 
     Args:
-        atom: of this gradient; it is no product any more when it has got another.
-        origin: the other gradient's atom.
-        base: second moments of that.
-        by: the signal.
-        course: of the other gradient.
+        atom: number of this gradient. The record is void as soon as the gradient has another atom.
+        origin: atom of the other gradient.
+        base: second moments of the other gradient.
+        by: the signal that multiplies.
+        sequence: the other gradient by token position.
     """
 
     atom: int
     origin: int
-    base: Pairs
+    base: SecondMoments
     by: Signal
-    course: Course | None = None
+    sequence: SequenceProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """A gradient from which a normalisation over units took its mean and its projection on the signal.
+class ProjectedOut:
+    """Marks a gradient from which a layer norm removed the mean and the projection on the normalized signal.
 
     Args:
-        atom: of the gradient; a factor that is put to it makes another one of it.
-        node: the signal that was normalised.
-        share: of the gradient's level.
+        atom: number of the gradient. The record is void as soon as the gradient has another atom.
+        node: index of the node that was normalized.
+        share: share of the gradient's second moment that came through the norm.
     """
 
     atom: int
@@ -160,83 +182,92 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """How a gradient answers to the tensor that it belongs to, where a function of that gates it.
+class GateResponse:
+    """Correlation between a gradient and the tensor in front of a normalization, created by the activation behind the
+    norm.
 
     Args:
-        atom: of the gradient; a factor that is put to it makes another one of it.
-        node: the tensor.
-        pairs: E of the derivative of the gradient at one place by the tensor there, times that at another place.
-        bends: E of the second derivative at one place, times the gradient at another.
-        response: where the tensor is normalised, how the gradient's level answers to its own: d log E g² / d log Var x.
+        atom: number of the gradient. The record is void as soon as the gradient has another atom.
+        node: index of the tensor in front of the normalization.
+        pairs: E (∂g/∂x)(∂g'/∂x') of the gradients at two positions.
+        bends: E (∂²g/∂x²) g' of the gradients at two positions.
+        response: d log E g² / d log Var x.
     """
 
     atom: int
     node: int
-    pairs: Pairs
-    bends: Pairs
+    pairs: SecondMoments
+    bends: SecondMoments
     response: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """One gradient, by a tensor: a base that is independent of the signal, times a function of it.
+class PendingGradient:
+    """A gradient on its way back: a base independent of the signal, times a function of the signal that is not averaged
+    yet.
 
     Args:
-        extent: of the tensor.
-        base: second moments of the base and of pairs.
-        atom: its number; the same base may arrive on two ways.
-        factor: a number that it is multiplied by.
-        law: the function of a source that it is multiplied by.
-        largest_of: behind max pooling of parts side by side, which know better what wins: of how many places.
-        noise: how the log of the level scatters between draws.
-        alone: variance of that logarithm that no other gradient shares; it has no number among the causes of
-            ``noise`` before the gradient is summed or handed on.
-        borders: as in ``Signal``.
-        course: of the base, as in ``Signal``.
-        product: what it is a product of, where that is known: g·h and -g·x are g·(h - x).
-        settled: what a normalisation has taken off it already.
-        answer: how it answers to a tensor behind which a normalisation and a gate stand.
-        parts: of tensors side by side, how large the gradient is at each, relative to the mean; empty where alike.
-        chance: how unlike the pairs of the base are.
-        doubt: why the figures are doubtful.
+        extent: number of units, positions and examples of the tensor.
+        base: second moments of the base.
+        atom: number of the base. Gradients with the same atom are the same random tensor and add up as amplitudes.
+        factor: constant factor.
+        dependence: function of a source that multiplies the base, usually the activation's derivative.
+        largest_of: window size of a max pooling whose winner is still to be chosen by each concatenated part; 1
+            otherwise.
+        noise: draw-to-draw variance of log E g².
+        unshared_variance: part of that variance that no other gradient shares and that has no cause number yet.
+        edge_profiles: second moment along each image axis, as in ``Signal``.
+        sequence: the base by token position, as in ``Signal``.
+        product: the gradient as a product with a signal, so that g·h and -g·x add up to g·(h - x).
+        projected_out: components that a normalization has removed already.
+        gate_response: correlation with a tensor in front of a normalization and an activation.
+        parts: for concatenated tensors, the second moment of each part divided by the mean; empty where all are equal.
+        finite_width: finite-width fluctuations of cosine similarities of the base.
+        doubt: reason why the prediction is unreliable.
     """
 
     extent: Extent
-    base: Pairs
+    base: SecondMoments
     atom: int
     factor: float = 1.0
-    law: Law | None = None
+    dependence: FunctionOf | None = None
     largest_of: int = 1
-    noise: Noise = CALM
-    alone: float = 0.0
-    borders: tuple[Array | None, ...] = ()
-    course: Course | None = None
+    noise: DrawVariance = NO_VARIANCE
+    unshared_variance: float = 0.0
+    edge_profiles: tuple[Array | None, ...] = ()
+    sequence: SequenceProfile | None = None
     product: Product | None = None
-    settled: Settled | None = None
-    answer: Answer | None = None
+    projected_out: ProjectedOut | None = None
+    gate_response: GateResponse | None = None
     parts: tuple[float, ...] = ()
-    chance: Chance = CERTAIN
+    finite_width: FiniteWidth = INFINITE_WIDTH
     doubt: str = ""
 
     @property
-    def likeness(self) -> float:
-        """Mean squared correlation of the base at two observations of a unit, with what they have by chance."""
-        within = None if self.course is None else self.course.likeness
-        return min(self.base.likeness(self.extent, within) + self.chance.left, 1.0)
+    def mean_squared_correlation(self) -> float:
+        """Mean of squared cosine similarities of the base between two observations of a unit, fluctuations included."""
+        within = None if self.sequence is None else self.sequence.mean_squared_correlation
+        return min(
+            self.base.mean_squared_correlation(self.extent, within) + self.finite_width.correlation_variance, 1.0
+        )
 
 
-def oriented(x: Signal, other: Extent) -> Signal:
-    """A signal with units and positions as another one has them: a transposition has no node of its own."""
+def transposed_like(x: Signal, other: Extent) -> Signal:
+    """Return ``x`` with units and positions exchanged where ``other`` has them exchanged.
+
+    A transposition has no node of its own in a graph, so the extents reveal it.
+    """
     mine = x.extent
     if mine.units == mine.positions or (mine.units, mine.positions) != (other.positions, other.units):
         return x
-    return replace(x, extent=mine.turned(), pairs=x.pairs.turned(), course=None, chance=x.chance.turned())
+    return replace(
+        x, extent=mine.transposed(), pairs=x.pairs.transposed(), sequence=None, finite_width=x.finite_width.transposed()
+    )
 
 
-def lifted(x: Signal, other: Extent) -> Signal:
-    """A signal that is repeated along what it lacks, as broadcasting does."""
-    if (turned := oriented(x, other)) is not x:
+def broadcast_to(x: Signal, other: Extent) -> Signal:
+    """Return ``x`` repeated along the axes where ``x`` has size 1 and ``other`` is larger."""
+    if (turned := transposed_like(x, other)) is not x:
         return turned
     extent, pairs = x.extent, x.pairs
     if extent.units == 1 < other.units:
@@ -244,9 +275,9 @@ def lifted(x: Signal, other: Extent) -> Signal:
     if extent.positions == 1 < other.positions:
         extent, pairs = (
             replace(extent, positions=other.positions),
-            replace(pairs, positions=pairs.level, near=pairs.level, apart=pairs.examples),
+            replace(pairs, positions=pairs.level, neighbour=pairs.level, across_both=pairs.examples),
         )
     if extent.examples == 1 < other.examples:
         extent = replace(extent, examples=other.examples)
-        pairs = replace(pairs, examples=pairs.level, apart=pairs.positions)
+        pairs = replace(pairs, examples=pairs.level, across_both=pairs.positions)
     return x if extent == x.extent else replace(x, extent=extent, pairs=pairs)

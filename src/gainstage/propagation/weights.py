@@ -1,4 +1,4 @@
-"""What the weights of one node do to moments, from what is planned or measured of the parameters."""
+"""Moments of one node's weights, from planned or measured parameters."""
 
 from __future__ import annotations
 
@@ -35,18 +35,19 @@ _UNIFORM = frozenset({"pytorch_default", "keras_default"})
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """The weights of one node as moments.
+    """Moments of the weights w and the bias b of one node.
 
     Args:
-        square: Σ w² over what meets in one output unit, mean over units.
-        row_sum_square: (Σ w)², mean over units.
-        row_sum: Σ w, mean over units.
-        weight_mean: of one weight.
-        bias, bias_square: of the bias.
-        bias_row_sum: bias · Σ w, mean over units.
-        scatter: relative variance of Σ w² between units.
-        isometric: whether the weights keep norms.
-        doubt: why that is doubtful.
+        square: Σ w² over the fan-in, mean over output units.
+        row_sum_square: (Σ w)², mean over output units.
+        row_sum: Σ w, mean over output units.
+        weight_mean: mean of a weight.
+        bias, bias_square: E b and E b².
+        bias_row_sum: b · Σ w, mean over output units.
+        scatter: relative variance of Σ w² between output units.
+        isometric: whether the weights preserve norms (orthogonal).
+        paired_outputs, paired_inputs, one_tap: as in ``WeightMoments``.
+        doubt: reason why these moments are unreliable.
     """
 
     square: float
@@ -58,11 +59,14 @@ class Mixing:
     bias_row_sum: float = 0.0
     scatter: float = 0.0
     isometric: bool = False
+    paired_outputs: bool = False
+    paired_inputs: bool = False
+    one_tap: bool = False
     doubt: str = ""
 
 
 def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -> Mixing:
-    """The weights and the bias of a linear layer or convolution."""
+    """Return the moments of a linear layer's or convolution's weights and bias."""
     kernel = node.kernel
     fan = kernel.fan_in if kernel is not None else 1.0
     uses = _without_zeros(node.uses_of("weight") or node.uses_of("operand"), graph, known)
@@ -73,7 +77,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
         if found is None:
             doubt = doubt or f"the values of '{use.parameter}' are not known; taken to be 1/√fan_in"
             found = WeightMoments(0.0, 1 / fan)
-        elif normed is not None:  # its norm is stored beside it
+        elif normed is not None:  # the norm is stored as a separate parameter
             found = WeightMoments(0.0, found.second_moment / fan)
         elif not leaves_values(use):
             doubt = doubt or f"'{use.parameter}' is changed ({', '.join(use.changes)}) before it is used"
@@ -85,7 +89,7 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
     variance = max(second - mean**2, 0.0)
     rows = weights[0] if len(weights) == 1 and kernel is not None else None
     if rows is not None and rows.row_sum_square and kernel is not None and kernel.overlap is not None:
-        rows = None  # of its taps, some meet in one output; only where they all sum to zero do those
+        rows = None  # overlapping taps: (Σ w)² of an output is unknown
     row_square = rows.row_sum_square if rows is not None else None
     row_sum = rows.row_sum_mean if rows is not None else None
     bias, isometric = _bias(graph, node, known), all(w.isometric for w in weights)
@@ -99,12 +103,15 @@ def mixing(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) -
         bias_row_sum=bias.row_sum_product if bias.row_sum_product is not None else bias.mean * fan * mean,
         scatter=0.0 if isometric else (sum(w.kurtosis for w in weights) / len(weights) - 1) / fan,
         isometric=isometric,
+        paired_outputs=all(w.paired_outputs for w in weights),
+        paired_inputs=all(w.paired_inputs for w in weights),
+        one_tap=all(w.one_tap for w in weights),
         doubt=doubt,
     )
 
 
 def _without_zeros(uses: tuple[Use, ...], graph: SignalGraph, known: Mapping[str, WeightMoments]) -> tuple[Use, ...]:
-    """Without a product of weights one of which is zero, beside what it is added to (LoRA merged into a weight)."""
+    """Drop products of weights with a zero factor next to a weight they are added to (LoRA merged into a weight)."""
     factors = [use for use in uses if {DerivationStep.SUM, DerivationStep.PRODUCT} <= set(use.derivation)]
     found = [known.get(graph.parameter(use.parameter).path) for use in factors]
     if len(factors) == len(uses) or not any(f is not None and f.second_moment == 0 for f in found):
@@ -114,12 +121,12 @@ def _without_zeros(uses: tuple[Use, ...], graph: SignalGraph, known: Mapping[str
 
 
 def leaves_values(use: Use) -> bool:
-    """Whether the parameter's own values are what the operation multiplies by."""
+    """Report whether an operation multiplies by the parameter's own values."""
     return not use.changes
 
 
 def _normalised(uses: tuple[Use, ...], graph: SignalGraph) -> Use | None:
-    """The magnitude of a weight whose direction is stored apart (weight normalisation)."""
+    """Return the use of the magnitude of a weight-normalized weight; None where there is none."""
     normed = (use for use in uses if DerivationStep.WEIGHT_NORM in use.derivation)
     return next((use for use in normed if graph.parameter(use.parameter).magnitude_of is not None), None)
 
@@ -133,7 +140,7 @@ def _bias(graph: SignalGraph, node: Node, known: Mapping[str, WeightMoments]) ->
 
 
 def scale_of(graph: SignalGraph, use: Use, known: Mapping[str, WeightMoments]) -> WeightMoments:
-    """A vector that multiplies or is added; one that is kept around zero (``1 + w``) has its one put back."""
+    """Return the moments of a vector that multiplies or is added; a scale stored around zero (``1 + w``) gains 1."""
     found = known.get(graph.parameter(use.parameter).path)
     slot_one = use.slot == "scale"
     if found is None:
@@ -144,12 +151,14 @@ def scale_of(graph: SignalGraph, use: Use, known: Mapping[str, WeightMoments]) -
 
 
 def follows(use: Use) -> bool:
-    """Whether the moments of a vector are known where it is used: as it is, around a one, or through known steps."""
+    """Report whether the moments of a vector are known where it is used: unchanged, plus one, or through known
+    functions.
+    """
     return all(step in _STEPS or (step is DerivationStep.SUM and use.slot == "scale") for step in use.changes)
 
 
 def _through(found: WeightMoments, use: Use) -> WeightMoments | None:
-    """What elementwise steps make of values taken to be normal around their mean; None where a step is not known."""
+    """Apply elementwise functions to values taken as normal around their mean; None where a function is unknown."""
     steps = [step for step in use.derivation if not step.moves]
     if not steps or any(step not in _STEPS for step in steps):
         return None
@@ -166,12 +175,12 @@ def _through(found: WeightMoments, use: Use) -> WeightMoments | None:
 def planned(
     graph: SignalGraph, plan: Plan, present: Mapping[str, WeightMoments] | None = None
 ) -> dict[str, WeightMoments]:
-    """What the parameters will hold when a plan has been applied.
+    """Return the moments of all parameters after a plan is applied.
 
     Args:
         graph: the model.
         plan: its assignments.
-        present: what the parameters hold now, for those that the plan keeps.
+        present: moments of the current values, for parameters that the plan keeps.
     """
     present = present or {}
     found: dict[str, WeightMoments] = {}
@@ -186,7 +195,7 @@ def planned(
 
 
 def _assigned(line: Assignment, plan: Plan) -> WeightMoments | None:
-    """None where the values stay as they are."""
+    """Return the moments that an assignment produces; None where the values stay as they are."""
     if line.bias is not None:
         return _bias_rule(line, plan)
     kernel = line.kernel
@@ -205,12 +214,17 @@ def _assigned(line: Assignment, plan: Plan) -> WeightMoments | None:
     if line.spread is None:
         return None
     level = (line.spread * line.scale) ** 2
-    centred = line.scheme in ("centred_normal", "centred_orthogonal")
+    mirror = line.mirror
+    centred = line.scheme in ("centred_normal", "centred_orthogonal") or (
+        mirror is not None and mirror.inputs is not None
+    )
     table = centred if line.role is Role.EMBEDDING else line.scheme == "centred_outputs"
     kurtosis = 1.8 if line.scheme.endswith("uniform") or line.scheme in _UNIFORM else 3.0
     return WeightMoments(
         0.0, level, row_sum_square=0.0 if centred else None, row_sum_mean=0.0 if centred else None,
         table_mean_square=0.0 if table else None, isometric="orthogonal" in line.scheme, kurtosis=kurtosis,
+        paired_outputs=mirror is not None and mirror.outputs is not None,
+        paired_inputs=mirror is not None and mirror.inputs is not None, one_tap=line.scheme == "delta_orthogonal",
     )  # fmt: skip
 
 
@@ -237,7 +251,7 @@ def _bias_rule(line: Assignment, plan: Plan) -> WeightMoments | None:
 
 
 def _neutral(line: Assignment) -> WeightMoments | None:
-    """What a parameter that is kept most likely holds, where its values are not known."""
+    """Return the usual moments of a parameter that is kept and whose values are unknown."""
     match line.role:
         case Role.NORM_SCALE:
             return WeightMoments(1.0, 1.0)

@@ -1,8 +1,10 @@
-"""Frozen records: everything that flows between the rooms of gainstage, with no framework object inside."""
+"""Frozen records: all data that passes between the packages of gainstage, without framework objects."""
 
+from gainstage.records.acceptance import Acceptance, Known, accepting, against, known_findings
 from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome
-from gainstage.records.diagnosis import Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
+from gainstage.records.diagnosis import Accepted, Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
 from gainstage.records.figure import Figure
+from gainstage.records.input_moments import InputMoments
 from gainstage.records.lesson import (
     Answer,
     Answers,
@@ -20,6 +22,7 @@ from gainstage.records.loss_shape import LossShape
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Refold, Source, Step
+from gainstage.records.proof import Proof
 from gainstage.records.reactions import Reactions
 from gainstage.records.rendering import (
     Rendered,
@@ -34,11 +37,13 @@ from gainstage.records.weights import WeightMoments
 from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
-    "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change", "Check", "Claim", "Comparison",
-    "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "Histogram",
-    "InputFacts", "Line", "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note",
-    "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "RateLimit",
-    "Reactions", "Refold", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task",
-    "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring",
+    "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
+    "Check", "Claim", "Comparison", "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding",
+    "FirstStep", "Fixed", "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts", "LossKind",
+    "LossShape", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
+    "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Refold", "Remedy",
+    "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial",
+    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring", "accepting", "against",
+    "known_findings",
     "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Comparison: the same network trained from several starts, and what can be concluded."""
+"""Records of a comparison: the same network trained from several starts, and the conclusions from it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from gainstage.records.training import TrainingCurve
 __all__ = ["Arm", "Band", "Comparison", "Contrast", "Measure", "RateLimit", "Trial", "TrialOutcome"]
 
 Measure = Literal["accuracy", "loss"]
-"""What trials are judged by: validation accuracy (more is better) or validation loss (less is) at the end."""
+"""The measure by which trials are compared: final validation accuracy (higher is better) or loss (lower is)."""
 
 TrialOutcome = Literal["trained", "stuck", "diverged", "failed"]
-"""``trained``: below the best constant guess; ``stuck``: not; ``diverged``: not finite, or above the start for long;
-``failed``: the model could not be built, initialized or run."""
+"""``trained``: the loss ended below that of the best constant guess; ``stuck``: the loss did not; ``diverged``: the
+loss was not finite, or stayed above its start for long; ``failed``: the model could not be built, initialized or
+run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One training: a start, a learning rate, a seed.
+    """One training, identified by its start, learning rate and seed.
 
-    Trials of the same seed see the same examples in the same order, whatever their scheme.
+    Trials of the same seed train on the same examples in the same order, whatever their scheme.
 
     Args:
-        scheme: how the weights were drawn; ``keep`` leaves them as the model was built (``default`` in files of schema
-            version 2).
-        learning_rate: constant.
-        seed: of weights and of the order of examples.
-        variant: which of several networks; empty where there is one.
-        outcome: how it ended.
-        curve: the training; None where it failed.
-        error: what was raised, where it failed.
-        together: how many trainings ran as one model; 1 for a training of its own.
-        seconds: its share of the time they took.
+        scheme: the scheme that drew the weights; ``keep`` leaves them as the model was built (``default`` in files of
+            schema version 2).
+        learning_rate: the learning rate, constant over the steps.
+        seed: the seed of the weights and of the order of examples.
+        variant: the name of the network, where several are compared; empty where there is one.
+        outcome: how the training ended.
+        curve: the losses and evaluations of the training; None where it failed.
+        error: the error that was raised, where the training failed.
+        together: how many trainings were stacked and run as one model; 1 for a separate training.
+        seconds: the trial's share of the time that these trainings took.
     """
 
     scheme: str
@@ -51,17 +52,17 @@ class Trial:
 
     @property
     def key(self) -> tuple[str, str, float, int]:
-        """What tells it from the other trials of a comparison: variant, scheme, learning rate, seed."""
+        """Return what identifies the trial within a comparison: variant, scheme, learning rate, seed."""
         return self.variant, self.scheme, self.learning_rate, self.seed
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A curve over several seeds: the median, and the quartiles around it.
+    """The median and the quartiles of a curve over several seeds.
 
     Args:
-        steps: how many steps had been made.
-        middle: median over seeds; a training that diverged counts as guessing from there on.
+        steps: numbers of steps at which the curve was evaluated.
+        middle: median over seeds; a training that diverged counts as guessing from that step on.
         low: lower quartile.
         high: upper quartile.
     """
@@ -74,29 +75,31 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """All seeds of one start.
+    """Statistics over all seeds of one start at one learning rate.
 
     Args:
-        scheme: how the weights were drawn.
-        variant: which of several networks; empty where there is one.
-        learning_rate: of its trials; of a contender that could choose, the rate that is best over all seeds.
-        trials: how many ended, failed ones included.
-        failed: how many could not be run.
-        score: interquartile mean of the measure over seeds, with its bootstrap interval; None where all failed.
-        median: of the measure.
-        train_loss: median over seeds, at the end, on the training examples.
-        validation_loss: likewise on the validation examples.
-        train_accuracy: likewise; None for a regression.
-        validation_accuracy: likewise.
+        scheme: the scheme that drew the weights.
+        variant: the name of the network, where several are compared; empty where there is one.
+        learning_rate: the learning rate of the trials; for a contender with several rates, the one that is best over
+            all seeds.
+        trials: number of trials that ended, including failed ones.
+        failed: number of trials that could not be run.
+        score: interquartile mean of the measure over seeds, with its bootstrap interval; None where all trials failed.
+        median: median of the measure over seeds.
+        train_loss: median over seeds of the final loss on the training examples.
+        validation_loss: median over seeds of the final loss on the validation examples.
+        train_accuracy: median over seeds of the final accuracy on the training examples; None for a regression.
+        validation_accuracy: median over seeds of the final accuracy on the validation examples; None for a regression.
         trained: share of seeds that ended below the best constant guess, with Wilson's interval; None where all failed.
-        diverged: share of seeds that diverged, likewise.
-        steps_to_target: median number of steps to the target loss; None where fewer than half of the seeds got there.
-        first_gradient_ratio: median over seeds of the gradient norm at the first weight in sizes of that at the last
-            one, in the first step; None where it was not measured.
-        relative_update: median over seeds of the size of the first step in sizes of the weights; None likewise.
-        seconds: of all its trials.
-        loss: validation loss over steps; None where all failed.
-        accuracy: validation accuracy over steps; None for a regression too.
+        diverged: share of seeds that diverged, with Wilson's interval; None where all failed.
+        steps_to_target: median number of steps to the target loss; None where fewer than half of the seeds reached it.
+        first_gradient_ratio: in the first step, the gradient norm at the first weight over that at the last weight,
+            median over seeds; None where it was not measured.
+        relative_update: norm of the first update over the norm of the weights, median over seeds; None where it was not
+            measured.
+        seconds: time of all trials together.
+        loss: validation loss over steps; None where all trials failed.
+        accuracy: validation accuracy over steps; None where all trials failed, and for a regression.
     """
 
     scheme: str
@@ -121,25 +124,25 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """Scheme, and variant where there is one."""
+        """Return the scheme's name, followed by the variant's where there is one."""
         return f"{self.scheme}, {self.variant}" if self.variant else self.scheme
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Two contenders, seed by seed.
+    """The comparison of two contenders, seed by seed.
 
     Args:
-        first: name of one.
-        second: name of the other.
-        difference: mean over seeds of the first's measure minus the second's; all contrasts' intervals hold together
-            with 95 % confidence.
-        beats: probability that the first does better than the second, ties counting half.
-        better: the name of the better one; empty where the interval contains no difference.
-        speed: how many times as many steps the first needs to the target loss, geometric mean over the seeds in which
-            one of them got there, with an interval likewise; who did not get there counts with all steps made. None
-            where neither ever got there.
-        faster: the name of the faster one; empty where the interval contains 1.
+        first: name of the first contender.
+        second: name of the second contender.
+        difference: mean over seeds of the first's measure minus the second's. The intervals of all contrasts hold
+            together with 95 % confidence.
+        beats: probability that the first does better than the second; ties count half.
+        better: the name of the better contender; empty where the interval contains zero.
+        speed: the first's number of steps to the target loss over the second's: the geometric mean over the seeds in
+            which at least one of them reached it, with an interval likewise. A training that did not reach it counts
+            with all its steps. None where neither reached it in any seed.
+        faster: the name of the faster contender; empty where the interval contains 1.
     """
 
     first: str
@@ -153,15 +156,15 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """The largest learning rate that still trains one contender.
+    """The largest learning rate at which one contender still trains.
 
     Args:
-        scheme: how the weights were drawn.
-        variant: which of several networks; empty where there is one.
-        largest: the largest rate of those tried at which more than half of the seeds trained, with no smaller rate
-            above the smallest that trains failing in between; None where none trains.
-        next_tried: the next larger rate that was tried; None where the largest of all still trains.
-        smallest: the smallest rate that trains; None where none does.
+        scheme: the scheme that drew the weights.
+        variant: the name of the network, where several are compared; empty where there is one.
+        largest: the largest of the tried rates at which more than half of the seeds trained, such that all tried rates
+            between ``smallest`` and it trained as well; None where no rate trains.
+        next_tried: the next larger rate that was tried; None where the largest of all rates still trains.
+        smallest: the smallest rate that trains; None where no rate does.
     """
 
     scheme: str
@@ -173,30 +176,31 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class Comparison(Rendered):
-    """The same network, data and optimizer from several starts.
+    """Trainings of the same network on the same data from several starts, and their statistics.
 
     Args:
-        model: what was trained, in words.
-        data: on what, in words.
-        measure: what contenders are judged by.
-        schemes: as asked for, in order.
-        variants: likewise; one empty name where there is one network.
-        learning_rates: likewise.
-        seeds: likewise.
-        steps: of every training.
-        batch: examples in one step.
-        optimizer: in words.
-        loss: in words.
-        target_loss: what ``steps_to_target`` counts to: of the mean of ten batches.
-        chance_loss: of the best constant guess.
-        chance_accuracy: likewise; None for a regression.
-        trials: all that ended.
-        contenders: one for every variant and scheme, in the order of schemes; with several learning rates each seed is
-            trained at the rate that does best on the *other* seeds, so that choosing does not flatter.
-        arms: one for every variant, scheme and learning rate.
-        contrasts: every pair of contenders.
-        limits: the largest learning rate of every contender; empty with a single rate.
-        notes: what the reader should know: few seeds, why trainings ran one by one.
+        model: description of the network.
+        data: description of the data.
+        measure: the measure by which contenders are compared.
+        schemes: the requested schemes, in order.
+        variants: the requested networks, in order; one empty name where there is one network.
+        learning_rates: the requested learning rates, in order.
+        seeds: the requested seeds, in order.
+        steps: number of steps of every training.
+        batch: number of examples in one step.
+        optimizer: description of the optimizer.
+        loss: description of the loss.
+        target_loss: the loss to which ``steps_to_target`` counts; a training reaches it when the mean of ten batches
+            does.
+        chance_loss: the loss of the best constant guess.
+        chance_accuracy: the accuracy of the best constant guess; None for a regression.
+        trials: all trials that ended.
+        contenders: one for every variant and scheme, in the order of schemes. With several learning rates, each seed is
+            judged at the rate that does best on the *other* seeds, so that the choice adds no bias.
+        arms: one for every combination of variant, scheme and learning rate.
+        contrasts: one for every pair of contenders.
+        limits: the largest usable learning rate of every contender; empty with a single rate.
+        notes: remarks for the reader: few seeds, or why trainings ran one by one.
     """
 
     model: str
@@ -222,30 +226,31 @@ class Comparison(Rendered):
 
     @property
     def planned(self) -> int:
-        """How many trials were asked for."""
+        """Return the number of requested trials."""
         return len(self.schemes) * len(self.variants) * len(self.learning_rates) * len(self.seeds)
 
     @property
     def complete(self) -> bool:
-        """Whether all trials have ended."""
+        """Report whether all requested trials have ended."""
         return len(self.trials) == self.planned
 
     @property
     def ranking(self) -> tuple[Arm, ...]:
-        """Contenders from the best score to the worst; those that always failed come last."""
+        """Return the contenders from the best score to the worst; contenders whose trials all failed come last."""
         sign = -1.0 if self.measure == "accuracy" else 1.0
         return tuple(sorted(self.contenders, key=lambda arm: sign * arm.score.value if arm.score else math.inf))
 
     @property
     def curves(self) -> dict[str, Band]:
-        """The measure over steps, by contender."""
+        """Return the measure over steps, by the contender's name."""
         bands = {arm.name: arm.accuracy if self.measure == "accuracy" else arm.loss for arm in self.contenders}
         return {name: band for name, band in bands.items() if band is not None}
 
     def best(self) -> tuple[Arm, ...]:
-        """The contender with the best score, then all that were not shown to be worse than it.
+        """Return the contender with the best score, then all that are not significantly worse.
 
-        One alone is a winner; several are not told apart by these seeds; none is left where everything failed.
+        One contender alone is the winner. Several mean that these seeds do not distinguish them. The result is empty
+        where every trial failed.
         """
         ranked = [arm for arm in self.ranking if arm.score is not None]
         beaten = {
@@ -256,7 +261,7 @@ class Comparison(Rendered):
         return tuple(arm for arm in ranked if arm.name not in beaten)
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a contender, best first, as plain values: ``pandas.DataFrame(comparison.table())`` takes them."""
+        """Return one row of plain values per contender, best first, as ``pandas.DataFrame`` accepts them."""
         return [
             {
                 "scheme": arm.scheme,

@@ -1,4 +1,4 @@
-"""Figure: one measured number with its uncertainty."""
+"""Figure is one measured number with its uncertainty."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["Figure"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure with its uncertainty.
+    """One measured number with its confidence interval.
 
     Args:
-        name: what was measured.
+        name: the measured quantity.
         value: the estimate.
-        low: lower end of the 95 % confidence interval; equal to ``value`` where nothing is random.
-        high: its upper end.
-        unit: of all three; empty for a pure number.
-        n: how many independent draws or trainings are behind it; 0 where nothing is random.
-        case: under which condition; name and case together are unique within an answer.
+        low: lower end of the 95 % confidence interval; equal to ``value`` where the quantity is not random.
+        high: upper end of the 95 % confidence interval.
+        unit: unit of value, low and high; empty for a pure number.
+        n: number of independent draws or trainings; 0 where the quantity is not random.
+        case: the condition of the measurement; name and case together are unique within an answer.
     """
 
     name: str

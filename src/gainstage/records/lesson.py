@@ -1,4 +1,4 @@
-"""Answers to questions: claims, the figures they were tested with, and the verdicts that follow."""
+"""Records of the seven questions: claims, the figures that test them, and the verdicts that follow."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = [
 Verdict = Literal["holds", "holds under conditions", "does not hold"]
 
 Outcome = Literal["met", "open", "broken", "not measured"]
-"""``met`` and ``broken``: the whole interval is on one side of the bound; ``open``: the bound lies inside of it."""
+"""``met`` and ``broken``: the whole interval lies on one side of the bound; ``open``: the bound lies inside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a figure has to keep, with its whole interval.
+    """A bound that the whole confidence interval of a figure has to respect.
 
     Args:
-        figure: its name.
-        above: it has to lie above this.
-        below: it has to lie below this.
-        case: the condition under which the figure was taken; a claim may hold in one case and not in another.
+        figure: name of the figure.
+        above: the interval has to lie above this value.
+        below: the interval has to lie below this value.
+        case: the condition of the figure's measurement; a claim may hold in one case and not in another.
 
     >>> Bound("loss", below=2.0).words
     'below 2'
@@ -40,12 +40,12 @@ class Bound:
 
     @property
     def words(self) -> str:
-        """What the figure is asked to be."""
+        """Return the bound in words."""
         limits = (("above", self.above), ("below", self.below))
         return ", ".join(f"{word} {value:.4g}" for word, value in limits if value is not None)
 
     def outcome(self, figure: Figure) -> Outcome:
-        """How a figure meets the bound.
+        """Compare a figure's interval with the bound.
 
         >>> Bound("x", above=1.0).outcome(Figure("x", 2.0, 0.5, 3.5))
         'open'
@@ -59,13 +59,13 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A statement that can be tested.
+    """A statement that an experiment can test.
 
     Args:
-        id: number of its question, a dot, and its own number.
-        statement: what is claimed.
-        criterion: what has to be measured for it to hold; all bounds of a case together make the case.
-        source: who said so.
+        id: number of the question, a dot, and the claim's own number.
+        statement: the claimed statement.
+        criterion: the bounds that have to be met for the claim to hold; all bounds of one case form that case.
+        source: where the claim was made.
         shows: names of further figures to print beside those of the criterion, in all their cases.
     """
 
@@ -78,7 +78,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One bound, and whether it was kept."""
+    """One bound of a criterion, and whether the figure met it."""
 
     bound: Bound
     outcome: Outcome
@@ -86,7 +86,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a picture; points that are not finite interrupt it."""
+    """One line of a picture; the line is interrupted at points that are not finite."""
 
     label: str
     x: tuple[float, ...]
@@ -106,14 +106,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Slider:
-    """A picture for every place of a slider.
+    """One picture for every position of a slider.
 
     Args:
-        setting: what it changes.
-        places: its values, rising.
-        pictures: one for each place; all have the same lines, in the same order.
-        start: index of the place to begin with.
-        hint: where to move it, and what is seen there.
+        setting: the quantity that the slider changes.
+        places: its values, in increasing order.
+        pictures: one for each value; all have the same lines, in the same order.
+        start: index of the initial value.
+        hint: where to move the slider, and what appears there.
     """
 
     setting: str
@@ -125,17 +125,17 @@ class Slider:
 
 @dataclass(frozen=True)
 class Evidence(Rendered):
-    """One claim, what was measured, and the verdict that the criterion gives.
+    """One claim, the measured figures, and the verdict that the criterion gives.
 
     Args:
-        claim: what was tested.
-        figures: those the criterion speaks of, then the others that the claim shows.
-        checks: every bound of the criterion, in its order.
-        verdict: ``holds`` when every measured case keeps its bounds, ``holds under conditions`` when some do,
-            ``does not hold`` when none does, be it refuted or not shown.
-        conditions: in which cases it holds, in which it does not, and what was not measured; empty when there is
-            nothing to add.
-        picture: what to look at.
+        claim: the tested claim.
+        figures: the figures of the criterion, then the further figures that the claim shows.
+        checks: every bound of the criterion, in the criterion's order.
+        verdict: ``holds`` when every measured case meets its bounds, ``holds under conditions`` when some do, ``does
+            not hold`` when none does, whether refuted or not shown.
+        conditions: the cases in which the claim holds, those in which it does not, and what was not measured; empty
+            when there is nothing to add.
+        picture: a chart of the figures.
     """
 
     claim: Claim
@@ -148,21 +148,21 @@ class Evidence(Rendered):
 
 @dataclass(frozen=True)
 class Answer(Rendered):
-    """One question, answered by what was measured.
+    """The answer to one question: its claims, tested by measurement.
 
     Args:
-        number: of the question.
-        slug: its short name.
-        question: in words.
-        text: the answer for a learner, paragraph by paragraph.
-        evidence: its claims, tested.
-        try_it: command lines to go on with.
+        number: number of the question.
+        slug: short name of the question.
+        question: the question itself.
+        text: the answer for a learner, one string per paragraph.
+        evidence: the claims of the question with their verdicts.
+        try_it: commands for further experiments.
         references: the literature.
-        setting: data and networks behind the figures.
-        seed: of everything random.
-        quick: whether this was the first look, with fewer and shorter trainings.
-        seconds: how long it took.
-        slider: a picture to play with.
+        setting: description of data and networks behind the figures.
+        seed: the seed of all random numbers.
+        quick: whether fewer and shorter trainings were run.
+        seconds: duration of the experiments.
+        slider: pictures over the values of one setting.
     """
 
     number: int
@@ -181,6 +181,6 @@ class Answer(Rendered):
 
 @dataclass(frozen=True)
 class Answers(Rendered):
-    """Several answers, one after the other."""
+    """Several answers, in order."""
 
     answers: tuple[Answer, ...]

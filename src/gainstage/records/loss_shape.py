@@ -1,4 +1,4 @@
-"""LossShape: the loss as a function of the model's outputs alone."""
+"""LossShape describes the loss as a function of the model's outputs alone."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ __all__ = ["LossShape"]
 class LossShape:
     """The loss as a function of the outputs alone: the targets are fixed, and no model is run.
 
-    The outputs are moved in *free coordinates*, in which no value is forbidden: the outputs themselves, or what stands
-    in front of a last sigmoid, tanh or softmax.
+    The outputs are optimized in *free coordinates*, which may take any value: the outputs themselves, or the inputs of
+    a last sigmoid, tanh or softmax.
 
     Args:
-        examples: number of examples whose outputs were moved.
+        examples: number of examples whose outputs were optimized.
         start: the loss at the model's outputs.
-        lowest: the lowest loss that moving the outputs reached.
-        growth: the power of the distance with which the loss falls for ever along a ray of steepest descent, over four
-            decades of distance: 1 in proportion, 2 as a square. None where the fall ends.
+        lowest: the lowest loss that optimizing the outputs reached.
+        growth: the power of the distance with which the loss decreases without bound along a ray of steepest descent,
+            over four decades of distance: 1 for proportional, 2 for quadratic. None where the decrease ends.
         slope: root mean square of the loss's gradient at the start, times the number of outputs.
-        steepest: the largest such value met on the way to ``lowest``.
-        towards: share of examples whose steepest descent moves their output towards their target; None where output
-            and target cannot be compared.
-        responds: spread across examples of the outputs of lowest loss over the distance moved; zero where every
-            target leads to the same output. None where targets hardly differ, or nothing moved.
+        steepest: the largest such value on the path to ``lowest``.
+        towards: share of examples whose steepest descent moves their output towards their target; None where output and
+            target cannot be compared.
+        responds: standard deviation across examples of the outputs of lowest loss, over the distance that they moved;
+            zero where every target leads to the same output. None where targets hardly differ, or where no output
+            moved.
         own_rank: rank of the target's class among all classes at ``lowest``, averaged over examples: 1 where it is the
-            largest, 0 where it is the smallest. None unless there is one class label an example.
+            largest, 0 where it is the smallest. None unless each example has one class label.
         correlation: Pearson correlation between outputs of lowest loss and targets, where both are values of one shape.
-        distance: root mean square difference between outputs of lowest loss and targets, over the spread of the
-            targets, where the model's last function bounds the outputs and can give the targets.
-        uninformed: the loss at outputs that know nothing of the example: equal logits for class labels and for values
+        distance: root mean square difference between outputs of lowest loss and targets, over the standard deviation of
+            the targets, where the model's last function bounds the outputs and can reach the targets.
+        uninformed: the loss at outputs that do not depend on the example: equal logits for class labels and for values
             of zero and one, the mean of the targets for other values. None where output and target cannot be compared.
-        at_target: the loss where the outputs equal the targets; None where they cannot.
-        linear: whether the loss falls along that ray with the slope that it has at the start, to 1e-4.
+        at_target: the loss where the outputs equal the targets; None where they cannot be equal.
+        linear: whether the loss decreases along that ray with the slope that it has at the start, to 1e-4.
         reads_target: whether the loss changes when examples exchange their targets.
     """
 
@@ -56,5 +57,5 @@ class LossShape:
 
     @property
     def unbounded(self) -> bool:
-        """Whether the loss falls for ever."""
+        """Report whether the loss decreases without bound."""
         return self.growth is not None

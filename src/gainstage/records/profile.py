@@ -1,4 +1,4 @@
-"""Profile: the signal and the gradient at every stage of one model, measured or predicted."""
+"""Records of a profile: signal and gradient at every operation of one model, measured or predicted."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["NodeProfile", "Note", "ParameterProfile", "Profile", "Refold", "Sour
 
 @dataclass(frozen=True, slots=True)
 class NodeProfile:
-    """One node: its output on the way forward, the loss's gradient by that output on the way back.
+    """One node: its output in the forward pass, and the gradient of the loss with respect to that output.
 
     Args:
-        node: its index in the graph.
-        forward: of its output.
-        backward: of the loss's gradient by that output; None where none was measured.
-        units: what its single units do.
-        histogram: how the values of its output are distributed, where that was recorded.
-        doubt: why predicted figures are doubtful; empty where they are not, or were measured.
+        node: index of the node in the graph.
+        forward: moments of its output.
+        backward: moments of the gradient of the loss with respect to that output; None where it was not measured.
+        units: statistics of its single units.
+        histogram: the distribution of its output's values, where it was recorded.
+        doubt: why the predicted moments are doubtful; empty where they are not, or were measured.
         over_time: of a recurrent layer, the root mean square of its output at the first and at the last position.
     """
 
@@ -43,14 +43,14 @@ class NodeProfile:
 
 @dataclass(frozen=True, slots=True)
 class ParameterProfile:
-    """One parameter.
+    """One parameter: its values, its gradient and its first update.
 
     Args:
-        path: its name.
+        path: path of the parameter.
         weight: moments of its values.
-        gradient: moments of the loss's gradient by it; None where the loss does not reach it.
-        copies: units (rows of the kernel, with their bias) that repeat another one.
-        constant: whether all its values are equal.
+        gradient: moments of the gradient of the loss with respect to it; None where the loss does not depend on it.
+        copies: number of units (rows of the kernel, with their bias) that repeat another unit.
+        constant: whether all values are equal.
         unit_spread: (smallest, largest) root mean square of a unit's incoming weights.
         update: norm of the optimizer's first step over the norm of the weight, where an optimizer was given.
     """
@@ -65,7 +65,7 @@ class ParameterProfile:
 
     @property
     def relative_gradient(self) -> float | None:
-        """‖gradient‖ / ‖weight‖; None where either is missing or the weight is zero."""
+        """Return ‖gradient‖ / ‖weight‖; None where either is missing or the weight is zero."""
         if self.gradient is None or not self.weight.norm > 0:
             return None
         return self.gradient.norm / self.weight.norm
@@ -73,14 +73,14 @@ class ParameterProfile:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What the optimizer's first step would do to the loss on this same batch.
+    """The effect of the optimizer's first step on the loss of the same batch.
 
     The loss along the step is L(s) = L + s·slope + s²·curvature / 2 with s = 1 at the step itself.
 
     Args:
-        slope: gradient · step; negative downhill.
+        slope: gradient · step; negative where the loss decreases.
         curvature: stepᵀ H step.
-        loss_after: the loss at the stepped weights.
+        loss_after: the loss with the weights after the step.
         climbs: cosine between the step and the gradient: -1 for plain descent. None where the optimizer had a state
             before the step, or where it was not measured.
         shrinks: cosine between the step of all matrices and minus those matrices: 1 where weight decay is all there is.
@@ -97,7 +97,7 @@ class Step:
 
     @property
     def stable_factor(self) -> float | None:
-        """The multiple of this step beyond which the loss rises; None where the curvature is not positive."""
+        """Return the multiple of this step beyond which the loss increases; None without positive curvature."""
         return -2 * self.slope / self.curvature if self.curvature > 0 and self.slope < 0 else None
 
 
@@ -117,7 +117,7 @@ class Refold:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something about the measurement itself that a reader should know (GS9xx)."""
+    """A remark about the measurement itself (GS9xx)."""
 
     code: str
     message: str
@@ -126,15 +126,15 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the figures came from.
+    """The origin of a profile's numbers.
 
     Args:
         kind: measured on tensors or predicted by theory.
-        framework: e.g. ``torch 2.13.0``.
+        framework: name and version of the framework, e.g. ``torch 2.13.0``.
         device: e.g. ``cpu``.
-        dtype: of the signal.
+        dtype: number format of the signal.
         batch: shape of the first input.
-        seed: random state the run was given, if any.
+        seed: random state of the run, if it was set.
         detail: how much was measured.
     """
 
@@ -149,21 +149,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Profile(Rendered):
-    """The whole measurement; one type, whether measured or predicted.
+    """All moments of one model on one batch, whether measured or predicted.
 
     Args:
-        graph: the model it is about.
-        nodes: the nodes that were measured, in order of execution.
-        parameters: every parameter that takes part, in the graph's order.
-        task: what is known of input, target, loss, optimizer.
-        source: where the figures came from.
+        graph: the model's graph.
+        nodes: the measured nodes, in order of execution.
+        parameters: every parameter that is used, in the graph's order.
+        task: the known facts about inputs, targets, loss and optimizer.
+        source: the origin of the numbers.
         step: the effect of the optimizer's first step, where an optimizer was given.
-        first_nonfinite: the first operation whose output has a NaN or an infinity that its inputs had not.
-        backward: whether a backward pass was made.
-        notes: doubts about the measurement.
-        reactions: outputs of a few examples with other neighbours and other random numbers, where that was measured.
-        wiring: which tensors take part, are registered, and are held by the optimizer, where that was measured.
+        first_nonfinite: the first operation whose output has a NaN or an infinity although its inputs have none.
+        backward: whether a backward pass was run.
+        notes: remarks about the measurement.
+        reactions: outputs of a few examples with other examples in the batch and other random numbers, where measured.
+        wiring: which tensors are used, registered, and held by the optimizer, where measured.
         refolds: reshapes of the signal that mix its axes.
+        hidden: paths of weights inside of operations that could not be looked into.
     """
 
     graph: SignalGraph
@@ -178,21 +179,22 @@ class Profile(Rendered):
     reactions: Reactions | None = None
     wiring: Wiring | None = None
     refolds: tuple[Refold, ...] = ()
+    hidden: tuple[str, ...] = ()
 
     @cached_property
     def by_node(self) -> Mapping[int, NodeProfile]:
-        """Measured nodes by index."""
+        """Map the index of every measured node to its profile."""
         return MappingProxyType({n.node: n for n in self.nodes})
 
     @cached_property
     def by_path(self) -> Mapping[str, ParameterProfile]:
-        """Parameters by path."""
+        """Map the path of every parameter to its profile."""
         return MappingProxyType({p.path: p for p in self.parameters})
 
     def node(self, measured: NodeProfile) -> Node:
-        """The graph's node behind a measured one."""
+        """Return the graph's node for a measured node."""
         return self.graph.nodes[measured.node]
 
     def parameter(self, measured: ParameterProfile) -> Parameter:
-        """The graph's parameter behind a measured one."""
+        """Return the graph's parameter for a measured parameter."""
         return self.graph.by_path[measured.path]

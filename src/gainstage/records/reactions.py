@@ -1,4 +1,4 @@
-"""Reactions: what happens to outputs when other examples, or the random numbers, change."""
+"""Reactions describes how outputs change when other examples of the batch, or the random numbers, change."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["Reactions"]
 
 @dataclass(frozen=True, slots=True)
 class Reactions:
-    """Outputs of a few examples, computed again under other circumstances.
+    """Outputs of a few examples, computed again with other examples beside them or other random numbers.
 
     Args:
-        examples: how many examples were run.
-        leak: in evaluation mode, the median over unchanged examples of the change of their output when the other half
-            of the batch is replaced, over the root mean square of the output. None where it is not established which
-            axis holds the examples, or where the model does not take a smaller batch.
+        examples: number of examples that were run.
+        leak: in evaluation mode, the change of the output of unchanged examples when the other half of the batch is
+            replaced: the median over examples, over the root mean square of the output. None where the axis of examples
+            is not established, or where the model does not accept a smaller batch.
         noise: in training mode, the variance of the output of one example between two draws of the model's random
             numbers, over the variance between examples. None where the model draws none.
         restless: whether, in evaluation mode, the same examples give another output with other random numbers.

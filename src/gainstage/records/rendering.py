@@ -1,7 +1,7 @@
-"""The one seam between records and what is made of them: rooms above register here how a record is shown and saved.
+"""Registries through which packages above ``records`` define how a record is shown, saved and written as code.
 
-Records stay data: they know that they can be shown, saved and written as code, not how. ``report`` registers text,
-pages and documents when it is imported; ``backends`` registers code.
+Records stay data: they have the methods to be shown, saved and written as code, but not the implementations. ``report``
+registers text, pages and documents when it is imported; ``backends`` registers code.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ _codes: dict[type, Callable[[Any], str]] = {}
 
 
 def register_renderer(kind: type, mime: str, renderer: Callable[[Any], str]) -> None:
-    """Show records of ``kind`` as ``mime`` (``text/plain``, ``text/html``) with ``renderer``."""
+    """Register a function that shows records of ``kind`` as ``mime`` (``text/plain``, ``text/html``)."""
     _renderers[kind, mime] = renderer
 
 
 def register_page(kind: type, writer: Writer) -> None:
-    """Write pages of records of ``kind`` with ``writer``, which takes a path and the record."""
+    """Register a function that writes pages of records of ``kind``; the function takes a path and the record."""
     _pages[kind] = writer
 
 
 def register_document(kind: type, writer: Writer) -> None:
-    """Write JSON documents of records of ``kind`` with ``writer``, which takes a path and the record."""
+    """Register a function that writes JSON documents of records of ``kind``; it takes a path and the record."""
     _documents[kind] = writer
 
 
 def register_code(kind: type, renderer: Callable[[Any], str]) -> None:
-    """Write records of ``kind`` as source code with ``renderer``."""
+    """Register a function that writes records of ``kind`` as source code."""
     _codes[kind] = renderer
 
 
 def code_of(record: Any) -> str:
-    """The record as source code, through what was registered."""
+    """Return the record as source code, from the registered function."""
     renderer = _codes.get(type(record))
     if renderer is None:
         raise TypeError(f"A {type(record).__name__} has no code, or gainstage.backends was never imported.")
@@ -52,7 +52,7 @@ def code_of(record: Any) -> str:
 
 
 class Rendered:
-    """A record that ``print`` and notebooks show, and that is saved, through what was registered."""
+    """A record that can be printed, shown in notebooks and saved, by the registered functions."""
 
     __slots__ = ()
 
@@ -66,7 +66,7 @@ class Rendered:
     def save(self, path: Path) -> None:
         """Write the record as one JSON document, which ``gs.load`` reads.
 
-        Under its final name there is either the old content or all of the new.
+        The file is replaced as a whole: at any moment, its name holds the complete old content or the complete new one.
 
         Raises:
             InputError: the path cannot be written.
@@ -79,7 +79,7 @@ class Rendered:
         ``gs.load`` reads the record back from the page.
 
         Raises:
-            InputError: the path cannot be written. Nothing half-written is left there.
+            InputError: the path cannot be written. No partly written file is left behind.
         """
         _written(_pages, "page", path, self)
 

@@ -1,4 +1,4 @@
-"""What is known of the task: input, target, loss and optimizer as facts, without a tensor."""
+"""Facts about the task: input, target, output, loss and optimizer, without tensors."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ LossKind = Literal[
     "huber",
     "kl",
     "probability_nll",  # −log of a probability (Keras's cross-entropy): expects probabilities
-    "surrogate",  # no loss was given: random signs stand in for its gradient
+    "surrogate",  # no loss was given: random signs stand in for the gradient at the output
     "other",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class InputFacts:
-    """One input of the model.
+    """Facts about one input of the model.
 
     Args:
-        shape: with the batch.
-        kind: ``tokens`` for integers, ``image`` for arrays of three or more axes beside the batch, else ``values``.
-        synthetic: whether gainstage made it up (standard normal values or uniform tokens).
-        mean, spread, minimum, maximum: over all elements (None for tokens).
-        feature_spread: (smallest, median, largest) standard deviation over examples of a feature: of a column of a
-            table, a channel of an image. Constant features are left out.
+        shape: shape including the batch.
+        kind: ``tokens`` for integers, ``image`` for arrays of three or more axes besides the batch, else ``values``.
+        synthetic: whether gainstage generated the input (standard normal values or uniform tokens).
+        mean, spread, minimum, maximum: over all elements, ``spread`` a standard deviation (None for tokens).
+        feature_spread: (smallest, median, largest) standard deviation over examples of a feature: a column of a table
+            or a channel of an image. Constant features are excluded.
         feature_mean: (smallest, largest) mean of a feature.
         constant_features: features with the same value in every example.
         features: number of features.
-        nonfinite: how many elements are NaN or infinite.
-        normalised_first: whether a normalisation meets the signal before any weight does.
+        nonfinite: number of elements that are NaN or infinite.
+        normalised_first: whether a normalisation is applied to the input before any weight.
     """
 
     shape: tuple[int, ...]
@@ -59,15 +59,15 @@ class InputFacts:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """The labels.
+    """Facts about the labels.
 
     Args:
-        shape: with the batch.
+        shape: shape including the batch.
         kind: ``classes`` (integers), ``multi_label`` (zeros and ones, several a row), ``one_hot``, ``binary`` (zeros
             and ones, one a row), ``probabilities`` or ``values``.
-        minimum, maximum, mean, spread: over all elements.
-        classes: how many different classes occur, where they are classes.
-        entropy: of the class frequencies in this batch, in nats.
+        minimum, maximum, mean, spread: over all elements, ``spread`` a standard deviation.
+        classes: number of different classes that occur, where the labels are classes.
+        entropy: entropy of the class frequencies in this batch, in nats.
     """
 
     shape: tuple[int, ...]
@@ -82,17 +82,17 @@ class TargetFacts:
 
 @dataclass(frozen=True, slots=True)
 class OutputFacts:
-    """What the model returns to the loss.
+    """Facts about the model's output that the loss reads.
 
     Args:
-        node: its node in the graph.
-        shape: with the batch.
+        node: index of the output's node in the graph.
+        shape: shape including the batch.
         units: size of the axis that the loss treats as classes or outputs.
-        function: the last activation or softmax on the way out, if any (``softmax``, ``sigmoid``, ``relu``, …).
-        minimum, maximum, mean, spread: over all elements.
+        function: the last activation or softmax before the output, if any (``softmax``, ``sigmoid``, ``relu``, …).
+        minimum, maximum, mean, spread: over all elements, ``spread`` a standard deviation.
         clipped: the share of elements that equal the smallest or the largest one exactly.
-        spread_within: root mean square over examples of the spread between the units of one example: for logits, what
-            softmax sees.
+        spread_within: root mean square over examples of the standard deviation over the units of one example: for
+            logits, the quantity that the softmax depends on.
     """
 
     node: int
@@ -109,19 +109,19 @@ class OutputFacts:
 
 @dataclass(frozen=True, slots=True)
 class LossFacts:
-    """The loss.
+    """Facts about the loss.
 
     Args:
-        kind: recognised from the operations it runs, not from its name.
-        value: at this batch.
-        node: its node in the graph.
-        inner: an activation that the loss itself applies to the model's output before measuring (``log_softmax``,
-            ``log``, …).
-        chance: the value that a constant best guess reaches on these labels (entropy of the classes, variance of the
-            targets), where it is defined.
-        uniform: the value at equal probabilities for all classes (log C), where it is defined.
-        mean_reduced: whether the loss is a mean over examples, so that chance can be compared with it.
-        alone: whether it reads the output alone; else other terms are in its value (a critic's, a divergence).
+        kind: the kind of loss, recognised from the operations that it runs and not from its name.
+        value: the loss on this batch.
+        node: index of the loss's node in the graph.
+        inner: an activation that the loss itself applies to the model's output (``log_softmax``, ``log``, …).
+        chance: the loss of the best constant guess on these labels (entropy of the classes, variance of the targets),
+            where it is defined.
+        uniform: the loss at equal probabilities for all classes (log C), where it is defined.
+        mean_reduced: whether the loss is a mean over examples, so that it can be compared with ``chance``.
+        alone: whether the loss depends on this output alone; else its value contains other terms (a critic's, a
+            divergence).
     """
 
     kind: LossKind
@@ -150,7 +150,7 @@ class OptimizerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is known of the task; None is unknown, and what hangs on it is listed as not judged.
+    """All known facts about the task; None means unknown, and rules that depend on it are listed as not judged.
 
     ``loss_shape`` describes the loss as a function of the outputs alone.
     """

@@ -1,4 +1,4 @@
-"""TrainingCurve: how one training went."""
+"""TrainingCurve records the course of one training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ __all__ = ["Evaluation", "FirstStep", "Schedule", "TrainingCurve"]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What a training may spend, and how closely it is looked at.
+    """The length of a training, and how often it is evaluated.
 
     Args:
         steps: number of batches.
-        batch: examples in one, at most as many as there are.
-        evaluations: looks at the validation examples, evenly over the steps, besides the one before the first step.
-        clip: the largest norm of the whole gradient; longer ones are shortened to it. None leaves them as they are.
-        watched: of so many first steps the gradient and the update are measured.
+        batch: number of examples in a batch, at most as many as there are.
+        evaluations: number of evaluations on the validation examples, evenly over the steps, besides the one before the
+            first step.
+        clip: the largest norm of the whole gradient; longer gradients are shortened to it. None does not clip.
+        watched: number of first steps whose gradient and update are measured.
 
     Raises:
         InputError: a count or ``clip`` is not positive.
@@ -45,18 +46,18 @@ class Schedule:
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """After which steps the validation examples are looked at."""
+        """Return the numbers of steps after which the validation examples are evaluated."""
         return tuple(sorted({math.ceil(self.steps * (i + 1) / self.evaluations) for i in range(self.evaluations)}))
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One look at a set of examples.
+    """Loss and accuracy on a set of examples at one step.
 
     Args:
-        step: how many steps had been made.
-        loss: mean over the examples.
-        accuracy: share of them whose largest logit is the label's; None for a regression.
+        step: number of steps made before.
+        loss: mean loss over the examples.
+        accuracy: share of examples whose largest logit is the label's; None for a regression.
     """
 
     step: int
@@ -69,11 +70,11 @@ class FirstStep:
     """Gradient and update in one of the first steps.
 
     Args:
-        step: counted from 1.
-        gradient: norm over all trainable parameters.
+        step: number of the step, counted from 1.
+        gradient: norm of the gradient over all trainable parameters.
         first_gradient: norm of the gradient of the first weight (of two axes or more), in the model's order.
-        last_gradient: of the last one.
-        update: norm of what the step added to the parameters.
+        last_gradient: norm of the gradient of the last weight.
+        update: norm of the change of the parameters by the step.
         weight: norm of the parameters before the step.
     """
 
@@ -86,7 +87,7 @@ class FirstStep:
 
     @property
     def relative_update(self) -> float:
-        """Size of the update in sizes of the weights; infinite where weights of zero moved.
+        """Return the norm of the update over that of the weights; infinite where weights of zero changed.
 
         >>> FirstStep(1, 0.5, 0.1, 0.3, update=0.02, weight=4.0).relative_update
         0.005
@@ -98,20 +99,20 @@ class FirstStep:
 
 @dataclass(frozen=True, slots=True)
 class TrainingCurve:
-    """One training.
+    """The losses and evaluations of one training.
 
     Args:
-        label: what was trained, in a few words.
-        losses: on the batch of each step, before that step; the last one is not finite when training diverged.
-        evaluations: on the validation examples, in order; the first one before any step.
-        chance_loss: of the best constant guess (entropy of the training labels in nats; variance of the targets).
-        chance_accuracy: of the best constant guess (share of the most frequent class); None for a regression.
-        optimizer: its name.
-        learning_rate: the same for every parameter.
-        batch: examples in one step.
-        seed: of the order of examples.
-        trained: the last look at the training examples; None where none was taken.
-        first_steps: gradient and update of the first steps; empty where they were not looked at.
+        label: short description of the training.
+        losses: loss on the batch of each step, before that step; the last one is not finite when the training diverged.
+        evaluations: evaluations on the validation examples, in order; the first one before any step.
+        chance_loss: loss of the best constant guess (entropy of the training labels in nats; variance of the targets).
+        chance_accuracy: accuracy of the best constant guess (share of the most frequent class); None for a regression.
+        optimizer: name of the optimizer.
+        learning_rate: the learning rate of every parameter.
+        batch: number of examples in one step.
+        seed: seed of the order of examples.
+        trained: the last evaluation on the training examples; None where there was none.
+        first_steps: gradient and update of the first steps; empty where they were not measured.
 
     >>> TrainingCurve("net", (2.3, 0.4), (Evaluation(0, 2.3, 0.1), Evaluation(2, 0.5, 0.9))).final.accuracy
     0.9
@@ -131,15 +132,15 @@ class TrainingCurve:
 
     @property
     def steps(self) -> int:
-        """How many batches were seen."""
+        """Return the number of batches that were used."""
         return len(self.losses)
 
     @property
     def diverged(self) -> bool:
-        """Whether a batch gave a loss that is not a number."""
+        """Report whether the loss of a batch was not finite."""
         return bool(self.losses) and not math.isfinite(self.losses[-1])
 
     @property
     def final(self) -> Evaluation:
-        """The last look at the validation examples."""
+        """Return the last evaluation on the validation examples."""
         return self.evaluations[-1]

@@ -1,4 +1,4 @@
-"""Wiring: which tensors take part, which the model registers, and which the optimizer holds."""
+"""Wiring records which tensors are used, which the model registers, and which the optimizer holds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Stray:
 
     Args:
         shape: of the tensor.
-        node: the operation that uses it; None where it is not known.
+        node: index of the operation that uses it; None where it is not known.
         held: whether the optimizer holds it; None without an optimizer.
     """
 
@@ -24,11 +24,11 @@ class Stray:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """Who holds the tensors that train.
+    """The relation between the tensors that train, the model's parameters, and the optimizer.
 
     Args:
-        strays: trainable tensors that take part in the model and are none of its parameters.
-        missing: paths of trainable parameters that get a gradient and are not held by the optimizer.
+        strays: trainable tensors that the model uses and that are not among its parameters.
+        missing: paths of trainable parameters that have a gradient and are not held by the optimizer.
         held: number of the model's parameters that the optimizer holds; None without an optimizer.
         stale: number of tensors that the optimizer holds and that belong neither to the model nor to the loss.
         repeated: paths of parameters that the optimizer holds more than once.

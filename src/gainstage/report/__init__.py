@@ -1,6 +1,6 @@
-"""Pictures of records: terminal text, JSON, charts, and the formats that machines read. Records in, text out.
+"""Renders records as terminal text, JSON, charts, pages, and formats for other programs.
 
-Importing this package gives records their looks: ``print`` shows a page of text, a notebook tables and a chart.
+Importing this package registers the renderers: ``print`` then shows text, and a notebook shows tables and a chart.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["dumps", "load", "loads", "print_to", "render", "save"]
 
 
 def _plain(record: Shown) -> str:
-    """For ``print``, which fails on characters that the terminal's encoding lacks."""
+    """Render a record for ``print``, which fails on characters that the terminal's encoding lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
@@ -41,7 +41,7 @@ for _kind in _SHOWN:
 
 
 def _notebook(kind: str) -> Callable[[Any], str]:
-    """The HTML of a record; charts are imported when a notebook first asks for them."""
+    """Return a function that renders a record as HTML; charts are imported when it is first called."""
 
     def show(record: Any) -> str:
         from gainstage.report import notebook
@@ -57,7 +57,7 @@ for _kind in _SHOWN:
 
 
 def _save_page(path: str | os.PathLike[str], record: Any) -> None:
-    """Pages are imported when one is first asked for."""
+    """Write the page of a record; pages are imported when this is first called."""
     from gainstage.report.html import save_html
 
     save_html(path, record)

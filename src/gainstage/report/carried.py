@@ -1,4 +1,4 @@
-"""A document inside a page: compressed, since the figures of 500 layers are two megabytes of JSON."""
+"""Embeds a JSON document in a page, compressed, since the JSON of 500 layers has two megabytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAGE = re.compile(r"\s*<!doctype html", re.IGNORECASE)
 
 
 def carried(document: str) -> str:
-    """An element that browsers do not run, with the document in it.
+    """Return an HTML element that contains the document and that browsers do not execute.
 
     >>> taken_out("<!doctype html>" + carried("{}"), "page")
     '{}'
@@ -27,20 +27,35 @@ def carried(document: str) -> str:
 
 
 def is_page(text: str) -> bool:
-    """Whether a text is HTML rather than JSON."""
+    """Report whether a text is HTML rather than JSON."""
     return _PAGE.match(text) is not None
 
 
 def carries_record(text: str) -> bool:
-    """Whether a text is a page that gainstage wrote."""
+    """Report whether a text is a page that gainstage wrote."""
     return is_page(text) and _OPENING in text
 
 
+MOST = 1 << 28
+"""Bytes of a document: a hundred times what a network of 500 layers needs."""
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """What was compressed, up to a size; a small page may claim to hold more than the memory."""
+    stream = zlib.decompressobj()
+    document = stream.decompress(packed, MOST)
+    if stream.unconsumed_tail:
+        raise ValueError(f"it holds more than {MOST >> 20} MiB, which no record of gainstage does")
+    if not stream.eof:
+        raise ValueError("it ends too early: was it cut off?")
+    return document
+
+
 def taken_out(page: str, where: str) -> str:
-    """The document that ``carried`` put into a page.
+    """Return the document that ``carried`` embedded in a page.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: the page contains no document, or a damaged one.
     """
     _, opening, rest = page.partition(_OPENING)
     packed, closing, _ = rest.partition("</script>")
@@ -49,6 +64,6 @@ def taken_out(page: str, where: str) -> str:
     try:
         if not closing:
             raise ValueError("it ends too early: was it cut off?")
-        return zlib.decompress(base64.b64decode(packed, validate=True)).decode("utf-8")
+        return _unpacked(base64.b64decode(packed, validate=True)).decode("utf-8")
     except (binascii.Error, zlib.error, ValueError) as error:
         raise InputError(f"The record in the {where} is damaged: {error}") from None

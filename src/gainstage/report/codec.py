@@ -1,4 +1,4 @@
-"""Between frozen records and plain JSON values, driven by the records' own type annotations.
+"""Converts frozen records to plain JSON values and back, according to the records' type annotations.
 
 Records become objects with every field written out, tuples become arrays, enumerations their values. JSON has no NaN
 and no infinity, so a field of type float holds a number or one of the strings ``"NaN"``, ``"Infinity"``,
@@ -28,20 +28,20 @@ _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def encode(value: Any, *, lean: bool = False) -> Any:
-    """A record, or anything inside one, as plain JSON values.
+    """Convert a record, or a value inside one, to plain JSON values.
 
     Args:
         value: the record.
-        lean: whether fields that hold their default are left out; ``decode`` puts them back.
+        lean: leave out fields that have their default; ``decode`` restores them.
 
     Raises:
-        TypeError: something in it is not made of records, tuples, enumerations, numbers, strings and None.
+        TypeError: a value is not a record, tuple, enumeration, number, string or None.
     """
     return _Writers(lean).write(value)
 
 
 class _Writers:
-    """One writer for every type met; a table, because types repeat."""
+    """Holds one writer per type, since types repeat."""
 
     def __init__(self, lean: bool) -> None:
         self._lean = lean
@@ -81,7 +81,7 @@ class _Writers:
 
         def write(value: Any) -> Any:
             held = ((name, getattr(value, name), default) for name, default in usual)
-            # By type too: 0 and False are equal, and not the same in JSON.
+            # The type counts too: 0 and False are equal in Python and differ in JSON.
             return {
                 name: self.write(item)
                 for name, item, default in held
@@ -92,7 +92,7 @@ class _Writers:
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    """What a missing field is read as; ``MISSING`` where it must be there."""
+    """Return the value of a field that is missing; ``MISSING`` where the field is required."""
     made = field.default_factory
     return field.default if made is dataclasses.MISSING else made()
 
@@ -104,12 +104,12 @@ def _encode_float(value: float) -> float | str:
 
 
 def decode(data: Any, kind: type[T]) -> T:
-    """The record of type ``kind`` that ``encode`` turned into ``data``.
+    """Convert what ``encode`` returned back to a record of type ``kind``.
 
     A missing field takes its default, if it has one; an unknown field is an error.
 
     Raises:
-        InputError: the data do not fit; the message names the place.
+        InputError: the data do not match the type; the message names the location.
     """
     try:
         record: T = _Readers().of(kind)(data)
@@ -122,18 +122,18 @@ class _MismatchError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.place: list[str] = []  # innermost first, filled in on the way out
+        self.place: list[str] = []  # innermost first, filled in while the error propagates
 
 
 class _Readers:
-    """One reader for every type met; a table, because types repeat and some contain themselves."""
+    """Holds one reader per type, since types repeat and some contain themselves."""
 
     def __init__(self) -> None:
         self._known: dict[Any, Reader] = {}
 
     def of(self, hint: Any) -> Reader:
         if hint not in self._known:
-            # Stands in while a type that contains itself is being built.
+            # A placeholder while a type that contains itself is being built.
             self._known[hint] = lambda data: self._known[hint](data)
             self._known[hint] = self._build(hint)
         return self._known[hint]

@@ -1,4 +1,4 @@
-"""The signal through depth: what every picture of a profile is drawn from."""
+"""Extracts signal and gradient through depth from a profile, for all charts and texts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Depth", "Distribution", "distributions", "through_depth"]
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Forward and backward figures at the weighted nodes, in order of flow; all fields have one entry a node.
+    """Signal and gradient at the weighted nodes, in order of execution; all fields have one entry per node.
 
     Args:
-        nodes: their indices in the graph.
-        labels: their names, as the model has them.
+        nodes: indices of the nodes in the graph.
+        labels: names of the nodes in the model.
         spread: standard deviation over all elements of the node's output.
-        gradient: norm of the loss's gradient by that output; None where none was measured.
-        example_share: share of variance across examples; None where examples cannot be told apart.
-        spread_band: between which bounds theory expects the spread; None where it says nothing.
-        gradient_band: likewise for the gradient.
+        gradient: norm of the gradient of the loss with respect to that output; None where it was not measured.
+        example_share: share of the variance that lies between examples; None where the axis of examples is unknown.
+        spread_band: (lower, upper) bound of the predicted standard deviation; None without a prediction.
+        gradient_band: (lower, upper) bound of the predicted norm of the gradient; None without a prediction.
     """
 
     nodes: tuple[int, ...]
@@ -43,7 +43,7 @@ def _weighted(profile: Profile) -> list[tuple[Node, NodeProfile]]:
 
 
 def through_depth(profile: Profile) -> Depth:
-    """The measured figures at the nodes that mix units by a weight."""
+    """Collect the measured values at the nodes that mix units by a weight."""
     measured = _weighted(profile)
     return Depth(
         nodes=tuple(node.index for node, _ in measured),
@@ -57,7 +57,7 @@ def through_depth(profile: Profile) -> Depth:
 
 
 def _band(value: float, moments: Moments) -> tuple[float, float] | None:
-    """Of a spread or a norm, which go with the root of the second moment that the band speaks of."""
+    """Return the band of a standard deviation or norm, from the band of the second moment by its square root."""
     if moments.band is None:
         return None
     low, high = moments.band
@@ -66,13 +66,13 @@ def _band(value: float, moments: Moments) -> tuple[float, float] | None:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How the values of one layer's output are distributed.
+    """The distribution of the values of one layer's output.
 
     Args:
-        layer: counted from one among all weighted layers, as every picture counts.
-        label: its name.
+        layer: number of the layer among all weighted layers, counted from 1 as in every chart.
+        label: name of the layer.
         spread: standard deviation over all elements.
-        histogram: of a sample of them.
+        histogram: histogram of a sample of the values.
     """
 
     layer: int
@@ -82,7 +82,7 @@ class Distribution:
 
 
 def distributions(profile: Profile) -> tuple[Distribution, ...]:
-    """Of the weighted layers whose histogram was recorded and holds anything."""
+    """Collect the distributions of the weighted layers whose histogram was recorded and is not empty."""
     measured = _weighted(profile)
     return tuple(
         Distribution(place, node.label, at.forward.spread, at.histogram)

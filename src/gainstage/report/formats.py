@@ -1,4 +1,4 @@
-"""A Diagnosis in the formats that continuous-integration systems read."""
+"""Converts a Diagnosis to formats that continuous-integration systems read."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def _place(finding: Finding) -> str:
 
 
 def _message(finding: Finding) -> str:
-    return clean(f"{finding.path or 'The model'}: {finding.evidence} {finding.cause} Remedy: {finding.remedy.summary}")
+    return clean(f"{finding.place or 'The model'}: {finding.evidence} {finding.cause} Remedy: {finding.remedy.summary}")
 
 
 def _all(findings: tuple[Finding, ...]) -> Iterator[Finding]:
-    """Findings and what follows from them."""
+    """Yield all findings, with the findings that follow from them."""
     for finding in findings:
         yield finding
         yield from _all(finding.consequences)
 
 
 def github(diagnosis: Diagnosis) -> str:
-    r"""Workflow commands, one line a finding, that GitHub shows as annotations.
+    r"""Return workflow commands, one line per finding, which GitHub shows as annotations.
 
     >>> _property("a:b,c%"), _data("50 %\n")
     ('a%3Ab%2Cc%25', '50 %25%0A')
@@ -56,14 +56,18 @@ def _property(text: str) -> str:
 
 
 def junit(diagnosis: Diagnosis) -> str:
-    """JUnit XML: findings are failures, notes and passed rules pass, rules not judged are skipped."""
+    """JUnit XML: findings are failures, notes and passed rules pass, what was not judged or is accepted is skipped."""
     cases = [_case(f"{f.code} {f.title} [{_place(f)}]", _outcome(f)) for f in diagnosis.findings]
+    cases += [
+        _case(f"{a.finding.code} {a.finding.title} [{_place(a.finding)}]", _skipped(f"Accepted: {a.reason}"))
+        for a in diagnosis.accepted
+    ]
     cases += [_case(code) for code in diagnosis.passed]
-    cases += [_case(u.code, element("skipped", {"message": u.reason})) for u in diagnosis.unjudged]
+    cases += [_case(u.code, _skipped(u.reason)) for u in diagnosis.unjudged]
     failures = sum(f.severity is not Severity.NOTE for f in diagnosis.findings)
     counts: dict[str, str | float] = {
         "name": "gainstage", "tests": str(len(cases)), "failures": str(failures),
-        "errors": "0", "skipped": str(len(diagnosis.unjudged)),
+        "errors": "0", "skipped": str(len(diagnosis.unjudged) + len(diagnosis.accepted)),
     }  # fmt: skip
     suite = element("testsuite", counts, *(f"\n{case}" for case in cases), "\n")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{suite}\n'
@@ -71,6 +75,10 @@ def junit(diagnosis: Diagnosis) -> str:
 
 def _case(name: str, *children: str) -> str:
     return element("testcase", {"classname": "gainstage", "name": name}, *children)
+
+
+def _skipped(reason: str) -> str:
+    return element("skipped", {"message": clean(reason)})
 
 
 def _outcome(finding: Finding) -> str:
@@ -83,10 +91,14 @@ def _outcome(finding: Finding) -> str:
 
 def sarif(diagnosis: Diagnosis) -> str:
     """SARIF 2.1.0, one result a finding; a layer is a logical location, since no file is at fault."""
-    rules = {f.code: f for f in _all(diagnosis.findings)}
+    rules = {f.code: f for f in _all((*diagnosis.findings, *(a.finding for a in diagnosis.accepted)))}
     driver = {"name": "gainstage", "rules": [_sarif_rule(finding) for finding in rules.values()]}
     places = {code: index for index, code in enumerate(rules)}
     results = [_sarif_result(f, places) for f in diagnosis.findings]
+    results += [
+        _sarif_result(a.finding, places) | {"suppressions": [{"kind": "external", "justification": clean(a.reason)}]}
+        for a in diagnosis.accepted
+    ]
     log = {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
     return json.dumps(log, indent=1, allow_nan=False) + "\n"
 
@@ -111,10 +123,10 @@ FORMATS: dict[Format, Callable[[Diagnosis], str]] = {"github": github, "junit": 
 
 
 def render_as(name: str, diagnosis: Diagnosis) -> str:
-    """The diagnosis in the format of that name.
+    """Return the diagnosis in the format of that name.
 
     Raises:
-        UnknownNameError: there is no such format.
+        UnknownNameError: no format has that name.
     """
     for known, write in FORMATS.items():
         if known == name:

@@ -1,7 +1,7 @@
-"""Records as versioned JSON: the file is the product, every picture is a rendering of it.
+"""Stores records as versioned JSON, which contains everything that text and pages show.
 
-A document is ``{"schema_version": 3, "kind": "diagnosis", "record": {...}}``, strict JSON throughout (see ``codec`` for
-floats that are not numbers).
+A document is ``{"schema_version": 3, "kind": "diagnosis", "record": {...}}``. It is strict JSON (see ``codec`` for
+floats that are not finite).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from gainstage.errors import InputError
+from gainstage.errors import InputError, require_kind
 from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, Plan, Profile
 from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
@@ -20,14 +20,14 @@ from gainstage.report.files import write_whole
 __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "save"]
 
 SCHEMA_VERSION = 3
-"""Rises with every change that an older reader would refuse.
+"""The version increases with every change that an older reader would refuse.
 
-Fields are only ever added, with a default that older files are read with: 2 added histograms, comparisons and
-bands; 3 the framework of a plan.
+Fields are only ever added, with a default for older files. Version 2 added histograms, comparisons and bands; version 3
+added the framework of a plan.
 """
 
 Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
-"""What stands alone in a file."""
+"""The types of records that have a document of their own."""
 
 KINDS: dict[str, type[Document]] = {
     "answer": Answer, "answers": Answers, "comparison": Comparison, "diagnosis": Diagnosis, "fixed": Fixed,
@@ -38,12 +38,12 @@ D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile)
 
 
 def dumps(record: Document, *, indent: int | None = None, lean: bool = False) -> str:
-    """The record as one JSON document.
+    """Return the record as one JSON document.
 
     Args:
-        record: one of ``KINDS``.
-        indent: spaces a level; None for one line.
-        lean: whether fields that hold their default are left out; ``loads`` puts them back.
+        record: a record of one of the ``KINDS``.
+        indent: spaces per level; None for one line.
+        lean: leave out fields that have their default; ``loads`` restores them.
 
     Raises:
         InputError: the record is of another type.
@@ -64,19 +64,20 @@ def loads(text: str) -> Document: ...
 @overload
 def loads(text: str, kind: type[D]) -> D: ...
 def loads(text: str, kind: type[Any] | None = None) -> Any:
-    """The record in a JSON document.
+    """Return the record in a JSON document.
 
     Args:
-        text: what ``dumps`` wrote.
-        kind: the type expected; None for any.
+        text: a document that ``dumps`` wrote.
+        kind: the expected type; None for any type.
 
     Raises:
-        InputError: the text is not JSON, or not such a document, of a newer schema, of another kind, or damaged.
+        InputError: the text is no JSON document of gainstage, has a newer schema or another kind, or is damaged.
 
     >>> from gainstage.records import Plan
     >>> loads(dumps(Plan(assignments=(), seed=3)), Plan).seed
     3
     """
+    require_kind(text, str, "A document is a text")
     return _read(text, kind, "text")
 
 
@@ -112,7 +113,10 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         document = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        end = " It ends too early: was it cut off?" if not text.rstrip().endswith("}") else ""
+        if text.lstrip().startswith("<"):
+            raise InputError(f"The {where} is a page, but none that gainstage wrote: it carries no record.") from None
+        begun = text.lstrip().startswith("{")
+        end = " It ends too early: was it cut off?" if begun and not text.rstrip().endswith("}") else ""
         raise InputError(f"The {where} is not valid JSON ({error}).{end}") from None
     if not isinstance(document, dict):
         raise InputError(f"The {where} is JSON, but no gainstage document: received a {type(document).__name__}.")
@@ -120,7 +124,7 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 
 
 def _check_references(record: Document) -> None:
-    """A file may be well-formed and still point at nodes that it does not hold."""
+    """Check that a record refers only to nodes and parameters that it contains."""
     match record:
         case Fixed():
             _check_references(record.before)
@@ -157,7 +161,7 @@ def _check_profile(profile: Profile) -> None:
 
 
 def save(path: str | os.PathLike[str], record: Document) -> None:
-    """Write the record to a file; under its final name there is either the old content or all of the new.
+    """Write the record to a file; at any moment the file holds the complete old content or the complete new one.
 
     Raises:
         InputError: the path cannot be written.
@@ -170,11 +174,12 @@ def load(path: str | os.PathLike[str]) -> Document: ...
 @overload
 def load(path: str | os.PathLike[str], kind: type[D]) -> D: ...
 def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
-    """Read the record in a file that its ``save`` wrote, or in a page that its ``save_html`` wrote.
+    """Read the record from a file that its ``save`` wrote, or from a page that its ``save_html`` wrote.
 
     Raises:
         InputError: the file cannot be read, or ``loads`` refuses its content.
     """
+    require_kind(path, (str, os.PathLike), "The path of a record is a text or a Path")
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Answers as Markdown, for pages that are generated and checked in."""
+"""Renders answers as Markdown, for generated pages under version control."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["answers_markdown"]
 
 
 def answers_markdown(answers: Answers, title: str) -> str:
-    r"""All answers as one page: text, then a table of figures for every claim; the same seed gives the same page.
+    r"""Render answers as one page: text, then a table of figures for every claim; the same seed gives the same page.
 
     Args:
-        answers: in the order of the page.
-        title: of the page.
+        answers: the answers, in the order of the page.
+        title: title of the page.
 
     >>> answers_markdown(Answers(()), "Questions")
     '# Questions\n'
@@ -56,5 +56,5 @@ def _evidence(evidence: Evidence) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Text in which nothing is taken for markup."""
+    """Return the text with Markdown's special characters escaped."""
     return clean(text).replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")

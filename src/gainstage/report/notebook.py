@@ -1,4 +1,4 @@
-"""Records as fragments of HTML for notebooks: tables and a chart, no script, every name escaped."""
+"""Renders records as fragments of HTML for notebooks: tables and a chart, no script, every name escaped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONGEST_NAME = 80
 
 
 def diagnosis_html(diagnosis: Diagnosis) -> str:
-    """Verdict, findings, chart, what was not judged."""
+    """Render the verdict, the findings, the chart, and the rules that were not judged."""
     word = headline(diagnosis)
     missing = ", ".join(f"{u.code} ({u.reason.rstrip('.')})" for u in diagnosis.unjudged)
     return _block(
@@ -41,7 +41,7 @@ def diagnosis_html(diagnosis: Diagnosis) -> str:
 
 
 def fixed_html(fixed: Fixed) -> str:
-    """Verdict after, what was changed, the chart before and after, what is left."""
+    """Render the second verdict, the changes, the chart before and after, and the remaining findings."""
     changes = [
         (
             c.finding.code,
@@ -60,7 +60,7 @@ def fixed_html(fixed: Fixed) -> str:
 
 
 def plan_html(plan: Plan) -> str:
-    """One row an array, identical blocks collapsed."""
+    """Render one row per array, with identical blocks collapsed."""
     rows = [
         (
             f"{elide(row.label, LONGEST_NAME)}{f' ×{len(row.items)}' if len(row.items) > 1 else ''}",
@@ -80,7 +80,7 @@ def plan_html(plan: Plan) -> str:
 
 
 def comparison_html(comparison: Comparison) -> str:
-    """Who trains best, the curves with their bands, one row a start."""
+    """Render the best start, the curves with their bands, and one row per start."""
     lines = [
         Series(name, tuple(map(float, band.steps)), band.middle, band.low, band.high)
         for name, band in comparison.curves.items()
@@ -108,18 +108,18 @@ def comparison_html(comparison: Comparison) -> str:
 
 
 def answers_html(answers: Answers) -> str:
-    """Question after question."""
+    """Render answers one after the other."""
     return _block(*map(answer_html, answers.answers))
 
 
 def answer_html(answer: Answer) -> str:
-    """The text, then every claim with its verdict, its figures and its picture."""
+    """Render the text, then every claim with its verdict, figures and picture."""
     paragraphs = "".join(f"<p>{escaped(text)}</p>" for text in answer.text)
     return _block(f"<h3>{escaped(answer.question)}</h3>", paragraphs, *map(_claim, answer.evidence))
 
 
 def evidence_html(evidence: Evidence) -> str:
-    """One claim: its verdict, what was measured against what was asked, and the picture."""
+    """Render one claim: its verdict, the measured figures with their bounds, and the picture."""
     return _block(_claim(evidence))
 
 
@@ -148,7 +148,7 @@ def _claim(evidence: Evidence) -> str:
 
 
 def profile_html(profile: Profile) -> str:
-    """The chart alone."""
+    """Render the chart of a profile alone."""
     return _block(depth_profile(profile))
 
 
@@ -164,7 +164,7 @@ def _finding(finding: Finding) -> str:
     cells = (
         f"<b>{escaped(finding.severity.value)}</b>",
         escaped(f"{finding.code} {finding.title}"),
-        escaped(elide(finding.path, LONGEST_NAME) or "the whole model"),
+        escaped(elide(finding.place, LONGEST_NAME) or "the whole model"),
         f"{escaped(finding.evidence)}<br>{escaped(finding.cause)}",
         f"{escaped(finding.remedy.summary)}<pre>{code}</pre>",
     )

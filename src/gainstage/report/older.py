@@ -1,8 +1,8 @@
-"""Words of older documents that are called otherwise today.
+"""Translates words of older documents to their present names.
 
-Up to and including schema version 2, the steps between a parameter and its use were the framework's own names of its
-operations (``t``, ``mul``, ``_to_copy``). They are read as the steps that they were. A name that is in no table here
-is another operation, as it is for the backends of today.
+Up to schema version 2, the steps between a parameter and its use were the framework's own names of its operations
+(``t``, ``mul``, ``_to_copy``). They are read as ``DerivationStep``. A name that is in no table here becomes
+``DerivationStep.OTHER``, as in the backends.
 """
 
 from __future__ import annotations
@@ -46,4 +46,4 @@ def _step(word: str) -> DerivationStep:
 
 
 READERS: Mapping[type[Enum], Callable[[str], Any]] = {DerivationStep: _step}
-"""For an enumeration, what a word is that is none of its values."""
+"""For each enumeration, a function that maps a word which is none of its values to one of them."""

@@ -1,4 +1,4 @@
-"""What has a place where there is not room for all: labels beside their lines, and a choice of many points."""
+"""Places labels beside their lines without overlap, and selects evenly spaced points."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["evenly", "spread_apart"]
 
 
 def spread_apart(wanted: Sequence[float], distance: float, low: float, high: float) -> list[float]:
-    """Positions near the wanted ones, at least ``distance`` apart and between ``low`` and ``high``.
+    """Return positions near the wanted ones, at least ``distance`` apart and between ``low`` and ``high``.
 
-    Labels that touch are gathered into one group around the mean of what its members wanted. Where the room is too
-    small for all, they share it evenly.
+    Labels that touch form a group, centred at the mean of its members' wanted positions. Where the range is too small
+    for all labels, they are spaced evenly.
 
     >>> spread_apart([5.0, 5.0, 20.0], 4.0, 0.0, 100.0)
     [3.0, 7.0, 20.0]
@@ -35,7 +35,7 @@ def spread_apart(wanted: Sequence[float], distance: float, low: float, high: flo
 
 
 def evenly(size: int, most: int) -> list[int]:
-    """At most so many of the places 0 to ``size - 1``, the first and the last among them.
+    """Return at most ``most`` of the indices 0 to ``size - 1``, including the first and the last.
 
     >>> evenly(9, 3), evenly(2, 5)
     ([0, 4, 8], [0, 1])

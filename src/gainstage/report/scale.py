@@ -1,4 +1,4 @@
-"""Linear and logarithmic axes: range, position, ticks."""
+"""Linear and logarithmic axes: range, positions and ticks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 __all__ = ["Axis", "Scale", "SignedScale", "Tick", "scale_for"]
 
-LARGEST = 1e300  # figures beyond are drawn here, so that no difference of two overflows
-LOG_ROOM = 0.05  # of a logarithmic axis, left free at both ends
-FLATTEST = 1e-4  # a range this small against its values is drawn as a constant
+LARGEST = 1e300  # larger values are drawn here, so that no difference of two overflows
+LOG_ROOM = 0.05  # share of a logarithmic axis that stays free at both ends
+FLATTEST = 1e-4  # a range this small relative to its values is drawn as a constant
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A figure on an axis and how it is written."""
+    """A value on an axis, and its label."""
 
     value: float
     label: str
@@ -37,7 +37,7 @@ class Scale:
     whole: bool = False
 
     def fraction(self, value: float) -> float | None:
-        """Where between 0 and 1; None for what has no place on this axis: NaN, infinities, and zero on a log axis."""
+        """Return the position between 0 and 1; None for NaN, infinities, and zero on a logarithmic axis."""
         if not math.isfinite(value) or (self.log and value <= 0):
             return None
         low, high, at = self.low, self.high, value
@@ -46,11 +46,11 @@ class Scale:
         return min(max((at - low) / (high - low), 0.0), 1.0)
 
     def ticks(self, most: int) -> tuple[Tick, ...]:
-        """About ``most`` round figures."""
+        """Return about ``most`` round values."""
         return self._decades(max(most, 2)) if self.log else self._steps(max(most, 2))
 
     def _decades(self, most: int) -> tuple[Tick, ...]:
-        """Powers of ten, with 2 and 5, or 3, between them where there would be few and there is room."""
+        """Return powers of ten, with 2 and 5, or with 3, between them where there is room."""
         first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
         for mantissas in ((1, 2, 5), (1, 3)) if last - first < 2 else ():
             every = [(m, e) for e in range(first - 1, last + 1) for m in mantissas]
@@ -86,7 +86,7 @@ class SignedScale:
     linear: float
 
     def fraction(self, value: float) -> float | None:
-        """Where between 0 and 1; None for NaN and infinities."""
+        """Return the position between 0 and 1; None for NaN and infinities."""
         if not math.isfinite(value):
             return None
         reach = math.asinh(min(self.limit / self.linear, LARGEST))
@@ -94,7 +94,7 @@ class SignedScale:
         return min(max((at / reach + 1) / 2, 0.0), 1.0)
 
     def ticks(self, most: int) -> tuple[Tick, ...]:
-        """Zero, and powers of ten on both sides of it."""
+        """Return zero, and powers of ten on both sides of it."""
         last, first = math.floor(math.log10(self.limit) + 1e-9), math.ceil(math.log10(self.linear) - 1e-9)
         stride = max(math.ceil(2 * (last - first + 1) / max(most - 1, 2)), 1)
         powers = range(last, first - 1, -stride)
@@ -104,19 +104,19 @@ class SignedScale:
 
 
 Axis = Scale | SignedScale
-"""What a picture can have at its edges."""
+"""The types of scale that a chart can have at its edges."""
 
 
 def scale_for(values: Iterable[float], *, log: bool = False, whole: bool = False) -> Scale:
-    """The axis that holds all values that have a place on it.
+    """Return the axis that contains all values which have a position on it.
 
-    A logarithmic axis spans at least one decade and leaves a little room at both ends, a linear one ends at round
-    figures: the noise of a constant does not fill the picture.
+    A logarithmic axis spans at least one decade and leaves some room at both ends. A linear axis ends at round values,
+    so that the noise of a constant does not fill the chart.
 
     Args:
         values: any numbers.
         log: whether the axis is logarithmic.
-        whole: whether only whole numbers mean something, such as layers.
+        whole: whether only whole numbers have a meaning, such as layers.
     """
     placed = [_bounded(v) for v in values if math.isfinite(v) and (v > 0 or not log)]
     if log:
@@ -142,13 +142,13 @@ def _bounded(value: float) -> float:
 
 
 def _round_step(step: float) -> float:
-    """The next of 1, 2, 5 × 10ᵏ."""
+    """Return the next larger of 1, 2, 5 × 10ᵏ."""
     power = 10.0 ** math.floor(math.log10(step))
     return power * next(m for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9))
 
 
 def _scientific(value: float, step: float) -> str:
-    """As many digits as tell neighbours apart."""
+    """Format a value with enough digits to distinguish neighbouring ticks."""
     if value == 0:
         return "0"
     digits = max(math.floor(math.log10(abs(value)) + 1e-9) - math.floor(math.log10(step) + 1e-9), 0)

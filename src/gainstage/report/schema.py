@@ -1,4 +1,4 @@
-"""The JSON Schema of every record, made from the same type annotations that ``codec`` reads and writes by."""
+"""Derives the JSON Schema of every record from the type annotations that ``codec`` uses."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ SCALARS: dict[Any, dict[str, Any]] = {
 
 
 def schema(kind: str | None = None) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the documents that records ``save`` and ``gs.load`` reads.
+    """Return the JSON Schema (draft 2020-12) of the documents that records ``save`` and ``gs.load`` reads.
 
-    Documents of all schema versions up to this one are valid: fields are only ever added, and have a default.
+    Documents of all schema versions up to the present one are valid, because fields are only ever added, with a
+    default.
 
     Args:
-        kind: of document: ``diagnosis``, ``plan``, …; None for any of them.
+        kind: kind of document: ``diagnosis``, ``plan``, …; None for all kinds.
 
     Returns:
-        Plain values, ready for ``json.dumps``.
+        Plain values that ``json.dumps`` accepts.
 
     Raises:
-        UnknownNameError: there is no such kind.
+        UnknownNameError: there is no such kind of document.
 
     >>> schema("plan")["properties"]["kind"]
     {'const': 'plan'}
@@ -66,7 +67,7 @@ def _document(kind: str, record: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Definitions:
-    """Every record met on the way, each described once: some contain themselves."""
+    """Collects the definition of every record type once, since some types contain themselves."""
 
     def __init__(self) -> None:
         self.found: dict[str, dict[str, Any]] = {}
@@ -87,13 +88,13 @@ class _Definitions:
             return {"type": "array", "prefixItems": [self.of(a) for a in arguments], "minItems": size, "maxItems": size}
         if issubclass(hint, Enum):
             words = {"enum": [member.value for member in hint]}
-            return {"anyOf": [words, {"type": "string"}]} if hint in READERS else words  # what older documents hold
+            return {"anyOf": [words, {"type": "string"}]} if hint in READERS else words  # in older documents
         return self._record(hint)
 
     def _record(self, kind: type) -> dict[str, Any]:
         name = kind.__name__
         if name not in self.found:
-            self.found[name] = {}  # stands in for a record that contains itself
+            self.found[name] = {}  # a placeholder for a record that contains itself
             hints, told = typing.get_type_hints(kind), _told_of_fields(kind)
             fields = dataclasses.fields(kind)
             properties = {
@@ -113,7 +114,7 @@ class _Definitions:
 
 
 def _told_of_fields(kind: type) -> dict[str, str]:
-    """What a record's docstring says of its fields, under ``Args:``."""
+    """Return the description of each field from the ``Args:`` section of a record's docstring."""
     _, _, listed = (inspect.getdoc(kind) or "").partition("\nArgs:\n")
     listed = listed.partition("\n\n")[0]
     told: dict[str, str] = {}

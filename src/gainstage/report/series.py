@@ -1,4 +1,4 @@
-"""What a line chart shows, in the terminal and in SVG alike."""
+"""The data of a line chart, for the terminal and for SVG alike."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["Series", "series"]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line.
+    """One line of a chart.
 
     Args:
-        label: its name.
-        x: where, rising.
-        y: what; NaN and infinities interrupt the line and are shown as such.
-        low: lower edge of a band around it, or empty.
-        high: upper edge.
-        notes: what to say of single points, or empty.
+        label: name of the line.
+        x: x coordinates, in increasing order.
+        y: y coordinates; NaN and infinities interrupt the line and are marked.
+        low: lower edge of a band around the line, or empty.
+        high: upper edge of the band, or empty.
+        notes: a remark for each point, or empty.
 
     Raises:
-        InputError: no points, or lengths that differ.
+        InputError: there are no points, or the lengths differ.
 
     >>> Series("loss", x=(0.0, 1.0), y=(2.3, 1.9)).y[-1]
     1.9
@@ -48,7 +48,7 @@ class Series:
 
 
 def series(label: str, y: Sequence[float], *, start: int = 0) -> Series:
-    """A line over the whole numbers from ``start``.
+    """Return a line over the whole numbers from ``start``.
 
     >>> series("loss", [2.3, 1.9]).x
     (0.0, 1.0)

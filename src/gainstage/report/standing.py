@@ -1,4 +1,4 @@
-"""Where a plain network stands between order and chaos: its spreads, as the phase diagram counts them."""
+"""Locates a plain network in the phase diagram of mean-field theory, by the standard deviations of its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gainstage.theory import activation
 
 __all__ = ["Standing", "standing"]
 
-# What mean field theory of plain networks knows how to follow; a sum, a normalisation or a gate is not among them.
+# Operations that the mean-field theory of plain networks covers; sums, normalisations and gates are not among them.
 _PLAIN = frozenset(
     {Operation.INPUT, Operation.LINEAR, Operation.CONVOLUTION, Operation.ACTIVATION, Operation.RESHAPE, Operation.LOSS}
 )
@@ -23,13 +23,13 @@ FEWEST = 3  # hidden layers; with fewer, depth does not matter
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Spreads of the hidden layers of a plain network.
+    """Standard deviations of weights and biases in the hidden layers of a plain network.
 
     Args:
-        activation: theory's name of the one activation that all of them have.
-        sigma_w: median over layers of the weights' root mean square times √fan_in.
+        activation: the name of the activation, which is the same in all layers.
+        sigma_w: median over layers of the weights' root mean square, times √fan_in.
         sigma_b: median over layers of the biases' root mean square.
-        layers: how many there are.
+        layers: number of hidden layers.
     """
 
     activation: str
@@ -39,10 +39,10 @@ class Standing:
 
 
 def standing(profile: Profile) -> Standing | None:
-    """The spreads of a plain network of three hidden layers or more; None for any other network.
+    """Return the position of a plain network of at least three hidden layers; None for any other network.
 
-    Plain: weights, biases and one activation that theory knows by name and without settings, in a chain, with nothing
-    else in it that changes a signal's size.
+    A plain network is a chain of weights, biases and one activation that is in the table without settings. No other
+        operation in it changes a signal's size.
     """
     graph = profile.graph
     nodes = [node for node in graph.nodes if node.stage == "model" and node.from_input]
@@ -63,8 +63,8 @@ def standing(profile: Profile) -> Standing | None:
 
 
 def _hidden(profile: Profile, nodes: list[Node]) -> Iterator[tuple[float, float]]:
-    """σ_w and σ_b of every layer that reads an activation and is read by one."""
-    after, active = set[int](), set[int]()  # nodes that carry an activation on; weighted ones that one reads
+    """Yield σ_w and σ_b of every layer whose input and output are both activations."""
+    after, active = set[int](), set[int]()  # nodes that pass an activation on; weighted nodes that an activation reads
     for node in nodes:
         if node.operation is Operation.ACTIVATION or (node.operation.passive and set(node.inputs) & after):
             after.add(node.index)
@@ -80,7 +80,7 @@ def _hidden(profile: Profile, nodes: list[Node]) -> Iterator[tuple[float, float]
 
 
 def _weighted_before(profile: Profile, node: Node) -> Iterator[int]:
-    """Weighted nodes that lead to this one through nothing but views."""
+    """Yield the weighted nodes whose output reaches this node through views alone."""
     for source in (profile.graph.nodes[i] for i in node.inputs):
         if source.operation.weighted:
             yield source.index

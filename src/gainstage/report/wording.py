@@ -1,4 +1,4 @@
-"""Names and figures as people read them. A layer's name is hostile input: it enters a report only through ``clean``."""
+"""Formats names and numbers for people. Names of layers are untrusted input and enter a report through ``clean``."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ASCII = str.maketrans(
 
 
 def clean(text: str) -> str:
-    r"""The text on one line, with every invisible character written out as an escape.
+    r"""Return the text on one line, with every invisible character as an escape sequence.
 
-    Nothing that passes through here can move a cursor, start a colour, break a line or reverse the reading order.
+    The result cannot move a cursor, start a colour, break a line or reverse the reading order.
 
     >>> clean("conv\x1b[31m\n1")
     'conv\\x1b[31m\\n1'
@@ -40,28 +40,51 @@ def _escaped(character: str) -> str:
 
 
 def elide(text: str, limit: int) -> str:
-    """At most ``limit`` terminal cells of a text, cut in the middle, since both ends of a path tell layers apart.
+    """Shorten a text to ``limit`` terminal cells by cutting its middle, since both ends of a path distinguish layers.
 
-    >>> elide("encoder.layers.11.attention.query", 15)
-    'encoder…n.query'
+    The numbers of layers stay as long as there is room for them: they alone tell one row from the next.
+
+    >>> elide("encoder.layers.11.attention.query", 15), elide("encoder.layer_norm.attention.query", 15)
+    ('enc….11.….query', 'encoder…n.query')
     """
     if cell_len(text) <= limit:
         return text
+    numbers = [part for part in text.split(".")[1:-1] if part.isdigit()]
+    kept = f"….{'.….'.join(numbers)}.…"
+    room = limit - cell_len(kept)
+    if numbers and room >= _ENDS:
+        head, tail = text.split(f".{numbers[0]}.")[0], text.rsplit(f".{numbers[-1]}.")[-1]
+        after = min(cell_len(tail), room - min(cell_len(head), room // 3))
+        return f"{_start(head, room - after)}{kept}{_end(tail, after)}"
     room = max(limit - 1, 2)
-    head, tail = "", ""
+    return f"{_start(text, room // 2)}…{_end(text, room - room // 2)}"
+
+
+_ENDS = 8  # cells of both ends together, less than which says too little
+
+
+def _start(text: str, cells: int) -> str:
+    """As much of the beginning as fits."""
+    head = ""
     for character in text:
-        if cell_len(head + character) > room // 2:
+        if cell_len(head + character) > cells:
             break
         head += character
+    return head
+
+
+def _end(text: str, cells: int) -> str:
+    """As much of the end as fits."""
+    tail = ""
     for character in reversed(text):
-        if cell_len(character + tail) > room - room // 2:
+        if cell_len(character + tail) > cells:
             break
         tail = character + tail
-    return f"{head}…{tail}"
+    return tail
 
 
 def to_ascii(text: str) -> str:
-    """The text for a terminal that has no Unicode.
+    """Replace characters that a terminal without Unicode lacks.
 
     >>> to_ascii("σ ≈ 1/√n — 3 × 4")
     'sigma ~ 1/sqrt n - 3 x 4'
@@ -73,7 +96,7 @@ def to_ascii(text: str) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A number in at most three significant digits, with powers of ten where they are shorter.
+    """Format a number with at most three significant digits, as a power of ten where that is shorter.
 
     >>> [figure(v) for v in (0.1 + 0.2, 3.2e-9, 1234.5, 0.0, float("nan"), float("-inf"), None)]
     ['0.3', '3.2e-9', '1234', '0', 'NaN', '-inf', '–']
@@ -91,7 +114,7 @@ def figure(value: float | None) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number and its noun: ``1 layer``, ``12 layers``.
+    """Return a number with its noun: ``1 layer``, ``12 layers``.
 
     >>> count(1, "layer"), count(12000, "layer")
     ('1 layer', '12,000 layers')
@@ -100,7 +123,7 @@ def count(number: int, noun: str) -> str:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """A shape as people write it.
+    """Format a shape, such as ``64×128``.
 
     >>> shape_text((64, 3, 7, 7)), shape_text(())
     ('64×3×7×7', 'scalar')
@@ -109,7 +132,7 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def folded(items: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """``(key, item)`` pairs gathered by key, in order of first appearance.
+    """Group ``(key, item)`` pairs by key, in order of first appearance.
 
     >>> folded([("no labels", "GS501"), ("no optimizer", "GS701"), ("no labels", "GS502")])
     [('no labels', ['GS501', 'GS502']), ('no optimizer', ['GS701'])]

@@ -11,7 +11,7 @@ from gainstage.records import NodeProfile, Profile, Severity
 from gainstage.rules.flow import scores
 from gainstage.rules.need import need_loss, need_output
 from gainstage.rules.outgoing import RANGES
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure, place
 
@@ -70,7 +70,7 @@ def one_hot_attention(profile: Profile) -> Iterator[Fault]:
             _why_sharp(profile, node),
             edit(
                 "Divide the scores by √d, and draw queries and keys at 1/√fan_in.",
-                "scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])",
+                phrase("scores over the root of their length"),
             ),
             node.index,
         )
@@ -185,7 +185,7 @@ def squeezed_scores(profile: Profile) -> Iterator[Fault]:
                 best,
                 CHOOSES,
                 "A bounded function in front of the softmax keeps its weights nearly equal.",
-                edit("Give the softmax unbounded scores.", "weights = scores.softmax(dim=-1)  # without the sigmoid"),
+                edit("Give the softmax unbounded scores.", phrase("attention weights of unbounded scores")),
                 index,
             )
             return
@@ -225,7 +225,7 @@ def _cosines(profile: Profile) -> Iterator[Fault]:
             floor,
             FLOOR * uniform,
             "No temperature multiplies the cosines.",
-            edit("Multiply the cosines by a scale.", "logits = scale * F.normalize(h) @ F.normalize(w).T"),
+            edit("Multiply the cosines by a scale.", phrase("scaled cosines")),
             node.index,
         )
 

@@ -83,7 +83,7 @@ def collapse(profile: Profile) -> Iterator[Fault]:
         f"{figure(found.end)} towards the output.",
         left,
         DIM,
-        drift_in_words(profile, [layer for layer in chain if not layer.forgiven] or chain, "backward"),
+        drift_in_words(profile, [layer for layer in chain if not layer.scale_invariant] or chain, "backward"),
         initialize("Draw the weights so that differences between examples survive depth."),
         origin.node,
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gainstage.records import Note, Profile, Severity
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import Phrase, edit, phrase
 from gainstage.rules.table import Fault, rule
 
 __all__: list[str] = []
 
 
-def _told(notes: Iterator[Note], advice: str, code: str) -> Iterator[Fault]:
+def _told(notes: Iterator[Note], advice: str, code: str | Phrase) -> Iterator[Fault]:
     for note in notes:
         yield Fault(
             Severity.NOTE,
@@ -52,7 +52,7 @@ def no_gradient(profile: Profile) -> Iterator[Fault]:
     PyTorch, Autograd mechanics.
     """
     notes = (note for note in profile.notes if note.code == "GS901")
-    yield from _told(notes, "Check the model the way it is trained.", "model.requires_grad_(True)")
+    yield from _told(notes, "Check the model the way it is trained.", phrase("a model that trains"))
 
 
 @rule("GS902", "Part of the measurement is missing")

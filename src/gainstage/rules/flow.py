@@ -22,7 +22,7 @@ __all__ = [
     "closed_nodes",
     "ends_in",
     "feeds_weights",
-    "forgiven",
+    "scale_invariant",
     "leads_on",
     "reads",
     "scores",
@@ -35,7 +35,7 @@ _FACTORS = frozenset({"weight", "scale", "operand"})
 
 
 @once_per_graph("nodes")
-def forgiven(graph: SignalGraph) -> frozenset[int]:
+def scale_invariant(graph: SignalGraph) -> frozenset[int]:
     """Nodes whose scale is divided out again: every way on meets a normalisation before anything that is not linear."""
     return all_after(graph, lambda node: node.operation is Operation.NORMALIZATION, through=_TO_NORM)
 

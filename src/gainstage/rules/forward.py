@@ -15,7 +15,7 @@ from gainstage.rules.table import Fault, rule
 from gainstage.rules.trend import BADLY, HALFWAY, HOPELESS, Trend, trend
 from gainstage.rules.words import figure, place
 
-__all__: list[str] = []
+__all__ = ["signal_drift"]
 
 
 @rule("GS101", "The signal vanishes with depth")
@@ -61,10 +61,7 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
     Reference:
     He et al. 2015, Delving Deep into Rectifiers, section 2.2; Glorot and Bengio 2010.
     """
-    gates = outweighed(profile)
-    chain = [
-        layer for layer in layers(profile) if not layer.forgiven and not layer.last and layer.node.index not in gates
-    ]
+    chain = _falling(profile)
     found = _levels(chain)
     if found is None:
         return
@@ -106,7 +103,7 @@ def exploding_signal(profile: Profile) -> Iterator[Fault]:
     Reference:
     He et al. 2015, section 2.2; Zhang, Dauphin and Ma 2019 (Fixup) for residual branches.
     """
-    chain = [layer for layer in layers(profile) if not layer.forgiven and not layer.last]
+    chain = [layer for layer in layers(profile) if not layer.scale_invariant and not layer.last]
     found = _levels(chain)
     if found is not None and found.decades >= BADLY:
         yield _drift(profile, chain, found, "grows")
@@ -138,6 +135,21 @@ def _growing_state(profile: Profile) -> Iterator[Fault]:
         initialize("Draw the recurrent weight orthogonal, with the gain that the activation asks for.", weights),
         node.index,
     )
+
+
+def signal_drift(profile: Profile) -> Trend | None:
+    """The level of the signal by depth, as GS101 and GS102 take it; None with fewer than three depths."""
+    return _levels(_falling(profile))
+
+
+def _falling(profile: Profile) -> list[Layer]:
+    """The layers whose level counts on the way down."""
+    gates = outweighed(profile)
+    return [
+        layer
+        for layer in layers(profile)
+        if not layer.scale_invariant and not layer.last and layer.node.index not in gates
+    ]
 
 
 def _levels(chain: Sequence[Layer]) -> Trend | None:

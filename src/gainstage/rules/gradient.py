@@ -17,7 +17,7 @@ from gainstage.rules.table import Fault, rule
 from gainstage.rules.trend import BADLY, HOPELESS, Trend, trend
 from gainstage.rules.words import figure, place
 
-__all__: list[str] = []
+__all__ = ["gradient_drift"]
 
 # Their gradients are small by nature: scores change attention little while it is nearly uniform.
 _SIDEWAYS = frozenset({Role.QUERY, Role.KEY})
@@ -108,7 +108,7 @@ def exploding_gradient(profile: Profile) -> Iterator[Fault]:
 
 def _divided_out(chain: Sequence[Layer]) -> bool:
     """Whether the optimizer's first step is of one relative size at all depths, on weights whose scale is free."""
-    if 2 * sum(layer.forgiven for layer in chain) <= len(chain):
+    if 2 * sum(layer.scale_invariant for layer in chain) <= len(chain):
         return False
     steps = trend(
         (layer.depth, layer.node.index, layer.weight.update or 0.0)
@@ -116,6 +116,16 @@ def _divided_out(chain: Sequence[Layer]) -> bool:
         if layer.first and layer.weight is not None
     )
     return steps is not None and abs(steps.decades) < EVEN
+
+
+def gradient_drift(profile: Profile) -> Trend | None:
+    """The gradient by depth, as GS201 and GS202 take it; None where there is none, or where its two measures disagree.
+
+    Raises:
+        Lacking: no backward pass was made.
+    """
+    found = _gradient_drift(profile)
+    return None if found is None else found[1]
 
 
 def _gradient_drift(profile: Profile) -> tuple[Sequence[Layer], Trend] | None:
@@ -139,7 +149,7 @@ def _signal(layer: Layer) -> float:
     if layer.measured.backward is None:
         return 0.0
     norm = layer.measured.backward.norm
-    return norm * layer.measured.forward.rms if layer.forgiven else norm
+    return norm * layer.measured.forward.rms if layer.scale_invariant else norm
 
 
 def _weight(layer: Layer) -> float:
@@ -147,7 +157,7 @@ def _weight(layer: Layer) -> float:
     if layer.weight is None or layer.weight.relative_gradient is None or layer.kernel is None:
         return 0.0
     relative = layer.weight.relative_gradient
-    if not layer.forgiven:
+    if not layer.scale_invariant:
         return relative
     natural = math.sqrt(layer.weight.weight.count / layer.kernel.fan_in)
     return relative * (layer.weight.weight.norm / natural) ** 2
@@ -177,7 +187,7 @@ def _drift(profile: Profile, chain: Sequence[Layer], found: Trend, verb: str) ->
 
 def _cause_and_remedy(profile: Profile, chain: Sequence[Layer]) -> tuple[str, Remedy]:
     """New weights, unless normalisations divide their scale out again and multiply the gradient by themselves."""
-    free = [layer for layer in chain if not layer.forgiven]
+    free = [layer for layer in chain if not layer.scale_invariant]
     if 2 * len(free) >= len(chain):
         remedy = initialize("Draw the weights with the gain that holds the gradient at the level that arrives.")
         return drift_in_words(profile, free, "backward"), remedy

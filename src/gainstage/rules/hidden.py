@@ -9,7 +9,7 @@ from gainstage.graph import Node, Operation, SignalGraph, nearest_after
 from gainstage.graph.groups import COPYING, GATES, LEVEL_KEEPING, MIXING
 from gainstage.records import Profile, Severity
 from gainstage.rules.flow import feeds_weights
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.words import figure, place
 
@@ -66,7 +66,7 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
             1 / size,
             1.0,
             "A softmax makes its units share a sum of one, so the signal and its gradient shrink with their number.",
-            edit("Replace the hidden softmax by an elementwise activation.", "nn.ReLU()  # instead of nn.Softmax(...)"),
+            edit("Replace the hidden softmax by an elementwise activation.", phrase("a relu instead of a softmax")),
             node.index,
         )
 
@@ -154,7 +154,7 @@ def hidden_exponential(profile: Profile) -> Iterator[Fault]:
             level if math.isfinite(level) else 0.0,
             1.0,
             "An exponential multiplies differences instead of passing them on; its output grows faster than any power.",
-            edit("Replace the hidden exponential.", "torch.nn.functional.softplus(h)  # instead of torch.exp(h)"),
+            edit("Replace the hidden exponential.", phrase("a softplus instead of an exponential")),
             node.index,
         )
 
@@ -225,7 +225,7 @@ def no_nonlinearity(profile: Profile) -> Iterator[Fault]:
         float(len(layers)),
         1.0,
         "No activation stands between the layers, so that they are one linear map.",
-        edit("Put an activation behind every hidden layer.", "nn.ReLU()  # between the layers"),
+        edit("Put an activation behind every hidden layer.", phrase("an activation between layers")),
         layers[0].index,
     )
 

@@ -145,7 +145,7 @@ def raw_inputs(profile: Profile) -> Iterator[Fault]:
     LeCun et al. 1998, Efficient BackProp, section 4.3.
     """
     first = [layer for layer in layers(profile) if layer.depth == 1]
-    if first and all(layer.forgiven for layer in first):
+    if first and all(layer.scale_invariant for layer in first):
         return
     for facts in _real_values(profile):
         if facts.mean is None or facts.spread is None:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import MappingProxyType
+
 from gainstage.records import Diagnosis, Finding, Profile, Unjudged
 from gainstage.rules.folding import fold
-from gainstage.rules.table import Lacking, all_rules
+from gainstage.rules.remedies import Words
+from gainstage.rules.table import Lacking, selected
 
 __all__ = ["judge"]
 
 
-def judge(profile: Profile) -> Diagnosis:
-    """The verdict of all rules on a measurement, one finding a fault.
+def judge(
+    profile: Profile, words: Words = MappingProxyType({}), *, select: Sequence[str] = (), ignore: Sequence[str] = ()
+) -> Diagnosis:
+    """Judge a measurement by every rule, with one finding for each fault.
 
     A rule that lacks what it needs (labels, a loss, an optimizer, a backward pass) is listed as not judged.
 
     Args:
         profile: measured or predicted.
+        words: what the users of the model's framework write (``Backend.words``); without them remedies say what to do
+            and not how it is written.
+        select: codes of rules, or the beginnings of codes; by default all.
+        ignore: the same, of those to leave out. The longer of two beginnings wins: ``select=["GS101"]`` with
+            ``ignore=["GS1"]`` judges GS101.
+
+    Raises:
+        UnknownNameError: no rule has a code that begins so.
 
     >>> from gainstage.graph import Node, Operation, SignalGraph
     >>> from gainstage.records import Profile, Source, Task
@@ -26,13 +40,16 @@ def judge(profile: Profile) -> Diagnosis:
     findings: list[Finding] = []
     passed: list[str] = []
     unjudged: list[Unjudged] = []
-    for rule in all_rules():
+    kept, left_out = selected(select, ignore)
+    for rule in kept:
         try:
-            found = rule.judge(profile)
+            found = rule.judge(profile, words)
         except Lacking as lack:
             unjudged.append(Unjudged(rule.code, str(lack)))
             continue
         findings += found
         if not found:
             passed.append(rule.code)
-    return Diagnosis(profile, fold(findings), tuple(passed), tuple(unjudged))
+    return Diagnosis(
+        profile, fold(findings), tuple(passed), tuple(unjudged), left_out=tuple(rule.code for rule in left_out)
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, depths
 from gainstage.records import NodeProfile, ParameterProfile, Profile
-from gainstage.rules.flow import forgiven
+from gainstage.rules.flow import scale_invariant
 from gainstage.rules.words import place
 
 __all__ = ["Layer", "layers", "weights_in_words"]
@@ -21,7 +21,7 @@ class Layer:
         node: in the graph.
         depth: weighted operations from the input up to here.
         measured: at its output.
-        forgiven: whether a normalisation divides its scale out again, before anything nonlinear sees it.
+        scale_invariant: whether a normalisation divides its scale out again, before anything nonlinear sees it.
         last: whether no other weight reads what it makes.
         parameter: its weight; None where it has none of its own or several.
         weight: what was measured of that.
@@ -31,7 +31,7 @@ class Layer:
     node: Node
     depth: int
     measured: NodeProfile
-    forgiven: bool
+    scale_invariant: bool
     last: bool
     parameter: Parameter | None
     weight: ParameterProfile | None
@@ -67,7 +67,7 @@ class Layer:
 def layers(profile: Profile) -> tuple[Layer, ...]:
     """The measured weighted nodes that depend on the input, tables of embeddings left out, in order of flow."""
     graph = profile.graph
-    depth, scale_free, read_again = depths(graph), forgiven(graph), _read_by_a_weight(graph)
+    depth, scale_free, read_again = depths(graph), scale_invariant(graph), _read_by_a_weight(graph)
     seen: set[str] = set()
     found = []
     for node in graph.weighted():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gainstage.records import LossShape, OutputFacts, Profile, Severity, TargetFacts
+from gainstage.records import LossShape, OutputFacts, Profile, Remedy, Severity, TargetFacts
 from gainstage.rules.need import need_loss, need_output, need_target
 from gainstage.rules.outgoing import FOLLOWED, PROBABILITIES, where
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, on_logits, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
 
@@ -96,7 +96,7 @@ def bottomless(profile: Profile) -> Iterator[Fault]:
         shape.lowest,
         shape.start,
         _why_bottomless(profile, target, output, away),
-        edit(*_mend(target, away)),
+        _mend(target, away),
         node,
     )
 
@@ -114,14 +114,14 @@ def _why_bottomless(profile: Profile, target: TargetFacts, output: OutputFacts, 
     return "The outputs enter in proportion: nothing in the loss, and no function of the model, bounds them."
 
 
-def _mend(target: TargetFacts, away: bool) -> tuple[str, str]:
+def _mend(target: TargetFacts, away: bool) -> Remedy:
     if away:
-        return "Turn the sign of the loss.", "loss = -loss"
+        return edit("Turn the sign of the loss.", "loss = -loss")
     if target.kind == "classes":
-        return "Use the loss that takes logits.", "loss = torch.nn.functional.cross_entropy(output, labels)"
+        return edit("Use the loss that takes logits.", on_logits(target))
     if target.minimum >= 0:
-        return "Bring the targets into [0, 1].", "target = target / target.max()"
-    return "Use a loss with a minimum at the target.", "loss = torch.nn.functional.mse_loss(output, target)"
+        return edit("Bring the targets into [0, 1].", "target = target / target.max()")
+    return edit("Use a loss with a minimum at the target.", phrase("a squared error"))
 
 
 @rule("GS515", "The loss is lowest elsewhere than at the target")
@@ -131,8 +131,8 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
     What it does:
     Moves the outputs of a few examples, as free variables, to the lowest loss. Compares the ends with the targets:
     whether different targets lead to different ends; whether ends and targets run against each other; whether a last
-    sigmoid or softmax could give the targets themselves, and the loss there is higher; whether the class of a label
-    ends lowest; whether equal logits have as low a loss as any.
+    sigmoid or softmax could give the targets themselves, and the loss there is higher; whether a label's class ends
+    lowest; whether equal logits have as low a loss as any.
 
     Why it matters:
     A perfect optimizer then reaches the wrong answer.
@@ -142,9 +142,10 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     Different targets lead to ends that differ by less than 5 % of the distance moved, and correlate with the targets
-    below 0.9; or ends and targets correlate below -0.9; or the targets can be given, cost at least 5 % more than the
-    ends, and lie half a standard deviation of the targets away from them; or, behind a softmax, the own class ends
-    lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond equal logits. An error.
+    below 0.9; or ends and targets correlate below -0.9; or the targets can
+    be given, cost at least 5 % more than the ends, and lie half a standard deviation of the targets away from them; or
+    the own class ends lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond
+    equal logits. An error.
 
     Example:
     F.kl_div of probabilities instead of log-probabilities; (N, 1) outputs against (N,) targets.
@@ -167,11 +168,7 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
         return
     evidence, measured, bound, cause = found
     path, node = where(profile, output)
-    code = (
-        "loss = F.kl_div(F.log_softmax(logits, dim=-1), target, reduction='batchmean')"
-        if output.function == "softmax"
-        else "loss = loss_function(output.reshape(target.shape), target)"
-    )
+    code = phrase("a divergence of probabilities") if output.function == "softmax" else phrase("a loss of equal shapes")
     yield Fault(
         Severity.ERROR,
         path,
@@ -212,10 +209,9 @@ def _elsewhere(shape: LossShape, output: OutputFacts) -> tuple[str, float, float
             FOLLOWED,
             "The sign of the loss, or of a similarity in it, is turned.",
         )
-    exclusive = output.function in ("softmax", "log_softmax")
-    if exclusive and output.units > 2 and shape.own_rank is not None and shape.own_rank < 1 - NEARLY_ALL:
+    if output.units > 2 and shape.own_rank is not None and shape.own_rank < 1 - NEARLY_ALL:
         return (
-            "Where the loss is lowest, the class of the label has the smallest probability of all.",
+            "Where the loss is lowest, the class of the label has the smallest output of all.",
             shape.own_rank,
             1 - NEARLY_ALL,
             "The sign of the loss is turned.",
@@ -293,9 +289,7 @@ def plateau(profile: Profile) -> Iterator[Fault]:
         cause,
         edit(
             "Use the loss on logits, or scale outputs and targets to where the loss is steep.",
-            "loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)"
-            if saturated
-            else "target = (target - target.mean()) / target.std()",
+            phrase("a binary loss on logits") if saturated else "target = (target - target.mean()) / target.std()",
         ),
         node,
     )

@@ -10,7 +10,7 @@ from gainstage.graph.groups import COPYING
 from gainstage.records import Profile, Severity
 from gainstage.rules.need import need_loss, need_output
 from gainstage.rules.outgoing import is_direct, last_function, where
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
 
@@ -70,7 +70,7 @@ def clipped(profile: Profile) -> Iterator[Fault]:
         f"The model ends with {output.function}, and what arrives there lies beyond its bounds.",
         edit(
             "Clip outside of training alone, or scale the output into the range.",
-            "prediction = low + (high - low) * torch.sigmoid(output)",
+            phrase("an output scaled into a range"),
         ),
         node,
     )
@@ -167,7 +167,7 @@ def uneven_terms(profile: Profile) -> Iterator[Fault]:
         "Their gradients differ by the number of elements, so that the mean hardly counts.",
         edit(
             "Divide both by the number of examples.",
-            'loss = F.mse_loss(x, y, reduction="sum") / len(x) + divergence.sum() / len(x)',
+            phrase("two terms of one reduction"),
         ),
         node.index,
     )

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 
 from gainstage.graph import Operation
-from gainstage.records import Profile, Severity
+from gainstage.records import LossFacts, OutputFacts, Profile, Severity
 from gainstage.rules.need import need_loss, need_output
 from gainstage.rules.outgoing import PROBABILITIES, RANGES, is_direct, last_function, where
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import Phrase, edit, phrase
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.words import figure
 
@@ -55,7 +55,7 @@ def double_softmax(profile: Profile) -> Iterator[Fault]:
         yield Fault(
             Severity.NOTE, path, "The model returns log-probabilities, and the loss takes their log-softmax again.",
             1.0, 0.0, "The second log-softmax changes nothing: it costs time alone.",
-            edit("Return logits, or use the loss for log-probabilities.", "torch.nn.NLLLoss()"), node,
+            edit("Return logits, or use the loss for log-probabilities.", phrase("a loss of log-probabilities")), node,
         )  # fmt: skip
         return
     floor = math.log(1 + (output.units - 1) / math.e)
@@ -68,7 +68,8 @@ def double_softmax(profile: Profile) -> Iterator[Fault]:
         0.0,
         "The loss expects logits of any size and gets numbers between 0 and 1.",
         edit(
-            "Return logits: the loss applies the softmax.", "# remove nn.Softmax(dim=1): nn.CrossEntropyLoss applies it"
+            "Return logits: the loss applies the softmax.",
+            phrase("no softmax before a loss that applies it", units=output.units),
         ),
         node,
     )
@@ -118,7 +119,7 @@ def softmax_of_one(profile: Profile) -> Iterator[Fault]:
             1.0,
             2.0,
             "One number has nothing to be compared with.",
-            edit("Use a binary loss on the one logit, or one unit a class.", "loss = torch.nn.BCEWithLogitsLoss()"),
+            edit("Use a binary loss on the one logit, or one unit a class.", phrase("one unit with a sigmoid")),
             node.index if node is not None else output.node,
         )
 
@@ -167,7 +168,10 @@ def activation_on_logits(profile: Profile) -> Iterator[Fault]:
         1.0,
         0.0,
         f"{output.function} belongs between layers; the loss expects logits of either sign and any size.",
-        edit("Take the activation off the output.", f"# remove the {output.function} behind the last layer"),
+        edit(
+            "Take the activation off the output.",
+            phrase("the last layer without its activation", function=output.function, units=output.units),
+        ),
         node,
     )
 
@@ -214,9 +218,14 @@ def sigmoid_with_classes(profile: Profile) -> Iterator[Fault]:
         floor,
         0.0,
         "A sigmoid treats every unit on its own; the loss compares the units of one example.",
-        edit("Return logits to the cross-entropy.", "# remove the sigmoid: nn.CrossEntropyLoss takes logits"),
+        edit("Let the classes share a softmax, in the model or in the loss.", _no_sigmoid(loss, output)),
         node,
     )
+
+
+def _no_sigmoid(loss: LossFacts, output: OutputFacts) -> Phrase:
+    meaning = "no sigmoid before a softmax" if loss.kind == "cross_entropy" else "a softmax instead of a sigmoid"
+    return phrase(meaning, units=output.units)
 
 
 @rule("GS510", "A sigmoid before a loss that applies it itself")
@@ -260,6 +269,9 @@ def double_sigmoid(profile: Profile) -> Iterator[Fault]:
         0.5,
         0.0,
         "The loss expects logits of any size and gets numbers between 0 and 1.",
-        edit("Return logits: the loss applies the sigmoid.", "# remove the sigmoid: nn.BCEWithLogitsLoss applies it"),
+        edit(
+            "Return logits: the loss applies the sigmoid.",
+            phrase("no sigmoid before a loss that applies it", units=output.units),
+        ),
         node,
     )

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from gainstage.graph import Node, Operation
 from gainstage.records import Profile, Severity
 from gainstage.rules.need import need_backward
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import Phrase, edit, phrase
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.words import place
 
 __all__: list[str] = []
 
-_REASONS = {
-    "log": ("The logarithm of zero is −inf, that of a negative number NaN.", "torch.log(x.clamp(min=1e-12))"),
-    "exp": ("The exponential overflows beyond 88 in single precision.", "torch.exp(x.clamp(max=80))"),
-    "sqrt": ("The root of a negative number is NaN.", "torch.sqrt(x.clamp(min=1e-12))"),
-    "rsqrt": ("The inverse root of zero is infinite.", "torch.rsqrt(x + 1e-6)"),
-    "reciprocal": ("The reciprocal of zero is infinite.", "1 / x.clamp(min=1e-12)"),
+_REASONS: dict[str, tuple[str, str | Phrase]] = {
+    "log": ("The logarithm of zero is −inf, that of a negative number NaN.", phrase("a guarded logarithm")),
+    "exp": ("The exponential overflows beyond 88 in single precision.", phrase("a guarded exponential")),
+    "sqrt": ("The root of a negative number is NaN.", phrase("a guarded root")),
+    "rsqrt": ("The inverse root of zero is infinite.", phrase("a guarded inverse root")),
+    "reciprocal": ("The reciprocal of zero is infinite.", phrase("a guarded reciprocal")),
     "quotient": ("A division by zero gives an infinity, and 0/0 NaN.", "x / (y + 1e-12)"),
-    "pow": ("A negative base with a fractional exponent is NaN; large ones overflow.", "x.clamp(min=1e-12).pow(p)"),
+    "pow": ("A negative base with a fractional exponent is NaN; large ones overflow.", phrase("a guarded power")),
     "softmax": ("A row that is masked as a whole has a softmax of 0/0.", "# let every row see at least one position"),
 }
 
@@ -79,7 +79,7 @@ def not_finite(profile: Profile) -> Iterator[Fault]:
     )
 
 
-def _reason(node: Node | None) -> tuple[str, str] | None:
+def _reason(node: Node | None) -> tuple[str, str | Phrase] | None:
     if node is None:
         return None
     name = "softmax" if node.operation in (Operation.SOFTMAX, Operation.ATTENTION) else node.function
@@ -95,9 +95,9 @@ def _why_not_finite(node: Node | None) -> str:
     return "What arrives is beyond the range of this operation or of the number format."
 
 
-def _guard(node: Node | None) -> str:
+def _guard(node: Node | None) -> str | Phrase:
     found = _reason(node)
-    return found[1] if found is not None else "torch.autograd.set_detect_anomaly(True)  # names the line"
+    return found[1] if found is not None else phrase("a search for the line")
 
 
 @rule("GS805", "The gradient is NaN or infinite")

@@ -8,7 +8,7 @@ from statistics import median
 
 from gainstage.records import OptimizerFacts, Profile, Severity
 from gainstage.rules.need import need_loss, need_optimizer
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import Phrase, edit, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
 
@@ -133,11 +133,11 @@ def small_step(profile: Profile) -> Iterator[Fault]:
     )
 
 
-def _rate(optimizer: OptimizerFacts, factor: float) -> str:
+def _rate(optimizer: OptimizerFacts, factor: float) -> Phrase:
     rates = [rate for rate in optimizer.learning_rates if math.isfinite(rate) and rate > 0]
     if not rates or not math.isfinite(factor):
-        return "# choose another learning rate"
-    return f"torch.optim.{optimizer.name}(model.parameters(), lr={figure(max(rates) * factor)})"
+        return phrase("another learning rate")
+    return phrase("the optimizer at this rate", name=optimizer.name, rate=f"{max(rates) * factor:.3g}")
 
 
 @rule("GS703", "The learning rate is above the stable one")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gainstage.records import Profile, Severity
 from gainstage.rules.need import need_optimizer
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
 
@@ -56,12 +56,12 @@ def decay(profile: Profile) -> Iterator[Fault]:
     yield Fault(
         Severity.WARNING,
         "",
-        f"{step.shrinks**2:.0%} of the squared first step of {optimizer.name} points from the weights towards zero, "
-        f"and it takes {figure(step.share * step.shrinks)} of their size.",
+        f"{step.shrinks**2:.0%} of the squared first step of {optimizer.name} points from the weights to zero, and "
+        f"it takes {figure(step.share * step.shrinks)} of their size.",
         step.shrinks,
         INWARD,
         "The weight decay is larger than the gradient.",
-        edit("Lower the weight decay.", f"torch.optim.{optimizer.name}(model.parameters(), weight_decay=0.01)"),
+        edit("Lower the weight decay.", phrase("an optimizer of small weight decay", name=optimizer.name)),
     )
 
 
@@ -107,7 +107,7 @@ def climbing(profile: Profile) -> Iterator[Fault]:
         step.climbs,
         UPHILL,
         "The optimizer maximises, or the sign of the gradient is turned on the way to it.",
-        edit("Let the optimizer minimise.", f"torch.optim.{optimizer.name}(model.parameters(), maximize=False)"),
+        edit("Let the optimizer minimise.", phrase("an optimizer that minimises", name=optimizer.name)),
     )
 
 
@@ -149,11 +149,17 @@ def endless(profile: Profile) -> Iterator[Fault]:
         yield Fault(
             Severity.ERROR, "", f"{optimizer.name} has a momentum of {figure(memory)}.", memory, 1.0,
             "Gradients are added up and never forgotten.",
-            edit("Choose a momentum below one.", f"torch.optim.{optimizer.name}(model.parameters(), momentum=0.9)"),
+            edit(
+                "Choose a momentum below one.",
+                phrase("an optimizer of this momentum", name=optimizer.name, momentum=0.9),
+            ),
         )  # fmt: skip
     elif squares is not None and squares > 0 and memory >= math.sqrt(squares):
         yield Fault(
             Severity.WARNING, "", f"{optimizer.name} has betas {figure(memory)} and {figure(squares)}.", memory,
             math.sqrt(squares), "Squared gradients are forgotten before the gradients that they divide.",
-            edit("Exchange the betas.", f"torch.optim.{optimizer.name}(model.parameters(), betas=(0.9, 0.999))"),
+            edit(
+                "Exchange the betas.",
+                phrase("an optimizer of these betas", name=optimizer.name, first=0.9, second=0.999),
+            ),
         )  # fmt: skip

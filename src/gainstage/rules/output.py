@@ -9,7 +9,7 @@ from gainstage.graph import Role
 from gainstage.records import LossFacts, Profile, Remedy, Severity
 from gainstage.rules.layers import Layer, layers
 from gainstage.rules.need import need_loss, need_output, need_target
-from gainstage.rules.remedies import edit, initialize
+from gainstage.rules.remedies import edit, initialize, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure
 
@@ -44,9 +44,10 @@ def loss_above_chance(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     A quarter above chance, and three standard errors, is a note; four times chance is a warning: the model then gives
-    the right class on average no more than 1/C⁴. For a regression twice the variance is a note. An
-    offset of ten standard deviations, a hundred times the variance and ten times the mean deviation, is a warning: the
-    gradient of the offset is then a decade above that of all features. A chance level belongs to one term: where a loss with further terms (a critic's error, a divergence) cannot be probed, it is not judged.
+    the right class on average no more than 1/C⁴. For a regression twice the variance is a note. An offset of
+    ten standard deviations, a hundred times the variance and ten times the mean deviation, is a warning: the gradient
+    of the offset is then a decade above that of all features. A chance level belongs to one term:
+    where a loss with further terms (a critic's error, a divergence) cannot be probed, it is not judged.
 
     Example:
     An output layer tied to embeddings of spread 1: a decoder block of width 64 starts at 63.5 where log C is 4.9.
@@ -328,5 +329,5 @@ def prior(profile: Profile) -> Iterator[Fault]:
         target.entropy,
         loss.uniform / 2,
         "Some classes are far more frequent than others.",
-        edit("Start the output bias at the logarithm of the class shares.", "model.head.bias.data = torch.log(shares)"),
+        edit("Start the output bias at the logarithm of the class shares.", phrase("an output bias of class shares")),
     )

@@ -8,7 +8,7 @@ from statistics import median
 
 from gainstage.records import Profile, Severity
 from gainstage.rules.need import need_backward, need_optimizer
-from gainstage.rules.remedies import edit, initialize
+from gainstage.rules.remedies import edit, initialize, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure, place
 
@@ -116,7 +116,7 @@ def gradient_underflow(profile: Profile) -> Iterator[Fault]:
             rms,
             SMALLEST_HALF,
             "The loss is not scaled up, and most elements of the gradient round to zero.",
-            edit("Scale the loss.", 'scaler = torch.amp.GradScaler("cuda")'),
+            edit("Scale the loss.", phrase("a scaled loss")),
             worst.node,
         )
 
@@ -167,6 +167,7 @@ def lost_step(profile: Profile) -> Iterator[Fault]:
                 bound,
                 f"The weights are kept in {dtype}.",
                 edit(
-                    "Keep the weights in single precision and compute in half.", "model.float()  # and torch.autocast"
+                    "Keep the weights in single precision and compute in half.",
+                    phrase("half precision for computing alone", dtype=dtype),
                 ),
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gainstage.graph import Node, Operation, SignalGraph, nearest_before
 from gainstage.records import Profile, Reactions, Severity
 from gainstage.rules.flow import leads_on
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure, place
 
@@ -69,7 +69,7 @@ def leak(profile: Profile) -> Iterator[Fault]:
         found,
         LEAK,
         "An operation works along the axis of the batch" + (f": '{place(node)}'." if node is not None else "."),
-        edit("Name the axis of the units, not of the batch.", "nn.Softmax(dim=-1)  # or batch_first=True"),
+        edit("Name the axis of the units, not of the batch.", phrase("an operation along the units")),
         node.index if node is not None else None,
     )
 
@@ -138,7 +138,7 @@ def drowned(profile: Profile) -> Iterator[Fault]:
         DROWNED,
         f"What is left is multiplied by {figure(1 / (1 - _rate(worst)))}, so that the noise is "
         f"{figure(_rate(worst) / (1 - _rate(worst)))} times the signal there.",
-        edit("Give the rate to drop, not to keep.", f"nn.Dropout({1 - _rate(worst):.2g})"),
+        edit("Give the rate to drop, not to keep.", phrase("a dropout of this rate", rate=f"{1 - _rate(worst):.2g}")),
         worst.index,
     )
 
@@ -159,9 +159,7 @@ def _dropped_outputs(profile: Profile) -> Fault | None:
         _rate(node),
         0.0,
         "Each dropped prediction is zero, and the others are too large by the factor that makes up for it.",
-        edit(
-            "Drop units in front of the last layer, not behind it.", "# move nn.Dropout in front of the last nn.Linear"
-        ),
+        edit("Drop units in front of the last layer, not behind it.", phrase("a dropout in front of the last layer")),
         node.index,
     )
 

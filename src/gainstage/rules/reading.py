@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gainstage.graph import Node, Operation
 from gainstage.records import Profile, Severity
 from gainstage.rules.flow import ends_in, leads_on, zero_nodes
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import place
 
@@ -60,7 +60,7 @@ def refolded(profile: Profile) -> Iterator[Fault]:
         float(len(found)),
         0.0,
         "A reshape keeps the order in memory: these shapes need a transpose, and without one positions and units mix.",
-        edit("Exchange the axes instead.", "x = x.transpose(1, 2)  # instead of x.view(...) or x.reshape(...)"),
+        edit("Exchange the axes instead.", phrase("axes exchanged, not folded anew")),
         node.index,
     )
 

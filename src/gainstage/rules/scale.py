@@ -94,7 +94,7 @@ def _unsheltered(profile: Profile) -> tuple[Layer, ...]:
         if layer.gain
         and layer.first
         and layer.node.index in past_norms
-        and not (layer.forgiven or layer.role in _FREE or _rescaled(graph, layer))
+        and not (layer.scale_invariant or layer.role in _FREE or _rescaled(graph, layer))
         and (layer.gain > 1 or layer.node.index not in bypassed(graph))
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gainstage.graph import Node, Operation, SignalGraph
 from gainstage.records import ParameterProfile, Profile, Severity
 from gainstage.rules.flow import ends_in, leads_on, zero_nodes
-from gainstage.rules.remedies import edit, initialize
+from gainstage.rules.remedies import edit, initialize, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import figure, listed, place
 
@@ -66,7 +66,10 @@ def batch_of_one(profile: Profile) -> Iterator[Fault]:
             float(_values(nodes[0])),
             float(ENOUGH),
             "The batch holds one example of few positions.",
-            edit("Use a larger batch, or a normalisation within the example.", "nn.GroupNorm(32, channels)"),
+            edit(
+                "Use a larger batch, or a normalisation within the example.",
+                phrase("a normalisation within the example"),
+            ),
             nodes[0].index,
         )
 
@@ -187,7 +190,7 @@ def zero_scale(profile: Profile) -> Iterator[Fault]:
         0.0,
         1.0,
         "What is multiplied by zero is the same for every input; no skip carries the signal past it.",
-        edit("Start these scales at one.", "torch.nn.init.ones_(norm.weight)"),
+        edit("Start these scales at one.", phrase("a scale of one")),
         node.index,
     )
 
@@ -236,7 +239,7 @@ def unfit_statistics(profile: Profile) -> Iterator[Fault]:
             at.forward.rms / wanted,
             UNFIT,
             "The stored mean and variance are those of other data, or of none: they start at zero and one.",
-            edit("Train in training mode, or load the statistics.", "model.train()"),
+            edit("Train in training mode, or load the statistics.", phrase("a model in training mode")),
             node.index,
         )
         return

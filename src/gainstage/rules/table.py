@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from gainstage.errors import UnknownNameError
+from gainstage.errors import UnknownNameError, require_kind
 from gainstage.records import Finding, Profile, Remedy, Severity
+from gainstage.rules.remedies import Edit, Phrase, Words
 
-__all__ = ["SECTIONS", "Fault", "Lacking", "Rule", "all_rules", "get", "rule"]
+__all__ = ["SECTIONS", "Fault", "Lacking", "Rule", "all_rules", "get", "rule", "selected"]
 
 SECTIONS = (
     "What it does",
@@ -61,9 +63,18 @@ class Fault:
     evidence: str
     measured: float
     bound: float
-    cause: str
+    cause: str | Phrase
     remedy: Remedy
     node: int | None = None
+
+    def finding(self, code: str, title: str, words: Words, called: Mapping[str, str]) -> Finding:
+        """The finding, in the words of a framework and with its names of the places."""
+        cause = self.cause if isinstance(self.cause, str) else self.cause.said(words)
+        remedy = self.remedy.said(words) if isinstance(self.remedy, Edit) else self.remedy
+        return Finding(
+            code, title, self.severity, self.path, self.evidence, self.measured, self.bound, cause, remedy, self.node,
+            called=called.get(self.path, ""),
+        )  # fmt: skip
 
 
 Examine = Callable[[Profile], Iterator[Fault]]
@@ -89,17 +100,18 @@ class Rule:
     text: str
     examine: Examine
 
-    def judge(self, profile: Profile) -> tuple[Finding, ...]:
+    def judge(self, profile: Profile, words: Words = MappingProxyType({})) -> tuple[Finding, ...]:
         """What this rule finds in a profile.
+
+        Args:
+            profile: measured or predicted.
+            words: of the framework that causes and remedies are written for.
 
         Raises:
             Lacking: the profile does not hold what the rule needs.
         """
         return tuple(
-            Finding(
-                self.code, self.title, f.severity, f.path, f.evidence, f.measured, f.bound, f.cause, f.remedy, f.node
-            )
-            for f in self.examine(profile)
+            fault.finding(self.code, self.title, words, profile.graph.called) for fault in self.examine(profile)
         )
 
 
@@ -138,7 +150,34 @@ def get(code: str) -> Rule:
     >>> get("GS201").title
     'The gradient vanishes towards the input'
     """
+    require_kind(code, str, "The code of a rule is a text such as 'GS201'")
     try:
         return _rules[code]
     except KeyError:
         raise UnknownNameError("rule", code, _rules) from None
+
+
+def selected(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """Split the rules into those to judge and those to leave out.
+
+    Args:
+        select: codes, or the beginnings of codes; empty for all.
+        ignore: the same, of those to leave out; the longer beginning wins, and at equal lengths ``ignore``.
+
+    Raises:
+        UnknownNameError: no rule has a code that begins so.
+
+    >>> [rule.code for rule in selected(["GS1"], ["GS10"])[0]][0]
+    'GS110'
+    """
+    for beginning in (*select, *ignore):
+        if not beginning or not any(code.startswith(beginning) for code in _rules):
+            raise UnknownNameError("rule", beginning, _rules)
+
+    def longest(beginnings: Sequence[str], code: str) -> int:
+        return max((len(b) for b in beginnings if code.startswith(b)), default=0)
+
+    every = all_rules()
+    kept = tuple(r for r in every if longest(select, r.code) > longest(ignore, r.code) or not (
+        select or longest(ignore, r.code)))  # fmt: skip
+    return kept, tuple(rule for rule in every if rule not in kept)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from gainstage.graph import Role
-from gainstage.records import OutputFacts, Profile, Severity
+from gainstage.records import LossFacts, OutputFacts, Profile, Remedy, Severity
 from gainstage.rules.need import need_loss, need_output, need_target
 from gainstage.rules.outgoing import (
     PROBABILITIES,
@@ -18,7 +18,7 @@ from gainstage.rules.outgoing import (
     last_function,
     where,
 )
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, on_logits, phrase
 from gainstage.rules.table import Fault, rule
 from gainstage.rules.words import figure
 
@@ -32,7 +32,8 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     """The last activation is bounded, and targets lie beyond its bounds.
 
     What it does:
-    For regression losses, compares the range of the last activation with the smallest and the largest target.
+    For regression losses, and for binary losses on probabilities, compares the range of the last activation with the
+    smallest and the largest target.
 
     Why it matters:
     Targets outside are never reached; on the way there the activation saturates (or its units die, with a relu) and
@@ -58,7 +59,9 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     """
     loss, output, target = need_loss(profile), need_output(profile), need_target(profile)
     bounded = output.function in RANGES or output.function == "clamp"
-    if not is_regression(profile, loss, target) or not bounded or not is_direct(profile, output):
+    if not (is_regression(profile, loss, target) or loss.kind == "bce") or not bounded:
+        return
+    if not is_direct(profile, output):
         return
     low, high = RANGES.get(output.function) or _clamped(profile, output)
     slack = 0.01 * (high - low) if math.isfinite(high - low) else 0.01 * max(target.spread, 1e-12)
@@ -76,10 +79,7 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
         target.minimum if below else target.maximum,
         low if below else high,
         f"The output ends with {output.function}, whose range does not hold the targets.",
-        edit(
-            "Take the activation off the output, or scale the targets into its range.",
-            f"# remove the {output.function} behind the last layer",
-        ),
+        _within_range(loss, output),
         node,
     )
 
@@ -89,6 +89,18 @@ def _clamped(profile: Profile, output: OutputFacts) -> tuple[float, float]:
     node = last_function(profile, output)
     settings = dict(node.settings) if node is not None else {}
     return settings.get("min_val", -math.inf), settings.get("max_val", math.inf)
+
+
+def _within_range(loss: LossFacts, output: OutputFacts) -> Remedy:
+    if loss.kind == "bce":
+        return edit(
+            "A binary loss takes labels from 0 to 1: scale them, or give class numbers one unit each and a softmax.",
+            on_logits(None),
+        )
+    return edit(
+        "Take the activation off the output, or scale the targets into its range.",
+        phrase("the last layer without its activation", function=output.function, units=output.units),
+    )
 
 
 @rule("GS509", "The loss takes the logarithm of something that is no probability")
@@ -120,18 +132,18 @@ def not_a_probability(profile: Profile) -> Iterator[Fault]:
     Reference:
     PyTorch, nn.NLLLoss and nn.BCELoss.
     """
-    loss, output = need_loss(profile), need_output(profile)
+    loss, output, target = need_loss(profile), need_output(profile), profile.task.target
     function, low, high = output.function, output.minimum, output.maximum
     path, node = where(profile, output)
     if loss.kind == "nll":
         negative = high is not None and high <= 0
         wrong = function not in _LOG_PROBABILITIES and (function in PROBABILITIES or not negative)
-        expects, better = "log-probabilities", "torch.nn.CrossEntropyLoss()"
+        expects, better = "log-probabilities", on_logits(target)
     elif loss.kind in ("bce", "probability_nll"):
         within = low is not None and high is not None and low >= 0 and high <= 1
         bounded = RANGES.get(function) == (0.0, 1.0) or (within and not is_plain(profile, output))
         wrong, expects = not bounded, "probabilities"
-        better = "torch.nn.BCEWithLogitsLoss()" if loss.kind == "bce" else "torch.nn.CrossEntropyLoss()"
+        better = phrase("a binary loss on logits") if loss.kind == "bce" else on_logits(target)
     else:
         return
     if not wrong:
@@ -147,7 +159,7 @@ def not_a_probability(profile: Profile) -> Iterator[Fault]:
         (high if loss.kind == "nll" else low) or 0.0,
         0.0,
         "Between the last layer and this loss an activation is missing, or the loss is the wrong one.",
-        edit("Use the loss that takes logits.", f"loss = {better}"),
+        edit("Use the loss that takes logits.", better),
         node,
     )
 
@@ -194,7 +206,7 @@ def multi_label_softmax(profile: Profile) -> Iterator[Fault]:
         labels,
         1.0,
         "A softmax is for classes that exclude each other.",
-        edit("Give every label a sigmoid of its own.", "loss = torch.nn.BCEWithLogitsLoss()"),
+        edit("Give every label a sigmoid of its own.", phrase("one sigmoid a label", units=output.units)),
         node,
     )
 
@@ -241,7 +253,7 @@ def sizes(profile: Profile) -> Iterator[Fault]:
             float(terms),
             float(most),
             "Broadcasting compares every example with every label.",
-            edit("Bring output and target into one shape.", "output = output.squeeze(-1)"),
+            edit("Bring output and target into one shape.", phrase("output and target of one shape")),
             output.node,
         )
     flat = target.kind == "classes" and len(target.shape) == 1 and target.shape[0] >= 64
@@ -255,7 +267,7 @@ def sizes(profile: Profile) -> Iterator[Fault]:
             float(output.units),
             2 * (target.maximum + 1),
             "Most units have no class in this batch.",
-            edit("Give the output one unit a class.", f"nn.Linear(features, {int(target.maximum) + 1})"),
+            edit("Give the output one unit a class.", phrase("a layer of units", units=int(target.maximum) + 1)),
             output.node,
         )
 

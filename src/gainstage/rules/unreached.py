@@ -8,7 +8,7 @@ from gainstage.graph import Parameter, Role
 from gainstage.records import ParameterProfile, Profile, Severity
 from gainstage.rules.flow import ends_in, leads_on, live_zeros, reaches_past, scores, silent_nodes
 from gainstage.rules.need import need_backward
-from gainstage.rules.remedies import edit, initialize
+from gainstage.rules.remedies import edit, initialize, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import listed, place
 
@@ -169,8 +169,8 @@ def detached(profile: Profile) -> Iterator[Fault]:
             f"{len(cut)} trainable parameters lead to the loss and get no gradient: {listed(names)}.",
             float(len(cut)),
             0.0,
-            "The way back is cut: detach, no_grad, .data, or a conversion to whole numbers stands in between.",
-            edit("Let the gradient through, or declare these parameters frozen.", "part.requires_grad_(False)"),
+            phrase("why some gradients are cut"),
+            edit("Let the gradient through, or declare these parameters frozen.", phrase("a frozen part")),
             cut[0].nodes[0],
         )
     idle = [q.path for q in graph.unreached if q.trainable] + [q.path for q in waiting if q not in cut]
@@ -182,7 +182,7 @@ def detached(profile: Profile) -> Iterator[Fault]:
             float(len(idle)),
             0.0,
             "This input does not use them, or what they compute is not part of the loss.",
-            edit("Nothing, if other inputs use them; else remove them or freeze them.", "part.requires_grad_(False)"),
+            edit("Nothing, if other inputs use them; else remove them or freeze them.", phrase("a frozen part")),
         )
 
 
@@ -201,9 +201,9 @@ def _lost_on_the_way(profile: Profile) -> Fault:
         "Outputs differ between examples, and no differentiable way leads from the input to them.",
         1.0,
         0.0,
-        "The signal is converted on the way (to NumPy, to whole numbers, by .item() or .tolist()): what lies before "
-        "gets no gradient.",
-        edit("Stay in tensors.", "h = torch.relu(self.a(x))  # without .numpy(), .item() or torch.tensor(...)"),
+        "The signal is converted on the way (to NumPy, to whole numbers, .item() or .tolist()): what lies before gets "
+        "no gradient.",
+        edit("Stay in tensors.", phrase("a function that stays in tensors")),
         last.index if last is not None else None,
     )
 
@@ -220,8 +220,7 @@ def _cut_everywhere(profile: Profile) -> Iterator[Fault]:
         f"None of the {len(trainable)} trainable parameters that take part gets a gradient.",
         float(len(trainable)),
         0.0,
-        "The way back is cut for all of them: the forward pass runs under no_grad or inference_mode, or the output is "
-        "detached, converted to NumPy or to whole numbers before the loss.",
-        edit("Let the gradient through.", "output = model(x)  # outside torch.no_grad(), without .detach() or .item()"),
+        phrase("why all gradients are cut"),
+        edit("Let the gradient through.", phrase("an output that gradients pass")),
         node.index,
     )

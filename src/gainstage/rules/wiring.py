@@ -8,7 +8,7 @@ from gainstage.graph import Parameter
 from gainstage.records import Profile, Severity, Stray, Wiring
 from gainstage.rules.flow import leads_on
 from gainstage.rules.need import need_optimizer
-from gainstage.rules.remedies import edit
+from gainstage.rules.remedies import edit, phrase
 from gainstage.rules.table import Fault, Lacking, rule
 from gainstage.rules.words import listed, place
 
@@ -63,8 +63,8 @@ def unregistered(profile: Profile) -> Iterator[Fault]:
         f"{_shapes(strays)}.",
         float(len(strays)),
         0.0,
-        "They are held in a plain list, dict or attribute, which the model does not search for parameters.",
-        edit("Hold the layers in a container that registers them.", "self.layers = nn.ModuleList(layers)"),
+        phrase("why weights are not registered"),
+        edit("Hold the layers in a container that registers them.", phrase("layers that are registered")),
         first.index if first is not None else None,
     )
 
@@ -127,8 +127,11 @@ def missing(profile: Profile) -> Iterator[Fault]:
         cause,
         edit(
             "Make the optimizer when the model is complete, or freeze what is not meant to train.",
-            f"optimizer = torch.optim.{optimizer.name}(model.parameters(), "
-            f"lr={max(optimizer.learning_rates, default=1e-3):g})",
+            phrase(
+                "the optimizer made anew at this rate",
+                name=optimizer.name,
+                rate=f"{max(optimizer.learning_rates, default=1e-3):g}",
+            ),
         ),
     )
 
@@ -178,7 +181,7 @@ def stale(profile: Profile) -> Iterator[Fault]:
         float(wiring.stale),
         0.0,
         "Parameters were replaced after the optimizer was made, or it serves another model too.",
-        edit("Make the optimizer anew.", f"optimizer = torch.optim.{optimizer.name}(model.parameters())"),
+        edit("Make the optimizer anew.", phrase("the optimizer made anew", name=optimizer.name)),
     )
 
 
@@ -219,7 +222,7 @@ def repeated(profile: Profile) -> Iterator[Fault]:
         float(len(wiring.repeated)),
         0.0,
         "Lists of parameters that overlap were joined.",
-        edit("List every parameter once.", f"optimizer = torch.optim.{optimizer.name}(model.parameters())"),
+        edit("List every parameter once.", phrase("the optimizer made anew", name=optimizer.name)),
     )
 
 
@@ -263,5 +266,5 @@ def standing_still(profile: Profile) -> Iterator[Fault]:
         0.0,
         0.0,
         "The rate was set to zero, or a schedule has put it there.",
-        edit("Give a positive rate.", f"optimizer = torch.optim.{optimizer.name}(model.parameters(), lr=1e-3)"),
+        edit("Give a positive rate.", phrase("the optimizer at this rate", name=optimizer.name, rate="1e-3")),
     )

@@ -1,7 +1,7 @@
-"""Weights from which a sum is taken off: what all examples have in common then does not get through.
+"""Weights whose sum over inputs (or outputs) is zero, so that the mean of the signal does not pass.
 
-A signal of mean m (behind a gelu or a relu, or rows of a table picked at random) reaches a unit as m · Σ w, the same
-for every example. Where no bias can take that off, weights that sum to zero keep it out.
+A signal of mean m (after a gelu or a relu, or rows of an embedding table picked at random) adds m · Σ w to a unit, the
+same amount for every example. Where no bias can remove this amount, weights that sum to zero do.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def _level_keeping(kernel: KernelShape) -> float:
 
 @register("centred_normal", spread=_level_keeping, reference=_BROCK)
 def centred_normal(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
-    """Normal, spread gain/√fan_in, every unit's weights summing to zero over the inputs, tap by tap.
+    """Normal weights of standard deviation gain/√fan_in; each unit's weights sum to zero over the inputs of each tap.
 
-    Tap by tap, so that the sum is zero at the borders of an image too, and wherever a transposed convolution lets other
-    taps meet. What is taken off is made up for by √(n / (n - 1)), n inputs in a group.
+    With a sum of zero at each tap, the sum is also zero at the borders of an image and for the taps of a transposed
+    convolution. The factor √(n / (n - 1)), for n inputs in a group, restores the standard deviation.
 
     Args:
         kernel: at least two inputs in a group.
         gain: multiplies every value.
-        stream: of normals.
+        stream: the source of normal numbers.
 
     Returns:
-        Shape ``kernel.shape``.
+        An array of shape ``kernel.shape``.
 
     Raises:
-        InputError: a group of one input, of which nothing would be left.
+        InputError: a group has one input, whose centred weights would be zero.
 
     >>> weight = centred_normal(KernelShape(3, 50), 1.0, Stream(0, "weight"))
     >>> bool(abs(weight.sum(1)).max() < 1e-6)
@@ -56,16 +56,16 @@ def centred_normal(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[
 
 @register("centred_orthogonal", spread=_level_keeping, reference=_BROCK)
 def centred_orthogonal(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
-    """Orthogonal, every unit's weights then summing to zero over the inputs, tap by tap.
+    """Orthogonal weights, of which each unit's mean over the inputs of each tap is then subtracted.
 
-    An isometry of what is not the same for all inputs: of a square matrix one singular value is zero and the others are
-    equal.
+    The map is an isometry on signals that sum to zero over the inputs: for a square matrix, one singular value is zero
+    and the others are equal.
 
     Args:
         kernel, gain, stream: as in ``centred_normal``.
 
     Raises:
-        InputError: a group of one input, of which nothing would be left.
+        InputError: a group has one input, whose centred weights would be zero.
 
     >>> weight = centred_orthogonal(KernelShape(5, 5), 1.0, Stream(0, "weight"))[:, :, 0]
     >>> abs(np.linalg.svd(weight.astype(float))[1]).round(3).tolist()
@@ -77,17 +77,17 @@ def centred_orthogonal(kernel: KernelShape, gain: float, stream: Stream) -> NDAr
 
 @register("centred_outputs", spread=_level_keeping, reference="a softmax does not see what all its outputs share")
 def centred_outputs(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
-    """Normal, spread gain/√fan_in, what all outputs have in common taken off.
+    """Normal weights of standard deviation gain/√fan_in, of which the mean over all outputs is subtracted.
 
-    For a table of words that is the output layer as well: its rows are the outputs.
+    This suits an embedding table that is also the output layer, whose rows are the outputs.
 
     Args:
         kernel: at least two outputs in a group.
         gain: multiplies every value.
-        stream: of normals.
+        stream: the source of normal numbers.
 
     Raises:
-        InputError: a group of one output, of which nothing would be left.
+        InputError: a group has one output, whose centred weights would be zero.
 
     >>> weight = centred_outputs(KernelShape(50, 3), 1.0, Stream(0, "weight"))
     >>> bool(abs(weight.sum(0)).max() < 1e-6)
@@ -99,7 +99,7 @@ def centred_outputs(kernel: KernelShape, gain: float, stream: Stream) -> NDArray
 
 
 def _kept(kernel: KernelShape, count: int, what: str) -> float:
-    """The share of a spread that is left when the mean of so many values is taken off."""
+    """Return the share of a standard deviation that remains when the mean of ``count`` values is subtracted."""
     if count < 2:
         raise InputError(f"One of the {what} alone cannot sum to zero; received {kernel}. Use 'normal'.")
     return math.sqrt(1 - 1 / count)

@@ -1,6 +1,6 @@
-"""What frameworks do when nobody says anything: the schemes to compare with.
+"""The initializers that frameworks use by default, as a baseline for comparisons.
 
-They are reproduced as they are, with the fans as the framework counts them, right or wrong.
+They are reproduced exactly, with the fans as the framework counts them, right or wrong.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _one(_kernel: KernelShape) -> float:
 @register("pytorch_default", spread=_pytorch_spread, aliases=("torch_default",), independent="uniform",
           reference="reset_parameters of nn.Linear and nn.Conv1d, 2d, 3d: kaiming_uniform_ with a = √5")  # fmt: skip
 def pytorch_default(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
-    """U(±gain/√fan_in): variance 1/(3 fan_in), so a linear layer keeps a third of the second moment, ReLU a sixth.
+    """Uniform in ±gain/√fan_in: variance 1/(3 fan_in), so a linear layer keeps 1/3 of E[x²] and a ReLU layer 1/6.
 
     Transposed convolutions (``kernel.overlap`` is set) get ``fan_out`` instead, as in PyTorch.
 
@@ -67,9 +67,9 @@ def pytorch_embedding(kernel: KernelShape, gain: float, stream: Stream) -> NDArr
 @register("keras_default", spread=_keras_spread, aliases=("tensorflow_default",), independent="uniform",
           reference="kernel_initializer of Keras layers: GlorotUniform, with its compute_fans")  # fmt: skip
 def keras_default(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
-    """Glorot's uniform with the fans as Keras counts them: U(±gain·√(6 / ((in_/groups + out)·receptive))).
+    """Glorot's uniform with the fans as Keras counts them: ±gain·√(6 / ((in_/groups + out)·receptive)).
 
-    The same as ``glorot_uniform`` for dense layers and ungrouped convolutions.
+    It equals ``glorot_uniform`` for dense layers and ungrouped convolutions.
 
     >>> kernel, stream = KernelShape(20, 25), Stream(0, "weight")
     >>> bool(abs(keras_default(kernel, 1.0, stream)).max() <= (6 / 45) ** 0.5)

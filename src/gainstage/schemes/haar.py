@@ -1,8 +1,8 @@
 """Random orthonormal rows, uniformly distributed (Haar), in half the time of a QR decomposition.
 
-The QR decomposition of a matrix of independent normals reflects one column after the other onto an axis. What a
-reflection leaves of the later columns is again independent and normal, so the vectors of the reflections can be drawn
-directly, and only their product remains to be computed: blocks of them at once, as products of matrices.
+The QR decomposition of a matrix of independent normals reflects one column after the other onto an axis. The part of
+the later columns that a reflection leaves is again independent and normal. The vectors of the reflections can therefore
+be drawn directly, and only their product is computed, in blocks, as products of matrices.
 
 References:
     Stewart, "The efficient generation of random orthogonal matrices with an application to condition estimators"
@@ -29,9 +29,9 @@ def orthonormalize(normals: Floats) -> None:
 
     Args:
         normals: shape ``(groups, short, long)``, short <= long; each group becomes a matrix of its own. Row k uses its
-            elements from k on; the others are not read.
+            elements from k on; the others are ignored.
 
-    The rows are orthonormal to about 1e-6, and equal to about as much between linear-algebra libraries.
+    The rows are orthonormal to about 1e-6, and different linear-algebra libraries agree to about 1e-6.
 
     >>> rows = np.array([[[0.3, -1.2, 0.5], [0.1, 0.4, -0.8]]], dtype=np.float32)
     >>> orthonormalize(rows)
@@ -40,7 +40,7 @@ def orthonormalize(normals: Floats) -> None:
     """
     short = normals.shape[1]
     for first in reversed(range(0, short, _BLOCK)):
-        # Rows from `first` on hold the product of the later reflections, apart from the block's own, which are vectors.
+        # Rows from `first` on hold the product of the later reflections; the rows of this block hold vectors.
         block = normals[:, first : first + _BLOCK, first:]
         vectors, factor, signs = _reflections(block)
         count = block.shape[1]
@@ -61,7 +61,7 @@ def _reflections(block: Floats) -> tuple[Floats, Floats, Floats]:
     diagonal = np.einsum("gkk->gk", vectors[:, :, : block.shape[1]])
     norms = np.sqrt(np.einsum("gki,gki->gk", vectors, vectors, dtype=np.float64))
     signs = np.where(diagonal < 0, np.float32(1), np.float32(-1))
-    reflected = signs * norms  # the element that the reflection leaves, of the other sign, so that nothing cancels
+    reflected = signs * norms  # the element that the reflection leaves; the opposite sign avoids cancellation
     inverse_weights = reflected / (reflected - diagonal)
     vectors /= (diagonal - reflected)[:, :, None].astype(np.float32)
     diagonal[...] = 1
@@ -72,7 +72,7 @@ def _reflections(block: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _reflect(rows: Floats, vectors: Floats, factor: Floats) -> None:
-    """Multiplies rows by the transposed product of reflections, some rows at a time to bound the memory."""
+    """Multiplies rows by the transposed product of reflections, in parts, to bound the memory."""
     groups, count, length = rows.shape
     step = max(_BLOCK, _PANEL // (groups * length))
     for first in range(0, count, step):

@@ -1,6 +1,6 @@
-"""Independent weights of a given spread: what every random scheme is made of.
+"""Independent weights of a given standard deviation, on which every random scheme is built.
 
-Element i of the flattened kernel is element i of the stream, times the spread.
+Element i of the flattened kernel is element i of the stream, times the standard deviation.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ TRUNCATED_SPREAD = 0.8796256610342398
 
 
 def distribution(kind: Kind, spread: float) -> Distribution:
-    """The distribution of one weight.
+    """Return the distribution of one weight.
 
     Args:
         kind: normal; uniform, U(±√3 · spread); or truncated_normal, a normal cut at two of its standard deviations and
             widened so that ``spread`` is what remains after the cut.
-        spread: the standard deviation, at least zero.
+        spread: the standard deviation over weights, at least zero.
 
     Raises:
-        InputError: a spread that is negative or beyond the range of float32.
+        InputError: the standard deviation is negative or exceeds the range of float32.
 
     >>> distribution("uniform", 1.0).high
     1.7320508075688772
@@ -45,7 +45,7 @@ def distribution(kind: Kind, spread: float) -> Distribution:
 
 
 def normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
-    """N(0, spread²) for every weight.
+    """Draw every weight from N(0, spread²).
 
     >>> normal(KernelShape(2, 3), 0.1, Stream(0, "weight")).shape
     (2, 3, 1)
@@ -54,7 +54,7 @@ def normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.flo
 
 
 def uniform(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
-    """U(±√3 · spread) for every weight: uniform with that standard deviation.
+    """Draw every weight from U(±√3 · spread), whose standard deviation is ``spread``.
 
     >>> bool(abs(uniform(KernelShape(20, 30), 1.0, Stream(0, "weight"))).max() <= 3**0.5)
     True
@@ -63,7 +63,7 @@ def uniform(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.fl
 
 
 def truncated_normal(kernel: KernelShape, spread: float, stream: Stream) -> NDArray[np.float32]:
-    """A normal cut at two of its standard deviations, widened so that ``spread`` is what remains after the cut.
+    """Draw every weight from a normal cut at two standard deviations, widened so that the result has ``spread``.
 
     >>> bool(abs(truncated_normal(KernelShape(20, 30), 1.0, Stream(0, "weight"))).max() <= 2 / TRUNCATED_SPREAD)
     True

@@ -1,4 +1,4 @@
-"""Kernels with structure: orthogonal ones, the identity, and constants."""
+"""Schemes with structure: orthogonal kernels, the identity, and constants."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def _not_random(_kernel: KernelShape) -> None:
 @register("orthogonal", spread=_level_keeping,
           reference="Saxe, McClelland and Ganguli (arXiv:1312.6120); Stewart (1980), see schemes/haar.py")  # fmt: skip
 def orthogonal(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
-    """One random orthogonal matrix per group, scaled so that the second moment of the signal is kept.
+    """One random orthogonal matrix per group, scaled so that it keeps the second moment of the signal.
 
-    The matrix of a group is ``(out / groups, in_ / groups · receptive)``. Its shorter side is orthonormal, times
-    ``gain · √(longer side / fan_in)``: without that factor a layer from 64 to 256 units would return a quarter of the
-    second moment. It is 1 for a matrix with no more rows than columns, except in transposed convolutions, where only
-    ``overlap`` of the ``receptive`` taps meet in one output. The patches of a convolution share inputs, so an
-    orthogonal kernel is not an orthogonal convolution; ``delta_orthogonal`` is.
+    The matrix of a group is ``(out / groups, in_ / groups · receptive)``. Its shorter side is orthonormal, times ``gain
+    · √(longer side / fan_in)``. Without that factor, a layer from 64 to 256 units would return a quarter of the second
+    moment. The factor is 1 for a matrix with no more rows than columns, except in transposed convolutions, where one
+    output sums only ``overlap`` of the ``receptive`` taps. The patches of a convolution share inputs, so an orthogonal
+    kernel is not an orthogonal convolution; ``delta_orthogonal`` is.
 
     Args:
         kernel: any.
         gain: multiplies every value.
-        stream: of normals; group g takes the g-th part.
+        stream: the source of normal numbers; group g takes the g-th part.
 
     Returns:
-        Shape ``kernel.shape``, orthonormal to about 1e-6, and equal to about as much between linear-algebra libraries.
+        An array of shape ``kernel.shape``, orthonormal to about 1e-6; linear-algebra libraries agree to about 1e-6.
 
     >>> weight = orthogonal(KernelShape(3, 5), 1.0, Stream(0, "weight"))[:, :, 0]
     >>> bool(np.allclose(weight @ weight.T, np.eye(3), atol=1e-6))
@@ -59,23 +59,23 @@ def orthogonal(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.f
 
 @register("delta_orthogonal", spread=_level_keeping, reference="Xiao et al. (arXiv:1806.05393)")
 def delta_orthogonal(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
-    """Zero but for the centre tap, which is orthogonal: a convolution that keeps norms exactly.
+    """Zero except at the centre tap, which is orthogonal: a convolution that keeps norms exactly.
 
-    As in ``orthogonal``, a kernel with more outputs than inputs is multiplied by √(out / in_) (and by
-    √(receptive / overlap) where it is transposed), so that the second moment of the signal is kept and not the norm;
-    they agree at equal widths.
+    As in ``orthogonal``, a kernel with more outputs than inputs is multiplied by √(out / in_), and by √(receptive /
+    overlap) where it is transposed. It then keeps the second moment of the signal rather than the norm; the two agree
+    at equal widths.
 
     Args:
         kernel: at least as many outputs as inputs. The centre is tap ``receptive // 2``, the middle when every side
             is odd.
         gain: multiplies every value.
-        stream: of normals; group g takes the g-th part.
+        stream: the source of normal numbers; group g takes the g-th part.
 
     Returns:
-        Shape ``kernel.shape``.
+        An array of shape ``kernel.shape``.
 
     Raises:
-        InputError: more inputs than outputs, where no kernel can keep norms.
+        InputError: there are more inputs than outputs, so that no kernel keeps norms.
 
     >>> weight = delta_orthogonal(KernelShape(8, 8, receptive=9), 1.0, Stream(0, "weight"))
     >>> bool(np.allclose(weight[:, :, 4].T @ weight[:, :, 4], np.eye(8), atol=1e-6)), float(abs(weight[:, :, :4]).max())
@@ -94,7 +94,7 @@ def delta_orthogonal(kernel: KernelShape, gain: float, stream: Stream) -> NDArra
 @register("identity", spread=_not_random, aliases=("eye", "dirac"),
           reference="Le, Jaitly and Hinton (arXiv:1504.00941); dirac_ in PyTorch")  # fmt: skip
 def identity(kernel: KernelShape, gain: float, _stream: Stream) -> NDArray[np.float32]:
-    """Output i of a group is ``gain`` times its input i, at the centre tap; outputs without an input are zero.
+    """Copies input i of a group to output i, times ``gain``, at the centre tap; outputs without an input are zero.
 
     Args:
         kernel: any. The centre is tap ``receptive // 2``, the middle when every side is odd.
@@ -111,7 +111,7 @@ def identity(kernel: KernelShape, gain: float, _stream: Stream) -> NDArray[np.fl
 @register("zeros", spread=_no_spread, aliases=("zero",),
           reference="for the last weight of a residual branch: Goyal et al. (arXiv:1706.02677), sec. 5.1")  # fmt: skip
 def zeros(kernel: KernelShape, _gain: float, _stream: Stream) -> NDArray[np.float32]:
-    """Every weight is zero; hidden layers never leave it, the last one of a residual branch does.
+    """Sets every weight to zero. A hidden layer never leaves this state; the last layer of a residual branch does.
 
     >>> float(zeros(KernelShape(2, 3), 1.0, Stream(0, "weight")).max())
     0.0
@@ -123,7 +123,7 @@ def zeros(kernel: KernelShape, _gain: float, _stream: Stream) -> NDArray[np.floa
     "ones", spread=_no_spread, reference="scales of normalisations; a fault in a hidden layer, whose units stay copies"
 )
 def ones(kernel: KernelShape, gain: float, _stream: Stream) -> NDArray[np.float32]:
-    """Every weight is one, times the gain.
+    """Sets every weight to the gain.
 
     >>> float(ones(KernelShape(2, 3), 1.0, Stream(0, "weight")).min())
     1.0
@@ -133,7 +133,7 @@ def ones(kernel: KernelShape, gain: float, _stream: Stream) -> NDArray[np.float3
 
 @register("constant", spread=_no_spread, reference="a fault in a hidden layer, whose units stay copies of each other")
 def constant(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.float32]:
-    """Every weight equals the gain.
+    """Sets every weight to the gain.
 
     >>> float(constant(KernelShape(2, 3), 0.5, Stream(0, "weight")).min())
     0.5
@@ -142,7 +142,7 @@ def constant(kernel: KernelShape, gain: float, stream: Stream) -> NDArray[np.flo
 
 
 def _orthonormal(groups: int, rows: int, columns: int, stream: Stream) -> NDArray[np.float32]:
-    """Matrices ``(groups, rows, columns)``, uniformly distributed, whose shorter side is orthonormal."""
+    """Draw matrices ``(groups, rows, columns)``, uniformly distributed, whose shorter side is orthonormal."""
     matrices = np.empty((groups, min(rows, columns), max(rows, columns)), dtype=np.float32)
     stream.fill(matrices, Normal())
     orthonormalize(matrices)

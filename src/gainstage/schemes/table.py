@@ -1,4 +1,4 @@
-"""Scheme, and the one table that holds all of them."""
+"""The record of a scheme, and the table that holds all schemes."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from gainstage.streams import Distribution, Stream, copy
 __all__ = ["Sampler", "Scheme", "UnitSpread", "get", "names", "register"]
 
 Sampler = Callable[[KernelShape, float, Stream], NDArray[np.floating[Any]]]
-"""Weights of the canonical shape from ``(kernel, gain, stream)``, linear in the gain."""
+"""A function that draws weights of shape ``kernel.shape`` from ``(kernel, gain, stream)``, linear in the gain."""
 
 UnitSpread = Callable[[KernelShape], float | None]
-"""The standard deviation over weights that is aimed at when the gain is one."""
+"""A function that returns the standard deviation over weights for gain 1; None where the kernel is not random."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How the weights of one kernel are drawn.
+    """A named rule by which the weights of one kernel are drawn.
 
     Args:
-        name: its canonical name.
-        sampler: the pure function that draws.
-        unit_spread: the spread aimed at for a gain of one; None for a kernel that is not random.
-        summary: one line.
-        reference: paper and place, or the program it follows.
-        aliases: other names it answers to.
+        name: the canonical name.
+        sampler: the pure function that draws the weights.
+        unit_spread: returns the standard deviation over weights for gain 1; None for a kernel that is not random.
+        summary: one line of description.
+        reference: paper and place, or the program that the scheme follows.
+        aliases: other names under which the scheme is found.
         independent: the distribution of each weight where the weights are independent; None where they are not.
 
     >>> he = get("he_normal")
@@ -59,15 +59,16 @@ class Scheme:
         """Draws one kernel.
 
         Args:
-            kernel: what is drawn.
+            kernel: the shape of the weight.
             gain: multiplies every value.
-            stream: where the randomness comes from.
+            stream: the source of random numbers.
 
         Returns:
             float32 of shape ``kernel.shape``, i.e. ``(out, in_ / groups, receptive)``.
 
         Raises:
-            InputError: the gain is not finite, the scheme cannot serve this kernel, or its sampler misses the shape.
+            InputError: the gain is not finite, the scheme does not support this kernel, or the sampler returns a wrong
+                shape.
         """
         values = np.ascontiguousarray(self.sampler(kernel, self._finite(gain), stream), dtype=np.float32)
         if values.shape != kernel.shape:
@@ -90,14 +91,14 @@ class Scheme:
     ) -> None:
         """Draws one kernel, or a region of it, into memory.
 
-        Independent weights are drawn where they belong and nowhere else; of other schemes the whole kernel is drawn in
-        memory of its own, and the region copied.
+        Independent weights of a region are drawn without the rest of the kernel. For other schemes the whole kernel is
+        drawn in temporary memory, and the region is copied.
 
         Args:
-            out: float16, float32 or float64 memory of any shape and strides, which is overwritten.
-            kernel: what is drawn.
+            out: float16, float32 or float64 memory of any shape and strides; overwritten.
+            kernel: the shape of the weight.
             gain: multiplies every value.
-            stream: where the randomness comes from.
+            stream: the source of random numbers.
             start, strides: the region, as in ``Stream.fill``, in the flattened ``kernel.shape``.
             bfloat16: ``out`` holds bfloat16 numbers as uint16 words.
 
@@ -119,10 +120,10 @@ class Scheme:
             np.negative(out, out=out)
 
     def distribution(self, kernel: KernelShape, gain: float) -> Distribution:
-        """The distribution of each weight, up to the sign of the gain.
+        """Return the distribution of each weight, up to the sign of the gain.
 
         Raises:
-            InputError: the weights are not independent, or their spread is not finite.
+            InputError: the weights are not independent, or their standard deviation is not finite.
 
         >>> get("he_normal").distribution(KernelShape(64, 50), 1.0)
         Normal(std=0.2, bound=None)
@@ -133,7 +134,7 @@ class Scheme:
         return sampling.distribution(self.independent, spread)
 
     def spread(self, kernel: KernelShape, gain: float = 1.0) -> float | None:
-        """The standard deviation over weights that ``draw`` aims at; None where the kernel is not random.
+        """Return the standard deviation over weights that ``draw`` aims at; None where the kernel is not random.
 
         Raises:
             InputError: the gain is not finite.
@@ -160,24 +161,25 @@ def register(
     summary: str = "",
     independent: Kind | None = None,
 ) -> Callable[[Sampler], Sampler]:
-    """Enters the decorated sampler in the table.
+    """Return a decorator that enters a sampler in the table.
 
     Args:
         name: the canonical name, in lower case with underscores.
         spread: the standard deviation over weights for a gain of one; None where the kernel is not random.
-        reference: paper and place, or the program it follows.
-        aliases: other names it should answer to.
-        summary: one line; the first line of the sampler's docstring where it is not given.
+        reference: paper and place, or the program that the scheme follows.
+        aliases: other names under which the scheme is found.
+        summary: one line of description; by default the first line of the sampler's docstring.
         independent: the distribution of each weight, where element i of the kernel is element i of the stream times the
-            spread. Such a scheme is drawn straight into a model's memory, and any part of it without the rest.
+            standard deviation. Such a scheme writes directly into a model's memory, and can draw any part of the kernel
+            alone.
 
     Returns:
-        A decorator that gives the sampler back unchanged.
+        A decorator that returns the sampler unchanged.
 
     Raises:
-        InputError: a name that is malformed or taken, or no summary.
+        InputError: the name is malformed or taken, or there is no summary.
 
-    ``gainstage.schemes.get("my_scheme")`` finds this one from now on::
+    Afterwards ``gainstage.schemes.get("my_scheme")`` returns this scheme::
 
         @register("my_scheme", spread=lambda kernel: kernel.fan_in**-0.5, reference="Someone (2030), eq. 1")
         def my_scheme(kernel, gain, stream):
@@ -203,16 +205,16 @@ def register(
 
 
 def get(name: str, *, where: str | None = None) -> Scheme:
-    """The scheme of that name.
+    """Return the scheme with that name.
 
     Case and underscores do not matter, so the spellings of Keras (``HeNormal``) and PyTorch (``kaiming_normal_``) work.
 
     Args:
         name: a canonical name or an alias.
-        where: what the name was given for, to be said in the error.
+        where: the place the name was given for, quoted in the error.
 
     Raises:
-        UnknownNameError: there is none.
+        UnknownNameError: no scheme has that name.
 
     >>> get("kaiming_normal_").name, get("HeNormal").name, get("xavier_uniform").name
     ('he_normal', 'he_normal', 'glorot_uniform')
@@ -228,7 +230,7 @@ def get(name: str, *, where: str | None = None) -> Scheme:
 
 
 def names() -> tuple[str, ...]:
-    """All canonical names, in alphabetical order."""
+    """Return all canonical names, in alphabetical order."""
     return tuple(sorted(_SCHEMES))
 
 

@@ -1,9 +1,9 @@
-"""Variance scaling: independent weights of spread ``gain · √(factor / fan)``.
+"""Variance scaling: independent weights of standard deviation ``gain · √(factor / fan)``.
 
-Two numbers and a distribution tell these schemes apart. The factor is 1 (LeCun, Glorot) or 2 (He: half of the second
-moment is lost in a ReLU). The fan is ``fan_in`` (the signal keeps its level), ``fan_out`` (the gradient does) or their
-mean. Only the second moment of the distribution matters to the level, and it is the same for all three. What Keras and
-JAX call ``he_normal`` is ``he_truncated_normal`` here.
+Two numbers and a distribution define each scheme. The factor is 1 (LeCun, Glorot) or 2 (He: a ReLU halves the second
+moment). The fan is ``fan_in`` (the signal keeps its second moment), ``fan_out`` (the gradient does) or their mean. The
+shape of the distribution does not affect the second moment of the signal. The name ``he_normal`` of Keras and JAX is
+``he_truncated_normal`` here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HE = "He, Zhang, Ren and Sun, 'Delving deep into rectifiers' (2015)"
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """One line of the table below; ``{}`` stands for the distribution."""
+    """One row of the table below; ``{}`` stands for the distribution."""
 
     name: str
     factor: float
@@ -77,7 +77,7 @@ _SHAPE: dict[Distribution, str] = {
 
 
 def scaled_spread(kernel: KernelShape, factor: float, fan: Fan) -> float:
-    """√(factor / fan).
+    """Return √(factor / fan).
 
     >>> scaled_spread(KernelShape(64, 50), 2.0, "fan_in")
     0.2

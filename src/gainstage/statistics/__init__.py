@@ -1,4 +1,4 @@
-"""What can be concluded from a handful of draws or trainings."""
+"""Inference from a small number of draws or trainings."""
 
 from gainstage.statistics.comparing import compared
 from gainstage.statistics.figures import exact, factor, mean, share

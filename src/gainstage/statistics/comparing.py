@@ -1,4 +1,4 @@
-"""From trials to a comparison."""
+"""Computes the statistics of a comparison from its trials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gainstage.statistics.resampling import interquartile_mean
 __all__ = ["compared"]
 
 FEW = 5
-"""Fewer seeds than this cannot show a bootstrap interval of 95 %."""
+"""The smallest number of seeds for which a bootstrap interval of 95 % exists."""
 
 
 def compared(
@@ -40,17 +40,17 @@ def compared(
     held: int = 0,
     notes: Sequence[str] = (),
 ) -> Comparison:
-    """Put trials together, with what can be concluded from them.
+    """Combine trials into a comparison, with the statistics and conclusions.
 
     Args:
-        trials: those that ended, in any order.
-        model, data, optimizer, loss: in words.
-        schemes, variants, learning_rates, seeds: what was asked for.
-        steps, batch: of every training.
-        chance_loss, chance_accuracy: of the best constant guess.
-        measure: what contenders are judged by; by default accuracy where there is one, else loss.
-        target_loss: to count steps to; half of ``chance_loss`` by default.
-        held: how many validation examples there are: accuracy lies on a grid of 1 / held.
+        trials: the trials that ended, in any order.
+        model, data, optimizer, loss: descriptions of what was trained.
+        schemes, variants, learning_rates, seeds: what was requested.
+        steps, batch: number of steps, and of examples per step, of every training.
+        chance_loss, chance_accuracy: loss and accuracy of the best constant guess.
+        measure: the measure by which contenders are compared; by default accuracy where there is one, else loss.
+        target_loss: the loss to which steps are counted; half of ``chance_loss`` by default.
+        held: number of validation examples; accuracy is a multiple of 1 / held.
         notes: for the reader.
     """
     order = {key: i for i, key in enumerate(product(variants, schemes, learning_rates, seeds))}
@@ -84,24 +84,24 @@ def compared(
 
 
 class _Judge:
-    """What trials are judged by."""
+    """Computes scores of trials by one measure."""
 
     def __init__(self, measure: Measure, target: float, grid: float) -> None:
         self._measure, self._target, self._grid = measure, target, grid
         self._sign = 1.0 if measure == "accuracy" else -1.0
 
     def value(self, trial: Trial) -> float:
-        """The measure at the end; that of guessing where the training diverged."""
+        """Return the final measure of a trial; that of guessing where the training diverged."""
         if trial.curve is None:
             return math.nan
         return _at_end(trial.curve, self._measure, diverged=trial.outcome == "diverged")
 
     def scores(self, trials: Iterable[Trial]) -> dict[int, float]:
-        """The measure by seed."""
+        """Map the seed of each trial to its measure."""
         return {t.seed: self.value(t) for t in trials if t.curve is not None}
 
     def arm(self, variant: str, scheme: str, rate: float, trials: Sequence[Trial]) -> Arm:
-        """All seeds of one start."""
+        """Compute the statistics over all seeds of one start."""
         ran = [(t, t.curve) for t in trials if t.curve is not None]
         failed = len(trials) - len(ran)
         seconds = sum(t.seconds for t in trials if math.isfinite(t.seconds))
@@ -133,7 +133,7 @@ class _Judge:
         )  # fmt: skip
 
     def at_best_rate(self, cells: Mapping[float, Sequence[Trial]]) -> tuple[float, list[Trial]]:
-        """The rate that is best over all seeds; and of every seed the trial at the rate best on the other seeds."""
+        """Return the rate that is best over all seeds, and each seed's trial at the rate best on the other seeds."""
         table = {rate: self.scores(trials) for rate, trials in cells.items()}
         seeds = list(dict.fromkeys(t.seed for trials in cells.values() for t in trials))
 
@@ -155,13 +155,13 @@ class _Judge:
         return overall, chosen
 
     def contender(self, name: str, trials: Sequence[Trial]) -> Contender:
-        """Scores and speed by seed."""
+        """Collect scores and steps to the target by seed."""
         reached = {t.seed: steps_to(t.curve, self._target) for t in trials if t.curve is not None}
         steps = {seed: math.inf if step is None else float(step) for seed, step in reached.items()}
         return Contender(name, self.scores(trials), steps)
 
     def limit(self, contender: Arm, arms: Sequence[Arm]) -> RateLimit:
-        """Up to which rate it trains: the end of the run of rates from the smallest one that trains."""
+        """Return the largest rate such that every tried rate from the smallest usable one up to it trains."""
         rising = sorted(arms, key=lambda arm: arm.learning_rate)
         trains = [arm.trained is not None and arm.trained.value > 0.5 for arm in rising]
         if not any(trains):
@@ -181,7 +181,7 @@ def _at_end(curve: TrainingCurve, measure: Measure, *, diverged: bool) -> float:
 
 
 def _band(curves: Sequence[TrainingCurve], measure: Measure) -> Band:
-    """Quartiles at every look; a training counts as guessing where it has no finite loss any more."""
+    """Compute quartiles at every evaluation; a training counts as guessing from its first non-finite loss on."""
     longest = max(curves, key=lambda curve: len(curve.evaluations))
     rows = []
     for curve in curves:

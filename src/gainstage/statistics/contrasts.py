@@ -1,4 +1,4 @@
-"""Contenders against each other, seed by seed."""
+"""Compares contenders pair by pair, over the seeds that they have in common."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Contender", "contrasts"]
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """What one contender reached.
+    """The results of one contender, by seed.
 
     Args:
-        name: of it.
-        scores: the measure at the end, by seed.
-        steps: to the target loss, by seed; infinite where it was not reached.
+        name: name of the contender.
+        scores: the final measure, by seed.
+        steps: number of steps to the target loss, by seed; infinite where it was not reached.
     """
 
     name: str
@@ -29,13 +29,13 @@ class Contender:
 
 
 def contrasts(contenders: Sequence[Contender], measure: Measure, *, grid: float, most: int) -> tuple[Contrast, ...]:
-    """Every pair that has seeds in common.
+    """Compute a contrast for every pair of contenders that have seeds in common.
 
     Args:
-        contenders: in order.
-        measure: whether more is better.
-        grid: distance of values that the measure can take; 0 for any value.
-        most: steps of a training.
+        contenders: the contenders, in order.
+        measure: the measure, which determines whether more is better.
+        grid: distance between values that the measure can take; 0 for a continuous measure.
+        most: number of steps of a training.
     """
     pairs = [
         (first, second, common)
@@ -65,7 +65,7 @@ def _contrast(
 
 
 def _speed(first: Contender, second: Contender, seeds: Sequence[int], most: int, comparisons: int) -> Figure | None:
-    """Ratio of steps to the target; who did not get there would have needed more than all of them."""
+    """Return the ratio of steps to the target; a training that did not reach it counts with all its steps."""
     pairs = [(first.steps[seed], second.steps[seed]) for seed in seeds]
     pairs = [(one, other) for one, other in pairs if math.isfinite(one) or math.isfinite(other)]
     if not pairs:

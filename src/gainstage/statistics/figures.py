@@ -1,4 +1,4 @@
-"""Figures with 95 % confidence intervals from a handful of independent draws or trainings."""
+"""Computes figures with 95 % confidence intervals from a small number of independent draws or trainings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 
 
 def exact(name: str, value: float, case: str = "", unit: str = "") -> Figure:
-    """A figure in which nothing is random.
+    """Return a figure that is not random, so that its interval has zero width.
 
     >>> exact("slope of sigmoid at 0", 0.25).n
     0
@@ -25,9 +25,9 @@ def exact(name: str, value: float, case: str = "", unit: str = "") -> Figure:
 
 
 def mean(name: str, values: Sequence[float], case: str = "", unit: str = "", *, resolution: float = 0.0) -> Figure:
-    """The mean with Student's interval; one value alone has no finite interval.
+    """Return the mean with Student's interval; the interval of one value alone is infinite.
 
-    Values on a grid can all agree by accident of the grid, so the interval reaches half a ``resolution`` further.
+    Values on a grid can agree because of the grid, so the interval is extended by half a ``resolution`` on both sides.
 
     Raises:
         InputError: there are no values.
@@ -44,9 +44,9 @@ def mean(name: str, values: Sequence[float], case: str = "", unit: str = "", *, 
 
 
 def factor(name: str, values: Sequence[float], case: str = "", unit: str = "", *, resolution: float = 1.0) -> Figure:
-    """The geometric mean of positive values with Student's interval of their logarithms.
+    """Return the geometric mean of positive values, with Student's interval of their logarithms.
 
-    ``resolution`` is the factor between neighbours of the grid that values lie on.
+    ``resolution`` is the ratio of neighbouring values, where the values lie on a grid.
 
     Raises:
         InputError: there are no values, or one is not positive.
@@ -63,12 +63,12 @@ def factor(name: str, values: Sequence[float], case: str = "", unit: str = "", *
 
 
 def share(name: str, hits: float, n: int, case: str = "") -> Figure:
-    """A share with Wilson's interval, which stays between 0 and 1 and does not vanish at either end.
+    """Return a share with Wilson's interval, which stays between 0 and 1 and has positive width at both ends.
 
     Source: Wilson 1927.
 
     Raises:
-        InputError: there are no trials, or more hits than trials.
+        InputError: there are no trials, or there are more hits than trials.
 
     >>> figure = share("diverged", 5, 5)
     >>> figure.value, round(figure.low, 3), figure.high
@@ -94,4 +94,4 @@ def _half_width(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
 
 
 def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0))  # beyond lies only infinity
+    return math.exp(min(value, 700.0))  # larger exponents overflow

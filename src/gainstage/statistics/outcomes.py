@@ -1,4 +1,4 @@
-"""How a training ended, read off its curve."""
+"""Classifies the outcome of a training from its curve."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from gainstage.records import TrainingCurve, TrialOutcome
 __all__ = ["guess", "outcome_of", "steps_to"]
 
 _ABOVE = 0.05
-"""So small a share of the batches at the end may lie below the start in a training that went astray."""
+"""In a training that diverged, at most this share of the last batches has a loss below the start."""
 
 _WINDOW = 10
-"""Batches whose mean loss counts as the loss at a step."""
+"""Number of batches whose mean loss counts as the loss at a step."""
 
 
 def outcome_of(curve: TrainingCurve) -> TrialOutcome:
-    """``diverged``, ``stuck`` or ``trained``.
+    """Classify a training as ``diverged``, ``stuck`` or ``trained``.
 
-    A training diverged when a loss was not finite, or when nearly all batches of the last quarter of the steps (of
-    the last ten, if that is more) lie above both the start and the best constant guess. Of the others it trained when
-    the median of those batches is below the best constant guess by two standard errors (quartile distance over the
-    root of their number); a network that guesses has batch losses that scatter around the guess, or above it.
+    A training diverged when a loss was not finite, or when nearly all of the last batches have a loss above both the
+    start and the best constant guess. The last batches are those of the last quarter of the steps, at least ten.
+    Otherwise the training trained when the median of these batches is below the best constant guess by two standard
+    errors (quartile distance over the root of their number). The batch losses of a network that guesses lie around the
+    loss of guessing, or above it.
 
     >>> from gainstage.records import Evaluation
     >>> start = (Evaluation(0, 2.3, 0.1),)
@@ -45,13 +46,13 @@ def outcome_of(curve: TrainingCurve) -> TrialOutcome:
 
 
 def guess(curve: TrainingCurve) -> float:
-    """The loss of a network that has learned nothing: of the start, or of the best constant guess if that is worse."""
+    """Return the loss of an untrained network: the start's, or that of the best constant guess if it is larger."""
     known = [v for v in (curve.evaluations[0].loss, curve.chance_loss) if v is not None and math.isfinite(v)]
     return max(known, default=math.inf)
 
 
 def steps_to(curve: TrainingCurve, target: float) -> int | None:
-    """After how many steps the mean loss of ten batches was at most ``target``; None where it never was.
+    """Count the steps until the mean loss of ten batches is at most ``target``; None where it never is.
 
     >>> from gainstage.records import Evaluation
     >>> steps_to(TrainingCurve("net", (2.0,) * 10 + (1.0,) * 10, (Evaluation(0, 2.0),)), target=1.65)

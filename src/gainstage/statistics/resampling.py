@@ -1,4 +1,4 @@
-"""Intervals by resampling, for the few seeds that anyone can pay for."""
+"""Computes confidence intervals by resampling, for few seeds."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __all__ = ["beats", "interquartile_mean", "interval", "paired_difference", "pair
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
-"""Along the last axis."""
+"""A statistic of an array, taken along the last axis."""
 
 _RESAMPLES = 20_000
 _IN_THE_TAIL = 10
-"""So many resamples must lie beyond an end of an interval for its place to be known."""
+"""The smallest number of resamples beyond an end of an interval for which that end is reliable."""
 
 
 def interval(values: Sequence[float], statistic: Statistic, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """A confidence interval of a mean-like statistic by the bootstrap, widened for few values.
+    """Return a bootstrap confidence interval of a mean-like statistic, widened for few values.
 
-    Percentiles of resamples are too narrow for few values: by √(n/(n−1)) and by the difference between Student's
-    distribution and the normal one. Their level is set so as to make up for both (Hesterberg, What teachers should know
-    about the bootstrap, 2015, section 3.2). That level can lie beyond what n values can show (nⁿ resamples exist), or
-    what was drawn can tell; then Student's interval is taken.
+    Percentiles of resamples are too narrow for few values: by √(n/(n−1)), and by the ratio of Student's quantile to the
+    normal one. Their level is chosen to compensate for both (Hesterberg, What teachers should know about the bootstrap,
+    2015, section 3.2). Where this level is beyond what n values (nⁿ resamples exist) or the number of drawn resamples
+    can resolve, Student's interval is returned.
 
     Args:
-        values: one an independent draw.
-        statistic: of an array, along its last axis.
-        confidence: of the interval.
+        values: one value per independent draw.
+        statistic: a function of an array, along its last axis.
+        confidence: confidence level of the interval.
 
     >>> low, high = interval([0.9, 0.92, 0.94, 0.93, 0.91, 0.95], lambda v: v.mean(-1))
     >>> 0.90 < low < 0.925 < high < 0.95
@@ -60,15 +60,17 @@ def interval(values: Sequence[float], statistic: Statistic, *, confidence: float
 def interquartile_mean(
     name: str, values: Sequence[float], case: str = "", unit: str = "", *, resolution: float = 0.0
 ) -> Figure:
-    """The mean of the middle half, with its interval: near the mean's precision, and unmoved by a single wild training.
+    """Return the mean of the middle half of the values, with its interval.
 
-    A quarter of the values is cut off at each end, in part where a quarter is no whole number of values. Source:
-    Agarwal et al. 2021, Deep reinforcement learning at the edge of the statistical precipice.
+    It is nearly as precise as the mean, and a single outlier does not change it. A quarter of the values is removed at
+    each end, with fractional weights where a quarter is no whole number of values. Source: Agarwal et al. 2021, Deep
+    reinforcement learning at the edge of the statistical precipice.
 
     Args:
-        name, case, unit: of the figure.
-        values: one a training.
-        resolution: of the grid they lie on; the interval reaches half of it further.
+        name, case, unit: as in ``Figure``.
+        values: one value per training.
+        resolution: distance between grid values, where the values lie on a grid; the interval is extended by half of
+            it.
 
     Raises:
         InputError: there are no values.
@@ -100,16 +102,17 @@ def paired_difference(
     comparisons: int = 1,
     resolution: float = 0.0,
 ) -> Figure:
-    """The mean of first − second, pair by pair, with an interval that holds for all comparisons together.
+    """Return the mean of first − second over pairs, with an interval that holds jointly for all comparisons.
 
     Args:
-        name, case: of the figure.
-        first, second: of the same seeds in the same order.
-        comparisons: how many such intervals are read together; each gets its share of the 5 % (Bonferroni).
-        resolution: of the grid that values lie on; the interval reaches half of it further.
+        name, case: as in ``Figure``.
+        first, second: values of the same seeds in the same order.
+        comparisons: number of intervals that hold jointly; each gets its share of the 5 % (Bonferroni).
+        resolution: distance between grid values, where the values lie on a grid; the interval is extended by half of
+            it.
 
     Raises:
-        InputError: no pairs, or not as many values in both.
+        InputError: there are no pairs, or the numbers of values differ.
 
     >>> figure = paired_difference("accuracy", [0.95, 0.96, 0.97], [0.5, 0.51, 0.52])
     >>> round(figure.value, 6), figure.n
@@ -133,15 +136,15 @@ def paired_ratio(
     comparisons: int = 1,
     resolution: float = 1.0,
 ) -> Figure:
-    """The geometric mean of first / second, pair by pair, as ``paired_difference`` of the logarithms.
+    """Return the geometric mean of first / second over pairs: ``paired_difference`` of the logarithms.
 
     Args:
-        name, case, comparisons: as there.
-        first, second: positive, of the same seeds in the same order.
-        resolution: factor between neighbours of the grid that values lie on.
+        name, case, comparisons: as in ``paired_difference``.
+        first, second: positive values of the same seeds in the same order.
+        resolution: ratio of neighbouring grid values, where the values lie on a grid.
 
     Raises:
-        InputError: no pairs, not as many values in both, or one that is not positive.
+        InputError: there are no pairs, the numbers of values differ, or a value is not positive.
 
     >>> figure = paired_ratio("steps", [40, 44, 42], [10, 11, 10.5])
     >>> round(figure.value, 6)
@@ -151,18 +154,18 @@ def paired_ratio(
         raise InputError(f"The ratio '{name}' needs positive values; received {[*first][:5]} and {[*second][:5]}.")
     ones, others = ([math.log(value) for value in values] for values in (first, second))
     found = paired_difference(name, ones, others, case, comparisons=comparisons, resolution=math.log(resolution))
-    low, high = (math.exp(min(edge, 700.0)) for edge in (found.low, found.high))  # beyond lies only infinity
+    low, high = (math.exp(min(edge, 700.0)) for edge in (found.low, found.high))  # larger exponents overflow
     return Figure(name, math.exp(found.value), low, high, "", found.n, case)
 
 
 def beats(name: str, first: Sequence[float], second: Sequence[float], case: str = "") -> Figure:
-    """The probability that a training of the first is above one of the second, ties counting half.
+    """Return the probability that a training of the first is above one of the second; ties count half.
 
-    Estimated over all pairs of trainings (Mann and Whitney 1947), with Wilson's interval for as many trials as there
-    are trainings in the smaller group; it is wider than needed, since all pairs tell more than one pair a training.
+    The estimate uses all pairs of trainings (Mann and Whitney 1947). Wilson's interval is computed for as many trials
+    as the smaller group has trainings. It is wider than needed, since all pairs contain more information.
 
     Raises:
-        InputError: one of them is empty.
+        InputError: one of the two is empty.
 
     >>> beats("accuracy", [0.9, 0.8], [0.7, 0.8]).value
     0.875

@@ -1,4 +1,4 @@
-"""Signal propagation in theory: activations, gains, mean field, operating points. NumPy alone, SciPy where erf is."""
+"""Theory of signal propagation: activations, gains, mean field, operating points, attention, recurrence."""
 
 from gainstage.theory.activations import Activation, activation, activations, register
 from gainstage.theory.attention.moments import (
@@ -32,6 +32,7 @@ from gainstage.theory.plain_nets.gains import (
 from gainstage.theory.plain_nets.gates import GATED_UNITS, gated_unit
 from gainstage.theory.plain_nets.jacobian import Ensemble, JacobianMoments, jacobian_moments
 from gainstage.theory.plain_nets.mean_field import MeanField, Regime, correlation_map, meanfield, variance_map
+from gainstage.theory.plain_nets.mirrors import even_share, mirror_fault, odd_part, plain_loss
 from gainstage.theory.plain_nets.operating import OperatingPoint, gate_point, operating_point
 from gainstage.theory.plain_nets.phase import REGIMES, PhaseDiagram, phase_diagram
 from gainstage.theory.recurrence.moments import CellKind, RecurrentMoments, recurrent_moments
@@ -44,7 +45,7 @@ __all__ = [
     "attention_moments", "batch_norm_growth", "correlated_moments", "correlation_map",
     "critical_line", "critical_point", "gain", "gate_point", "gated_chi",
     "gated_unit", "gaussian_moments", "jacobian_moments", "joint_moments", "layer_norm_growth", "level_gain",
-    "log_softmax_moments", "meanfield", "operating_point",
+    "even_share", "log_softmax_moments", "meanfield", "mirror_fault", "odd_part", "operating_point", "plain_loss",
     "phase_diagram", "recurrent_moments", "register", "resampling_matrix",
     "shared_maximum_correlation", "shifted_moments", "softmax_moments", "stability", "variance_map",
 ]  # fmt: skip

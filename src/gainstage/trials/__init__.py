@@ -1,4 +1,4 @@
-"""Running trials: where they run, and the file that keeps what has ended."""
+"""Runs trials here or on a cluster, and stores those that have ended."""
 
 from gainstage.trials.board import Board
 from gainstage.trials.engines import Engine, LostWorkerError, run

@@ -1,10 +1,15 @@
-"""Where pieces of work run: here, in processes of this machine, on a Dask cluster or on Ray."""
+"""Runs pieces of work here, in processes of this machine, on a Dask cluster or on Ray."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from gainstage.errors import GainstageError, InputError, MissingPackageError, UnknownNameError
@@ -13,15 +18,18 @@ __all__ = ["Engine", "LostWorkerError", "run"]
 
 Engine = Literal["local", "dask", "ray"]
 
+_LOOK = 0.5
+"""Seconds between two looks at whether the parent lives."""
+
 PATIENCE = "10s"
-"""How long a scheduler is waited for."""
+"""Seconds to wait for a scheduler."""
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 
 class LostWorkerError(GainstageError, RuntimeError):
-    """A process that did the work died, and nobody does it in its place."""
+    """A worker process died, and no other worker takes over its piece."""
 
 
 def run(
@@ -32,19 +40,19 @@ def run(
     workers: int = 1,
     address: str | None = None,
 ) -> Iterator[R]:
-    """Do every piece of work and yield each result as soon as it is there, in any order.
+    """Run every piece of work and yield each result when it is complete, in any order.
 
     Args:
-        work: a function that can be pickled (with cloudpickle, so a lambda will do), unless it runs here.
-        pieces: its arguments.
+        work: a function that can be pickled (with cloudpickle, so a lambda is allowed), unless it runs in this process.
+        pieces: the function's arguments.
         engine: ``local`` processes, or the workers of a ``dask`` or ``ray`` cluster.
-        workers: local processes, 1 for none besides this one; a cluster uses all it has.
-        address: of the cluster; None starts one here.
+        workers: number of local processes, where 1 means this process alone; a cluster uses all of its workers.
+        address: address of the cluster; None starts a cluster here.
 
     Raises:
         MissingPackageError: the engine is not installed.
         InputError: there is no cluster at the address, or the number of workers is not positive.
-        LostWorkerError: a worker died and took its piece with it.
+        LostWorkerError: a worker died and its piece was lost.
 
     >>> sorted(run(abs, [-3, 2]))
     [2, 3]
@@ -75,7 +83,11 @@ def _parallel(
         parallel = joblib.Parallel(
             return_as="list" if whole else "generator_unordered", batch_size=1, pre_dispatch="all", **settings
         )
-        yield from parallel(joblib.delayed(work)(piece) for piece in pieces)
+        yield from parallel(joblib.delayed(_Bound(work, os.getpid()))(piece) for piece in pieces)
+    except (KeyboardInterrupt, GeneratorExit):
+        with _silent_threads():
+            importlib.import_module("joblib.externals.loky").get_reusable_executor().shutdown(kill_workers=True)
+        raise
     except lost as error:
         raise LostWorkerError(f"A process was killed, most likely for want of memory: {error}") from error
     except Exception as error:
@@ -84,19 +96,60 @@ def _parallel(
         raise
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """Work that ends with the process that handed it out, also where that process is killed."""
+
+    work: Callable[[Any], Any]
+    parent: int
+
+    def __call__(self, piece: Any) -> Any:
+        _end_with(self.parent)
+        return self.work(piece)
+
+
+_watched: set[int] = set()
+
+
+def _end_with(parent: int) -> None:
+    """Watch the parent from a thread, once in a process; workers of a cluster have another parent and stay."""
+    if os.getpid() == parent or parent in _watched or os.getppid() != parent:
+        return
+    _watched.add(parent)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _silent_threads() -> Iterator[None]:
+    """Threads that manage workers raise when these are ended under their hands; nobody needs to read that."""
+    before = threading.excepthook, sys.unraisablehook
+    threading.excepthook = lambda _raised: None
+    sys.unraisablehook = lambda _raised: None
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before
+
+
 Given = tuple[dict[str, Any], int | None]
-"""What ``joblib.Parallel`` is given, and how many pieces it gets at once where it returns them all together."""
+"""Arguments of ``joblib.Parallel``, and the number of pieces per round where all results are returned at once."""
 
 
 @contextlib.contextmanager
 def _local(joblib: Any, _address: str | None, workers: int) -> Iterator[Given]:  # noqa: ARG001
-    """Processes, each with its share of the cores."""
+    """Yield the settings for local processes, each with its share of the cores."""
     yield {"n_jobs": workers, "backend": "loky"}, None
 
 
 @contextlib.contextmanager
 def _dask(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
-    """The workers of a Dask cluster; a piece whose worker dies goes to another one."""
+    """Yield the settings for the workers of a Dask cluster; a piece whose worker dies is given to another one."""
     distributed = _package("distributed", "The engine 'dask'", "'gainstage[dask]'")
     try:
         made = {"address": address} if address else {"n_workers": workers, "threads_per_worker": 1}
@@ -109,7 +162,7 @@ def _dask(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
 
 @contextlib.contextmanager
 def _ray(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
-    """The workers of a Ray cluster, through the backend that Ray registers with joblib."""
+    """Yield the settings for the workers of a Ray cluster, through the backend that Ray registers with joblib."""
     ray = _package("ray", "The engine 'ray'", "'gainstage[ray]'")
     started = not ray.is_initialized()
     if started:
@@ -121,7 +174,7 @@ def _ray(joblib: Any, address: str | None, workers: int) -> Iterator[Given]:
     try:
         with joblib.parallel_config(backend="ray"):
             cores = int(ray.cluster_resources().get("CPU", 1))
-            yield {"n_jobs": cores}, cores  # Ray's backend returns results all together, so they come in rounds
+            yield {"n_jobs": cores}, cores  # Ray's backend returns all results at once, so pieces are sent in rounds
     finally:
         if started:
             ray.shutdown()

@@ -1,6 +1,7 @@
-"""A file of finished trials: SQLite, written trial by trial, so that a crash loses only what was under way.
+"""Stores finished trials in an SQLite file, one by one, so that a crash loses only trials that are under way.
 
-Several processes may write to one file. Every trial is in it once; one that failed is replaced by a later attempt.
+Several processes may write to one file. The file holds every trial once; a trial that failed is replaced by a later
+attempt.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from gainstage.report.codec import decode, encode
 __all__ = ["Key", "Store"]
 
 Key = tuple[str, str, float, int]
-"""Variant, scheme, learning rate, seed."""
+"""Variant, scheme, learning rate and seed of a trial."""
 
 APPLICATION = 0x6761696E  # "gain", in the file's header
 SCHEMA = 2
-"""2 calls the start as the model was built ``keep``; 1 called it ``default``."""
+"""Version 2 names the start as the model was built ``keep``; version 1 named it ``default``."""
 
 PATIENCE = 60.0
-"""Seconds to wait for another process that is writing."""
+"""Seconds to wait while another process writes."""
 
 _TABLES = """
 CREATE TABLE experiment (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -44,15 +45,15 @@ SET outcome = excluded.outcome, record = excluded.record WHERE trials.outcome = 
 
 
 class Store:
-    """An open file of trials.
+    """An open file of finished trials.
 
     Args:
-        path: of the file.
-        experiment: what the trials have in common, by name: a file of another experiment is refused.
-        resume: go on with a file that exists.
+        path: path of the file.
+        experiment: facts that all trials have in common, by name; a file of another experiment is refused.
+        resume: continue with a file that exists.
 
     Raises:
-        InputError: the file exists and was not to be resumed, belongs to another experiment, is no such file, is
+        InputError: the file exists and ``resume`` is false, belongs to another experiment, is no store of trials, is
             damaged, or cannot be written.
 
     >>> import tempfile
@@ -86,14 +87,14 @@ class Store:
             raise
 
     def put(self, trials: Iterable[Trial]) -> None:
-        """Keep trials, each committed on its own; what is there already stays, unless it had failed."""
+        """Store trials, each in a transaction of its own; stored trials stay unless they had failed."""
         for trial in trials:
             record = json.dumps(encode(trial), allow_nan=False)
             with self._explained():
                 self._connection.execute(_PUT, (*trial.key, trial.outcome, record))
 
     def finished(self) -> set[Key]:
-        """The keys of all trials that ended otherwise than by failing."""
+        """Return the keys of all trials that ended without failing."""
         with self._explained():
             rows = self._connection.execute(
                 "SELECT variant, scheme, learning_rate, seed FROM trials WHERE outcome != 'failed'"
@@ -101,7 +102,7 @@ class Store:
         return {(variant, scheme, rate, seed) for variant, scheme, rate, seed in rows}
 
     def trials(self, keys: Iterable[Key] | None = None) -> list[Trial]:
-        """Trials with these keys, or all, as far as they are there.
+        """Return the stored trials with these keys, or all stored trials.
 
         Raises:
             InputError: a record is damaged.
@@ -120,10 +121,10 @@ class Store:
             raise InputError(f"'{self.path}' is damaged: a trial in it cannot be read ({error}).") from error
 
     def agree(self, facts: Mapping[str, str]) -> None:
-        """Further facts of the experiment: new ones are noted, known ones have to be the same.
+        """Check further facts of the experiment: new ones are stored, known ones have to be equal.
 
         Raises:
-            InputError: one is another.
+            InputError: a fact differs from the stored one.
         """
         with self._explained(), self._writing():
             known = self._facts()
@@ -150,7 +151,7 @@ class Store:
         self.close()
 
     def _refuse_other(self) -> None:
-        """Before anything is written to it."""
+        """Refuse a file of another kind, version or experiment before anything is written."""
         application, version = self._pragma("application_id"), self._pragma("user_version")
         if application != APPLICATION and (application or self._tables()):
             raise InputError(f"'{self.path}' is an SQLite file of something else than trials. Name another file.")
@@ -174,7 +175,7 @@ class Store:
             self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _rename_start_as_built(self) -> None:
-        """Give the start as the model was built its name of today in a file of schema 1."""
+        """Rename the start as the model was built, in a file of schema 1, to its present name."""
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version > 1:
             return
@@ -207,7 +208,7 @@ class Store:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction that no other process writes into."""
+        """Open a transaction during which no other process writes."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -227,7 +228,7 @@ class Store:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """SQLite would overwrite an empty file and misread others only later."""
+    """Refuse files that are not SQLite, since SQLite would overwrite an empty file and report others late."""
     if not path.is_file():
         raise InputError(f"'{path}' is no file. Name a file for the trials.")
     with path.open("rb") as file:

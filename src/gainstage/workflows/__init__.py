@@ -4,7 +4,10 @@ from gainstage.workflows.checking import check
 from gainstage.workflows.comparing import compare
 from gainstage.workflows.fixing import fix
 from gainstage.workflows.initializing import apply, initialize, parameter_groups, plan
+from gainstage.workflows.materializing import materialize
 from gainstage.workflows.predicting import predict
 from gainstage.workflows.tracing import trace
 
-__all__ = ["apply", "check", "compare", "fix", "initialize", "parameter_groups", "plan", "predict", "trace"]
+__all__ = [
+    "apply", "check", "compare", "fix", "initialize", "materialize", "parameter_groups", "plan", "predict", "trace",
+]  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from gainstage import rules
 from gainstage.backends import backend_of
 from gainstage.records import Diagnosis
+from gainstage.workflows.supplying import batch_of, default_loss
 from gainstage.workflows.task import Loss, Optimizer, require_seed
 
 __all__ = ["check"]
@@ -23,6 +25,8 @@ def check(
     detail: Literal["lean", "standard"] = "standard",
     seed: int = 0,
     synthetic: bool = False,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
 ) -> Diagnosis:
     """Say whether a model's signal and gradient survive, and if not, where, why, and what cures it.
 
@@ -31,9 +35,11 @@ def check(
 
     Args:
         model: a module of a supported framework.
-        x: a batch: a tensor, a tuple of positional arguments or a dict of keyword ones. A batch of one blinds half of
-            the rules.
-        y: labels, handed to ``loss``.
+        x: a batch: a tensor, a tuple of positional arguments or a dict of keyword ones; or a PyTorch ``DataLoader`` or
+            ``Dataset`` or a ``tf.data.Dataset``, whose first batch is taken with its labels. A batch of one blinds half
+            of the rules. What the model would refuse for its precision alone is cast to that of the weights.
+        y: labels, handed to ``loss``; those of a loader come with it, and then the loss is by default
+            ``cross_entropy`` for whole numbers and ``mse`` for others.
         loss: a name (``cross_entropy``, ``mse``, …), or a function, in PyTorch called as ``loss(output, y)``. Models
             that return their own loss need none; without any, random signs stand in for the gradient at the output and
             the rules about losses are listed as not judged.
@@ -43,10 +49,12 @@ def check(
         detail: ``lean`` is faster and leaves out normalisations, sums and extremes.
         seed: random state of the pass (dropout), 0 <= seed < 2**64.
         synthetic: say that ``x`` was made up, so that nothing is concluded from its values.
+        select: judge by these rules alone: codes (``"GS204"``) or their beginnings (``"GS2"``); by default all.
+        ignore: leave these rules out.
 
     Raises:
         InputError: the batch, labels, loss or optimizer cannot be used.
-        UnknownNameError: there is no loss or optimizer of that name.
+        UnknownNameError: there is no loss, optimizer or rule of that name.
         ModelError: the model's own code raised.
 
     >>> import torch
@@ -57,6 +65,9 @@ def check(
     False
     """
     backend = backend_of(model)
+    supplied, (x, y) = y, batch_of(x, y)
+    if loss is None and supplied is None:
+        loss = default_loss(y)
     profile = backend.record(
         model,
         x,
@@ -67,4 +78,4 @@ def check(
         seed=require_seed(seed),
         synthetic=synthetic,
     )
-    return rules.judge(profile)
+    return rules.judge(profile, backend.words(), select=select, ignore=ignore)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gainstage import planning
 from gainstage.backends import trainer_of
-from gainstage.errors import InputError, UnknownNameError
+from gainstage.errors import InputError, UnknownNameError, require_kind, require_number
 from gainstage.records import Comparison, Measure, Trial
 from gainstage.records.training import Schedule
 from gainstage.statistics import compared
@@ -27,6 +27,8 @@ SWEEP = {
     "plain": (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0),
 }
 """Learning rates of a sweep: for optimizers that divide by the size of gradients, and for those that do not."""
+
+_MOST_SEEDS = 1_000_000
 
 WATCHED = 5
 """First steps whose gradient and update are measured."""
@@ -190,6 +192,7 @@ def _model_words(planned: Experiment) -> str:
 def _schemes(schemes: Sequence[str] | Mapping[str, Scheme]) -> dict[str, Scheme]:
     if isinstance(schemes, str):
         raise InputError(f"Schemes are a list; received the string {schemes!r}. Write [{schemes!r}].")
+    require_kind(schemes, (Mapping, Sequence), "Schemes are a list of names, or a mapping of names to schemes")
     given: list[tuple[str, Scheme]] = (
         [*schemes.items()] if isinstance(schemes, Mapping) else [(name, name) for name in schemes]
     )
@@ -198,7 +201,7 @@ def _schemes(schemes: Sequence[str] | Mapping[str, Scheme]) -> dict[str, Scheme]
     found: dict[str, Scheme] = {}
     for name, scheme in given:
         known = planning.canonical_name(scheme) if isinstance(scheme, str) else scheme
-        shown = str(known) if name == scheme else str(name)
+        shown = str(known) if name is scheme else str(name)
         if shown in found:
             raise InputError(f"The scheme '{name}' was given twice.")
         if not isinstance(known, str) and not callable(known):
@@ -212,8 +215,11 @@ def _schemes(schemes: Sequence[str] | Mapping[str, Scheme]) -> dict[str, Scheme]
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, bool):
         raise InputError(f"Seeds are a number of them, or whole numbers; received {seeds!r}.")
+    require_kind(seeds, (int, Sequence), "Seeds are a number of them, or whole numbers")
+    if isinstance(seeds, int) and seeds > _MOST_SEEDS:
+        raise InputError(f"At most {_MOST_SEEDS:,} seeds are compared; received {seeds:.3g}.")
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not chosen or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in chosen):
+    if not chosen or any(isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < 2**64 for s in chosen):
         raise InputError(f"Seeds are a number of them, at least 1, or whole numbers from 0; received {seeds!r}.")
     if len(set(chosen)) < len(chosen):
         raise InputError(f"Every seed counts once; received {seeds!r}.")
@@ -222,7 +228,8 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 def _rates(rates: float | Sequence[float], sweep: str | None, optimizer: Any) -> tuple[float, ...]:
     several = isinstance(rates, Sequence)
-    chosen = tuple(map(float, rates)) if isinstance(rates, Sequence) else (float(rates),)
+    each = rates if isinstance(rates, Sequence) and not isinstance(rates, (str, bytes)) else (rates,)
+    chosen = tuple(require_number(rate, "A learning rate") for rate in each)
     if sweep is not None and sweep != "lr":
         raise UnknownNameError("sweep", sweep, ("lr",))
     if sweep == "lr" and not (several and len(chosen) > 1):

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage import planning
+from gainstage import planning, rules
 from gainstage.backends import Backend, backend_of, framework_of
-from gainstage.errors import InputError, UnknownNameError
+from gainstage.errors import InputError, UnknownNameError, require_kind, require_number
 from gainstage.graph import Parameter, SignalGraph
 from gainstage.planning import BranchStart, LevelSource, Overrides, RateRule
-from gainstage.records import Plan
-from gainstage.workflows.task import Loss
+from gainstage.records import Diagnosis, Plan
+from gainstage.workflows import mending
+from gainstage.workflows.supplying import batch_of
+from gainstage.workflows.task import Loss, require_seed
 
 __all__ = ["apply", "initialize", "parameter_groups", "plan"]
+
+_RANDOM_STATES = 1 << 63
+"""Seeds of a check; those of a plan go further."""
 
 _SHOWN = 5
 """Weights that a message lists."""
@@ -46,7 +53,7 @@ def plan(
     Args:
         model: a module of a supported framework.
         scheme: ``auto`` or another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
-            ``delta_orthogonal``, ``lsuv``, ``mup``), or a name in the table of schemes.
+            ``delta_orthogonal``, ``lsuv``, ``mirrored``, ``mup``), or a name in the table of schemes.
         x: an example batch: a tensor, a tuple of positional arguments or a dict of keyword ones. With it, roles are
             read off what the model really does. Without it, named schemes go by the kinds of its layers. Where these
             do not show what a weight is for, an input that the model describes itself is traced: the shapes that a
@@ -74,15 +81,25 @@ def plan(
     >>> [(a.parameter, a.scheme) for a in gs.plan(net, "glorot_normal")]
     [('0.weight', 'glorot_normal'), ('0.bias', 'zero'), ('2.weight', 'glorot_normal'), ('2.bias', 'zero')]
     """
-    return _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=True)
+    x, y = batch_of(x, y)
+    examined = _examined(model, scheme, x, y, loss, seed)
+    return _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=True, examined=examined)
 
 
 def _planned(
     model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int, overrides: Overrides | None,
-    branch_start: BranchStart, *, predicted: bool,
+    branch_start: BranchStart, *, predicted: bool, examined: Diagnosis | None = None,
 ) -> Plan:  # fmt: skip
-    """A plan whose levels theory predicts, or whose levels a batch is about to tell."""
+    """A plan whose levels theory predicts, or whose levels a batch is about to tell.
+
+    ``examined`` is a check of the model, where a start that it finds healthy is to stay.
+    """
     backend = backend_of(model)
+    seed = require_seed(seed)
+    require_kind(scheme, str, "The scheme is a name such as 'auto' or 'he_normal'")
+    require_kind(overrides, (Mapping, Sequence, NoneType), "overrides are a mapping such as {'head.*': 'zeros'}")
+    if branch_start not in get_args(BranchStart):
+        raise UnknownNameError("branch start", str(branch_start), get_args(BranchStart))
     scheme = planning.canonical_name(scheme)
     recipe = planning.recipe_entry(scheme)
     notes: tuple[str, ...] = ()
@@ -97,13 +114,40 @@ def _planned(
         graph, notes = _without_data(backend, model, scheme, overrides)
     else:
         graph = backend.trace(model, x, y, loss=backend.loss_of(loss, labelled=y is not None))
-    decided = planning.plan(graph, scheme, seed=seed, overrides=overrides, branch_start=branch_start)
+    fit = rules.fitness(examined) if examined is not None else None
+    if fit is not None and not fit.faults:
+        return mending.left_alone(planning.plan(graph, "keep", seed=seed, overrides=overrides), fit)
+    decided = planning.plan(
+        graph, scheme, seed=seed, overrides=overrides, only=fit.patterns if fit is not None else (),
+        branch_start=branch_start, standing=backend.weight_moments(model, graph) if recipe.takes_branch_start else None,
+    )  # fmt: skip
     if predicted and x is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}
         decided = planning.settled(graph, decided, backend.weight_moments(model, graph, kept))
     decided = replace(decided, notes=(*decided.notes, *notes), framework=framework_of(model) or "")
+    if fit is not None:
+        decided = mending.limited(decided, fit)
     labels = _labels(y) if recipe.sets_output_bias else None
-    return decided if labels is None else planning.with_output_bias(graph, decided, labels)
+    decided = decided if labels is None else planning.with_output_bias(graph, decided, labels)
+    return replace(decided, notes=(*decided.notes, *_drawn_whole(backend.drawn_whole(model, decided))))
+
+
+def _drawn_whole(paths: Sequence[str]) -> Iterator[str]:
+    """What a plan notes about weights of a sharded model that no process can draw in part."""
+    if paths:
+        yield (
+            f"Every process draws the whole of {_shown([repr(path) for path in paths])} and keeps its shard, one "
+            "weight at a time, since the scheme needs all of it. 'normal' would be drawn in parts."
+        )
+
+
+def _examined(model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int) -> Diagnosis | None:
+    """A check of the model, where the recipe lets a healthy start stay."""
+    if x is None or not planning.recipe_entry(planning.canonical_name(scheme)).mends:
+        return None
+    backend = backend_of(model)
+    measure = backend.loss_of(loss, labelled=y is not None)
+    return rules.judge(backend.record(model, x, y, loss=measure, seed=seed % _RANDOM_STATES))
 
 
 def _without_data(
@@ -135,8 +179,12 @@ def _without_data(
 
 
 def _listed(parameters: Sequence[Parameter]) -> str:
-    shown = ", ".join(f"'{p.path}' {p.shape}" for p in parameters[:_SHOWN])
-    return shown if len(parameters) <= _SHOWN else f"{shown} and {len(parameters) - _SHOWN} more weights"
+    return _shown([f"'{p.path}' {p.shape}" for p in parameters])
+
+
+def _shown(weights: Sequence[str]) -> str:
+    shown = ", ".join(weights[:_SHOWN])
+    return shown if len(weights) <= _SHOWN else f"{shown} and {len(weights) - _SHOWN} more weights"
 
 
 def _labels(y: Any) -> NDArray[np.generic] | None:
@@ -153,7 +201,9 @@ def apply(model: Any, plan: Plan) -> None:
     Raises:
         InputError, UnknownNameError, ModelError: the plan was not made for this model, or the weights have no memory.
     """
-    backend_of(model).apply(model, plan)
+    backend = backend_of(model)
+    require_kind(plan, Plan, "A plan is what gs.plan or gs.initialize returned")
+    backend.apply(model, plan)
 
 
 def initialize(
@@ -182,16 +232,34 @@ def initialize(
     (0.045, 0.045)
     """
     backend = backend_of(model)
+    x, y = batch_of(x, y)
     if x is not None:
         backend.materialise(model, x)
-    decided = _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=False)
-    backend.apply(model, decided)
-    if x is None:
+    examined = _examined(model, scheme, x, y, loss, seed)
+    decided = _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=False, examined=examined)
+    if examined is None:
+        return _carried_out(backend, model, decided, x)
+    if all(a.scheme == "keep" for a in decided):
         return decided
+    restore = backend.snapshot(model)
+    done = _carried_out(backend, model, decided, x)
+    again = _examined(model, scheme, x, y, loss, seed)
+    cause = mending.is_worse(examined, again) if again is not None else None
+    if cause is None:
+        return done
+    restore()
+    return mending.taken_back(done, planning.kept_plan(done), cause)
+
+
+def _carried_out(backend: Backend, model: Any, decided: Plan, x: Any) -> Plan:
+    """Write a plan, and bring its levels to those of a batch where the recipe says so."""
+    backend.apply(model, decided)
     levels = planning.recipe_entry(decided.scheme).levels
-    if levels.is_calibrated:
-        return backend.calibrate(model, decided, x)
-    return backend.lsuv(model, decided, x) if levels is LevelSource.LSUV else decided
+    if x is not None and levels.is_calibrated:
+        decided = backend.calibrate(model, decided, x)
+    elif x is not None and levels is LevelSource.LSUV:
+        decided = backend.lsuv(model, decided, x)
+    return replace(decided, written=True)
 
 
 def parameter_groups(
@@ -224,10 +292,13 @@ def parameter_groups(
     >>> [(len(group["params"]), group["lr"]) for group in groups]
     [(3, 0.01), (1, 0.00125)]
     """
-    if not learning_rate > 0:
+    learning_rate = require_number(learning_rate, "The learning rate")
+    width = require_number(base_width, "base_width")
+    base_width = int(width) if math.isfinite(width) else 0
+    if not 0 < learning_rate < math.inf:
         raise InputError(f"A learning rate is positive; received {learning_rate!r}.")
     backend = backend_of(model)
-    factors = planning.rate_multipliers(backend.trace(model, x), base_width, _rate_rule(optimizer))
+    factors = planning.rate_multipliers(backend.trace(model, batch_of(x)[0]), base_width, _rate_rule(optimizer))
     return backend.parameter_groups(model, factors, learning_rate)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 from gainstage import planning
 from gainstage.backends import backend_of
-from gainstage.errors import InputError
+from gainstage.errors import InputError, require_kind
 from gainstage.graph import SignalGraph
-from gainstage.propagation import InputMoments, planned, predicted_profile
-from gainstage.records import Note, Plan, Profile, WeightMoments
+from gainstage.propagation import planned, predicted_profile
+from gainstage.records import InputMoments, Note, Plan, Profile, WeightMoments
+from gainstage.workflows.supplying import batch_of
 from gainstage.workflows.task import Loss
 
 __all__ = ["predict"]
@@ -40,7 +42,8 @@ def predict(
         x: an example batch; where it holds values, their moments are taken. Tokens are taken to be uniform.
         y, loss: labels and loss (a name, or a function as in ``gs.check``), for the gradient at the output. Labels
             count as random; without a loss random signs stand in for the gradient, as in ``gs.check``.
-        input_shape: in place of ``x``: the shape of one input of values, with the batch.
+        input_shape: in place of ``x``: the shape of one input of values, with the batch. A model that describes its own
+            input (Keras's ``Input``) needs neither.
         input_moments: of the inputs, in place of those of ``x``; by default independent standard normal values.
         plan: predict as if this plan, or a scheme or recipe of that name, had been applied; by default from the weights
             that are there. A model without memory needs one (``"auto"``, ``"he_normal"``).
@@ -62,22 +65,32 @@ def predict(
     >>> [round(node.forward.second_moment, 3) for node in profile.nodes]
     [2.0, 1.0, 2.0]
     """
+    require_kind(plan, (Plan, str, NoneType), "plan is a Plan, or the name of a scheme or recipe")
+    require_kind(input_shape, (Sequence, NoneType), "input_shape is the shape of an input with the batch")
+    require_kind(input_moments, (InputMoments, Sequence, NoneType), "input_moments are InputMoments")
     told = (input_moments,) if isinstance(input_moments, InputMoments) else tuple(input_moments or ())
+    for one in told:
+        require_kind(one, InputMoments, "input_moments are InputMoments")
     if isinstance(model, SignalGraph):
         _refuse_beside_graph(x=x, y=y, loss=loss, input_shape=input_shape)
         graph, present, framework = model, dict[str, WeightMoments](), ""
         mode = True
     else:
         backend = backend_of(model)
-        if (x is None) == (input_shape is None):
-            raise InputError(
-                "Pass one of x, a batch, and input_shape, the shape of an input with the batch: "
-                "gs.predict(model, input_shape=(32, 3, 224, 224))."
-            )
-        inputs = x if input_shape is None else backend.placeholder(model, tuple(input_shape))
-        graph = backend.trace(model, inputs, y, loss=backend.loss_of(loss, labelled=y is not None))
+        own = backend.own_trace(model) if x is None and input_shape is None and y is None else None
+        if own is not None:  # the model says what it takes
+            graph = own
+        else:
+            if (x is None) == (input_shape is None):
+                raise InputError(
+                    "Pass one of x, a batch, and input_shape, the shape of an input with the batch, e.g. "
+                    "gs.predict(model, input_shape=(32, 3, 224, 224))."
+                )
+            x, y = batch_of(x, y)
+            inputs = x if input_shape is None else backend.placeholder(model, tuple(input_shape))
+            graph = backend.trace(model, inputs, y, loss=backend.loss_of(loss, labelled=y is not None))
+            told = told or (backend.input_moments(model, inputs) if input_shape is None else ())
         present = backend.weight_moments(model, graph)
-        told = told or (backend.input_moments(model, inputs) if input_shape is None else ())
         framework, mode = backend.version(), backend.in_training(model)
     if len(told) > len(graph.inputs):
         raise InputError(f"The model has {len(graph.inputs)} inputs; moments were given for {len(told)}.")
@@ -108,8 +121,9 @@ def _weights(
         return present, []
     if len(missing) == sum(p.reached for p in graph.parameters):
         raise InputError(
-            "The weights hold no values (a graph, or a model on the meta device), so that there is nothing to predict "
-            "from. Say how they will be initialized: gs.predict(..., plan='auto'), or a scheme such as 'he_normal'."
+            "The weights hold no values (a graph, a model on the meta device, or lazy layers), so that there is "
+            "nothing to predict from. Say how they will be initialized: gs.predict(..., plan='auto'), or a scheme such "
+            "as 'he_normal'."
         )
     note = f"{len(missing)} parameters have values that are not known, first '{missing[0]}'; usual ones are assumed"
     return present, [Note("GS903", f"Predicted figures are doubtful: {note}.")]

@@ -11,7 +11,7 @@ from gainstage.backends import Framework, workbench_of
 from gainstage.data import Dataset, from_arrays, load
 from gainstage.errors import InputError
 
-__all__ = ["dataset_of"]
+__all__ = ["batch_of", "dataset_of", "default_loss"]
 
 _SOURCES: tuple[tuple[str, tuple[str, ...], Framework], ...] = (
     ("torch.utils.data", ("Dataset", "DataLoader"), "torch"),
@@ -58,12 +58,46 @@ def dataset_of(data: Any, *, loss: Any = None, seed: int = 0) -> Dataset:
     )
 
 
+def batch_of(x: Any, y: Any = None) -> tuple[Any, Any]:
+    """The first batch and its labels, where ``x`` hands out many; else both as they are.
+
+    Args:
+        x: a batch, or a PyTorch ``DataLoader`` or ``Dataset``, or a ``tf.data.Dataset``.
+        y: labels of a batch; those of a loader come with it.
+
+    Raises:
+        InputError: labels were given beside a loader, or it is empty.
+    """
+    framework = _framework_of_data(x)
+    if framework is None:
+        return x, y
+    if y is not None:
+        raise InputError(f"The labels of a {type(x).__name__} come with it; received y as well. Leave y out.")
+    batch = workbench_of(framework, "Reading the data").first_batch(x)
+    if isinstance(batch, (tuple, list)) and len(batch) in (1, 2):
+        return (batch[0], batch[1] if len(batch) == 2 else None)
+    return batch, None
+
+
+def default_loss(y: Any) -> str | None:
+    """The loss by name that fits labels which came with a loader: of classes for whole numbers, else of values."""
+    kind = str(getattr(y, "dtype", ""))
+    if not kind:
+        return None
+    return "cross_entropy" if "int" in kind else "mse"
+
+
 def _from_framework(data: Any) -> tuple[Any, Any] | None:
+    framework = _framework_of_data(data)
+    return None if framework is None else workbench_of(framework, "Reading a tf.data.Dataset").arrays_of(data)
+
+
+def _framework_of_data(data: Any) -> Framework | None:
     for module, names, framework in _SOURCES:
         home: Any = sys.modules.get(module) or getattr(sys.modules.get(module.split(".")[0]), "data", None)
         kinds = tuple(kind for name in names if isinstance(kind := getattr(home, name, None), type))
         if kinds and isinstance(data, kinds):
-            return workbench_of(framework, "Reading a tf.data.Dataset").arrays_of(data)
+            return framework
     return None
 
 

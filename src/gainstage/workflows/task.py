@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,10 @@ def require_seed(seed: int) -> int:
     Raises:
         InputError: it is no whole number from 0 to 2**64 - 1.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < _SEEDS:
-        raise InputError(f"The seed must be a whole number from 0 to 2**64 - 1; received {seed!r}.")
-    return seed
+    try:
+        whole = operator.index(seed)  # NumPy's whole numbers too
+    except TypeError:
+        whole = -1
+    if isinstance(seed, bool) or not 0 <= whole < _SEEDS:
+        raise InputError(f"The seed must be a whole number from 0 to 2**64 - 1; received {seed!r:.60}.")
+    return whole

@@ -6,6 +6,7 @@ from typing import Any
 
 from gainstage.backends import backend_of
 from gainstage.graph import SignalGraph
+from gainstage.workflows.supplying import batch_of
 from gainstage.workflows.task import Loss
 
 __all__ = ["trace"]
@@ -33,4 +34,5 @@ def trace(model: Any, x: Any, y: Any = None, *, loss: Loss = None) -> SignalGrap
     ['input', 'linear', 'activation']
     """
     backend = backend_of(model)
+    x, y = batch_of(x, y)
     return backend.trace(model, x, y, loss=backend.loss_of(loss, labelled=y is not None))

@@ -95,7 +95,7 @@ def _alone(piece: Piece, key: Key, place: int) -> Trial:
         start = Start(model, rate, seed, _label(key))
         note = _writer(piece, [place])
         curve = trainer.train_alone(start, piece.dataset, piece.schedule, piece.loss, piece.optimizer, note)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _failed(key, error)
     return Trial(scheme, rate, seed, variant, outcome_of(curve), curve, "", 1, time.perf_counter() - begun)
 
@@ -109,15 +109,15 @@ def _as_one(piece: Piece) -> list[Trial] | None:
         if (scheme, seed) not in models:
             try:
                 models[scheme, seed] = started(trainer, piece.build, piece.schemes[scheme], seed, piece.dataset)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 models[scheme, seed] = error
     failed = [
-        _failed(key, models[key[1], key[3]]) for key in piece.keys if isinstance(models[key[1], key[3]], Exception)
+        _failed(key, models[key[1], key[3]]) for key in piece.keys if isinstance(models[key[1], key[3]], BaseException)
     ]
     todo = [
         (key, place)
         for key, place in zip(piece.keys, piece.places, strict=True)
-        if not isinstance(models[key[1], key[3]], Exception)
+        if not isinstance(models[key[1], key[3]], BaseException)
     ]
     if not todo:
         return failed
@@ -127,7 +127,7 @@ def _as_one(piece: Piece) -> list[Trial] | None:
         if trainer.obstacle(starts, *common):
             return None
         curves = trainer.train_together(starts, *common, _writer(piece, [place for _, place in todo]))
-    except Exception:
+    except (Exception, SystemExit):
         return None  # whose fault it is shows when each is trained alone
     share = (time.perf_counter() - begun) / len(todo)
     ended = [
@@ -146,12 +146,12 @@ def _writer(piece: Piece, places: Sequence[int]) -> Callable[[int, Sequence[floa
     return piece.board.writer(places) if piece.board is not None else lambda _step, _losses: None
 
 
-def _failed(key: Key, error: Exception) -> Trial:
+def _failed(key: Key, error: BaseException) -> Trial:
     variant, scheme, rate, seed = key
     return Trial(scheme, rate, seed, variant, "failed", None, in_a_line(error))
 
 
-def in_a_line(error: Exception) -> str:
+def in_a_line(error: BaseException) -> str:
     """What was raised; the kind is named where it is none of gainstage's own."""
     told = next(iter(str(error).strip().splitlines()), "no message")[:300]
     return told if isinstance(error, GainstageError) else f"{type(error).__name__}: {told}"

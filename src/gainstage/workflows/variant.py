@@ -88,7 +88,7 @@ def _built(build: Callable[[], Any]) -> Any:
         model = build()
     except GainstageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{_called(build)} could not build a model: {in_a_line(error)}") from error
     _framework(model)
     return model

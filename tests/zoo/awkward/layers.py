@@ -203,8 +203,7 @@ LAYERS = (
         "bilinear layer",
         lambda: nn.Bilinear(5, 6, 4),
         lambda: (torch.randn(6, 5), torch.randn(6, 6)),
-        expects={"weight": "unknown.operand", "bias": "offset.bias"},
-        unknown=("_trilinear",),
+        expects={"weight": "bilinear.weight", "bias": "offset.bias"},
     ),
     Case(
         "gated linear unit",

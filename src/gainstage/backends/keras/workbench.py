@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from gainstage.backends.keras.models.batch import values_of
 from gainstage.backends.keras.models.build import mlp
-from gainstage.backends.keras.models.datasets import arrays_of
+from gainstage.backends.keras.models.datasets import arrays_of, first_batch
 from gainstage.backends.keras.models.inputs import example_batch, labelled_batch
 from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
 from gainstage.backends.keras.training.train import train
-from gainstage.backends.keras.writing.save import save_weights, usable_path
+from gainstage.backends.keras.writing.save import load_weights, save_weights, usable_path
 from gainstage.errors import InputError
 
 __all__ = [
     "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "example_batch", "labelled_batch", "loss", "on_device", "one_thread", "optimizer", "save_weights", "textbook",
-    "textbook_weights", "train", "usable_path",
+    "example_batch", "first_batch", "labelled_batch", "load_weights", "loss",
+    "on_device", "one_thread", "optimizer", "save_weights", "textbook",
+    "textbook_weights", "train", "usable_path", "with_own_labels",
 ]  # fmt: skip
 
 TITLE = "Keras"
@@ -42,6 +43,11 @@ def on_device(model: Any, device: str) -> Any:
             "the device out."
         )
     return model
+
+
+def with_own_labels(model: Any, batch: Any) -> Any:  # noqa: ARG001
+    """The batch itself: Keras models bring their loss by ``compile``, and labels come with the data."""
+    return batch
 
 
 def loss(model: Any, inputs: Any, classes: int, name: str | None = None) -> Any:

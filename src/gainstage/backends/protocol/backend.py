@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container, Mapping
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from gainstage.graph import SignalGraph
-from gainstage.propagation import InputMoments
-from gainstage.records import Plan, Profile, WeightMoments
+from gainstage.records import InputMoments, Plan, Profile, WeightMoments
 
 __all__ = ["Backend", "Detail"]
 
@@ -47,6 +48,24 @@ class Backend(Protocol):
 
     def apply(self, model: Any, plan: Plan) -> None:
         """Write a plan into a model."""
+        ...
+
+    def write_checkpoint(
+        self,
+        model: Any,
+        plan: Plan,
+        out: str | os.PathLike[str],
+        *,
+        dtype: Any = None,
+        values: Mapping[str, Any] | None = None,
+        max_shard_size: int | str = "5GB",
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write the weights of a plan to files, without the memory for them."""
+        ...
+
+    def drawn_whole(self, model: Any, plan: Plan) -> tuple[str, ...]:
+        """Weights that every process draws as a whole to keep its part of them, since their scheme needs all."""
         ...
 
     def calibrate(self, model: Any, plan: Plan, inputs: Any, *, seed: int = 0) -> Plan:
@@ -89,6 +108,10 @@ class Backend(Protocol):
 
     def in_training(self, model: Any) -> bool:
         """Whether the model is set to train."""
+        ...
+
+    def words(self) -> Mapping[str, str]:
+        """What the framework's users write, by the meanings that causes and remedies name."""
         ...
 
     def version(self) -> str:

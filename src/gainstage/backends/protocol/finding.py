@@ -7,11 +7,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from gainstage.backends.presence import require_keras
+from gainstage.backends.presence import is_installed, require_keras, require_torch
 from gainstage.backends.protocol.backend import Backend
 from gainstage.backends.protocol.trainer import Trainer
 from gainstage.backends.protocol.workbench import LessonWorkbench, Workbench
-from gainstage.errors import InputError
+from gainstage.errors import InputError, MissingPackageError
 
 __all__ = ["Framework", "backend_of", "framework_of", "lesson_workbench", "trainer_of", "workbench_of"]
 
@@ -30,6 +30,8 @@ def backend_of(model: Any) -> Backend:
     framework = framework_of(model)
     if framework is not None:
         return cast(Backend, importlib.import_module(f"gainstage.backends.{framework}"))
+    if not (is_installed("torch") or is_installed("keras")):
+        raise MissingPackageError("torch", "A model of PyTorch", "'gainstage[torch]' (or 'gainstage[keras]')")
     received = f"the class {model.__name__}" if isinstance(model, type) else f"an object of type {type(model).__name__}"
     raise InputError(
         f"Expected a model (a torch.nn.Module or a Keras model), received {received}. Build the model and pass the "
@@ -38,7 +40,12 @@ def backend_of(model: Any) -> Backend:
 
 
 def trainer_of(framework: Framework) -> Trainer:
-    """The module that trains models of a framework."""
+    """The module that trains models of a framework.
+
+    Raises:
+        MissingPackageError: the framework is not installed.
+    """
+    require_framework(framework, "A comparison of trainings")
     return cast(Trainer, importlib.import_module(f"gainstage.backends.{framework}.training.trainer"))
 
 
@@ -50,17 +57,25 @@ def workbench_of(framework: Framework, needed_for: str = "The model") -> Workben
         needed_for: the message of an error names it.
 
     Raises:
-        MissingPackageError: Keras, or the backend it is set to, is not installed.
+        MissingPackageError: the framework, or the backend that Keras is set to, is not installed.
         LoadError: Keras cannot be imported.
     """
-    if framework == "keras":
-        require_keras(needed_for)
+    require_framework(framework, needed_for)
     return cast(Workbench, importlib.import_module(f"gainstage.backends.{framework}.workbench"))
+
+
+def require_framework(framework: Framework, needed_for: str) -> None:
+    """Say how a framework is installed where it is not.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    require_keras(needed_for) if framework == "keras" else require_torch(needed_for)
 
 
 def lesson_workbench() -> LessonWorkbench:
     """The workbench of PyTorch, on which the lessons experiment."""
-    return cast(LessonWorkbench, workbench_of("torch"))
+    return cast(LessonWorkbench, workbench_of("torch", "Experiments on networks"))
 
 
 def framework_of(model: Any) -> Framework | None:

@@ -11,12 +11,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gainstage.backends.model_names import Norm
 from gainstage.data import Dataset, InputSpec
 from gainstage.records import TrainingCurve
 
 __all__ = ["FirstSteps", "LessonWorkbench", "Norm", "SoftmaxUse", "Train", "Workbench"]
 
-Norm = Literal["none", "batch", "layer"]
 SoftmaxUse = Literal["cross_entropy", "mse", "hidden"]
 
 
@@ -84,6 +84,26 @@ class Workbench(Protocol):
 
         Raises:
             InputError: the dataset is empty, endless, or not made of pairs.
+        """
+        ...
+
+    def first_batch(self, source: Any) -> Any:
+        """The first batch of a dataset or loader of the framework, as it comes; random states stay as they are.
+
+        Raises:
+            InputError: it is empty.
+        """
+        ...
+
+    def with_own_labels(self, model: Any, batch: Any) -> Any:
+        """A made-up batch with labels in it, for models that turn these into the loss they train with."""
+        ...
+
+    def load_weights(self, model: Any, path: Path) -> None:
+        """Read a file of weights into a model, without running code that the file may hold.
+
+        Raises:
+            InputError: the file cannot be read, or does not fit the model.
         """
         ...
 

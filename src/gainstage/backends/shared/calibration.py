@@ -7,13 +7,17 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from gainstage.errors import InputError
-from gainstage.graph import Use
+from gainstage.graph import DerivationStep, Use
 from gainstage.records import Assignment, Plan
 
 __all__ = [
+    "AMPLIFY",
     "TOO_FAR",
     "Calibration",
     "brought_to_one",
+    "degree",
+    "is_assembled",
+    "is_held",
     "is_usable",
     "lsuv_plan",
     "obstacle",
@@ -24,6 +28,13 @@ __all__ = [
 TOO_FAR = 1e6
 """A factor beyond this, or below its inverse, means that the signal was lost earlier, not that one draw was bad."""
 
+AMPLIFY = 4.0
+"""The largest factor on a weight that reads neither the input nor rows of a table, and makes no output.
+
+What asks for more has been averaged away (attention over many places, a silent gate). Amplified layer after layer it
+carries noise forward and an exploding gradient back. A branch that stays quieter than its share harms nothing."""
+
+_HELD = 0.25  # of a level: how far a weight made of several may miss it before its sources count as not understood
 _UNSEEN = "no operation of this batch uses it as a weight"
 
 
@@ -35,11 +46,17 @@ class Calibration:
         scales: the factor on a weight.
         biases: the values of a bias that takes the mean off every unit.
         left: why a weight keeps its predicted level.
+        notes: how a weight was rescaled, where that is not the usual way.
     """
 
     scales: dict[str, float] = field(default_factory=dict)
     biases: dict[str, tuple[float, ...]] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def rescaled(self, path: str, factor: float) -> None:
+        """Note a further factor on a weight."""
+        self.scales[path] = self.scales.get(path, 1.0) * factor
 
     def carried_out(self, plan: Plan) -> Plan:
         """The plan with the measured scales and biases, and with the reason where a level is predicted only."""
@@ -51,12 +68,41 @@ class Calibration:
             reason = f"{assignment.reason}; the mean was measured for every unit"
             return replace(assignment, scheme="measured", bias="measured", values=self.biases[path], reason=reason)
         if path in self.scales:
-            note = "" if path not in self.left else f"; {self.left[path]}"
+            told = self.left.get(path) or self.notes.get(path)
+            note = f"; {told}" if told else ""
             reason = f"{assignment.reason}; calibrated by {self.scales[path]:.4g}{note}"
             return _rescaled(assignment, self.scales[path], reason)
         if assignment.level is not None:
             return replace(assignment, reason=f"{assignment.reason}; predicted only: {self.left.get(path, _UNSEEN)}")
         return assignment
+
+
+def degree(uses: Collection[Use]) -> int:
+    """How often the parameters that make up a weight are multiplied with one another in it: 2 for a product of two.
+
+    >>> from gainstage.graph import DerivationStep
+    >>> degree([Use("a", "weight", (DerivationStep.PRODUCT,)), Use("b", "weight", (DerivationStep.PRODUCT,))])
+    2
+    """
+    return max(1, sum(DerivationStep.PRODUCT in use.derivation for use in uses))
+
+
+def is_assembled(uses: Collection[Use]) -> bool:
+    """Whether a weight is made of several parameters, or of one that is changed, such that a factor may pass through.
+
+    Whether it does is measured: a step such as a division can take it out again.
+    """
+    changed = any(not step.rescales for use in uses for step in use.derivation)
+    steps = {step for use in uses for step in use.derivation if not step.rescales}
+    return bool(uses) and (len(uses) > 1 or changed) and steps <= _PROPORTIONAL
+
+
+_PROPORTIONAL = frozenset(
+    {
+        DerivationStep.CONCATENATE, DerivationStep.PRODUCT, DerivationStep.SUM, DerivationStep.DIFFERENCE,
+        DerivationStep.SCALE, DerivationStep.NEGATE, DerivationStep.MASK,
+    }
+)  # fmt: skip
 
 
 def obstacle(use: Use, uses: Collection[Use], taken: Collection[str]) -> str:
@@ -78,6 +124,11 @@ def obstacle(use: Use, uses: Collection[Use], taken: Collection[str]) -> str:
 def is_usable(factor: float) -> bool:
     """Whether a factor corrects a draw; NaN does not."""
     return 1 / TOO_FAR < factor < TOO_FAR
+
+
+def is_held(level: float, aim: float) -> bool:
+    """Whether a second moment is at the one that was aimed at."""
+    return abs(level / aim - 1) <= _HELD
 
 
 def too_weak(level: float) -> str:

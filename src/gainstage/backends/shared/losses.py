@@ -127,6 +127,8 @@ def chance_of(kind: LossKind, labels: Array | None, target: TargetFacts | None) 
         return None
     rows = labels.reshape(len(labels), -1).astype(np.float64)
     if kind in ("bce", "bce_logits"):
+        if rows.min() < 0 or rows.max() > 1:
+            return None
         shares = rows.mean(0)
         return sum(binary_entropy(p) for p in shares.tolist()) / len(shares)
     if kind in ("mse", "l1"):

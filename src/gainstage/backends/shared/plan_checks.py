@@ -10,8 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from gainstage import schemes
-from gainstage.backends.shared.values import GATES, kernel_of
+from gainstage.backends.shared.values import GATES, kernel_of, scheme_of
 from gainstage.errors import InputError
 from gainstage.graph import KernelShape, Layout
 from gainstage.records import Assignment, Plan
@@ -100,7 +99,7 @@ def _require(assignment: Assignment, plan: Mapping[str, Assignment], target: Tar
     elif assignment.bias == "forget_one" and (len(shape) != 1 or shape[0] % GATES):
         raise InputError(f"'{path}' of shape {shape} is not an LSTM's bias of four gates.")
     elif assignment.bias is None:
-        schemes.get(assignment.scheme, where=f"'{path}'")
+        scheme_of(assignment)
         target.require_fit(shape, kernel_of(assignment), assignment.blocks, assignment.layout)
 
 

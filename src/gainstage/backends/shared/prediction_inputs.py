@@ -9,14 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gainstage.backends.shared.weights import projection
 from gainstage.errors import InputError
-from gainstage.graph import Operation, Parameter, SignalGraph
+from gainstage.graph import Operation, Parameter, Role, SignalGraph
 from gainstage.records import Moments, WeightMoments
 
-__all__ = ["SAMPLE", "Stored", "is_table", "kurtosis_of", "require_shape", "sampled_examples", "weight_moments"]
+__all__ = [
+    "PAIRED", "SAMPLE", "Stored", "is_opposed", "is_table", "kurtosis_of", "one_tap", "projected",
+    "require_shape", "sampled_examples", "weight_moments",
+]  # fmt: skip
 
 SAMPLE = 4_000_000
 """Elements that are enough for moments."""
+
+PAIRED = frozenset({Role.HIDDEN, Role.BEFORE_NORM, Role.HEAD})
+"""Roles of weights that may stand in mirrored pairs."""
+
+_OPPOSED = 1e-5  # of the largest: what single precision leaves, and far below what independent weights do
 
 Array = NDArray[Any]
 
@@ -32,6 +41,9 @@ class Stored:
         mean_row: of a table, shape ``(columns,)``; None for every other parameter.
         gates: what a recurrent layer's bias adds in every gate, ``(gates, units)``; None for every other parameter.
         vector: all elements in one row, where there are as few as a bias has.
+        sums: of a weight, what random numbers make of it: summed over outputs, ``(groups, inputs · taps)``, and over
+            what every output reads, ``(outputs,)``; opposite weights leave opposite sums.
+        one_tap: of a convolution, whether its middle tap alone is not zero.
     """
 
     moments: Moments
@@ -40,6 +52,8 @@ class Stored:
     mean_row: Array | None = None
     gates: Array | None = None
     vector: Array | None = None
+    sums: tuple[Array, Array] | None = None
+    one_tap: bool = False
 
 
 def weight_moments(graph: SignalGraph, read: Callable[[Parameter], Stored | None]) -> dict[str, WeightMoments]:
@@ -70,7 +84,41 @@ def _statistics(stored: Stored) -> WeightMoments:
     if stored.rows is None or stored.sample is None:
         return known
     square, mean = float(np.square(stored.rows).mean()), float(stored.rows.mean())
-    return replace(known, row_sum_square=square, row_sum_mean=mean, kurtosis=kurtosis_of(stored.sample))
+    columns, rows = (is_opposed(sums) for sums in stored.sums) if stored.sums is not None else (False, False)
+    return replace(
+        known, row_sum_square=square, row_sum_mean=mean, kurtosis=kurtosis_of(stored.sample), paired_inputs=columns,
+        paired_outputs=rows, one_tap=stored.one_tap,
+    )  # fmt: skip
+
+
+def projected(weights: Array, groups: int) -> tuple[Array, Array]:
+    """Sums over the outputs of every group, and over what every output reads, each with random factors.
+
+    Args:
+        weights: ``(outputs, inputs of a group, taps)``.
+        groups: of outputs.
+    """
+    outputs, flat = weights.shape[0], weights.reshape(weights.shape[0], -1)
+    parts = flat.reshape(groups, outputs // groups, -1)
+    columns = np.einsum("go,goi->gi", projection(outputs).reshape(groups, -1), parts)
+    return columns, flat @ projection(flat.shape[1])
+
+
+def one_tap(weights: Array) -> bool:
+    """Whether the middle tap of several alone is not zero; weights as in ``projected``."""
+    taps = np.abs(weights).max((0, 1))
+    return len(taps) > 1 and bool(np.count_nonzero(taps) == 1 and taps[len(taps) // 2] > 0)
+
+
+def is_opposed(sums: Array) -> bool:
+    """Whether numbers stand in pairs of opposite sign, apart from zeros and from rounding.
+
+    >>> is_opposed(np.array([0.3, -2.0, 0.0, 2.0, -0.3])), is_opposed(np.array([0.3, -2.0, 1.0]))
+    (True, False)
+    """
+    ordered = np.sort(sums, axis=None)
+    largest = float(np.abs(ordered).max(initial=0.0))
+    return ordered.size > 1 and largest > 0 and float(np.abs(ordered + ordered[::-1]).max()) <= _OPPOSED * largest
 
 
 def is_table(graph: SignalGraph, parameter: Parameter) -> bool:

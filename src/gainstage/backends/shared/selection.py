@@ -8,6 +8,7 @@ from typing import Protocol, get_args
 from gainstage.backends.protocol import Detail
 from gainstage.errors import InputError
 from gainstage.graph import Operation
+from gainstage.graph.groups import WEIGHTED
 from gainstage.records import Note
 
 __all__ = [
@@ -15,9 +16,7 @@ __all__ = [
     "bounds_of", "is_rectified", "require_detail", "require_finite", "selected",
 ]  # fmt: skip
 
-ALWAYS = frozenset(
-    {Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING, Operation.ACTIVATION}
-)
+ALWAYS = WEIGHTED | {Operation.ACTIVATION}
 """Measured at every level of detail."""
 
 STANDARD = ALWAYS | {Operation.NORMALIZATION, Operation.ADD, Operation.ATTENTION, Operation.SOFTMAX}
@@ -67,20 +66,20 @@ def require_detail(detail: str) -> None:
         raise InputError(f"Unknown detail {detail!r}. Choose 'lean' or 'standard'.")
 
 
-def require_finite(inputs: Iterable[tuple[str, tuple[int, ...], bool]]) -> None:
+def require_finite(inputs: Iterable[tuple[str, tuple[int, ...], bool | tuple[int, ...] | None]]) -> None:
     """Refuse inputs with NaN or infinite values.
 
     Args:
-        inputs: name, shape, and whether all values are finite.
+        inputs: name, shape, and whether all values are finite, or the index of the first that is not.
 
     Raises:
         InputError: an input is not finite.
     """
-    for name, shape, finite in inputs:
-        if not finite:
-            raise InputError(
-                f"Input {name!r} of shape {shape} holds NaN or infinite values. Clean the batch before measuring."
-            )
+    for name, shape, state in inputs:
+        if state is None or state is True:
+            continue
+        first = f", first at index {state}" if isinstance(state, tuple) else ""
+        raise InputError(f"Input {name!r} of shape {shape} holds NaN or infinite values{first}. Clean the batch.")
 
 
 def selected(node: Measurable, detail: Detail) -> bool:

@@ -12,7 +12,7 @@ from gainstage.backends.shared.losses import binary_entropy
 from gainstage.graph import Operation, SignalGraph, nearest_after, nearest_before
 from gainstage.records import InputFacts, Moments, OutputFacts, TargetFacts
 
-__all__ = ["class_axis", "input_facts", "input_kind", "output_facts", "target_facts"]
+__all__ = ["class_axis", "input_facts", "input_kind", "output_facts", "reads_numbers", "target_facts"]
 
 Array = NDArray[Any]
 
@@ -24,6 +24,29 @@ _CONSTANT = 1e-7  # a standard deviation this small a part of the mean is roundi
 def input_kind(rank: int) -> Literal["image", "values"]:
     """Floating-point arrays of four and more axes are images: batch, channels, and two of space."""
     return "image" if rank >= 4 else "values"
+
+
+def reads_numbers(graph: SignalGraph, node: int) -> bool:
+    """Whether whole numbers count as values: what reads them first is a layer, and not a table or a one-hot code.
+
+    Pixels are often whole numbers. Masks, which reach no layer by themselves, are no values.
+
+    >>> from gainstage.graph import Node
+    >>> pixels = Node(0, Operation.INPUT, "input", (), (8, 784))
+    >>> reads_numbers(SignalGraph((pixels, Node(1, Operation.LINEAR, "matmul", (0,), (8, 10))), ()), 0)
+    True
+    >>> reads_numbers(SignalGraph((pixels, Node(1, Operation.EMBEDDING, "take", (0,), (8, 784, 16))), ()), 0)
+    False
+    """
+    table = frozenset({Operation.EMBEDDING})
+    readers = nearest_after(
+        graph,
+        node,
+        lambda n: n.operation.weighted or n.operation is Operation.NORMALIZATION or n.function == "one_hot",
+        through=_INWARD - table,
+    )
+    kinds = {graph.nodes[i].operation if graph.nodes[i].function != "one_hot" else Operation.EMBEDDING for i in readers}
+    return bool(kinds) and not kinds & table
 
 
 def input_facts(

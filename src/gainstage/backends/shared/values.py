@@ -15,7 +15,7 @@ from gainstage.graph import KernelShape
 from gainstage.records import Assignment
 from gainstage.streams import Stream
 
-__all__ = ["GATES", "draw", "kernel_of", "rule_values", "try_draws"]
+__all__ = ["GATES", "draw", "kernel_of", "rule_values", "scheme_of", "try_draws"]
 
 Array = NDArray[Any]
 
@@ -36,6 +36,16 @@ def kernel_of(assignment: Assignment) -> KernelShape:
     return assignment.kernel
 
 
+def scheme_of(assignment: Assignment) -> schemes.Scheme:
+    """The scheme that draws one weight, its mirror included.
+
+    Raises:
+        UnknownNameError: there is no such scheme.
+    """
+    scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
+    return scheme if assignment.mirror is None else schemes.mirrored(scheme, assignment.mirror)
+
+
 def draw(assignment: Assignment, seed: int, stream: str) -> NDArray[np.float32]:
     """The values that a scheme gives to one parameter, before any measured scale.
 
@@ -52,7 +62,7 @@ def draw(assignment: Assignment, seed: int, stream: str) -> NDArray[np.float32]:
         UnknownNameError: there is no such scheme.
     """
     kernel = kernel_of(assignment)
-    scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
+    scheme = scheme_of(assignment)
     streams = (Stream(seed, stream, block) for block in range(assignment.blocks))
     drawn = [scheme.draw(kernel, assignment.gain, own) for own in streams]
     return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
@@ -75,11 +85,11 @@ def try_draws(
     Raises:
         InputError: a scheme refuses a kernel, or draws values that are not finite.
     """
-    kinds = {(a.scheme, a.kernel): a for a in assignments}
+    kinds = {(a.scheme, a.kernel, a.mirror): a for a in assignments}
     drawn: dict[str, NDArray[np.float32]] = {}
     room = _KEPT
     for assignment in kinds.values():
-        scheme = schemes.get(assignment.scheme)
+        scheme = scheme_of(assignment)
         try:
             if scheme.independent:  # its spread alone decides whether it serves a kernel
                 scheme.distribution(kernel_of(assignment), assignment.gain)

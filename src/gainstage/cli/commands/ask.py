@@ -44,7 +44,9 @@ gainstage ask 1 --notebook one.ipynb     its experiments, to change and run"""
 @json_option
 @html_option
 @traceback_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     question: str | None,
     everything: bool,
     quick: bool,
@@ -79,7 +81,12 @@ def command(
             raise InputError("--notebook needs a question. Give its number, or --all.")
         if quick or seed or markdown or as_json or page is not None:
             raise InputError("--notebook writes the experiments without running them. Leave the other options out.")
-        _write_notebooks(notebook, QUESTIONS if question is None else [find(question)], several=everything)
+        _write_notebooks(
+            notebook,
+            QUESTIONS if question is None else [find(question)],
+            several=everything,
+            force=bool(ctx.find_root().obj.get("force")),
+        )
         return
     form: Form = "json" if as_json else "markdown" if markdown else "text"
     if everything:
@@ -99,9 +106,9 @@ def command(
         click.echo("\n" + _NEXT)
 
 
-def _write_notebooks(target: Path, entries: Iterable[Entry], *, several: bool) -> None:
+def _write_notebooks(target: Path, entries: Iterable[Entry], *, several: bool, force: bool) -> None:
     from gainstage.lessons.notebooks import file_name, notebook_text
-    from gainstage.report.files import write_whole
+    from gainstage.report.files import require_writable, write_whole
 
     if several:
         try:
@@ -110,6 +117,7 @@ def _write_notebooks(target: Path, entries: Iterable[Entry], *, several: bool) -
             raise InputError(f"Cannot make the folder '{target}': {error.strerror or error}.") from error
     for entry in entries:
         path = target / file_name(entry) if several else target
+        require_writable(path, force=force, option="--force")
         write_whole(path, notebook_text(entry))
         click.echo(f"Wrote {path}.", err=True)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import Request, fail_options, html_option, json_option, request_options
+from gainstage.cli.configuration import accepted, configured
+from gainstage.cli.options import Request, fail_options, finding_options, html_option, json_option, request_options
 from gainstage.cli.output import console, exit_code, status, write_page
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ FORMATS = ("text", "json", "github", "junit", "sarif")
 @json_option
 @html_option
 @fail_options
+@finding_options
 def command(
-    request: Request, style: str, predicted: bool, as_json: bool, page: Path | None, fail_on: str, exit_zero: bool
-) -> int:
+    request: Request, style: str, predicted: bool, as_json: bool, page: Path | None, fail_on: str, exit_zero: bool,
+    select: tuple[str, ...], ignore: tuple[str, ...], baseline: Path | None, new_baseline: Path | None,
+) -> int:  # fmt: skip
     """Check signal and gradient of a network at its start, and name what is wrong.
 
     Runs one forward and one backward pass, and writes nothing into the model.
@@ -49,18 +52,35 @@ def command(
         gainstage check src/net.py:Net --data mine.npz --loss mse --optimizer adam --lr 1e-3
         gainstage check hf:gpt2,n_layer=2 --json --html report.html
         gainstage check hf:llama --predict --device meta
+        gainstage check src/net.py:Net --ignore GS6 --baseline gainstage-baseline.txt
     """  # noqa: D301
+    from gainstage.backends import backend_of
     from gainstage.cli.subject import examine, expected, forecast, prepare
-    from gainstage.rules import judge
+    from gainstage.records import accepting, against
+    from gainstage.report.baseline import read_baseline, write_baseline
+    from gainstage.rules import judge, selected
 
+    decisions, before = accepted(configured()), None if baseline is None else read_baseline(baseline)
+    selected(select, ignore)  # a code that no rule has is refused before the work, as is a file that is no baseline
+    if new_baseline is not None and new_baseline.exists():
+        read_baseline(new_baseline)
     with status(f"Checking {request.model}"):
         subject = prepare(request)
         unset = "auto" if request.device == "meta" else None
-        diagnosis = judge(forecast(subject, unset)) if predicted else examine(subject)
+        words = backend_of(subject.model).words()
+        if predicted:
+            diagnosis = judge(forecast(subject, unset), words, select=select, ignore=ignore)
+        else:
+            diagnosis = examine(subject, select, ignore)
         theory = expected(subject) if page is not None and not predicted else None
+    if new_baseline is not None:
+        write_baseline(new_baseline, diagnosis)
+        click.echo(f"Wrote {new_baseline}.", err=True)
+    diagnosis = accepting(diagnosis, decisions)
+    diagnosis = diagnosis if before is None else against(diagnosis, before)
     _show(diagnosis, "json" if as_json else style)
     write_page(page, diagnosis, theory)
-    return 0 if exit_zero else exit_code(diagnosis, fail_on)
+    return 0 if exit_zero or new_baseline is not None else exit_code(diagnosis, fail_on)
 
 
 def _show(diagnosis: Diagnosis, style: str) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import rich_click as click
 
-from gainstage.cli.options import device_option, html_option, json_option, traceback_option
+from gainstage.cli.options import device_option, html_option, json_option, output_option, traceback_option
 from gainstage.cli.output import console, status, write_page
+from gainstage.cli.streams import aside
 from gainstage.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ __all__ = ["command"]
 )
 @click.option("--address", help="Of a cluster that is running; without it one is started here.")
 @device_option
-@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Also draw the training curves here.")
+@output_option("--svg", metavar="FILE", help="Also draw the training curves here.")
 @html_option
 @json_option
 @traceback_option
@@ -183,7 +184,7 @@ def _run(
 
     trials: list[Trial] = []
     try:
-        with watching() as show:
+        with aside(), watching() as show:
             for trial in planned.trials(store, engine=engine, workers=workers, address=address, on_progress=show):
                 trials.append(trial)  # noqa: PERF402 (those that ended are kept when the next one is interrupted)
     except KeyboardInterrupt:
@@ -200,9 +201,9 @@ def _show(comparison: Comparison, svg: Path | None, page: Path | None, *, as_jso
         text.print_to(console(), comparison)
     if svg is not None:
         from gainstage.report.charts.comparison import comparison_curves
-        from gainstage.report.files import write_whole
+        from gainstage.report.files import write_picture
 
-        write_whole(svg, comparison_curves(comparison))
+        write_picture(svg, comparison_curves(comparison))
         click.echo(f"Wrote {svg}.", err=True)
     write_page(page, comparison)
 

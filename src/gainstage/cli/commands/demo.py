@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import json_option, seed_option, traceback_option
+from gainstage.cli.options import force_option, json_option, output_option, seed_option, traceback_option
 from gainstage.cli.output import console, progress
-from gainstage.errors import InputError
 
 if TYPE_CHECKING:
     from gainstage.backends import Framework
@@ -34,13 +33,14 @@ __all__ = ["command"]
     "By default digits for the deep network, mnist for the classic one.",
 )  # fmt: skip
 @click.option("--steps", type=click.IntRange(1), default=600, show_default=True, help="Of each training.")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), default="gainstage-demo.svg", show_default=True,
+@output_option(
+    "--out", default="gainstage-demo.svg", show_default=True,
     help="Where the picture of both training curves is saved.",
 )  # fmt: skip
 @seed_option
-@click.option(
-    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), default="gainstage-demo.html", show_default=True,
+@force_option
+@output_option(
+    "--html", "page", default="gainstage-demo.html", show_default=True,
     help="Where the whole report is saved as one page.",
 )  # fmt: skip
 @json_option
@@ -56,12 +56,9 @@ def command(
         gainstage demo --network classic
         gainstage demo --network classic --framework keras
     """  # noqa: D301
-    for path in (out, page):
-        if not path.parent.is_dir():
-            raise InputError(f"'{path}' cannot be written: there is no directory '{path.parent}'.")
     from gainstage.cli import story
     from gainstage.report.codec import encode
-    from gainstage.report.files import write_whole
+    from gainstage.report.files import write_picture
     from gainstage.report.html import save_html
     from gainstage.workflows import demo
 
@@ -71,7 +68,7 @@ def command(
             shown = demo.deep(data or "digits", framework=framework, steps=steps, seed=seed, progress=report)
         else:
             shown = demo.classic(data or "mnist", framework=framework, steps=steps, seed=seed, progress=report)
-    write_whole(out, story.picture(shown))
+    write_picture(out, story.picture(shown))
     about = shown.fixed if isinstance(shown, demo.DeepDemo) else shown.diagnosis
     save_html(page, about, trainings=(shown.before, shown.after))
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from gainstage.cli.options import Request, fail_options, html_option, json_option, request_options
+from gainstage.cli.options import Request, fail_options, html_option, json_option, output_option, request_options
 from gainstage.cli.output import console, exit_code, status, write_page
 
 if TYPE_CHECKING:
@@ -18,10 +18,13 @@ __all__ = ["command"]
 
 @click.command("fix")
 @request_options
-@click.option(
+@output_option(
     "--out",
-    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Write the mended weights here: .safetensors, .pt or .pth; of Keras models .weights.h5 or .keras.",
+)
+@click.option(
+    "--prove", is_flag=True, help="Also train copies before and after for 100 steps on the data, and compare."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @json_option
@@ -30,6 +33,7 @@ __all__ = ["command"]
 def command(
     request: Request,
     out: Path | None,
+    prove: bool,
     dry_run: bool,
     as_json: bool,
     page: Path | None,
@@ -74,6 +78,7 @@ def command(
         fixed = fix(
             subject.model, subject.inputs, subject.labels,
             loss=subject.loss, optimizer=subject.optimizer, diagnosis=diagnosis, seed=request.seed,
+            prove=prove,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(fixed, indent=2))

@@ -42,6 +42,7 @@ def command(
         gainstage predict mypackage.nets:build --input 3,224,224
         gainstage predict hf:llama,num_hidden_layers=80,hidden_size=8192 --device meta --batch-size 2
     """  # noqa: D301
+    from gainstage.backends import backend_of
     from gainstage.cli.subject import forecast, prepare
     from gainstage.report import json, text
     from gainstage.rules import judge
@@ -49,7 +50,7 @@ def command(
     with status(f"Predicting {request.model}"):
         subject = prepare(request)
         profile = forecast(subject, scheme or ("auto" if request.device == "meta" else None))
-        diagnosis = judge(profile)
+        diagnosis = judge(profile, backend_of(subject.model).words())
     if as_json:
         click.echo(json.dumps(profile, indent=2))
     else:
@@ -62,7 +63,7 @@ def command(
 def _list(request: Request, diagnosis: Diagnosis) -> None:
     """One line for each finding; their evidence and cure are for ``gainstage check --predict``."""
     for finding in diagnosis.findings:
-        click.echo(f"{finding.severity.upper():8}{finding.code}  {finding.title}, at '{finding.path or 'the model'}'")
+        click.echo(f"{finding.severity.upper():8}{finding.code}  {finding.title}, at '{finding.place or 'the model'}'")
     if diagnosis.findings:
         click.echo(f"Why, and what to do: gainstage check {request.model} --predict, with the same options.")
     else:

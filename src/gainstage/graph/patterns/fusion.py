@@ -1,4 +1,4 @@
-"""Recognise what was written out by hand: x · rsqrt(mean x²) is a normalisation, x · (1 + tanh(…)) an activation."""
+"""Recognises functions written out by hand: x · rsqrt(mean x²) as normalisation, x · (1 + tanh(…)) as activation."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _ELEMENTWISE = MULTIPLYING | {
     Operation.ACTIVATION, Operation.OFFSET, Operation.ADD, Operation.RESHAPE, Operation.REDUCTION,
 }  # fmt: skip
 _IN_PLACE = frozenset({"", "repeat"})
-"""Reshapes that leave elements where they were, or put a statistic beside every element that it was taken of."""
+"""Reshapes that leave elements in place, or that broadcast a statistic over the elements it was computed from."""
 _SPREADS = frozenset({"var", "std"})
 _AFFINE: tuple[tuple[Operation, Slot, Slot], ...] = (
     (Operation.SCALE, "scale", "scale"),
     (Operation.OFFSET, "bias", "shift"),
 )
-_LONGEST = 16  # nodes; no normalisation or activation in use is written in more
+_LONGEST = 16  # nodes; no normalisation or activation in use is written in more steps
 
 
 def fuse(graph: SignalGraph) -> SignalGraph:
-    """The same graph with hand-written normalisations, softmaxes and activations named as what they are.
+    """Return the same graph with hand-written normalisations, softmaxes and activations recognised.
 
-    The factors of a product that are both functions of one node alone, without a weight, form one function of that
-    node: a normalisation if a mean, sum or norm over units takes part, a softmax if that is a sum of exponentials, and
-    otherwise an activation. Its steps stay in the graph, marked as parts of it.
+    If both factors of a product are functions of one node alone, without a weight, they form one function of that node.
+    It is a normalisation if a mean, sum or norm over units takes part, a softmax if that is a sum of exponentials, and
+    otherwise an activation. Its steps stay in the graph and point to the whole by ``part_of``.
     """
     nodes = list(graph.nodes)
     for node in graph.nodes:
         found = _log_softmax(graph, node)
-        squared = len(set(node.inputs)) == 1  # a loss is looked at no closer than that
+        squared = len(set(node.inputs)) == 1  # inside a loss only squares are recognised
         if node.operation is Operation.MULTIPLY and (node.stage == "model" or squared) and not node.uses:
             found = _product(graph, node)
         if found is None:
@@ -51,7 +51,7 @@ def fuse(graph: SignalGraph) -> SignalGraph:
 
 
 def _affine(graph: SignalGraph, nodes: list[Node], norm: Node) -> None:
-    """Scale and shift right behind a normalisation are parts of it, as they are in a layer of the framework."""
+    """Merge scale and shift directly after a normalisation into the normalisation, as in the frameworks' layers."""
     for operation, slot, renamed in _AFFINE:
         readers = graph.consumers[norm.index]
         after = nodes[readers[0]] if len(readers) == 1 and norm.index not in graph.outputs else norm
@@ -64,7 +64,7 @@ def _affine(graph: SignalGraph, nodes: list[Node], norm: Node) -> None:
 
 
 def _product(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None:
-    """The function that a product is, with its steps."""
+    """Return the function that a product computes, with its steps; None where the product is no such function."""
     first, second = node.inputs[0], node.inputs[-1]
     base = ancestry(graph).nearest_common(first, second)
     if base is None:
@@ -77,7 +77,7 @@ def _product(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None:
     if any(s.operation not in _ELEMENTWISE or s.uses or not inside.issuperset(s.inputs) for s in steps):
         return None
     if any(s.operation is Operation.RESHAPE and s.function not in _IN_PLACE for s in steps):
-        return None  # one part times another is a gate, not a function of one number
+        return None  # a product of two parts of a tensor is a gate, not a function of one number
     if not any(s.operation is Operation.REDUCTION for s in steps):
         function = _name(steps, base)
         return replace(node, operation=Operation.ACTIVATION, function=function, inputs=(base,)), set(between)
@@ -93,19 +93,19 @@ def _product(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None:
 
 
 def _is_length(steps: list[Node]) -> bool:
-    """Whether what is divided by is the root of a sum of squares, and not of their mean."""
+    """Report whether the divisor is the root of a sum of squares, and not of their mean."""
     reduced = {s.function for s in steps if s.operation is Operation.REDUCTION}
     squared = any(s.function in ("pow", "square") or s.operation is Operation.MULTIPLY for s in steps)
     return "norm" in reduced or (squared and "sum" in reduced)
 
 
 def _is_difference(node: Node) -> bool:
-    """Whether one signal is subtracted from another."""
+    """Report whether one signal is subtracted from another."""
     return node.operation is Operation.ADD and sorted(node.coefficients) == [-1.0, 1.0]
 
 
 def _name(steps: list[Node], base: int) -> str:
-    """A composite function's own name, where it has one."""
+    """Return the name of a composite function, where it has a name of its own."""
     if not steps:
         return "square"
     gated = len(steps) == 1 and steps[0].function == "sigmoid" and steps[0].inputs == (base,)
@@ -113,7 +113,7 @@ def _name(steps: list[Node], base: int) -> str:
 
 
 def _log_softmax(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None:
-    """Log-softmax written as x − logsumexp(x)."""
+    """Recognise log-softmax written as x − logsumexp(x)."""
     if not _is_difference(node) or len(node.inputs) != 2:
         return None
     first, second = _minuend_first(node)
@@ -124,7 +124,7 @@ def _log_softmax(graph: SignalGraph, node: Node) -> tuple[Node, set[int]] | None
 
 
 def _uncentred(graph: SignalGraph, index: int) -> tuple[int, set[int]]:
-    """Where x − mean(x) or x − max(x) starts from, and the steps to it; the node itself where it is no such thing."""
+    """Return the node x and the steps of x − mean(x) or x − max(x); for any other node, the node and no steps."""
     node = graph.nodes[index]
     if _is_difference(node) and len(node.inputs) == 2:
         first, second = _minuend_first(node)
@@ -139,7 +139,7 @@ def _minuend_first(node: Node) -> tuple[int, ...]:
 
 
 def _inner(graph: SignalGraph, steps: Iterable[int], whole: int) -> set[int]:
-    """The steps that nothing outside of the function reads."""
+    """Return the steps that no node outside of the function reads."""
     inner = set(steps) - set(graph.outputs)
     while True:
         outside = {i for i in inner if not {*inner, whole}.issuperset(graph.consumers[i])}

@@ -1,4 +1,4 @@
-"""Several projections in one weight, recognised by how its output is taken apart."""
+"""Recognises several projections packed in one weight, by how the output of the weight is split."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gainstage.graph.walk import any_after, nearest_after
 __all__ = ["packed_blocks", "unpacked"]
 
 _BETWEEN = frozenset({Operation.OFFSET, Operation.ADD, Operation.DROPOUT})
-_MOST = 8  # parts; what is taken apart further is a loop over units, not a few projections
+_MOST = 8  # parts; a tensor that is split further is iterated over its units
 
 
 def unpacked(graph: SignalGraph) -> SignalGraph:
-    """The same graph; a weight whose output is taken apart into equal projections holds as many blocks.
+    """Return the same graph, where a weight whose output is split into n equal projections has ``blocks`` = n.
 
-    Query, key and value in one matrix (GPT-2, ViT), gate and up-projection in one (gated feed-forward blocks), the
-    gates of a recurrent cell written out by hand: each block has the fan_out of its own projection. Of unequal
-    projections (fewer keys than queries) the smallest is the block where it divides all others.
+    Examples are query, key and value in one matrix (GPT-2, ViT), gate and up-projection in one (gated feed-forward
+    blocks), and the gates of a hand-written recurrent cell. Each block has the fan-out of its own projection. Among
+    unequal projections (fewer keys than queries), the smallest is the block where its size divides all others.
     """
     return graph.with_parameters(tuple(_unpacked(graph, p) for p in graph.parameters))
 
@@ -41,7 +41,7 @@ def _unpacked(graph: SignalGraph, parameter: Parameter) -> Parameter:
 
 
 def packed_blocks(graph: SignalGraph, node: Node) -> int:
-    """How many equal projections the output of a node is taken apart into; 1 where it is read as a whole."""
+    """Count the equal projections into which the output of a node is split; 1 where the output is read as a whole."""
     if node.operation not in MIXING or node.kernel is None:
         return 1
     if _read_as_a_whole(graph)[node.index]:
@@ -61,7 +61,7 @@ def packed_blocks(graph: SignalGraph, node: Node) -> int:
 
 @once_per_graph("nodes")
 def _read_as_a_whole(graph: SignalGraph) -> tuple[bool, ...]:
-    """For every node, whether anything that takes no part of a tensor reads its output."""
+    """Report, for every node, whether an operation other than a split reads its output."""
 
     def takes_all(reader: Node) -> bool:
         parts = reader.function == "glu" or (reader.operation is Operation.RESHAPE and reader.function == "slice")
@@ -71,5 +71,5 @@ def _read_as_a_whole(graph: SignalGraph) -> tuple[bool, ...]:
 
 
 def _is_part(node: Node, units: int) -> bool:
-    """Whether a node holds some of the units of what it reads; one that holds all of them parts positions."""
+    """Report whether a node selects some of the units of its input; one that keeps all units selects positions."""
     return node.operation is Operation.RESHAPE and node.function == "slice" and units not in node.shape

@@ -1,8 +1,8 @@
-"""Recurrent layers written out by hand: one weight that meets its own past at every step.
+"""Recognises recurrent layers written out by hand: one weight applied to its own previous output at every step.
 
-``h = tanh(U x_t + W h)`` in a loop uses W again and again, each time on what it made before, and adds something that it
-did not make. That tells it from depth with shared weights, where nothing is added, and from a residual stream, to which
-the shared weight's own output is added.
+The loop ``h = tanh(U x_t + W h)`` uses W again and again on its previous output, and adds a signal that does not come
+from W. Depth with shared weights differs, since nothing is added there. A residual stream differs too, since the sum
+there contains the output of the shared weight itself.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from gainstage.graph.walk import nearest_before
 __all__ = ["Recurrence", "recurrences", "scans"]
 
 _TAKEN = frozenset({Operation.RESHAPE, Operation.MULTIPLY, Operation.SCALE, Operation.ACTIVATION})
-_STEPS = 3  # uses of one weight, each on the last one's output: fewer are a layer that happens to be shared
+_STEPS = 3  # uses of one weight, each on the output of the one before; with fewer, the layer counts as shared
 
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """One weight from step to step.
+    """One hand-written recurrence: a weight that is applied from step to step.
 
     Args:
-        states: the nodes in which it is used.
-        inputs: the nodes with the weights whose outputs are added to theirs.
-        sums: those sums.
+        states: the nodes that apply the recurrent weight.
+        inputs: the weighted nodes whose outputs are added to the state's.
+        sums: the nodes of these sums.
     """
 
     states: tuple[int, ...]
@@ -43,7 +43,7 @@ class Recurrence:
 
 @once_per_graph("nodes")
 def recurrences(graph: SignalGraph) -> tuple[Recurrence, ...]:
-    """All loops over time that the graph shows step by step."""
+    """Return all recurrences that the graph contains step by step."""
     chains = _chains(graph)
     own = {index: path for path, chain in chains.items() for index in chain}
     sums: dict[str, list[int]] = defaultdict(list)
@@ -59,17 +59,17 @@ def recurrences(graph: SignalGraph) -> tuple[Recurrence, ...]:
             if state in own and other not in own:
                 sums[own[state]].append(node.index)
                 inputs[own[state]].append(other)
-    # A stream that starts with one such sum and goes on with others is depth with shared weights: so is ALBERT.
+    # A stream that begins with one such sum and continues with others is depth with shared weights (ALBERT).
     loops = ((path, found) for path, found in sums.items() if len(found) >= len(chains[path]) - 1)
     return tuple(Recurrence(chains[path], _alike(graph, inputs[path]), tuple(found)) for path, found in loops)
 
 
 @once_per_graph("nodes")
 def scans(graph: SignalGraph) -> frozenset[int]:
-    """The sums of a state that runs over time without a matrix: ``h = a_t * h + b_t`` (state-space models).
+    """Return the sums of a state that runs over time without a matrix: ``h = a_t * h + b_t`` (state-space models).
 
-    At every step one more slice of a tensor that was there before the first one is added, while the branches of a
-    residual stream are made of what the stream holds.
+    Every step adds one more slice of a tensor that was computed before the first step. The branches of a residual
+    stream, in contrast, are computed from the stream.
     """
     by_tensor: dict[int, list[int]] = defaultdict(list)
     for node in graph.nodes:
@@ -85,7 +85,7 @@ def scans(graph: SignalGraph) -> frozenset[int]:
 
 
 def _step_of(graph: SignalGraph) -> Callable[[Node], bool]:
-    """Whether a node is one step of a tensor: an axis is gone."""
+    """Return a predicate: whether a node selects one step of a tensor, so that one axis disappears."""
 
     def taken(node: Node) -> bool:
         if node.operation is not Operation.RESHAPE or len(node.inputs) != 1:
@@ -97,13 +97,13 @@ def _step_of(graph: SignalGraph) -> Callable[[Node], bool]:
 
 
 def _alike(graph: SignalGraph, nodes: list[int]) -> tuple[int, ...]:
-    """All nodes with the weights of these: at the first step there may be no state yet to be added to."""
+    """Return all nodes that share weights with these, since the first step may have no state to add to."""
     weights = {use.parameter for index in nodes for use in graph.nodes[index].uses_of("weight")}
     return tuple(n.index for n in graph.nodes if weights & {use.parameter for use in n.uses_of("weight")})
 
 
 def _chains(graph: SignalGraph) -> dict[str, tuple[int, ...]]:
-    """Weights of which each use but the first reads what the one before it made."""
+    """Return, for each weight, its uses where each but the first reads the output of the one before."""
     uses: dict[str, list[int]] = defaultdict(list)
     for node in graph.nodes:
         if node.operation is Operation.LINEAR:

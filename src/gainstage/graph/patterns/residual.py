@@ -1,8 +1,8 @@
-"""Residual streams, by the shape of the graph alone.
+"""Recognises residual streams by the structure of the graph alone.
 
-A residual add joins two operands that share an ancestor and differ in how many weights lie on the way from it. That
-finds projected skips, in-place adds and pre- and post-norm blocks, and leaves out adds inside an activation, rotary
-embeddings, position adds and masks, whose operands share an ancestor through equally many weights, or none.
+A residual add joins two operands with a common ancestor that reaches them through different numbers of weights. This
+finds projected skips, in-place adds, and pre- and post-norm blocks. It excludes adds inside an activation, rotary
+embeddings, position adds and masks: their operands have no common ancestor, or equally many weights on both paths.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Residual:
 
     Args:
         add: the node of the sum.
-        fork: where skip and branch part.
+        fork: the node where skip and branch separate.
         skip: the operand with fewer weights since the fork.
         branch: the other operand.
         ends: the last weighted nodes of the branch.
-        stream: the fork of the first residual on the same stream; all adds of one stream share it.
+        stream: the fork of the first residual add on the same stream; all adds of one stream have the same value.
     """
 
     add: int
@@ -50,7 +50,7 @@ _SUMMED = AFFINE - {Operation.DROPOUT} | {Operation.ADD}
 
 @once_per_graph("nodes")
 def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
-    """All residual adds, in order of execution."""
+    """Return all residual adds, in order of execution."""
     weights = FewestWeights(graph)
     totals = any_before(graph, _reduces, through=_SUMMED)
     over_time = {index for loop in recurrences(graph) for index in loop.sums} | scans(graph)
@@ -63,9 +63,9 @@ def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
             continue
         fork, skip, branch = parted
         if prod(graph.nodes[skip].shape) < prod(node.shape):
-            continue  # what is broadcast (a mask, a position, a context) is not a stream
+            continue  # a broadcast operand (a mask, a position, a context) is not a stream
         if totals[skip]:
-            continue  # nor is a running total (a flow's log-determinant)
+            continue  # a running total (a flow's log-determinant) is not a stream
         ends = nearest_before(graph, branch, lambda n: n.operation.weighted, through=UNWEIGHTED)
         before = nearest_before(graph, skip, lambda n: n.index in found, through=_CARRY)
         stream = found[before[-1]].stream if before else fork
@@ -74,9 +74,9 @@ def residuals(graph: SignalGraph) -> tuple[Residual, ...]:
 
 
 def _parted(graph: SignalGraph, fewest: FewestWeights, add: Node) -> tuple[int, int, int] | None:
-    """Fork, skip and branch of a sum; None where both operands are equally far from where they part.
+    """Return fork, skip and branch of a sum; None where both operands are equally many weights from their fork.
 
-    What a gate multiplies is looked at in its place, for the gate has ancestors of its own.
+    A product of signals is represented by its factors, because a gate has ancestors of its own.
     """
     operands = add.inputs[:2] if add.setting("blended") else add.inputs
     if len(operands) != 2:
@@ -89,7 +89,7 @@ def _parted(graph: SignalGraph, fewest: FewestWeights, add: Node) -> tuple[int, 
         if fork is None:
             continue
         weights = fewest.between(fork, one), fewest.between(fork, other)
-        if modulated and min(weights):  # scale and shift out of one layer (FiLM): nothing is carried past it
+        if modulated and min(weights):  # scale and shift computed by one layer (FiLM): no skip bypasses it
             continue
         if graph.nodes[fork].from_input and weights[0] != weights[1]:
             return (fork, first, second) if weights[0] < weights[1] else (fork, second, first)
@@ -97,13 +97,13 @@ def _parted(graph: SignalGraph, fewest: FewestWeights, add: Node) -> tuple[int, 
 
 
 def _share_weights(graph: SignalGraph, first: int, second: int) -> bool:
-    """Whether one layer takes part in both operands, with no other one behind it."""
+    """Report whether one layer contributes to both operands, with no other layer after it."""
     last = (set(nearest_before(graph, i, lambda n: n.operation.weighted, through=UNWEIGHTED)) for i in (first, second))
     return not set.isdisjoint(*last)
 
 
 def _factors(graph: SignalGraph, operand: int) -> tuple[int, ...]:
-    """The factors of a product of signals, or the signal itself."""
+    """Return the factors of a product of signals, or the signal itself."""
     products = nearest_before(graph, operand, _multiplies, through=_GATED)
     return tuple(i for index in products for i in graph.nodes[index].inputs) or (operand,)
 
@@ -117,7 +117,7 @@ def _reduces(node: Node) -> bool:
 
 
 def stream_lengths(adds: tuple[Residual, ...]) -> dict[int, int]:
-    """How many branches every stream gathers."""
+    """Count the branches that are added to each stream."""
     lengths: dict[int, int] = {}
     for add in adds:
         lengths[add.stream] = lengths.get(add.stream, 0) + 1

@@ -1,4 +1,4 @@
-"""Sums of several weights' outputs: every term brings its share of the level."""
+"""Finds sums of the outputs of several weights, in which every term contributes a share of the second moment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["terms"]
 
 @dataclass(frozen=True, slots=True)
 class _Sum:
-    """What a signal is the sum of: how many terms, and which weighted nodes are among them."""
+    """A signal as a sum: the number of its terms, and the weighted nodes among them."""
 
     count: int = 1
     nodes: frozenset[int] = frozenset()
@@ -25,10 +25,10 @@ class _Sum:
 
 @once_per_graph("nodes")
 def terms(graph: SignalGraph) -> Mapping[int, int]:
-    """For every weighted node whose output is added to other signals before anything else, how many terms there are.
+    """Count, for every weighted node whose output is first of all added to other signals, the terms of that sum.
 
-    Residual adds are left out: there the stream's budget counts. So are adds of two operands that hold the same term,
-    and of what does not depend on the input.
+    Residual adds are excluded, because the budget of the stream covers them. So are adds whose two operands contain the
+    same term, and adds of a signal that does not depend on the input.
 
     >>> from gainstage.graph import Node, Operation, SignalGraph
     >>> nodes = (

@@ -8,6 +8,7 @@ from collections.abc import Container
 from gainstage.graph import Parameter, Role, SignalGraph
 from gainstage.planning.assign import drawn
 from gainstage.planning.automatic import Automatic
+from gainstage.planning.mirroring import UNMIRRORED
 from gainstage.planning.named import Named
 from gainstage.planning.recipes.recipe import RuleBased
 from gainstage.records import Assignment
@@ -25,7 +26,7 @@ def delta_orthogonal(graph: SignalGraph, settable: Container[str]) -> RuleBased 
     kernels = [p.kernel for p in graph.parameters if p.role.is_kernel and p.kernel is not None]
     if not graph.inputs or all(kernel.receptive == 1 for kernel in kernels):
         return Named.of(graph, "delta_orthogonal")
-    automatic = Automatic.of(graph, settable)
+    automatic = Automatic.with_pairs(graph, settable, UNMIRRORED)
 
     def rule(parameter: Parameter) -> Assignment | None:
         kernel = parameter.kernel

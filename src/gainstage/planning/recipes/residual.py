@@ -10,6 +10,7 @@ from gainstage.planning.assign import drawn
 from gainstage.planning.automatic import Automatic
 from gainstage.planning.branches import branches, innermost
 from gainstage.planning.context import weight_nodes
+from gainstage.planning.mirroring import UNMIRRORED
 from gainstage.planning.recipes.recipe import RuleBased
 from gainstage.records import Assignment
 
@@ -65,4 +66,4 @@ def zero_branches(graph: SignalGraph, settable: Container[str]) -> Automatic:
     """
     if not branches(graph):
         raise InputError("The recipe 'zero_branches' is for residual branches, and this model has none. Use 'auto'.")
-    return Automatic.of(graph, settable, branch_start="zero")
+    return Automatic.with_pairs(graph, settable, UNMIRRORED, branch_start="zero")

@@ -12,10 +12,12 @@ from gainstage.graph import SignalGraph
 from gainstage.planning.automatic import Automatic, BranchStart
 from gainstage.planning.named import Named
 from gainstage.planning.recipes.convolution import delta_orthogonal
+from gainstage.planning.recipes.mirrored import mirrored
 from gainstage.planning.recipes.recipe import Recipe
 from gainstage.planning.recipes.residual import fixup, zero_branches
 from gainstage.planning.recipes.transformer import deepnorm, gpt2, t_fixup
 from gainstage.planning.recipes.widths import mup
+from gainstage.planning.standing import Standing
 
 __all__ = ["RECIPES", "LevelSource", "RecipeEntry", "recipe_entry", "recipe_named"]
 
@@ -51,8 +53,10 @@ class RecipeEntry:
         build: from (graph, paths of the parameters to set) to the recipe.
         levels: where the second moments of its outputs come from.
         needs_batch: whether it reads operations that only a batch shows.
-        takes_branch_start: whether ``build`` takes the start of residual branches as a third argument.
+        takes_branch_start: whether ``build`` takes two arguments more: the start of residual branches, and what is
+            known of the values that stand in the model.
         sets_output_bias: whether labels set the bias of the output.
+        mends: whether a start that a check finds healthy stays, and a part that it finds healthy.
     """
 
     build: Callable[..., Recipe]
@@ -60,10 +64,13 @@ class RecipeEntry:
     needs_batch: bool = True
     takes_branch_start: bool = False
     sets_output_bias: bool = False
+    mends: bool = False
 
-    def recipe(self, graph: SignalGraph, settable: Container[str], branch_start: BranchStart) -> Recipe:
+    def recipe(
+        self, graph: SignalGraph, settable: Container[str], branch_start: BranchStart, standing: Standing
+    ) -> Recipe:
         """The recipe for one graph."""
-        return self.build(graph, settable, *((branch_start,) if self.takes_branch_start else ()))
+        return self.build(graph, settable, *((branch_start, standing) if self.takes_branch_start else ()))
 
 
 def _named(graph: SignalGraph, settable: Container[str], *, scheme: str) -> Recipe:  # noqa: ARG001
@@ -78,7 +85,13 @@ RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
         "delta_orthogonal": RecipeEntry(delta_orthogonal, LevelSource.CALIBRATED, needs_batch=False),
         "fixup": RecipeEntry(fixup),
         "gpt2": RecipeEntry(gpt2),
+        "mend": RecipeEntry(
+            Automatic.of, LevelSource.SETTLED, takes_branch_start=True, sets_output_bias=True, mends=True
+        ),
         "lsuv": RecipeEntry(partial(_named, scheme="orthogonal"), LevelSource.LSUV),
+        "mirrored": RecipeEntry(partial(mirrored, halves="orthogonal"), LevelSource.SETTLED),
+        "mirrored_delta": RecipeEntry(partial(mirrored, halves="centre_tap"), LevelSource.SETTLED),
+        "mirrored_normal": RecipeEntry(partial(mirrored, halves="normal"), LevelSource.SETTLED),
         "mup": RecipeEntry(mup),
         "t_fixup": RecipeEntry(t_fixup),
         "zero_branches": RecipeEntry(zero_branches, LevelSource.SETTLED),
@@ -86,7 +99,10 @@ RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
 )
 """Recipes by name."""
 
-_ALIASES = {"rezero": "zero_branches", "skipinit": "zero_branches", "tfixup": "t_fixup", "mu_p": "mup"}
+_ALIASES = {
+    "rezero": "zero_branches", "skipinit": "zero_branches", "tfixup": "t_fixup", "mu_p": "mup",
+    "looks_linear": "mirrored",
+}  # fmt: skip
 
 
 def recipe_entry(name: str) -> RecipeEntry:

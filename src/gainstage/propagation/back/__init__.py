@@ -1,1 +1,1 @@
-"""The rules of the way back, operation by operation; ``gainstage.propagation.backward`` applies them."""
+"""Backward rules, operation by operation."""

@@ -1,4 +1,4 @@
-"""Backward through sums, products and functions of single elements."""
+"""Backward rules of sums, products and elementwise functions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.propagation.back.flows import Backward, hand_on, passed, scatter, unknown
+from gainstage.propagation.back.backward_pass import BackwardPass, pass_through, scatter, send_to_operand, unknown
 from gainstage.propagation.composed import is_scalar
 from gainstage.propagation.function import Function
 from gainstage.propagation.mixture import multiplied, powered
-from gainstage.propagation.pairs import Pairs
+from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.sequence_profile import times
-from gainstage.propagation.signal import Flow, Law, Product, Signal, lifted
+from gainstage.propagation.signal import FunctionOf, PendingGradient, Product, Signal, broadcast_to
 from gainstage.propagation.weights import scale_of
 from gainstage.theory.activations import Array
 
@@ -26,16 +26,16 @@ _SPAN = np.linspace(-14.0, 14.0, 1121)
 _BESIDE = 1e-9
 
 
-def _given(law: Law, part: Law, mean: float, spread: float, source: Signal) -> Law:
-    """What a function of a sum is, given one of its terms: √E f(part + rest)² over an independent rest, and E f of two.
+def _given_one_term(dependence: FunctionOf, part: FunctionOf, mean: float, spread: float, source: Signal) -> FunctionOf:
+    """Return f(sum) averaged over all terms but one: √E f(part + rest)² for one element, and E f for pairs.
 
-    Tabulated over the source, since streams nest it block after block.
+    The result is tabulated over the source, since residual streams nest it block after block.
 
     Args:
-        law: f, of the sum.
-        part: the term, a function of the source.
-        mean, spread: of the rest.
-        source: what the term is a function of.
+        dependence: f, as a function of the sum.
+        part: the remaining term, as a function of the source.
+        mean, spread: mean and standard deviation of the independent rest.
+        source: source of the remaining term.
     """
     from scipy.special import ndtri
 
@@ -45,169 +45,191 @@ def _given(law: Law, part: Law, mean: float, spread: float, source: Signal) -> L
     span = source.mean + math.sqrt(source.variance) * _SPAN
     places = np.sort(np.concatenate((span, kinks - beside, kinks + beside)))
     total = part.function.value(places)[:, None] + rest
-    values = law.function.value(total)
-    both = values if law.apart is None else law.apart.value(total)
+    values = dependence.function.value(total)
+    both = values if dependence.pair_function is None else dependence.pair_function.value(total)
 
     def tabulated(kind: str, of: Function, table: Array) -> Function:
         key = ("given", kind, of.key, part.function.key, mean, spread, source.mean, source.variance)
         return Function(key, lambda x: np.interp(x, places, table), np.zeros_like, part.function.kinks)
 
-    one = tabulated("square", law.function, np.sqrt((values**2).mean(-1)))
-    return Law(part.source, one, tabulated("mean", law.of_two.function, both.mean(-1)))
+    one = tabulated("square", dependence.function, np.sqrt((values**2).mean(-1)))
+    return FunctionOf(part.source, one, tabulated("mean", dependence.for_pairs.function, both.mean(-1)))
 
 
-def add(back: Backward, node: Node, flow: Flow) -> None:
-    """A sum hands its gradient to every term, times the term's coefficient."""
+def add(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send the gradient to every term of a sum, times the term's coefficient."""
     live = [i for i in node.inputs if i in back.run.signals]
     first, second = node.coefficients
     if len(live) == 1 and len(node.inputs) == 1:
-        hand_on(back, live[0], replace(flow, factor=flow.factor * (first + second)))
+        send_to_operand(back, live[0], replace(flow, factor=flow.factor * (first + second)))
         return
     for index in live:
         sent = _through_sum(back, node, index, flow)
         coefficient = first if index == node.inputs[0] else second
-        hand_on(back, index, replace(sent, factor=coefficient * sent.factor))
+        send_to_operand(back, index, replace(sent, factor=coefficient * sent.factor))
 
 
-def _through_sum(back: Backward, node: Node, index: int, flow: Flow) -> Flow:
-    """A gradient that depends on a sum depends on its terms: behind relu(relu(x) + y), it comes where x is positive."""
-    ledger = back.run.ledger
+def _through_sum(back: BackwardPass, node: Node, index: int, flow: PendingGradient) -> PendingGradient:
+    """Turn a dependence on a sum into one on its term: behind relu(relu(x) + y), a gradient arrives where x is
+    positive.
+    """
+    algebra = back.run.algebra
     whole, term = back.run.signals[node.index], back.run.signals[index]
-    if flow.law is None or whole.law is None or flow.law.source != whole.law.source or term.law is None:
+    if (
+        flow.dependence is None
+        or whole.dependence is None
+        or flow.dependence.source != whole.dependence.source
+        or term.dependence is None
+    ):
         return flow
-    if whole.law.source == term.law.source or term.law.function.affine is not None or term.parts:
+    if whole.dependence.source == term.dependence.source or term.dependence.function.affine is not None or term.parts:
         return flow
     mean, variance = whole.mean - term.mean, max(whole.variance - term.variance, 0.0)
-    source = ledger.source(term.law.source)
-    return replace(flow, law=_given(flow.law, term.law, mean, math.sqrt(variance), source), atom=ledger.number())
+    source = algebra.source(term.dependence.source)
+    return replace(
+        flow,
+        dependence=_given_one_term(flow.dependence, term.dependence, mean, math.sqrt(variance), source),
+        atom=algebra.number(),
+    )
 
 
-def offset(back: Backward, node: Node, flow: Flow) -> None:
-    """What is added leaves the gradient; the signal's coefficient multiplies it."""
-    passed(back, node, replace(flow, factor=flow.factor * node.coefficients[0]))
+def offset(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send the gradient to the signal, times its coefficient."""
+    pass_through(back, node, replace(flow, factor=flow.factor * node.coefficients[0]))
 
 
-def multiply(back: Backward, node: Node, flow: Flow) -> None:
-    """A product hands to each factor its gradient times the others."""
+def multiply(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send each factor of a product its gradient times the other factors."""
     run = back.run
     live = [i for i in node.inputs if i in run.signals]
     divide = node.divides
     for index in live:
         others = [run.signals[i] for i in live if i != index] or [run.signals[index]]
         other = others[0]
-        mine, course, factor = run.signals[index], None, None
+        mine, sequence, factor = run.signals[index], None, None
         if divide and index != live[0]:  # d(x / y) = -x / y²
             pairs = run.signals[node.index].pairs.scaled(1 / max(mine.pairs.level, 1e-300))
         elif divide:
-            pairs = lifted(other, flow.extent).pairs.each(lambda v: 1 / v if v > 0 else 0.0)
+            pairs = broadcast_to(other, flow.extent).pairs.each(lambda v: 1 / v if v > 0 else 0.0)
         else:
-            same = other.law is not None and mine.law is not None and other.law.source == mine.law.source
-            if same and other.law is not None and not other.parts and flow.law is None:
+            same = (
+                other.dependence is not None
+                and mine.dependence is not None
+                and other.dependence.source == mine.dependence.source
+            )
+            if same and other.dependence is not None and not other.parts and flow.dependence is None:
                 twice = 2.0 if len(live) == 1 else 1.0
-                hand_on(back, index, replace(flow, law=other.law, factor=flow.factor * twice))
+                send_to_operand(back, index, replace(flow, dependence=other.dependence, factor=flow.factor * twice))
                 continue
-            factor = lifted(run.ledger.merged(other), flow.extent)
-            pairs, course = factor.pairs, factor.course
-        plain = back.plain(flow)
-        base, along = times(plain.course, plain.base, course, pairs)
+            factor = broadcast_to(run.algebra.without_parts(other), flow.extent)
+            pairs, sequence = factor.pairs, factor.sequence
+        plain = back.evaluated(flow)
+        base, along = times(plain.sequence, plain.base, sequence, pairs)
         if factor is not None and along is None:
-            base = back.met(flow, factor)
+            base = back.times_signal(flow, factor)
         noise = plain.noise + other.noise
         if factor is not None:
-            both, more = run.ledger.squares(factor)
+            both, more = run.algebra.squares(factor)
             own = scatter(plain.base, both, plain.extent) + more
-            noise = (plain.noise + factor.carried).caused(run.ledger.cause(), own / max(plain.extent.units, 1))
-        atom = run.ledger.number()
-        product = None if divide or factor is None else Product(atom, plain.atom, plain.base, factor, plain.course)
-        alike = pairs.apart / pairs.level if pairs.level > 0 else 0.0
-        chance = plain.chance.scaled(min(max(alike, -1.0), 1.0))
-        hand_on(
-            back, index,
-            replace(plain, base=base, course=along, atom=atom, noise=noise, product=product, chance=chance),
-        )  # fmt: skip
+            noise = (plain.noise + factor.inherited).with_cause(run.algebra.cause(), own / max(plain.extent.units, 1))
+        atom = run.algebra.number()
+        product = None if divide or factor is None else Product(atom, plain.atom, plain.base, factor, plain.sequence)
+        alike = pairs.across_both / pairs.level if pairs.level > 0 else 0.0
+        finite_width = plain.finite_width.scaled(min(max(alike, -1.0), 1.0))
+        send_to_operand(
+            back,
+            index,
+            replace(
+                plain, base=base, sequence=along, atom=atom, noise=noise, product=product, finite_width=finite_width
+            ),
+        )
 
 
-def activation(back: Backward, node: Node, flow: Flow) -> None:
-    """A function multiplies by its slope, a function of the same source."""
+def activation(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Multiply the gradient by the activation's derivative, a function of the same source."""
     run, index = back.run, node.inputs[0]
     x = run.signals[index]
     if node.function == "glu":
         gate = run.functions.of(replace(node, function="sigmoid"))
-        half = run.ledger.fresh(run.ledger.merged(x))
-        if gate is not None and half.law is not None:
-            opened = run.ledger.expectation(Law(half.law.source, Function.of(gate)))
-            plain = back.plain(flow)
+        half = run.algebra.new_source(run.algebra.without_parts(x))
+        if gate is not None and half.dependence is not None:
+            opened = run.algebra.expectation(FunctionOf(half.dependence.source, Function.of(gate)))
+            plain = back.evaluated(flow)
             factor = (opened.second + half.pairs.level * opened.slope_second) / 2
-            hand_on(back, index, replace(plain, base=plain.base.scaled(2 * factor), atom=run.ledger.number()))
+            send_to_operand(back, index, replace(plain, base=plain.base.scaled(2 * factor), atom=run.algebra.number()))
         return
     found = run.functions.of(node)
     if found is None:
         unknown(back, node, flow)
         return
     function = Function.of(found)
-    if x.parts or x.law is None:
-        hand_on(back, index, _over_parts(back, flow, x, function))
+    if x.parts or x.dependence is None:
+        send_to_operand(back, index, _over_parts(back, flow, x, function))
         return
-    if flow.law is not None and flow.law.source != x.law.source:
-        flow = back.plain(flow)
-    slope = function.slope_after(x.law.function)
-    own = Law(x.law.source, slope)
-    law = own if flow.law is None else flow.law.times(slope)
-    hand_on(back, index, replace(_steeper(back, flow, own), law=law))
+    if flow.dependence is not None and flow.dependence.source != x.dependence.source:
+        flow = back.evaluated(flow)
+    slope = function.slope_after(x.dependence.function)
+    own = FunctionOf(x.dependence.source, slope)
+    dependence = own if flow.dependence is None else flow.dependence.times(slope)
+    send_to_operand(back, index, replace(_with_slope_profile(back, flow, own), dependence=dependence))
 
 
-def _steeper(back: Backward, flow: Flow, slope: Law) -> Flow:
-    """Towards the borders of an image the signal is smaller, and a function that saturates steeper."""
-    source, answers = back.run.ledger.source(slope.source), back.run.ledger.expectation(slope).scaling
-    known = flow.borders or (None,) * len(source.borders)
-    if len(known) != len(source.borders):
+def _with_slope_profile(back: BackwardPass, flow: PendingGradient, slope: FunctionOf) -> PendingGradient:
+    """Return the gradient with the derivative's edge profile: a saturating function is steeper near borders."""
+    source, answers = back.run.algebra.source(slope.source), back.run.algebra.expectation(slope).scaling
+    known = flow.edge_profiles or (None,) * len(source.edge_profiles)
+    if len(known) != len(source.edge_profiles):
         return flow
-    found = [multiplied(a, powered(b, answers)) for a, b in zip(known, source.borders, strict=True)]
-    met = math.prod(mean for mean, _ in found)
-    return replace(flow, factor=flow.factor * math.sqrt(met), borders=tuple(border for _, border in found))
+    found = [multiplied(a, powered(b, answers)) for a, b in zip(known, source.edge_profiles, strict=True)]
+    times_signal = math.prod(mean for mean, _ in found)
+    return replace(
+        flow, factor=flow.factor * math.sqrt(times_signal), edge_profiles=tuple(border for _, border in found)
+    )
 
 
-def _over_parts(back: Backward, flow: Flow, x: Signal, function: Function) -> Flow:
-    """Through a function of several signals side by side: the mean of their factors."""
-    plain, total = back.plain(flow), Pairs(0.0)
+def _over_parts(back: BackwardPass, flow: PendingGradient, x: Signal, function: Function) -> PendingGradient:
+    """Send a gradient through a function of concatenated signals: the mean of the parts' factors."""
+    plain, total = back.evaluated(flow), SecondMoments(0.0)
     parts = x.parts or (x,)
     units = sum(p.extent.units for p in parts)
     for part in parts:
-        if part.law is None:
-            part = back.run.ledger.fresh(part)
-        assert part.law is not None
-        found = back.run.ledger.expectation(Law(part.law.source, function.slope_after(part.law.function)))
-        source = back.run.ledger.source(part.law.source)
+        if part.dependence is None:
+            part = back.run.algebra.new_source(part)
+        assert part.dependence is not None
+        found = back.run.algebra.expectation(
+            FunctionOf(part.dependence.source, function.slope_after(part.dependence.function))
+        )
+        source = back.run.algebra.source(part.dependence.source)
         factor = replace(source.pairs.each(lambda v: found.pair(source.correlation(v))), level=found.second)  # noqa: B023
         total = total + factor.scaled(part.extent.units / units)
-    return replace(plain, base=plain.base * total, atom=back.run.ledger.number())
+    return replace(plain, base=plain.base * total, atom=back.run.algebra.number())
 
 
-def scale(back: Backward, node: Node, flow: Flow) -> None:
-    """A factor on the way there is one on the way back."""
+def scale(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Multiply the gradient by the same factor as the signal."""
     run = back.run
     index = next(i for i in node.inputs if i in run.signals)
     if is_scalar(node):
-        hand_on(back, index, replace(flow, factor=flow.factor * node.setting("other")))
+        send_to_operand(back, index, replace(flow, factor=flow.factor * node.setting("other")))
         return
     if node.function in ("cos", "sin"):
-        hand_on(back, index, replace(flow, factor=flow.factor * math.sqrt(0.5)))
+        send_to_operand(back, index, replace(flow, factor=flow.factor * math.sqrt(0.5)))
         return
-    plain = back.plain(flow)
+    plain = back.evaluated(flow)
     pairs = plain.base
     for use in node.uses:
         found = scale_of(run.graph, replace(use, slot="scale"), run.weights)
         pairs = replace(pairs.scaled(found.second_moment), units=pairs.units * found.mean**2)
     for constant in (i for i in node.inputs if i in run.signals and i != index):
-        pairs = pairs * lifted(run.signals[constant], plain.extent).pairs
-    hand_on(back, index, replace(plain, base=pairs, atom=run.ledger.number()))
+        pairs = pairs * broadcast_to(run.signals[constant], plain.extent).pairs
+    send_to_operand(back, index, replace(plain, base=pairs, atom=run.algebra.number()))
 
 
-def dropout(back: Backward, node: Node, flow: Flow) -> None:
-    """What was dropped gets nothing, the rest more."""
+def dropout(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send the gradient through dropout: dropped elements receive none, the others more."""
     p = node.setting("p") if back.run.training else 0.0
     if not 0 < p < 1:
-        passed(back, node, flow)
+        pass_through(back, node, flow)
         return
     base = replace(flow.base, level=flow.base.level / (1 - p))
-    passed(back, node, replace(flow, base=base, atom=back.run.ledger.number()))
+    pass_through(back, node, replace(flow, base=base, atom=back.run.algebra.number()))

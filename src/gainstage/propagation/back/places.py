@@ -1,4 +1,4 @@
-"""Backward through pooling, means, slices, padding and whatever else picks or gathers places."""
+"""Backward rules of pooling, means, slices, padding and other selections of positions."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node, Operation
-from gainstage.propagation.back.flows import Backward, hand_on
+from gainstage.propagation.back.backward_pass import BackwardPass, send_to_operand
 from gainstage.propagation.function import Function
 from gainstage.propagation.geometry import paddings, spatial, windows
-from gainstage.propagation.pairs import Pairs
 from gainstage.propagation.pooling import is_largest, overlapping, window_size
 from gainstage.propagation.resampling import gathered, matrices
-from gainstage.propagation.signal import Flow, Law, Signal
+from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.signal import FunctionOf, PendingGradient, Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.images.windows import Window
 
-__all__ = ["pooling", "reduction", "resampling", "taken"]
+__all__ = ["pooling", "reduction", "resampling", "selection"]
 
 
-def _winning(source: Signal, places: float) -> Function:
-    """√ of how much likelier than on average an element is the largest of its window, given what it is."""
+def _chance_of_winning(source: Signal, places: float) -> Function:
+    """Return √ of the probability, relative to its mean, that an element of a given value is its window's maximum."""
     from scipy.special import ndtr
 
     mean, spread = source.mean, math.sqrt(source.variance) or 1.0
-    c = min(max(source.correlation(source.pairs.near), 0.0), 0.999)
-    # All others are below z when their own parts are, given what they have in common: √c z + √(1 - c) w.
+    c = min(max(source.correlation(source.pairs.neighbour), 0.0), 0.999)
+    # Given the shared part, all other positions are below z when their independent parts are: √c z + √(1 - c) w.
     w, weight = np.polynomial.hermite_e.hermegauss(24)
 
     def value(x: Array) -> Array:
@@ -37,40 +37,48 @@ def _winning(source: Signal, places: float) -> Function:
     return Function(("winning", mean, spread, c, places), value, np.zeros_like)
 
 
-def taken(back: Backward, node: Node, flow: Flow) -> None:
-    """Elements of the output come from one operand each; what is padded comes from none."""
+def selection(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send the gradient through an operation whose elements come from one operand each; padding receives none."""
     live = [i for i in node.inputs if i in back.run.signals]
     if node.function in ("pad", "pad_edges"):
         flow = _cropped(back, node, flow)
     signals = [back.run.signals[i] for i in live]
     parted = flow.largest_of > 1 or len(flow.parts) == sum(max(len(signal.parts), 1) for signal in signals)
     if node.operation is Operation.CONCATENATION and len(live) > 1 and parted:
-        _parted(back, live, flow)
+        _send_to_parts(back, live, flow)
         return
     for index, signal in zip(live, signals, strict=True):
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and node.function == "repeat"):
-            hand_on(back, index, flow)
+            send_to_operand(back, index, flow)
         else:
-            plain = back.plain(flow)
-            alone = _of_fewer(plain, signal.extent.units)
-            back.send(index, replace(plain, extent=signal.extent, borders=_beside(plain, signal), alone=alone))
+            plain = back.evaluated(flow)
+            unshared_variance = _fewer_units_variance(plain, signal.extent.units)
+            back.send(
+                index,
+                replace(
+                    plain,
+                    extent=signal.extent,
+                    edge_profiles=_part_edge_profiles(plain, signal),
+                    unshared_variance=unshared_variance,
+                ),
+            )
 
 
-def _beside(flow: Flow, part: Signal) -> tuple[Array | None, ...]:
-    """How a gradient varies along the axes: the same for all that stand side by side along the units."""
-    return flow.borders if part.extent.positions == flow.extent.positions else ()
+def _part_edge_profiles(flow: PendingGradient, part: Signal) -> tuple[Array | None, ...]:
+    """Return the edge profiles of a part, the same for all parts concatenated along the units."""
+    return flow.edge_profiles if part.extent.positions == flow.extent.positions else ()
 
 
-def _of_fewer(flow: Flow, units: int) -> float:
-    """How much more a gradient's level varies at some of its units: the fewer they are, the less it is averaged."""
-    return 2 * flow.likeness * max(1 / units - 1 / flow.extent.units, 0.0)
+def _fewer_units_variance(flow: PendingGradient, units: int) -> float:
+    """Return the additional variance of a gradient's mean square over some of its units only."""
+    return 2 * flow.mean_squared_correlation * max(1 / units - 1 / flow.extent.units, 0.0)
 
 
-def _parted(back: Backward, live: list[int], flow: Flow) -> None:
-    """A tensor that was put together hands each part its own gradient."""
+def _send_to_parts(back: BackwardPass, live: list[int], flow: PendingGradient) -> None:
+    """Send each part of a concatenated tensor its own gradient."""
     signals = [back.run.signals[i] for i in live]
     counts = [max(len(signal.parts), 1) for signal in signals]
-    plain, start = back.plain(flow), 0
+    plain, start = back.evaluated(flow), 0
     levels = plain.parts or (1.0,) * sum(counts)
     for index, signal, count in zip(live, signals, counts, strict=True):
         mine = levels[start : start + count]
@@ -78,22 +86,22 @@ def _parted(back: Backward, live: list[int], flow: Flow) -> None:
         level = sum(u * n for u, n in zip(mine, units, strict=True)) / sum(units)
         inner = tuple(u / level for u in mine) if count > 1 and level > 0 else ()
         sent = replace(
-            plain, base=plain.base.scaled(level), atom=back.run.ledger.number(), extent=signal.extent,
-            borders=_beside(plain, signal), parts=inner,
-            largest_of=flow.largest_of, alone=_of_fewer(plain, signal.extent.units),
+            plain, base=plain.base.scaled(level), atom=back.run.algebra.number(), extent=signal.extent,
+            edge_profiles=_part_edge_profiles(plain, signal), parts=inner,
+            largest_of=flow.largest_of, unshared_variance=_fewer_units_variance(plain, signal.extent.units),
         )  # fmt: skip
-        if flow.largest_of > 1 and signal.law is not None:
-            won = _winning(back.run.ledger.source(signal.law.source), flow.largest_of)
-            sent = replace(sent, law=Law(signal.law.source, won), largest_of=1)
+        if flow.largest_of > 1 and signal.dependence is not None:
+            won = _chance_of_winning(back.run.algebra.source(signal.dependence.source), flow.largest_of)
+            sent = replace(sent, dependence=FunctionOf(signal.dependence.source, won), largest_of=1)
         back.send(index, sent)
         start += count
 
 
-def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
-    """What reaches the middle of a padded image; the gradient of the padding is lost."""
+def _cropped(back: BackwardPass, node: Node, flow: PendingGradient) -> PendingGradient:
+    """Return the gradient at the interior of a padded image; the padding's gradient is lost."""
     before, factor, kept = spatial(back.run.graph.nodes[node.inputs[0]]), 1.0, list[Array | None]()
     ends = paddings(node)
-    for axis, (size, border) in enumerate(zip(before, flow.borders, strict=False)):
+    for axis, (size, border) in enumerate(zip(before, flow.edge_profiles, strict=False)):
         if border is None or border.size <= size:
             kept.append(border)
             continue
@@ -101,59 +109,75 @@ def _cropped(back: Backward, node: Node, flow: Flow) -> Flow:
         middle = border[start : start + size]
         factor *= float(middle.mean())
         kept.append(middle / middle.mean() if middle.mean() > 0 else None)
-    plain = back.plain(flow)
-    return replace(plain, base=plain.base.scaled(factor), atom=back.run.ledger.number(), borders=tuple(kept))
+    plain = back.evaluated(flow)
+    return replace(plain, base=plain.base.scaled(factor), atom=back.run.algebra.number(), edge_profiles=tuple(kept))
 
 
-def pooling(back: Backward, node: Node, flow: Flow) -> None:
-    """The mean shares its gradient out; the largest takes all of it."""
+def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send the gradient through pooling: an average shares it, a maximum passes it to the winner."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.plain(flow)
+    x, plain = run.signals[index], back.evaluated(flow)
     size = window_size(node, x.extent, plain.extent)
     g = plain.base
-    borders = tuple(
-        window.backward(plain.borders[axis] if axis < len(plain.borders) else None)[1]
+    edge_profiles = tuple(
+        window.backward(plain.edge_profiles[axis] if axis < len(plain.edge_profiles) else None)[1]
         for axis, window in enumerate(windows(node))
     )
-    covering = size * plain.extent.positions / max(x.extent.positions, 1)  # windows over one place
+    covering = size * plain.extent.positions / max(x.extent.positions, 1)  # windows that contain one position
     found = windows(node)
     if found:
         covering = math.prod(w.backward(None)[0] for w in found)
     if node.function == "max":
-        won = plain.extent.positions / max(x.extent.positions, 1)  # windows that a place is the largest of
+        won = plain.extent.positions / max(x.extent.positions, 1)  # windows of which a position is the maximum
         level = g.level * won
         if covering > 1:
-            level += _twice(found, g, won)
-        pairs = Pairs(level, g.units * won**2, g.positions * won**2, g.examples * won**2)
-        law = None if x.law is None else Law(x.law.source, _winning(run.ledger.source(x.law.source), size))
-        later = round(size) if x.parts else 1  # each part tells then how likely it wins
-        moved = Flow(x.extent, pairs, run.ledger.number(), law=law, largest_of=max(later, 1), noise=plain.noise,
-                     borders=borders, chance=plain.chance, doubt=plain.doubt)  # fmt: skip
+            level += _double_winners(found, g, won)
+        pairs = SecondMoments(level, g.units * won**2, g.positions * won**2, g.examples * won**2)
+        dependence = (
+            None
+            if x.dependence is None
+            else FunctionOf(x.dependence.source, _chance_of_winning(run.algebra.source(x.dependence.source), size))
+        )
+        later = round(size) if x.parts else 1  # each part then has its own probability of winning
+        moved = PendingGradient(
+            x.extent, pairs, run.algebra.number(), dependence=dependence, largest_of=max(later, 1), noise=plain.noise,
+            edge_profiles=edge_profiles, finite_width=plain.finite_width, doubt=plain.doubt,
+        )  # fmt: skip
         back.send(index, moved)
         return
     level = (covering * g.level + covering * max(covering - 1, 0.0) * g.positions) / size**2
-    whole = plain.extent.positions == 1  # every place gets the same
+    whole = plain.extent.positions == 1  # every position receives the same gradient
     scale = (covering / size) ** 2
-    pairs = Pairs(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders,
-                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip
+    pairs = SecondMoments(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
+    back.send(
+        index,
+        PendingGradient(
+            x.extent,
+            pairs,
+            run.algebra.number(),
+            noise=plain.noise,
+            edge_profiles=edge_profiles,
+            finite_width=plain.finite_width,
+            doubt=plain.doubt,
+        ),
+    )
 
 
-def _twice(along: tuple[Window, ...], g: Pairs, won: float) -> float:
-    """What a place that is the largest of two windows at once adds: the product of their gradients.
+def _double_winners(along: tuple[Window, ...], g: SecondMoments, won: float) -> float:
+    """Return the second moment that positions add which are the maximum of two windows: the product of both gradients.
 
-    Those are the more alike the more the windows share, beyond what any two gradients have in common.
+    Gradients of two windows are more alike the more positions the windows share.
     """
     ways = overlapping(along)
-    beside = sum(way.near * way.same for way in ways)
-    more = (g.near - g.positions) / beside if beside > 0 else 0.0
+    beside = sum(way.neighbour * way.same for way in ways)
+    more = (g.neighbour - g.positions) / beside if beside > 0 else 0.0
     return won * sum(way.pairs * way.same * (g.positions + more * way.same) for way in ways)
 
 
-def reduction(back: Backward, node: Node, flow: Flow) -> None:
-    """A mean, a sum, or the largest."""
+def reduction(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send the gradient through a mean, a sum or a maximum."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.plain(flow)
+    x, plain = run.signals[index], back.evaluated(flow)
     if is_largest(node, x.extent, plain.extent):
         pooling(back, replace(node, function="max"), flow)
         return
@@ -161,19 +185,31 @@ def reduction(back: Backward, node: Node, flow: Flow) -> None:
     factor = 1.0 if node.function == "sum" else 1 / count**2
     g = plain.base.scaled(factor)
     units_gone = node.unit_axis is None or (x.extent.units > 1 and plain.extent.units == 1)
-    pairs = Pairs(g.level, g.level if units_gone else g.units, g.positions if units_gone else g.level, g.examples)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise,
-                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip
+    pairs = SecondMoments(
+        g.level, g.level if units_gone else g.units, g.positions if units_gone else g.level, g.examples
+    )
+    back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise,
+                          finite_width=plain.finite_width, doubt=plain.doubt))  # fmt: skip
 
 
-def resampling(back: Backward, node: Node, flow: Flow) -> None:
-    """What was copied, or averaged, gathers again: by the same weights, turned round."""
+def resampling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
+    """Send the gradient through a resized image, by the transposed interpolation weights."""
     run, index = back.run, node.inputs[0]
-    x, plain = run.signals[index], back.plain(flow)
+    x, plain = run.signals[index], back.evaluated(flow)
     axes = [weights.T for weights in matrices(run.graph, node)]
     if not axes:
-        hand_on(back, index, plain)
+        send_to_operand(back, index, plain)
         return
-    pairs, borders = gathered(plain.base, 0.0, axes, plain.borders)
-    back.send(index, Flow(x.extent, pairs, run.ledger.number(), noise=plain.noise, borders=borders,
-                          chance=plain.chance, doubt=plain.doubt))  # fmt: skip
+    pairs, edge_profiles = gathered(plain.base, 0.0, axes, plain.edge_profiles)
+    back.send(
+        index,
+        PendingGradient(
+            x.extent,
+            pairs,
+            run.algebra.number(),
+            noise=plain.noise,
+            edge_profiles=edge_profiles,
+            finite_width=plain.finite_width,
+            doubt=plain.doubt,
+        ),
+    )

@@ -1,4 +1,4 @@
-"""Charts as SVG made by hand: no plotting library, no script, light and dark. Each is a function of plain records."""
+"""Draws charts as SVG from plain records, without a plotting library or script, for light and dark pages."""
 
 from gainstage.report.charts.curves import curves
 from gainstage.report.charts.depth_profile import depth_profile

@@ -1,4 +1,4 @@
-"""The trainings of a comparison: medians over seeds, and the middle half of the seeds as a band."""
+"""Draws the trainings of a comparison: the median over seeds, and the quartiles as a band."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["comparison_curves", "comparison_lines"]
 
 
 def comparison_lines(comparison: Comparison, most: int) -> list[Series]:
-    """The measure over steps, best first; where there are too many contenders, the best ones and the worst."""
+    """Return the measure over steps, best first; of too many contenders, the best ones and the worst."""
     bands = comparison.curves
     names = [arm.name for arm in comparison.ranking if arm.name in bands]
     shown = names if len(names) <= most else [*names[: most - 1], names[-1]]
@@ -23,7 +23,7 @@ def comparison_lines(comparison: Comparison, most: int) -> list[Series]:
 
 
 def comparison_curves(comparison: Comparison) -> str:
-    """One self-contained SVG element.
+    """Draw the curves of all contenders as one self-contained SVG element.
 
     Raises:
         InputError: no trial has a curve.

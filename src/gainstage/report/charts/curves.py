@@ -1,4 +1,4 @@
-"""Training curves: several lines over one axis, with bands and levels that mean something."""
+"""Draws several lines over one axis, with bands and reference levels."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def curves(
     width: float = 720,
     height: float = 360,
 ) -> str:
-    """Lines with optional bands, named at their ends, or above the picture where it is narrow.
+    """Draw lines with optional bands, named at their ends, or above the chart where it is narrow.
 
     Args:
-        lines: one to twelve.
-        title: above the picture; may be empty where a heading says the same.
-        x_label: below the x axis.
-        y_label: under the title.
+        lines: one to twelve lines.
+        title: title above the chart; may be empty where a heading says the same.
+        x_label: label below the x axis.
+        y_label: label under the title.
         log_x: whether x is logarithmic.
-        log_y: whether y is.
-        guides: names and levels of y that lines are compared to, such as chance; drawn grey and dashed.
-        styles: number of the colour and class of the dashes of each line; by default they follow from its place.
-        width: in pixels, at least 240.
-        height: likewise; a legend adds to it.
+        log_y: whether y is logarithmic.
+        guides: names and values of y to compare the lines with, such as chance; drawn grey and dashed.
+        styles: number of the colour and class of the dashes of each line; by default chosen by the line's position.
+        width: width in pixels, at least 240.
+        height: height in pixels, at least 240, to which a legend adds.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: no lines, too many, or too small a picture.
+        InputError: there are no lines, or too many, or the chart is too small.
 
     >>> from gainstage.report.series import series
     >>> curves([series("loss", [2.3, 1.9, 1.2])], title="Loss")[:39]
@@ -63,7 +63,7 @@ def curves(
     styles = styles or [(i, f"d{i % 6}" if i >= 2 else "") for i in range(len(lines))]
     names = [Name(line.label, *style) for line, style in zip(lines, styles, strict=True)]
     levels = [(Name(label, -1), level) for label, level in guides]
-    lone = len(lines) == 1  # the title names it
+    lone = len(lines) == 1  # the title names a single line
     named = [*([] if lone else names), *(name for name, _ in levels)]
     panel, body, height = framed(
         title, x, y, width=width, height=height, subtitle=y_label, x_label=x_label, names=named

@@ -1,4 +1,4 @@
-"""The signal and the gradient through depth: measured, predicted with its band, before and after in one picture."""
+"""Draws signal and gradient through depth: measured, predicted with its band, before and after a fix."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["depth_profile"]
 SPREAD = "Forward spread"
 GRADIENT = "Gradient norm"
 MEANING = {SPREAD: "standard deviation of each layer's output", GRADIENT: "of the loss, by each layer's output"}
-BETWEEN = 62.0  # pixels between the two panels: figures below the upper one, heading of the lower one
+BETWEEN = 62.0  # pixels between the two panels: tick labels of the upper one, heading of the lower one
 
-# Blue is what holds: the only line, or the one after the fix, which is drawn last, on top.
+# Blue marks the current state: the only line, or the one after the fix, which is drawn last, on top.
 STYLES = {"": (0, ""), "measured": (0, ""), "predicted": (2, "d3"), "before": (1, "d2"), "after": (0, "")}
 
 
@@ -43,25 +43,25 @@ def depth_profile(
     width: float = 720,
     height: float = 480,
 ) -> str:
-    """Forward spread above, norm of the gradient below, on logarithmic axes, at every layer that has a weight.
+    """Draw the forward standard deviation and the gradient's norm at every weighted layer, on logarithmic axes.
 
-    A gap in a line is a figure that is no number (a cross at the upper edge) or an exact zero (a triangle at the lower
-    one).
+    A gap in a line marks a value that is not finite (a cross at the upper edge) or an exact zero (a triangle at the
+    lower edge).
 
     Args:
         before: the profile to show.
-        after: the same model after a fix; the first one is then dashed.
-        predicted: what theory says of the same model, dotted, with its band where it has one.
-        findings: their places are flagged.
-        title: above the picture; may be empty where a heading says the same.
-        width: in pixels, at least 240.
-        height: likewise, for both panels.
+        after: a profile of the same model after a fix; ``before`` is then dashed.
+        predicted: the prediction for the same model, dotted, with its band where it has one.
+        findings: findings whose layers are flagged.
+        title: title above the chart; may be empty where a heading says the same.
+        width: width in pixels, at least 240.
+        height: height in pixels of both panels together, at least 240.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: too small a picture.
+        InputError: the chart is too small.
     """
     check_size(width, height)
     drawn = list(_lines(before, after, predicted))
@@ -80,7 +80,7 @@ def depth_profile(
         body.append(text(MARGIN, top - 2, telling if width_of(telling, bold=False) < width - MARGIN else head))
         body.extend(panel.axes("layer" if place == len(shown) - 1 else ""))
         body.extend(draw_flags(panel, flags, named=place == 0))
-        for name, line in sorted(lines, key=lambda drawn: drawn[0].text != "predicted"):  # what was measured on top
+        for name, line in sorted(lines, key=lambda drawn: drawn[0].text != "predicted"):  # measurements on top
             body.extend(panel.line(line, name.colour, name.dash))
         body.extend(panel.names([(name, panel.end(line)) for name, line in lines] if names else []))
         top, room = panel.bottom + BETWEEN - 12, 0.0
@@ -92,7 +92,7 @@ def _lines(before: Profile, after: Profile | None, predicted: Profile | None) ->
     first = "" if only else ("before" if after is not None else "measured")
     others = (("predicted", predicted), (first, before), ("after", after))
     drawn = [_Drawn(Name(name, *STYLES[name]), through_depth(p)) for name, p in others if p is not None]
-    yield from sorted(drawn, key=lambda d: d.name.text == "predicted")  # what was measured comes first
+    yield from sorted(drawn, key=lambda d: d.name.text == "predicted")  # measurements come first
 
 
 def _present(drawn: Sequence[_Drawn], head: str) -> list[tuple[Name, Series]]:

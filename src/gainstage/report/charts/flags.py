@@ -1,4 +1,4 @@
-"""Where findings begin, flagged in a picture through depth."""
+"""Flags the layers where findings begin, in a chart through depth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gainstage.report.placement import spread_apart
 
 __all__ = ["Flag", "draw_flags", "flags_of"]
 
-ROOM = 12.0  # pixels between two flags' texts
+ROOM = 12.0  # pixels between the texts of two flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class Flag:
     """One layer with its findings.
 
     Args:
-        layer: counted from one, as the axis counts.
-        text: the worst one's code, and how many more there are.
-        full: every code and title.
-        severity: of the worst one.
+        layer: number of the layer, counted from 1 as on the axis.
+        text: code of the worst finding, and the number of further findings.
+        full: code and title of every finding.
+        severity: severity of the worst finding.
     """
 
     layer: int
@@ -36,7 +36,7 @@ class Flag:
 
 
 def flags_of(findings: Sequence[Finding], depth: Depth) -> tuple[Flag, ...]:
-    """One flag for every layer where a finding begins: the layer at its node, or the last one before it."""
+    """Return one flag for every layer where a finding begins: the layer of its node, or the last one before it."""
     at: dict[int, list[Finding]] = {}
     for finding in findings:
         if finding.node is not None and len(depth):
@@ -53,7 +53,7 @@ def flags_of(findings: Sequence[Finding], depth: Depth) -> tuple[Flag, ...]:
 
 
 def draw_flags(panel: Panel, flags: Sequence[Flag], *, named: bool) -> Iterator[str]:
-    """A dashed line down the panel for each, with the code above it where ``named``; as many as have room."""
+    """Draw a dashed line per flag, with the code above where ``named``; flags without room are left out."""
     widest = max((width_of(flag.text) for flag in flags), default=1.0) + ROOM
     fit = list(flags[: max(int((panel.width + ROOM) / widest), 1)])
     wanted = [panel.left + (panel.x.fraction(float(flag.layer)) or 0.0) * panel.width for flag in fit]

@@ -1,4 +1,4 @@
-"""What stands around every chart: its title, what it shows, the names of its lines, and a panel that fills the rest."""
+"""Draws the frame of every chart: title, subtitle, names of lines, and the panel in the remaining area."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TITLE_LINE, TITLE_SIZE = 19.0, 14 / 12
 
 
 def check_size(width: float, height: float) -> None:
-    """Refuse a picture too small to draw in."""
+    """Raise an error where the chart is too small."""
     if min(width, height) < SMALLEST:
         raise InputError(f"A chart needs at least {SMALLEST}×{SMALLEST} pixels; received {width:g}×{height:g}.")
 
 
 def heading(title: str, subtitle: str, width: float) -> tuple[list[str], float]:
-    """Title and what the picture shows, cut to its width, and where they end."""
+    """Draw the title and the subtitle, shortened to the width, and return their lower edge."""
     room, whole = width - 2 * MARGIN, clean(title)
     lines = _wrapped(whole, room) if whole else []
     body = [text(MARGIN, 26 + TITLE_LINE * i, line, "title", full=whole) for i, line in enumerate(lines)]
@@ -38,7 +38,7 @@ def heading(title: str, subtitle: str, width: float) -> tuple[list[str], float]:
 
 
 def _wrapped(title: str, room: float) -> list[str]:
-    """One line or two, as wide as the picture; what is longer is cut."""
+    """Wrap a title into one or two lines of the chart's width, and cut what is longer."""
     if TITLE_SIZE * width_of(title) <= room or " " not in title:
         return [cut(title, room / TITLE_SIZE)]
     breaks = [i for i, character in enumerate(title) if character == " "]
@@ -47,7 +47,7 @@ def _wrapped(title: str, room: float) -> list[str]:
 
 
 def _fewer_clauses(told: str, room: float) -> str:
-    """The subtitle without its last clauses where it is too long."""
+    """Return the subtitle without its last clauses, where it is too long."""
     while width_of(told, bold=False) > room and (end := max(told.rfind("; "), told.rfind(", "))) > 0:
         told = told[:end]
     return told
@@ -65,12 +65,12 @@ def framed(
     names: Sequence[Name] = (),
     beside: bool = True,
 ) -> tuple[Panel, list[str], float]:
-    """The panel, everything around it, and the height of the whole picture, which grows with a legend.
+    """Return the panel, the elements around it, and the height of the whole chart including its legend.
 
     Names stand beside the panel where they fit and ``beside`` allows it, else in a legend.
 
     Raises:
-        InputError: too small a picture.
+        InputError: the chart is too small.
     """
     check_size(width, height)
     body, top = heading(title, subtitle, width)

@@ -1,4 +1,4 @@
-"""How the values of every layer's output are distributed: a strip of histograms, and a heat map over all layers."""
+"""Draws the distributions of layers' outputs: a strip of histograms, and a heat map over all layers."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from gainstage.report.wording import count, elide, figure
 __all__ = ["histogram_strip", "value_map"]
 
 CELL = 78.0  # pixels across for one histogram
-BARS = 64.0  # pixels for its highest bar
+BARS = 64.0  # pixels for the highest bar
 MOST_CELLS = 14
 MAP_ROWS = 96
-COLUMN = 3.0  # pixels across that a layer needs to be told from its neighbours
+COLUMN = 3.0  # pixels across at which neighbouring layers can be distinguished
 MOST_CROSSES = 200
-COLOUR = (32, 134, 190)  # between the blues of light and dark: readable on both grounds
-SIGNED_FROM = 30.0  # largest value over smallest spread from which a linear axis would hide layers
+COLOUR = (32, 134, 190)  # between the blues of light and dark pages: readable on both backgrounds
+SIGNED_FROM = 30.0  # largest value over smallest standard deviation from which a linear axis would hide layers
 
 
 def histogram_strip(profile: Profile, *, width: float = 720) -> str:
-    """The distribution of values at the first, the last, and evenly chosen layers between, each on its own axis.
+    """Draw the histograms of the first, the last, and evenly chosen layers between, each with an axis of its own.
 
-    Below each stands the layer's spread; shapes can be compared, sizes are in the figures.
+    Below each histogram stands the layer's standard deviation, since only shapes can be compared by eye.
 
     Args:
-        profile: with recorded histograms.
-        width: in pixels, at least 240.
+        profile: a profile with recorded histograms.
+        width: width in pixels, at least 240.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: too small a picture.
+        InputError: the chart is too small.
     """
     check_size(width, width)
     layers = distributions(profile)
@@ -70,21 +70,21 @@ def histogram_strip(profile: Profile, *, width: float = 720) -> str:
 
 
 def value_map(profile: Profile, *, width: float = 720, height: float = 320) -> str:
-    """Layers across, values up: the stronger the colour, the more of a layer's values lie there.
+    """Draw the distributions of all layers as a heat map: layers across, values up, density by strength of colour.
 
-    The axis of values is linear where all layers are of one size, and logarithmic away from zero, both ways, where they
-    are not. The map is one image. Layers whose values are not finite have a cross at the upper edge.
+    The axis of values is linear where all layers have similar standard deviations; elsewhere it is logarithmic in both
+    directions from zero. The map is one image. Layers with values that are not finite have a cross at the upper edge.
 
     Args:
-        profile: with recorded histograms.
-        width: in pixels, at least 240.
-        height: likewise.
+        profile: a profile with recorded histograms.
+        width: width in pixels, at least 240.
+        height: height in pixels, at least 240.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: too small a picture.
+        InputError: the chart is too small.
     """
     check_size(width, height)
     layers = distributions(profile)
@@ -129,7 +129,7 @@ def _range(histogram: Histogram) -> str:
 
 
 def _bars(histogram: Histogram, left: float, lower: float, width: float, title: str) -> str:
-    """All bars as one outline."""
+    """Draw all bars as one outline."""
     each, most = width / len(histogram.counts), max(*histogram.counts, 1)
     steps = "".join(f"V{number(lower - BARS * c / most)}h{each:.2f}" for c in histogram.counts)
     outline = f"M{number(left)} {number(lower)}{steps}V{number(lower)}Z"
@@ -145,7 +145,7 @@ def _value_axis(histograms: Sequence[Histogram], spreads: Sequence[float]) -> Ax
 
 
 def _row_edges(y: Axis) -> NDArray[np.float64]:
-    """The values at the edges of the map's rows, the upper edge first."""
+    """Return the values at the edges of the map's rows, the upper edge first."""
     up = np.linspace(1.0, 0.0, MAP_ROWS + 1)
     if isinstance(y, Scale):
         return y.low + (y.high - y.low) * up
@@ -154,7 +154,7 @@ def _row_edges(y: Axis) -> NDArray[np.float64]:
 
 
 def _column(histogram: Histogram, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of values between neighbouring edges, over the largest such share."""
+    """Return the share of values between neighbouring edges, over the largest such share."""
     room = (edges[0] - edges[-1]) * 1e-9
     own = np.asarray(histogram.edges) if histogram.high > histogram.low else histogram.low + np.array([-room, room])
     counts = histogram.counts if histogram.high > histogram.low else (histogram.sampled,)
@@ -166,7 +166,7 @@ def _column(histogram: Histogram, edges: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _thinned(strength: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Neighbouring layers share a column where there are more of them than can be told apart."""
+    """Merge neighbouring layers into one column where there are more layers than distinguishable columns."""
     layers = strength.shape[1]
     together = math.ceil(layers * COLUMN / width)
     if together == 1:

@@ -1,4 +1,4 @@
-"""Estimates with their intervals, one a row, against what was asked of them."""
+"""Draws estimates with their intervals, one per row, with the bounds that a criterion requires."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["Estimate", "intervals"]
 
 ROW = 24.0
 MOST_ROWS = 60
-LABELS = 0.42  # of the width, at most
+LABELS = 0.42  # largest share of the width
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its interval.
+    """An estimate with its interval.
 
     Args:
-        label: of what.
+        label: name of the estimated quantity.
         value: the estimate.
-        low: lower end of its interval.
-        high: upper end.
-        colour: number of its colour.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        colour: number of the colour.
     """
 
     label: str
@@ -49,21 +49,21 @@ def intervals(
     guides: Sequence[tuple[str, float]] = (),
     width: float = 720,
 ) -> str:
-    """One row for each: its name, a dot at the estimate, a line over its interval.
+    """Draw one row per estimate: its name, a dot at the estimate, and a line over its interval.
 
     Args:
-        estimates: one to sixty.
-        title: above the picture.
-        x_label: under the axis.
+        estimates: one to sixty estimates.
+        title: title above the chart.
+        x_label: label under the axis.
         log: whether the axis is logarithmic.
-        guides: names and figures to compare with, dashed upright lines.
-        width: in pixels, at least 240.
+        guides: names and values to compare with, drawn as dashed vertical lines.
+        width: width in pixels, at least 240.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: no estimates, too many, or too small a picture.
+        InputError: there are no estimates, or too many, or the chart is too small.
     """
     check_size(width, width)
     if not 1 <= len(estimates) <= MOST_ROWS:
@@ -92,8 +92,8 @@ def intervals(
 
 
 def _guide_rows(guides: Sequence[tuple[str, float | None]], left: float, across: float) -> list[tuple[int, str, float]]:
-    """For each guide the row of its name, counted upwards, that name, and its middle: none over another."""
-    ends: list[float] = []  # of each row, so far
+    """Return, for each guide, the row of its name counted upwards, the name, and its centre, without overlap."""
+    ends: list[float] = []  # right end of each row so far
     placed: dict[int, tuple[int, str, float]] = {}
     for i in sorted(range(len(guides)), key=lambda i: guides[i][1] or 0.0):
         label, at = guides[i]

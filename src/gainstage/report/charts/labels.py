@@ -1,4 +1,4 @@
-"""Names of lines: beside their ends where there is room, in rows above the picture where there is not."""
+"""Places names of lines beside their ends where there is room, and in rows above the chart elsewhere."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LINE_HEIGHT = 15.0
 GAP = 20.0  # pixels on both sides of a label together
 LONGEST = 170.0  # pixels of a label beside its line
 SWATCH = 22.0  # pixels of the piece of line before a name in a legend
-MOST_BESIDE = 0.3  # of the picture's width, for labels beside the lines
+MOST_BESIDE = 0.3  # share of the chart's width, for labels beside the lines
 
 
 # Pixels of characters in the widest of the fonts asked for, bold, at 12 pixels: room is reserved for the worst case.
 _NARROW, _USUAL, _CAPITAL, _WIDE, _IDEOGRAPH = 5.4, 9.0, 10.4, 13.4, 13.0
-_PLAIN = 0.88  # of the width of bold text
+_PLAIN = 0.88  # relative to the width of bold text
 _WIDTHS = {**dict.fromkeys("iljI.,:;'|!()[] ⁻⁰¹²³⁴⁵⁶⁷⁸⁹", _NARROW), **dict.fromkeys("mwMW@%…", _WIDE)}
 
 
 def width_of(content: str, *, bold: bool = True) -> float:
-    """Pixels that a text may take at the size of labels.
+    """Return an upper bound of the width of a text in pixels, at the size of labels.
 
     >>> width_of("mmm") > width_of("aaa") > width_of("iii")
     True
@@ -44,7 +44,7 @@ def width_of(content: str, *, bold: bool = True) -> float:
 
 
 def cut(content: str, pixels: float, *, bold: bool = True) -> str:
-    """The text, shortened in its middle where it would take more than so many pixels.
+    """Shorten a text in its middle where it would exceed a width in pixels.
 
     >>> cut("encoder.layers.11.attention.query", 100)
     'enco…query'
@@ -58,12 +58,12 @@ def cut(content: str, pixels: float, *, bold: bool = True) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a line is called and how it is drawn.
+    """The name of a line, and how it is drawn.
 
     Args:
-        text: its name.
-        colour: number of its colour; negative for a guide, which is grey.
-        dash: class of its dashes, or empty.
+        text: the name.
+        colour: number of the colour; negative for a guide, which is grey.
+        dash: class of the dashes, or empty.
     """
 
     text: str
@@ -72,29 +72,29 @@ class Name:
 
     @property
     def css(self) -> str:
-        """Class of its text."""
+        """Return the class of the name's text."""
         return f"name f{self.colour % COLOURS}" if self.colour >= 0 else "name soft"
 
 
 def room_beside(names: Sequence[Name]) -> float:
-    """Pixels that these names need at the right of a picture; hardly any for none."""
+    """Return the pixels that these names require at the right of a chart, including a small margin."""
     widest = max((width_of(cut(clean(name.text), LONGEST)) for name in names), default=0.0)
     return GAP + widest if names else 20.0
 
 
 def fits_beside(names: Sequence[Name], width: float) -> bool:
-    """Whether the names leave the picture most of its width."""
+    """Report whether the names leave most of the chart's width to the lines."""
     return room_beside(names) <= max(MOST_BESIDE * width, GAP + width_of("predicted"))
 
 
 def at_ends(names: Sequence[tuple[Name, float]], x: float, top: float, bottom: float) -> Iterator[str]:
-    """Each name at its wanted height or near it, none over another.
+    """Draw each name at its wanted height or near it, without overlap.
 
     Args:
-        names: with the height each one wants.
-        x: the right edge of the picture.
-        top: highest place of a name.
-        bottom: lowest.
+        names: names with their wanted heights.
+        x: right edge of the chart.
+        top: highest position of a name.
+        bottom: lowest position of a name.
     """
     places = spread_apart([y for _, y in names], LINE_HEIGHT, top, bottom)
     for (name, _), y in zip(names, places, strict=True):
@@ -103,7 +103,7 @@ def at_ends(names: Sequence[tuple[Name, float]], x: float, top: float, bottom: f
 
 
 def legend(names: Sequence[Name], left: float, top: float, width: float) -> tuple[list[str], float]:
-    """Rows of swatches and names, and how high they are."""
+    """Draw rows of swatches and names, and return their height."""
     body: list[str] = []
     x, y = left, top + 10
     for name in names:

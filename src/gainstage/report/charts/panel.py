@@ -1,4 +1,4 @@
-"""One pair of axes: where a value lies, what is drawn around it, and how a line is drawn in it."""
+"""A panel is one pair of axes: it maps values to pixels, and draws lines, grid and guides."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gainstage.report.wording import clean, figure
 
 __all__ = ["Panel", "below_axis"]
 
-TOUCH_ROOM = 16.0  # pixels across between points that answer to the pointer
+TOUCH_ROOM = 16.0  # pixels across between points that react to the pointer
 MOST_DOTS = 40  # points of a line that are drawn as dots
-DOT_ROOM = 9.0  # pixels across that a dot needs; where there is less, the line alone is drawn
-RIGHT_MARGIN = 20.0  # pixels free at the right of every panel
+DOT_ROOM = 9.0  # pixels across that a dot requires; where there is less room, only the line is drawn
+RIGHT_MARGIN = 20.0  # free pixels at the right of every panel
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Pixel = tuple[float, float]
@@ -26,12 +26,12 @@ T = TypeVar("T")
 
 
 def below_axis(x_label: str) -> float:
-    """Pixels under a panel for the figures of x, and its name."""
+    """Return the pixels required under a panel for tick labels and the name of the x axis."""
     return 44.0 if x_label else 28.0
 
 
 def _axis_width(y: Axis, height: float) -> float:
-    """Pixels that the figures of a y axis of that height need at the left; the usual ones align from chart to chart."""
+    """Return the pixels for the tick labels of a y axis; usual labels align from chart to chart."""
     return max(56.0, 16 + max(width_of(_power(tick.label), bold=False) for tick in _y_ticks(y, height)))
 
 
@@ -41,7 +41,7 @@ def _y_ticks(y: Axis, height: float) -> tuple[Tick, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A rectangle of pixels with a scale each way."""
+    """A rectangle of pixels with a scale in each direction."""
 
     left: float
     top: float
@@ -52,15 +52,15 @@ class Panel:
 
     @staticmethod
     def fitted(x: Axis, y: Axis, top: float, width: float, height: float, names: Sequence[Name] = ()) -> Panel:
-        """Across a picture of that width, with room for figures at its left and, where they fit, names at its right.
+        """Return a panel across a chart of that width, with room for tick labels and, where they fit, for names.
 
         Args:
-            x: the axis below.
-            y: the axis at the left.
-            top: of the panel.
-            width: of the whole picture.
-            height: of the panel itself.
-            names: of its lines.
+            x: the axis below the panel.
+            y: the axis at the left of the panel.
+            top: upper edge of the panel.
+            width: width of the whole chart.
+            height: height of the panel itself.
+            names: names of the lines.
         """
         left = _axis_width(y, height)
         right = room_beside(names) if fits_beside(names, width) else room_beside(())
@@ -68,23 +68,23 @@ class Panel:
 
     @property
     def right(self) -> float:
-        """Its right edge."""
+        """Return the right edge of the panel."""
         return self.left + self.width
 
     @property
     def bottom(self) -> float:
-        """Its lower edge."""
+        """Return the lower edge of the panel."""
         return self.top + self.height
 
     def pixel(self, x: float, y: float) -> Pixel | None:
-        """Where a point lies; None where it has no place."""
+        """Return the pixel of a point; None where the point has no position on the axes."""
         across, up = self.x.fraction(x), self.y.fraction(y)
         if across is None or up is None:
             return None
         return self.left + across * self.width, self.top + (1 - up) * self.height
 
     def axes(self, x_label: str = "") -> Iterator[str]:
-        """Grid, ticks and their figures; the name of x stands at the right end, below."""
+        """Draw the grid and ticks with their labels; the name of x stands at the right end, below."""
         for tick in _y_ticks(self.y, self.height):
             y = self.bottom - (self.y.fraction(tick.value) or 0.0) * self.height
             yield path([(self.left, y), (self.right, y)], "grid")
@@ -96,7 +96,7 @@ class Panel:
 
     def _below(self, x_label: str) -> Iterator[str]:
         yield path([(self.left, self.bottom), (self.right, self.bottom)], "axis")
-        free = 0.0  # a figure that would touch the one before is left out
+        free = 0.0  # a label that would touch the one before is left out
         for tick in self._x_ticks():
             x, label = self.left + (self.x.fraction(tick.value) or 0.0) * self.width, _power(tick.label)
             half = width_of(label, bold=False) / 2
@@ -110,27 +110,27 @@ class Panel:
             yield text(self.right, self.bottom + 36, shown, anchor="end", full=clean(x_label))
 
     def across(self, x_label: str = "") -> Iterator[str]:
-        """The axis of x alone, with its grid: for pictures whose rows are named."""
+        """Draw the x axis alone, with its grid, for charts whose rows are named."""
         for tick in self._x_ticks():
             x = self.left + (self.x.fraction(tick.value) or 0.0) * self.width
             yield path([(x, self.top), (x, self.bottom)], "grid")
         yield from self._below(x_label)
 
     def upright(self, value: float, title: str) -> Iterator[str]:
-        """A dashed line down at a figure that means something."""
+        """Draw a dashed vertical line at a reference value."""
         at = self.x.fraction(value)
         if at is not None:
             x = self.left + at * self.width
             yield path([(x, self.top), (x, self.bottom)], "guide", title=title)
 
     def guide(self, value: float, title: str) -> Iterator[str]:
-        """A dashed line across at a height that means something."""
+        """Draw a dashed horizontal line at a reference value."""
         y = self.level(value)
         if y is not None:
             yield path([(self.left, y), (self.right, y)], "guide", title=title)
 
     def line(self, line: Series, place: int, css: str = "") -> Iterator[str]:
-        """A line with its band, dots, and marks for what has no place on the axes."""
+        """Draw a line with its band, dots, and marks for values without a position on the axes."""
         colour = place % COLOURS
         if line.low:
             yield from self._band(line, colour)
@@ -163,7 +163,7 @@ class Panel:
             yield element("circle", {"class": css, "cx": at[0], "cy": at[1], "r": radius}, title)
 
     def _misfits(self, line: Series, pixels: Sequence[Pixel | None], colour: int) -> Iterator[str]:
-        """A cross at the upper edge for NaN and infinity, a triangle at the lower one for zero on a log axis."""
+        """Mark NaN and infinity by a cross at the upper edge, and zero on a log axis by a triangle at the lower one."""
         drawn: set[tuple[int, bool]] = set()
         for i, at in enumerate(pixels):
             across = self.x.fraction(line.x[i])
@@ -183,17 +183,17 @@ class Panel:
         return f"{told}: {figure(line.y[i])}"
 
     def names(self, named: Sequence[tuple[Name, float | None]]) -> Iterator[str]:
-        """Names at the right, each at the height it is given (None: anywhere)."""
+        """Draw names at the right, each at its given height (None: at any height)."""
         wanted = [(name, self.bottom if y is None else y) for name, y in named]
         return at_ends(wanted, self.right, self.top + 4, self.bottom)
 
     def end(self, line: Series) -> float | None:
-        """The height in pixels at which a line ends; None where nothing of it has a place."""
+        """Return the height in pixels where a line ends; None where none of its points has a position."""
         placed = [p for x, y in zip(line.x, line.y, strict=True) if (p := self.pixel(x, y))]
         return placed[-1][1] if placed else None
 
     def level(self, value: float) -> float | None:
-        """The height in pixels of a figure."""
+        """Return the height of a value in pixels."""
         up = self.y.fraction(value)
         return None if up is None else self.bottom - up * self.height
 
@@ -207,7 +207,7 @@ def _power(label: str) -> str:
 
 
 def _stretches(points: Sequence[T | None]) -> Iterator[list[T]]:
-    """Runs of points without a gap."""
+    """Yield runs of points without a gap."""
     run: list[T] = []
     for point in points:
         if point is not None:
@@ -220,13 +220,13 @@ def _stretches(points: Sequence[T | None]) -> Iterator[list[T]]:
 
 
 def _alone(pixels: Sequence[Pixel | None]) -> set[int]:
-    """Points with a gap on both sides, which no line would show."""
+    """Return the points with a gap on both sides, which no line would show."""
     padded = [None, *pixels, None]
     return {i for i, at in enumerate(pixels) if at and padded[i] is None and padded[i + 2] is None}
 
 
 def _thinned(points: list[Pixel], width: float) -> list[Pixel]:
-    """At most four points a pixel across: first, lowest, highest and last look the same as all of them."""
+    """Reduce points to four per pixel across (first, lowest, highest, last), which look the same as all of them."""
     if len(points) <= 2 * width:
         return points
     columns: dict[int, list[Pixel]] = {}

@@ -1,4 +1,4 @@
-"""The phase diagram of mean field theory, with "you are here"."""
+"""Draws the phase diagram of mean-field theory, and marks where networks lie."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ NAMES = (
 )
 ORDERED, CHAOTIC = (0, 114, 178), (213, 94, 0)  # blue and vermilion of Okabe and Ito (2008)
 FULL = 4.0  # growth of a gradient's second moment per layer, or its inverse, at which the colour is full
-STRONGEST = 0.45  # opacity there: labels and lines stay readable
+STRONGEST = 0.45  # opacity there, at which labels and lines stay readable
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A network, or a layer of one, in the diagram.
+    """The position of a network, or of a layer, in the diagram.
 
     Args:
-        label: what stands there.
-        sigma_w: spread of its weights times √fan_in.
-        sigma_b: spread of its biases.
+        label: name of the network or layer.
+        sigma_w: standard deviation of the weights, times √fan_in.
+        sigma_b: standard deviation of the biases.
     """
 
     label: str
@@ -58,25 +58,25 @@ def phase_diagram(
     width: float = 560,
     height: float = 420,
 ) -> str:
-    """Where gradients vanish and where they explode, the critical line between, and where networks stand.
+    """Draw where gradients vanish and where they explode, the critical line, and the positions of networks.
 
-    The stronger the colour, the faster: it is full where a layer halves or doubles a gradient.
+    The colour is the stronger, the faster a gradient changes; it is full where one layer halves or doubles a gradient.
 
     Args:
-        sigma_w: spreads of the weights times √fan_in, evenly rising, shape (weights,), at least two.
-        sigma_b: spreads of the biases, likewise, shape (biases,).
-        chi: growth of a gradient's second moment per layer, shape (biases, weights); nan where the signal diverges.
-        here: what to mark; a place beyond the axes stands at their edge.
-        title: above the picture.
-        subtitle: under it.
-        width: in pixels, at least 240.
-        height: likewise; a legend adds to it.
+        sigma_w: standard deviations of the weights times √fan_in, in equal steps, shape (weights,), at least two.
+        sigma_b: standard deviations of the biases, in equal steps, shape (biases,), at least two.
+        chi: growth of the gradient's second moment per layer, shape (biases, weights); NaN where the signal diverges.
+        here: positions to mark; a position beyond the axes is marked at their edge.
+        title: title above the chart.
+        subtitle: line under the title.
+        width: width in pixels, at least 240.
+        height: height in pixels, at least 240, to which a legend adds.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: arrays that do not fit, or too small a picture.
+        InputError: the shapes of the arrays do not match, or the chart is too small.
 
     >>> phase_diagram([0.5, 1.5], [0.0, 0.3], [[0.3, 1.4], [0.3, 1.4]], [Place("you are here", 0.6, 0.1)])[:4]
     '<svg'
@@ -104,12 +104,12 @@ def phase_diagram(
 
 
 def _ground(panel: Panel, growth: NDArray[np.float64]) -> str:
-    """All of the plane as one image, its cells around the points of the grid."""
+    """Draw the whole plane as one image, whose cells surround the points of the grid."""
     with np.errstate(divide="ignore", invalid="ignore"):
         strength = np.log(growth) / math.log(FULL)
     strength = STRONGEST * np.clip(np.where(np.isnan(growth), 1.0, strength), -1.0, 1.0)
     across, up = panel.width / (growth.shape[1] - 1), panel.height / (growth.shape[0] - 1)
-    # The outer cells reach half their size beyond the axes: the picture is cut to the panel by its own view box.
+    # The outer cells extend half their size beyond the axes, so the image is cut to the panel by its own view box.
     view = element(
         "image",
         {
@@ -128,7 +128,7 @@ def _ground(panel: Panel, growth: NDArray[np.float64]) -> str:
 def _critical(
     weights: NDArray[np.float64], biases: NDArray[np.float64], growth: NDArray[np.float64]
 ) -> list[list[tuple[float, float]]]:
-    """Stretches of the line on which a gradient keeps its size: for every spread of the biases its first weight."""
+    """Yield the segments of the critical line: for every bias, the first weight at which a gradient keeps its size."""
     stretches: list[list[tuple[float, float]]] = [[]]
     for bias, row in zip(biases, growth, strict=True):
         crossing = _crossing(weights, row)
@@ -140,7 +140,7 @@ def _critical(
 
 
 def _crossing(weights: NDArray[np.float64], row: NDArray[np.float64]) -> float | None:
-    """Where the growth first passes one, by a straight line between its logarithms."""
+    """Return where the growth first crosses 1, by linear interpolation of its logarithm."""
     for i in range(len(row) - 1):
         low, high = row[i], row[i + 1]
         if 0 < low <= 1 <= high:

@@ -1,4 +1,4 @@
-"""Curves at every place of a slider, in one picture with one pair of axes; a page's script shows one at a time."""
+"""Draws curves for every position of a slider over one pair of axes; a page's script shows one at a time."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ def curves_by_place(
     width: float = 720,
     height: float = 360,
 ) -> str:
-    """One group of lines for every place of a slider; all but one are hidden.
+    """Draw one group of lines for every position of a slider; all but one group are hidden.
 
     Args:
-        places: the lines of every place, with the same labels in the same order.
-        shown: index of the place that is seen without a script.
-        title: above the picture.
-        x_label: below the x axis.
-        y_label: under the title.
+        places: the lines at every position, with the same labels in the same order.
+        shown: index of the position that is visible without a script.
+        title: title above the chart.
+        x_label: label below the x axis.
+        y_label: label under the title.
         log_y: whether y is logarithmic.
-        width: in pixels, at least 240.
-        height: likewise; the legend adds to it.
+        width: width in pixels, at least 240.
+        height: height in pixels, at least 240, to which the legend adds.
 
     Returns:
         One self-contained SVG element; the groups have the class ``place``.
 
     Raises:
-        InputError: no place, places whose lines differ, an index beyond them, or too small a picture.
+        InputError: there is no position, the lines differ between positions, ``shown`` is out of range, or the chart is
+            too small.
 
     >>> from gainstage.report.series import series
     >>> chart = curves_by_place([[series("loss", [2, 1])], [series("loss", [2, 3])]], shown=1, title="Loss")

@@ -1,4 +1,4 @@
-"""One colour in many strengths as a PNG: a heat map is one element of a picture, not twenty thousand."""
+"""Encodes one colour in many strengths as a PNG, so that a heat map is one element and not twenty thousand."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Colour = tuple[int, int, int]
 
 
 def shaded(strength: NDArray[np.float64], colour: Colour, below: Colour | None = None) -> bytes:
-    r"""A picture that is transparent where ``strength`` is 0 and of that colour where it is 1.
+    r"""Return a PNG that is transparent where ``strength`` is 0 and has the full colour where it is 1.
 
     Args:
-        strength: (rows, columns), the upper row first; between 0 and 1, or -1 and 1 with a second colour.
-        colour: of what is above zero.
-        below: of what is below.
+        strength: shape (rows, columns), the upper row first; between 0 and 1, or -1 and 1 with a second colour.
+        colour: colour of positive strengths.
+        below: colour of negative strengths.
 
     >>> shaded(np.zeros((2, 3)), (0, 0, 0))[:4]
     b'\x89PNG'
@@ -31,7 +31,7 @@ def shaded(strength: NDArray[np.float64], colour: Colour, below: Colour | None =
     rows, columns = strength.shape
     lowest = 0 if below is None else -STRENGTHS
     indices = (np.rint(np.clip(strength, np.sign(lowest), 1.0) * STRENGTHS) - lowest).astype(np.uint8)
-    scanlines = np.concatenate([np.zeros((rows, 1), np.uint8), indices], axis=1)  # 0: no filter
+    scanlines = np.concatenate([np.zeros((rows, 1), np.uint8), indices], axis=1)  # the filter type 0: none
     steps = range(lowest, STRENGTHS + 1)
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0)),
@@ -48,5 +48,5 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def data_uri(png: bytes) -> str:
-    """The picture as an address that leads nowhere else."""
+    """Return the image as a data URI, which causes no request."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

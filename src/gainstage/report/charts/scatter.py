@@ -1,4 +1,4 @@
-"""Predicted against measured: every point on the diagonal is a figure that theory got right."""
+"""Draws predicted against measured values; correct predictions lie on the diagonal."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["Pair", "agreement", "pairs_of"]
 MOST_POINTS = 4000
 SHAPES = ("M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z", "M-3.3 -3.3h6.6v6.6h-6.6z", "M0 -4.4l4.2 7.4h-8.4z",
           "M0 -4.6l4.6 4.6l-4.6 4.6l-4.6 -4.6z")  # fmt: skip
-MANY = 60  # points from which they are drawn small
+MANY = 60  # number of points from which they are drawn small
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One figure, twice.
+    """One value, predicted and measured.
 
     Args:
-        label: of what.
-        predicted: by theory.
-        measured: on tensors.
-        group: which kind of figure; groups differ in colour and in shape.
+        label: name of the quantity.
+        predicted: the value that theory predicts.
+        measured: the value measured on tensors.
+        group: kind of quantity; groups differ in colour and in shape.
     """
 
     label: str
@@ -42,7 +42,7 @@ class Pair:
 
 
 def pairs_of(measured: Profile, predicted: Profile) -> list[Pair]:
-    """Spread and gradient at every weighted layer that both profiles of one model know."""
+    """Pair standard deviation and gradient at every weighted layer that both profiles of one model contain."""
     ours, theirs = through_depth(measured), through_depth(predicted)
     at = {node: place for place, node in enumerate(theirs.nodes)}
     both = [
@@ -65,24 +65,24 @@ def agreement(
     width: float = 560,
     height: float = 520,
 ) -> str:
-    """A scatter on two equal logarithmic axes, with the diagonal.
+    """Draw a scatter plot on two equal logarithmic axes, with the diagonal.
 
-    A pair of which one figure has no place on a logarithmic axis (zero, NaN, infinity) is a cross at the edge where the
-    other one lies.
+    Where one value of a pair has no position on a logarithmic axis (zero, NaN, infinity), a cross at the edge marks the
+    other value.
 
     Args:
-        pairs: at least one.
-        title: above the picture.
-        subtitle: under it; by default how many pairs lie within the band.
-        within: the band beside the diagonal, e.g. 0.1 for a tenth; 0 for none.
-        width: in pixels, at least 240.
-        height: likewise; a legend adds to it.
+        pairs: at least one pair.
+        title: title above the chart.
+        subtitle: line under the title; by default the number of pairs within the band.
+        within: relative width of the band beside the diagonal, e.g. 0.1 for a tenth; 0 for no band.
+        width: width in pixels, at least 240.
+        height: height in pixels, at least 240, to which a legend adds.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: no pairs, or more than a picture can hold, or too small a picture.
+        InputError: there are no pairs, or too many, or the chart is too small.
     """
     if not 1 <= len(pairs) <= MOST_POINTS:
         raise InputError(f"A scatter holds 1 to {MOST_POINTS} pairs; received {len(pairs)}.")
@@ -112,7 +112,7 @@ def _told(pairs: Sequence[Pair], within: float) -> str:
 
 
 def _band(panel: Panel, axis: Scale, within: float) -> str:
-    """Between measured = (1 ± within) predicted."""
+    """Draw the area between measured = (1 ± within) · predicted."""
     reach = math.log10(axis.high / axis.low)
     up, down = math.log10(1 + within) / reach, -math.log10(max(1 - within, 1e-9)) / reach
 

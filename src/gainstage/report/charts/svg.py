@@ -1,4 +1,4 @@
-"""Elements of SVG as text. Everything variable passes through ``element`` and ``escaped``."""
+"""Builds SVG elements as text. Every variable text is escaped by ``element`` or ``escaped``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["document", "element", "escaped", "number", "path", "text"]
 
 _NOT_XML = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 
-# Shared by every chart, so that a page that holds many can allow it by one hash; no variables, which viewers other than
-# browsers do not know. Colours of Okabe and Ito (2008), darkened or lightened for contrast with the ground.
+# Shared by every chart, so that a page with many charts can allow it by one hash. It has no CSS variables, since only
+# browsers support them. Colours of Okabe and Ito (2008), darkened or lightened for contrast with the ground.
 STYLE = """
 .gs{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif}
 .gs .ground{fill:#fff}.gs text{fill:#5b6470}.gs .title{font-size:14px;font-weight:600;fill:#1b1f24}
@@ -45,7 +45,7 @@ COLOURS = 6
 
 
 def escaped(value: str) -> str:
-    """Text that is safe between tags and inside quotes.
+    """Escape a text for use between tags and inside quotes.
 
     >>> escaped('<b class="x">')
     '&lt;b class=&quot;x&quot;&gt;'
@@ -54,7 +54,7 @@ def escaped(value: str) -> str:
 
 
 def number(value: float) -> str:
-    """A coordinate to a tenth of a pixel.
+    """Format a coordinate to a tenth of a pixel.
 
     >>> number(12.0), number(3.14159)
     ('12', '3.1')
@@ -63,13 +63,13 @@ def number(value: float) -> str:
 
 
 def element(name: str, attributes: dict[str, str | float], *children: str) -> str:
-    """One element; ``children`` are finished elements, or escaped text."""
+    """Return one element; ``children`` are finished elements, or escaped text."""
     told = "".join(f' {k}="{escaped(v) if isinstance(v, str) else number(v)}"' for k, v in attributes.items())
     return f"<{name}{told}>{''.join(children)}</{name}>" if children else f"<{name}{told}/>"
 
 
 def text(x: float, y: float, content: str, css: str = "", anchor: str = "start", full: str = "") -> str:
-    """A line of text; ``full`` is what a pointer over it shows."""
+    """Return a line of text; ``full`` is shown when the pointer is over it."""
     attributes: dict[str, str | float] = {"x": x, "y": y}
     if css:
         attributes["class"] = css
@@ -80,19 +80,19 @@ def text(x: float, y: float, content: str, css: str = "", anchor: str = "start",
 
 
 def path(points: Iterable[tuple[float, float]], css: str, *, closed: bool = False, title: str = "") -> str:
-    """Straight lines through the points."""
+    """Return straight lines through the points."""
     told = "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points) + ("Z" if closed else "")
     return element("path", {"class": css, "d": told}, *([element("title", {}, escaped(title))] if title else []))
 
 
 def document(width: float, height: float, label: str, body: Iterable[str]) -> str:
-    """The whole picture.
+    """Return the whole chart.
 
     Args:
-        width: in pixels; the picture scales with its container.
-        height: likewise.
-        label: what a screen reader says.
-        body: elements.
+        width: width in pixels; the chart scales with its container.
+        height: height in pixels; likewise.
+        label: description for screen readers.
+        body: the elements of the chart.
     """
     attributes: dict[str, str | float] = {
         "xmlns": "http://www.w3.org/2000/svg", "class": "gs", "viewBox": f"0 0 {number(width)} {number(height)}",

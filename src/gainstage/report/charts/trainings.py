@@ -1,4 +1,4 @@
-"""How trainings went, side by side."""
+"""Draws trainings side by side."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gainstage.report.series import Series
 __all__ = ["measured_by", "training_curves", "training_lines"]
 
 Measure = Literal["accuracy", "loss"]
-BEFORE_AND_AFTER = ((1, "d2"), (0, ""))  # as in the pictures through depth
+BEFORE_AND_AFTER = ((1, "d2"), (0, ""))  # as in the charts through depth
 
 
 def measured_by(trained: Sequence[TrainingCurve]) -> Measure:
-    """Accuracy where all have one, else loss."""
+    """Return accuracy where all trainings have one, else loss."""
     return "loss" if any(e.accuracy is None for curve in trained for e in curve.evaluations) else "accuracy"
 
 
 def training_lines(trained: Sequence[TrainingCurve], measure: Measure) -> list[Series]:
-    """One line for each, over the steps at which it was looked at."""
+    """Return one line for each training, over the steps at which it was evaluated."""
     return [
         Series(
             curve.label,
@@ -47,22 +47,22 @@ def training_curves(
     width: float = 720,
     height: float = 360,
 ) -> str:
-    """Validation accuracy (or loss) over the steps, with the level that a constant guess reaches.
+    """Draw validation accuracy (or loss) over the steps, with the level of the best constant guess.
 
     Two trainings are drawn as before and after.
 
     Args:
         trained: one to twelve trainings.
-        title: above the picture.
-        measure: what to show; by default accuracy where all have one.
-        width: in pixels, at least 240.
-        height: likewise.
+        title: title above the chart.
+        measure: the measure to show; by default accuracy where all trainings have one.
+        width: width in pixels, at least 240.
+        height: height in pixels, at least 240.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: no trainings, too many, or too small a picture.
+        InputError: there are no trainings, or too many, or the chart is too small.
     """
     measure = measure or measured_by(trained)
     chances = [c.chance_loss if measure == "loss" else c.chance_accuracy for c in trained]

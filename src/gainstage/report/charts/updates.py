@@ -1,4 +1,4 @@
-"""How far one step moves every weight, relative to its size."""
+"""Draws the change of every weight by one step, relative to the weight's norm."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ GRADIENT = ("Gradient to weight", "‖gradient‖ / ‖weight‖")
 
 
 def relative_changes(profile: Profile) -> tuple[bool, tuple[tuple[ParameterProfile, float], ...]]:
-    """Whether an optimizer's step was measured, and that step, else the gradient, over each weight's norm.
+    """Return whether an optimizer's step was measured, and that step, else the gradient, over each weight's norm.
 
-    Only weights proper: biases and scales start at round figures, so their ratio says nothing.
+    Biases and scales are left out: they start at constants, so that their ratio has no meaning.
     """
     weights = [
         measured
@@ -40,22 +40,22 @@ def update_ratio(
     width: float = 720,
     height: float = 320,
 ) -> str:
-    """Every weight in the model's order: its first step, or without an optimizer its gradient, over its own norm.
+    """Draw, for every weight in the model's order, the first step over its norm, or the gradient without an optimizer.
 
-    Layers that learn at one pace lie at one height; a layer far below the median hardly moves, one far above is thrown
-    about.
+    Layers that learn at one pace lie at one height. A layer far below the median hardly changes, and one far above is
+    unstable.
 
     Args:
         before: the profile to show.
-        after: the same model after a fix; the first one is then dashed.
-        width: in pixels, at least 240.
-        height: likewise.
+        after: a profile of the same model after a fix; ``before`` is then dashed.
+        width: width in pixels, at least 240.
+        height: height in pixels, at least 240.
 
     Returns:
-        One self-contained SVG element, light and dark, without script.
+        One self-contained SVG element, for light and dark pages, without script.
 
     Raises:
-        InputError: too small a picture.
+        InputError: the chart is too small.
     """
     check_size(width, height)
     stepped, first = relative_changes(before)

@@ -1,4 +1,4 @@
-"""One self-contained page: it opens from disk, makes no request, and can be read without JavaScript."""
+"""Writes self-contained pages, which open from disk, make no request, and are readable without JavaScript."""
 
 from gainstage.report.html.page import html_page, save_html
 

@@ -1,4 +1,4 @@
-"""The page of answers: question after question, claim after claim, each with its figures against what was asked."""
+"""Writes the page of answers: each question with its claims, each claim with its figures and bounds."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ TALLY: dict[Verdict, tuple[str, str]] = {
     "holds under conditions": ("holds under conditions", "hold under conditions"),
     "does not hold": ("does not hold", "do not hold"),
 }
-"""How often a verdict was given, in words: for one claim, and for several."""
+"""The frequency of a verdict in words: for one claim, and for several."""
 COLUMNS = (
     Column("case"), Column("measured", "number"), Column("asked"), Column("kept"),
 )  # fmt: skip
 MOST_DRAWN = 24
-DECADES = 30.0  # figures whose largest is this many times the smallest are drawn on a logarithmic axis
+DECADES = 30.0  # figures whose ratio of largest to smallest exceeds this are drawn on a logarithmic axis
 
 
 def answers_body(answers: Answers) -> Iterator[str]:
-    """A list of the questions where there are several, then each of them."""
+    """Yield a list of the questions where there are several, then each question."""
     several = len(answers.answers) > 1
     if several:
         yield f"<nav><ol>{''.join(map(_entry, answers.answers))}</ol></nav>"
@@ -75,7 +75,7 @@ def _evidence(evidence: Evidence) -> str:
 
 
 def _figures(name: str, figures: list[Figure], checks: dict[tuple[str, str], Check]) -> Iterator[str]:
-    """One figure in all its cases: a chart where there are several with intervals, and the table that says the same."""
+    """Yield one figure in all its cases: a chart of intervals where there are several, and a table."""
     kept = {figure: checks.get((name, figure.case)) for figure in figures}
     bounds = [check.bound for check in kept.values() if check]
     if 2 <= len(figures) <= MOST_DRAWN and any(f.n for f in figures) and bounds:

@@ -1,4 +1,4 @@
-"""What a page says about each kind of record: what is wrong first, then pictures, then every layer."""
+"""Writes the body of a page for each kind of record: findings first, then charts, then every layer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gainstage.report.charts.svg import escaped
 from gainstage.report.html import pictures, tables
 from gainstage.report.html.parts import Column, card, code, definitions, folded_away, heading, paragraph, table
 from gainstage.report.text.diagnosis import verdict
+from gainstage.report.text.plan import carried_out
 from gainstage.report.wording import count, figure, shape_text
 
 __all__ = ["diagnosis_body", "fixed_body", "plan_body", "profile_body"]
@@ -19,11 +20,11 @@ JUDGED = (Column("rule"), Column("what it lacked", "prose"))
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a page shows beside its record.
+    """Records that a page shows beside its main record.
 
     Args:
-        trainings: of the same model, from several starts.
-        predicted: what theory says of the same model.
+        trainings: trainings of the same model, from several starts.
+        predicted: the prediction for the same model.
     """
 
     trainings: tuple[TrainingCurve, ...] = ()
@@ -31,7 +32,7 @@ class Beside:
 
 
 def diagnosis_body(diagnosis: Diagnosis, beside: Beside) -> Iterator[str]:
-    """Findings, the signal through depth, distributions, every layer, what was not judged, how it was measured."""
+    """Yield findings, signal through depth, distributions, every layer, rules not judged, and the measurement."""
     profile = diagnosis.profile
     yield paragraph(verdict(diagnosis), "soft")
     yield from map(_finding, diagnosis.findings)
@@ -49,7 +50,7 @@ def diagnosis_body(diagnosis: Diagnosis, beside: Beside) -> Iterator[str]:
 
 
 def fixed_body(fixed: Fixed, beside: Beside) -> Iterator[str]:
-    """What was changed, before and after in one picture, what is left."""
+    """Yield the changes, before and after in one chart, and the remaining findings."""
     before, after = fixed.before.profile, fixed.after.profile
     yield paragraph(f"{count(len(fixed.before.findings), 'finding')} before; now: {verdict(fixed.after)}", "soft")
     yield from map(_change, fixed.changes)
@@ -70,7 +71,7 @@ def fixed_body(fixed: Fixed, beside: Beside) -> Iterator[str]:
 
 
 def profile_body(profile: Profile, beside: Beside) -> Iterator[str]:
-    """The pictures and every layer, without a verdict."""
+    """Yield the charts and every layer, without a verdict."""
     yield paragraph(f"{count(len(profile.nodes), 'operation')}, not judged.", "soft")
     yield heading(2, "The signal through depth")
     yield pictures.through_depth(profile, predicted=beside.predicted)
@@ -83,8 +84,8 @@ def profile_body(profile: Profile, beside: Beside) -> Iterator[str]:
 
 
 def plan_body(plan: Plan) -> Iterator[str]:
-    """One row for every array, or every run of identical blocks."""
-    told = f"Seed {plan.seed}, {count(len(plan), 'array')}. Only applying a plan writes weights."
+    """Yield one row for every array, or every run of identical blocks."""
+    told = f"Seed {plan.seed}, {count(len(plan), 'array')}. {carried_out(plan)}"
     yield paragraph(told, "soft")
     yield from (paragraph(note) for note in plan.notes)
     yield tables.every_assignment(plan)
@@ -102,7 +103,7 @@ def _change(change: Change) -> str:
 
 def _finding(finding: Finding) -> str:
     fields = [
-        ("where", escaped(finding.path or "the whole model")),
+        ("where", escaped(finding.place or "the whole model")),
         ("evidence", escaped(finding.evidence)),
         ("cause", escaped(finding.cause)),
         ("remedy", escaped(finding.remedy.summary) + code(finding.remedy.code)),
@@ -114,6 +115,16 @@ def _finding(finding: Finding) -> str:
 
 
 def _judged(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.accepted:
+        accepted = table(
+            (Column("finding", "prose"), Column("where", "prose"), Column("accepted because", "prose")),
+            [(f"{a.finding.code} {a.finding.title}", a.finding.path, a.reason) for a in diagnosis.accepted],
+        )
+        yield folded_away(f"{count(len(diagnosis.accepted), 'finding')} accepted", accepted)
+    if diagnosis.left_out:
+        yield folded_away(
+            f"{count(len(diagnosis.left_out), 'rule')} left out", paragraph(", ".join(diagnosis.left_out))
+        )
     if diagnosis.passed:
         yield folded_away(f"{count(len(diagnosis.passed), 'rule')} passed", paragraph(", ".join(diagnosis.passed)))
     if diagnosis.unjudged:
@@ -127,9 +138,10 @@ def _judged(diagnosis: Diagnosis) -> Iterator[str]:
 def _measurement(profile: Profile) -> Iterator[str]:
     source, task = profile.source, profile.task
     made_up = " The inputs were made up." if any(i.synthetic for i in task.inputs) else ""
+    place = "no device" if source.device == "none" else source.device
     yield heading(2, "How it was measured" if source.kind == "measured" else "How it was predicted")
     yield paragraph(
-        f"{source.kind.capitalize()} with {source.framework} on {source.device} in {source.dtype}, "
+        f"{source.kind.capitalize()} with {source.framework} on {place} in {source.dtype}, "
         f"batch {shape_text(source.batch)}, {source.detail} detail, seed {source.seed}.{made_up}"
     )
     if task.loss is not None and task.loss.kind == "surrogate":

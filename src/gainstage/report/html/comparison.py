@@ -1,4 +1,4 @@
-"""The page of a comparison: who trains best and how sure that is, the trainings, every pair, every trial."""
+"""Writes the page of a comparison: ranking with uncertainty, curves, every pair, every trial."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIMITS = (
 
 
 def comparison_title(comparison: Comparison) -> str:
-    """Who trains best, or that nobody was shown to."""
+    """Name the contender that trains best, or state that none was shown to be best."""
     best = comparison.best()
     if not best:
         return "No training could be run"
@@ -44,7 +44,7 @@ def comparison_title(comparison: Comparison) -> str:
 
 
 def comparison_body(comparison: Comparison) -> Iterator[str]:
-    """The verdict, the trainings, the scores, every pair, learning rates, every trial, how it was done."""
+    """Yield the verdict, the trainings, the scores, every pair, learning rates, every trial, and the method."""
     best = comparison.best()
     lead = "; ".join(f"{arm.name} {interval(arm.score)}" for arm in best[:6] if arm.score is not None)
     yield paragraph(f"By {comparison.measure} on the validation examples at the end. {lead}", "soft")
@@ -97,7 +97,7 @@ def _line(name: str, band: Band) -> Series:
 def _scores(comparison: Comparison) -> Iterator[str]:
     yield heading(2, "Every start")
     scored = [arm for arm in comparison.ranking if arm.score is not None]
-    colours = {name: place % MOST_CURVES for place, name in enumerate(comparison.curves)}  # those of the curves above
+    colours = {name: place % MOST_CURVES for place, name in enumerate(comparison.curves)}  # as in the curves
     estimates = [
         Estimate(arm.name, s.value, s.low, s.high, colours.get(arm.name, 0))
         for arm in scored[:MOST_SCORES]
@@ -127,7 +127,7 @@ def _contender(arm: Arm) -> tuple[str, ...]:
 
 
 def _rates(comparison: Comparison) -> Iterator[str]:
-    """The score over the learning rate, where several were tried."""
+    """Yield a chart of the score over the learning rate, where several were tried."""
     if len(comparison.learning_rates) < 2:
         return
     by_name: dict[str, list[Arm]] = {}

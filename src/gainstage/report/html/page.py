@@ -1,4 +1,4 @@
-"""The page around the sections: one file, no request, nothing a layer's name could break out of."""
+"""Writes the page around the sections: one file without requests, in which no layer's name can act as markup."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
 
 
 def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), predicted: Profile | None = None) -> str:
-    """A record as one self-contained page.
+    """Return a record as one self-contained page.
 
-    The record itself travels along, so that ``gs.load`` reads the page as it reads a JSON file.
+    The page contains the record itself, so that ``gs.load`` reads the page like a JSON file.
 
     Args:
-        record: what the page is about.
-        trainings: of the same model, from several starts.
-        predicted: what theory says of the same model, beside what was measured (of a Diagnosis or a Profile).
+        record: the record that the page shows.
+        trainings: trainings of the same model, from several starts.
+        predicted: the prediction for the same model, shown beside the measurement (of a Diagnosis or a Profile).
 
     Raises:
         InputError: the record is of a kind that has no page.
@@ -67,7 +67,7 @@ def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), pred
 
 
 def _content(record: Document, beside: Beside) -> tuple[str, Iterable[str]]:
-    """The page's title, which is its first line, and what follows."""
+    """Return the page's title, which is also its first line, and its sections."""
     match record:
         case Diagnosis():
             return headline(record), diagnosis_body(record, beside)
@@ -94,13 +94,13 @@ def save_html(
     trainings: Sequence[TrainingCurve] = (),
     predicted: Profile | None = None,
 ) -> None:
-    """Write the page to a file; nothing half-written is left under its name.
+    """Write the page to a file; no partly written file ever has the final name.
 
     Args:
-        path: of the file.
-        record: what the page is about.
-        trainings: of the same model, from several starts.
-        predicted: what theory says of the same model, beside what was measured.
+        path: path of the file.
+        record: the record that the page shows.
+        trainings: trainings of the same model, from several starts.
+        predicted: the prediction for the same model, shown beside the measurement.
 
     Raises:
         InputError: the path cannot be written, or the record has no page.

@@ -1,4 +1,4 @@
-"""Pieces of a page. Everything that varies is text and passes through ``escaped``."""
+"""Builds the elements of a page. Every variable text is escaped by ``escaped``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Column:
     """A column of a table.
 
     Args:
-        title: its head.
-        kind: ``number`` stands to the right, ``name`` is never broken, ``prose`` is.
+        title: heading of the column.
+        kind: ``number`` is aligned right, ``name`` is never wrapped, ``prose`` is.
     """
 
     title: str
@@ -32,37 +32,37 @@ class Column:
 
 
 def heading(level: int, text: str, anchor: str = "") -> str:
-    """A heading of that level."""
+    """Return a heading of that level."""
     return f"<h{level}{f' id={chr(34)}{anchor}{chr(34)}' if anchor else ''}>{escaped(text)}</h{level}>"
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph of plain text."""
+    """Return a paragraph of plain text."""
     return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{escaped(text)}</p>"
 
 
 def code(text: str) -> str:
-    """Lines to copy, as they are."""
+    """Return lines of code, unchanged."""
     return f"<pre><code>{chr(10).join(escaped(line) for line in text.splitlines())}</code></pre>"
 
 
 def definitions(pairs: Iterable[tuple[str, str]]) -> str:
-    """Terms with finished content."""
+    """Return a list of terms with finished content."""
     return f"<dl>{''.join(f'<dt>{escaped(term)}</dt><dd>{content}</dd>' for term, content in pairs)}</dl>"
 
 
 def card(kind: str, badge: str, title: str, *content: str) -> str:
-    """A framed block whose kind is told by a word as well as by a colour."""
+    """Return a framed block whose kind is given by a word as well as by a colour."""
     told = f'<span class="badge">{escaped(badge)}</span>'
     return f'<section class="card {kind}"><h3>{told} {escaped(title)}</h3>{"".join(content)}</section>'
 
 
 def drawn(draw: Callable[[float], str], *, square: bool = False) -> str:
-    """A chart, drawn once for a wide window and once for a narrow one; the window shows one of them.
+    """Return a chart drawn for a wide and for a narrow window, of which the page shows the one that fits.
 
     Args:
-        draw: from a width in pixels to SVG.
-        square: whether the picture is about as high as wide, and so does not fill a wide window.
+        draw: a function from a width in pixels to SVG.
+        square: whether the chart is about as high as wide, so that it does not fill a wide window.
     """
     wide, narrow = (draw(width).replace(_OWN_STYLE, "").replace(_OWN_SIZE, "").rstrip() for width in (WIDE, NARROW))
     kind = ' class="square"' if square else ""
@@ -70,7 +70,7 @@ def drawn(draw: Callable[[float], str], *, square: bool = False) -> str:
 
 
 def slide(setting: str, places: Sequence[str], start: int) -> str:
-    """A slider over the places of the chart below it; hidden until the page's script makes it move."""
+    """Return a slider over the positions of the chart below; it is hidden unless the page's script runs."""
     told = escaped(" ".join(places))
     return (
         f'<p class="slide" hidden><label>{escaped(setting)} <input type="range" min="0" max="{len(places) - 1}" '
@@ -80,17 +80,17 @@ def slide(setting: str, places: Sequence[str], start: int) -> str:
 
 
 def folded_away(summary: str, *content: str) -> str:
-    """Content behind a line that opens it."""
+    """Return content that is hidden until its summary line is opened."""
     return f"<details><summary>{escaped(summary)}</summary>{''.join(content)}</details>"
 
 
 def same_in_figures(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
-    """The table that says the same as the chart above it."""
+    """Return a table with the data of the chart above."""
     return folded_away("The same in figures", table(columns, rows))
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, sortable: bool = False) -> str:
-    """A real table. Numbers in its last columns are set to the right by one class of the whole table."""
+    """Return a table. Numbers in the last columns are aligned right by one class of the whole table."""
     first = _first_of_last_numbers(columns)
     classes = [
         "" if column.kind == "name" or place >= first else f' class="{column.kind}"'
@@ -99,14 +99,14 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, sortable:
     heads = "".join(f'<th scope="col"{css}>{escaped(c.title)}</th>' for c, css in zip(columns, classes, strict=True))
     body = "".join(
         f"<tr>{''.join(f'<td{css}>{escaped(text)}' for text, css in zip(row, classes, strict=True))}" for row in rows
-    )  # HTML lets rows and cells end by themselves: a quarter of a long table
+    )  # HTML closes rows and cells implicitly, which saves a quarter of a long table
     names = [name for name, given in (("sortable", sortable), (f"right-{first}", first <= len(columns))) if given]
     kind = f' class="{" ".join(names)}"' if names else ""
     return f'<div class="wide"><table{kind}><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _first_of_last_numbers(columns: Sequence[Column]) -> int:
-    """The place, counted from one, after which all columns are numbers; beyond the last where none are."""
+    """Return the number, counted from 1, of the first column after which all hold numbers."""
     first = len(columns) + 1
     while first > 1 and columns[first - 2].kind == "number":
         first -= 1

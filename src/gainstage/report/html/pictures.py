@@ -1,4 +1,4 @@
-"""The charts of a page, each with a table that says the same."""
+"""Writes the charts of a page, each with a table of the same data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_PAIRS = 2000
 GRID = (24, 13)  # points of a phase diagram, across and up
 WITHIN, SQUARE = 0.1, 620.0
-MOST_ROWS = 60  # of a table beside a chart; of longer ones evenly chosen points are told
+MOST_ROWS = 60  # rows of a table beside a chart; of longer ones, evenly chosen points are listed
 
 
 def through_depth(
@@ -56,7 +56,7 @@ def through_depth(
     predicted: Profile | None = None,
     findings: Sequence[Finding] = (),
 ) -> str:
-    """Spread and gradient at every layer; the table of every layer says the same."""
+    """Yield standard deviation and gradient at every layer; the table of every layer holds the same data."""
 
     def draw(width: float) -> str:
         height = 480 if width == WIDE else 440
@@ -68,7 +68,7 @@ def through_depth(
 
 
 def against_theory(measured: Profile, predicted: Profile | None) -> Iterator[str]:
-    """Every figure that theory predicted against the same figure measured."""
+    """Yield a scatter plot of every predicted value against its measurement."""
     pairs = pairs_of(measured, predicted)[:MOST_PAIRS] if predicted is not None else []
     if not pairs:
         return
@@ -90,7 +90,7 @@ def _ratio(pair: Pair) -> str:
 
 
 def values(profile: Profile, when: str = "") -> Iterator[str]:
-    """How each layer's values are distributed, where that was recorded."""
+    """Yield the distribution of each layer's values, where it was recorded."""
     layers = distributions(profile)
     if not layers:
         return
@@ -103,14 +103,14 @@ def values(profile: Profile, when: str = "") -> Iterator[str]:
 
 
 def _quantile_row(layer: Distribution) -> list[str]:
-    """Values below which these shares of the sample lie, by straight lines within a bin."""
+    """Return the quantiles of the sample, by linear interpolation within a bin."""
     histogram = layer.histogram
     below = np.concatenate([[0.0], np.cumsum(histogram.counts)]) / histogram.sampled
     return [str(layer.layer), layer.label, *(figure(float(v)) for v in np.interp(QUANTILES, below, histogram.edges))]
 
 
 def updates(before: Profile, after: Profile | None = None) -> Iterator[str]:
-    """How far a step moves each weight; the table of every weight says the same."""
+    """Yield the relative change of each weight by a step; the table of every weight holds the same data."""
     if not before.backward:
         return
     yield heading(2, "How fast each weight moves")
@@ -118,7 +118,7 @@ def updates(before: Profile, after: Profile | None = None) -> Iterator[str]:
 
 
 def order_and_chaos(*networks: tuple[str, Profile]) -> Iterator[str]:
-    """Where plain networks of one activation stand in its phase diagram; nothing for other networks."""
+    """Yield the position of plain networks of one activation in its phase diagram; nothing for other networks."""
     known = [(label, at) for label, profile in networks if (at := standing(profile)) is not None]
     if not known or len({at.activation for _, at in known}) > 1:
         return
@@ -141,7 +141,7 @@ def order_and_chaos(*networks: tuple[str, Profile]) -> Iterator[str]:
 
 
 def trainings(trained: Sequence[TrainingCurve]) -> Iterator[str]:
-    """Trainings of one model from several starts."""
+    """Yield the trainings of one model from several starts."""
     if not trained:
         return
     yield heading(2, "The same network, trained")
@@ -150,7 +150,7 @@ def trainings(trained: Sequence[TrainingCurve]) -> Iterator[str]:
 
 
 def line_chart(picture: Picture) -> Iterator[str]:
-    """A picture of an answer."""
+    """Yield the chart of an answer."""
     lines = [Series(line.label, line.x, line.y) for line in picture.lines]
     x, y = picture.x_label, picture.y_label
     yield drawn(
@@ -160,7 +160,7 @@ def line_chart(picture: Picture) -> Iterator[str]:
 
 
 def slider_chart(slider: Slider) -> Iterator[str]:
-    """A picture of an answer for every place of a slider, which the page's script brings to life."""
+    """Yield the chart of an answer for every position of a slider, which the page's script operates."""
     first = slider.pictures[0]
     places = [[Series(line.label, line.x, line.y) for line in picture.lines] for picture in slider.pictures]
     yield slide(slider.setting, [f"{place:g}" for place in slider.places], slider.start)
@@ -172,7 +172,7 @@ def slider_chart(slider: Slider) -> Iterator[str]:
             log_y=first.log_y, width=width,
         )
     )  # fmt: skip
-    # The end that moves: a line may be drawn against its first point or against its last one.
+    # Choose the end of the line that varies: a line may be relative to its first point or to its last one.
     end = 0 if len({line.y[-1] for lines in places for line in lines}) == 1 else -1
     where = f"{first.x_label} {places[0][0].x[end]:g}" if first.x_label else "at the end"
     columns = [
@@ -188,7 +188,7 @@ def slider_chart(slider: Slider) -> Iterator[str]:
 
 
 def series_table(lines: Sequence[Series], x_label: str) -> str:
-    """The figures behind lines: a row for every x that any of them has."""
+    """Return a table of the lines' data, with a row for every x of any line."""
     at = [dict(zip(line.x, line.y, strict=True)) for line in lines]
     every = sorted({x for line in lines for x in line.x})
     chosen = [every[i] for i in evenly(len(every), MOST_ROWS)]

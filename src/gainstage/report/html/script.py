@@ -1,4 +1,4 @@
-"""The page's one script: sorting and filtering of tables, and sliders. Without it every row is simply there."""
+"""The page's one script: it sorts and filters tables and moves sliders. Without it every row is shown."""
 
 from __future__ import annotations
 

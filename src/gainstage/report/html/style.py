@@ -1,4 +1,4 @@
-"""The page's one style sheet; the charts' own comes with it."""
+"""The page's one style sheet, together with that of the charts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["STYLE"]
 
 RIGHT = ",".join(
     f".right-{n} td:nth-child(n+{n}),.right-{n} th:nth-child(n+{n})" for n in range(1, 10)
-)  # from the n-th column on, figures stand to the right
+)  # numbers are aligned right from the n-th column on
 STYLE = (
     """
 :root{color-scheme:light dark;--ground:#fff;--ink:#1b1f24;--soft:#5b6470;--rule:#d9dee4;--raised:#f5f7f9;
@@ -62,4 +62,4 @@ td{white-space:normal;overflow-wrap:break-word;max-width:16em}}
 """
     + CHARTS
 )
-"""Light and dark by the reader's preference; readable at 360 pixels and on paper."""
+"""The style sheet follows the reader's preference for light or dark, and suits 360 pixels and paper."""

@@ -1,4 +1,4 @@
-"""Every layer, every weight, every assignment: the tables of a page."""
+"""Writes the tables of a page: every layer, every weight, every assignment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gainstage.report.wording import count, figure, shape_text
 
 __all__ = ["every_assignment", "every_layer", "every_weight"]
 
-MOST_LAYERS = 2500  # rows; of a larger model only the layers with a weight are listed
+MOST_LAYERS = 2500  # rows; of a larger model, only the layers with a weight are listed
 
 NUMBER, PROSE = "number", "prose"
 LAYERS = (
@@ -31,7 +31,7 @@ PLAN = (
 
 
 def every_layer(profile: Profile) -> Iterator[str]:
-    """One row for every operation measured, in order of execution."""
+    """Yield one row for every measured operation, in order of execution."""
     layer = {node: place for place, node in enumerate(through_depth(profile).nodes, start=1)}
     listed = profile.nodes
     if len(listed) > MOST_LAYERS:
@@ -60,7 +60,7 @@ def every_layer(profile: Profile) -> Iterator[str]:
 
 
 def every_weight(profile: Profile) -> Iterator[str]:
-    """One row for every weight that a step moves."""
+    """Yield one row for every weight that a step changes."""
     stepped, ratios = relative_changes(profile)
     if not ratios:
         return
@@ -82,7 +82,7 @@ def every_weight(profile: Profile) -> Iterator[str]:
 
 
 def every_assignment(plan: Plan) -> str:
-    """One row for every array, or every run of identical blocks."""
+    """Return one row for every array, or every run of identical blocks."""
     return table(PLAN, (_assigned(row.label, row.items) for row in plan_rows(plan)), sortable=True)
 
 

@@ -1,4 +1,4 @@
-"""Records as terminal text."""
+"""Renders records as terminal text."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from gainstage.report.text.rule import RulePage, add_rule
 __all__ = ["RulePage", "Shown", "print_to", "render"]
 
 Shown = Answer | Answers | Comparison | Diagnosis | Evidence | Fixed | Plan | Profile | RulePage
-"""What can be shown as text."""
+"""The types that have a text form."""
 
 
 def render(record: Shown, *, width: int | None = None, color: bool = False, unicode: bool = True) -> str:
-    """The record as text, ending with a newline.
+    """Return the record as text that ends with a newline.
 
     Args:
         record: an Answer, several Answers, a Comparison, Diagnosis, Evidence, Fixed, Plan, Profile, or a rule.
-        width: cells a line, held between 40 and 200; by default the terminal's. Lines to copy are never wrapped.
+        width: cells per line, limited to 40 to 200; by default the terminal's. Lines of code are never wrapped.
         color: whether to add ANSI colours; the environment variable ``NO_COLOR`` overrules it.
         unicode: whether characters beyond ASCII may be used.
 
@@ -49,7 +49,7 @@ def render(record: Shown, *, width: int | None = None, color: bool = False, unic
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
-        force_jupyter=False,  # in a notebook rich would show every line by itself, beside the record
+        force_jupyter=False,  # in a notebook, rich would display every line separately
     )
     page.print_to(console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip("\n") + "\n"

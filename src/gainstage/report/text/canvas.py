@@ -1,4 +1,4 @@
-"""A grid of terminal cells that lines are drawn on, by braille dots or by letters."""
+"""A grid of terminal cells for line charts, drawn with braille dots or with letters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # the bit of th
 
 
 class Canvas:
-    """Cells with a character each, and which line owns it.
+    """Cells with a character each, and the line that each cell belongs to.
 
     Args:
-        columns: cells across.
-        rows: cells down.
-        braille: whether a cell is 2 × 4 dots; otherwise it is one.
+        columns: number of cells across.
+        rows: number of cells down.
+        braille: whether a cell has 2 × 4 dots; otherwise it has one.
     """
 
     def __init__(self, columns: int, rows: int, *, braille: bool) -> None:
@@ -32,7 +32,8 @@ class Canvas:
     def draw(self, line: int, points: Sequence[Point | None], sign: str) -> None:
         """Connect neighbouring points; None interrupts the line.
 
-        With dots, the sign is set into the line at a few columns, others for every line; without, it is the line.
+        With dots, the sign is placed on the line at a few columns, different ones for every line. Without dots, the
+        line consists of the sign.
         """
         dots = [None if point is None else self._dot(point) for point in points]
         cells: dict[int, int] = {}  # column of cells -> row, where the line can carry its sign
@@ -60,13 +61,13 @@ class Canvas:
         return round(across * (self._across - 1)), round((1 - up) * (self._down - 1))
 
     def row(self, row: int) -> Iterator[tuple[str, int]]:
-        """Characters of one row with the line that owns each, or -1."""
+        """Yield the characters of one row, each with the number of its line, or -1."""
         for bits, sign, owner in zip(self._bits[row], self._signs[row], self._owner[row], strict=True):
             yield sign or (chr(BRAILLE + bits) if bits else " "), owner
 
 
 def _connected(dots: Sequence[tuple[int, int] | None]) -> Iterator[tuple[int, int]]:
-    """The dots themselves and, between neighbours, a straight line."""
+    """Yield the dots, and straight lines between neighbouring dots."""
     before: tuple[int, int] | None = None
     for dot in dots:
         if dot is not None:

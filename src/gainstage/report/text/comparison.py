@@ -1,4 +1,4 @@
-"""A comparison as text: the contenders with their intervals, who beats whom, learning rates, curves, notes."""
+"""Renders a comparison as text: contenders with intervals, pairs, learning rates, curves and notes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gainstage.report.wording import count, figure
 __all__ = ["add_comparison"]
 
 MOST_PAIRS = 15
-MOST_LINES = 4  # of a text plot
+MOST_LINES = 4  # lines of a text plot
 PLOT_WIDTH, PLOT_HEIGHT = 96, 10
 
 
 def add_comparison(page: Page, comparison: Comparison) -> None:
-    """Verdict, table, plot, pairs, rates, notes."""
+    """Add the verdict, the table, the plot, the pairs, the rates and the notes."""
     word, style, rest = verdict(comparison)
     page.line((word, style), "  ", page.words(rest))
     if (fast := _fastest(comparison)) and len(comparison.contenders) > 1:
@@ -39,7 +39,7 @@ def add_comparison(page: Page, comparison: Comparison) -> None:
 
 
 def verdict(comparison: Comparison) -> tuple[str, str, str]:
-    """In a word, its style, and in a sentence."""
+    """Return the verdict in one word, the word's style, and the verdict as a sentence."""
     best = comparison.best()
     if not best:
         return (
@@ -58,7 +58,7 @@ def verdict(comparison: Comparison) -> tuple[str, str, str]:
 
 
 def _fastest(comparison: Comparison) -> str:
-    """Who reaches the target in the fewest steps, and who was shown to need more."""
+    """Return a sentence about the contender that reaches the target first, and those that need more steps."""
     timed = [arm for arm in comparison.contenders if arm.steps_to_target is not None]
     if not timed:
         return ""
@@ -90,7 +90,7 @@ def _trainings(comparison: Comparison) -> str:
 
 
 def _columns(comparison: Comparison) -> tuple[Column, ...]:
-    """As few as fit 80 cells; the page and the JSON hold the others."""
+    """Return the columns that fit 80 cells; the page and the JSON contain the others."""
     rate = (Column("rate", "right"),) if len(comparison.learning_rates) > 1 else ()
     diverged = (Column("diverged", "right"),) if any(_hits(arm.diverged) for arm in comparison.contenders) else ()
     return (
@@ -133,7 +133,7 @@ def _value(comparison: Comparison, value: float) -> str:
 def _interval(comparison: Comparison, score: Figure) -> str:
     if not (math.isfinite(score.low) and math.isfinite(score.high)):
         return "–"
-    if comparison.measure == "accuracy":  # an interval of a mean may reach beyond what can be
+    if comparison.measure == "accuracy":  # an interval of a mean may exceed the possible range
         return f"{max(100 * score.low, 0):.1f} – {min(100 * score.high, 100):.1f}"
     return f"{figure(score.low)} – {figure(score.high)}"
 
@@ -161,7 +161,7 @@ def _add_plot(page: Page, comparison: Comparison) -> None:
 
 
 def _add_pairs(page: Page, comparison: Comparison) -> None:
-    """Who is better at the end, and who is faster; what was shown comes first."""
+    """Add which of each pair is better at the end, and which is faster; significant pairs come first."""
     if not comparison.contrasts:
         return
     page.blank()

@@ -1,4 +1,4 @@
-"""Sparklines of the signal and the gradient through depth, with the figures at both ends."""
+"""Draws sparklines of signal and gradient through depth, with the values at both ends."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gainstage.report.wording import count, figure
 
 __all__ = ["add_depth", "add_depth_before_and_after"]
 
-FIGURE = 8  # cells for a figure
+FIGURE = 8  # cells for a value
 
 
 def add_depth(page: Page, profile: Profile) -> None:
-    """One line for the forward spread and one for the norm of the gradient."""
+    """Add one line for the signal's standard deviation and one for the norm of the gradient."""
     depth = through_depth(profile)
     _heading(page, depth)
     if not len(depth):
@@ -27,7 +27,7 @@ def add_depth(page: Page, profile: Profile) -> None:
 
 
 def add_depth_before_and_after(page: Page, before: Profile, after: Profile) -> None:
-    """The same, before and after a fix, on one scale."""
+    """Add both lines before and after a fix, on one scale."""
     old, new = through_depth(before), through_depth(after)
     _heading(page, new)
     rows: tuple[tuple[str, Sequence[float | None], Sequence[float | None]], ...] = (

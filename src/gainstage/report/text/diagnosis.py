@@ -1,10 +1,10 @@
-"""A Diagnosis and a Fixed as one screen of text."""
+"""Renders a Diagnosis and a Fixed as one screen of text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gainstage.records import Change, Diagnosis, Finding, Fixed, Profile, Severity, Unjudged
+from gainstage.records import Change, Diagnosis, Finding, Fixed, Profile, Proof, Severity, Unjudged
 from gainstage.report.text.depth import add_depth, add_depth_before_and_after
 from gainstage.report.text.page import Page, Part
 from gainstage.report.wording import count, elide, figure, folded, shape_text
@@ -13,11 +13,16 @@ __all__ = ["add_diagnosis", "add_fixed", "add_measurement", "headline", "verdict
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 OUTLOOK = {Severity.ERROR: "as it is, this model will not train", Severity.WARNING: "it will train badly or slowly"}
+SUBJECTS = {
+    "1": "signal", "2": "gradient", "3": "weights", "4": "structure", "5": "loss", "6": "inputs",
+    "7": "first step", "8": "numbers", "9": "doubts",
+}  # fmt: skip
+"""What the families of rules are about, by the first digit of their codes."""
 IN_FULL = 6  # findings shown with cause and remedy; more would not be read
 
 
 def verdict(diagnosis: Diagnosis) -> str:
-    """The whole diagnosis in one sentence, without its first word or number."""
+    """Return the diagnosis as one sentence, without its first word or number."""
     if not diagnosis.findings:
         return f"{count(len(diagnosis.passed), 'rule')} passed, {len(diagnosis.unjudged)} could not be judged."
     tally = ", ".join(
@@ -30,18 +35,18 @@ def verdict(diagnosis: Diagnosis) -> str:
 
 
 def headline(diagnosis: Diagnosis) -> str:
-    """The verdict in two words: healthy, not judged, or the number of findings."""
+    """Return the verdict in two words: healthy, not judged, or the number of findings."""
     if diagnosis.ok:
         return "Healthy"
     return count(len(diagnosis.findings), "finding") if diagnosis.judged else "Not judged"
 
 
 def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
-    """Verdict, findings, the picture through depth, what was not judged, how it was measured."""
+    """Add the verdict, the findings, the chart through depth, the rules not judged, and the measurement."""
     if diagnosis.ok:
         page.line(("HEALTHY", "bold green"), f"  {verdict(diagnosis)}")
     elif not diagnosis.judged:
-        page.line(("NOT JUDGED", "bold yellow"), "  No gradient was seen, so nobody can say whether this model trains.")
+        page.line(("NOT JUDGED", "bold yellow"), f"  {_why_not_judged(page, diagnosis.profile)}")
     else:
         style = STYLES[diagnosis.worst or Severity.NOTE]
         page.line((count(len(diagnosis.findings), "finding").upper(), style), f"  {verdict(diagnosis)}")
@@ -49,12 +54,22 @@ def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     _add_findings(page, diagnosis)
     add_depth(page, diagnosis.profile)
     page.blank()
+    _add_passed(page, diagnosis.passed)
     _add_unjudged(page, diagnosis.unjudged)
+    _add_accepted(page, diagnosis)
     add_measurement(page, diagnosis.profile, diagnosis.findings)
 
 
+def _why_not_judged(page: Page, profile: Profile) -> str:
+    if not profile.hidden:
+        return "No gradient was seen, so nobody can say whether this model trains."
+    first = page.name(profile.hidden[0], 30)
+    weights = f"{count(len(profile.hidden), 'weight')} ('{first}' first)" if len(profile.hidden) > 1 else f"'{first}'"
+    return f"The signal at {weights} was not seen: see GS902."
+
+
 def add_fixed(page: Page, fixed: Fixed) -> None:
-    """What was changed and what came of it, the picture before and after, what is left."""
+    """Add the changes and their effect, the chart before and after, and the remaining findings."""
     before = count(len(fixed.before.findings), "finding")
     if fixed.ok:
         page.line(("FIXED", "bold green"), f"  {before} before; now: {verdict(fixed.after)}")
@@ -63,6 +78,8 @@ def add_fixed(page: Page, fixed: Fixed) -> None:
     page.blank()
     for change in fixed.changes:
         _add_change(page, change)
+    if fixed.proof is not None:
+        page.field("proof", page.words(_proof_in_words(fixed.proof)), indent=0)
     if fixed.changes:
         page.blank()
     add_depth_before_and_after(page, fixed.before.profile, fixed.after.profile)
@@ -75,13 +92,28 @@ def add_fixed(page: Page, fixed: Fixed) -> None:
     add_measurement(page, fixed.after.profile, fixed.after.findings)
 
 
+def _proof_in_words(proof: Proof) -> str:
+    """What both trainings have shown."""
+    before, after = proof.losses
+    verdicts = {
+        "better": "it trains better",
+        "alike": "neither start trains better",
+        "worse": "it trained worse, and was put back",
+    }
+    return (
+        f"Trained for {proof.after.steps} steps ({proof.after.optimizer}, {figure(proof.after.learning_rate)}), the "
+        f"loss ends at {figure(before)} from the weights before and at {figure(after)} from the new ones: "
+        f"{verdicts[proof.verdict]}."
+    )
+
+
 def _add_findings(page: Page, diagnosis: Diagnosis) -> None:
     for finding in diagnosis.findings[:IN_FULL]:
         _add_finding(page, finding, diagnosis.profile)
         page.blank()
     rest = diagnosis.findings[IN_FULL:]
     for finding in rest:
-        _add_title(page, finding, finding.path)
+        _add_title(page, finding, finding.place)
     if rest:
         page.blank()
 
@@ -109,7 +141,7 @@ def _add_title(page: Page, finding: Finding, path: str = "") -> None:
 
 
 def _place(page: Page, finding: Finding, profile: Profile) -> tuple[Part, ...]:
-    name = page.name(finding.path, page.field_width - 20) if finding.path else "the whole model"
+    name = page.name(finding.place, page.field_width - 20) if finding.path else "the whole model"
     if finding.node is None:
         return (name,)
     node = profile.graph.nodes[finding.node]
@@ -135,13 +167,38 @@ def _add_change(page: Page, change: Change) -> None:
         label = "not cured" if change.applied else "by hand"
         page.field(label, f"{finding.code} ", (page.words(finding.title), "bold"), style="bold yellow", indent=0)
     if finding.path:
-        page.field("", (page.name(finding.path, page.field_width), "dim"), indent=0)
+        page.field("", (page.name(finding.place, page.field_width), "dim"), indent=0)
     if change.explanation:
         page.field("", page.words(change.explanation), indent=0)
 
 
+def _add_passed(page: Page, passed: tuple[str, ...]) -> None:
+    """One line: how many rules found nothing, by what they are about."""
+    if passed:
+        told = ", ".join(f"{subject} {n}" for digit, subject in SUBJECTS.items() if (n := _about(passed, digit)))
+        page.field("Passed", page.words(f"{count(len(passed), 'rule')}: {told}."), indent=0)
+
+
+def _about(codes: tuple[str, ...], digit: str) -> int:
+    return sum(code.startswith(f"GS{digit}") for code in codes)
+
+
+def _add_accepted(page: Page, diagnosis: Diagnosis) -> None:
+    """One line for the findings that do not count, and one for the rules that were left out."""
+    if diagnosis.accepted:
+        groups = folded((a.reason, f"{a.finding.code} {a.finding.path}".strip()) for a in diagnosis.accepted)
+        told = "; ".join(f"{', '.join(places[:3])}{_more(len(places) - 3)}: {why}" for why, places in groups)
+        page.field("Accepted", _shortened(page.words(told), 2 * page.field_width), indent=0)
+    if diagnosis.left_out:
+        page.field("Left out", f"{count(len(diagnosis.left_out), 'rule')}, as asked for.", indent=0)
+
+
+def _more(number: int) -> str:
+    return f" and {number} more" if number > 0 else ""
+
+
 def _add_unjudged(page: Page, unjudged: tuple[Unjudged, ...]) -> None:
-    """Two lines at most: which rules, and what they lacked."""
+    """Add, in at most two lines, the rules that were not judged and the information that they lacked."""
     if not unjudged:
         return
     room = 2 * page.field_width - 24
@@ -158,10 +215,13 @@ def _add_unjudged(page: Page, unjudged: tuple[Unjudged, ...]) -> None:
 
 
 def add_measurement(page: Page, profile: Profile, told: Iterable[Finding] = ()) -> None:
-    """How the figures came about, in one sentence; doubts that no finding has told yet, each on a line."""
+    """Add one sentence about the measurement, and its doubts, except those that a finding has mentioned."""
     source, task = profile.source, profile.task
     batch = shape_text(source.batch) if source.batch else "unknown"
-    parts = [f"{source.framework}, {source.device}, {source.dtype}", f"batch {batch}"]
+    made = [source.framework, ("no device" if source.device == "none" else source.device), source.dtype]
+    parts = [", ".join(made), f"batch {batch}"]
+    if source.kind == "measured" and not task.training:
+        parts.append("in evaluation mode (call model.train() to judge it as it trains)")
     if any(i.synthetic for i in task.inputs):
         parts.append("made-up inputs")
     parts.append("forward and backward" if profile.backward else "forward only")

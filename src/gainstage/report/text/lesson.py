@@ -1,4 +1,4 @@
-"""An answer as a page: its text, then claim after claim with figures, verdict and picture."""
+"""Renders an answer as text: its explanation, then each claim with figures, verdict and picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gainstage.report.text.plot import line_plot
 
 __all__ = ["QUICK", "add_answer", "add_answers", "add_evidence", "interval", "slider_line", "summary_line"]
 
-MOST_LINES = 4  # of a text plot
+MOST_LINES = 4  # lines of a text plot
 QUICK = (
     "A quick look, with fewer and shorter trainings: what is not shown here may be shown by the figures worth quoting, "
     "without --quick."
@@ -32,7 +32,7 @@ OUTCOMES: dict[Outcome, tuple[str, str]] = {
 
 
 def add_answers(page: Page, answers: Answers) -> None:
-    """One answer after the other."""
+    """Add answers one after the other."""
     for place, answer in enumerate(answers.answers):
         if place:
             page.blank()
@@ -41,7 +41,7 @@ def add_answers(page: Page, answers: Answers) -> None:
 
 
 def add_answer(page: Page, answer: Answer) -> None:
-    """Question, text, claims, and where to go on."""
+    """Add the question, the text, the claims, and commands for further experiments."""
     page.line((f"{answer.number}  {page.words(answer.question)}", "bold cyan"))
     for paragraph in answer.text:
         page.blank()
@@ -67,7 +67,7 @@ def add_answer(page: Page, answer: Answer) -> None:
 
 
 def slider_line(slider: Slider) -> str:
-    """What the slider of the page changes, and what is seen there."""
+    """Describe the quantity that a page's slider changes, and what appears there."""
     return (
         f"A slider in the page that --html writes: {slider.setting}, from {slider.places[0]:g} to "
         f"{slider.places[-1]:g}. {slider.hint}"
@@ -75,7 +75,7 @@ def slider_line(slider: Slider) -> str:
 
 
 def summary_line(answer: Answer, *, timed: bool = True) -> str:
-    """What the figures are of, how long they took where that is asked for, and what the brackets mean."""
+    """Describe data and networks of the figures, optionally the duration, and the meaning of the brackets."""
     took = f", {answer.seconds:.0f} s" if timed and math.isfinite(answer.seconds) else ""
     return (
         f"Measured on {answer.setting}; seed {answer.seed}{took}{', a quick look' if answer.quick else ''}. "
@@ -84,7 +84,7 @@ def summary_line(answer: Answer, *, timed: bool = True) -> str:
 
 
 def add_evidence(page: Page, evidence: Evidence) -> None:
-    """A claim, its verdict, what was measured, and the picture."""
+    """Add a claim, its verdict, its figures and its picture."""
     sign, style = VERDICTS[evidence.verdict]
     sign = sign if page.unicode else {"✓": "+", "◐": "~", "✗": "-"}[sign]
     claim = evidence.claim
@@ -99,7 +99,7 @@ def add_evidence(page: Page, evidence: Evidence) -> None:
 
 
 def _add_figures(page: Page, evidence: Evidence) -> None:
-    """Figure by figure, a row for every case: what was asked and whether it was kept."""
+    """Add the figures, one row for every case, with the bound and whether it was met."""
     checks = {(check.bound.figure, check.bound.case): check for check in evidence.checks}
     for name in dict.fromkeys(figure.name for figure in evidence.figures):
         asked = dict.fromkeys(check.bound.words for check in evidence.checks if check.bound.figure == name)
@@ -119,7 +119,7 @@ def _add_figures(page: Page, evidence: Evidence) -> None:
 
 
 def interval(figure: Figure) -> str:
-    """The figure with its interval, as many digits as the interval leaves meaning to.
+    """Format a figure with its interval, with as many digits as the interval supports.
 
     >>> interval(Figure("x", 0.51234, 0.4911, 0.5322, n=5))
     '0.512 [0.491, 0.532] (n=5)'
@@ -136,7 +136,7 @@ def interval(figure: Figure) -> str:
 
 
 def _alike(*values: float) -> tuple[str, ...]:
-    """With the same number of decimals, so many that the interval has two digits."""
+    """Format values with equal numbers of decimals, such that the interval has two digits."""
     width, largest = max(values) - min(values), max(map(abs, values))
     if not 1e-3 <= largest < 1e4:
         return tuple(f"{value:.3g}" for value in values)
@@ -155,6 +155,6 @@ def _add_picture(page: Page, picture: Picture) -> None:
             log_y=picture.log_y, unicode=page.unicode,
         )  # fmt: skip
     except InputError:
-        return  # the terminal is too narrow to draw in; the figures say the same
+        return  # the terminal is too narrow for a chart; the figures contain the same
     for row in plot.split("\n"):
         page.verbatim(Text("  ").append_text(row))

@@ -1,4 +1,4 @@
-"""One page of terminal text: prose, fields, tables and lines to copy, put together before anything is printed."""
+"""Collects one page of terminal text (prose, fields, tables, code) before anything is printed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from gainstage.report.wording import clean, elide, to_ascii
 __all__ = ["Column", "Page", "Part"]
 
 Part = str | tuple[str, str]
-"""A piece of a line: text, or text and its style."""
+"""A piece of a line: a text, or a text with its style."""
 
 NARROWEST, WIDEST = 40, 200
 NARROWEST_COLUMN = 20
 LABEL = 10  # cells of a field's label
 MEASURE = 110  # prose wider than this is hard to read
-LONGEST_WORD = 60  # of prose: a longer one is a name, and is cut in the middle
+LONGEST_WORD = 60  # of prose: a longer word is a name and is cut in the middle
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; ``flexible`` ones give way when the page is narrow."""
+    """A column of a table; ``flexible`` columns are shortened when the page is narrow."""
 
     title: str
     justify: Literal["left", "right"] = "left"
@@ -41,10 +41,10 @@ class _Verbatim:
 
 
 class Page:
-    """Collects blocks; every string that enters is cleaned here, and made ASCII where the terminal has no Unicode.
+    """Collects blocks of text. Every string is cleaned, and converted to ASCII where the terminal has no Unicode.
 
     Args:
-        width: cells a line, held between 40 and 200.
+        width: cells per line, limited to 40 to 200.
         unicode: whether characters beyond ASCII can be printed.
     """
 
@@ -54,26 +54,26 @@ class Page:
         self._blocks: list[RenderableType | _Verbatim] = []
 
     def words(self, text: str) -> str:
-        """Prose as it may be printed here."""
+        """Return prose as it can be printed here."""
         return self._printable(re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda m: elide(m[0], LONGEST_WORD), clean(text)))
 
     def name(self, text: str, limit: int) -> str:
-        """A name in at most ``limit`` cells."""
+        """Return a name in at most ``limit`` cells."""
         return self._printable(elide(clean(text), limit))
 
     def _printable(self, text: str) -> str:
         return text if self.unicode else to_ascii(text)
 
     def blank(self) -> None:
-        """An empty line."""
+        """Add an empty line."""
         self._blocks.append(Text(""))
 
     def line(self, *parts: Part) -> None:
-        """A paragraph, wrapped at words."""
+        """Add a paragraph, wrapped between words."""
         self._blocks.append(self._assembled(parts))
 
     def field(self, label: str, *parts: Part, style: str = "dim", indent: int = 2) -> None:
-        """A label and its text beside it, wrapped under itself."""
+        """Add a label with a text beside it, wrapped below the text's first column."""
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=indent + LABEL, no_wrap=True)
         grid.add_column(max_width=MEASURE, overflow="fold")
@@ -82,19 +82,19 @@ class Page:
 
     @property
     def field_width(self) -> int:
-        """Cells left for the text of a field."""
+        """Return the number of cells for the text of a field."""
         return min(self.width - LABEL - 4, MEASURE)
 
     def code(self, code: str, *, indent: int = LABEL + 4) -> None:
-        """Lines to copy: indented, never wrapped, nothing between them that is not code."""
+        """Add lines of code: indented, never wrapped, and without other text between them."""
         for line in code.expandtabs(4).splitlines():
             self._blocks.append(_Verbatim(Text(" " * indent + self._printable(clean(line)), "bold")))
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Part]]) -> None:
-        """Columns of single lines, the first one a name.
+        """Add a table of single-line cells, whose first column holds names.
 
-        Flexible columns are cut in the middle where the page is narrow; where even that is not enough, a row takes two
-        lines: its name, and the rest beneath it.
+        Flexible columns are cut in the middle where the page is narrow. Where that is not enough, a row takes two
+        lines: its name, and the other cells below.
         """
         texts = [[self._assembled([cell]) for cell in row] for row in rows]
         widths = [max([len(c.title), *(row[i].cell_len for row in texts)]) for i, c in enumerate(columns)]
@@ -123,7 +123,7 @@ class Page:
         return cell if cell.cell_len <= width else Text(self._printable(elide(cell.plain, width)), cell.style)
 
     def verbatim(self, text: Text) -> None:
-        """A finished line, printed as it is."""
+        """Add a finished line, which is printed unchanged."""
         self._blocks.append(_Verbatim(text))
 
     def _assembled(self, parts: Iterable[Part]) -> Text:

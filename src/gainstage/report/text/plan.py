@@ -1,4 +1,4 @@
-"""A Plan as a table: one row an array, identical blocks collapsed, every reason told once."""
+"""Renders a Plan as a table: one row per array, identical blocks collapsed, every reason printed once."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from gainstage.report.text.page import Column, Page, Part
 from gainstage.report.text.repeats import Run, runs
 from gainstage.report.wording import count, figure, shape_text
 
-__all__ = ["add_plan", "plan_rows", "scheme_text", "spread_text"]
+__all__ = ["add_plan", "carried_out", "plan_rows", "scheme_text", "spread_text"]
 
-SHORT = 12  # a plan this short is shown array by array
+SHORT = 12  # a plan of at most this many arrays is shown array by array
 
 
 def plan_rows(plan: Plan) -> list[Run[Assignment]]:
-    """The rows of the table."""
+    """Return the rows of the table."""
     if len(plan) <= SHORT:
         return [Run(a.parameter, (a,)) for a in plan]
     return runs(plan.assignments, lambda a: a.parameter, _alike)
 
 
 def _alike(assignment: Assignment) -> Hashable:
-    """What rows have in common: a first layer, which reads the input, is no repeat of those that read an activation."""
+    """Return what rows of a run have in common, including whether the layer reads the input or an activation."""
     reads_input = "; reads the input" in assignment.reason
-    return assignment.role, assignment.shape, assignment.scheme, assignment.bias, reads_input
+    return assignment.role, assignment.shape, assignment.scheme, assignment.mirror, assignment.bias, reads_input
 
 
 def add_plan(page: Page, plan: Plan) -> None:
-    """Heading, table, reasons, notes."""
+    """Add the heading, the table, the reasons and the notes."""
     weights = sum(_size(a.shape) for a in plan)
     scheme = page.name(plan.scheme, 24) if plan.scheme else "mixed"
     page.line(
         ("PLAN", "bold"), f"  {scheme}, seed {plan.seed}: {count(len(plan), 'array')}, {count(weights, 'value')}. ",
-        "Only applying a plan writes weights.",
+        carried_out(plan),
     )  # fmt: skip
     page.blank()
     rows = plan_rows(plan)
@@ -48,6 +48,15 @@ def add_plan(page: Page, plan: Plan) -> None:
         page.field(f"[{number}]", page.words(reason), indent=0)
     for note in plan.notes:
         page.field("note", page.words(note), style="bold cyan", indent=0)
+
+
+def carried_out(plan: Plan) -> str:
+    """Whether the weights follow the plan already.
+
+    >>> carried_out(Plan((), written=True))
+    'The weights were written.'
+    """
+    return "The weights were written." if plan.written else "Only applying a plan writes weights."
 
 
 def _numbered(rows: Sequence[Run[Assignment]]) -> dict[str, int]:
@@ -69,13 +78,14 @@ def _cells(row: Run[Assignment], reasons: dict[str, int]) -> tuple[Part, ...]:
 
 
 def scheme_text(assignment: Assignment) -> str:
-    """What the array gets, in one or two words."""
+    """Return what the array gets, in one or two words."""
     ruled = assignment.bias is not None and assignment.scheme == "keep" and assignment.bias != "keep"
-    return f"{assignment.bias} bias" if ruled else assignment.scheme
+    mirrored = "mirrored " if assignment.mirror is not None else ""
+    return f"{assignment.bias} bias" if ruled else f"{mirrored}{assignment.scheme}"
 
 
 def spread_text(items: Sequence[Assignment]) -> str:
-    """The standard deviation aimed at, as a range where the arrays of a row differ in more than the third digit."""
+    """Format the intended standard deviation, as a range where it differs within a row in the first three digits."""
     spreads = [a.spread for a in items if a.spread is not None]
     if not spreads:
         return "–"

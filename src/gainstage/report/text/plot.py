@@ -1,4 +1,4 @@
-"""A line chart of text: braille dots where the terminal has them, letters where it has not."""
+"""Draws a line chart as text, with braille dots where the terminal has them, and with letters elsewhere."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def line_plot(
     log_y: bool = False,
     unicode: bool = True,
 ) -> Text:
-    """One to four lines with their axes, each with a sign of its own, named at its end with its last figure.
+    """Draw one to four lines with axes. Each line has a sign of its own, and its name and last value at its end.
 
     Args:
-        lines: what to draw.
-        width: cells over all, at least 40.
-        height: rows of the drawing itself, at least 6.
+        lines: the lines to draw.
+        width: number of cells across, at least 40.
+        height: number of rows of the drawing itself, at least 6.
         x_label: written under the x axis.
         y_label: written above the y axis.
-        log_y: whether y is logarithmic; zeros and negative figures then interrupt the line.
+        log_y: whether y is logarithmic; values that are not positive then interrupt the line.
         unicode: whether braille characters can be printed.
 
     Raises:
-        InputError: no lines or more than four, or a size too small to draw in.
+        InputError: there are no lines or more than four, or the size is too small.
 
     >>> from gainstage.report.series import series
     >>> print(line_plot([series("loss", [4, 3, 2, 1, 0])], width=40, height=6, unicode=False).plain)
@@ -114,10 +114,10 @@ def _row(up: float, height: int) -> int:
 
 
 def _name_rows(lines: Sequence[Series], y: Scale, height: int) -> list[int]:
-    """Beside the last point that has a place; one row each."""
+    """Return the row of each name, beside the last point that has a position; every name has a row of its own."""
     ends = [[up for v in line.y if (up := y.fraction(v)) is not None][-1:] or [0.0] for line in lines]
     places = spread_apart([_row(end[0], height) for end in ends], 1.0, 0, height - 1)
-    return [math.floor(place + 0.5) for place in places]  # round() would send 1.5 and 2.5 to the same row
+    return [math.floor(place + 0.5) for place in places]  # round() would map 1.5 and 2.5 to the same row
 
 
 def _below(x: Scale, columns: int) -> str:

@@ -1,4 +1,4 @@
-"""A Profile as text: the picture through depth, and the figures layer by layer."""
+"""Renders a Profile as text: the chart through depth, and the values layer by layer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gainstage.report.wording import figure
 
 __all__ = ["add_profile"]
 
-MOST_ROWS = 40  # of the table; the middle of a deeper model is left to JSON
+MOST_ROWS = 40  # rows of the table; JSON contains the middle layers of a deeper model
 
 
 def add_profile(page: Page, profile: Profile) -> None:
-    """Sparklines, table, measurement."""
+    """Add the sparklines, the table, and the description of the measurement."""
     add_depth(page, profile)
     page.blank()
     columns = [
@@ -45,7 +45,7 @@ def _rows(profile: Profile) -> list[tuple[Part, ...]]:
 
 
 def _bands(profile: Profile) -> list[str]:
-    """Where the spread of a single draw lies, nine times of ten."""
+    """Return, for each layer, the interval that contains the standard deviation of nine draws in ten."""
     bands = through_depth(profile).spread_band
     return ["" if band is None else f"{figure(band[0])} … {figure(band[1])}" for band in bands]
 

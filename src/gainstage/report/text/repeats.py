@@ -1,4 +1,4 @@
-"""Runs of identical blocks in a list of paths, told as one: ``blocks.0–11.mlp.weight``."""
+"""Collapses runs of identical blocks in a list of paths: ``blocks.0–11.mlp.weight``."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Run", "runs"]
 
 T = TypeVar("T")
 
-LONGEST_PERIOD = 64  # arrays a block may have and still be recognised
+LONGEST_PERIOD = 64  # largest number of arrays in a block that is recognised
 _NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Run(Generic[T]):
-    """One row of a table: an item, or the same item of every block in a run.
+    """One row of a table: an item, or one item of every block in a run.
 
     Args:
-        label: its path, with the number that varies as a range.
-        items: those it stands for, in order.
+        label: its path, with the varying number as a range.
+        items: the items of the row, in order.
     """
 
     label: str
@@ -32,13 +32,13 @@ class Run(Generic[T]):
 def runs(items: Sequence[T], path: Callable[[T], str], alike: Callable[[T], Hashable]) -> list[Run[T]]:
     """Collapse consecutive identical blocks.
 
-    A block is a stretch of items; two blocks are identical when their items are ``alike`` one by one and their paths
-    differ in one number only, which rises from block to block.
+    A block is a sequence of items. Two blocks are identical when their items are equal under ``alike``, one by one, and
+    their paths differ in one number only, which increases from block to block.
 
     Args:
-        items: in order.
-        path: the path of an item.
-        alike: what must be equal beside the path.
+        items: the items, in order.
+        path: a function that returns the path of an item.
+        alike: a function that returns what must be equal besides the path.
 
     >>> names = ["stem.weight", "blocks.0.a", "blocks.0.b", "blocks.1.a", "blocks.1.b", "head.weight"]
     >>> [(run.label, len(run.items)) for run in runs(names, str, lambda name: None)]
@@ -61,7 +61,7 @@ def runs(items: Sequence[T], path: Callable[[T], str], alike: Callable[[T], Hash
 
 
 def _longest_run(keys: Sequence[Hashable], numbers: list[tuple[int, ...]], start: int) -> tuple[int, int, int]:
-    """(period, blocks, which number varies) of the run that covers most items from ``start``."""
+    """Return (period, number of blocks, varying number) of the run that covers most items from ``start``."""
     best = (1, 1, 0)
     for period in range(1, min(LONGEST_PERIOD, (len(keys) - start) // 2) + 1):
         if keys[start] != keys[start + period]:

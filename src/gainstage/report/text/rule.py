@@ -1,4 +1,4 @@
-"""The page of one rule."""
+"""Renders the page of one rule."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ __all__ = ["RulePage", "add_rule"]
 
 @runtime_checkable
 class RulePage(Protocol):
-    """What a page is made of; rules have it, and report does not need to know them."""
+    """The content of a rule's page, as a protocol, so that ``report`` does not import ``rules``."""
 
     @property
     def code(self) -> str:
-        """Stable, e.g. ``GS201``."""
+        """The stable code, e.g. ``GS201``."""
 
     @property
     def title(self) -> str:
-        """In a few words."""
+        """The title, in a few words."""
 
     @property
     def summary(self) -> str:
-        """One sentence."""
+        """The summary, one sentence."""
 
     @property
     def text(self) -> str:
-        """The rest: paragraphs, headings that end with a colon, indented lines to copy."""
+        """The text: paragraphs, headings that end with a colon, indented lines of code."""
 
 
 def add_rule(page: Page, rule: RulePage) -> None:
-    """Title, summary, and the text with its indented lines left as they are."""
+    """Add the title, the summary, and the text, whose indented lines are not wrapped."""
     page.line((rule.code, "bold cyan"), "  ", (page.words(rule.title), "bold"))
     page.blank()
     page.line(page.words(rule.summary))

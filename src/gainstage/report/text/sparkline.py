@@ -1,4 +1,4 @@
-"""A row of figures as a row of bars, on a logarithmic scale."""
+"""Draws a row of numbers as a row of bars, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDEST_BAR = 3
 
 
 def log_limits(*rows: Iterable[float | None]) -> tuple[float, float]:
-    """The range of log10 over all positive figures, widened to a decade, so that noise does not look like a trend."""
+    """Return the range of log10 over all positive values, extended to a decade so that noise resembles no trend."""
     logs = [math.log10(v) for row in rows for v in row if v is not None and 0 < v < math.inf]
     low, high = min(logs, default=0.0), max(logs, default=0.0)
     room = max(1 - (high - low), 0) / 2
@@ -25,15 +25,15 @@ def log_limits(*rows: Iterable[float | None]) -> tuple[float, float]:
 def sparkline(
     values: Sequence[float | None], columns: int, *, limits: tuple[float, float] | None = None, unicode: bool = True
 ) -> str:
-    """One bar a figure; neighbours share a bar where there are more figures than columns.
+    """Draw one bar per value; neighbours share a bar where there are more values than columns.
 
-    ``!`` stands for NaN and infinity, ``0`` for an exact zero, a space for a figure that was not measured. A shared bar
-    shows the worst of its figures in that order, else their geometric mean.
+    ``!`` stands for NaN and infinity, ``0`` for an exact zero, a space for a value that was not measured. A shared bar
+    shows the first of these that occurs among its values, else their geometric mean.
 
     Args:
-        values: the figures, in order.
-        columns: most characters to use.
-        limits: (lowest, highest) log10 of the scale; by default that of the figures themselves.
+        values: the values, in order.
+        columns: largest number of characters.
+        limits: (lowest, highest) log10 of the scale; by default those of the values.
         unicode: whether block characters can be printed.
 
     >>> sparkline([1.0, 0.1, 0.01, 0.0, float("nan")], 5)

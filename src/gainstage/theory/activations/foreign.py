@@ -18,7 +18,7 @@ from gainstage.theory.activations.record import Array, Elementwise
 
 __all__ = ["callable_name", "on_arrays"]
 
-_PROBE = np.linspace(-2.0, 2.0, 4)  # even, so that a gate that halves its input is told apart later
+_PROBE = np.linspace(-2.0, 2.0, 4)  # an even number of values, so that a gate that halves its input is recognised later
 Converter = tuple[Callable[[Array], Any], Callable[[Any], Array]]
 
 

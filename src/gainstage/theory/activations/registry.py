@@ -128,7 +128,7 @@ def _of_a_framework(function: Elementwise) -> Activation | None:
     try:
         known, values = _build(name, chosen), on_array(_GRID.copy())
     except Exception:
-        return None  # not that function after all: what is wrong with it is told elsewhere
+        return None  # another function of that name; errors are reported where it is used
     # Keras on JAX computes some functions in single precision whatever it is given.
     tolerance = 1e-8 if values.dtype == np.float64 else 1e-5
     same = values.shape == _GRID.shape and np.allclose(known(_GRID), values, rtol=tolerance, atol=tolerance / 2)

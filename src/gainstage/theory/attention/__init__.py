@@ -1,1 +1,1 @@
-"""Attention: softmax of Gaussian scores and what averaging over tokens leaves."""
+"""Attention: moments of a softmax over Gaussian scores and of averages over tokens."""

@@ -1,4 +1,4 @@
-"""Causal attention row by row: rows that look back on few tokens, and on many."""
+"""Causal attention row by row, for rows that attend to few keys and to many."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from gainstage.theory.gaussian.laplace import Lattice
 
 __all__ = ["CausalRows", "causal_rows"]
 
-_EVEN = 0.02  # below it a softmax is even but for terms of first order
+_EVEN = 0.02  # below this variance, a first-order expansion around uniform weights suffices
 _KNOTS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class CausalRows:
-    """Moments of the shares of softmax rows of different lengths.
+    """Moments of the attention weights a of rows with different lengths.
 
     Args:
-        concentration: E Σ a² of each row.
-        jacobian: E Σ (∂a/∂s)² of each row.
-        overlap: E Σ a b of each two rows, over the tokens of the shorter one.
-        steepness: how the concentration answers to the variance of the scores, d E Σ a² / d variance.
+        concentration: E Σ a² of each row, shape (rows,).
+        jacobian: E Σ (∂a/∂s)² of each row, s the scores, shape (rows,).
+        overlap: E Σ a b of each pair of rows, over the keys of the shorter one, shape (rows, rows).
+        steepness: d E Σ a² / d variance of the scores, shape (rows,).
     """
 
     concentration: Array
@@ -35,19 +35,19 @@ class CausalRows:
 
     @property
     def slopes(self) -> Array:
-        """E Σ (∂a/∂s)(∂b/∂s) of each two rows: they overlap as the shares do, exactly so where shares are even."""
+        """E Σ (∂a/∂s)(∂b/∂s) of each pair of rows, assumed to overlap as the weights do; exact for uniform weights."""
         root = np.sqrt(self.jacobian / np.maximum(self.concentration, 1e-300))
         return np.asarray(self.overlap * root[:, None] * root[None, :])
 
 
 def causal_rows(variance: Array, length: Array, shorter: Array, longer: Array, correlation: float = 0.0) -> CausalRows:
-    """Softmax over Gaussian scores, for every row and every two rows.
+    """Return the moments of a softmax over Gaussian scores, for every row and every pair of rows.
 
     Args:
-        variance: of the scores of each row.
-        length: tokens that each row looks back on; need not be whole, since a row may stand for several.
-        shorter, longer: lengths for each two rows, shape (rows, rows).
-        correlation: of the scores that two rows give to one token.
+        variance: variance of the scores of each row, shape (rows,).
+        length: number of keys of each row, shape (rows,); not necessarily whole, since a row may represent several.
+        shorter, longer: lengths of each pair of rows, shape (rows, rows).
+        correlation: correlation of the scores that two rows give to one key.
 
     >>> import numpy as np
     >>> length = np.array([1.0, 2.0, 4.0])
@@ -61,7 +61,7 @@ def causal_rows(variance: Array, length: Array, shorter: Array, longer: Array, c
 
 
 def _row(t: float, n: float) -> tuple[float, float, float]:
-    """Concentration, Jacobian and steepness; by the heat equation, d E f / dt is half of the mean of its Laplacian."""
+    """Return concentration, Jacobian and steepness; by the heat equation dE f/dt is half of the mean Laplacian of f."""
     if n <= 1:
         return 1.0, 0.0, 0.0
     if t < _EVEN:
@@ -77,7 +77,9 @@ def _row(t: float, n: float) -> tuple[float, float, float]:
 
 
 def _overlaps(t: float, correlation: float, shorter: Array, longer: Array) -> Array:
-    """Longer length times overlap is close to one and smooth in the logarithms of both lengths."""
+    """Interpolate the overlap of pairs of rows: longer length times overlap is smooth in the logarithms of both
+    lengths.
+    """
     alike = t * correlation
     if abs(alike) < 1e-9 or t < _EVEN:
         return np.asarray((1 + alike * (1 - 1 / np.maximum(longer, 1.0))) / longer)

@@ -1,4 +1,4 @@
-"""Attention over tokens: what softmax averages away, on the way forward and back."""
+"""Attention over tokens: second moments of outputs and gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from gainstage.theory.activations import Array, Elementwise
 from gainstage.theory.attention.softmax import SoftmaxMoments, checked, softmax_moments
 from gainstage.theory.gaussian.laplace import Lattice, power, smoothed
 
-__all__ = ["AttentionGradients", "AttentionMoments", "TwoRows", "attention_concentration", "attention_moments"]
+__all__ = [
+    "AttentionGradients",
+    "AttentionMoments",
+    "Tokens",
+    "TwoRows",
+    "attention_concentration",
+    "attention_moments",
+]
 
 _STEP = 0.4  # of the lattice of two rows
 _REACH = 8.5
@@ -20,11 +27,24 @@ _PAIRS, _PAIR_WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """Vectors of a sequence.
+
+    Args:
+        level: second moment, per element.
+        similarity: cosine similarity of two different tokens, E v v' / E v².
+    """
+
+    level: float
+    similarity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionGradients:
     """Second moments of gradients, per element.
 
     Args:
-        scores: at the scores, before the softmax.
+        scores: at the scores in front of the softmax.
         query: at the queries.
         key: at the keys.
         value: at the values.
@@ -38,12 +58,12 @@ class AttentionGradients:
 
 @dataclass(frozen=True, slots=True)
 class AttentionMoments:
-    """What softmax attention does to second moments, means over rows.
+    """Moments of softmax attention, means over rows.
 
     Args:
-        softmax: of one row.
-        queries: the number of rows.
-        correlation: of the queries of two rows.
+        softmax: moments of one row.
+        queries: number of rows.
+        correlation: correlation of the queries of two rows.
         overlap: E Σ_j a_ij a_kj over pairs of different rows i and k; nan with one row.
     """
 
@@ -54,69 +74,63 @@ class AttentionMoments:
 
     @property
     def concentration(self) -> float:
-        """E Σ a² of a row, the mean over rows."""
+        """E Σ a² of a row, mean over rows."""
         return self.softmax.concentration
 
     @property
     def tokens(self) -> int:
-        """How many values are averaged."""
+        """The number of values that are averaged."""
         return self.softmax.count
 
     def output(self, value: float, correlation: float = 0.0) -> float:
-        """Second moment of the output: value · (r + (1 - r) E Σ a²).
+        """Return the second moment of the output: value · (r + (1 - r) E Σ a²).
 
         Args:
             value: second moment of the values.
-            correlation: of the values of two tokens, uncentred (E v v' / E v²).
+            correlation: r, cosine similarity of the values of two tokens, E v v' / E v².
         """
         return value * (correlation + (1 - correlation) * self.concentration)
 
     def gradients(
         self,
-        gradient: float,
+        gradient: Tokens,
         *,
         query: float,
-        key: float,
-        value: float,
+        key: Tokens,
+        value: Tokens,
         width: int,
         scale: float,
         value_width: int | None = None,
-        key_correlation: float = 0.0,
-        value_correlation: float = 0.0,
-        gradient_correlation: float = 0.0,
     ) -> AttentionGradients:
-        """Second moments of the gradients at queries, keys and values, from that at the output.
+        """Return second moments of the gradients at queries, keys and values, from that at the output.
 
-        What keys, or values, have in common between tokens moves no share, and gets no gradient through the scores.
-        What queries, and gradients, have in common makes the contributions of the rows to one key add up.
+        The part that keys, or values, share between tokens does not change attention weights, and receives no gradient
+        through the scores. Similar queries and similar gradients make the rows' contributions to one key add up.
 
         Args:
-            gradient: second moment at the output, per element.
+            gradient: the gradient at the output.
             query: second moment of the queries, per element.
-            key: of the keys.
-            value: of the values.
-            width: of a head's queries and keys (they are summed over it); ``scale`` is on their product.
-            scale: the factor on the scores, usually 1/√width.
-            value_width: of a head's values; by default ``width``.
-            key_correlation: of the keys of two tokens, uncentred.
-            value_correlation: of the values of two tokens, uncentred.
-            gradient_correlation: of the gradients of two tokens, uncentred.
+            key: the keys.
+            value: the values.
+            width: width of a head's queries and keys.
+            scale: factor on q·k, usually 1/√width.
+            value_width: width of a head's values; by default ``width``.
         """
         rows = self.queries / self.tokens
-        at_shares = (value_width or width) * value * (1 - value_correlation) * gradient
+        at_shares = (value_width or width) * value.level * (1 - value.similarity) * gradient.level
         along = scale**2 * at_shares * self.softmax.jacobian
-        others = gradient_correlation * (self.queries - 1) * self.overlap if self.queries > 1 else 0.0
+        others = gradient.similarity * (self.queries - 1) * self.overlap if self.queries > 1 else 0.0
         return AttentionGradients(
             scores=at_shares * self.softmax.backward,
-            query=along * key * (1 - key_correlation),
-            # Of two rows the Jacobians overlap as their shares do (exactly so where shares are even).
+            query=along * key.level * (1 - key.similarity),
+            # The Jacobians of two rows overlap as their weights do; exact for uniform weights.
             key=along * query * rows * (1 + self.correlation * others / self.concentration),
-            value=gradient * rows * (self.concentration + others),
+            value=gradient.level * rows * (self.concentration + others),
         )
 
 
 def attention_concentration(variance: float, tokens: int, *, causal: bool = False) -> float:
-    """E Σ a² of a softmax over ``tokens`` independent Gaussian scores of that variance, by an exact integral.
+    """Return E Σ a² of a softmax over ``tokens`` independent Gaussian scores, by an exact integral.
 
     e^t/T, the usual estimate, holds for t <= 1 and large T only: at t = 4, T = 64 it is 5.3 times too large.
 
@@ -138,7 +152,7 @@ def attention_concentration(variance: float, tokens: int, *, causal: bool = Fals
 def attention_moments(
     variance: float, tokens: int, *, queries: int | None = None, causal: bool = False, correlation: float = 0.0
 ) -> AttentionMoments:
-    """Moments of softmax attention whose scores are Gaussian.
+    """Return the moments of softmax attention with Gaussian scores.
 
     Args:
         variance: of the scores within one row: scale² · width · E q² · E k² · (1 - correlation of the keys).
@@ -150,8 +164,8 @@ def attention_moments(
     Raises:
         InputError: an argument out of range, or causal rows of another number than tokens.
 
-    Sources: for the concentration the identity in ``gainstage.theory.attention.softmax``; Noci et al. 2022, for
-    the limit of uniform attention.
+    Sources: for the concentration the identity in ``gainstage.theory.attention.softmax``; Noci et al. 2022, for the
+    limit of uniform attention.
 
     >>> from gainstage.theory import attention_moments
     >>> attention = attention_moments(0.0, 16)
@@ -170,7 +184,7 @@ def attention_moments(
 
 
 def _overlap(t: float, n: int, correlation: float, causal: bool) -> float:
-    """E Σ_j a_ij a_kj of two rows; over all pairs of rows when causal."""
+    """Return E Σ_j a_ij a_kj of two rows; with a causal mask, the mean over all pairs of rows."""
     if t * abs(correlation) < 1e-9:
         if not causal:
             return 1 / n
@@ -195,7 +209,7 @@ def _lengths(low: float, high: float) -> list[tuple[float, float]]:
 
 
 class TwoRows:
-    """The same integral over two Laplace variables, for two rows whose scores of one token are correlated."""
+    """Integral over two Laplace variables for two rows whose scores of one key are correlated."""
 
     def __init__(self, t: float, n: int, correlation: float) -> None:
         lattice = Lattice(t, n, _STEP)
@@ -218,6 +232,6 @@ class TwoRows:
         self._shares = products(lambda u: np.exp(u - np.exp(u)))[0]
 
     def overlap(self, shorter: float, longer: float) -> float:
-        """E Σ a b over the tokens of the shorter row."""
+        """Return E Σ a b over the keys of the shorter row."""
         rest = power(self._joint, shorter - 1) * power(self._missing, longer - shorter)[None, :]
         return float(shorter * self._step**2 * (self._shares * rest).sum())

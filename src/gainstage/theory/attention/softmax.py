@@ -1,4 +1,4 @@
-"""Softmax of independent Gaussian scores: exact moments of its shares, of their logarithm, and of gradients."""
+"""Softmax of independent Gaussian scores: exact moments of its outputs, of their logarithm, and of gradients."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MOST = 1e4
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxMoments:
-    """Moments of the shares a of a softmax over ``count`` independent Gaussian scores.
+    """Moments of the outputs a of a softmax over ``count`` independent Gaussian scores s.
 
     Args:
-        variance: of the scores.
-        count: how many share; of the last row when ``causal``.
+        variance: variance of the scores.
+        count: number of scores; of the last row when ``causal``.
         causal: whether these are means over rows of 1, 2, … ``count`` scores.
-        concentration: E Σ a², between 1/count (all alike) and 1 (one takes all).
-        jacobian: E Σ (∂a/∂s)² over all pairs: what independent gradients of second moment one at the shares sum to, in
-            squares, at the scores.
+        concentration: E Σ a², between 1/count (uniform) and 1 (one-hot).
+        jacobian: E Σ (∂a_i/∂s_j)² over all pairs: the squared norm of the gradient at the scores for independent
+            unit-variance gradients at the outputs.
     """
 
     variance: float
@@ -36,25 +36,25 @@ class SoftmaxMoments:
 
     @property
     def second_moment(self) -> float:
-        """E a² of one share (zeros above the diagonal counted when causal)."""
+        """E a² of one output; with a causal mask, zeros above the diagonal included."""
         return self.concentration / self.count
 
     @property
     def backward(self) -> float:
-        """The factor on the gradient's second moment, from shares to scores, for independent gradients."""
+        """The factor on the gradient's second moment from outputs to scores, for independent gradients."""
         return self.jacobian / self.count
 
 
 @dataclass(frozen=True, slots=True)
 class LogSoftmaxMoments:
-    """Moments of log a, the log of the shares of ``count`` independent Gaussian scores.
+    """Moments of log a, the log softmax of ``count`` independent Gaussian scores.
 
     Args:
-        variance: of the scores.
-        count: how many share.
+        variance: variance of the scores.
+        count: number of scores.
         mean: E log a.
         second_moment: E (log a)².
-        backward: the factor on the gradient's second moment, from outputs to scores, for independent gradients.
+        backward: factor on the gradient's second moment from outputs to scores, for independent gradients.
     """
 
     variance: float
@@ -65,10 +65,10 @@ class LogSoftmaxMoments:
 
 
 def softmax_moments(variance: float, count: int, *, causal: bool = False) -> SoftmaxMoments:
-    """Moments of a softmax over independent N(·, variance) scores, exact for every variance and count.
+    """Return moments of a softmax over independent N(0, variance) scores, exact for every variance and count.
 
-    A common part of the scores (their mean, or what is correlated between them) changes nothing: ``variance`` is what
-    is left within one softmax. E Σ a^k = n ∫ E[e^(ks) e^(-x e^s)] φ(x)^(n-1) x^(k-1) dx / Γ(k).
+    A common part of the scores (mean or correlation between them) does not change a softmax: ``variance`` is the
+    variance within one softmax. E Σ a^k = n ∫ E[e^(ks) e^(-x e^s)] φ(x)^(n-1) x^(k-1) dx / Γ(k).
 
     Args:
         variance: of the scores within one softmax, from 0 to 10⁴.
@@ -85,7 +85,7 @@ def softmax_moments(variance: float, count: int, *, causal: bool = False) -> Sof
     """
     t, n = checked(variance, count)
     lattice = Lattice(t, n)
-    # How often φ to the power of the other scores counts: once for each share, and for each pair of them.
+    # Multiplicity of φ to the power of the other scores: one per output, and one per pair of outputs.
     if causal:
         single, double = (rows / n for rows in lattice.rows())
     else:
@@ -102,9 +102,10 @@ def softmax_moments(variance: float, count: int, *, causal: bool = False) -> Sof
 
 
 def log_softmax_moments(variance: float, count: int) -> LogSoftmaxMoments:
-    """Moments of a log softmax over independent N(·, variance) scores.
+    """Return moments of a log softmax over independent N(0, variance) scores.
 
-    φ^n is the chance that log E - log Z exceeds y, E a unit exponential; log E has mean -γ and variance π²/6.
+    φ^n is the probability that log E - log Z exceeds y, where E is a unit exponential; log E has mean -γ and variance
+    π²/6.
 
     Args:
         variance: of the scores within one softmax, from 0 to 10⁴.
@@ -132,7 +133,7 @@ def log_softmax_moments(variance: float, count: int) -> LogSoftmaxMoments:
 
 
 def checked(variance: float, count: int) -> tuple[float, int]:
-    """Both, if they are a variance and a count of scores."""
+    """Return variance and count after checking their ranges."""
     if not (isinstance(variance, (int, float, np.integer, np.floating)) and 0 <= variance <= _MOST):
         raise InputError(f"The variance of scores is a number from 0 to {_MOST:g}; received {variance!r}.")
     if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:

@@ -1,8 +1,8 @@
-"""The lattice on which softmax moments are summed.
+"""Lattice sums for softmax moments.
 
-With Z = Σ e^s over independent scores, E e^(-xZ) = φ(x)^n, φ(x) = E e^(-x e^s), every moment of the shares a = e^s / Z
-follows from 1/Z^k = ∫ x^(k-1) e^(-xZ) dx / Γ(k). In y = log x all integrands are smooth and die out on both sides, so
-that sums over a lattice are exact to rounding.
+With Z = Σ e^s over independent scores, E e^(-xZ) = φ(x)^n, φ(x) = E e^(-x e^s). Every moment of the softmax outputs a =
+e^s / Z follows from 1/Z^k = ∫ x^(k-1) e^(-xZ) dx / Γ(k). In y = log x all integrands are smooth and vanish on both
+sides, so lattice sums are exact to rounding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gainstage.theory.activations import Array, Elementwise
 
 __all__ = ["Lattice", "smoothed"]
 
-_BELOW, _ABOVE = 40.0, 7.0  # where e^u · exp(-e^u) has died out
+_BELOW, _ABOVE = 40.0, 7.0  # bounds beyond which e^u · exp(-e^u) vanishes
 _SPREADS = 12.0
 _REACH = 9.0
 _TERMS = 9
@@ -23,10 +23,10 @@ _LARGEST = 1 - 2.0**-53
 
 
 def smoothed(function: Elementwise, y: Array, step: float, variance: float) -> Array:
-    """E f(y + √variance · z), z ~ N(0, 1), at places y a step apart, of an f that is smooth on that scale."""
+    """Return E f(y + √variance · z), z ~ N(0, 1), at points y with spacing ``step``, for f smooth on that scale."""
     spread = math.sqrt(variance)
     with np.errstate(over="ignore", invalid="ignore"):
-        if spread < 2 * step:  # too narrow for the lattice: places of its own
+        if spread < 2 * step:  # too narrow for the lattice: separate quadrature points
             z = np.arange(-_REACH, _REACH + 0.1, 0.5)
             return np.asarray(function(y[:, None] + spread * z) @ _normal(z, 0.5))
         reach = math.ceil(_REACH * spread / step)
@@ -40,12 +40,12 @@ def _normal(z: Array, step: float) -> Array:
 
 
 class Lattice:
-    """E e^(k u) exp(-e^u), u = y + √variance · z, on a lattice of y that holds all of it; k = 0 is φ.
+    """E e^(k u) exp(-e^u) for u = y + √variance · z, on a lattice of y that covers its support; k = 0 gives φ.
 
     Args:
-        variance: of the scores.
-        count: how many share, at the most.
-        step: between places; the error of a sum falls as e^(-π²/step).
+        variance: variance of the scores.
+        count: largest number of scores.
+        step: spacing of the lattice; the error of a sum falls as e^(-π²/step).
     """
 
     def __init__(self, variance: float, count: int, step: float = 0.2) -> None:
@@ -57,19 +57,19 @@ class Lattice:
         self.missing: Array = np.minimum(smoothed(lambda u: -np.expm1(-np.exp(u)), self.y, step, variance), 1.0)
 
     def exponential(self, k: int) -> Array:
-        """E e^(k u) exp(-e^u)."""
+        """Return E e^(k u) exp(-e^u)."""
         return smoothed(lambda u: np.exp(k * u - np.exp(u)), self.y, self.step, self.variance)
 
     def power(self, others: float) -> Array:
-        """φ to the power of the number of other scores."""
+        """Return φ to the power of ``others``, the number of other scores."""
         return power(self.missing, others)
 
     def total(self, values: Array) -> float:
-        """The integral over y."""
+        """Return the integral over y."""
         return float(self.step * values.sum())
 
     def rows(self) -> tuple[Array, Array]:
-        """Σ i φ^(i-1) and Σ i (i-1) φ^(i-2) over i = 1 … count: of rows that look back on i scores."""
+        """Return Σ i φ^(i-1) and Σ i (i-1) φ^(i-2) over i = 1 … count, for rows that attend to i scores."""
         n, x = self.count, self.missing
         near = n * x < 0.1
         few, many = np.where(near, x, 0.0), np.where(near, 1.0, x)
@@ -84,5 +84,5 @@ class Lattice:
 
 
 def power(missing: Array, exponent: float) -> Array:
-    """(1 - missing)^exponent, to full relative precision."""
+    """Return (1 - missing)^exponent to full relative precision."""
     return np.exp(exponent * np.log1p(-np.minimum(missing, _LARGEST)))

@@ -19,7 +19,7 @@ LIMIT = 1e-24
 
 @dataclass(frozen=True, slots=True)
 class GaussianMoments:
-    """Means over a pre-activation h = √level · z, z ~ N(0, 1).
+    """Moments of f(h) and f'(h) over a pre-activation h = √level · z, z ~ N(0, 1).
 
     Args:
         level: E h², the second moment of the pre-activation; 1e-24 stands for the limit of small levels.

@@ -80,7 +80,7 @@ def _integrate(integrand: Callable[[Array], Array], edges: Array) -> Array:
         middle = (left + right) / 2
         lower, upper = _panel_sums(integrand, left, middle), _panel_sums(integrand, middle, right)
         fine = lower + upper
-        lost |= ~np.isfinite(fine).all(-1)  # beyond float64: cutting finds nothing
+        lost |= ~np.isfinite(fine).all(-1)  # beyond float64: refinement does not help
         fine[lost] = coarse[lost] = 0.0
         error = np.abs(fine - coarse)
         scale = np.maximum(scale, np.abs(total) + np.abs(fine).sum(-1))
@@ -94,7 +94,7 @@ def _integrate(integrand: Callable[[Array], Array], edges: Array) -> Array:
             np.concatenate((left[rough], middle[rough])),
             np.concatenate((middle[rough], right[rough])),
         )
-    # Panels that stay rough hold a jump or rounding noise, of no weight, unless there is no integral.
+    # Panels that do not converge hold a jump or rounding noise of negligible weight, unless the integral diverges.
     settled = error.sum(-1) <= _SETTLED * scale
     return np.where(settled & ~lost, total + coarse.sum(-1), np.inf)
 

@@ -23,7 +23,7 @@ _JOINT_REACH, _JOINT_WIDTH = 7.5, 1.875
 _JOINT_NODES, _JOINT_WEIGHTS = np.polynomial.legendre.leggauss(10)
 _WIDE = 1.5  # from this spread on, panels also end where activations bend without a kink
 _FRINGE = np.array([-5.0, -2.0, 0.0, 2.0, 5.0])
-_LEAST = 1e-12  # the spread that stands for none, relative to the mean
+_LEAST = 1e-12  # standard deviation that stands for zero, relative to the mean
 _SAME = 1e-7
 
 

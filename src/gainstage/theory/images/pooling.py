@@ -51,20 +51,20 @@ def shared_maximum_correlation(places: int, shared: int) -> float:
 
 
 def _gaussian(edges: Array) -> tuple[Array, Array]:
-    """Nodes of a quadrature between those edges, and their weights under the standard normal density."""
+    """Return quadrature nodes between the edges, with weights under the standard normal density."""
     half = (edges[1:] - edges[:-1])[:, None] / 2
     z = (edges[1:] + edges[:-1])[:, None] / 2 + half * NODES
     return z.ravel(), (half * WEIGHTS * elementary.normal_pdf(z)).ravel()
 
 
 def _normal_maximum(places: int) -> tuple[float, float]:
-    """Mean and second moment of the maximum of independent standard normals: the density is k n(z) Φ(z)^(k-1)."""
+    """Return mean and second moment of the maximum of k independent standard normals, of density k n(z) Φ(z)^(k-1)."""
     z, weight = _gaussian(panels((), _REACH, _WIDTH))
     density = weight * places * elementary.normal_cdf(z) ** (places - 1)
     return float(density @ z), float(density @ (z * z))
 
 
 def _tail(places: int, start: float, edges: Array) -> float:
-    """E max of independent normals where it exceeds ``start``."""
+    """Return E max of independent standard normals restricted to values above ``start``."""
     z, weight = _gaussian(np.unique(np.clip(np.append(edges, start), start, None)))
     return float((weight * places * elementary.normal_cdf(z) ** (places - 1)) @ z)

@@ -1,8 +1,4 @@
-"""What the edges of an image and a change of its size do to second moments, one axis at a time.
-
-The factor of a kernel over height and width is the product of those of its axes. A *profile* is the second moment along
-one axis, relative to any level: zero padding makes it fall towards the border.
-"""
+"""Interpolation of images, one axis at a time: the weights over height and width are products of those of both axes."""
 
 from __future__ import annotations
 
@@ -24,14 +20,14 @@ _CUBIC = {True: -0.5, False: -0.75}  # the free coefficient of the kernel, with 
 def resampling_matrix(
     size: int, new_size: int, kind: Interpolation = "linear", *, align_corners: bool = False, antialias: bool = False
 ) -> Array:
-    """The weights of an interpolation along one axis, shape (new_size, size); rows sum to one.
+    """Return the weights of an interpolation along one axis, shape (new_size, size); rows sum to one.
 
     Args:
-        size: before.
-        new_size: after.
-        kind: how values between places are made.
-        align_corners: whether the outermost places, not the outermost edges, are kept.
-        antialias: whether kernels widen when the size shrinks.
+        size: number of input positions.
+        new_size: number of output positions.
+        kind: interpolation between positions.
+        align_corners: whether the outermost positions, not the outermost edges, are aligned.
+        antialias: whether the kernel widens when the size shrinks.
 
     Raises:
         UnknownNameError: no such kind.
@@ -65,7 +61,7 @@ def resampling_matrix(
     for offset in range(int(2 * reach * widened) + 3):
         places = low + offset
         weights = _kernel((places - centres) / widened, kind, antialias)
-        if antialias:  # places outside are left out, and the rest shares
+        if antialias:  # positions outside are dropped, and the rest is normalized
             weights = np.where((places >= 0) & (places < n), weights, 0.0)
         np.add.at(found, (outputs, np.clip(places, 0, n - 1)), weights)
     return np.asarray(found / found.sum(-1, keepdims=True))

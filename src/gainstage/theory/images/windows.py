@@ -1,4 +1,7 @@
-"""Windows that slide over an axis: what zero padding and stride make of a level that varies along it."""
+"""Windows that slide along one image axis: effects of zero padding and stride on second moments.
+
+A *profile* is the second moment along the axis divided by its mean; None stands for a constant profile.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ _FLAT = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """S(p, p'), the share of taps that lie inside for two places of an axis.
+    """S(p, p'), the share of a window's taps that lie inside the image for both of two output positions p and p'.
 
     Args:
-        own: S(p, p) of every place.
-        cross: E S(p, p') of every place, over the other.
-        square: E S(p, p')² over all pairs.
-        mean: E S(p, p').
+        own: S(p, p) of every position, shape (out,).
+        cross: mean of S(p, p') over p', shape (out,).
+        square: mean of S(p, p')² over all pairs.
+        mean: mean of S(p, p') over all pairs.
     """
 
     own: Array
@@ -38,10 +41,10 @@ class Window:
     """One axis of a convolution or pooling.
 
     Args:
-        size: places of the input along the axis.
-        out: places of the output.
-        kernel, stride, padding, dilation: as in PyTorch; padding is what stands before the first place.
-        transposed: whether inputs are spread over outputs instead of gathered.
+        size: number of input positions along the axis.
+        out: number of output positions.
+        kernel, stride, padding, dilation: as in PyTorch; padding is that before the first position.
+        transposed: whether inputs are spread over outputs (transposed convolution).
     """
 
     size: int
@@ -53,7 +56,7 @@ class Window:
     transposed: bool = False
 
     def _ends(self) -> tuple[Places, Places]:
-        """Every pair of places that meet in the axis: (input, output), flattened."""
+        """Return all pairs (input, output) of positions that the window connects, flattened."""
         many, few = (self.size, self.out) if self.transposed else (self.out, self.size)
         start = np.arange(many)[:, None] * self.stride - self.padding
         other = start + np.arange(self.kernel)[None, :] * self.dilation
@@ -63,34 +66,36 @@ class Window:
         return (wide, narrow) if self.transposed else (narrow, wide)
 
     def forward(self, profile: Array | None) -> tuple[float, Array | None]:
-        """Terms that meet in one output, on average, and how that varies along the output (mean one).
+        """Return the mean number of inputs inside a window, and its profile along the output.
 
         Args:
-            profile: the level along the input, of mean one; None where it is flat.
+            profile: profile along the input.
         """
         return relative(self.gathered(_of(profile, self.size)))
 
     def counts(self) -> Array:
-        """Places of the input inside the window, output by output."""
+        """Return the number of input positions inside each window, shape (out,)."""
         return self.gathered(np.ones(self.size))
 
     def common(self, offset: int) -> Array:
-        """Places of the input inside of both of two windows so many outputs apart, for every such pair; undilated."""
+        """Return the number of input positions inside both of two windows ``offset`` outputs apart, for every pair;
+        undilated.
+        """
         start = np.arange(self.out - abs(offset)) * self.stride - self.padding
         first = start + abs(offset) * self.stride
         inside = np.minimum(start + self.kernel, self.size) - np.maximum(first, 0)
         return np.asarray(np.maximum(inside, 0), dtype=np.float64)
 
     def gathered(self, values: Array) -> Array:
-        """The sum of what meets in every output, of values along the input."""
+        """Return the sum of ``values`` over each window, shape (out,)."""
         source, target = self._ends()
         return np.bincount(target, values[source], minlength=self.out).astype(np.float64)
 
     def shared(self, profile: Array | None) -> float:
-        """Of the terms of one output, how many has another one as well, on average over pairs: a share of the kernel.
+        """Return the mean share of the kernel's taps that are inside for both of two outputs.
 
-        Near a border some taps lie outside, and two places far apart lose different ones. Two places of equal
-        correlation share in proportion to the roots of their levels.
+        Near a border some taps lie outside, and distant positions lose different taps. Positions with equal correlation
+        share in proportion to the roots of their second moments.
         """
         source, target = self._ends()
         if self.transposed:
@@ -101,7 +106,7 @@ class Window:
         return float((inside**2).mean())
 
     def neighbouring(self, profile: Array | None) -> float:
-        """The same for two places side by side, as they meet in windows that tile the axis by twos."""
+        """Return the same share for two adjacent outputs, in pairs that tile the axis."""
         if self.transposed or self.out < 2 or self.size < 2:
             return self.shared(profile)
         source, target = self._ends()
@@ -111,12 +116,12 @@ class Window:
         inside[tap, target] = root[source]
         before, both = root[: self.size // 2 * 2], inside[:, : self.out // 2 * 2]
         own = float((before[1::2] * before[::2]).mean())
-        if own <= 0:  # zeros were set around so few places that no pair of them tells anything
+        if own <= 0:  # no two adjacent positions inside
             return self.shared(profile)
         return float((both[:, 1::2] * both[:, ::2]).mean()) / own
 
     def overlap(self, profile: Array | None) -> Overlap:
-        """The taps that two places have in common, pair by pair; none for a transposed window."""
+        """Return the taps that two outputs share, pair by pair; all ones for a transposed window."""
         if self.transposed:
             return Overlap(np.ones(self.out), np.ones(self.out), 1.0, 1.0)
         source, target = self._ends()
@@ -130,29 +135,29 @@ class Window:
         return Overlap(np.asarray(own), np.asarray(cross), square, float(mean @ mean) / self.kernel)
 
     def shared_back(self) -> float:
-        """The same for the gradient: outputs that one input reaches and another one as well, by the same taps."""
+        """Return the mean number of outputs that two different inputs reach by the same taps."""
         source, target = self._ends()
         wide, narrow = (source, target) if self.transposed else (target, source)
         tap = (narrow - wide * self.stride + self.padding) // self.dilation
         return float(((np.bincount(tap, minlength=self.kernel) / self.size) ** 2).sum())
 
     def backward(self, profile: Array | None) -> tuple[float, Array | None]:
-        """The same for the gradient: outputs that one input reaches, on average, and how that varies."""
+        """Return the mean number of outputs that an input reaches, and its profile along the input."""
         return relative(self.returned(_of(profile, self.out)))
 
     def returned(self, values: Array) -> Array:
-        """The sum over the outputs that every input reaches, of values along the output."""
+        """Return the sum of ``values`` along the output over the outputs that each input reaches, shape (size,)."""
         source, target = self._ends()
         return np.bincount(source, values[target], minlength=self.size).astype(np.float64)
 
 
 def _of(profile: Array | None, size: int) -> Array:
-    """A profile; flat where none is known, or one of another axis."""
+    """Return a profile as an array; constant where it is None or belongs to another axis."""
     return np.ones(size) if profile is None or profile.size != size else profile
 
 
 def relative(sums: Array) -> tuple[float, Array | None]:
-    """The mean, and what varies around it as parts of it; None where nothing does."""
+    """Return the mean, and the values divided by it; None in place of constant values."""
     mean = float(sums.mean())
     if not mean > 0:
         return 0.0, None

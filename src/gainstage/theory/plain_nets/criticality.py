@@ -13,7 +13,7 @@ from gainstage.theory.plain_nets.roots import bracket, root
 
 __all__ = ["CriticalPoint", "critical_line", "critical_point"]
 
-_SMALL = 1e-4  # a level near zero at which it shows whether zero is left again
+_SMALL = 1e-4  # a level near zero that shows whether zero is stable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class CriticalPoint:
 
     Args:
         level: the level that is kept there, a second moment.
-        sigma_w: spread of the weights times √fan_in.
-        sigma_b: spread of the biases.
+        sigma_w: standard deviation of the weights times √fan_in.
+        sigma_b: standard deviation of the biases.
         chi_q: the factor on an error of the level per layer.
     """
 
@@ -92,7 +92,7 @@ def critical_point(kind: str | Activation | Elementwise, sigma_b: float = 0.0) -
 
 
 def _at(act: Activation, q: float) -> tuple[CriticalPoint, float]:
-    """The point of a level, and its bias variance before it is known to be possible."""
+    """Return the critical point at a level, and its bias variance, which may be negative."""
     moments = gaussian_moments(act, q)
     if not _sloped(act, q):
         raise InputError(f"'{act.label}' has no slope at level {q:g}: no weights make it critical.")
@@ -104,7 +104,7 @@ def _at(act: Activation, q: float) -> tuple[CriticalPoint, float]:
 
 
 def _sloped(act: Activation, q: float) -> bool:
-    """Whether a gradient comes through at that level at all."""
+    """Report whether the derivative is nonzero at that level."""
     unit = gaussian_moments(act, 1.0)
     size = max(unit.derivative_second_moment, unit.second_moment)
     return gaussian_moments(act, q).derivative_second_moment > 1e-15 * size

@@ -1,4 +1,4 @@
-"""Gains: the factor on 1/√fan_in that an activation asks for."""
+"""Gains: the factor on 1/√fan_in by which an activation's next layer keeps the second moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from gainstage.errors import InputError, UnknownNameError, UnstableGainWarning
+from gainstage.errors import InputError, UnknownNameError, UnstableGainWarning, require_number
 from gainstage.theory.activations import Activation, Array, Elementwise, activation
 from gainstage.theory.gaussian.moments import GaussianMoments, gaussian_moments
 from gainstage.theory.plain_nets.gates import gated_unit
@@ -29,11 +29,11 @@ MARGIN = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """What becomes of a small error in the level.
+    """Evolution of a small error in the level.
 
     Args:
         level: the level that the gain keeps.
-        slope: the factor on an error of the level, from one layer to the next.
+        slope: factor on an error of the level per layer.
     """
 
     level: float
@@ -41,12 +41,12 @@ class Stability:
 
     @property
     def stable(self) -> bool:
-        """Whether an error does not grow: where it does, a deep plain net runs away from its level."""
+        """Whether an error does not grow; where it grows, a deep plain net leaves its level."""
         return self.slope <= 1 + MARGIN
 
     @property
     def depth(self) -> float:
-        """The number of layers in which an error grows or shrinks e-fold; infinite where it stays."""
+        """The number of layers in which an error changes e-fold; infinite where it stays."""
         if abs(self.slope - 1) <= MARGIN:
             return math.inf
         return 1 / abs(math.log(self.slope)) if self.slope > 0 else 0.0
@@ -94,6 +94,14 @@ def gain(
     >>> str(caught[0].message)[:43]
     "'gelu' keeps level 1 with the gain 1.53353,"
     """
+    if not isinstance(convention, str):
+        raise InputError(
+            f"The second argument is the convention; received {convention!r:.40}. Give a setting by its name: "
+            "gain('leaky_relu', negative_slope=0.2)."
+        )
+    q = require_number(q, "The level q")
+    if isinstance(kind, str) and "," in kind:  # as on the command line: leaky_relu,negative_slope=0.2
+        kind, settings = _settled_by_name(kind, settings)
     if settings:
         kind = activation(kind, settings)
     factor = level_gain(kind, convention, q)
@@ -112,8 +120,22 @@ def gain(
     return factor
 
 
+def _settled_by_name(text: str, settings: dict[str, float]) -> tuple[str, dict[str, float]]:
+    name, *options = text.split(",")
+    found = dict(settings)
+    for option in options:
+        key, given, value = option.partition("=")
+        try:
+            found[key] = float(value)
+        except ValueError:
+            given = ""
+        if not given or not key:
+            raise InputError(f"Cannot read '{option}' in '{text}'; settings are written like negative_slope=0.2.")
+    return name, found
+
+
 def level_gain(kind: str | Activation | Elementwise, convention: Convention = "second_moment", q: float = 1.0) -> float:
-    """The same as ``gain``, without its warning: for those who hold the level, or tell of it, by other means.
+    """Return the same as ``gain``, without its warning, for callers that hold or report the level themselves.
 
     Args:
         kind: as for ``gain``.
@@ -148,7 +170,7 @@ def level_gain(kind: str | Activation | Elementwise, convention: Convention = "s
 
 
 def _gated(gate: Activation, name: str, convention: Convention, q: float) -> float:
-    """After a · f(b), whose mean is zero; both factors send a gradient back, E f² and q E f'² of it."""
+    """Return the gain behind a · f(b), of mean zero; both factors send a gradient back, E f² and q E f'² of it."""
     if convention == "pytorch":
         raise InputError(f"PyTorch's calculate_gain has no '{name}'. Take 'second_moment'.")
     moments = carrying(gate, q)
@@ -158,7 +180,7 @@ def _gated(gate: Activation, name: str, convention: Convention, q: float) -> flo
 
 
 def carrying(act: Activation, q: float) -> GaussianMoments:
-    """The moments at a level above zero, of a function that is not constant there.
+    """Return the moments at a level above zero, of a function that is not constant there.
 
     Raises:
         InputError: the level is zero, or differences between inputs do not survive the function.
@@ -261,7 +283,9 @@ def batch_norm_growth(kind: str | Activation | Elementwise, batch: float = math.
 
 
 def _normalised_pair(batch: float) -> tuple[Array, Array, Array]:
-    """Two of B normalised examples, with weights: two coordinates, of correlation -1/(B-1), of a point on a sphere."""
+    """Return two of B normalized examples with weights: two coordinates, correlated by -1/(B-1), of a point on a
+    sphere.
+    """
     dimensions, c = batch - 1, -1 / (batch - 1)
     nodes, shares = np.polynomial.legendre.leggauss(60)
     # The share of the two coordinates in the square of the radius is distributed as a Beta(1, (B-3)/2).

@@ -1,4 +1,4 @@
-"""Gated units: a · f(b), a and b two halves of one layer's output or two layers side by side."""
+"""Gated units a · f(b), where a and b are two halves of one layer's output or two parallel layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GATED_UNITS: Final[Mapping[str, str]] = {
 
 
 def gated_unit(kind: Any) -> Activation | None:
-    """The function that gates, of a gated unit's name, or of a framework's function or layer that is called so.
+    """Return the activation f of a gated unit, by its name or by a framework's function or layer of that name.
 
     >>> from gainstage.theory.plain_nets.gates import gated_unit
     >>> gated_unit("SwiGLU").name, gated_unit("gelu")

@@ -1,4 +1,4 @@
-"""The spectrum of the Jacobian from input to output of a deep plain net: how far it is from an isometry."""
+"""Spectrum of the input-output Jacobian of a deep plain net: its distance from an isometry."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def jacobian_moments(
         kind: a name, a function of a float64 array, or an ``Activation``.
         depth: layers, at least 1.
         q: the level of the pre-activations.
-        sigma_w: spread of the weights times √fan_in; by default the critical one, 1/√μ_1.
+        sigma_w: standard deviation of the weights times √fan_in; by default the critical one, 1/√μ_1.
         weights: how they are drawn.
 
     Raises:
@@ -90,5 +90,5 @@ def jacobian_moments(
 
 
 def _slope(act: Activation) -> Activation:
-    """The slope as a function of its own, whose slope is not asked for."""
+    """Return f' as an activation of its own; its derivative is never used."""
     return Activation(act.derivative, act.derivative, act.kinks, name=act.name, label=act.label)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from gainstage.errors import InputError
+from gainstage.errors import InputError, require_number
 from gainstage.theory.activations import Activation, Elementwise, activation
 from gainstage.theory.gaussian.bivariate import correlated_moments
 from gainstage.theory.gaussian.moments import gaussian_moments
@@ -31,8 +31,8 @@ class MeanField:
 
     Args:
         activation: its label.
-        sigma_w: spread of the weights times √fan_in.
-        sigma_b: spread of the biases.
+        sigma_w: standard deviation of the weights times √fan_in.
+        sigma_b: standard deviation of the biases.
         regime: by ``chi_1``. ``ordered``: gradients vanish and inputs become alike; ``chaotic``: gradients explode and
             alike inputs part; ``critical``: between them; ``divergent``: no fixed point, the level grows for ever.
         q_star: the level it settles at, from level 1; 0 when the signal dies out, infinite when divergent.
@@ -98,8 +98,8 @@ def correlation_map(
         kind: a name, a function of a float64 array, or an ``Activation``.
         q: the level of both.
         c: their correlation (uncentred cosine) over weights.
-        sigma_w: spread of the weights times √fan_in.
-        sigma_b: spread of the biases.
+        sigma_w: standard deviation of the weights times √fan_in.
+        sigma_b: standard deviation of the biases.
         dropout: p, the share of units dropped behind the activation, independently for the two inputs.
 
     Raises:
@@ -129,8 +129,8 @@ def meanfield(
 
     Args:
         kind: a name, a function of a float64 array, or an ``Activation``.
-        sigma_w: spread of the weights times √fan_in, above 0.
-        sigma_b: spread of the biases, at least 0.
+        sigma_w: standard deviation of the weights times √fan_in, above 0.
+        sigma_b: standard deviation of the biases, at least 0.
         dropout: the share of units dropped behind every activation, the others scaled up; from 0, below 1.
 
     Raises:
@@ -146,12 +146,14 @@ def meanfield(
     >>> meanfield("relu", sigma_w=2.0).regime
     'divergent'
     """
+    sigma_w, sigma_b = require_number(sigma_w, "sigma_w"), require_number(sigma_b, "sigma_b")
+    dropout = require_number(dropout, "The dropout rate")
     _check(sigma_w, sigma_b)
     if not 0 <= dropout < 1:
         raise InputError(f"The dropout rate is a share from 0 up to (not including) 1; received {dropout!r}.")
     act, sigma_w, sigma_b = activation(kind), float(sigma_w), float(sigma_b)
     gaussian_moments(act, 1.0)  # an activation that has none is the user's error, not a divergent net
-    louder = sigma_w / math.sqrt(1 - dropout)  # the spread of weights that a single input feels
+    louder = sigma_w / math.sqrt(1 - dropout)  # effective standard deviation of the weights for a single input
     level = fixed_level(act, louder, sigma_b)
     if math.isinf(level):
         chi = louder**2 * gaussian_moments(act, 1.0).derivative_second_moment if act.homogeneous else None
@@ -180,7 +182,7 @@ def _check(sigma_w: float, sigma_b: float) -> None:
 
 
 def fixed_level(act: Activation, sigma_w: float, sigma_b: float) -> float:
-    """The level that is reached from level 1: in the limit of many layers the nearest stable one that way."""
+    """Return the second moment that a deep net converges to from 1: the nearest stable fixed point that way."""
     if act.homogeneous:  # V(q) is a straight line
         slope = sigma_w**2 * gaussian_moments(act, 1.0).second_moment
         if abs(slope - 1) < CRITICAL:
@@ -205,10 +207,9 @@ def fixed_level(act: Activation, sigma_w: float, sigma_b: float) -> float:
 def _fixed_correlation(
     act: Activation, q: float, sigma_w: float, sigma_b: float, dropout: float
 ) -> tuple[float, float] | None:
-    """The correlation below 1 that different inputs settle at, and the slope of the map there; None if they become one.
+    """Return the fixed point of the correlation below 1, and the map's slope there; None where only 1 is a fixed point.
 
-    There is one in the chaotic phase, with dropout, and for functions that jump: alike inputs on either side of a jump
-    always part.
+    It exists in the chaotic phase, with dropout, and for functions with jumps, which separate similar inputs.
     """
     if variance_map(act, q, sigma_w, sigma_b) == 0:
         return None
@@ -229,7 +230,7 @@ def _fixed_correlation(
 
 
 def _layers(factor: float) -> float:
-    """Layers in which a difference changes e-fold: -1/log of the factor (negative where it grows)."""
+    """Return the number of layers in which a difference changes e-fold: -1/log factor (negative for growth)."""
     if abs(factor - 1) < CRITICAL:
         return math.inf
     return -1 / math.log(factor) if factor > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Operating points: at which level an activation should be run in a net of a given depth."""
+"""Operating points: the second moment at which to run an activation in a net of a given depth."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def operating_point(kind: str | Activation | Elementwise, depth: int, *, growth:
     def excess(level: float) -> float:
         try:
             return depth * math.log(_growth(carrying(act, level), centred)) - growth
-        except InputError:  # a function with a dead zone carries nothing that is small
+        except InputError:  # a function with a dead zone is zero for small inputs
             return math.inf
 
     if excess(1.0) <= 0:
@@ -164,18 +164,18 @@ def _slope(moments: GaussianMoments, centred: bool) -> float:
 
 
 def _report(moments: GaussianMoments, centred: bool) -> str:
-    """What happens at this level in a net that is left to itself."""
+    """Describe the growth at this level in a net without calibration or normalization."""
     factors = f"an error in it by {_slope(moments, centred):.4g} and gradients by {_chi(moments, centred):.4g}"
     return f"where a layer multiplies {factors}: wants calibration or a normalisation"
 
 
 def _growth(moments: GaussianMoments, centred: bool) -> float:
-    """The factor a layer puts on the gradient, or on an error of the level, whichever is larger."""
+    """Return the larger of the factors on the gradient and on an error of the level."""
     return max(_chi(moments, centred), _slope(moments, centred))
 
 
 def _promise(moments: GaussianMoments, centred: bool, growth: float) -> str:
-    """What stays bounded over the whole depth."""
+    """Describe what stays bounded over the whole depth."""
     what = "gradients, and errors in the level," if _slope(moments, centred) > 1 + MARGIN else "gradients"
     return f"{what} grow by no more than {math.exp(growth):.3g}"
 

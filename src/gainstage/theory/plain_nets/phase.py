@@ -1,4 +1,4 @@
-"""The phase diagram of a plain net: its fixed points over a grid of weight and bias spreads, as arrays."""
+"""Phase diagram of a plain net: its fixed points over a grid of weight and bias standard deviations, as arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["REGIMES", "PhaseDiagram", "phase_diagram"]
 REGIMES: tuple[Regime, ...] = ("ordered", "critical", "chaotic", "divergent")
 """What the codes in ``PhaseDiagram.regime`` stand for."""
 
-_LEVELS = np.geomspace(1e-10, 1e8, 541)  # thirty to the factor of ten; 1 is among them
+_LEVELS = np.geomspace(1e-10, 1e8, 541)  # 30 per decade, including 1
 _START = int(np.argmin(np.abs(np.log(_LEVELS))))
 _POLISH = 4
 _ORDERS = 160  # of the Hermite expansion
@@ -33,8 +33,8 @@ class PhaseDiagram:
 
     Args:
         activation: its label.
-        sigma_w: spreads of the weights times √fan_in, the horizontal axis, shape (weights,).
-        sigma_b: spreads of the biases, the vertical axis, shape (biases,).
+        sigma_w: standard deviations of the weights times √fan_in, the horizontal axis, shape (weights,).
+        sigma_b: standard deviations of the biases, the vertical axis, shape (biases,).
         regime: codes, the place in ``REGIMES``: 0 ordered, 1 critical, 2 chaotic, 3 divergent.
         q_star: the level the net settles at; 0 where the signal dies out, infinite where it diverges.
         chi_1: growth of the gradient's second moment per layer; nan where it diverges.
@@ -60,8 +60,8 @@ def phase_diagram(kind: str | Activation | Elementwise, sigma_w: npt.ArrayLike, 
 
     Args:
         kind: a name, a function of a float64 array, or an ``Activation``.
-        sigma_w: spreads of the weights times √fan_in, above 0, shape (weights,).
-        sigma_b: spreads of the biases, at least 0, shape (biases,).
+        sigma_w: standard deviations of the weights times √fan_in, above 0, shape (weights,).
+        sigma_b: standard deviations of the biases, at least 0, shape (biases,).
 
     Raises:
         UnknownNameError: no such activation.
@@ -86,7 +86,7 @@ def phase_diagram(kind: str | Activation | Elementwise, sigma_w: npt.ArrayLike, 
     held = np.where(level[there] > 0, level[there], 1e-24)
     moments = _moments(act, held)
     chi[there] = w[there] * moments.derivative_second_moment
-    # One layer on; the level itself, but where the signal dies out.
+    # The level one layer later, equal to the level unless the signal vanishes.
     own = w[there] * moments.second_moment + b[there]
     c_star[there], slope = _correlations(act, held, own, w[there], b[there], chi[there])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -120,7 +120,7 @@ def _homogeneous(act: Activation, w: Array, b: Array) -> Array:
 
 
 def _settled(act: Activation, w: Array, b: Array) -> Array:
-    """The first fixed point on the way from level 1, up or down; by a table of E f², then polished."""
+    """Return the first fixed point from level 1, up or down, by a table of E f² and secant steps."""
     squares = np.full(_LEVELS.size, np.inf)
     for index, level in enumerate(_LEVELS.tolist()):
         try:
@@ -139,7 +139,7 @@ def _settled(act: Activation, w: Array, b: Array) -> Array:
 
 
 def _first_crossing(surplus: Array) -> Array:
-    """The level at which the sign changes first, up from level 1 where it is positive there, down where negative."""
+    """Return the level of the first sign change, upwards from 1 where the value is positive there, else downwards."""
     up, down = surplus[:, _START:] <= 0, surplus[:, _START::-1] >= 0
     rising = surplus[:, _START] > 0
     crosses = np.where(rising, up.any(-1), down.any(-1))
@@ -157,7 +157,7 @@ def _first_crossing(surplus: Array) -> Array:
 
 
 def _polished(act: Activation, w: Array, b: Array, level: Array) -> Array:
-    """Secant steps on log(V(q)/q), from a hundredth beside."""
+    """Refine the fixed points by secant steps on log(V(q)/q)."""
 
     def surplus(q: Array) -> Array:
         return np.asarray(np.log((w * _moments(act, q).second_moment + b) / q))
@@ -180,9 +180,9 @@ def _moments(act: Activation, levels: Array) -> ShiftedMoments:
 
 
 def _correlations(act: Activation, level: Array, own: Array, w: Array, b: Array, chi: Array) -> tuple[Array, Array]:
-    """The correlation that inputs settle at, and the slope of the correlation map there."""
+    """Return the fixed point of the correlation, and the slope of the correlation map there."""
     c, slope = np.ones_like(level), chi.copy()
-    # Where two alike inputs part: the slope of the map at 1.
+    # Similar inputs separate where the slope of the map at 1 exceeds 1.
     chaotic = np.flatnonzero((chi * level > (1 + CRITICAL) * own) & (own > 0))
     if act.homogeneous or not chaotic.size:
         return c, slope
@@ -197,7 +197,7 @@ def _correlations(act: Activation, level: Array, own: Array, w: Array, b: Array,
 
 
 def _hermite(act: Activation, levels: Array) -> Array:
-    """Squares of the coefficients of f(√q z) in normalised Hermite polynomials, shape (levels, orders)."""
+    """Return squared coefficients of f(√q z) in normalized Hermite polynomials, shape (levels, orders)."""
     z = np.linspace(-14.0, 14.0, 4001)
     polynomials = np.empty((_ORDERS, z.size))
     # Times the root of the density, so that nothing overflows.
@@ -211,7 +211,7 @@ def _hermite(act: Activation, levels: Array) -> Array:
 
 
 def _crossing(squares: Array) -> tuple[Array, Array]:
-    """Where Σ squares c^k = c below 1, by halving; and the slope of the sum there."""
+    """Return the root of Σ squares c^k = c below 1 by bisection, and the slope of the sum there."""
     orders = np.arange(squares.shape[-1])
     low, high = np.zeros(len(squares)), np.full(len(squares), 1 - 1e-9)
     for _ in range(_STEPS):

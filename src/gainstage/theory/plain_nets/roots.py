@@ -1,4 +1,4 @@
-"""Where a function of one positive variable changes its sign."""
+"""Sign changes of a function of one positive variable."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["bracket", "root"]
 
 
 def bracket(function: Callable[[float], float], start: float, factor: float, end: float) -> tuple[float, float] | None:
-    """The first interval in which the sign changes, on the way from ``start`` to ``end`` in steps of ``factor``.
+    """Return the first interval in which the sign changes, from ``start`` to ``end`` in steps of ``factor``.
 
     Returns:
-        Its two borders, in the order of the walk; None where the sign never changes.
+        Its two ends, in the order of the search; None where the sign never changes.
     """
     here, sign = start, math.copysign(1.0, function(start))
     while (here < end) if factor > 1 else (here > end):
@@ -24,7 +24,7 @@ def bracket(function: Callable[[float], float], start: float, factor: float, end
 
 
 def root(function: Callable[[float], float], one: float, other: float, tolerance: float = 1e-13) -> float:
-    """The sign change between two positive places, by regula falsi in the logarithm (Illinois variant).
+    """Return the sign change between two positive numbers, by regula falsi in the logarithm (Illinois variant).
 
     >>> from gainstage.theory.plain_nets.roots import root
     >>> round(root(lambda x: x * x - 2, 1.0, 2.0), 12)

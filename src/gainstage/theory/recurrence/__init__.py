@@ -1,1 +1,1 @@
-"""Recurrent layers: stationary moments over time."""
+"""Recurrent layers: moments over time in the mean field limit."""

@@ -1,8 +1,8 @@
-"""LSTM and GRU cells in the limit of many units: paths of one unit over time, drawn from the field of all others.
+"""LSTM and GRU cells in the limit of many units: sampled paths of one unit over time in the field of all others.
 
-In that limit the sums into a gate are a Gaussian process over time, the same for every unit, whose covariance is that
-of the outputs: dynamical mean field theory. Outputs depend on the whole path through the cell's memory, so the
-covariance is taken as a mean over drawn paths, step by step. Gradients are a Gaussian process backwards in time.
+In that limit the pre-activations of a gate are a Gaussian process over time, the same for every unit, with the
+covariance of the outputs (dynamical mean field theory). Outputs depend on the whole path through the cell's memory, so
+the covariance is a mean over sampled paths, step by step. Gradients are a Gaussian process backwards in time.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _SEED = 5
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One sum of inputs to a gate.
+    """The moments of one pre-activation of a gate.
 
     Args:
-        input_weight: fan_in · variance of the weights on the input; 0 without.
-        recurrent_weight: units · variance of the weights on the last output; 0 without.
+        input_weight: fan_in · variance of the input weights; 0 without input.
+        recurrent_weight: units · variance of the weights on the previous output; 0 without.
         bias: variance of the biases over units.
-        mean: of the biases.
+        mean: mean of the biases.
     """
 
     input_weight: float
@@ -39,12 +39,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Drawn paths of units.
+    """Sampled paths of units.
 
     Args:
-        sums: of every line, shape (lines, steps, units).
-        state: the memory before every step, shape (steps, units).
-        output: after every step, shape (steps, units).
+        sums: pre-activation of every line, shape (lines, steps, units).
+        state: memory before every step, shape (steps, units).
+        output: output of every step, shape (steps, units).
     """
 
     sums: Array
@@ -53,26 +53,26 @@ class Paths:
 
 
 class Cell(Protocol):
-    """One step of a cell, forward and back, for many units at once."""
+    """One step of a cell, forward and backward, for many units at once."""
 
     def forward(self, sums: Array, state: Array) -> tuple[Array, Array]:
-        """Sums (lines, units) and memory before to output and memory after."""
+        """Map pre-activations (lines, units) and the previous memory to output and new memory."""
 
     def backward(self, sums: Array, state: Array, output: Array, carried: Array) -> tuple[Array, Array]:
-        """Gradients at the output and at the memory after, to those at the sums and at the memory before."""
+        """Map gradients at the output and the new memory to those at the pre-activations and the previous memory."""
 
 
 class Lstm:
-    """i, f, g, o: c' = σ(f) c + σ(i) tanh(g), h' = σ(o) tanh(c') (Hochreiter 1997; Gers 2000)."""
+    """LSTM with gates i, f, g, o: c' = σ(f) c + σ(i) tanh(g), h' = σ(o) tanh(c') (Hochreiter 1997; Gers 2000)."""
 
     def forward(self, sums: Array, state: Array) -> tuple[Array, Array]:
-        """Output and memory."""
+        """Return output and memory."""
         i, f, g, o = sums
         memory = sigmoid(f) * state + sigmoid(i) * np.tanh(g)
         return sigmoid(o) * np.tanh(memory), memory
 
     def backward(self, sums: Array, state: Array, output: Array, carried: Array) -> tuple[Array, Array]:
-        """Gradients at the four sums, and at the memory."""
+        """Return the gradients at the four pre-activations and at the previous memory."""
         i, f, o = sigmoid(sums[[0, 1, 3]])
         g = np.tanh(sums[2])
         squashed = np.tanh(f * state + i * g)
@@ -82,19 +82,22 @@ class Lstm:
 
 
 class Gru:
-    """r, z, and n = tanh(a + σ(r) m), a from the input, m from the output: h' = (1 - σ(z)) n + σ(z) h (Cho 2014).
+    """GRU with gates r, z and n = tanh(a + σ(r) m): h' = (1 - σ(z)) n + σ(z) h (Cho 2014).
 
-    The reset gate multiplies m after the weights, as in PyTorch, cuDNN and Keras's default. The memory is the output.
+    a reads the input, m the previous output. The reset gate multiplies m after the weights, as in PyTorch, cuDNN and
+    Keras's default. The memory is the output.
     """
 
     def forward(self, sums: Array, state: Array) -> tuple[Array, Array]:
-        """Output and memory: the same."""
+        """Return output and memory, which are the same."""
         r, z = sigmoid(sums[:2])
         output = (1 - z) * np.tanh(sums[2] + r * sums[3]) + z * state
         return output, output
 
     def backward(self, sums: Array, state: Array, output: Array, carried: Array) -> tuple[Array, Array]:
-        """Gradients at the four sums, and at the output before, but for what comes through the sums."""
+        """Return the gradients at the four pre-activations and at the previous output, without the path through the
+        pre-activations.
+        """
         r, z = sigmoid(sums[:2])
         n = np.tanh(sums[2] + r * sums[3])
         total = output + carried
@@ -104,14 +107,14 @@ class Gru:
 
 
 class _Process:
-    """A Gaussian process over time, drawn step by step; the covariance of a step may depend on those before."""
+    """A Gaussian process over time, sampled step by step; a step's covariances may depend on earlier samples."""
 
     def __init__(self, steps: int, normals: Array) -> None:
         self._factor = np.zeros((steps, steps))
         self._normals = normals  # (steps, units)
 
     def draw(self, step: int, covariances: Array) -> Array:
-        """Values at a step, given its covariances with all steps up to and with itself."""
+        """Sample a step, given its covariances with all earlier steps and with itself."""
         factor, row = self._factor, self._factor[step]
         for past in range(step):  # forward substitution
             pivot = factor[past, past]
@@ -120,23 +123,26 @@ class _Process:
         return np.asarray(row[: step + 1] @ self._normals[: step + 1])
 
 
-def forward_paths(cell: Cell, lines: tuple[Line, ...], steps: int, units: int, level: float, likeness: Array) -> Paths:
-    """Paths of units from a memory of zero.
+def forward_paths(
+    cell: Cell, lines: tuple[Line, ...], steps: int, units: int, level: float, similarity: Array
+) -> Paths:
+    """Sample paths of units from a memory of zero.
 
     Args:
-        cell: what a step does.
-        lines: the sums it takes.
-        steps: of time.
-        units: how many paths are drawn, even.
+        cell: the cell.
+        lines: moments of its pre-activations.
+        steps: number of time steps.
+        units: number of sampled paths, even.
         level: second moment of the inputs.
-        likeness: correlation of the inputs at two times, uncentred, by the steps between them; 1 at first.
+        similarity: cosine similarity of the inputs at two times, by the number of steps between them, shape (steps,); 1
+            at lag 0.
     """
     normals = _normals((len(lines), steps), units, _SEED)
     processes = [_Process(steps, drawn) for drawn in normals]
     sums, states, outputs = np.zeros((len(lines), steps, units)), np.zeros((steps, units)), np.zeros((steps, units))
     state = np.zeros(units)
     for t in range(steps):
-        inputs = level * likeness[t::-1]
+        inputs = level * similarity[t::-1]
         # The output before step 0 is zero.
         past = np.zeros(t + 1)
         if t:
@@ -150,16 +156,17 @@ def forward_paths(cell: Cell, lines: tuple[Line, ...], steps: int, units: int, l
 
 
 def backward_paths(
-    cell: Cell, lines: tuple[Line, ...], paths: Paths, arrives: Literal["all", "last"], likeness: Array
+    cell: Cell, lines: tuple[Line, ...], paths: Paths, arrives: Literal["all", "last"], similarity: Array
 ) -> Array:
-    """Gradients at the sums, shape (lines, steps, units), for a gradient of second moment 1 at the outputs.
+    """Return gradients at the pre-activations, shape (lines, steps, units), for unit second moment at the outputs.
 
     Args:
-        cell: what a step does.
-        lines: the sums it takes.
-        paths: of the forward pass.
-        arrives: whether a gradient comes from outside at every output or at the last one only.
-        likeness: correlation of those gradients at two times, by the steps between them; 1 at first.
+        cell: the cell.
+        lines: moments of its pre-activations.
+        paths: paths of the forward pass.
+        arrives: whether the loss reads every output or the last one only.
+        similarity: cosine similarity of the loss's gradients at two times, by the number of steps between them; 1 at
+            lag 0.
     """
     _, steps, units = paths.sums.shape
     process = _Process(steps, _normals((steps,), units, _SEED + 1))
@@ -168,10 +175,10 @@ def backward_paths(
     carried = np.zeros(units)
     for back in range(steps):
         t = steps - 1 - back
-        outside = likeness[back::-1].copy() if arrives == "all" else np.zeros(back + 1)
+        outside = similarity[back::-1].copy() if arrives == "all" else np.zeros(back + 1)
         outside[back] = 1.0 if arrives == "all" or back == 0 else 0.0
         covariances = outside
-        if back:  # what came through the sums of the step after
+        if back:  # gradients through the pre-activations of the next step
             later = np.einsum("l,lsu,lu->s", weights, gradients[:, t + 1 :], gradients[:, t + 1]) / units
             covariances[1:] += later[::-1]
         arriving = process.draw(back, covariances)
@@ -180,7 +187,7 @@ def backward_paths(
 
 
 def _normals(shape: tuple[int, ...], units: int, seed: int) -> Array:
-    """Normals in opposite pairs, each row of second moment exactly one: a good part of the sampling error is gone."""
+    """Sample antithetic normal pairs, each row scaled to second moment 1 exactly, which reduces the sampling error."""
     half = np.random.default_rng(seed).standard_normal((*shape, units // 2))
     half /= np.sqrt((half**2).mean(-1, keepdims=True))
     return np.concatenate((half, -half), -1)

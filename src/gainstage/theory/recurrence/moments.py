@@ -1,9 +1,9 @@
-"""Recurrent layers: where their outputs settle over time, and how gradients come back through it."""
+"""Moments of recurrent layers over time: where outputs converge, and how gradients return."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
@@ -12,7 +12,7 @@ import numpy as np
 from gainstage.errors import InputError, UnknownNameError
 from gainstage.theory.activations import Activation, Array, Elementwise, activation
 from gainstage.theory.gaussian.shifted import joint_moments, shifted_moments
-from gainstage.theory.recurrence.cells import Gru, Line, Lstm, backward_paths, forward_paths
+from gainstage.theory.recurrence.cells import Gru, Line, Lstm, Paths, backward_paths, forward_paths
 from gainstage.theory.recurrence.replicas import common_level
 
 __all__ = ["CellKind", "RecurrentMoments", "recurrent_moments"]
@@ -22,32 +22,33 @@ PerGate: TypeAlias = float | Sequence[float]
 
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 _UNITS = 4096
-_HORIZON = 96  # steps that are followed; a layer that remembers longer is taken to go on as it did
+_HORIZON = 96  # computed steps; a longer sequence is extrapolated
 _BOUND = 1e150
 _HALVINGS = 40
-_SETTLED = 0.02  # growth per step below this is the noise of drawn paths
+_SETTLED = 0.02  # growth per step below this is sampling noise
 
 
 @dataclass(frozen=True, slots=True)
 class RecurrentMoments:
-    """Moments of a recurrent layer over units, in the limit of many.
+    """Moments of a recurrent layer over units, in the limit of many units.
 
     Args:
-        steps: of the sequence.
-        second_moments: E h² after each step that was followed (the first 96 at most).
+        steps: length of the sequence.
+        second_moments: E h² after each computed step (at most the first 96).
         second_moment: E h², mean over the sequence.
         last: E h² after the last step.
-        mean: E h, mean over the sequence: over units, so over weights and inputs.
-        correlation: of the outputs at two different times, uncentred, mean over pairs.
-        near: of the outputs one step apart.
-        far: of the outputs at the most distant times that were followed.
-        examples: of the outputs for two examples, uncentred: they share the biases.
+        mean: E h over units, mean over the sequence.
+        correlation: cosine similarity of the outputs at two different times, mean over pairs.
+        neighbour: cosine similarity of outputs one step apart.
+        far: cosine similarity of outputs at the most distant computed times.
+        examples: cosine similarity of the outputs for two examples, which share the biases.
         backward: factor on the gradient's second moment from outputs to inputs, mean over the sequence, for as many
             inputs as units; times units/inputs otherwise.
-        backwards: the same at each step that was followed.
-        gates: second moment of the gradient at the sums of each gate that read the input, mean over the sequence.
-        backward_correlation: of the gradients at the inputs of two different times, mean over pairs.
-        backward_near: of those one step apart.
+        backwards: the same at each computed step.
+        gates: second moment of the gradient at the pre-activations of each gate that reads the input, mean over the
+            sequence.
+        backward_correlation: correlation of the gradients at the inputs of two different times, mean over pairs.
+        backward_neighbour: correlation of the gradients one step apart.
     """
 
     steps: int
@@ -56,14 +57,14 @@ class RecurrentMoments:
     last: float
     mean: float
     correlation: float
-    near: float
+    neighbour: float
     far: float
     backward: float
     backwards: tuple[float, ...]
     gates: tuple[float, ...]
     examples: float = 0.0
     backward_correlation: float = 0.0
-    backward_near: float = 0.0
+    backward_neighbour: float = 0.0
 
 
 def recurrent_moments(
@@ -72,7 +73,7 @@ def recurrent_moments(
     *,
     level: float = 1.0,
     correlation: float = 0.0,
-    near: float | None = None,
+    neighbour: float | None = None,
     examples: float = 0.0,
     input_weight: PerGate = 1.0,
     recurrent_weight: PerGate = 1.0,
@@ -82,7 +83,7 @@ def recurrent_moments(
     activation_kind: str | Activation | Elementwise = "tanh",
     arrives: Literal["all", "last"] = "all",
     gradient_correlation: float = 0.0,
-    gradient_near: float | None = None,
+    gradient_neighbour: float | None = None,
 ) -> RecurrentMoments:
     """Mean field of a recurrent layer that starts from zeros.
 
@@ -98,7 +99,7 @@ def recurrent_moments(
         level: E x² of the inputs.
         correlation: of the inputs at two times, uncentred, mean over all pairs of the sequence.
         examples: of the inputs of two examples.
-        near: of the inputs one step apart, from which it falls off to a common part; the same for all by default.
+        neighbour: of the inputs one step apart, from which it falls off to a common part; the same for all by default.
         input_weight: inputs · variance of the weights on the input.
         recurrent_weight: units · variance of the weights on the output before.
         bias: variance of the input biases over units.
@@ -107,8 +108,8 @@ def recurrent_moments(
         activation_kind: of a simple RNN.
         arrives: whether gradients come from outside at every output or at the last one only.
         gradient_correlation: of those gradients at two times, mean over all pairs.
-        gradient_near: of those one step apart, as with the inputs. A simple RNN needs neither: what it hands back has
-            passed its weights.
+        gradient_neighbour: the same one step apart. A simple RNN uses neither: its gradients have passed its weights,
+            which makes those of different steps independent.
 
     Raises:
         UnknownNameError: no such cell.
@@ -127,53 +128,75 @@ def recurrent_moments(
         raise InputError(f"A sequence has a whole number of steps, at least 1; received {steps!r}.")
     if arrives not in ("all", "last"):
         raise UnknownNameError("arrival of gradients", arrives, ("all", "last"))
-    likenesses = (
-        ("inputs", correlation), ("inputs one step apart", near or 0.0), ("gradients", gradient_correlation),
-        ("gradients one step apart", gradient_near or 0.0), ("two examples", examples),
+    _check_similarities(
+        {
+            "inputs": correlation, "inputs one step apart": neighbour or 0.0, "gradients": gradient_correlation,
+            "gradients one step apart": gradient_neighbour or 0.0, "two examples": examples,
+        }
     )  # fmt: skip
-    for name, value in likenesses:
-        if not 0 <= value <= 1:
-            raise InputError(f"The correlation of {name} over time lies between 0 and 1; received {value!r}.")
     count = _GATES[kind]
     level = _each("level", level, 1)[0]
     weights, recurrent = _each("input_weight", input_weight, count), _each("recurrent_weight", recurrent_weight, count)
     biases, more = _each("bias", bias, count), _each("recurrent_bias", recurrent_bias, count)
     means = _each("bias_mean", bias_mean, count, least=-math.inf)
-    followed = min(int(steps), _HORIZON)
-    likeness = _likeness(correlation, near, int(steps))
+    similarity = _similarity(correlation, neighbour, int(steps))
     if kind == "rnn":
         line = Line(weights[0], recurrent[0], biases[0] + more[0], means[0])
-        simple, shared = _simple(activation(activation_kind), line, int(steps), level, likeness, arrives, examples)
-        beside = gradient_correlation if gradient_near is None else gradient_near
-        found = replace(_summary(int(steps), *simple), backward_correlation=gradient_correlation, backward_near=beside)
-        return replace(found, examples=shared)
-    if kind == "lstm":
-        every = zip(weights, recurrent, biases, more, means, strict=True)
-        lines = tuple(Line(w, r, one + two, mean) for w, r, one, two, mean in every)
-    else:  # the sums of the last gate are kept apart: the reset gate multiplies one of them
-        lines = (
-            *(Line(weights[k], recurrent[k], biases[k] + more[k], means[k]) for k in (0, 1)),
-            Line(weights[2], 0.0, biases[2], means[2]),
-            Line(0.0, recurrent[2], more[2], 0.0),
+        simple, shared = _simple(activation(activation_kind), line, int(steps), level, similarity, arrives, examples)
+        beside = gradient_correlation if gradient_neighbour is None else gradient_neighbour
+        found = replace(
+            _summary(int(steps), *simple), backward_correlation=gradient_correlation, backward_neighbour=beside
         )
-    cell = Lstm() if kind == "lstm" else Gru()
-    paths = forward_paths(cell, lines, followed, _UNITS, level, likeness)
-    returning = _likeness(gradient_correlation, gradient_near, int(steps))
-    gradients = backward_paths(cell, lines, paths, arrives, returning)[: 4 if kind == "lstm" else 3]
-    covariance = paths.output @ paths.output.T / _UNITS
-    levels, between = np.diag(covariance), _between(covariance, int(steps))
-    handed_back = np.einsum("l,lsu,ltu->st", np.asarray(weights), gradients, gradients) / _UNITS
-    apart, beside, _ = _between(handed_back, int(steps))
-    found = _summary(int(steps), levels, paths.output.mean(-1), between, (gradients**2).mean(-1), weights)
+        return replace(found, examples=shared)
+    cell, lines = _gated(kind, weights, recurrent, (biases, more), means)
+    returning = _similarity(gradient_correlation, gradient_neighbour, int(steps))
+    paths = forward_paths(cell, lines, min(int(steps), _HORIZON), _UNITS, level, similarity)
+    gradients = backward_paths(cell, lines, paths, arrives, returning)[: len(weights)]
+    found = _sampled(int(steps), paths, gradients, weights)
     shared = common_level(cell, lines, paths, level * examples)
-    alike = min(shared / found.second_moment, 1.0) if found.second_moment > 0 else 0.0
-    return replace(found, backward_correlation=apart, backward_near=beside, examples=alike)
+    return replace(found, examples=min(shared / found.second_moment, 1.0) if found.second_moment > 0 else 0.0)
+
+
+def _check_similarities(given: Mapping[str, float]) -> None:
+    for name, value in given.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"The correlation of {name} over time lies between 0 and 1; received {value!r}.")
+
+
+def _gated(
+    kind: CellKind,
+    weights: tuple[float, ...],
+    recurrent: tuple[float, ...],
+    biases: tuple[tuple[float, ...], tuple[float, ...]],
+    means: tuple[float, ...],
+) -> tuple[Lstm | Gru, tuple[Line, ...]]:
+    """Return an LSTM or a GRU with the moments of its pre-activations."""
+    first, second = biases
+    if kind == "lstm":
+        every = zip(weights, recurrent, first, second, means, strict=True)
+        return Lstm(), tuple(Line(w, r, one + two, mean) for w, r, one, two, mean in every)
+    # The last gate has two pre-activations, since the reset gate multiplies only the recurrent one.
+    return Gru(), (
+        *(Line(weights[k], recurrent[k], first[k] + second[k], means[k]) for k in (0, 1)),
+        Line(weights[2], 0.0, first[2], means[2]),
+        Line(0.0, recurrent[2], second[2], 0.0),
+    )
+
+
+def _sampled(steps: int, paths: Paths, gradients: Array, weights: tuple[float, ...]) -> RecurrentMoments:
+    """Return the moments of sampled paths and of their gradients, shape (gates, steps, units)."""
+    covariance = paths.output @ paths.output.T / _UNITS
+    levels, between = np.diag(covariance), _between(covariance, steps)
+    returned = np.einsum("l,lsu,ltu->st", np.asarray(weights), gradients, gradients) / _UNITS
+    correlation, neighbour, _ = _between(returned, steps)
+    found = _summary(steps, levels, paths.output.mean(-1), between, (gradients**2).mean(-1), weights)
+    return replace(found, backward_correlation=correlation, backward_neighbour=neighbour)
 
 
 def _simple(
-    act: Activation, line: Line, length: int, level: float, likeness: Array, arrives: str, examples: float
+    act: Activation, line: Line, length: int, level: float, similarity: Array, arrives: str, examples: float
 ) -> tuple[tuple[Array, Array, tuple[float, float, float], Array, tuple[float, ...]], float]:
-    """A simple RNN: one integral a step, since an output depends on the sum of its step alone."""
+    """Compute a simple RNN by one integral per step: an output depends on its step's pre-activation alone."""
     steps = min(length, _HORIZON)
     own = line.input_weight * level + line.bias
     squares, means, slopes, variances = (np.zeros(steps) for _ in range(4))
@@ -199,8 +222,8 @@ def _simple(
             found[t] = joint = joint_moments(act, act, c, means=(line.mean,) * 2, variances=pair)[0]
         return found
 
-    pairs = np.arange(length - 1, 0, -1.0)  # so many have that many steps between them; all but the far ones count
-    shared = products(float(pairs @ likeness[1:]) / float(pairs.sum()) if length > 1 else 1.0)
+    pairs = np.arange(length - 1, 0, -1.0)  # number of pairs by lag, the largest lags first
+    shared = products(float(pairs @ similarity[1:]) / float(pairs.sum()) if length > 1 else 1.0)
     gates = np.zeros((1, steps))
     later = 0.0
     for t in range(steps - 1, -1, -1):
@@ -210,8 +233,8 @@ def _simple(
     weight = np.append(weight[: steps - 1], weight[steps - 1 :].sum())
     mean = float(squares.sum() + (length - steps) * squares[-1]) / length
     apart = float(weight @ shared) / max(float(weight.sum()), 1.0)
-    far = float(products(float(likeness[-1]))[-1])
-    beside = float(products(float(likeness[1])) @ weight) / max(float(weight.sum()), 1.0) if length > 1 else mean
+    far = float(products(float(similarity[-1]))[-1])
+    beside = float(products(float(similarity[1])) @ weight) / max(float(weight.sum()), 1.0) if length > 1 else mean
     alike = (apart / mean, beside / mean, far / mean) if mean > 0 else (0.0, 0.0, 0.0)
     replica = float(products(examples)[-1]) / mean if mean > 0 else 0.0
     return (squares, means, alike, gates, (line.input_weight,)), replica
@@ -236,7 +259,7 @@ def _summary(
         last=float(squares[-1]),
         mean=float(means.sum() + more * means[-1]) / steps,
         correlation=alike[0],
-        near=alike[1],
+        neighbour=alike[1],
         far=alike[2],
         backward=float(np.asarray(weights) @ averaged),
         backwards=tuple(backwards.tolist()),
@@ -245,7 +268,7 @@ def _summary(
 
 
 def _extended(row: Array, more: int) -> float:
-    """The sum over time when so many more steps lie between the first and the last ones."""
+    """Return the sum over time when ``more`` further steps lie between the first and the last computed ones."""
     if not more:
         return float(row.sum())
     third = row.size // 3
@@ -258,24 +281,24 @@ def _extended(row: Array, more: int) -> float:
         return float(row[third:].sum() + between + row[:third].sum() * np.float64(growth) ** more)
 
 
-def _likeness(correlation: float, near: float | None, steps: int) -> Array:
-    """By the steps between: from 1 over ``near`` down to a common part, so that the mean over all pairs is kept."""
+def _similarity(correlation: float, neighbour: float | None, steps: int) -> Array:
+    """Return the cosine similarity by lag, falling from 1 over ``neighbour`` to a common part at fixed mean."""
     found = np.full(steps, correlation)
     found[0] = 1.0
-    if near is None or near <= correlation or steps < 3:
+    if neighbour is None or neighbour <= correlation or steps < 3:
         return found
     lags = np.arange(steps)
     pairs = np.maximum(steps - lags, 0.0)[1:]
     low, high = min(0.0, correlation), correlation
     for _ in range(_HALVINGS):
         common = (low + high) / 2
-        found = common + (1 - common) * ((near - common) / (1 - common)) ** lags
+        found = common + (1 - common) * ((neighbour - common) / (1 - common)) ** lags
         low, high = (common, high) if float(pairs @ found[1:]) < correlation * float(pairs.sum()) else (low, common)
     return np.asarray(found)
 
 
 def _between(covariance: Array, steps: int) -> tuple[float, float, float]:
-    """Mean correlation of outputs at two different times of the sequence, one step apart, and farthest apart."""
+    """Return the mean cosine similarity of outputs at two different times, one step apart, and farthest apart."""
     followed = len(covariance)
     own = float(np.trace(covariance)) / followed
     if followed == 1 or own <= 0:
@@ -284,7 +307,7 @@ def _between(covariance: Array, steps: int) -> tuple[float, float, float]:
     sums = np.array([np.trace(covariance, lag) for lag in lags])
     far = lags > 2 * followed // 3
     distant = float(sums[far].sum() / (followed - lags[far]).sum()) if far.any() else float(sums[-1])
-    if steps > followed:  # far apart in time as the farthest that were followed
+    if steps > followed:  # larger lags count as the largest computed one
         lags = np.arange(1, steps)
         sums = np.append(sums / (followed - lags[: followed - 1]), np.full(steps - followed, distant)) * (steps - lags)
     beside = float(np.trace(covariance, 1)) / (followed - 1)

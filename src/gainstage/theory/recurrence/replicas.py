@@ -1,4 +1,4 @@
-"""What two examples have in common behind a recurrent layer: its biases, and what their inputs have."""
+"""Covariance of two examples behind a recurrent layer, caused by shared biases and by similar inputs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _SEED, _UNITS, _ROUNDS = 11, 4096, 3
 
 
 def common_level(cell: Cell, lines: tuple[Line, ...], paths: Paths, inputs: float) -> float:
-    """E h h' of one unit for two examples, at any two times.
+    """Return E h h' of one unit for two examples, at any two times.
 
-    What the sums of both have in common does not change over time: it is drawn once for a unit, and the rest of each
-    path apart. The outputs' own common part returns through the weights, so that this is done a few times over.
+    The common part of the pre-activations is constant in time: it is sampled once per unit, the rest of each path
+    independently. The outputs' own common part returns through the weights, so the computation is iterated three times.
 
     Args:
-        cell: what a step does.
-        lines: the sums it takes.
-        paths: of single examples, whose covariances over time are known from them.
+        cell: the cell.
+        lines: moments of its pre-activations.
+        paths: sampled paths of single examples, which give the covariances over time.
         inputs: E x x' of the inputs of two examples.
     """
     _, steps, units = paths.sums.shape
@@ -50,6 +50,6 @@ def common_level(cell: Cell, lines: tuple[Line, ...], paths: Paths, inputs: floa
 
 
 def _root(covariance: Array) -> Array:
-    """A square root; what sampling left below zero is taken for zero."""
+    """Return a matrix square root; negative eigenvalues from sampling become zero."""
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

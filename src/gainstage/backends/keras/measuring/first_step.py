@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,6 +76,9 @@ def try_step(
     after = {path: values_of(copy) for path, copy in zip(paths, copies, strict=True)}
     moves = {path: as_array(after[path]) - as_array(before[path]) for path in paths}
     slope = sum(float(np.vdot(as_array(gradients[path]), move)) for path, move in moves.items())
+    climbs = None if optimizer.built and int(as_array(optimizer.iterations.value)) else _cosine(slope, gradients, moves)
+    moved = {path: move for path, move in moves.items() if as_array(gradients[path]).any()}
+    shrinks, share = _decay(before, moved)
     loss_after = loss_at({path: ops.convert_to_tensor(values) for path, values in after.items()})
     relative = {}
     for path, old in before.items():
@@ -82,4 +86,25 @@ def try_step(
         if size > 0:
             relative[path] = float(np.linalg.norm(moves[path])) / size
     # L(1) = L(0) + slope + curvature / 2
-    return Step(slope, 2 * (loss_after - value - slope), loss_after), relative
+    return Step(slope, 2 * (loss_after - value - slope), loss_after, climbs, shrinks, share), relative
+
+
+def _cosine(product: float, one: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:
+    """Cosine between two vectors of all weights in ``other``, from their scalar product."""
+    size = math.sqrt(sum(_square(one[path]) for path in other) * sum(_square(move) for move in other.values()))
+    return product / size if 0 < size < math.inf else None
+
+
+def _decay(weights: Mapping[str, Any], moves: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Cosine between the step of all matrices and minus those matrices, and ‖step‖ / ‖weights‖."""
+    matrices = {path: move for path, move in moves.items() if move.ndim > 1}
+    inward = -sum(float(np.vdot(as_array(weights[path]), move)) for path, move in matrices.items())
+    weight = sum(_square(weights[path]) for path in matrices)
+    step = sum(_square(move) for move in matrices.values())
+    if not (0 < weight < math.inf and 0 < step < math.inf):
+        return None, None
+    return inward / math.sqrt(weight * step), math.sqrt(step / weight)
+
+
+def _square(array: Any) -> float:
+    return float(np.square(as_array(array), dtype=np.float64).sum())

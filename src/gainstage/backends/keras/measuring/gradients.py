@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 
 from gainstage.backends.keras.measuring.replay import Tap
 
-__all__ = ["Differentiated", "compiled", "differentiate"]
+__all__ = ["Differentiated", "compiled", "differentiate", "gradient_by_first", "own_variables"]
 
 Tensors = dict[str, Any]
 Function = Callable[[Tensors, Tap], tuple[Any, Any]]
@@ -45,6 +46,61 @@ def compiled(function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]
 
             return torch.no_grad()(function)
     return function
+
+
+def gradient_by_first(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Differentiate a number by the first of two tensors; compiled once on JAX.
+
+    Args:
+        function: from two tensors to one number.
+
+    Returns:
+        from the same two tensors to the number and its gradient, which is None where the number does not depend on
+        the first one.
+    """
+    match keras.config.backend():
+        case "jax":
+            import jax
+
+            run: Callable[[Any, Any], tuple[Any, Any]] = jax.jit(jax.value_and_grad(function))
+            return run
+        case "torch":
+            return lambda first, second: _torch_gradient(function, first, second)
+    return lambda first, second: _tensorflow_gradient(function, first, second)
+
+
+def _tensorflow_gradient(function: Callable[[Any, Any], Any], first: Any, second: Any) -> tuple[Any, Any]:
+    import tensorflow as tf
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(first)
+        value = function(first, second)
+    return value, tape.gradient(value, first)
+
+
+def _torch_gradient(function: Callable[[Any, Any], Any], first: Any, second: Any) -> tuple[Any, Any]:
+    import torch
+
+    leaf = first.detach().requires_grad_()
+    with torch.enable_grad():
+        value = function(leaf, second)
+        if not value.requires_grad:
+            return value, None
+        return value.detach(), torch.autograd.grad(value, leaf, allow_unused=True)[0]
+
+
+@contextmanager
+def own_variables() -> Iterator[list[Any]]:
+    """Collect TensorFlow's trainable variables that a block reads, once it is left; none on other backends."""
+    found: list[Any] = []
+    if keras.config.backend() != "tensorflow":
+        yield found
+        return
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        yield found
+    found += tape.watched_variables()
 
 
 def _tensorflow(function: Function, weights: Tensors, shapes: Mapping[int, Any]) -> Differentiated:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,8 +18,7 @@ from gainstage.backends.shared import prediction_inputs as shared
 from gainstage.backends.shared.arrays import moments_of
 from gainstage.errors import GainstageError, InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
-from gainstage.propagation import InputMoments
-from gainstage.records import WeightMoments
+from gainstage.records import InputMoments, WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
 
@@ -59,7 +59,10 @@ def _stored(graph: SignalGraph, parameter: Parameter, array: Array) -> shared.St
         gates = _gates(graph, parameter, array)
         return shared.Stored(moments, mean_row=table, gates=gates, vector=flat.astype(np.float64))
     sample = flat[:: max(flat.size // shared.SAMPLE, 1)].astype(np.float64)
-    return shared.Stored(moments, incoming.sum((1, 2), dtype=np.float64), sample, table)
+    found = shared.Stored(moments, incoming.sum((1, 2), dtype=np.float64), sample, table)
+    if parameter.role not in shared.PAIRED or parameter.kernel is None:
+        return found
+    return replace(found, sums=shared.projected(incoming, parameter.kernel.groups), one_tap=shared.one_tap(incoming))
 
 
 def _incoming(parameter: Parameter, array: Array) -> Array | None:
@@ -112,17 +115,18 @@ def placeholder(model: Any, shape: tuple[int, ...]) -> Array:  # noqa: ARG001
 
 
 def input_moments(model: Any, inputs: Any) -> tuple[InputMoments, ...]:  # noqa: ARG001
-    """Moments of every input of a batch; standard ones for tokens.
+    """Moments of every input of a batch; those of whole numbers are read by layers, never by a table.
 
     Raises:
         InputError: values that are not finite.
     """
     found = []
     for array in prepare(inputs).arrays:
-        if array.dtype.kind != "f":
+        part = array[: shared.sampled_examples(len(array), array.size)]
+        if array.dtype.kind == "b":
             found.append(InputMoments())
             continue
-        part = array[: shared.sampled_examples(len(array), array.size)]
+        part = part if part.dtype.kind == "f" else part.astype(np.float32)  # pixels; a table does not read the moments
         if not np.isfinite(part).all():
             raise InputError(f"The input of shape {array.shape} holds NaN or infinite values.")
         found.append(InputMoments.of(part, channel_axis(None, part.ndim) if part.ndim > 1 else None))

@@ -9,17 +9,22 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from gainstage.backends.keras.measuring.first_step import require_optimizer, try_step
-from gainstage.backends.keras.measuring.gradients import compiled, differentiate
+from gainstage.backends.keras.measuring.gradients import Differentiated, compiled, differentiate, own_variables
+from gainstage.backends.keras.measuring.loss_shape import shape_of
+from gainstage.backends.keras.measuring.over_time import over_time
 from gainstage.backends.keras.measuring.prediction_inputs import version
+from gainstage.backends.keras.measuring.reactions import reactions_of
 from gainstage.backends.keras.measuring.replay import Replayed, Tap, replay
-from gainstage.backends.keras.measuring.task_facts import task_of
+from gainstage.backends.keras.measuring.task_facts import labels_as_read, task_of
 from gainstage.backends.keras.measuring.weights import profile_parameter
+from gainstage.backends.keras.measuring.wiring import wiring_of
 from gainstage.backends.keras.models.batch import Batch, as_array, first_output, outputs_of, prepare, values_of
 from gainstage.backends.keras.models.losses import Criterion, criterion_of
 from gainstage.backends.keras.tracing.call import Draft
-from gainstage.backends.keras.tracing.trace import Program, materialise, program_of, require_model
+from gainstage.backends.keras.tracing.trace import Program, brief, materialise, program_of, require_model
 from gainstage.backends.protocol import Detail
 from gainstage.backends.shared.arrays import look_at, moments_of, token_correlation, unit_stats
 from gainstage.backends.shared.selection import (
@@ -32,9 +37,14 @@ from gainstage.backends.shared.selection import (
     require_finite,
     selected,
 )
-from gainstage.records import NodeProfile, Profile, Source, Step
+from gainstage.backends.shared.word_sums import WordSums
+from gainstage.errors import GainstageError, ModelError
+from gainstage.graph import Operation
+from gainstage.records import LossShape, NodeProfile, Profile, Reactions, Source, Step, Task
 
 __all__ = ["record"]
+
+Array = NDArray[Any]
 
 
 def record(
@@ -92,7 +102,7 @@ def record(
         optimizer = require_optimizer(optimizer)
     materialise(model, inputs)
     program = program_of(model, batch, criterion)
-    return _Recording(program, batch, criterion, optimizer, detail, seed, synthetic).profile()
+    return _Recording(model, program, batch, criterion, optimizer, detail, seed, synthetic).profile()
 
 
 class _Recording:
@@ -100,6 +110,7 @@ class _Recording:
 
     def __init__(
         self,
+        model: Any,
         program: Program,
         batch: Batch,
         criterion: Criterion | None,
@@ -108,25 +119,31 @@ class _Recording:
         seed: int,
         synthetic: bool,
     ) -> None:
-        self.program, self.batch, self.criterion, self.optimizer = program, batch, criterion, optimizer
+        self.model, self.program, self.batch = model, program, batch
+        self.criterion, self.optimizer = criterion, optimizer
         self.detail, self.seed, self.synthetic = detail, seed, synthetic
         self.inputs = [ops.convert_to_tensor(array) for array in batch.arrays]
         self.notes = list(program.notes)
 
     def profile(self) -> Profile:
         graph, program = self.program.graph, self.program
-        wanted = {d.index: d for d in program.drafts if self._wanted(d)}
+        sums = WordSums()
+        wanted = {d.index: d for d in program.drafts if self._wanted(d, adds_to_words=sums.meets(d))}
         trainable = {p.path: program.parameters[p.path] for p in graph.parameters if p.trainable}
         arrays = {path: values_of(v) for path, v in program.parameters.items()}
         weights = {p: ops.convert_to_tensor(arrays[p]) for p in trainable if arrays[p].dtype.kind not in "iub"}
         shapes = {index: (d.shape, d.dtype) for index, d in wanted.items()}
-        total, (value, output), by_weight, seen, by_node = differentiate(self._function(), weights, shapes)
+        asked: dict[int, Any] = {}
+        with own_variables() as own:
+            total, (value, output), by_weight, seen, by_node = self._differentiated(asked, weights, shapes)
         by_weight, by_node = self._connected(by_weight, by_node)
         nodes = []
         for index, tensor in sorted(seen.items()):
             measured = self._look(wanted[index], as_array(tensor))
             gradient = by_node.get(index)
             nodes.append(replace(measured, backward=moments_of(as_array(gradient)) if gradient is not None else None))
+        growth = over_time(program, self.inputs, {n.node: n for n in nodes}, self.seed)
+        nodes = [replace(n, over_time=growth.get(n.node)) for n in nodes]
         loss = float(as_array(value)) if self.criterion is not None else None
         if not by_weight:
             self.notes.append(NO_GRADIENT)
@@ -136,9 +153,9 @@ class _Recording:
             for p in graph.parameters
             if p.reached
         )
-        task = task_of(
-            self.batch, graph, as_array(output), self.criterion, loss, self.optimizer, synthetic=self.synthetic
-        )
+        returned = as_array(output)
+        task = task_of(self.batch, graph, returned, self.criterion, loss, self.optimizer, synthetic=self.synthetic)
+        task = replace(task, loss_shape=self._loss_shape(returned, task))
         bad = (loss is not None and not np.isfinite(loss)) or any(not n.forward.finite for n in nodes)
         return Profile(
             graph,
@@ -150,7 +167,44 @@ class _Recording:
             self._first_nonfinite() if bad else None,
             bool(by_weight),
             tuple(self.notes),
+            self._reactions(returned),
+            wiring_of(self.model, program, asked.values(), own, by_weight, self.optimizer),
+            hidden=self._hidden(),
         )
+
+    def _differentiated(self, asked: dict[int, Any], weights: Any, shapes: Any) -> Differentiated:
+        try:
+            return differentiate(self._function(asked), weights, shapes)
+        except GainstageError:
+            raise
+        except Exception as error:  # of the framework, in the loss or on the way back
+            raise ModelError(
+                f"The loss, or the way back from it, raised {brief(error)}. Training it raises the same: check the "
+                "labels against the loss, and the last layer against what the loss takes."
+            ) from error
+
+    def _hidden(self) -> tuple[str, ...]:
+        """Trainable matrices inside of operations that could not be looked into."""
+        graph = self.program.graph
+
+        def matrix(path: str) -> bool:
+            parameter = graph.parameter(path)
+            return parameter.trainable and sum(size > 1 for size in parameter.shape) > 1
+
+        opaque = [n for n in graph.nodes if n.operation is Operation.UNKNOWN and n.stage == "model"]
+        return tuple(dict.fromkeys(use.parameter for node in opaque for use in node.uses if matrix(use.parameter)))
+
+    def _loss_shape(self, output: Array, task: Task) -> LossShape | None:
+        if self.criterion is None or task.loss is None:
+            return None
+        labels = labels_as_read(self.criterion, output)
+        return shape_of(self.criterion, output, labels, task.output, self.seed)
+
+    def _reactions(self, output: Array) -> Reactions | None:
+        if self.detail == "lean":
+            return None
+        labels = labels_as_read(self.criterion, output) if self.criterion is not None else None
+        return reactions_of(self.model, self.batch, labels, output.shape, self.program.graph, self.seed)
 
     def _connected(
         self, by_weight: Mapping[str, Any], by_node: Mapping[int, Any]
@@ -166,9 +220,10 @@ class _Recording:
             {n: g for n, g in by_node.items() if n in leading or as_array(g).any()},
         )
 
-    def _function(self) -> Any:
+    def _function(self, asked: dict[int, Any]) -> Any:
         def function(weights: Mapping[str, Any], tap: Tap) -> tuple[Any, Any]:
             found = replay(self.program, self.inputs, weights, seed=self.seed, tap=tap)
+            asked.update((id(variable), variable) for variable in found.asked)
             value = self._loss_of(found.output)
             return self._with_penalties(value, found), (value, first_output(found.output))
 
@@ -193,9 +248,9 @@ class _Recording:
         dtype = keras.backend.standardize_dtype(output.dtype)
         return Source("measured", version(), "cpu", dtype, self.batch.arrays[0].shape, self.seed, self.detail)
 
-    def _wanted(self, draft: Draft) -> bool:
+    def _wanted(self, draft: Draft, *, adds_to_words: bool) -> bool:
         sized = draft.stage == "model" and 0 not in draft.shape and draft.dtype.startswith(("float", "bfloat"))
-        return sized and selected(draft, self.detail)
+        return sized and (selected(draft, self.detail) or (adds_to_words and self.detail == "standard"))
 
     def _look(self, draft: Draft, array: np.ndarray[Any, Any]) -> NodeProfile:
         standard = self.detail == "standard"

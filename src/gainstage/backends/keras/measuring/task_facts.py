@@ -12,11 +12,18 @@ from gainstage.backends.keras.models.losses import Criterion
 from gainstage.backends.keras.tracing.call import channel_axis
 from gainstage.backends.shared.arrays import moments_of
 from gainstage.backends.shared.losses import chance_of, loss_facts, uniform_of
-from gainstage.backends.shared.task_facts import class_axis, input_facts, input_kind, output_facts, target_facts
+from gainstage.backends.shared.task_facts import (
+    class_axis,
+    input_facts,
+    input_kind,
+    output_facts,
+    reads_numbers,
+    target_facts,
+)
 from gainstage.graph import SignalGraph
 from gainstage.records import InputFacts, LossFacts, OptimizerFacts, OutputFacts, TargetFacts, Task
 
-__all__ = ["task_of"]
+__all__ = ["labels_as_read", "task_of"]
 
 Array = NDArray[Any]
 
@@ -35,7 +42,7 @@ def task_of(
 ) -> Task:
     """All facts about one measurement."""
     inputs = tuple(_input(a, node, graph, synthetic) for a, node in zip(batch.arrays, graph.inputs, strict=True))
-    labels = _labels(criterion, output) if criterion is not None else None
+    labels = labels_as_read(criterion, output) if criterion is not None else None
     described = target_facts(labels, _CLASSES) if labels is not None else None
     seen = _output(graph, output, labels)
     loss = None
@@ -43,19 +50,31 @@ def task_of(
         loss = _loss(graph, criterion, loss_value, seen, labels, described)
     rates = None
     if optimizer is not None:
-        rates = OptimizerFacts(type(optimizer).__name__, (_rate(optimizer.learning_rate),))
+        rates = _optimizer(optimizer)
     return Task(inputs, described, seen, loss, rates, batch.examples, True)
 
 
-def _labels(criterion: Criterion, output: Array) -> Array | None:
-    """The labels as the loss reads them: class numbers without a last axis of one, one-hot labels as floats."""
+def labels_as_read(criterion: Criterion, output: Array) -> Array | None:
+    """The labels as the loss reads them: class numbers without a last axis of one, all others as floats.
+
+    Class numbers that do not count are −1, and values have the shape of the output where they are as many.
+    """
     labels = criterion.first_labels
-    if labels is None:
-        return None
+    if labels is None or not criterion.function or criterion.function == "ctc":
+        return labels
     if criterion.function == "sparse_categorical_crossentropy":
         labels = labels.astype(np.int64)
-        return labels[..., 0] if labels.ndim == output.ndim and labels.shape[-1] == 1 else labels
-    return labels.astype(np.float32) if criterion.function == "categorical_crossentropy" else labels
+        labels = labels[..., 0] if labels.ndim == output.ndim and labels.shape[-1] == 1 else labels
+        return labels if criterion.ignored is None else np.where(labels == criterion.ignored, -1, labels)
+    return labels.astype(np.float32).reshape(output.shape if labels.size == output.size else labels.shape)
+
+
+def _optimizer(optimizer: Any) -> OptimizerFacts:
+    """Name, learning rate, and how long gradients are remembered, as Keras's own optimizers call it."""
+    momentum, first, second = (getattr(optimizer, name, None) for name in ("momentum", "beta_1", "beta_2"))
+    memory = first if isinstance(first, float) else float(momentum) if isinstance(momentum, (int, float)) else None
+    squares = second if isinstance(first, float) and isinstance(second, float) else None
+    return OptimizerFacts(type(optimizer).__name__, (_rate(optimizer.learning_rate),), memory, squares)
 
 
 def _rate(rate: Any) -> float:
@@ -64,7 +83,9 @@ def _rate(rate: Any) -> float:
 
 def _input(array: Array, node: int, graph: SignalGraph, synthetic: bool) -> InputFacts:
     if array.dtype.kind != "f":
-        return InputFacts(array.shape, "tokens", synthetic)
+        if not reads_numbers(graph, node):
+            return InputFacts(array.shape, "tokens", synthetic)
+        array = array.astype(np.float32)
     features = _by_feature(array)
     statistics = features.mean(1, dtype=np.float64), features.std(1, dtype=np.float64)
     return input_facts(graph, node, array.shape, moments_of(array, extremes=True), statistics, synthetic=synthetic)
@@ -85,7 +106,9 @@ def _output(graph: SignalGraph, output: Array, labels: Array | None) -> OutputFa
     units = output.shape[axis] if output.ndim else 1
     with np.errstate(all="ignore"):
         within = float(np.sqrt(output.var(axis, dtype=np.float64).mean())) if units > 1 else None
-    return output_facts(graph, output.shape, units, moments_of(output, extremes=True), within)
+    ends = (output == output.min()) | (output == output.max()) if output.size else None
+    clipped = None if ends is None else float(ends.mean())
+    return output_facts(graph, output.shape, units, moments_of(output, extremes=True), within, clipped)
 
 
 def _loss(
@@ -101,5 +124,19 @@ def _loss(
     if kind is None:
         return loss_facts(graph, value, output, labels, target)
     inner = "log_softmax" if kind == "cross_entropy" else ""
-    uniform = uniform_of(kind, output.units if output is not None else 1)
-    return LossFacts(kind, value, graph.loss, inner, chance_of(kind, labels, target), uniform, criterion.mean_reduced)
+    uniform, chance = None, None
+    if criterion.has_chance:
+        uniform = uniform_of(kind, output.units if output is not None else 1)
+        chance = chance_of(kind, *_smoothed(labels, target, kind, criterion.smoothing))
+    return LossFacts(kind, value, graph.loss, inner, chance, uniform, criterion.mean_reduced)
+
+
+def _smoothed(
+    labels: Array | None, target: TargetFacts | None, kind: str, smoothing: float
+) -> tuple[Array | None, TargetFacts | None]:
+    """The labels as a loss with label smoothing compares them."""
+    if labels is None or not smoothing or labels.dtype.kind != "f" or labels.ndim == 0:
+        return labels, target
+    even = 0.5 if kind in ("bce", "bce_logits") else 1 / labels.shape[_CLASSES]
+    smooth = labels * (1 - smoothing) + smoothing * even
+    return smooth, target if kind in ("bce", "bce_logits") else target_facts(smooth, _CLASSES)

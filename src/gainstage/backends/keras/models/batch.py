@@ -49,8 +49,14 @@ def prepare(inputs: Any) -> Batch:
             f"A batch is an array or tensor, or a list or dict of them; received {type(inputs).__name__}, which hands "
             "out many. Pass one of them: x, y = next(iter(data))."
         )
+    _refuse_forms(inputs)
     structure = keras.tree.map_structure(as_array, inputs) if inputs is not None else None
     arrays = tuple(keras.tree.flatten(structure)) if structure is not None else ()
+    if any(a.dtype.kind in "USOT" for a in arrays):
+        raise InputError(
+            "The batch holds text, which carries no signal before it is turned into numbers. Run the layer that does "
+            "(TextVectorization, StringLookup) first, and check the model behind it on the result."
+        )
     if not arrays or any(a.ndim == 0 or a.dtype.kind not in "fiub" for a in arrays):
         raise InputError(
             f"The batch holds no usable array: received {type(inputs).__name__}. Pass an array or tensor with the "
@@ -65,6 +71,18 @@ def prepare(inputs: Any) -> Batch:
     if len(counts) > 1:
         raise InputError(f"The inputs disagree about the number of examples: {sorted(counts)}. Pass equally many.")
     return Batch(structure, _names(structure), arrays, counts.pop())
+
+
+def _refuse_forms(inputs: Any) -> None:
+    """Refuse arrays that are stored in another form than as all of their elements."""
+    for leaf in keras.tree.flatten(inputs):
+        kind = type(leaf).__name__
+        if kind == "RaggedTensor":
+            raise InputError("The batch holds a RaggedTensor, whose rows differ in length. Pass x.to_tensor().")
+        if kind in ("SparseTensor", "BCOO") or getattr(leaf, "is_sparse", False):
+            raise InputError(
+                f"The batch holds a {kind} that is stored sparse. Pass a dense array: tf.sparse.to_dense(x)."
+            )
 
 
 def _is_array(value: Any) -> bool:

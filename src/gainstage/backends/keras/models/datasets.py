@@ -8,7 +8,7 @@ import numpy as np
 
 from gainstage.errors import InputError
 
-__all__ = ["MOST", "arrays_of"]
+__all__ = ["MOST", "arrays_of", "first_batch"]
 
 MOST = 1_000_000
 """Elements beyond which a source counts as endless."""
@@ -43,3 +43,15 @@ def arrays_of(source: Any) -> tuple[Array, Array]:
         return np.stack([x for x, _ in items]), np.stack([y for _, y in items])
     except ValueError as error:
         raise InputError(f"The examples of the tf.data.Dataset are of different shapes: {error}") from error
+
+
+def first_batch(source: Any) -> Any:
+    """The first batch of a ``tf.data.Dataset``.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return next(iter(source))
+    except StopIteration:
+        raise InputError(f"The {type(source).__name__} is empty.") from None

@@ -24,18 +24,21 @@ _KINDS: Mapping[str, tuple[LossKind, LossKind]] = {
     "mean_absolute_error": ("l1", "l1"),
     "huber": ("huber", "huber"),
     "kl_divergence": ("kl", "kl"),
+    "binary_focal_crossentropy": ("bce_logits", "bce"),
+    "categorical_focal_crossentropy": ("cross_entropy", "probability_nll"),
 }
-"""The kind of Keras's own losses, from logits and from probabilities."""
+"""The kind of Keras's own losses, from logits and from probabilities; those left out have no kind of their own."""
 
-_CLASSES: Mapping[str, str] = {
-    "CategoricalCrossentropy": "categorical_crossentropy",
-    "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
-    "BinaryCrossentropy": "binary_crossentropy",
-    "MeanSquaredError": "mean_squared_error",
-    "MeanAbsoluteError": "mean_absolute_error",
-    "Huber": "huber",
-    "KLDivergence": "kl_divergence",
-}
+_WITH_CHANCE = frozenset(
+    """
+    categorical_crossentropy sparse_categorical_crossentropy binary_crossentropy mean_squared_error mean_absolute_error
+    kl_divergence huber
+    """.split()
+)
+"""Losses whose value at a constant guess follows from their kind; focal losses weigh every term by its error."""
+
+_OF_OTHER_SHAPES = frozenset({"sparse_categorical_crossentropy", "categorical_crossentropy", "ctc"})
+"""Losses that do not compare output and labels element by element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Criterion:
         function: Keras's name of it, or empty.
         mean_reduced: whether it is a mean over examples.
         first: the labels of the output that is looked at, where there are several; None where it has none.
+        ignored: the class number of positions that do not count, where the loss knows one.
+        smoothing: the share of every label that the loss spreads over all classes.
     """
 
     measure: Callable[[Any, Any], Any]
@@ -57,6 +62,13 @@ class Criterion:
     function: str = ""
     mean_reduced: bool = True
     first: np.ndarray[Any, Any] | None = None
+    ignored: int | None = None
+    smoothing: float = 0.0
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether the loss of a constant guess is known."""
+        return not self.function or self.function in _WITH_CHANCE
 
     @property
     def first_labels(self) -> np.ndarray[Any, Any] | None:
@@ -65,8 +77,11 @@ class Criterion:
 
     def on_arrays(self, output: Any) -> Any:
         """The loss of what the model returned."""
-        labels = keras.tree.map_structure(ops.convert_to_tensor, self.labels)
-        return self._scalar(self.measure(labels, self._matching(output)))
+        return self.between(keras.tree.map_structure(ops.convert_to_tensor, self.labels), self._matching(output))
+
+    def between(self, labels: Any, output: Any) -> Any:
+        """The loss of any labels and outputs, as tensors of the backend."""
+        return self._scalar(self.measure(labels, output))
 
     def on_symbols(self, output: Any) -> Any:
         """The loss's symbol.
@@ -76,7 +91,7 @@ class Criterion:
         """
         self._require_fit(tuple(first_output(output).shape))
         labels = keras.tree.map_structure(lambda a: keras.KerasTensor(a.shape, str(a.dtype)), self.labels)
-        return self._scalar(self.measure(labels, self._matching(output)))
+        return self.between(labels, self._matching(output))
 
     def _matching(self, output: Any) -> Any:
         return first_output(output) if isinstance(self.labels, np.ndarray) else output
@@ -102,10 +117,13 @@ class Criterion:
             if labels.shape not in (shape[:-1], (*shape[:-1], 1)):
                 raise InputError(f"{name} needs labels of shape {shape[:-1]} for an output of {shape}; received labels "
                                  f"of shape {labels.shape}.")  # fmt: skip
-            if labels.min() < 0 or labels.max() >= shape[-1]:
+            counted = labels if self.ignored is None else labels[labels != self.ignored]
+            if counted.size and (counted.min() < 0 or counted.max() >= shape[-1]):
                 raise InputError(
-                    f"The labels run from {labels.min():g} to {labels.max():g}, and the output has {shape[-1]} units, "
-                    f"for classes 0 to {shape[-1] - 1}. Give the last layer one unit a class, or correct the labels."
+                    f"The labels run from {counted.min():g} to {counted.max():g}, and the output has {shape[-1]} "
+                    f"units, for classes 0 to {shape[-1] - 1}. Give the last layer one unit a class, correct the "
+                    "labels, or name the class that does not count: "
+                    "keras.losses.SparseCategoricalCrossentropy(ignore_class=...)."
                 )
         elif self.function == "categorical_crossentropy" and labels.shape != shape:
             advice = "Use loss='sparse_categorical_crossentropy'." if labels.ndim < len(shape) else ""
@@ -113,7 +131,7 @@ class Criterion:
                 f"{name} takes one-hot labels of the output's shape {shape}; received labels of shape {labels.shape}. "
                 f"{advice}".strip()
             )
-        elif self.function and labels.size != np.prod(shape):
+        elif self.function and self.function not in _OF_OTHER_SHAPES and labels.size != np.prod(shape):
             raise InputError(
                 f"{name} compares output and labels element by element; received shapes {shape} and {labels.shape}."
             )
@@ -172,16 +190,31 @@ def _single(loss: Any, labels: Any) -> Criterion:
     if not callable(loss):
         raise InputError(f"A loss is a name, a Keras loss or a function of (y_true, y_pred); received {loss!r}.")
     if isinstance(loss, losses.Loss):
-        function = _CLASSES.get(type(loss).__name__, "")
+        function = _own_name(getattr(loss, "fn", None))
         logits = bool(getattr(loss, "from_logits", False))
         mean = getattr(loss, "reduction", "mean") not in ("sum", None, "none")
-        return Criterion(loss, labels, _kind(function, logits), function, mean)
-    function = getattr(loss, "__name__", "") if getattr(losses, getattr(loss, "__name__", ""), None) is loss else ""
+        return Criterion(
+            loss,
+            labels,
+            _kind(function, logits),
+            function,
+            mean,
+            ignored=getattr(loss, "ignore_class", None),
+            smoothing=float(getattr(loss, "label_smoothing", 0.0) or 0.0),
+        )
+    function = _own_name(loss)
     return Criterion(_shaped_alike(loss, function), labels, _kind(function, logits=False), function)
 
 
+def _own_name(function: Any) -> str:
+    """Keras's name of one of its own loss functions; empty for any other."""
+    name = getattr(function, "__name__", "")
+    return name if name and getattr(losses, name, None) is function else ""
+
+
 def _kind(function: str, logits: bool) -> LossKind | None:
-    return _KINDS[function][0 if logits else 1] if function in _KINDS else None
+    """The kind of one of Keras's own losses; None where the operations have to tell."""
+    return _KINDS.get(function, ("other", "other"))[0 if logits else 1] if function else None
 
 
 def _shaped_alike(loss: Callable[[Any, Any], Any], function: str) -> Callable[[Any, Any], Any]:

@@ -14,7 +14,16 @@ from typing import Any
 
 import keras
 
-__all__ = ["attributes", "is_automatic", "is_of_keras", "named_layers", "named_parameters", "parameters_below"]
+__all__ = [
+    "attributes",
+    "is_automatic",
+    "is_of_keras",
+    "is_of_keras_alone",
+    "named_layers",
+    "names_in_summary",
+    "named_parameters",
+    "parameters_below",
+]
 
 Layer = keras.layers.Layer
 
@@ -123,6 +132,18 @@ def is_of_keras(layer: Any) -> bool:
     return any(kind.startswith("keras.src.layers.") and kind != Layer.__module__ for kind in kinds)
 
 
+def is_of_keras_alone(operation: Any) -> bool:
+    """Whether an operation is one of Keras's own, and a layer with all that is in it, so that no user's code runs.
+
+    >>> is_of_keras_alone(keras.layers.LSTM(2)), is_of_keras_alone(keras.layers.Lambda(lambda x: x))
+    (True, False)
+    """
+    parts = [inner for _, inner in named_layers(operation)] if isinstance(operation, Layer) else [operation]
+    return all(
+        type(part).__module__.startswith("keras.") and not isinstance(part, keras.layers.Lambda) for part in parts
+    )
+
+
 def named_parameters(model: Any) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
     """Every weight that was made to be trained once, by its first path, and the other paths of shared ones.
 
@@ -144,6 +165,22 @@ def named_parameters(model: Any) -> tuple[dict[str, Any], dict[str, tuple[str, .
             elif full not in aliases[known]:
                 aliases[known].append(full)
     return parameters, {known: tuple(others) for known, others in aliases.items() if others}
+
+
+def names_in_summary(model: Any) -> dict[str, str]:
+    """What ``model.summary()`` calls layers, and their weights after them, by path; where that is another name.
+
+    >>> layer = keras.layers.Dense(4)
+    >>> names = names_in_summary(keras.Sequential([keras.Input((3,)), layer]))
+    >>> names["0.kernel"] == f"{layer.name}.kernel"
+    True
+    """
+    found = {}
+    for path, layer in named_layers(model):
+        if path and path != layer.name:
+            found[path] = layer.name
+            found |= {f"{path}.{name}": f"{layer.name}.{name}" for name in _own(layer)}
+    return found
 
 
 def parameters_below(layer: Any) -> list[Any]:

@@ -10,7 +10,7 @@ import keras
 
 from gainstage.backends.keras.models.names import named_layers
 
-__all__ = ["preserved", "random_state"]
+__all__ = ["inlined_functions", "preserved", "random_state"]
 
 
 @contextmanager
@@ -42,3 +42,23 @@ def random_state(seed: int) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def inlined_functions() -> Iterator[None]:
+    """Run what ``tf.function`` wraps as plain Python; other backends have nothing to inline.
+
+    A function that is traced while weights are replaced keeps the replacements for good: the model would train other
+    weights than its own afterwards, and no gradient would reach the replacements of a second pass.
+    """
+    if keras.config.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from keras.layers import Layer
+from keras.layers import Layer, Normalization
 
 from gainstage.backends.keras.models.geometry import (
     Geometry,
@@ -81,6 +81,8 @@ def _layer(call: Call) -> Draft:
         return replace(draft, settings=(*eps, *_shared(call, known.function)))
     if known.kind is Operation.RESAMPLE and getattr(layer, "antialias", False):
         return replace(draft, settings=(("antialias", 1.0),))
+    if isinstance(layer, Normalization) and known.kind is Operation.SCALE:
+        return replace(draft, settings=(("other", 1.0),))
     if known.function == "one_hot":
         return replace(draft, settings=_one_hot(call))
     if known.kind is Operation.DROPOUT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -47,8 +48,9 @@ class Drafting:
         self.values[id(symbol)] = Value(node, (), discrete, True, leading, unit)
 
     def add_loss(self, output: int, kind: str) -> int:
-        """Write down a loss that did not run on symbols as one operation."""
-        draft = Draft(Operation.LOSS, kind, (), (output,), kind, stage="loss", index=len(self.drafts))
+        """Write down a loss as one operation, with the number of its terms."""
+        terms = (("terms", float(math.prod(self.drafts[output].shape))),)
+        draft = Draft(Operation.LOSS, kind, (), (output,), kind, terms, stage="loss", index=len(self.drafts))
         self.drafts.append(draft)
         return draft.index
 
@@ -73,6 +75,8 @@ class Drafting:
         draft = classify(call)
         lead = next((v for v in values if v.node is not None and not v.discrete), None)
         lead = lead or next((v for v in values if v.node is not None), STATIC)
+        if draft is not None and draft.operation in MIXING and not lead.ordered:
+            draft = replace(draft, settings=(*draft.settings, ("unordered", 1.0)))
         if draft is None:  # discrete: masks and indices keep pointing at the node they came from
             for symbol in outputs:
                 leading, unit = self._axes(call, lead, symbol)
@@ -87,7 +91,8 @@ class Drafting:
             if position == 0 or parts:  # split and unstack: every part is a node of its own
                 shape = tuple(symbol.shape)
                 node = self._append(replace(draft, shape=shape, leading=leading, unit_axis=unit), symbol)
-            self.values[id(symbol)] = Value(node, (), False, draft.from_input, leading, unit)
+            ordered = lead.ordered or draft.operation in MIXING
+            self.values[id(symbol)] = Value(node, (), False, draft.from_input, leading, unit, ordered)
 
     def _value(self, operand: Any) -> Value:
         if is_symbol(operand):
@@ -114,7 +119,8 @@ class Drafting:
         if call.name in table.TRANSPARENT and call.values[0].node is not None:
             lead = call.values[0]
             leading, unit = self._axes(call, lead, call.output)
-            return replace(lead, leading=leading, unit_axis=unit)
+            ordered = lead.ordered and call.name not in table.TRANSPOSING
+            return replace(lead, leading=leading, unit_axis=unit, ordered=ordered)
         return None
 
     def _folded(self, call: Call) -> bool:

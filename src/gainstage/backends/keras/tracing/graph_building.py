@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -23,6 +24,7 @@ def assemble(
     inputs: Sequence[int],
     outputs: Sequence[int],
     loss: int | None,
+    called: Mapping[str, str],
 ) -> SignalGraph:
     """The graph, with hand-written functions recognised and every weight's role found.
 
@@ -32,20 +34,30 @@ def assemble(
         aliases: other paths of shared ones.
         trainable: ids of the variables that an optimizer may change.
         inputs, outputs, loss: their nodes.
+        called: what Keras calls layers and weights, by path.
     """
     users: dict[str, list[tuple[Draft, Use]]] = defaultdict(list)
     for draft in drafts:
         for use in draft.uses:
             users[use.parameter].append((draft, use))
     described = tuple(
-        _parameter(path, variable, aliases.get(path, ()), users[path], id(variable) in trainable)
+        replace(
+            _parameter(path, variable, aliases.get(path, ()), users[path], id(variable) in trainable),
+            called=called.get(path, ""),
+        )
         for path, variable in parameters.items()
     )
-    graph = SignalGraph(tuple(map(_node, drafts)), described, tuple(inputs), tuple(outputs), loss)
+    graph = SignalGraph(
+        tuple(_node(draft, called.get(draft.path, "")) for draft in drafts),
+        described,
+        tuple(inputs),
+        tuple(outputs),
+        loss,
+    )
     return assign_roles(unpacked(fuse(graph)))
 
 
-def _node(draft: Draft) -> Node:
+def _node(draft: Draft, called: str) -> Node:
     return Node(
         draft.index,
         draft.operation,
@@ -61,6 +73,7 @@ def _node(draft: Draft) -> Node:
         0 if draft.leading else None,
         draft.from_input,
         unit_axis=draft.unit_axis,
+        called=called,
     )
 
 

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import keras
+import numpy as np
 from keras import layers
 
+from gainstage.backends.keras.models.batch import as_array
 from gainstage.graph import DerivationStep, Operation
 
 __all__ = [
     "ACTIVATIONS", "ADDITIVE", "LOSSES", "MULTIPLICATIVE", "NORMALIZATIONS", "POINTWISE", "REARRANGEMENTS",
-    "REDUCTIONS", "STRUCTURAL", "TRANSPARENT", "WholeLayer", "base_name", "interpolation", "step", "whole_layer",
+    "REDUCTIONS", "STRUCTURAL", "TRANSPARENT", "TRANSPOSING", "WholeLayer", "base_name", "interpolation",
+    "is_unadapted", "step",
+    "whole_layer",
 ]  # fmt: skip
 
 ACTIVATIONS: Final = {
@@ -82,6 +86,9 @@ TRANSPARENT: Final = frozenset(
 )
 """Every element survives as it is: no node of its own, the symbol goes on being its producer's output."""
 
+TRANSPOSING: Final = frozenset({"Transpose", "Moveaxis", "Swapaxes", "Rearrange"})
+"""Those of them that put axes in another order."""
+
 ADDITIVE: Final = {"Add": "add", "Subtract": "sub"}
 MULTIPLICATIVE: Final = {"Multiply": "mul", "Divide": "div", "TrueDivide": "div", "DivideNoNan": "div"}
 
@@ -142,6 +149,9 @@ def base_name(operation: Any) -> str:
     >>> base_name(keras.layers.LayerNormalization())
     'layer_normalization'
     """
+    label: str = getattr(operation, "label", "")  # of a function that is no operation of Keras
+    if label:
+        return label
     name = type(operation).__name__
     return _SPELLED.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
@@ -218,12 +228,28 @@ _ASKED: Final = {"cells": _of_cells, "images": _of_resampling}
 """Functions that are read off the layer itself."""
 
 
+def is_unadapted(layer: Any) -> bool:
+    """Whether a ``Normalization`` was given no statistics and saw no data, so that it passes its input on as it is.
+
+    >>> is_unadapted(layers.Normalization()), is_unadapted(layers.Normalization(mean=3.0, variance=2.0))
+    (True, False)
+    """
+    if layer.input_mean is not None:
+        return False
+    mean, variance = (getattr(layer, name, None) for name in ("adapt_mean", "adapt_variance"))
+    if mean is None or variance is None:
+        return True
+    return not np.any(as_array(mean.value)) and bool(np.all(np.isin(as_array(variance.value), (0.0, 1.0))))
+
+
 def whole_layer(layer: Any) -> WholeLayer | None:
     """What a layer is that gainstage does not look into; None for all others.
 
     >>> whole_layer(layers.Dropout(0.5)).kind.value, whole_layer(layers.Dense(2))
     ('dropout', None)
     """
+    if isinstance(layer, layers.Normalization) and is_unadapted(layer):
+        return WholeLayer(Operation.SCALE)
     for kinds, operation, function in _WHOLE:
         if isinstance(layer, kinds):
             return WholeLayer(operation, _ASKED[function](layer) if function in _ASKED else function)

@@ -24,6 +24,7 @@ class Value:
         from_input: it depends on the model's input.
         leading: examples are its slowest axis, whatever was merged with them.
         unit_axis: the axis that runs over units (features, channels).
+        ordered: whether no transposition has come since the weight that made it.
     """
 
     node: int | None = None
@@ -32,6 +33,7 @@ class Value:
     from_input: bool = False
     leading: bool = False
     unit_axis: int | None = None
+    ordered: bool = True
 
 
 STATIC = Value()

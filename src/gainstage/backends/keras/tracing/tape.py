@@ -16,7 +16,8 @@ import keras
 
 from gainstage.backends.keras.models.names import named_layers
 from gainstage.backends.keras.tracing.expansions import EXPANSIONS, OPERATION_EXPANSIONS, SPECIFICATIONS, Elementwise
-from gainstage.backends.keras.tracing.operations import whole_layer
+from gainstage.backends.keras.tracing.foreign import foreign_functions, refused
+from gainstage.backends.keras.tracing.operations import is_unadapted, whole_layer
 from gainstage.backends.keras.tracing.standins import Standins
 from gainstage.errors import GainstageError
 from gainstage.graph import Stage
@@ -87,6 +88,7 @@ class Tape:
         self._paths: dict[int, str] = {}
         self._inside: list[Any] = []
         self._silent = False
+        self._constants: dict[int, tuple[Any, Any]] = {}  # by the id of the symbol that stands for one
         for path, layer in named_layers(model):
             self._paths.setdefault(id(layer), path)
 
@@ -95,15 +97,18 @@ class Tape:
         """See every symbolic operation of Keras until the block is left."""
         operation, layer = keras.Operation, keras.layers.Layer
         before = {kind: vars(kind)["symbolic_call"] for kind in (operation, layer)}
-        add_loss = layer.add_loss
+        add_loss, call = layer.add_loss, layer.__call__
         operation.symbolic_call = lambda op, *args, **kwargs: self._operation(op, args, kwargs)
         layer.symbolic_call = lambda own, *args, **kwargs: self._layer(own, args, kwargs)
+        # Keras wants nothing but tensors from layers.
+        layer.__call__ = lambda own, *args, **kwargs: self._uncovered(call(own, *args, **kwargs))
         # Keras adds numbers only.
         layer.add_loss = lambda own, loss: self._penalty(loss) if symbols_in(loss) else add_loss(own, loss)
         try:
-            yield
+            with foreign_functions():
+                yield
         finally:
-            layer.add_loss = add_loss
+            layer.add_loss, layer.__call__ = add_loss, call
             for kind, method in before.items():
                 kind.symbolic_call = method
 
@@ -130,6 +135,8 @@ class Tape:
             return layer.compute_output_spec(*args, **kwargs)
         self._inside.append(layer)
         try:
+            if isinstance(layer, keras.layers.Normalization) and is_unadapted(layer):
+                self._note_unadapted(layer)
             if whole_layer(layer) is not None:
                 return self._whole(layer, args, kwargs)
             if getattr(layer, "quantization_mode", None):
@@ -151,10 +158,10 @@ class Tape:
                         outputs = run(layer, *args, **kwargs)
                 else:
                     outputs = run(layer, *args, **kwargs)
-                if all(is_symbol(leaf) for leaf in keras.tree.flatten(outputs)):
+                if _usable(outputs, constants=not with_weights):
                     if layer.activity_regularizer is not None:
                         self.penalties += [Penalty(s, layer.activity_regularizer) for s in symbols_in(outputs)]
-                    return outputs
+                    return self._covered(outputs)
             except GainstageError:
                 raise
             except Exception as error:  # code that expects numbers may reject symbols in any way it likes
@@ -165,6 +172,24 @@ class Tape:
             layer, args, kwargs, f"cannot run on symbols{reason}. Written with keras.ops, its parts would be seen too"
         )
 
+    def _covered(self, outputs: Any) -> Any:
+        """The same with a symbol in the place of everything else (None, a number, a constant array)."""
+
+        def cover(leaf: Any) -> Any:
+            if is_symbol(leaf):
+                return leaf
+            symbol = keras.KerasTensor(())
+            self._constants[id(symbol)] = symbol, leaf
+            return symbol
+
+        return keras.tree.map_structure(cover, outputs)
+
+    def _uncovered(self, outputs: Any) -> Any:
+        """What a layer returned, without the symbols of ``_covered``."""
+        if not any(id(leaf) in self._constants for leaf in keras.tree.flatten(outputs)):
+            return outputs
+        return keras.tree.map_structure(lambda leaf: self._constants.get(id(leaf), (leaf, leaf))[1], outputs)
+
     def _opaque(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], why: str) -> Any:
         """Keep a layer whole that is no single operation, and say so."""
         outputs = self._whole(layer, args, kwargs)
@@ -172,6 +197,13 @@ class Tape:
         message = f"'{path or type(layer).__name__}' counts as one operation: it {why}."
         self.notes.append(Note("GS902", message, path))
         return outputs
+
+    def _note_unadapted(self, layer: Any) -> None:
+        path = self._paths.get(id(layer), "")
+        message = (
+            f"'{path or layer.name}' normalises nothing: call layer.adapt(data) before training, or give it a mean."
+        )
+        self.notes.append(Note("GS902", message, path))
 
     @contextmanager
     def _symbolic_activation(self, layer: Any) -> Iterator[None]:
@@ -189,7 +221,8 @@ class Tape:
     def _takes_symbols(self, function: Any) -> bool:
         silent, self._silent = self._silent, True
         try:
-            return is_symbol(function(keras.KerasTensor((2, 2))))
+            with refused():
+                return is_symbol(function(keras.KerasTensor((2, 2))))
         except Exception:  # code that expects numbers may reject symbols in any way it likes
             return False
         finally:
@@ -212,6 +245,18 @@ class Tape:
         builtin = bool(self._inside) and type(self._inside[-1]).__module__.startswith("keras.")
         path = self._paths[id(here)] if here is not None else ""
         self.steps.append(Step(operation, args, kwargs, outputs, path, builtin, self.stage))
+
+
+def _usable(outputs: Any, *, constants: bool) -> bool:
+    """Whether what a layer returned holds symbols, and beside them nothing that a pass would have to compute.
+
+    Args:
+        outputs: in any nested structure.
+        constants: whether arrays are constants: with symbols in the place of its weights, they cannot be anything else.
+    """
+    leaves = keras.tree.flatten(outputs)
+    fixed = (type(None), bool, int, float, str)
+    return bool(symbols_in(outputs)) and all(is_symbol(x) or constants or isinstance(x, fixed) for x in leaves)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ import keras
 
 from gainstage.backends.keras.models.batch import Batch, outputs_of, prepare
 from gainstage.backends.keras.models.losses import Criterion, criterion_of
-from gainstage.backends.keras.models.names import named_layers, named_parameters
-from gainstage.backends.keras.models.preserve import preserved
+from gainstage.backends.keras.models.names import named_layers, named_parameters, names_in_summary
+from gainstage.backends.keras.models.preserve import inlined_functions, preserved
 from gainstage.backends.keras.tracing.call import Draft
 from gainstage.backends.keras.tracing.drafting import Drafting
 from gainstage.backends.keras.tracing.graph_building import assemble
@@ -21,7 +22,7 @@ from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
 from gainstage.records import Note
 
-__all__ = ["Program", "materialise", "program_of", "require_model", "trace"]
+__all__ = ["Program", "brief", "materialise", "program_of", "require_model", "trace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def materialise(model: Any, inputs: Any) -> None:
     # A sequential model keeps the shape that it was built for.
     open_ = isinstance(model, keras.Sequential) and not any(getattr(inner, "stateful", False) for inner in model.layers)
     symbols = [keras.KerasTensor((None, *a.shape[1:]) if open_ else a.shape, _dtype(a)) for a in batch.arrays]
-    with preserved(model):
+    with preserved(model), inlined_functions():
         _guarded(batch, "model", lambda: model(batch.packed(symbols)))
 
 
@@ -131,7 +132,7 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
     tape = Tape(model, standins)
     symbols = [keras.KerasTensor(a.shape, _dtype(a)) for a in batch.arrays]
     arguments = {"training": training} if getattr(model, "_call_has_training_arg", False) else {}
-    with preserved(model), keras.StatelessScope(), tape.running():
+    with preserved(model), inlined_functions(), keras.StatelessScope(), tape.running():
         with standins.placed():
             output = _guarded(batch, "model", lambda: model(batch.packed(symbols), **arguments))
         returned = outputs_of(output)
@@ -155,7 +156,14 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
             loss_node = drafting.add_loss(outputs[0], criterion.kind or "other")
     trainable = frozenset(id(v) for v in model.trainable_variables)
     graph = assemble(
-        drafting.drafts, parameters, aliases, trainable=trainable, inputs=inputs, outputs=outputs, loss=loss_node
+        drafting.drafts,
+        parameters,
+        aliases,
+        trainable=trainable,
+        inputs=inputs,
+        outputs=outputs,
+        loss=loss_node,
+        called=names_in_summary(model),
     )
     used = {id(s): s for step in tape.steps for s in symbols_in((step.args, dict(step.kwargs)))}
     used |= {id(penalty.symbol): penalty.symbol for penalty in tape.penalties}
@@ -176,16 +184,36 @@ def program_of(model: Any, batch: Batch, criterion: Criterion | None = None, *, 
     )
 
 
+_ONE_TERM = frozenset({"mse", "l1", "huber"})
+"""Keras's own losses that are one operation here, as they are in other frameworks, although Keras spells them out."""
+
+
 def _loss_on_symbols(tape: Tape, criterion: Criterion, output: Any) -> Any:
-    """The loss's own symbol; None where its code needs numbers, so that it stays one operation."""
+    """The loss's own symbol; None where it is one operation: its code needs numbers, or theory knows it as a whole."""
     start = len(tape.steps)
     try:
-        return criterion.on_symbols(output)
+        value = criterion.on_symbols(output)
+        if criterion.kind in _ONE_TERM:
+            del tape.steps[start:]
+            return None
+        return value
     except GainstageError:
         raise
     except Exception:  # a loss of the user's own may reject symbols in any way it likes
         del tape.steps[start:]
         return None
+
+
+def brief(error: Exception) -> str:
+    r"""The kind of an error and the first line of its message, without the terminal's and TensorFlow's own marks.
+
+    >>> brief(ValueError("\x1b[1m{{function_node __wrapped__GatherV2}} indices[0] = 9 is not in [0, 5)\x1b[0m"))
+    'ValueError: indices[0] = 9 is not in [0, 5)'
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m|\{\{[^}]*\}\}", "", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Exception encountered when calling")] or lines
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
 def _dtype(array: Any) -> str:
@@ -201,6 +229,6 @@ def _guarded(batch: Batch, what: str, run: Any) -> Any:
     except Exception as error:
         shapes = ", ".join(str(a.shape) for a in batch.arrays)
         raise ModelError(
-            f"The {what} raised {type(error).__name__}: {error} (inputs of shape {shapes}). Check the input's "
-            f"shape and type against what the {what} expects."
+            f"The {what} raised {brief(error)} (inputs of shape {shapes}). Check the input's shape and type against "
+            f"what the {what} expects."
         ) from error

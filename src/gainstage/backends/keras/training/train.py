@@ -26,6 +26,7 @@ OnStep = Callable[[int, float], None]
 """Called after every step with the number of steps made and the loss of the last batch."""
 
 _EVALUATION_BATCH = 1024
+_LOOKED_AT = 4096  # at most so many training examples are looked at after a training; they come shuffled
 
 
 class _Trainer(keras.Model):  # type: ignore[misc]
@@ -109,20 +110,26 @@ def train(
     with preserved(model), _seeded(model, seed), random_state(seed):
         trainer = _Trainer(model)
         trainer.compile(optimizer=stepper, loss=criterion)
-        seen = [_evaluate(trainer, dataset, criterion, 0)]
+        held_back = dataset.x_validation, dataset.y_validation
+        seen = [_evaluate(trainer, *held_back, dataset.classes, criterion, 0)]
         for step, chosen in enumerate(_batches(len(x), batch, steps, seed), 1):
             trainer.reset_metrics()  # the loss that Keras reports is a mean since the last reset
             losses.append(float(trainer.train_on_batch(x[chosen], y[chosen])))
             if not math.isfinite(losses[-1]):
                 break
             if step in looks:
-                seen.append(_evaluate(trainer, dataset, criterion, step))
+                seen.append(_evaluate(trainer, *held_back, dataset.classes, criterion, step))
             if on_step is not None:
                 on_step(step, losses[-1])
+        trained = None
+        if math.isfinite(losses[-1]):
+            first = x[:_LOOKED_AT], y[:_LOOKED_AT]
+            trained = _evaluate(trainer, *first, dataset.classes, criterion, len(losses))
     chance_loss, chance_accuracy = dataset.chance
     return TrainingCurve(
-        label, tuple(losses), tuple(seen), chance_loss, chance_accuracy, word_for(optimizer), learning_rate, batch, seed
-    )
+        label, tuple(losses), tuple(seen), chance_loss, chance_accuracy, word_for(optimizer), learning_rate, batch,
+        seed, trained,
+    )  # fmt: skip
 
 
 def _batches(examples: int, batch: int, steps: int, seed: int) -> Iterator[Any]:
@@ -152,15 +159,14 @@ def _seeded(model: Any, seed: int) -> Iterator[None]:
             state.assign(values)
 
 
-def _evaluate(trainer: _Trainer, dataset: Dataset, criterion: Any, step: int) -> Evaluation:
-    x, y = dataset.x_validation, dataset.y_validation
+def _evaluate(trainer: _Trainer, x: Any, y: Any, classes: int, criterion: Any, step: int) -> Evaluation:
     total, right, counted = 0.0, 0, 0
     for start in range(0, len(x), _EVALUATION_BATCH):
         part, target = x[start : start + _EVALUATION_BATCH], y[start : start + _EVALUATION_BATCH]
         output = np.asarray(trainer.predict_on_batch(part))
         value = criterion(ops.convert_to_tensor(target), ops.convert_to_tensor(output))
         total += float(as_array(value).mean()) * len(part)
-        if dataset.classes:
+        if classes:
             valid = target != IGNORED
             alone = output.shape[-1] == 1 and output.ndim == target.ndim + 1
             guess = _positive(output[..., 0], criterion) if alone else output.argmax(-1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gainstage.errors import InputError
 
-__all__ = ["save_weights", "usable_path"]
+__all__ = ["load_weights", "save_weights", "usable_path"]
 
 _FORMATS = (".weights.h5", ".keras")
 
@@ -22,6 +22,22 @@ def usable_path(path: Path) -> None:
         raise InputError(f"Cannot write '{path}': give a Keras model's file the ending .weights.h5 or .keras.")
     if not path.resolve().parent.is_dir():
         raise InputError(f"Cannot write '{path}': the directory '{path.resolve().parent}' does not exist.")
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Read ``.weights.h5`` into a model.
+
+    Raises:
+        InputError: the file is of another format, cannot be read, or does not fit the model.
+    """
+    if not path.name.endswith(".weights.h5"):
+        raise InputError(f"Weights of a Keras model are read from .weights.h5; received '{path}'.")
+    if not path.is_file():
+        raise InputError(f"There is no file of weights '{path}'.")
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"'{path}' does not fit the model: {str(error).splitlines()[0]}") from error
 
 
 def save_weights(model: Any, path: Path) -> Path:

@@ -22,7 +22,7 @@ from gainstage.graph import KernelShape, Layout
 from gainstage.records import Assignment, Plan
 from gainstage.streams import Stream
 
-__all__ = ["apply", "draw", "rescale", "snapshot", "stream_path"]
+__all__ = ["apply", "draw", "drawn_whole", "rescale", "snapshot", "stream_path"]
 
 Array = NDArray[Any]
 
@@ -113,6 +113,11 @@ def draw(assignment: Assignment, seed: int, stream: str | None = None) -> NDArra
         UnknownNameError: there is no such scheme.
     """
     return shared.draw(assignment, seed, stream or stream_path(assignment.parameter))
+
+
+def drawn_whole(model: Any, plan: Plan) -> tuple[str, ...]:  # noqa: ARG001
+    """Return no weights: those of Keras are in the memory of one process."""
+    return ()
 
 
 def snapshot(model: Any) -> Callable[[], None]:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from gainstage.backends.torch.measuring.moments import moments_of
-from gainstage.backends.torch.models.batch import Batch, first_output, own_loss
-from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.batch import Batch, copied, first_output, own_loss
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
 from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.errors import InputError
@@ -48,6 +48,8 @@ def try_step(
     whole: bool,
 ) -> tuple[Step | None, dict[str, float]]:
     """Take the step, measure it, run forward once more, and take it back.
+
+    What the model's own code changes meanwhile is undone by the caller, who holds the model.
 
     Returns:
         the step along which the loss changes (None when the optimizer needs a closure), and ‖step‖ / ‖weight‖ of every
@@ -128,12 +130,12 @@ def _dot(gradient: torch.Tensor, move: torch.Tensor) -> float:
 
 def _loss_at(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None, seed: int, whole: bool) -> float:
     """The loss at the stepped weights; NaN where they are so far off that the user's own code rejects them."""
-    with torch.no_grad(), preserved(model, seed), transparent_checkpoints():
+    with torch.no_grad(), random_state(seed), transparent_checkpoints():
         try:
-            output = batch.call(model)
+            output = batch.copied().call(model)
             if loss is None:
                 own = own_loss(output)
                 return float(own) if own is not None else math.nan
-            return float(loss(output if whole else first_output(output), target))
+            return float(loss(output if whole else first_output(output), copied(target)))
         except (ValueError, ArithmeticError, RuntimeError):
             return math.nan

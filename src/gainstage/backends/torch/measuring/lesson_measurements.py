@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from gainstage.backends.protocol import SoftmaxUse
 from gainstage.backends.torch.models.inputs import labelled_batch
-from gainstage.backends.torch.models.preserve import preserved, random_state
+from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.data import Dataset
 from gainstage.errors import InputError
 

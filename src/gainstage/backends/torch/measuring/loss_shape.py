@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gainstage.backends.shared.loss_probe import EXAMPLES, Array, loss_shape
-from gainstage.backends.torch.models.preserve import random_state, seed_torch
+from gainstage.backends.torch.models.random_states import random_state, seed_torch
 from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.records import LossShape, OutputFacts
 

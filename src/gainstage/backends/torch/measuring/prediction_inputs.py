@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from gainstage.backends.shared import prediction_inputs as shared
 from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.backends.torch.measuring.weights import incoming_weights
 from gainstage.backends.torch.models.batch import prepare
+from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.errors import InputError
 from gainstage.graph import Operation, Parameter, SignalGraph
-from gainstage.propagation import InputMoments
-from gainstage.records import WeightMoments
+from gainstage.records import InputMoments, WeightMoments
 
 __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_moments"]
 
@@ -36,11 +38,11 @@ def weight_moments(
     >>> weight_moments(layer, trace(layer, torch.ones(3, 4)))["weight"].row_sum_square
     16.0
     """
-    tensors = dict(model.named_parameters(remove_duplicate=False))
+    tensors = dict(unwrap(model).named_parameters(remove_duplicate=False))
 
     def read(parameter: Parameter) -> shared.Stored | None:
         tensor = tensors.get(parameter.path) if only is None or parameter.path in only else None
-        if tensor is None or tensor.is_meta or not tensor.is_floating_point():
+        if tensor is None or is_lazy(tensor) or tensor.is_meta or not tensor.is_floating_point():
             return None
         return _stored(graph, parameter, tensor.detach())
 
@@ -54,10 +56,15 @@ def _stored(graph: SignalGraph, parameter: Parameter, tensor: torch.Tensor) -> s
         vector = flat.double().cpu().numpy()
         blocks = _blocks(graph, parameter) if tensor.dim() == 1 else 1
         return shared.Stored(moments, gates=vector.reshape(blocks, -1) if blocks > 1 else None, vector=vector)
-    rows = incoming_weights(tensor, parameter).sum(1, dtype=torch.float64)
+    incoming = incoming_weights(tensor, parameter)
+    rows = incoming.sum(1, dtype=torch.float64)
     sample = flat[:: max(flat.numel() // shared.SAMPLE, 1)].double()
     table = tensor.mean(0, dtype=torch.float64).cpu().numpy() if shared.is_table(graph, parameter) else None
-    return shared.Stored(moments, rows.cpu().numpy(), sample.cpu().numpy(), table)
+    found = shared.Stored(moments, rows.cpu().numpy(), sample.cpu().numpy(), table)
+    if parameter.role not in shared.PAIRED:
+        return found
+    laid = incoming.float().cpu().numpy().reshape(len(rows), -1, parameter.kernel.receptive)
+    return replace(found, sums=shared.projected(laid, parameter.kernel.groups), one_tap=shared.one_tap(laid))
 
 
 def _blocks(graph: SignalGraph, parameter: Parameter) -> int:
@@ -77,14 +84,14 @@ def placeholder(model: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
         InputError: a size is not positive.
     """
     shared.require_shape(shape, (32, 3, 224, 224))
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    dtype = next((p.dtype for p in unwrap(model).parameters() if p.is_floating_point()), torch.float32)
     return torch.empty(shape, device="meta", dtype=dtype)
 
 
 def input_moments(model: nn.Module, inputs: Any) -> tuple[InputMoments, ...]:
     """Moments of every input of a batch; standard ones for tokens and for what holds no values."""
     found = []
-    for name, tensor in prepare(inputs, model, None).tensors:
+    for name, tensor in prepare(inputs, unwrap(model)).tensors:
         del name
         if tensor.is_meta or not tensor.is_floating_point() or not tensor.numel() or tensor.dim() == 0:
             found.append(InputMoments())

@@ -7,26 +7,27 @@ from typing import Any
 import torch
 from torch import nn
 
+from gainstage.backends.shared.reactions import EXAMPLES, leak_of, noise_of, says_examples
 from gainstage.backends.torch.models.batch import Batch, first_output
-from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.preserve import HeldModel
 from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
 from gainstage.graph import Operation, SignalGraph
 from gainstage.records import Reactions
 
 __all__ = ["reactions_of"]
 
-EXAMPLES = 8
 ROUNDING = 1e-6  # of the output's root mean square
 ALL = 0.9  # of the places that any example reads are read by each
 
 
 def reactions_of(
-    model: nn.Module, batch: Batch, target: Any, output: torch.Tensor, graph: SignalGraph, seed: int
+    model: nn.Module, held: HeldModel, batch: Batch, target: Any, output: torch.Tensor, graph: SignalGraph, seed: int
 ) -> Reactions | None:
     """Outputs of at most eight examples under changed circumstances; the model is left as it was found.
 
     Args:
         model: in the mode that is judged.
+        held: the same model; every pass is undone.
         batch: the whole batch.
         target: labels; one an example say that the first axis holds the examples.
         output: what the model returned for the whole batch.
@@ -40,27 +41,38 @@ def reactions_of(
     if few is None:
         return None
     try:
-        return _measured(model, few, _is_established(batch, target), output, graph, seed)
+        return _measured(model, held, few, _is_established(batch, target), output, graph, seed)
     except Exception:  # whatever the user's model raises for a batch of another size
         return None
 
 
 def _measured(
-    model: nn.Module, few: Batch, established: bool, output: torch.Tensor, graph: SignalGraph, seed: int
+    model: nn.Module,
+    held: HeldModel,
+    few: Batch,
+    established: bool,
+    output: torch.Tensor,
+    graph: SignalGraph,
+    seed: int,
 ) -> Reactions:
-    calm, unread = _traced_back(model, few, seed)
+    calm, unread = _traced_back(model, held, few, seed)
     if unread is not None and unread > 0.5:  # masks drawn at random hide other places the next time
-        unread = min(unread, _traced_back(model, few, seed + 1)[1] or 0.0)
+        unread = min(unread, _traced_back(model, held, few, seed + 1)[1] or 0.0)
     shrunk = output.dim() > 0 and calm.shape[1:] == output.shape[1:]  # the other axes do not follow the batch
-    leak = _change(calm, _run(model, _mixed(few), seed, training=False)) if established and shrunk else None
+    leak = (
+        leak_of(calm.numpy(), _run(model, held, _mixed(few), seed, training=False).numpy())
+        if established and shrunk
+        else None
+    )
     draws = any(node.operation is Operation.DROPOUT for node in graph.nodes)
     noise = None
     if model.training and draws:
-        noise = _noise(_run(model, few, seed, training=True), _run(model, few, seed + 1, training=True))
+        one, other = (_run(model, held, few, draw, training=True) for draw in (seed, seed + 1))
+        noise = noise_of(one.numpy(), other.numpy())
     return Reactions(few.examples, leak, noise, None, unread, _all_equal(few, calm))
 
 
-def _traced_back(model: nn.Module, few: Batch, seed: int) -> tuple[torch.Tensor, float | None]:
+def _traced_back(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> tuple[torch.Tensor, float | None]:
     """The output in evaluation mode, and the share of the input's places by which it has no gradient."""
     leaves: list[torch.Tensor] = []
 
@@ -70,10 +82,10 @@ def _traced_back(model: nn.Module, few: Batch, seed: int) -> tuple[torch.Tensor,
             leaves.append(changed.requires_grad_())
         return changed
 
-    with torch.enable_grad(), preserved(model, seed), transparent_checkpoints():
+    with torch.enable_grad(), held.during(seed), transparent_checkpoints():
         model.eval()
         output = first_output(few.map(open_).call(model))
-        calm = output.detach().double().clone()
+        calm = output.detach().double().cpu().clone()
         if not leaves or not output.requires_grad or output.is_complex():
             return calm, None
         signs = torch.linspace(1, 2, output.numel(), dtype=output.dtype, device=output.device).reshape(output.shape)
@@ -130,37 +142,17 @@ def _mixed(few: Batch) -> Batch:
     return few.map(replace)
 
 
-def _run(model: nn.Module, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
+def _run(model: nn.Module, held: HeldModel, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
     """The output in evaluation mode, or in the modes that the user has set."""
-    with torch.no_grad(), preserved(model, seed):
+    with torch.no_grad(), held.during(seed):
         if not training:
             model.eval()
-        return first_output(batch.map(lambda tensor: tensor.clone()).call(model)).detach().double().clone()
+        return first_output(batch.copied().call(model)).detach().double().cpu().clone()
 
 
 def _is_established(batch: Batch, target: Any) -> bool:
     """Whether labels say that the first axis holds examples: one label an example, or images with maps of labels."""
-    if not isinstance(target, torch.Tensor) or not target.dim() or target.shape[0] != batch.examples:
-        return False
     first = batch.tensors[0][1]
-    one_each = target.dim() == 1 or (target.is_floating_point() and target.dim() == 2 and first.dim() == 2)
-    return one_each or first.dim() >= 4
-
-
-def _change(before: torch.Tensor, after: torch.Tensor) -> float | None:
-    """Median over the unchanged examples of the change of their output, over its root mean square."""
-    size = before.square().mean().sqrt()
-    if before.shape != after.shape or not size > 0:
-        return None
-    changed = (after - before)[1::2][: len(before) // 2]
-    each = changed.reshape(len(changed), -1).square().mean(-1).sqrt() / size
-    return float(each.median())
-
-
-def _noise(one: torch.Tensor, other: torch.Tensor) -> float | None:
-    within = (one - other).square().mean() / 2
-    mean = (one + other) / 2
-    between = (mean - mean.mean(0)).square().sum(0).mean() / (len(mean) - 1) - within / 2
-    if not within > 0:
-        return None
-    return float(within / between) if between > 0 else float("inf")
+    return isinstance(target, torch.Tensor) and says_examples(
+        tuple(target.shape), target.is_floating_point(), tuple(first.shape)
+    )

@@ -20,9 +20,9 @@ from gainstage.backends.shared.selection import (
     bounds_of,
     is_rectified,
     require_detail,
-    require_finite,
     selected,
 )
+from gainstage.backends.shared.word_sums import WordSums
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
 from gainstage.backends.torch.measuring.gradients import gradients_of
 from gainstage.backends.torch.measuring.loss_shape import shape_of
@@ -31,20 +31,20 @@ from gainstage.backends.torch.measuring.reactions import reactions_of
 from gainstage.backends.torch.measuring.task_facts import task_of
 from gainstage.backends.torch.measuring.weights import profile_parameter
 from gainstage.backends.torch.measuring.wiring import wiring_of
-from gainstage.backends.torch.models.batch import Batch, prepare
-from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.batch import Batch, copied, labels_for
+from gainstage.backends.torch.models.preserve import hold_model
 from gainstage.backends.torch.tracing.call import Draft
+from gainstage.backends.torch.tracing.fitting import fitting_batch
 from gainstage.backends.torch.tracing.graph_building import named_parameters
+from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.tracing.trace import materialised, unwrap
 from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
 from gainstage.errors import InputError, ModelError
 from gainstage.graph import Operation
-from gainstage.graph.groups import COPYING
 from gainstage.records import LossShape, NodeProfile, Note, Profile, Reactions, Source, Step, Task
 
 __all__ = ["record"]
 
-_KEEPING = COPYING | {Operation.SCALE}
 _BY_HAND = frozenset({Operation.MULTIPLY, Operation.SCALE, Operation.OFFSET})  # may turn out to be a measured operation
 _MASKING = MASKING | {Operation.ADD}
 
@@ -91,29 +91,15 @@ def record(
     if any(p.is_meta for p in model.parameters()):
         raise ModelError("The model's weights are on the meta device and hold no values, so nothing can be measured. "
             "Call model.to_empty(device='cpu') and initialize it, or trace it instead.")  # fmt: skip
-    target = _as_tensor(target, model)
-    batch = prepare(inputs, model, target)
-    _validate(batch, target, loss)
+    target = labels_for(model, target)
+    batch = fitting_batch(inputs, model, target)
+    _validate(target, loss)
     if optimizer is not None:
         validate_optimizer(optimizer)
     return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
 
 
-def _as_tensor(target: Any, model: nn.Module) -> Any:
-    if isinstance(target, np.ndarray):
-        target = torch.from_numpy(np.ascontiguousarray(target))
-    if isinstance(target, torch.Tensor):
-        device = next((p.device for p in model.parameters()), target.device)
-        return target.to(device)
-    return target
-
-
-def _validate(batch: Batch, target: Any, loss: LossFunction | None) -> None:
-    require_finite(
-        (name, tuple(tensor.shape), bool(torch.isfinite(tensor).all()))
-        for name, tensor in batch.tensors
-        if name not in batch.masks and tensor.is_floating_point()
-    )
+def _validate(target: Any, loss: LossFunction | None) -> None:
     if isinstance(target, torch.Tensor) and target.is_floating_point() and not bool(torch.isfinite(target).all()):
         raise InputError(f"The labels of shape {tuple(target.shape)} hold NaN or infinite values.")
     if target is not None and loss is None:
@@ -136,15 +122,24 @@ class _Recording:
     ) -> None:
         self.model, self.batch, self.target, self.loss = model, batch, target, loss
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
+        self.held = hold_model(model, batch.loose, target, loss)
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
-        self.words: set[int] = set()  # tables of words, and what copies or scales them
-        self.sums: set[int] = set()  # sums of words with something else
+        self.sums = WordSums()
 
     def profile(self) -> Profile:
+        """Measure; other threads wait meanwhile, since hooks and random states belong to the whole process."""
+        with self.held.during():
+            return self._measured()
+
+    def _observed(self, eye: Eye) -> Observation:
+        """One pass, on copies of the batch and the labels."""
+        return observe(self.model, self.batch.copied(), target=copied(self.target), loss=self.loss, eye=eye)
+
+    def _measured(self) -> Profile:
         parameters, _ = named_parameters(self.model)
-        with preserved(self.model, self.seed), torch.enable_grad():
-            seen = observe(self.model, self.batch, target=self.target, loss=self.loss, eye=self._look)
+        with self.held.during(self.seed), torch.enable_grad():
+            seen = self._observed(self._look)
             wires = wiring_of(self.model, seen, parameters, self.optimizer)
             found = gradients_of(seen, parameters, self.forward, self.batch.examples, self.seed)
         value = None if seen.loss is None else float(seen.loss.detach())
@@ -154,10 +149,11 @@ class _Recording:
         step: Step | None = None
         updates: Mapping[str, float] = {}
         if self.optimizer is not None and gradients and value is not None:
-            step, updates = try_step(
-                self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value, self.seed,
-                seen.whole,
-            )  # fmt: skip
+            with self.held.during():
+                step, updates = try_step(
+                    self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value,
+                    self.seed, seen.whole,
+                )  # fmt: skip
             if step is None:
                 name = type(self.optimizer).__name__
                 self.notes.append(
@@ -178,7 +174,8 @@ class _Recording:
         nodes = tuple(
             replace(n, backward=backward.get(i))
             for i, n in sorted(self.forward.items())
-            if seen.graph.nodes[i].part_of is None and (i in self.sums or selected(seen.graph.nodes[i], self.detail))
+            if seen.graph.nodes[i].part_of is None
+            and (i in self.sums.found or selected(seen.graph.nodes[i], self.detail))
         )
         return Profile(
             seen.graph,
@@ -198,12 +195,13 @@ class _Recording:
     def _loss_shape(self, seen: Observation, task: Task) -> LossShape | None:
         if self.loss is None or seen.whole or task.loss is None:
             return None
-        return shape_of(self.loss, seen.output, self.target, task.output, self.seed)
+        with self.held.during():
+            return shape_of(self.loss, seen.output, self.target, task.output, self.seed)
 
     def _reactions(self, seen: Observation) -> Reactions | None:
         if self.detail == "lean":
             return None
-        return reactions_of(self.model, self.batch, self.target, seen.output, seen.graph, self.seed)
+        return reactions_of(self.model, self.held, self.batch, self.target, seen.output, seen.graph, self.seed)
 
     def _source(self, seen: Observation) -> Source:
         first = self.batch.tensors[0][1]
@@ -236,20 +234,11 @@ class _Recording:
         self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram, over_time=over_time)
 
     def _wanted(self, draft: Draft) -> bool:
-        if self._adds_to_words(draft) or selected(draft, self.detail):
+        if (self.sums.meets(draft) and self.detail == "standard") or selected(draft, self.detail):
             return True
         affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
         by_hand = draft.operation in _BY_HAND and affine and draft.function not in ARITHMETIC
         return by_hand and self.detail == "standard"
-
-    def _adds_to_words(self, draft: Draft) -> bool:
-        """Whether something is added to word vectors here."""
-        follows = any(i in self.words for i in draft.inputs)
-        if draft.operation is Operation.EMBEDDING or (follows and draft.operation in _KEEPING):
-            self.words.add(draft.index)
-        if follows and draft.operation is Operation.OFFSET and self.detail == "standard":
-            self.sums.add(draft.index)
-        return draft.index in self.sums
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
@@ -265,8 +254,8 @@ class _Recording:
             if draft.operation is not Operation.INPUT:
                 found.append(draft.index)
 
-        with torch.no_grad(), preserved(self.model, self.seed):
-            observe(self.model, self.batch, target=self.target, loss=self.loss, eye=eye)
+        with torch.no_grad(), self.held.during(self.seed):
+            self._observed(eye)
         return found[0] if found else None
 
 

@@ -53,9 +53,8 @@ def _optimizer(optimizer: torch.optim.Optimizer) -> OptimizerFacts:
     """Name, learning rates, and how long gradients are remembered, as PyTorch's own optimizers call it."""
     groups = optimizer.param_groups
     betas = [g["betas"] for g in groups if isinstance(g.get("betas"), tuple) and len(g["betas"]) == 2]
-    factors: list[tuple[float, float | None]] = [
-        (float(g["momentum"]), None) for g in groups if isinstance(g.get("momentum"), (int, float))
-    ]
+    factors: list[tuple[float, float | None]]
+    factors = [(float(g["momentum"]), None) for g in groups if isinstance(g.get("momentum"), (int, float))]
     factors += [(float(a), float(b)) for a, b in betas if isinstance(a, float) and isinstance(b, float)]
     memory, squares = max(factors, key=lambda pair: pair[0], default=(None, None))
     rates = tuple(float(g.get("lr", math.nan)) for g in groups)

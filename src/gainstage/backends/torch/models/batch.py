@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from gainstage.backends.shared.selection import require_finite
 from gainstage.errors import InputError, ModelError
 
-__all__ = ["Batch", "first_output", "only_numbers", "outputs_of", "own_loss", "prepare"]
+__all__ = [
+    "Batch", "copied", "first_output", "labels_for", "only_numbers", "outputs_of", "own_loss", "prepare",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +44,15 @@ class Batch:
             ModelError: the model's own code raised; its exception is chained.
         """
         return model(*self.args, **self.kwargs)
+
+    def copied(self) -> Batch:
+        """The same batch in memory of its own, so that a model that writes into its input leaves the caller's alone."""
+        return self.map(_copy)
+
+    @property
+    def loose(self) -> list[Any]:
+        """What is handed to the model as it is: everything but tensors, which are copied, and containers."""
+        return [leaf for leaf in _leaves((self.args, self.kwargs)) if not isinstance(leaf, torch.Tensor)]
 
     def map(self, change: Any) -> Batch:
         """The same batch with every tensor changed."""
@@ -82,13 +94,41 @@ def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
             f"The batch holds no tensor: received {type(inputs).__name__}. Pass a tensor, an array, a tuple of them "
             "for positional arguments, or a dict of them for keyword arguments."
         )
+    masks = frozenset(name for name, t in tensors if _is_mask(t))
+    require_finite((n, tuple(t.shape), _first_nonfinite(t)) for n, t in tensors if n not in masks)
     first = tensors[0][1]
     axis = 0
     labels = getattr(target, "shape", None)
     if labels and first.dim() > 1 and first.shape[0] != labels[0] and first.shape[1] == labels[0]:
         axis = 1
     examples = first.shape[axis] if first.dim() else 1
-    return Batch(args, kwargs, tensors, examples, axis, frozenset(name for name, t in tensors if _is_mask(t)))
+    return Batch(args, kwargs, tensors, examples, axis, masks)
+
+
+def labels_for(model: nn.Module, target: Any) -> Any:
+    """Labels on the model's device, in the types that losses take: int64 for classes, the weights' own for values."""
+    if isinstance(target, np.ndarray):
+        target = torch.from_numpy(np.ascontiguousarray(target))
+    if not isinstance(target, torch.Tensor):
+        return target
+    own = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    dtype = target.dtype
+    if dtype in (torch.int8, torch.int16, torch.int32):
+        dtype = torch.int64
+    elif dtype == torch.float64 and len(own) == 1:
+        (dtype,) = own
+    device = next((p.device for p in model.parameters()), target.device)
+    return target.to(device, dtype)
+
+
+def _first_nonfinite(tensor: torch.Tensor) -> tuple[int, ...] | None:
+    """The index of the first NaN or infinity."""
+    if tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex()) or tensor.is_nested:
+        return None
+    bad = ~torch.isfinite(tensor)
+    if not bool(bad.any()):
+        return None
+    return tuple(int(i) for i in torch.unravel_index(bad.flatten().int().argmax(), bad.shape))
 
 
 def _is_mask(tensor: torch.Tensor) -> bool:
@@ -96,6 +136,27 @@ def _is_mask(tensor: torch.Tensor) -> bool:
         return False
     low, high = torch.aminmax(tensor)
     return bool(low == -torch.inf) and bool(high <= 0) and bool(((tensor == 0) | (tensor == -torch.inf)).all())
+
+
+def copied(tree: Any) -> Any:
+    """Nested tensors and arrays in memory of their own, in containers of their own."""
+    return _map(tree, _copy)
+
+
+def _copy(part: Any) -> Any:
+    if isinstance(part, np.ndarray):
+        return part.copy()
+    return part if part.is_meta else part.detach().clone().requires_grad_(part.requires_grad)
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    if isinstance(tree, (tuple, list)):
+        for item in tree:
+            yield from _leaves(item)
+    elif isinstance(tree, dict):
+        yield from _leaves(list(tree.values()))
+    else:
+        yield tree
 
 
 def _map(tree: Any, change: Any) -> Any:

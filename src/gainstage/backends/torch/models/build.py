@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import get_args
 
 from torch import nn
 
+from gainstage.backends.model_names import Perceptron, parse_mlp
 from gainstage.backends.protocol import Norm
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.errors import InputError, UnknownNameError
 
 __all__ = ["ACTIVATIONS", "Perceptron", "mlp", "parse_mlp"]
@@ -28,23 +28,6 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
 """PyTorch's elementwise activations, with PyTorch's own default settings."""
 
 _NORMS: Mapping[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
-
-
-@dataclass(frozen=True, slots=True)
-class Perceptron:
-    """What a multi-layer perceptron is made of.
-
-    Args:
-        sizes: widths from the input to the output.
-        activation: after every layer but the last.
-        norm: between a layer and its activation.
-        bias: whether layers have biases.
-    """
-
-    sizes: tuple[int, ...]
-    activation: str = "relu"
-    norm: Norm = "none"
-    bias: bool = True
 
 
 def mlp(
@@ -95,36 +78,3 @@ def _layer(fan_in: int, fan_out: int, activation: str, norm: Norm, bias: bool) -
         parts["norm"] = _NORMS[norm](fan_out)
     parts["act"] = ACTIVATIONS[activation]()
     return nn.Sequential(parts)
-
-
-def parse_mlp(text: str) -> Perceptron:
-    """Read ``784x128x10,act=relu,norm=batch,bias=false``.
-
-    Raises:
-        InputError: a size, an option or its value cannot be read.
-        UnknownNameError: an option that does not exist.
-
-    >>> parse_mlp("64x32x10,act=tanh,bias=false")
-    Perceptron(sizes=(64, 32, 10), activation='tanh', norm='none', bias=False)
-    """
-    widths, *options = text.split(",")
-    try:
-        sizes = tuple(int(width) for width in widths.lower().split("x"))
-    except ValueError:
-        raise InputError(f"Cannot read the sizes '{widths}' of 'mlp:{text}'; write them like 784x128x10.") from None
-    settings = {"act": "relu", "norm": "none", "bias": "true"}
-    for option in options:
-        key, given, value = option.partition("=")
-        if not given:
-            raise InputError(f"Cannot read '{option}' in 'mlp:{text}'; options are written like act=relu.")
-        if key not in settings:
-            raise UnknownNameError("option", key, settings, where=f"'mlp:{text}'")
-        settings[key] = value
-    if settings["act"] not in ACTIVATIONS:
-        raise UnknownNameError("activation", settings["act"], ACTIVATIONS, where=f"'mlp:{text}'")
-    norm = next((n for n in get_args(Norm) if n == settings["norm"]), None)
-    if norm is None:
-        raise UnknownNameError("normalisation", settings["norm"], get_args(Norm), where=f"'mlp:{text}'")
-    if settings["bias"] not in ("true", "false"):
-        raise InputError(f"bias in 'mlp:{text}' is true or false; received '{settings['bias']}'.")
-    return Perceptron(sizes, settings["act"], norm, settings["bias"] == "true")

@@ -10,12 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.errors import InputError
 
-__all__ = ["MOST", "arrays_of"]
+__all__ = ["MOST", "arrays_of", "first_batch"]
 
 MOST = 1_000_000
 """Examples beyond which a source counts as endless."""
+
+FIRST = 32
+"""Examples of a dataset that make a batch."""
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 
@@ -49,6 +53,24 @@ def arrays_of(source: Dataset[Any] | DataLoader[Any]) -> Arrays:
         return np.concatenate(xs), np.concatenate(ys)
     except ValueError as error:
         raise InputError(f"The examples of the {name} are of different shapes: {error}") from error
+
+
+def first_batch(source: Dataset[Any] | DataLoader[Any]) -> Any:
+    """The first batch of a loader, or the first examples of a dataset put together; random states stay as they are.
+
+    Raises:
+        InputError: there is none.
+
+    >>> data = torch.utils.data.TensorDataset(torch.zeros(6, 2), torch.arange(6))
+    >>> first_batch(DataLoader(data, batch_size=4))[1]
+    tensor([0, 1, 2, 3])
+    """
+    loader = source if isinstance(source, DataLoader) else DataLoader(source, batch_size=FIRST)
+    with random_state():
+        try:
+            return next(iter(loader))
+        except StopIteration:
+            raise InputError(f"The {type(source).__name__} is empty.") from None
 
 
 def _items(source: Any) -> Iterator[Any]:

@@ -6,6 +6,7 @@ model has run on it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from gainstage.backends.torch.models.inputs import Batch, example_batch
 from gainstage.data import InputSpec
 from gainstage.errors import InputError
 
-__all__ = ["described_batches", "described_inputs"]
+__all__ = ["described_batches", "described_inputs", "with_own_labels"]
 
 _TOKENS, _PIXELS, _FRAMES, _SAMPLES = 128, 224, 128, 16_000
 """Sizes where the configuration leaves them open: tokens, pixels a side, spectrogram frames, samples of sound (1 s)."""
@@ -47,6 +48,21 @@ def described_batches(model: nn.Module, *, examples: int = 2) -> Iterator[Batch]
             name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
             for name, value in named.items()
         }
+
+
+def with_own_labels(model: nn.Module, batch: Batch) -> Batch:
+    """A batch of tokens with itself as labels, for a model that turns those into the loss it trains with.
+
+    Language models of Hugging Face take ``labels`` and shift or mask them as they train; others get the batch back.
+    """
+    tokens = batch.get("input_ids") if isinstance(batch, dict) else None
+    config, head = getattr(model, "config", None), getattr(model, "get_output_embeddings", None)
+    if tokens is None or not isinstance(getattr(config, "model_type", None), str) or not callable(head):
+        return batch
+    if head() is None or "labels" not in inspect.signature(model.forward).parameters:
+        return batch
+    assert isinstance(batch, dict)
+    return {**batch, "labels": batch.get("decoder_input_ids", tokens)}
 
 
 def described_inputs(model: nn.Module) -> Iterator[Specs]:

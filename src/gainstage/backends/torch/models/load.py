@@ -13,7 +13,7 @@ from torch import nn
 from gainstage.backends.python_source import found_in_python, made_from
 from gainstage.backends.torch.models.build import mlp, parse_mlp
 from gainstage.backends.torch.models.model_collections import Found, from_huggingface, from_timm, from_torchvision
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.data import InputSpec
 
 __all__ = ["SOURCES", "LoadedModel", "load"]

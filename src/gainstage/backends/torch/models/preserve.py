@@ -1,124 +1,195 @@
-"""Leave a model as it was found, also when its own forward raises."""
+"""Leave a model as it was found, whatever its own code does, also when it raises."""
 
 from __future__ import annotations
 
-import random
-from collections import deque
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.modules import module as global_hooks
+from torch.nn.parameter import is_lazy
 
-__all__ = ["preserved", "random_state", "seed_torch"]
+from gainstage.backends.shared.held_state import Held, hold
+from gainstage.backends.torch.models.random_states import random_state
 
+__all__ = ["HeldModel", "hold_model", "preserved"]
 
-@contextmanager
-def random_state(seed: int | None = None) -> Iterator[None]:
-    """Put back every random state on leaving; start from ``seed`` if there is one."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        try:
-            if seed is not None:
-                seed_torch(seed)
-                random.seed(seed)
-                np.random.seed(seed % 2**32)
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+_SAME_SIZE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Integers under which tensors are compared bit by bit: NaN equals itself, and -0.0 is not 0.0."""
 
 
-def seed_torch(seed: int) -> None:
-    """Start PyTorch's random numbers from a seed, on the CPU and on devices that are in use.
+class HeldModel:
+    """A model and what it is called with, held so that any number of passes can be undone.
 
-    ``torch.manual_seed`` also queues the seed for every kind of device that was never used, with a stack trace each.
+    Args:
+        held: what is reachable from them.
     """
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(seed)
-    if torch.backends.mps.is_available():
-        torch.mps.manual_seed(seed)
 
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self._dtype = torch.get_default_dtype()
 
-@contextmanager
-def preserved(model: nn.Module, seed: int | None = None) -> Iterator[None]:
-    """Keep modes, attributes, hooks, buffers, gradients and random states of ``model`` as they are.
-
-    Tensors and containers that the modules hold are put back as they were, however deep they are nested. Parameters are
-    not copied, but for tables that renormalise themselves: whoever changes others puts them back.
-    """
-    attributes = [(m, dict(m.__dict__)) for m in model.modules()]
-    containers, tensors = _contents([saved for _, saved in attributes])
-    tensors += [p for m in model.modules() if getattr(m, "max_norm", None) for p in m.parameters(recurse=False)]
-    values = [(t, t.detach().clone()) for t in tensors]
-    learned = [(p, p.requires_grad, p.grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()]
-    try:
-        with random_state(seed):
-            yield
-    finally:
-        for module, before in attributes:
-            for name in [n for n in module.__dict__ if n not in before]:
-                del module.__dict__[name]
-            module.__dict__.update(before)
-        for container, original in containers:
-            if not _same(container, original):
-                container.clear()
-                container.update(original) if isinstance(container, (dict, set)) else container.extend(original)
+    def restore(self) -> None:
+        """Put everything back."""
         with torch.no_grad():
-            for tensor, value in values:
-                _put_back(tensor, value)
-            for parameter, trainable, gradient, content in learned:
-                parameter.requires_grad_(trainable)
-                parameter.grad = gradient
-                if gradient is not None and content is not None:
-                    _put_back(gradient, content)
+            self._held.restore()
+        torch.set_default_dtype(self._dtype)
+
+    @contextmanager
+    def during(self, seed: int | None = None) -> Iterator[None]:
+        """Start from a random state, and put back everything on leaving; other threads wait meanwhile."""
+        with random_state(seed), torch.set_grad_enabled(torch.is_grad_enabled()):
+            try:
+                yield
+            finally:
+                self.restore()
 
 
-def _contents(attributes: list[dict[str, Any]]) -> tuple[list[tuple[Any, Any]], list[torch.Tensor]]:
-    """Every container below the modules' attributes with a copy of it, and every tensor that is no parameter."""
-    containers: list[tuple[Any, Any]] = []
-    tensors: list[torch.Tensor] = []
-    seen: set[int] = set()
-    pending: list[Any] = [value for saved in attributes for value in saved.values()]
-    while pending:
-        item = pending.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, (list, dict, set, deque)):
-            containers.append((item, item.copy()))
-        if isinstance(item, (list, set, deque, tuple)):
-            pending += item
-        elif isinstance(item, dict):
-            pending += item.values()
-        elif isinstance(item, torch.Tensor) and not _is_fixed(item):
-            tensors.append(item)
-    return containers, tensors
+def hold_model(model: nn.Module, *others: Any, weights: bool = True) -> HeldModel:
+    """Hold modes, attributes, hooks, buffers, gradients and weights of a model, and all that is reachable from it.
+
+    Args:
+        model: the module.
+        others: further objects that user code can reach: inputs, labels, a loss.
+        weights: whether parameters are copied, which takes as much memory as they do; without it only tables that
+            renormalise themselves are, and whoever changes others puts them back.
+    """
+    renormalised = {id(p) for m in model.modules() if getattr(m, "max_norm", None) for p in m.parameters(recurse=False)}
+
+    classes: set[type] = set()  # whose attributes are held
+
+    def keep(item: Any) -> tuple[Callable[[], None] | None, Iterable[Any]] | None:
+        if isinstance(item, torch.Tensor):
+            return _tensor(item, values=weights or not isinstance(item, nn.Parameter) or id(item) in renormalised)
+        if isinstance(item, torch.Generator):
+            return _generator(item), ()
+        if isinstance(item, nn.Module):
+            return _module(item, classes)
+        return None
+
+    hooks = [v for name, v in vars(global_hooks).items() if name.startswith("_global_") and isinstance(v, dict)]
+    return HeldModel(hold([model, others, hooks], keep))
 
 
-def _is_fixed(tensor: torch.Tensor) -> bool:
-    """Whether a tensor has no content of its own to put back."""
-    unborn = isinstance(tensor, (UninitializedParameter, UninitializedBuffer))
-    return unborn or isinstance(tensor, nn.Parameter) or tensor.is_meta or tensor.requires_grad
+@contextmanager
+def preserved(model: nn.Module, seed: int | None = None, *others: Any, weights: bool = True) -> Iterator[None]:
+    """Undo one pass of user code over a model; takes what :func:`hold_model` takes.
+
+    Args:
+        model: the module.
+        seed: of all random states inside; None leaves them where they are.
+        others: further objects that user code can reach.
+        weights: whether parameters are held too.
+    """
+    with hold_model(model, *others, weights=weights).during(seed):
+        yield
 
 
-def _put_back(tensor: torch.Tensor, value: torch.Tensor) -> None:
-    """Only where something changed, since writing invalidates graphs that wait for their backward pass."""
-    if not tensor.is_meta and (tensor.is_sparse or not torch.equal(tensor, value)):
-        tensor.copy_(value)
+def _module(module: nn.Module, known: set[type]) -> tuple[Callable[[], None], Iterable[Any]]:
+    """A module's class (parametrizations replace it), its attributes, and those of its class that users wrote."""
+    kind = type(module)
+    written = [c for c in kind.__mro__ if c not in known and c.__module__.split(".")[0] not in ("torch", "builtins")]
+    known.update(written)
+    before = [(c, dict(vars(c))) for c in written]
+
+    def restore() -> None:
+        if type(module) is not kind:
+            module.__class__ = kind
+        for owner, attributes in before:
+            for name in [n for n, value in vars(owner).items() if attributes.get(n, owner) is not value]:
+                with contextlib.suppress(AttributeError, TypeError):
+                    setattr(owner, name, attributes[name]) if name in attributes else delattr(owner, name)
+
+    return restore, [vars(module), *(value for _, attributes in before for value in attributes.values())]
 
 
-def _same(first: Any, second: Any) -> bool:
-    """Whether two containers hold the very same objects (tensors cannot be compared by value here)."""
-    if len(first) != len(second):
+def _generator(generator: torch.Generator) -> Callable[[], None]:
+    state = generator.get_state()
+
+    def restore() -> None:
+        generator.set_state(state)
+
+    return restore
+
+
+def _tensor(tensor: Any, *, values: bool) -> tuple[Callable[[], None] | None, Iterable[Any]]:
+    """A tensor's values, memory, gradient, hooks and flags."""
+    if is_lazy(tensor) or isinstance(tensor, FakeTensor):
+        return None, ()
+    leaf, trainable = tensor.is_leaf, tensor.requires_grad
+    gradient = tensor.grad if leaf else None
+    hooks = tensor._backward_hooks
+    late = getattr(tensor, "_post_accumulate_grad_hooks", None)
+    contents = _Contents(tensor) if values and not tensor.is_meta else None
+
+    def restore() -> None:
+        if contents is not None:
+            contents.restore()
+        if tensor._backward_hooks is not hooks:
+            tensor._backward_hooks = hooks
+        if late is not getattr(tensor, "_post_accumulate_grad_hooks", None):
+            tensor._post_accumulate_grad_hooks = late
+        if not leaf:
+            return
+        if tensor.requires_grad is not trainable:
+            tensor.requires_grad_(trainable)
+        if tensor.grad is not gradient:
+            tensor.grad = gradient
+
+    return restore, [gradient, hooks, late, vars(tensor)]
+
+
+class _Contents:
+    """The memory of a tensor and what stood in it."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor, self._leaf = tensor, tensor.is_leaf
+        with torch.no_grad():
+            self._memory = tensor.detach()  # the same memory under its own shape
+            self._values = self._memory.clone()
+        self._size = self._bytes()
+
+    def restore(self) -> None:
+        tensor, memory = self._tensor, self._memory
+        if self._leaf and not tensor.is_leaf:  # written in place with something that has a gradient
+            tensor.detach_()
+        if self._bytes() < self._size:
+            memory.untyped_storage().resize_(self._size)
+        if not _is_same_memory(tensor, memory):
+            tensor.data = memory
+        if not _are_equal(memory, self._values):  # writing invalidates graphs that wait for their backward pass
+            memory.copy_(self._values)
+
+    def _bytes(self) -> int:
+        try:
+            return int(self._memory.untyped_storage().nbytes())
+        except (NotImplementedError, RuntimeError):  # sparse, or a subclass that holds others
+            return 0
+
+
+def _is_same_memory(tensor: torch.Tensor, memory: torch.Tensor) -> bool:
+    if tensor.dtype != memory.dtype or tensor.device != memory.device or tensor.shape != memory.shape:
         return False
-    if isinstance(first, set):
-        return bool(first == second)
-    if isinstance(first, dict):
-        return all(k1 == k2 and first[k1] is second[k2] for k1, k2 in zip(first, second, strict=True))
-    return all(a is b for a, b in zip(first, second, strict=True))
+    if tensor.layout is not torch.strided or memory.layout is not torch.strided:
+        return True
+    try:
+        return tensor.stride() == memory.stride() and tensor.data_ptr() == memory.data_ptr()
+    except (NotImplementedError, RuntimeError):  # a subclass without memory of its own
+        return True
+
+
+def _are_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    try:
+        if one.dtype == torch.complex128:
+            one, other = torch.view_as_real(one), torch.view_as_real(other)
+        integers = _SAME_SIZE[one.element_size()]
+        return torch.equal(one.view(integers), other.view(integers))
+    except Exception:  # sparse, quantized, sharded: each refuses in its own way
+        try:
+            return torch.equal(one, other)
+        except Exception:
+            return False

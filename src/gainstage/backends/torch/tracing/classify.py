@@ -37,7 +37,8 @@ def classify(
 ) -> Draft | None:
     """The draft of a node, or None where the result is discrete (an index or a mask) and passes no gradient."""
     call = Call(func, name, args, kwargs, tensors, values, output)
-    for rule in (_learned, _embedding, _linear, _convolution, normalization, activation, _loss, _structural):
+    rules = (_learned, _embedding, _linear, _bilinear, _convolution, normalization, activation, _loss, _structural)
+    for rule in rules:
         draft = rule(call)
         if draft is not None:
             return draft
@@ -99,15 +100,33 @@ def _linear(call: Call) -> Draft | None:
     for other in call.values:
         if other is not value and other.node is None:
             uses += uses_of(other, "bias")
+    signal, read = (left, first) if weight_is_right else (right, second)
+    summed = max(read.dim() - (1 if weight_is_right else 2), 0)
     draft = draft_of(
         call,
         Operation.LINEAR,
         uses=tuple(uses),
         kernel=KernelShape(fan_out, fan_in),
         layout="out_in" if out_first else "in_out",
+        settings=_order(signal, summed),
     )
     unit = call.output.dim() - 1 if weight_is_right else call.output.dim() - 2
     return replace(draft, unit_axis=max(unit, 0))
+
+
+def _order(signal: Value, summed: int) -> tuple[tuple[str, float], ...]:
+    """Return a setting where the axis that is summed over does not begin with the units of the signal."""
+    return () if signal.unit_axis == summed else (("unordered", 1.0),)
+
+
+def _bilinear(call: Call) -> Draft | None:
+    """Layers that multiply two signals and a weight of shape (out, first, second)."""
+    if call.name != "_trilinear":
+        return None
+    weight = call.args[1]
+    kernel = KernelShape(weight.shape[0], weight.shape[1] * weight.shape[2])
+    draft = draft_of(call, Operation.BILINEAR, uses=uses_of(call.of(weight), "weight"), kernel=kernel, layout="out_in")
+    return replace(draft, unit_axis=call.output.dim() - 1)
 
 
 def _stored_last(weight: torch.Tensor, value: Value, axis: int, other: int) -> bool:
@@ -147,7 +166,7 @@ def _convolution(call: Call) -> Draft | None:
         kernel=kernel,
         layout=layout,
         function="transposed" if transposed else "",
-        settings=convolution_windows(call),
+        settings=(*convolution_windows(call), *_order(call.values[0], call.output.dim() - weight.dim() + 1)),
     )
 
 
@@ -156,12 +175,11 @@ def _loss(call: Call) -> Draft | None:
     if function is None:
         return None
     # ATen's numbers: 0 keeps every example, 1 takes the mean, 2 the sum. Operands arrive broadcast to each other.
-    settings: tuple[tuple[str, float], ...] = (
-        ("reduction", call.number("reduction", 1.0)),
-        ("terms", float(call.tensors[0].numel())),
-    )
     slack = _slack(call)
-    settings += (("slack", slack),) if slack is not None else ()
+    settings = (
+        ("reduction", call.number("reduction", 1.0)), ("terms", float(call.tensors[0].numel())),
+        *((("slack", slack),) if slack is not None else ()),
+    )  # fmt: skip
     return draft_of(call, Operation.LOSS, function=function, settings=settings)
 
 

@@ -183,6 +183,10 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs)
         if self._region is not None:
             return result
+        if torch._C._current_autograd_node() is not None:
+            self._differentiated(tensors_in(result), overwrite=func._schema.is_mutable)
+            self.sequence.close(made, None)
+            return result
         node = self._learn(func, args, kwargs, operands, before, result)
         self.sequence.close(made, node)
         return result
@@ -237,6 +241,19 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             value = Value(node, (), discrete, False, draft.from_input, stride, unit, padding=padding)
             self._remember(tensor, value, overwrite)
         return first
+
+    def _differentiated(self, outputs: list[torch.Tensor], *, overwrite: bool) -> None:
+        """Remember what a backward pass inside the forward pass makes.
+
+        Its operations are no uses of the weights, whose scale the forward uses decide. A derivative stands for the
+        signal that was differentiated: the last one before.
+        """
+        node = self.drafts[-1].index if self.drafts else None
+        for tensor in outputs:
+            known = tensor.dim() > 0 and tensor.shape[0] == self._examples
+            stride = stride_at(tensor.shape, 0) if known else None
+            unit = tensor.dim() - 1 if tensor.dim() > 1 else None
+            self._remember(tensor, Value(node, from_input=True, example_stride=stride, unit_axis=unit), overwrite)
 
     def _remember(self, tensor: torch.Tensor, value: Value, overwrite: bool) -> None:
         """Note what an output is; one written into a part of another tensor makes a new node of the whole."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-import logging
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
-from torch.nn.utils.stateless import _reparametrize_module
 
-from gainstage.backends.torch.models.batch import Batch, prepare
-from gainstage.backends.torch.models.preserve import preserved, random_state
+from gainstage.backends.torch.models.batch import Batch, copied, labels_for, prepare
+from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.random_states import random_state
+from gainstage.backends.torch.tracing.fitting import fitting_batch
+from gainstage.backends.torch.tracing.memoryless import memoryless
 from gainstage.backends.torch.tracing.traced_run import LossFunction, observe
 from gainstage.errors import GainstageError, InputError, ModelError
 from gainstage.graph import SignalGraph
@@ -47,7 +46,8 @@ def trace(model: nn.Module, inputs: Any, target: Any = None, *, loss: LossFuncti
     ['input', 'linear', 'activation', 'linear']
     """
     model = materialised(unwrap(model), inputs)
-    batch = prepare(inputs, model, target)
+    target = labels_for(model, target)
+    batch = fitting_batch(inputs, model, target)
     failure: Exception | None = None
     memoryless = any(t.is_meta for t in model.parameters())
     attempts: tuple[Callable[..., SignalGraph], ...] = (_trace_fake, _trace_meta if memoryless else _trace_real)
@@ -93,19 +93,22 @@ def materialise(model: nn.Module, inputs: Any) -> None:
     """Let lazy layers find their sizes by one pass of a batch; a model without any is not run.
 
     Raises:
+        InputError: the batch cannot be used.
         ModelError: the model's own forward raised.
     """
     model = unwrap(model)
     if not any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        prepare(inputs, model)  # a batch that cannot be used is refused before anything is written
         return
     modes = [(module, module.training) for module in model.modules()]
     with torch.no_grad(), random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lazy modules announce that they are new
         try:
-            prepare(inputs, model.eval()).call(model)  # running statistics must not move
+            batch = prepare(inputs, model.eval()).copied()  # in evaluation mode, running statistics do not move
+            batch.map(lambda t: torch.zeros(t.shape, dtype=t.dtype) if t.is_meta else t).call(model)
         except GainstageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(
                 f"The model raised {type(error).__name__} while its lazy layers took their sizes: {error}"
             ) from error
@@ -115,50 +118,19 @@ def materialise(model: nn.Module, inputs: Any) -> None:
 
 
 def _trace_fake(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
-    with preserved(model), _no_log(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        made: dict[int, torch.Tensor] = {}
-
-        def fake(tensor: torch.Tensor) -> torch.Tensor:
-            if id(tensor) not in made:
-                # What has no device is given one: models ask tensors of the CPU for more than they ask meta ones.
-                made[id(tensor)] = (
-                    _on_cpu(mode, tensor) if tensor.is_meta else mode.from_tensor(tensor, static_shapes=True)
-                )
-            return made[id(tensor)]
-
-        tensors = {n: fake(t) for n, t in (*model.named_parameters(), *model.named_buffers())}
+    with memoryless(model, batch.loose, target, loss) as fake:
         labels = fake(target) if isinstance(target, torch.Tensor) else target
-        with _reparametrize_module(model, tensors, tie_weights=True):
-            return observe(model, batch.map(fake), target=labels, loss=loss).graph
-
-
-@contextmanager
-def _no_log() -> Iterator[None]:
-    """Keep a traceback off the terminal that PyTorch logs before it raises the same exception."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before = log.disabled
-    log.disabled = True
-    try:
-        yield
-    finally:
-        log.disabled = before
-
-
-def _on_cpu(mode: FakeTensorMode, tensor: torch.Tensor) -> torch.Tensor:
-    with mode:
-        made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
-        made = made.requires_grad_(tensor.requires_grad)
-    return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+        return observe(model, batch.map(fake), target=labels, loss=loss).graph
 
 
 def _trace_meta(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
-    with preserved(model):
+    with preserved(model, None, batch.loose, target, loss):
         return observe(model, batch.map(lambda t: t.to("meta")), target=_to_meta(target), loss=loss).graph
 
 
 def _trace_real(model: nn.Module, batch: Batch, target: Any, loss: LossFunction | None) -> SignalGraph:
-    with preserved(model), torch.no_grad():
-        return observe(model, batch, target=target, loss=loss).graph
+    with preserved(model, None, batch.loose, target, loss), torch.no_grad():
+        return observe(model, batch.copied(), target=copied(target), loss=loss).graph
 
 
 def _to_meta(target: Any) -> Any:

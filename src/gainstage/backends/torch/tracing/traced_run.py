@@ -153,16 +153,16 @@ def _loss_of(
 ) -> tuple[bool, Any]:
     """The loss, and whether it took the whole output: a loss that asks a tensor for ``logits`` or ``log_prob`` does."""
     if takes_whole(output):
-        return True, _guarded(interpreter, "loss", lambda: loss(output, target))
+        return True, _guarded(interpreter, "loss", lambda: loss(output, target), seen, target)
     before = len(interpreter.drafts)
     try:
         return False, loss(seen, target)
     except AttributeError as error:
         if output is seen or len(interpreter.drafts) != before or not hasattr(output, error.name or ""):
-            return False, _guarded(interpreter, "loss", lambda: loss(seen, target))
-        return True, _guarded(interpreter, "loss", lambda: loss(output, target))
+            return False, _guarded(interpreter, "loss", lambda: loss(seen, target), seen, target)
+        return True, _guarded(interpreter, "loss", lambda: loss(output, target), seen, target)
     except Exception:
-        return False, _guarded(interpreter, "loss", lambda: loss(seen, target))
+        return False, _guarded(interpreter, "loss", lambda: loss(seen, target), seen, target)
 
 
 def takes_whole(output: Any) -> bool:
@@ -180,15 +180,47 @@ def _scalar(value: Any) -> torch.Tensor:
     return value.reshape(())
 
 
-def _guarded(interpreter: Interpreter, what: str, run: Callable[[], Any]) -> Any:
-    """Run the user's code; what it raises is told with the place it had reached."""
+def _what_it_compares(output: torch.Tensor, target: Any) -> str:
+    """Output and labels of a loss that raised."""
+    shown = f"It was given an output of {_words(output)}"
+    if target is None:
+        return f"{shown}, and labels are missing. Pass y."
+    return (
+        f"{shown}, and labels of {_words(target)}. Check that there is one label for each example, in the type and "
+        "range that the loss takes."
+    )
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"type {type(value).__name__}"
+    return f"shape {tuple(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
+
+
+def _guarded(interpreter: Interpreter, what: str, run: Callable[[], Any], *given: Any) -> Any:
+    """Run the user's code; what it raises is reported with the place it had reached.
+
+    Args:
+        interpreter: knows the place.
+        what: the model or the loss.
+        run: the code.
+        given: what a loss was given: the output and the labels.
+    """
     try:
         return run()
     except GainstageError:
         raise
+    except SystemExit as error:
+        raise ModelError(
+            f"The {what} ended the program (sys.exit, code {error.code!r}). Take the call out of its forward pass."
+        ) from error
     except Exception as error:
         last = interpreter.drafts[-1] if interpreter.drafts else None
         reached = f" after {last.name}{f' in {last.path!r}' if last.path else ''}" if last is not None else ""
+        if given:
+            raise ModelError(
+                f"The loss raised {type(error).__name__}: {str(error).rstrip('. ')}. {_what_it_compares(*given)}"
+            ) from error
         shapes = ", ".join(str(d.shape) for d in interpreter.drafts if d.name == "input")
         raise ModelError(
             f"The {what} raised {type(error).__name__}{reached}: {error} (inputs of shape {shapes}). "

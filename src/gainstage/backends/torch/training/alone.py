@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gainstage.backends.protocol import Start
 from gainstage.backends.torch.models.batch import first_output
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.backends.torch.training.criterion import Criterion
 from gainstage.backends.torch.training.examples import LOOKED_AT, Examples, look, order
 from gainstage.backends.torch.training.optimizers import Factory, make, optimizer_name

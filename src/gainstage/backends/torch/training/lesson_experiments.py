@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from gainstage.backends.protocol import FirstSteps
 from gainstage.backends.torch.models.inputs import labelled_batch
-from gainstage.backends.torch.models.preserve import random_state
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.backends.torch.training.objectives import loss_function
 from gainstage.backends.torch.training.objectives import optimizer as make_optimizer
 from gainstage.data import Dataset

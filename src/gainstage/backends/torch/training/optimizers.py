@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.backends.torch.training.objectives import OPTIMIZERS
-from gainstage.errors import InputError, UnknownNameError
+from gainstage.errors import InputError, UnknownNameError, require_number
 
 __all__ = ["Factory", "Stacked", "make", "optimizer_name", "unstackable"]
 
@@ -35,6 +35,7 @@ def make(optimizer: str | Factory, parameters: Sequence[nn.Parameter], learning_
         UnknownNameError: there is none of that name.
         InputError: the rate is not a positive number, nothing is trainable, or the factory returns something else.
     """
+    learning_rate = require_number(learning_rate, "The learning rate")
     if not (math.isfinite(learning_rate) and learning_rate > 0):
         raise InputError(f"The learning rate must be a positive number; received {learning_rate}.")
     if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
@@ -42,7 +43,10 @@ def make(optimizer: str | Factory, parameters: Sequence[nn.Parameter], learning_
     if not parameters:
         raise InputError("The model has no trainable parameter to optimize.")
     factory = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-    made = factory(list(parameters), learning_rate)
+    try:
+        made = factory(list(parameters), learning_rate)
+    except Exception as error:
+        raise InputError(f"The optimizer could not be made: {type(error).__name__}: {error}") from error
     if not isinstance(made, torch.optim.Optimizer):
         raise InputError(
             f"An optimizer factory takes (parameters, learning_rate) and returns a torch.optim.Optimizer; received "

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from gainstage.backends.protocol import OnSteps, Start
 from gainstage.backends.torch import training
 from gainstage.backends.torch.models.batch import first_output
-from gainstage.backends.torch.models.preserve import preserved, random_state
+from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.models.random_states import random_state
 from gainstage.backends.torch.training import Criterion, Examples
 from gainstage.backends.torch.training.objectives import OPTIMIZERS
 from gainstage.backends.torch.training.optimizers import optimizer_name

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gainstage.errors import InputError
-from gainstage.graph import Role
+from gainstage.graph import Pairing, Role
 from gainstage.records import Assignment, Plan
 
 __all__ = ["emit"]
@@ -54,6 +54,24 @@ def orthogonal(parameter, spread, generator, *, matrices=1, stored="out_in", cen
     if stored == "in_out":
         values = values.transpose(1, 2)
     parameter.copy_(values.reshape(shape))
+''',
+        "mirrored": '''
+def mirrored(parameter, draw, spread, generator, *, rows=None, columns=None, **options):
+    """Half of a weight is drawn, the other half is opposite: pairs along `rows` and `columns` (axis, units, places).
+
+    Where the units of a set are odd in number, the last one gets the sum of the others, and is read by zero.
+    """
+    pairs = [pair for pair in (columns, rows) if pair]
+    shape = list(parameter.shape)
+    for axis, units, _ in pairs:
+        shape[axis] = shape[axis] // units * (units // 2)
+    values = torch.empty(shape)
+    draw(values, spread, generator, **options)
+    for axis, units, places in pairs:
+        sets = values.unflatten(axis, (-1, units // 2, places))
+        last = sets.sum(axis + 1, keepdim=True) / (units // 2) ** 0.5 * (rows == (axis, units, places))
+        values = torch.cat([sets, -sets, last][: 2 + units % 2], axis + 1).flatten(axis, axis + 2)
+    parameter.copy_(values)
 ''',
         "sum_to_zero": '''
 def sum_to_zero(parameter, terms, step=1):
@@ -117,7 +135,7 @@ def emit(plan: Plan) -> str:
         if template:
             statements.setdefault(template, []).append(assignment)
     body = "".join(_lines(template, group) for template, group in statements.items())
-    used = [source for name, source in _PARTS.items() if any(t.startswith(f"{name}(") for t in statements)]
+    used = [source for name, source in _PARTS.items() if any(_uses(t, name) for t in statements)]
     imports = "import math\n\n" if any("math." in source for source in used) else ""
     padding = _PADDING if any(a.role is Role.EMBEDDING for a in plan) else ""
     title = f"Initial weights in plain PyTorch, as planned by gainstage ({plan.scheme or 'edited'})."
@@ -140,6 +158,10 @@ _PADDING = """    for module in model.modules():
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.padding_idx is not None:
             module.weight[module.padding_idx].zero_()
 """
+
+
+def _uses(statement: str, function: str) -> bool:
+    return statement.startswith(f"{function}(") or f", {function}, " in statement
 
 
 def _spaced(source: str) -> str:
@@ -215,16 +237,26 @@ def _weight_statement(assignment: Assignment) -> str:
             f"The scheme '{scheme}' of '{assignment.parameter}' has no spread, so it cannot be written as plain code. "
             "Choose another one with overrides=."
         )
-    number = f"{spread:.7g}"
+    function, options = "normal", ""
     if "orthogonal" in scheme:
+        function = "orthogonal"
         options = _options(
             matrices=assignment.blocks * kernel.groups, stored=assignment.layout, centre="delta" in scheme
         )
-        return f"orthogonal({{}}, {number}, generator{options})"
-    if "truncated" in scheme:
-        return f"truncated({{}}, {number}, generator)"
-    uniform = "uniform" in scheme or scheme in ("pytorch_default", "keras_embedding")
-    return f"{'uniform' if uniform else 'normal'}({{}}, {number}, generator)"
+    elif "truncated" in scheme:
+        function = "truncated"
+    elif "uniform" in scheme or scheme in ("pytorch_default", "keras_embedding"):
+        function = "uniform"
+    mirror = assignment.mirror
+    if mirror is None:
+        return f"{function}({{}}, {spread:.7g}, generator{options})"
+    out_axis = 0 if assignment.layout == "out_in" else 1
+    options = _pairs("rows", out_axis, mirror.outputs) + _pairs("columns", 1 - out_axis, mirror.inputs) + options
+    return f"mirrored({{}}, {function}, {spread / math.sqrt(mirror.read):.7g}, generator{options})"
+
+
+def _pairs(name: str, axis: int, pairing: Pairing | None) -> str:
+    return "" if pairing is None else f", {name}=({axis}, {pairing.units}, {pairing.places})"
 
 
 _DEFAULTS: Mapping[str, object] = MappingProxyType({"matrices": 1, "groups": 1, "stored": "out_in", "centre": False})

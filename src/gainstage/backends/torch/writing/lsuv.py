@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from gainstage.backends.shared.calibration import brought_to_one, lsuv_plan, require_tries
-from gainstage.backends.torch.models.batch import Batch, prepare
+from gainstage.backends.torch.models.batch import Batch
 from gainstage.backends.torch.models.preserve import preserved
+from gainstage.backends.torch.tracing.fitting import fitting_batch
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.records import Plan
@@ -53,11 +54,11 @@ def lsuv(model: nn.Module, plan: Plan, inputs: Any, *, seed: int = 0, tolerance:
     """
     require_tries(tolerance, tries)
     model = unwrap(model)
-    batch = prepare(inputs, model)
+    batch = fitting_batch(inputs, model)
     paths = {id(tensor): path for path, tensor in named_parameters(model)[0].items()}
     by_path = {a.parameter: a for a in plan}
     scales: dict[str, float] = {}
-    with preserved(model, seed), torch.no_grad():
+    with preserved(model, seed, batch.loose, weights=False), torch.no_grad():
         for module in model.modules():
             path = paths.get(id(getattr(module, "weight", None)), "")
             assignment = by_path.get(path)
@@ -83,7 +84,7 @@ def _bring_to_one(
     def variance() -> float | None:
         variances.clear()
         torch.manual_seed(seed)
-        batch.call(model)
+        batch.copied().call(model)
         return variances[0] if variances else None
 
     handle = module.register_forward_hook(see)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Shard", "gathered", "local", "numpy_view"]
+__all__ = ["Shard", "gathered", "is_distributed", "local", "numpy_view"]
 
 
 class Shard(NamedTuple):
@@ -37,7 +37,7 @@ def local(parameter: Tensor) -> Shard:
     (0, 0)
     """
     tensor = parameter.detach()
-    if not _is_distributed(tensor):
+    if not is_distributed(tensor):
         return Shard(tensor, (0,) * tensor.dim())
     # A private helper, held against full_tensor() by tests/backends/test_sharded.py.
     from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
@@ -57,7 +57,7 @@ def gathered(parameter: Tensor) -> Tensor:
     [0.0, 0.0]
     """
     tensor = parameter.detach()
-    if not _is_distributed(tensor):
+    if not is_distributed(tensor):
         return tensor
     held: Any = tensor
     whole: Tensor = held.full_tensor()
@@ -82,7 +82,8 @@ def numpy_view(tensor: Tensor) -> tuple[NDArray[Any], bool] | None:
     return None
 
 
-def _is_distributed(tensor: Tensor) -> bool:
+def is_distributed(tensor: Tensor) -> bool:
+    """Whether a tensor is a DTensor, spread over the processes of a mesh."""
     # Nothing is a DTensor in a process that never imported them, which takes a second.
     module: Any = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)

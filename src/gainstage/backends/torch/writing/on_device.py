@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gainstage import schemes
+from gainstage.backends.shared.values import scheme_of
 from gainstage.backends.torch.writing.regions import meeting, rectangles
 from gainstage.records import Assignment
 from gainstage.streams import Distribution, Normal, Sign, Stream, Uniform
@@ -62,7 +62,7 @@ def draw_region(out: Tensor, assignment: Assignment, seed: int, offsets: tuple[i
         False where nothing was drawn: the weights are not independent, the rectangle is not made of runs, or the device
         rounds in its own way.
     """
-    scheme, kernel = schemes.get(assignment.scheme), assignment.kernel
+    scheme, kernel = scheme_of(assignment), assignment.kernel
     parts = None if kernel is None else rectangles(assignment.shape, kernel, assignment.blocks, assignment.layout)
     if kernel is None or parts is None or not scheme.independent or not draws_alike(out.device):
         return False

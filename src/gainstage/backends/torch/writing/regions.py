@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage import schemes
 from gainstage.backends.shared import values as shared
-from gainstage.backends.shared.values import kernel_of
+from gainstage.backends.shared.values import kernel_of, scheme_of
 from gainstage.backends.torch.writing.layout import native, require_fit
 from gainstage.graph import KernelShape, Layout
 from gainstage.records import Assignment
@@ -137,7 +136,7 @@ def draw_region(
     """
     kernel, shape = kernel_of(assignment), assignment.shape
     offsets = offsets or (0,) * len(shape)
-    scheme = schemes.get(assignment.scheme, where=f"'{assignment.parameter}'")
+    scheme = scheme_of(assignment)
     parts = rectangles(shape, kernel, assignment.blocks, assignment.layout)
     if parts is None:
         values = native(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 import torch
@@ -46,13 +47,19 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> Path:
         MissingPackageError: the format's package is not installed.
     """
     file = usable_path(path)
+    beside = file.with_name(f".gainstage-{secrets.token_hex(6)}.tmp")  # under the final name stands old or new, whole
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import save_model
 
-            save_model(model, str(file))
+            save_model(model, str(beside), metadata={"producer": "gainstage"})
         else:
-            torch.save(model.state_dict(), file)
+            torch.save(model.state_dict(), beside)
+        beside.replace(file)
     except OSError as error:
         raise InputError(f"'{file}' cannot be written: {error.strerror or error}.") from error
+    except RuntimeError as error:  # torch.save's own writer, for want of room
+        raise InputError(f"'{file}' cannot be written: {str(error).splitlines()[0]}") from error
+    finally:
+        beside.unlink(missing_ok=True)
     return file

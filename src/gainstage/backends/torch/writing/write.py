@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
 
+from gainstage import schemes
 from gainstage.backends.shared.plan_checks import by_path, require_plan
-from gainstage.backends.shared.values import kernel_of, rule_values, try_draws
+from gainstage.backends.shared.values import try_draws
 from gainstage.backends.torch.tracing.trace import unwrap
-from gainstage.backends.torch.writing import on_device
-from gainstage.backends.torch.writing.layout import canonical, require_fit
-from gainstage.backends.torch.writing.memory import Shard, gathered, local, numpy_view
-from gainstage.backends.torch.writing.regions import draw, draw_region
+from gainstage.backends.torch.writing.assigned import NORMS, Assigned, is_drawn, padding_rows
+from gainstage.backends.torch.writing.layout import require_fit
+from gainstage.backends.torch.writing.memory import gathered, is_distributed, local, numpy_view
+from gainstage.backends.torch.writing.regions import draw
 from gainstage.errors import InputError, ModelError, UnknownNameError
 from gainstage.graph import KernelShape, Layout
 from gainstage.records import Assignment, Plan
-from gainstage.streams import Stream, require_memory
+from gainstage.streams import require_memory
 
-__all__ = ["apply", "draw", "snapshot"]
+__all__ = ["Written", "apply", "depends_on_weights", "draw", "drawn_whole", "snapshot"]
 
-_NORMS = frozenset({"match_norm"})  # magnitudes of weight norm: norms of another weight, worked out here
+_LOG = logging.getLogger("gainstage")
 
 
 def apply(model: nn.Module, plan: Plan) -> None:
@@ -53,24 +53,31 @@ def apply(model: nn.Module, plan: Plan) -> None:
     model = unwrap(model)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     plan_of = by_path(plan, "parameter")
-    to_write = require_plan(plan_of, _Written(parameters))
+    to_write = require_plan(plan_of, Written(parameters))
     _require_writable(to_write, parameters)
-    drawn = try_draws([a for a in to_write if _is_drawn(a)], lambda a: draw(a, plan.seed))
-    padding = _padding_rows(model)
+    drawn = try_draws([a for a in to_write if is_drawn(a)], lambda a: draw(a, plan.seed))
+    if whole := drawn_whole(model, plan):
+        _LOG.info("Every process draws the whole of %s and keeps its shard.", ", ".join(whole))
+    padding = padding_rows(model)
+    values = Assigned(plan_of, plan.seed, lambda path: gathered(parameters[path]))
     with torch.no_grad():
-        for assignment in sorted(to_write, key=_depends_on_weights):
+        for assignment in sorted(to_write, key=depends_on_weights):
             parameter = parameters[assignment.parameter]
-            shard = local(parameter)
             tried = drawn.pop(assignment.parameter, None)
-            if _is_drawn(assignment):
-                _draw(shard, assignment, plan.seed, tried)
-            else:
-                shard.tensor.copy_(shard.part_of(_computed(assignment, parameters, plan_of, plan.seed)))
-            if assignment.scale != 1.0:  # after the cast, as calibration did it: the same bytes in every dtype
-                shard.tensor.mul_(assignment.scale)
-            for row in padding.get(id(parameter), ()):
-                _clear_row(shard, row)
+            values.write(local(parameter), assignment, padding.get(id(parameter), frozenset()), tried)
             torch.autograd.graph.increment_version(parameter)  # NumPy writes behind autograd's back
+
+
+def drawn_whole(model: nn.Module, plan: Plan) -> tuple[str, ...]:
+    """Weights spread over processes whose scheme needs all of them, so that every process draws all of each.
+
+    >>> drawn_whole(nn.Linear(2, 2), Plan(()))
+    ()
+    """
+    parameters = dict(unwrap(model).named_parameters(remove_duplicate=False))
+    spread = {path for path, parameter in parameters.items() if is_distributed(parameter)}
+    planned = (a for a in plan if a.parameter in spread and a.scheme != "keep" and is_drawn(a))
+    return tuple(a.parameter for a in planned if not schemes.get(a.scheme).independent)
 
 
 def snapshot(model: nn.Module) -> Callable[[], None]:
@@ -90,19 +97,27 @@ def snapshot(model: nn.Module) -> Callable[[], None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
-    """A module's parameters, as a plan is checked against them."""
+class Written:
+    """A module's parameters, as a plan is checked against them.
+
+    Args:
+        parameters: by every name they have.
+        in_memory: whether they must have memory.
+        own_schemes: that the backend works out.
+    """
 
     parameters: Mapping[str, nn.Parameter]
-    own_schemes: frozenset[str] = _NORMS
+    in_memory: bool = True
+    own_schemes: frozenset[str] = NORMS
 
     def shape(self, path: str, where: str) -> tuple[int, ...]:
+        """The shape of a parameter that can be written; see ``plan_checks.Target``."""
         parameter = self.parameters.get(path)
         if parameter is None:
             raise UnknownNameError("parameter", path, self.parameters, where)
         if is_lazy(parameter):
             raise ModelError(f"'{path}' has no shape yet. Run one batch through the model first, then plan again.")
-        if parameter.is_meta:
+        if parameter.is_meta and self.in_memory:
             raise ModelError(
                 f"'{path}' is on the meta device and has no memory. Call model.to_empty(device='cpu') first, then "
                 "apply the plan."
@@ -112,6 +127,7 @@ class _Written:
         return tuple(parameter.shape)
 
     def require_fit(self, shape: tuple[int, ...], kernel: KernelShape, blocks: int, layout: Layout) -> None:
+        """Refuse a geometry that a parameter of this shape cannot have."""
         require_fit(shape, kernel, blocks, layout)
 
 
@@ -126,70 +142,6 @@ def _require_writable(assignments: list[Assignment], parameters: Mapping[str, nn
                 raise InputError(f"'{assignment.parameter}' cannot be written. {error}") from error
 
 
-# -- the values ------------------------------------------------------------------------------------------------------
-
-
-def _is_drawn(assignment: Assignment) -> bool:
-    return assignment.bias is None and assignment.scheme not in _NORMS
-
-
-def _depends_on_weights(assignment: Assignment) -> bool:
-    return assignment.bias == "centre" or assignment.scheme in _NORMS
-
-
-def _draw(shard: Shard, assignment: Assignment, seed: int, tried: NDArray[np.float32] | None) -> None:
-    """Draw what this process holds of a weight: where it lies if possible, else on the CPU, to be copied there."""
-    view = numpy_view(shard.tensor)
-    if view is not None:
-        memory, bfloat16 = view
-        draw_region(memory, assignment, seed, offsets=shard.offsets, bfloat16=bfloat16, drawn=tried)
-        return
-    if on_device.draw_region(shard.tensor, assignment, seed, shard.offsets):
-        return
-    values = torch.empty(shard.tensor.shape, dtype=torch.float32)
-    draw_region(values.numpy(), assignment, seed, offsets=shard.offsets, drawn=tried)
-    shard.tensor.copy_(values)
-
-
-def _computed(
-    assignment: Assignment, parameters: Mapping[str, nn.Parameter], plan: Mapping[str, Assignment], seed: int
-) -> Tensor:
-    """The values of a parameter that no scheme draws, in its own shape; ``copy_`` casts and moves them."""
-    shape = assignment.shape
-    if assignment.bias is not None:
-        stream = Stream(seed, assignment.parameter)
-        values = rule_values(assignment, plan, lambda source: _row_sums(source, parameters), stream)
-        return torch.from_numpy(values).reshape(shape)
-    return _norms(gathered(parameters[assignment.weight or ""]), shape)
-
-
-def _clear_row(shard: Shard, row: int) -> None:
-    """Set a row of a parameter to zero where this process holds it."""
-    here = row - shard.offsets[0]
-    if 0 <= here < len(shard.tensor):
-        shard.tensor[here].zero_()
-
-
-def _row_sums(source: Assignment, parameters: Mapping[str, nn.Parameter]) -> NDArray[np.float64]:
-    """The sum of every unit's incoming weights."""
-    weight = gathered(parameters[source.parameter]).detach().to(torch.float64)
-    incoming = canonical(weight, kernel_of(source), source.blocks, source.layout)
-    return np.asarray(incoming.sum((1, 2)).cpu().numpy())
-
-
-def _norms(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Norms over the axes that a magnitude does not have."""
-    axes = tuple(range(weight.dim())) if not shape else tuple(i for i, size in enumerate(shape) if size == 1)
-    if not axes:
-        return weight.float().abs()
-    norms: Tensor = torch.linalg.vector_norm(weight.float(), dim=axes)
-    return norms.reshape(shape)
-
-
-def _padding_rows(model: nn.Module) -> dict[int, set[int]]:
-    """Rows of embeddings that stand for "nothing here" and stay zero."""
-    rows: dict[int, set[int]] = {}
-    for module in model.modules():
-        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
-            rows.setdefault(id(module.weight), set()).add(module.padding_idx)
-    return rows
+def depends_on_weights(assignment: Assignment) -> bool:
+    """Whether its values follow from another weight's, as written."""
+    return assignment.bias == "centre" or assignment.scheme in NORMS

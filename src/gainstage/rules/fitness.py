@@ -1,0 +1,124 @@
+"""Whether a start may stay as it is: findings that new weights mend, and bounds that are narrower than theirs.
+
+A finding says that a model will train badly. Where somebody asks for an initialization, a start is also replaced that
+trains, but slowly: where the signal or the gradient drifts by more than a decade, or where the output is loud.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gainstage.graph import Role
+from gainstage.records import Diagnosis, Profile, Severity
+from gainstage.rules.forward import signal_drift
+from gainstage.rules.gradient import gradient_drift
+from gainstage.rules.layers import layers, weights_in_words
+from gainstage.rules.table import Lacking
+from gainstage.rules.trend import HALFWAY
+from gainstage.rules.words import figure
+
+__all__ = ["Fitness", "fitness"]
+
+TIMID, BOLD = 0.2, 5.0
+"""Times 1/√fan_in. PyTorch's default has a gain of 0.58, He's rule 1.41, and no activation asks for more than 5. A gain
+below a third of the default is one spread for all layers (0.01, 0.02), taken over from a much wider network."""
+
+DRIFT = 1.0
+"""Decades by which signal or gradient may drift where every layer has its part in it, so that depth is what drives it;
+otherwise it may be two, from the middle of the window of useful relative steps (1e-5 to 1e-1) to its edge."""
+
+
+_INNER = frozenset({Role.HIDDEN, Role.DEPTHWISE, Role.VALUE, Role.PACKED_ATTENTION})
+
+
+@dataclass(frozen=True, slots=True)
+class Fitness:
+    """What stands against a start, and what speaks for it.
+
+    Args:
+        faults: why it should not stay, in words; empty where it may.
+        patterns: paths of the parameters that the faults are limited to; empty where they concern the whole model.
+        evidence: what was measured of a start that may stay, in words.
+    """
+
+    faults: tuple[str, ...]
+    patterns: tuple[str, ...]
+    evidence: str = ""
+
+
+def fitness(diagnosis: Diagnosis) -> Fitness:
+    """Judge whether a start may stay as it is.
+
+    Args:
+        diagnosis: of the model as it was made, from one forward and one backward pass. Labels and a loss are not
+            needed: without them the gradient starts from random signs at the output.
+
+    >>> from gainstage.graph import Node, Operation, SignalGraph
+    >>> from gainstage.records import Source, Task
+    >>> graph = SignalGraph((Node(0, Operation.INPUT, "input", (), (8, 4)),), ())
+    >>> fitness(Diagnosis(Profile(graph, (), (), Task(), Source("measured", "torch")), ())).faults
+    ()
+    """
+    wanted = [f for f in diagnosis.findings if f.remedy.action == "initialize" and f.severity is not Severity.NOTE]
+    profile = diagnosis.profile
+    drifts, evidence = _drifts(profile)
+    loud = [*_loud(profile), *_off_scale(profile)]
+    faults = [f"{f.code}, {f.title[:1].lower()}{f.title[1:]} ('{f.path}')" for f in wanted] + drifts + loud
+    whole = bool(drifts or loud) or any(not f.remedy.patterns for f in wanted)
+    patterns = () if whole else tuple(dict.fromkeys(p for f in wanted for p in f.remedy.patterns))
+    return Fitness(tuple(faults), patterns, evidence)
+
+
+def _drifts(profile: Profile) -> tuple[list[str], str]:
+    """What drifts too far, and how far signal and gradient drift."""
+    found: list[str] = []
+    seen: list[str] = []
+    signal = signal_drift(profile)
+    try:
+        gradient = gradient_drift(profile)
+    except Lacking:
+        gradient = None
+    for what, trend in (("signal", signal), ("gradient", gradient)):
+        if trend is None:
+            continue
+        factor = 10 ** abs(trend.decades)
+        words = f"the {what} changes by a factor of {figure(factor)} over {len(trend.points)} depths"
+        far = abs(trend.decades) > (DRIFT if trend.systematic else HALFWAY)
+        (found if far else seen).append(words)
+    return found, " and ".join(seen)
+
+
+def _off_scale(profile: Profile) -> list[str]:
+    """Inner weights whose spread does not go with their number of inputs, inside residual branches too.
+
+    Beside frozen weights nothing is said: there a trained model is at work, and what is added to it starts small.
+    """
+    if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters):
+        return []
+    off = [
+        layer
+        for layer in layers(profile)
+        if layer.gain
+        and layer.first
+        and not (layer.scale_invariant or layer.last)
+        and layer.role in _INNER
+        and not TIMID <= layer.gain <= BOLD
+    ]
+    if not off:
+        return []
+    worst = max(off, key=lambda layer: abs(math.log(layer.gain or 1.0)))
+    return [
+        f"{weights_in_words(worst)}, and {len(off) - 1} more are off scale" if len(off) > 1 else weights_in_words(worst)
+    ]
+
+
+def _loud(profile: Profile) -> list[str]:
+    """Whether one output stands so far above the others that a softmax would have chosen already."""
+    output = profile.task.output
+    if output is None or output.function or output.units < 2 or output.spread_within is None:
+        return []
+    bound = 2 * math.sqrt(2 * math.log(output.units))
+    if not output.spread_within > bound:
+        return []
+    return [f"the {output.units} outputs of one example have spread {figure(output.spread_within)}"]

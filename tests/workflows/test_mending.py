@@ -1,0 +1,138 @@
+"""What is healthy stays, what is at fault is drawn anew, what made something worse is taken back, and proofs prove."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import gainstage as gs
+from gainstage.records import Diagnosis, Finding, Proof, Remedy, Severity, TrainingCurve
+from gainstage.workflows.mending import is_worse
+
+
+def plain(depth: int, width: int = 32) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = [m for _ in range(depth) for m in (nn.Linear(width, width), nn.ReLU())]
+    return nn.Sequential(*layers, nn.Linear(width, 4))
+
+
+def values(model: nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def test_a_healthy_start_stays_to_the_byte_and_the_plan_says_why() -> None:
+    model = plain(2)
+    before = values(model)
+    plan = gs.initialize(model, "mend", x=torch.randn(64, 32))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert {a.scheme for a in plan} == {"keep"}
+    assert "found nothing at fault" in plan.notes[0]
+
+
+def test_a_start_that_depth_takes_down_is_drawn_as_auto_draws_it() -> None:
+    model, same, x = plain(20), plain(20), torch.randn(64, 32)
+    plan = gs.initialize(model, "mend", x=x, seed=3)
+    gs.initialize(same, "auto", x=x, seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(same.parameters(), model.parameters(), strict=True))
+    assert any("GS201" in note for note in plan.notes)
+    again = plain(20)
+    gs.apply(again, gs.loads(gs.dumps(plan)))
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+
+
+def test_one_spread_for_all_widths_is_no_healthy_start() -> None:
+    model = plain(3)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+    plan = gs.initialize(model, "mend", x=torch.randn(64, 32))
+    assert any("times 1/√fan_in" in note for note in plan.notes)
+    assert {a.scheme for a in plan} & {"orthogonal", "normal"}
+
+
+def finding(code: str, path: str = "", severity: Severity = Severity.ERROR) -> Finding:
+    return Finding(code, "", severity, path, "", 0.0, 0.0, "", Remedy("", ""))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "worse"),
+    [
+        ((), (), False),
+        (("GS101",), (), False),
+        (("GS109",), ("GS101",), True),  # as many caused as cured
+        (("GS109", "GS201"), ("GS101",), False),
+        ((), ("GS101",), True),
+        (("GS101",), ("GS101",), False),
+    ],
+)
+def test_worse_is_what_causes_as_many_errors_as_it_cures(before, after, worse) -> None:
+    profile = gs.check(plain(1), torch.randn(8, 32)).profile
+    looks = (Diagnosis(profile, tuple(map(finding, codes))) for codes in (before, after))
+    assert (is_worse(*looks) is not None) is worse
+
+
+# -- fix -------------------------------------------------------------------------------------------------------------
+
+
+def data(examples: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.randn(examples, 32, generator=torch.Generator().manual_seed(1))
+    return x, x[:, :4].argmax(1)
+
+
+def test_a_proof_trains_before_and_after_and_leaves_the_model_alone() -> None:
+    torch.manual_seed(0)
+    layers = [m for _ in range(12) for m in (nn.Linear(32, 32), nn.Sigmoid())]
+    model = nn.Sequential(*layers, nn.Linear(32, 4))
+    x, y = data()
+    fixed = gs.fix(model, x, y, loss="cross_entropy", optimizer="adam", learning_rate=3e-3, prove=True)
+    assert fixed.proof is not None
+    assert fixed.proof.verdict == "better"
+    assert "it trains better" in str(fixed)
+    assert gs.loads(gs.dumps(fixed)).proof == fixed.proof
+    plan = gs.fix(model, x, y, loss="cross_entropy")
+    assert plan.proof is None
+
+
+def test_a_remedy_that_was_just_applied_is_not_offered_again() -> None:
+    class Constant(nn.Module):
+        """Its own code takes the differences between examples away, whatever the weights."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(16, 16) for _ in range(12))
+            self.head = nn.Linear(16, 4)
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = torch.tanh(layer(x)) * 0.2
+            return self.head(x * 1e-3)
+
+    model = Constant()
+    x, y = torch.randn(64, 16), torch.randint(4, (64,))
+    for layer in model.layers:
+        nn.init.normal_(layer.weight, std=1e-3)
+    fixed = gs.fix(model, x, y, loss="cross_entropy")
+    assert fixed.changes
+    assert not any(f.remedy.action == "initialize" and not f.remedy.patterns for f in fixed.after.findings)
+
+
+def curve(*losses: float) -> TrainingCurve:
+    return TrainingCurve("", losses, ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        (curve(*[2.3] * 40), curve(*[0.5] * 40), "better"),
+        (curve(*[0.5] * 40), curve(*[2.3] * 40), "worse"),
+        (curve(*[2.3, 2.2] * 20), curve(*[2.2, 2.3] * 20), "alike"),
+        (curve(2.3, float("nan")), curve(*[2.3] * 40), "better"),
+        (curve(*[2.3] * 40), curve(2.3, float("nan")), "worse"),
+    ],
+)
+def test_a_difference_counts_only_where_it_exceeds_its_scatter(before, after, verdict) -> None:
+    assert Proof(before, after).verdict == verdict
+    assert replace(Proof(before, after), before=after, after=before).losses == Proof(before, after).losses[::-1]
