@@ -23,6 +23,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS301": _TRENDS | _SCALE | _LOST | _START | _STEP | {"GS302", "GS303", "GS402"},
         "GS403": _TRENDS | _LOST | {"GS402"},
         "GS601": _START | _STEP | {"GS109", "GS602"},
+        "GS112": _START,
         "GS117": frozenset({"GS111"}),
         "GS404": _START | _STEP | _LOST | _SCALE,
         "GS602": _START | _STEP | {"GS105", "GS106", "GS109", "GS404", "GS802"},
