@@ -56,7 +56,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS510": _START,
         "GS511": _START | {"GS504"},
         "GS204": frozenset({"GS203", "GS606"}),
-        "GS203": frozenset({"GS606"}),
+        "GS606": _START | {"GS109", "GS203", "GS602", "GS702"},
         "GS514": _START | _STEP | {"GS604"},
         "GS515": _START | {"GS511"},
         "GS516": _START | {"GS203", "GS702"},
