@@ -47,7 +47,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS109": _HALF | {"GS110", "GS203"},
         "GS110": _HALF | {"GS109", "GS203"},
         "GS803": frozenset({"GS203", "GS702"}),
-        "GS505": _START | _FORM | {"GS203", "GS504", "GS702"},
+        "GS505": _START | _FORM | {"GS203", "GS504", "GS606", "GS702"},
         "GS512": _START | _FORM,
         "GS504": _START | {"GS515"},
         "GS506": _START | {"GS203"},
