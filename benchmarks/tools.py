@@ -18,7 +18,7 @@ import logging
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from exam.case import Case, Entry  # noqa: E402
 from exam.catalogue import catalogue, halves  # noqa: E402
 
 STEPS = 20
+PAGE = ROOT / "docs" / "verdicts-tools.md"
+HEADER = ("| tool | half | found | healthy, flagged |", "|---|---|---|---|")
 
 
 def _output(case: Case) -> Any:
@@ -181,28 +183,26 @@ def _of_all(found: list[bool | None]) -> str:
     )
 
 
-def table() -> list[str]:
-    """One line a tool and half."""
+def lines_of(only: str) -> Iterator[tuple[str, str]]:
+    """The beginning of a line and the whole line, for every tool and half."""
     half = halves()
     entries = [e for e in catalogue().values() if e.framework == "torch" and (e.visible or not e.sick)]
-    lines = ["| tool | half | found | healthy, flagged |", "|---|---|---|---|"]
     for name, (module, look) in TOOLS.items():
         try:
             __import__(module)
         except ImportError:
             continue
-        for side in ("seen", "unseen"):
+        for side in ("seen", "unseen") if only in name else ():
             part = [e for e in entries if half[e.name] == side]
             sick, well = ([flagged(e, look) for e in part if e.sick is kind] for kind in (True, False))
-            lines.append(f"| {name} | {side} | {_of_all(sick)} | {_of_all(well)} |")
-            print(lines[-1], file=sys.stderr, flush=True)
-    return lines
+            yield f"| {name} | {side} |", f"| {name} | {side} | {_of_all(sick)} | {_of_all(well)} |"
 
 
 def main() -> None:
-    """Print the table, and keep it where asked."""
+    """Print the table, and keep its lines where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tools", help="folder that the tools were installed into")
+    parser.add_argument("--only", default="", help="part of a tool's name")
     parser.add_argument("--write", action="store_true", help="keep the lines in docs/verdicts-tools.md")
     arguments = parser.parse_args()
     if arguments.tools:
@@ -210,10 +210,12 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)
-    lines = table()
-    print("\n".join(lines))
-    if arguments.write:
-        (ROOT / "docs" / "verdicts-tools.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for begin, line in lines_of(arguments.only):
+        print(line, flush=True)
+        if arguments.write:
+            before = PAGE.read_text(encoding="utf-8").splitlines()[2:] if PAGE.exists() else []
+            rows = [row for row in before if not row.startswith(begin)] + [line]
+            PAGE.write_text("\n".join([*HEADER, *sorted(rows)]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
