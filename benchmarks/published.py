@@ -57,7 +57,8 @@ LANGUAGE = """apertus arcee bert-generation bigbird_pegasus biogpt bitnet blende
     phi phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe recurrent_gemma rwkv seed_oss smollm3 stablelm starcoder2 vaultgemma
     xglm xlnet zamba"""
 MASKED = """albert bert big_bird camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm
-    flaubert fnet funnel ibert layoutlm longformer luke megatron-bert mobilebert modernbert mpnet mra nezha nystromformer
+    flaubert fnet funnel ibert layoutlm longformer luke megatron-bert mobilebert modernbert mpnet mra nezha
+    nystromformer
     rembert roberta roberta-prelayernorm roc_bert roformer squeezebert xlm xlm-roberta xlm-roberta-xl xmod yoso"""
 SEQUENCES = """bart blenderbot fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
     switch_transformers t5 umt5"""
@@ -83,6 +84,12 @@ ITS_OWN: dict[str, dict[str, Any]] = {
 
 DEFENDED: dict[tuple[str, str], str] = {
     ("rwkv", "GS402"): "Embeddings start at 1e-4, so that their variance of 1e-8 drowns in the eps of the first norm.",
+    ("mobilenet_v1", "GS112"): "Its configuration drops 0.999 of the features in front of the classifier.",
+    ("mobilenet_v2", "GS112"): "Its configuration drops 0.8 of the features in front of the classifier.",
+    (
+        "mobilevit",
+        "GS402",
+    ): "Its code draws the scales of batch norms with spread 0.02: 1/50 of the signal passes each.",
     (
         "mt5",
         "GS502",

@@ -266,9 +266,19 @@ ones do worse than the same networks without their fault.
   These networks are tiny, so that Python's own time decides; `benchmarks/check_cost.py` has the cost on
   larger ones.
 
-## What is missed or wrongly flagged in the half that is seen
+{tools}## What is missed or wrongly flagged in the half that is seen
 
 {details}
+"""
+
+TOOLS = """## Public tools on the same networks
+
+`benchmarks/tools.py` runs each tool in its most natural use on the PyTorch networks: checks before training on
+the same model, batch, loss and optimizer, and tools that watch a training over 20 steps. A flag is anything above
+information by the tool's own grading. They name symptoms and not causes, so that *found* is all that can be counted.
+
+{table}
+
 """
 
 
@@ -276,7 +286,9 @@ def page(all_rows: list[Row]) -> str:
     """The document."""
     sick = sum(r.entry.sick for r in all_rows)
     seen = [r for r in all_rows if r.half == "seen"]
+    kept = ROOT / "docs" / "verdicts-tools.md"
     return PAGE.format(
+        tools=TOOLS.format(table=kept.read_text(encoding="utf-8").strip()) if kept.exists() else "",
         sick=sick,
         well=len(all_rows) - sick,
         table="\n".join(table(all_rows)),

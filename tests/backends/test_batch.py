@@ -71,8 +71,12 @@ def test_the_axis_of_examples_is_the_first_unless_the_labels_say_otherwise():
 
 def test_masks_are_told_from_values():
     mask = torch.tensor([[0.0, -torch.inf], [0.0, 0.0]])
-    batch = prepare({"x": X, "mask": mask, "zeros": torch.zeros(3), "broken": torch.tensor([1.0, -torch.inf])}, MODEL)
+    batch = prepare({"x": X, "mask": mask, "zeros": torch.zeros(3)}, MODEL)
     assert batch.masks == {"mask"}
+    with pytest.raises(
+        InputError, match=r"'broken' of shape \(2,\) holds NaN or infinite values, first at index \(1,\)"
+    ):
+        prepare({"x": X, "broken": torch.tensor([1.0, -torch.inf])}, MODEL)
 
 
 @pytest.mark.parametrize("inputs", ["text", 3, None, (), {}, [], ([],), {"x": 1}, object()])

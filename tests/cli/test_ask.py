@@ -68,4 +68,4 @@ def test_notebooks_that_cannot_be_written_are_refused(run, tmp_path) -> None:
     assert "--notebook needs a question" in run("ask", "--notebook", "own.ipynb").err
     assert "without running them" in run("ask", "2", "--quick", "--notebook", "own.ipynb").err
     assert "Cannot make the folder 'taken'" in run("ask", "--all", "--notebook", "taken").err
-    assert "Cannot write" in run("ask", "2", "--notebook", "nowhere/own.ipynb").err
+    assert "cannot be written" in run("ask", "2", "--notebook", "nowhere/own.ipynb").err

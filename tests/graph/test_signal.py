@@ -57,7 +57,7 @@ def test_labels_and_slots():
 
 def test_every_operation_and_role_is_in_one_class():
     assert {o for o in Operation if o.weighted} == {
-        Operation.LINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING
+        Operation.LINEAR, Operation.BILINEAR, Operation.CONVOLUTION, Operation.RECURRENT, Operation.EMBEDDING
     }  # fmt: skip
     assert not any(o.weighted and o.passive for o in Operation)
     assert not any(r.is_kernel for r in (Role.BIAS, Role.NORM_SCALE, Role.OTHER, Role.EMBEDDING, Role.MAGNITUDE))

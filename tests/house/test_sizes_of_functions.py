@@ -14,6 +14,7 @@ LINES, ARGUMENTS = 50, 8
 PUBLIC = "users call it with keywords, each with a default"
 OPTIONS = "one argument for every option of the command line"
 MANY_ARGUMENTS = {
+    "cli/commands/ask.py: command": "one argument an option",
     "workflows/comparing.py: compare": PUBLIC,
     "workflows/comparing.py: experiment": "the same arguments as compare, checked before any training",
     "workflows/checking.py: check": PUBLIC,
@@ -36,9 +37,8 @@ MANY_ARGUMENTS = {
 }
 MANY_LINES = {
     "backends/torch/tracing/graph_from_modules.py: structure": "one line for every kind of module",
-    "backends/torch/measuring/record.py: profile": "one argument of the record on every line",
+    "backends/torch/measuring/record.py: _measured": "one argument of the record on every line",
     "backends/keras/tracing/trace.py: program_of": "the steps of one trace, which share its local state",
-    "planning/levels.py: of": "one case for every origin of a signal",
 }
 
 

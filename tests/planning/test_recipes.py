@@ -243,7 +243,7 @@ def test_parameter_groups_refuses_nonsense(arguments):
 
 
 def test_an_unknown_start_of_branches_is_refused():
-    with pytest.raises(gs.GainstageError, match="branch_start"):
+    with pytest.raises(gs.GainstageError, match="Unknown branch start 'half'"):
         gs.plan(ResidualMLP(2), x=torch.randn(4, 64), branch_start="half")
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-from gainstage.graph import Operation, Use
+from gainstage.graph import Node, Operation, Use
 from gainstage.records import (
     InputFacts,
     LossFacts,
@@ -15,6 +15,7 @@ from gainstage.records import (
     OptimizerFacts,
     Profile,
     Reactions,
+    Refold,
     Step,
     Stray,
     TargetFacts,
@@ -78,6 +79,99 @@ def dropping(rate: float, noise: float) -> Profile:
     net.put(Operation.DROPOUT, "dropout", function="dropout", path="drop", settings=(("p", rate),))
     net.linear("head", CLASSES, gain=0.3, level=0.3)
     return dataclasses.replace(net.profile(), reactions=Reactions(8, leak=0.0, noise=noise))
+
+
+def attending(level: float) -> Profile:
+    """Sixteen keys whose weights have this root mean square: 0.0625 where they are even, 0.25 where one has all."""
+    net = Net(width=16)
+    start = net.last
+    query, key = net.linear("query", 16, source=start), net.linear("key", 16, source=start)
+    net.put(Operation.MATMUL, "bmm", inputs=(query, key))
+    weights = net.put(
+        Operation.SOFTMAX, "_softmax", function="softmax", path="attend", level=level, settings=(("axis", 1.0),)
+    )
+    net.put(Operation.MATMUL, "bmm", inputs=(weights, net.linear("value", 16, source=start)))
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def fused(level: float) -> Profile:
+    """Attention as one operation, with queries and keys of this level at the usual factor."""
+    net = Net()
+    start = net.last
+    query, key = net.linear("query", source=start, level=level), net.linear("key", source=start)
+    settings = (("keys", 16.0), ("width", float(WIDTH)), ("scale", WIDTH**-0.5))
+    net.put(Operation.ATTENTION, "attention", inputs=(query, key, start), path="attend", level=0.5, settings=settings)
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def squeezed(function: str) -> Profile:
+    """Attention over 64 keys whose scores pass a bounded function."""
+    net = Net()
+    start = net.last
+    net.linear("scores")
+    net.activation(function, saturated_share=0.0, stuck=0)
+    weights = net.put(Operation.SOFTMAX, "_softmax", function="softmax", path="attend", settings=(("axis", 1.0),))
+    net.put(Operation.MATMUL, "bmm", inputs=(weights, net.linear("value", source=start)))
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def linear_alone() -> Profile:
+    net = Net()
+    net.linear("first")
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def refolded(before: tuple[int, ...], after: tuple[int, ...]) -> Profile:
+    return dataclasses.replace(mlp(), refolds=(Refold(1, before, after),))
+
+
+def stored(level: float) -> Profile:
+    """A batch normalisation in evaluation mode whose output has this level."""
+    net = Net()
+    net.norm("norm", "batch_norm", spread=level, training=False)
+    net.linear("hidden")
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def clipped(share: float) -> Profile:
+    return with_output(regression("clamp"), clipped=share, minimum=0.0, maximum=5.0)
+
+
+def aligned(slack: float) -> Profile:
+    """A loss that aligns sequences, with so many steps more than labels."""
+    whole = mlp()
+    loss = dataclasses.replace(whole.graph.nodes[-1], settings=(("slack", slack),))
+    graph = dataclasses.replace(whole.graph, nodes=(*whole.graph.nodes[:-1], loss))
+    return dataclasses.replace(whole, graph=graph)
+
+
+def two_terms(reduction: str) -> Profile:
+    """A loss of a mean and of a second term that is reduced in this way."""
+    whole = mlp()
+    output, last = whole.graph.outputs[0], len(whole.graph.nodes) - 1
+    more = (
+        Node(last + 1, Operation.REDUCTION, reduction, (output,), (), function=reduction, stage="loss"),
+        Node(last + 2, Operation.ADD, "add", (last, last + 1), (), stage="loss"),
+    )
+    graph = dataclasses.replace(whole.graph, nodes=(*whole.graph.nodes, *more), loss=last + 2)
+    return dataclasses.replace(whole, graph=graph)
+
+
+def directed(**facts: float) -> Profile:
+    """An optimizer's first step in these directions."""
+    whole = mlp()
+    assert whole.step is not None
+    return dataclasses.replace(whole, step=dataclasses.replace(whole.step, **facts))
+
+
+def remembering(memory: float, squares: float | None = None) -> Profile:
+    return with_task(mlp(), optimizer=OptimizerFacts("Adam", (0.1,), memory, squares))
 
 
 def wired(**facts: object) -> Profile:
@@ -340,6 +434,10 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS111": (lambda: reacting(leak=0.1), lambda: reacting(leak=0.5)),
     "GS112": (lambda: dropping(0.9, noise=20.0),),
     "GS113": (lambda: worded(0.02), lambda: adapted(3.0)),
+    "GS114": (lambda: attending(0.27), lambda: fused(8.0)),
+    "GS115": (lambda: squeezed("sigmoid"), lambda: squeezed("tanh")),
+    "GS116": (linear_alone,),
+    "GS117": (lambda: refolded((EXAMPLES, 10, 7), (EXAMPLES, 7, 10)),),
     "GS201": (lambda: chain(12, function="sigmoid", gradient=lambda i: 0.14 ** (12 - i)).profile(),),
     "GS202": (lambda: chain(12, gradient=lambda i: 3.0 ** (12 - i)).profile(),),
     "GS203": (lambda: silent(1), lambda: silent(4)),
@@ -352,8 +450,9 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS401": (lambda: batch_of_one("batch_norm"),),
     "GS402": (lambda: starved(0.01),),
     "GS403": (lambda: residual(before="shut").profile(),),
+    "GS404": (lambda: stored(80.0),),
     "GS501": (lambda: with_loss(mlp(), value=12.0), lambda: with_loss(mlp(), value=3.5),
-              lambda: with_loss(regression(), value=50.0)),
+              lambda: with_loss(regression(), value=500.0)),
     "GS502": (lambda: with_output(mlp(), spread_within=1.5), lambda: with_output(mlp(), spread_within=8.0)),
     "GS503": (lambda: with_loss(with_output(shape_of_logits("softmax", "probability_nll", Operation.SOFTMAX),
                                             minimum=1e-9, maximum=1.0), kind="probability_nll", value=15.0),),
@@ -376,11 +475,15 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS515": (lambda: loss_form(responds=0.002), lambda: loss_form("softmax", own_rank=0.0),
               lambda: loss_form("softmax", at_target=0.9, distance=1.2, lowest=0.5)),
     "GS516": (lambda: loss_form(slope=1e-5), lambda: regression_form("sigmoid", slope=0.0)),
+    "GS517": (lambda: clipped(0.8), lambda: clipped(1.0)),
+    "GS518": (lambda: aligned(-3.0),),
+    "GS519": (lambda: two_terms("sum"),),
     "GS601": (lambda: with_input(feature_spread=(0.5, 1.0, 3000.0)),
               lambda: with_input(feature_spread=(0.5, 1.0, 30.0))),
     "GS602": (lambda: raw(80.0), lambda: with_input(mean=0.0, spread=1e-4)),
     "GS603": (lambda: with_input(constant_features=3), lambda: with_input(constant_features=WIDTH)),
     "GS604": (lambda: regression(mean=2e5, spread=5e4), lambda: regression(mean=20.0, spread=9.0)),
+    "GS606": (lambda: reacting(unread=0.9), lambda: reacting(equal=True)),
     "GS701": (lambda: stepped(6.0), lambda: stepped(600.0)),
     "GS702": (lambda: with_updates(1e-7),),
     "GS703": (lambda: dataclasses.replace(mlp(), step=Step(-1.0, 20.0, 11.0)),
@@ -390,6 +493,9 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS705": (lambda: wired(missing=("head.weight",), held=4, stale=1), lambda: wired(held=6, stale=2)),
     "GS706": (lambda: wired(held=6, repeated=("head.weight",)),),
     "GS707": (lambda: rated(0.0), lambda: rated(0.0, 1e-3)),
+    "GS708": (lambda: directed(climbs=-0.1, shrinks=0.95, share=0.1),),
+    "GS709": (lambda: directed(climbs=1.0, shrinks=0.0, share=0.1),),
+    "GS710": (lambda: remembering(1.5), lambda: remembering(0.999, 0.9)),
     "GS801": (lambda: nonfinite("log"), lambda: with_loss(mlp(), value=math.inf)),
     "GS802": (lambda: half(extreme=3e4),),
     "GS803": (lambda: half(gradient=1e-8),),
@@ -505,6 +611,15 @@ def adam_on_a_small_head() -> Profile:
 HEALTHY: Mapping[str, Build] = {
     "perceptron": mlp,
     "a sound loss": loss_form,
+    "attention over six of sixteen keys": lambda: attending(0.1),
+    "fused attention at scores of unit variance": lambda: fused(1.0),
+    "statistics of another source of data": lambda: stored(3.0),
+    "relu behind which half of the outputs are zero": lambda: with_output(regression(), clipped=0.5),
+    "as many labels as time steps": lambda: aligned(0.0),
+    "a loss of two means": lambda: two_terms("mean"),
+    "a window that leaves out a third of the input": lambda: reacting(unread=0.33, equal=False),
+    "weight decay beside a gradient": lambda: directed(climbs=-0.4, shrinks=0.2, share=1e-3),
+    "Adam's usual memory": lambda: remembering(0.9, 0.999),
     "a large relative step that lowers the loss": lambda: stepped(1.9),
     "words as loud as positions": lambda: worded(0.7),
     "words a fifth as loud as positions": lambda: worded(0.15),

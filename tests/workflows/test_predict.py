@@ -109,7 +109,7 @@ def test_moments_are_taken_of_a_batch():
     common = draws.standard_normal((1, 3, 1, 1))
     told = InputMoments.of(common + draws.standard_normal((64, 3, 8, 8)))
     assert told.second_moment == pytest.approx((common**2).mean() + 1, rel=0.05)
-    for pair in (told.positions, told.examples, told.near, told.apart):
+    for pair in (told.positions, told.examples, told.neighbour, told.across_both):
         assert pair == pytest.approx((common**2).mean(), abs=0.02)
 
 

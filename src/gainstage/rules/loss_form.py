@@ -142,10 +142,10 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     Different targets lead to ends that differ by less than 5 % of the distance moved, and correlate with the targets
-    below 0.9; or ends and targets correlate below -0.9; or the targets can
-    be given, cost at least 5 % more than the ends, and lie half a standard deviation of the targets away from them; or
-    the own class ends lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond
-    equal logits. An error.
+    below 0.9; or ends and targets correlate below -0.9; or the targets can be given, cost at least 5 % more than the
+    ends, and lie half a standard deviation of the targets away from them; or, behind a softmax, the own class ends
+    lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond equal logits. An
+    error.
 
     Example:
     F.kl_div of probabilities instead of log-probabilities; (N, 1) outputs against (N,) targets.
@@ -209,9 +209,10 @@ def _elsewhere(shape: LossShape, output: OutputFacts) -> tuple[str, float, float
             FOLLOWED,
             "The sign of the loss, or of a similarity in it, is turned.",
         )
-    if output.units > 2 and shape.own_rank is not None and shape.own_rank < 1 - NEARLY_ALL:
+    exclusive = output.function in ("softmax", "log_softmax")
+    if exclusive and output.units > 2 and shape.own_rank is not None and shape.own_rank < 1 - NEARLY_ALL:
         return (
-            "Where the loss is lowest, the class of the label has the smallest output of all.",
+            "Where the loss is lowest, the class of the label has the smallest probability of all.",
             shape.own_rank,
             1 - NEARLY_ALL,
             "The sign of the loss is turned.",

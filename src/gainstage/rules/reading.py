@@ -66,8 +66,8 @@ def refolded(profile: Profile) -> Iterator[Fault]:
 
 
 def _padded(node: Node) -> bool:
-    """Whether something was put beside the signal right before, as where relative positions are shifted."""
-    return node.operation is Operation.CONCATENATION or node.function in ("pad", "pad_edges")
+    """Whether a border was put on or taken off right before, as where relative positions are shifted."""
+    return node.operation is Operation.CONCATENATION or node.function in ("pad", "pad_edges", "slice")
 
 
 @rule("GS606", "Inputs that do not reach the output")
@@ -107,20 +107,17 @@ def unread(profile: Profile) -> Iterator[Fault]:
     if zeros and not ends_in(graph, graph.inputs, zeros):
         raise Lacking("a layer that starts at zero hides the input")
     trained = [node for node in graph.weighted() if node.operation is not Operation.EMBEDDING] or list(graph.weighted())
-    connected = ends_in(graph, graph.inputs)
-    if reactions is None and connected:
+    if reactions is None:
         raise Lacking("the model was not run on a smaller batch")
-    constant = reactions is not None and reactions.equal is True
-    if constant or (reactions is None and not connected):
+    if reactions.equal is True:
         yield _nothing(place(trained[0]) if trained else "")
         return
-    share = reactions.unread if reactions is not None else None
+    share = reactions.unread
     if share is not None and share > MOST:
         yield Fault(
             Severity.WARNING,
             "",
-            f"No output of {reactions.examples if reactions else 0} examples has a gradient by {share:.0%} of the "
-            "places of their input.",
+            f"No output of {reactions.examples} examples has a gradient by {share:.0%} of the places of their input.",
             share,
             MOST,
             "They are cut away, overwritten, multiplied by zero, or belong to steps whose result is thrown away.",

@@ -63,7 +63,7 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
         return
     if not is_direct(profile, output):
         return
-    low, high = RANGES.get(output.function) or _clamped(profile, output)
+    low, high = _bounds(profile, output)
     slack = 0.01 * (high - low) if math.isfinite(high - low) else 0.01 * max(target.spread, 1e-12)
     below, above = target.minimum < low - slack, target.maximum > high + slack
     if not (below or above):
@@ -84,11 +84,11 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
     )
 
 
-def _clamped(profile: Profile, output: OutputFacts) -> tuple[float, float]:
-    """The bounds of a clamp at the output."""
+def _bounds(profile: Profile, output: OutputFacts) -> tuple[float, float]:
+    """Where the values of the last function lie: by what it was called with, else by its kind."""
     node = last_function(profile, output)
-    settings = dict(node.settings) if node is not None else {}
-    return settings.get("min_val", -math.inf), settings.get("max_val", math.inf)
+    low, high = RANGES.get(output.function, (-math.inf, math.inf))
+    return (low, high) if node is None else (node.setting("min_val", low), node.setting("max_val", high))
 
 
 def _within_range(loss: LossFacts, output: OutputFacts) -> Remedy:

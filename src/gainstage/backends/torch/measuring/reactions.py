@@ -69,7 +69,7 @@ def _measured(
     if model.training and draws:
         one, other = (_run(model, held, few, draw, training=True) for draw in (seed, seed + 1))
         noise = noise_of(one.numpy(), other.numpy())
-    return Reactions(few.examples, leak, noise, None, unread, _all_equal(few, calm))
+    return Reactions(few.examples, leak, noise, None, unread, _all_equal(few, calm, graph))
 
 
 def _traced_back(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> tuple[torch.Tensor, float | None]:
@@ -107,8 +107,13 @@ def _unread(gradients: list[torch.Tensor]) -> float | None:
     return 1 - read / places
 
 
-def _all_equal(few: Batch, calm: torch.Tensor) -> bool | None:
-    """Whether all examples give one output although they differ."""
+def _all_equal(few: Batch, calm: torch.Tensor, graph: SignalGraph) -> bool | None:
+    """Whether all examples give one output although they differ.
+
+    None where a batch norm would have to know the statistics of training for that.
+    """
+    if any(node.function == "batch_norm" and node.setting("training", 0.0) == 1 for node in graph.nodes):
+        return None
     axis = [t for _, t in few.tensors if t.dim() and t.shape[0] == few.examples]
     if calm.dim() < 2 or calm.shape[0] != few.examples or all(bool((t == t[:1]).all()) for t in axis):
         return None
