@@ -98,18 +98,10 @@ def public_names() -> Iterator[str]:
     yield "```\n"
 
 
-def further_pages() -> Iterator[str]:
-    """The pages that the index does not name, so that a new page is never left out of the site."""
-    folder = Path(__file__).parents[1]
-    named = (folder / "index.md").read_text(encoding="utf-8").split()
-    yield "".join(f"{page.stem}\n" for page in sorted(folder.glob("*.md")) if page.stem not in {"index", *named})
-
-
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "rules": rule_catalogue,
     "commands": commands,
     "public_names": public_names,
-    "further_pages": further_pages,
 }
 
 
@@ -118,7 +110,14 @@ def replace_markers(_app: Any, _page: str, source: list[str]) -> None:
     source[0] = MARKER.sub(lambda marker: "".join(PARTS[marker[1]]()), source[0])
 
 
+def generated(_app: Any, environment: Any, *_changes: set[str]) -> list[str]:
+    """Name the pages with markers, which have to be read anew when the code has changed."""
+    pages = {name: Path(environment.doc2path(name)) for name in environment.found_docs}
+    return [name for name, page in pages.items() if MARKER.search(page.read_text(encoding="utf-8"))]
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Connect the extension to Sphinx."""
     app.connect("source-read", replace_markers)
+    app.connect("env-get-outdated", generated)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -117,5 +117,5 @@ def test_baselines_that_cannot_be_read_or_must_not_be_overwritten(run):
     for option in ("--baseline", "--write-baseline"):
         failed = run("check", "mlp:4x4x2", option, "mine.py")
         assert failed.code == 2
-        assert "Line 1 of the baseline 'mine.py' holds no finding" in failed.err
+        assert "Line 1 of the baseline 'mine.py' is not a finding" in failed.err
     assert Path("mine.py").read_text() == "print('mine')\n"

@@ -187,7 +187,7 @@ def test_unknown_names_and_fractions():
     for share in (-0.1, 1.0, float("nan")):
         with pytest.raises(InputError, match="fraction"):
             data.load("digits", validation=share)
-    with pytest.raises(InputError, match="one example a class"):
+    with pytest.raises(InputError, match="one example per class"):
         data.gaussian(classes=5, examples=4)
     with pytest.raises(InputError, match="positive"):
         data.copy(length=0)

@@ -59,7 +59,7 @@ def test_a_part_is_a_part_of_the_whole(name):
 
 
 def test_sets_have_to_fill_the_axis():
-    with pytest.raises(InputError, match="does not consist of sets"):
+    with pytest.raises(InputError, match="cannot be divided into sets"):
         Mirror(Pairing(5)).half(KernelShape(12, 8))
-    with pytest.raises(InputError, match="two units and more"):
+    with pytest.raises(InputError, match="units ≥ 2"):
         Pairing(1)

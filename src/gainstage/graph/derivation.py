@@ -44,20 +44,20 @@ class DerivationStep(StrEnum):
 
     @property
     def moves(self) -> bool:
-        """Whether the parameter's values stay what they are: they are moved, copied, cast or picked."""
+        """Report whether the parameter's values stay unchanged: they are moved, copied, cast or selected."""
         return self in _MOVES
 
     @property
     def rescales(self) -> bool:
-        """Whether the operand is proportional to the parameter, so that a factor on one is a factor on the other.
+        """Report whether the operand is proportional to the parameter, so that both scale by the same factor.
 
-        Concatenation is left out: what stands beside the parameter does not take part in the factor.
+        Concatenation is left out: the arrays beside the parameter do not scale with it.
         """
         return self in _MOVES and self is not DerivationStep.CONCATENATE
 
     @property
     def keeps_zero(self) -> bool:
-        """Whether a parameter that is zero makes an operand that is zero."""
+        """Report whether a parameter of zeros gives an operand of zeros."""
         return self.rescales or self in _ZERO_AT_ZERO
 
 

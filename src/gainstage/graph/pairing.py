@@ -1,4 +1,4 @@
-"""Pairs of units along an axis of a weight: which of them hold opposite values."""
+"""Pairs of units along an axis of a weight, whose values are opposite."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Mirror", "Pairing"]
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """The pairs of one axis: sets of units, the first half of each opposite to the second half.
+    """The pairs along one axis, in sets of units: the first half of each set is opposite to the second half.
 
     Args:
-        units: of a set; where their number is odd, the last one is left over: it has no pair and is read by zero.
-        places: how many neighbouring elements of the axis belong to one unit: a flattened image of 5 × 5 has 25.
+        units: number of units in a set. With an odd number, the last unit has no pair, and its outgoing weights are 0.
+        places: number of adjacent elements of the axis per unit, e.g. 25 for a flattened image of 5 × 5.
 
     Raises:
-        InputError: a set of one unit, which has no pair, or no place.
+        InputError: a set has fewer than two units, or a unit has no elements.
 
     """
 
@@ -28,29 +28,29 @@ class Pairing:
 
     def __post_init__(self) -> None:
         if self.units < 2 or self.places < 1:
-            raise InputError(f"Pairs need sets of two units and more, and places; received {self}.")
+            raise InputError(f"A pairing requires units ≥ 2 and places ≥ 1; received {self}.")
 
     def halved(self, length: int) -> int:
-        """How many elements of an axis of that length are drawn.
+        """Return how many elements of an axis of that length are drawn; the others are their negatives.
 
         Raises:
-            InputError: the axis does not consist of such sets.
+            InputError: the length is no multiple of the size of a set.
 
         >>> Pairing(units=6, places=4).halved(48), Pairing(units=7).halved(7)
         (24, 3)
         """
         if length % (self.units * self.places):
-            raise InputError(f"An axis of {length} does not consist of sets of {self.units} × {self.places}.")
+            raise InputError(f"Length {length} cannot be divided into sets of {self.units} × {self.places} elements.")
         return length // self.units * (self.units // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """The pairs of a weight: rows are opposite where its outputs are paired, columns where its inputs are.
+    """The pairs of a weight: its rows are opposite where outputs are paired, its columns where inputs are.
 
     Args:
-        outputs: the pairs of its output units; None where they are drawn one by one.
-        inputs: the pairs of what it reads; each of its units then weights a pair by (v, -v).
+        outputs: the pairs of the weight's output units; None where all of them are drawn.
+        inputs: the pairs of the weight's input units, each of which has the weights (v, -v); None where all are drawn.
 
     >>> Mirror(inputs=Pairing(8)).half(KernelShape(3, 8))
     KernelShape(out=3, in_=4, receptive=1, groups=1, overlap=None)
@@ -60,10 +60,10 @@ class Mirror:
     inputs: Pairing | None = None
 
     def half(self, kernel: KernelShape) -> KernelShape:
-        """The kernel that is drawn.
+        """Return the shape of the part that is drawn.
 
         Raises:
-            InputError: the kernel's groups do not consist of such sets.
+            InputError: the units of a group cannot be divided into such sets.
         """
         groups, out, in_ = kernel.groups, kernel.out // kernel.groups, kernel.in_ // kernel.groups
         out = out if self.outputs is None else self.outputs.halved(out)
@@ -72,5 +72,5 @@ class Mirror:
 
     @property
     def read(self) -> float:
-        """The share of what a unit reads that is not weighted by zero."""
+        """Return the share of a unit's incoming weights that are not fixed at zero."""
         return 1.0 if self.inputs is None else self.inputs.units // 2 * 2 / self.inputs.units

@@ -214,12 +214,12 @@ class SignalGraph:
 
     @cached_property
     def node_facts(self) -> dict[Any, Any]:
-        """Results of ``once_per_graph`` that depend on the nodes alone, by the function that computed them."""
+        """Return the results of ``once_per_graph`` that depend on the nodes alone, by function."""
         return {}
 
     @cached_property
     def graph_facts(self) -> dict[Any, Any]:
-        """Results of ``once_per_graph`` that depend on nodes and parameters, by the function that computed them."""
+        """Return the results of ``once_per_graph`` that depend on nodes and parameters, by function."""
         return {}
 
     def with_parameters(self, parameters: tuple[Parameter, ...]) -> SignalGraph:
@@ -257,7 +257,7 @@ class SignalGraph:
 
     @cached_property
     def called(self) -> Mapping[str, str]:
-        """What the framework itself calls parameters and layers, by path, where that is another name."""
+        """Map the path of a parameter or layer to the framework's own name, where the two differ."""
         names = {node.path: node.called for node in self.nodes if node.called}
         return MappingProxyType({**names, **{p.path: p.called for p in self.parameters if p.called}})
 

@@ -1,4 +1,4 @@
-"""Findings that a project lives with: those it accepts for a reason, and those it had before."""
+"""Findings that do not count: those that a project accepts for a reason, and those listed in a baseline."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Acceptance", "Known", "accepting", "against", "known_findings"]
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """A decision to live with a finding.
+    """A project's decision to accept certain findings.
 
     Args:
-        rule: the finding's rule, by code, or the beginning of codes: ``GS1`` names every rule about the signal.
-        reason: why, in words; it is shown wherever the finding would be.
+        rule: code of the finding's rule, or a prefix of codes: ``GS1`` covers every rule about the signal.
+        reason: the reason in words, which is shown in place of the finding.
         path: the module or parameter, as a pattern in which ``*`` stands for any characters.
     """
 
@@ -26,17 +26,17 @@ class Acceptance:
     path: str = "*"
 
     def covers(self, finding: Finding) -> bool:
-        """Return whether this decision is about the finding."""
+        """Report whether the decision applies to the finding."""
         return finding.code.startswith(self.rule) and fnmatchcase(finding.path, self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finding as a baseline remembers it.
+    """A finding as a baseline stores it.
 
     Args:
-        code: of the rule.
-        severity: how bad it was then. A finding that has become worse counts as new.
+        code: code of the rule.
+        severity: severity when the baseline was written. A finding that has become worse counts as new.
         path: the module or parameter; empty for the whole model.
     """
 
@@ -45,13 +45,13 @@ class Known:
     path: str
 
     def covers(self, finding: Finding) -> bool:
-        """Return whether this is the finding, and it has not become worse."""
+        """Report whether the finding is this one and has not become worse."""
         same = (finding.code, finding.path) == (self.code, self.path)
         return same and finding.severity.rank >= self.severity.rank
 
 
 def known_findings(diagnosis: Diagnosis) -> tuple[Known, ...]:
-    """List what a diagnosis holds, consequences and accepted findings included: what a baseline remembers."""
+    """List all findings of a diagnosis for a baseline, including consequences and accepted findings."""
     return tuple(sorted(set(_known((*diagnosis.findings, *(a.finding for a in diagnosis.accepted)))), key=_order))
 
 
@@ -68,11 +68,11 @@ def _order(known: Known) -> tuple[str, str, int]:
 def accepting(diagnosis: Diagnosis, decisions: Iterable[Acceptance]) -> Diagnosis:
     """Move findings that a project accepts out of the verdict, each with its reason.
 
-    What follows from an accepted finding is accepted with it.
+    The consequences of an accepted finding are accepted with it.
 
     Args:
-        diagnosis: the verdict.
-        decisions: the first that covers a finding gives the reason.
+        diagnosis: the diagnosis of a check.
+        decisions: the decisions; the first that applies to a finding gives the reason.
     """
     decisions = tuple(decisions)
     return _moved(diagnosis, lambda f: next((d.reason for d in decisions if d.covers(f)), None))
@@ -81,11 +81,11 @@ def accepting(diagnosis: Diagnosis, decisions: Iterable[Acceptance]) -> Diagnosi
 def against(diagnosis: Diagnosis, baseline: Iterable[Known]) -> Diagnosis:
     """Move findings that a baseline holds out of the verdict, so that only new and worse ones remain.
 
-    A finding is new although its cause was known where one of its consequences is: it stays as a whole.
+    A known finding with a new consequence counts as new, together with all of its consequences.
 
     Args:
-        diagnosis: the verdict.
-        baseline: what was found before, as ``known_findings`` lists it.
+        diagnosis: the diagnosis of a check.
+        baseline: earlier findings, as ``known_findings`` lists them.
     """
     before = tuple(baseline)
 
@@ -103,7 +103,7 @@ def _with_consequences(finding: Finding) -> Iterable[Finding]:
 
 
 def _moved(diagnosis: Diagnosis, reason: Callable[[Finding], str | None]) -> Diagnosis:
-    """Move the findings that have a reason to be accepted."""
+    """Move the findings for which ``reason`` returns a text from the findings that count to the accepted ones."""
     reasons = [reason(finding) for finding in diagnosis.findings]
     kept = tuple(f for f, why in zip(diagnosis.findings, reasons, strict=True) if why is None)
     moved = tuple(Accepted(f, why) for f, why in zip(diagnosis.findings, reasons, strict=True) if why is not None)

@@ -80,7 +80,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """The path, with the framework's own name behind it; empty for the whole model."""
+        """Return the path, followed by the framework's own name; empty for the whole model."""
         return f"{self.path} ({self.called})" if self.called else self.path
 
 
@@ -127,7 +127,7 @@ class Diagnosis(Rendered):
 
     @property
     def judged(self) -> bool:
-        """Whether all that trains was seen, or a finding stands without that.
+        """Report whether every trainable parameter was measured, or a finding holds without that.
 
         A model with nothing to train is not judged, unless an error says why; nor is one that is called healthy while
         weights work where nobody could look.

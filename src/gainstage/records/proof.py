@@ -1,4 +1,4 @@
-"""Proof: what two short trainings say about two starts of one model."""
+"""Proof compares two starts of one model by two short trainings."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Proof:
 
     @property
     def losses(self) -> tuple[float, float]:
-        """The mean loss over the last quarter of the steps: before and after; infinite where a training diverged."""
+        """Return the mean losses of the last quarter of the steps, before and after; infinite after divergence."""
         return _end(self.before), _end(self.after)
 
     @property
     def verdict(self) -> Literal["better", "alike", "worse"]:
-        """Whether the start after trains better.
+        """Report whether the start after a fix trains better than the one before.
 
         The losses of the last quarter of the steps are compared in pairs. A difference counts where it exceeds three
         standard errors of its mean and five per cent of the loss.

@@ -1,4 +1,4 @@
-"""The baseline file: what was found before, one line a finding, to be kept beside the code."""
+"""Reads and writes baseline files, which list known findings, one per line, and are kept with the code."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def write_baseline(path: str | os.PathLike[str], diagnosis: Diagnosis) -> None:
     """Write the findings of a diagnosis as a baseline.
 
     Raises:
-        InputError: the path cannot be written, or holds a file that is no baseline.
+        InputError: the path cannot be written, or holds a file that is not a baseline.
     """
     target = Path(path)
     if target.is_file():
-        read_baseline(target)  # what is no baseline is not overwritten
+        read_baseline(target)  # refuses to overwrite any other file
     write_whole(target, baseline_text(diagnosis))
 
 
@@ -37,7 +37,7 @@ def read_baseline(path: str | os.PathLike[str]) -> tuple[Known, ...]:
     """Read a baseline.
 
     Raises:
-        InputError: the file cannot be read, or a line of it holds no finding.
+        InputError: the file cannot be read, or a line is not a finding.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -60,6 +60,6 @@ def _known(line: str, number: int, path: str | os.PathLike[str]) -> Known:
         return Known(code, Severity(severity), name)
     except ValueError:
         raise InputError(
-            f"Line {number} of the baseline {str(path)!r} holds no finding: expected code, severity and quoted path "
+            f"Line {number} of the baseline {str(path)!r} is not a finding: expected code, severity and quoted path "
             f'such as GS101 error "encoder.0"; received {line[:80]!r}.'
         ) from None

@@ -41,7 +41,7 @@ MOST = 1 << 28
 
 
 def _unpacked(packed: bytes) -> bytes:
-    """What was compressed, up to a size; a small page may claim to hold more than the memory."""
+    """Decompress up to a maximal size, since a small page may expand beyond the memory."""
     stream = zlib.decompressobj()
     document = stream.decompress(packed, MOST)
     if stream.unconsumed_tail:

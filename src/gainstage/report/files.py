@@ -23,7 +23,7 @@ _NEAR = 1 << 20
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file is one that gainstage wrote: a page, a picture, a notebook, a record, or weights with its mark."""
+    """Report whether gainstage wrote a file: a page, a picture, a notebook, a record, or weights with its mark."""
     marks = _MARKS.get(path.suffix.lower())
     if marks is None:
         return False

@@ -56,7 +56,7 @@ def _property(text: str) -> str:
 
 
 def junit(diagnosis: Diagnosis) -> str:
-    """JUnit XML: findings are failures, notes and passed rules pass, what was not judged or is accepted is skipped."""
+    """Return JUnit XML: findings fail, notes and passed rules pass, accepted findings and unjudged rules are skips."""
     cases = [_case(f"{f.code} {f.title} [{_place(f)}]", _outcome(f)) for f in diagnosis.findings]
     cases += [
         _case(f"{a.finding.code} {a.finding.title} [{_place(a.finding)}]", _skipped(f"Accepted: {a.reason}"))
@@ -90,7 +90,7 @@ def _outcome(finding: Finding) -> str:
 
 
 def sarif(diagnosis: Diagnosis) -> str:
-    """SARIF 2.1.0, one result a finding; a layer is a logical location, since no file is at fault."""
+    """Return SARIF 2.1.0, one result per finding; a layer is a logical location, since no file is at fault."""
     rules = {f.code: f for f in _all((*diagnosis.findings, *(a.finding for a in diagnosis.accepted)))}
     driver = {"name": "gainstage", "rules": [_sarif_rule(finding) for finding in rules.values()]}
     places = {code: index for index, code in enumerate(rules)}

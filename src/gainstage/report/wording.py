@@ -60,11 +60,11 @@ def elide(text: str, limit: int) -> str:
     return f"{_start(text, room // 2)}…{_end(text, room - room // 2)}"
 
 
-_ENDS = 8  # cells of both ends together, less than which says too little
+_ENDS = 8  # with fewer cells for both ends together, a name cannot be recognised
 
 
 def _start(text: str, cells: int) -> str:
-    """As much of the beginning as fits."""
+    """Return the longest beginning of at most ``cells`` cells."""
     head = ""
     for character in text:
         if cell_len(head + character) > cells:
@@ -74,7 +74,7 @@ def _start(text: str, cells: int) -> str:
 
 
 def _end(text: str, cells: int) -> str:
-    """As much of the end as fits."""
+    """Return the longest end of at most ``cells`` cells."""
     tail = ""
     for character in reversed(text):
         if cell_len(character + tail) > cells:

@@ -1,7 +1,8 @@
-"""Mirrored weights: half of the rows or columns of a draw, and the other half opposite to it.
+"""Mirrored weights: half of the rows or columns are drawn, and the other half are their negatives.
 
-A hidden layer [[A, -A], [-A, A]] computes A·(f(x) - f(-x)): twice the odd part of its activation, which is x itself
-for relu, gelu and silu, so that a plain network starts as a linear one, at any depth, until training parts the pairs.
+A hidden layer [[A, -A], [-A, A]] computes A·(f(x) - f(-x)), in which the even part of the activation f cancels. For
+relu, gelu and silu f(x) - f(-x) = x, so that a plain network of any depth is linear at the start, until training
+separates the pairs.
 
 References:
     Balduzzi et al., "The shattered gradients problem" (arXiv:1702.08591), section 4: "looks-linear", for relu;
@@ -24,16 +25,17 @@ __all__ = ["mirrored"]
 
 
 def mirrored(scheme: Scheme, mirror: Mirror) -> Scheme:
-    """A scheme that draws half a kernel and mirrors it.
+    """Return a scheme that draws half of a kernel and sets the other half to its negative.
 
-    A unit without a pair, of an odd number, gets the sum of the rows of its set, divided by the root of their number,
-    and is read by zero: it changes nothing at the start, and learns from the first step on.
+    A set with an odd number of units has one unit without a pair. Its incoming weights are the sum of the drawn rows of
+    the set, divided by the root of their number. Its outgoing weights are zero, so that it does not affect the output
+    at the start, and learns from the first step on.
 
-    Weights of one stream depend on each other then, so that a part of them is drawn with all the others and copied.
+    The weights depend on each other, so a part of the kernel is drawn by drawing the whole kernel.
 
     Args:
-        scheme: draws the half.
-        mirror: which rows and columns are opposite.
+        scheme: the scheme that draws the half.
+        mirror: the rows and columns whose values are opposite.
 
     >>> from gainstage.schemes import get
     >>> scheme = mirrored(get("orthogonal"), Mirror(outputs=Pairing(4), inputs=Pairing(2)))
@@ -56,7 +58,7 @@ def mirrored(scheme: Scheme, mirror: Mirror) -> Scheme:
 
 
 def _opposed(values: NDArray[np.float32], axis: int, pairing: Pairing, *, read: bool = False) -> NDArray[np.float32]:
-    """Every set along an axis followed by its negative, and by what the unit that is left over gets."""
+    """Append to every set along an axis its negative, and the weights of the unit without a pair."""
     shape = values.shape
     drawn = pairing.units // 2
     sets = values.reshape(*shape[:axis], -1, drawn, pairing.places, *shape[axis + 1 :])

@@ -116,7 +116,7 @@ _watched: set[int] = set()
 
 
 def _end_with(parent: int) -> None:
-    """Watch the parent from a thread, once in a process; workers of a cluster have another parent and stay."""
+    """End this process when its parent ends, by a thread; workers of a cluster have another parent and stay."""
     if os.getpid() == parent or parent in _watched or os.getppid() != parent:
         return
     _watched.add(parent)
@@ -131,7 +131,7 @@ def _end_with(parent: int) -> None:
 
 @contextlib.contextmanager
 def _silent_threads() -> Iterator[None]:
-    """Threads that manage workers raise when these are ended under their hands; nobody needs to read that."""
+    """Suppress the messages of threads that manage workers, which raise when their workers are ended."""
     before = threading.excepthook, sys.unraisablehook
     threading.excepthook = lambda _raised: None
     sys.unraisablehook = lambda _raised: None

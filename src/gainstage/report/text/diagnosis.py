@@ -93,7 +93,7 @@ def add_fixed(page: Page, fixed: Fixed) -> None:
 
 
 def _proof_in_words(proof: Proof) -> str:
-    """What both trainings have shown."""
+    """Return the result of both trainings as a sentence."""
     before, after = proof.losses
     verdicts = {
         "better": "it trains better",
@@ -173,7 +173,7 @@ def _add_change(page: Page, change: Change) -> None:
 
 
 def _add_passed(page: Page, passed: tuple[str, ...]) -> None:
-    """One line: how many rules found nothing, by what they are about."""
+    """Add one line with the number of rules that passed, by topic."""
     if passed:
         told = ", ".join(f"{subject} {n}" for digit, subject in SUBJECTS.items() if (n := _about(passed, digit)))
         page.field("Passed", page.words(f"{count(len(passed), 'rule')}: {told}."), indent=0)
@@ -184,7 +184,7 @@ def _about(codes: tuple[str, ...], digit: str) -> int:
 
 
 def _add_accepted(page: Page, diagnosis: Diagnosis) -> None:
-    """One line for the findings that do not count, and one for the rules that were left out."""
+    """Add one line for the accepted findings, and one for the rules that were left out."""
     if diagnosis.accepted:
         groups = folded((a.reason, f"{a.finding.code} {a.finding.path}".strip()) for a in diagnosis.accepted)
         told = "; ".join(f"{', '.join(places[:3])}{_more(len(places) - 3)}: {why}" for why, places in groups)

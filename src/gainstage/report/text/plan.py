@@ -51,7 +51,7 @@ def add_plan(page: Page, plan: Plan) -> None:
 
 
 def carried_out(plan: Plan) -> str:
-    """Whether the weights follow the plan already.
+    """Return a sentence that states whether the weights follow the plan already.
 
     >>> carried_out(Plan((), written=True))
     'The weights were written.'
