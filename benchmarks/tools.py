@@ -35,8 +35,8 @@ PAGE = ROOT / "docs" / "verdicts-tools.md"
 HEADER = (
     "# What public tools find on the same networks",
     "",
-    "`python benchmarks/tools.py --write` adds these lines: each tool in its most natural use, on the two halves of the",
-    "exam that [findings on networks of others](verdicts.md) describes.",
+    "`python benchmarks/tools.py --write` adds these lines: each tool in its most natural use, on the two halves of",
+    "the exam that [findings on networks of others](verdicts.md) describes.",
     "",
     "| tool | half | found | healthy, flagged |",
     "|---|---|---|---|",
