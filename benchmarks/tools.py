@@ -32,7 +32,15 @@ from exam.catalogue import catalogue, halves  # noqa: E402
 
 STEPS = 20
 PAGE = ROOT / "docs" / "verdicts-tools.md"
-HEADER = ("| tool | half | found | healthy, flagged |", "|---|---|---|---|")
+HEADER = (
+    "# What public tools find on the same networks",
+    "",
+    "`python benchmarks/tools.py --write` adds these lines: each tool in its most natural use, on the two halves of",
+    "the exam that [findings on networks of others](verdicts.md) describes.",
+    "",
+    "| tool | half | found | healthy, flagged |",
+    "|---|---|---|---|",
+)
 
 
 def _output(case: Case) -> Any:
@@ -213,7 +221,7 @@ def main() -> None:
     for begin, line in lines_of(arguments.only):
         print(line, flush=True)
         if arguments.write:
-            before = PAGE.read_text(encoding="utf-8").splitlines()[2:] if PAGE.exists() else []
+            before = PAGE.read_text(encoding="utf-8").splitlines()[len(HEADER) :] if PAGE.exists() else []
             rows = [row for row in before if not row.startswith(begin)] + [line]
             PAGE.write_text("\n".join([*HEADER, *sorted(rows)]) + "\n", encoding="utf-8")
 

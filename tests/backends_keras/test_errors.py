@@ -46,7 +46,7 @@ def test_a_batch_builds_what_was_not_built(x):
         ("sparse_categorical_crossentropy", np.arange(6), "from 0 to 5, and the output has 3 units"),
         ("categorical_crossentropy", np.arange(6) % 3, "sparse_categorical_crossentropy"),
         ("mse", np.zeros((6, 2)), r"\(6, 3\) and \(6, 2\)"),
-        ("mse", np.zeros((5, 3)), "one label per example"),
+        ("mse", np.zeros((5, 3)), "one label an example"),
         ("mse", np.full((6, 3), np.nan), "NaN or infinite"),
     ],
 )

@@ -43,7 +43,9 @@ def test_a_model_that_keras_cannot_build(monkeypatch):
         load("keras:VGG16")
 
 
-@pytest.mark.parametrize(("missing", "message"), [("keras", "pip install keras"), ("jax", "backend 'jax'")])
+@pytest.mark.parametrize(
+    ("missing", "message"), [("keras", r"pip install 'gainstage\[keras\]'"), ("jax", "backend 'jax'")]
+)
 def test_a_package_that_is_not_installed(monkeypatch, missing, message):
     def refuse(name):
         raise ModuleNotFoundError(f"No module named '{missing}'", name=missing)

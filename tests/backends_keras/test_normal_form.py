@@ -90,7 +90,7 @@ def test_a_group_norm_says_how_many_groups_it_has(groups, expected):
     assert (node.setting("groups"), node.setting("over_positions")) == (expected, 1)
 
 
-@pytest.mark.parametrize("groups", [1, 16, 32])
+@pytest.mark.parametrize("groups", [1, 8, 32])  # of four units, the inverse of a variance has no variance itself
 def test_the_gradient_in_front_of_a_group_norm_is_predicted_within_its_sampling_error(groups):
     found = []
     for seed in range(DRAWS):

@@ -52,7 +52,7 @@ class Penalised(layers.Layer):
             raise TypeError("needs numbers")
         outputs = ops.matmul(inputs, self.kernel)
         self.add_loss(0.3 * ops.mean(ops.square(outputs)))
-        self.add_loss(0.1 * ops.sum(ops.abs(self.kernel)))
+        self.add_loss(0.001 * ops.sum(ops.abs(self.kernel)))
         return outputs
 
     def compute_output_spec(self, inputs):

@@ -205,7 +205,7 @@ AGREES = "measured factor over theory's"
 def growth(setting: Setting, norm: Norm = "batch", names: tuple[str, ...] = DEEP) -> Measured:
     """Compare the growth of the gradient's second moment per layer of deep, wide, normalised networks with theory.
 
-    The networks start by He's rule. With units in mirrored pairs, which ``auto`` chooses for such a network, a layer is
+    They start from He's scheme. Over units in mirrored pairs, which ``auto`` starts such a network with, a layer is
     linear at first and gradients do not grow (Meterez et al. 2023, for linear layers with orthogonal weights).
     """
     dataset = load("digits", seed=setting.seed)
