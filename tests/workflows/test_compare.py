@@ -247,7 +247,7 @@ BAD_DATA = [
     ((NAN, Y), "1 NaN or infinite values, the first at index \\(3, 1\\)"),
     ((X, Y[:-1]), "240 examples in x and 239 labels"),
     ((X, Y - 1), "class label -1"),
-    ((X, np.array(["a"] * len(X))), "holds <U1"),
+    ((X, np.array(["a"] * len(X))), "has the type <U1"),
     ((X[:0], Y[:0]), "at least one value"),
     ((X, Y, X), "Cannot train on a tuple"),
     ((X, Y, X[:, :2], Y), "Validation examples have the shape"),
