@@ -42,7 +42,7 @@ engine._WORTH_LOADING = 0
 
 
 def seconds(cache: str, before: str = "", forced: str = "") -> tuple[float, bool]:
-    """Of one fresh process: seconds of the call, and whether it imported Numba."""
+    """Return the seconds of the call in one fresh process, and whether the call imported Numba."""
     code = CALL.format(before=before, forced=forced)
     out = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": cache}, check=True, capture_output=True,

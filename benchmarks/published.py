@@ -1,4 +1,4 @@
-"""What ``gs.check`` says of 100 published architectures as their own code starts them, with their own loss.
+"""Checks published architectures as their own code starts them, with their own loss.
 
     python benchmarks/published.py               # a table; exit code 1 where an error or a warning is found
     python benchmarks/published.py --only bert

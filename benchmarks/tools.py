@@ -176,7 +176,7 @@ TOOLS: dict[str, tuple[str, Callable[[Case], bool]]] = {
 
 
 def flagged(entry: Entry, look: Callable[[Case], bool]) -> bool | None:
-    """Whether a tool flags a case; None where it, or the training that it watches, raises."""
+    """Report whether a tool flags a case; None where the tool or the watched training raises."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return look(entry.build(0))

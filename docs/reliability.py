@@ -1,4 +1,4 @@
-"""What hostile code, hostile input and kills leave alone, in figures: writes docs/reliability.md.
+"""Runs hostile code, hostile input and kills against gainstage, and writes the figures to docs/reliability.md.
 
 Run it by ``make reliability``. Every figure is counted here and now; a failure ends the run, and nothing is written.
 """

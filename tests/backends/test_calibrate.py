@@ -40,7 +40,7 @@ def initialized(case: Case, seed: int = 0) -> tuple[nn.Module, Plan]:
 
 
 def predicted_only(plan: Plan) -> set[str]:
-    """What is not at its level after the first use: predicted, restrained, or set by all of several uses."""
+    """Return the weights exempt from the level of their first use: predicted, restrained, or set by several uses."""
     told = ("predicted only: ", "set by all of its", "is not amplified by more than")
     return {a.parameter for a in plan if any(words in a.reason for words in told)}
 

@@ -1,4 +1,4 @@
-"""What a node computes stands in its operation, function and settings, whatever Keras calls it."""
+"""A node's operation, function and settings describe its computation, whatever Keras calls it."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What remedies and causes say in the words of each framework."""
+"""Remedies and causes are written in the words of each framework."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which units may stand in mirrored pairs, and what the plan then says of their weights."""
+"""The units that may stand in mirrored pairs, and the plan's assignments of their weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDE, TIES = 16, 1e-5
 
 
 def links(model: nn.Module, *shape: int) -> dict[str, str]:
-    """Why the units of every weight are not paired, by path; empty where they are."""
+    """Return the reason why each weight's units are not paired, by path; empty where they are."""
     graph = backend_of(model).trace(model, torch.randn(4, *shape))
     found = mirror_links(graph, {p.path for p in graph.parameters})
     return {link.path: link.fault for link in found.values()}

@@ -1,4 +1,4 @@
-"""What correlations have by chance, gathered and averaged, against matrices of random correlations."""
+"""Finite-width fluctuations of correlations, gathered and averaged, against matrices of random correlations."""
 
 from __future__ import annotations
 

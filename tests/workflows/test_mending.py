@@ -1,4 +1,4 @@
-"""What is healthy stays, what is at fault is drawn anew, what made something worse is taken back, and proofs prove."""
+"""Healthy starts stay, faulty ones are drawn anew, harmful draws are taken back, and proofs compare trainings."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _BYTES = 4  # of a weight
 
 @dataclass(frozen=True, slots=True)
 class Perceptron:
-    """What a multi-layer perceptron is made of.
+    """The settings of a multi-layer perceptron.
 
     Args:
         sizes: widths from the input to the output.

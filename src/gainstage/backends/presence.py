@@ -15,7 +15,7 @@ __all__ = ["is_installed", "require_keras", "require_torch"]
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported, without importing it."""
+    """Report whether a package can be imported, without importing it."""
     if package in sys.modules:
         return sys.modules[package] is not None
     try:

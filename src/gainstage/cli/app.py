@@ -99,7 +99,7 @@ _TOO_LARGE = (
 
 
 def _set_elsewhere(error: click.UsageError) -> str:
-    """Where a wrong value comes from, if not from the command line."""
+    """Return the source of a wrong value, if it is not the command line."""
     ctx, name = error.ctx, getattr(getattr(error, "param", None), "name", None)
     if ctx is None or name is None:
         return ""

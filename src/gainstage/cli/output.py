@@ -42,7 +42,7 @@ def exit_code(diagnosis: Diagnosis, fail_on: str) -> int:
 
 
 def lively() -> bool:
-    """Whether someone is watching stderr, and wants to."""
+    """Report whether a person watches stderr and has not asked for quiet."""
     context = click.get_current_context(silent=True)
     quiet = context is not None and (context.find_root().obj or {}).get("quiet", False)
     return sys.stderr.isatty() and not os.environ.get("CI") and not quiet

@@ -92,7 +92,7 @@ def ancestry(graph: SignalGraph) -> Ancestry:
     >>> from gainstage.graph import Node, Operation
     >>> nodes = (
     ...     Node(0, Operation.INPUT, "input", (), (8, 4)),
-    ...     Node(1, Operation.LINEAR, "addmm", (0,), (8, 4)),
+    ...     Node(1, Operation.LINEAR, "linear", (0,), (8, 4)),
     ...     Node(2, Operation.ADD, "add", (0, 1), (8, 4)),
     ... )
     >>> ancestry(SignalGraph(nodes, ())).nearest_common(1, 2), ancestry(SignalGraph(nodes, ())).reaches(2, 1)

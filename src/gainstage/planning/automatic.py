@@ -222,7 +222,7 @@ class Automatic:
         return replace(assignment, level=target.level * gain**2)
 
     def _half(self, node: Node, half: KernelShape) -> str:
-        """What draws half of a mirrored weight: an isometry where there is one."""
+        """Return the scheme that draws half of a mirrored weight: an isometry where one exists."""
         if self.halves == "normal" or half.overlap is not None:
             return "normal"
         strided = any(name.startswith("stride") and step > 1 for name, step in node.settings)
@@ -230,7 +230,7 @@ class Automatic:
         return "delta_orthogonal" if self.halves == "centre_tap" and keeps else "orthogonal"
 
     def _reads_itself(self, node: Node, uses: Sequence[Node]) -> bool:
-        """Whether a use of a weight reads what another use of it has made: in a loop these uses decide."""
+        """Report whether a use of a weight reads the output of another use; in a loop such uses set the spread."""
         incoming = self.levels.around[node.index].incoming
         return incoming.origin == "weight" and any(incoming.node == use.index for use in uses)
 

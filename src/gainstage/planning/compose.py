@@ -58,7 +58,7 @@ def plan(
     >>> from gainstage.graph import KernelShape, Node, Operation, Parameter, Role, SignalGraph, Use
     >>> nodes = (
     ...     Node(0, Operation.INPUT, "input", (), (32, 784)),
-    ...     Node(1, Operation.LINEAR, "addmm", (0,), (32, 128), uses=(Use("weight", "weight"), Use("bias", "bias"))),
+    ...     Node(1, Operation.LINEAR, "linear", (0,), (32, 128), uses=(Use("weight", "weight"), Use("bias", "bias"))),
     ... )
     >>> weight = Parameter("weight", (128, 784), "float32", Role.HIDDEN, KernelShape(128, 784), nodes=(1,))
     >>> bias = Parameter("bias", (128,), "float32", Role.BIAS, nodes=(1,))

@@ -113,9 +113,9 @@ def survey(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Surroun
     >>> from gainstage.graph import KernelShape, Node, Operation, SignalGraph
     >>> nodes = (
     ...     Node(0, Operation.INPUT, "input", (), (8, 4)),
-    ...     Node(1, Operation.LINEAR, "addmm", (0,), (8, 4)),
+    ...     Node(1, Operation.LINEAR, "linear", (0,), (8, 4)),
     ...     Node(2, Operation.ACTIVATION, "tanh", (1,), (8, 4), function="tanh"),
-    ...     Node(3, Operation.LINEAR, "addmm", (2,), (8, 4)),
+    ...     Node(3, Operation.LINEAR, "linear", (2,), (8, 4)),
     ... )
     >>> around = survey(SignalGraph(nodes, ()), settable=())
     >>> around[3].incoming.function, around[3].incoming.origin, around[3].depth

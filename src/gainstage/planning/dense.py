@@ -53,9 +53,9 @@ def dense_streams(graph: SignalGraph) -> tuple[DenseStream, ...]:
     >>> from gainstage.graph import KernelShape
     >>> nodes = (
     ...     Node(0, Operation.INPUT, "input", (), (8, 16), unit_axis=1),
-    ...     Node(1, Operation.LINEAR, "mm", (0,), (8, 4), unit_axis=1, kernel=KernelShape(4, 16)),
+    ...     Node(1, Operation.LINEAR, "linear", (0,), (8, 4), unit_axis=1, kernel=KernelShape(4, 16)),
     ...     Node(2, Operation.CONCATENATION, "cat", (0, 1), (8, 20), settings=(("axis", 1.0),), unit_axis=1),
-    ...     Node(3, Operation.LINEAR, "mm", (2,), (8, 4), unit_axis=1, kernel=KernelShape(4, 20)),
+    ...     Node(3, Operation.LINEAR, "linear", (2,), (8, 4), unit_axis=1, kernel=KernelShape(4, 20)),
     ...     Node(4, Operation.CONCATENATION, "cat", (2, 3), (8, 24), settings=(("axis", 1.0),), unit_axis=1),
     ... )
     >>> [(s.start, s.width, dict(s.parts)) for s in dense_streams(SignalGraph(nodes, ()))]

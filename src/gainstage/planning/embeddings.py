@@ -81,7 +81,7 @@ def positions_beside(graph: SignalGraph) -> Mapping[str, int]:
 
 
 def _varies(parameter: Parameter) -> bool:
-    """Whether it holds several rows: one for each position."""
+    """Report whether the parameter holds several rows, one for each position."""
     return math.prod(parameter.shape[:-1]) > 1
 
 

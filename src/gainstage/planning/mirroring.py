@@ -1,4 +1,4 @@
-"""Which links of a graph a plan mirrors, and why.
+"""Choice of the links of a graph that a plan mirrors, with reasons.
 
 The graph says whose units may be paired, the activation whether training can part them, and the length of the chain
 whether it pays.
@@ -69,7 +69,7 @@ def paying_links(graph: SignalGraph, settable: Container[str]) -> Mirroring:
 
 
 def _told(links: Mapping[int, Link]) -> Mapping[str, str]:
-    """Why weights are not mirrored, by path."""
+    """Return the reasons why weights are not mirrored, by path."""
     return {link.path: link.fault for link in links.values() if link.fault}
 
 
@@ -96,7 +96,7 @@ def _judged(links: Mapping[int, Link]) -> Mapping[int, Link]:
 
 
 def chain_depths(links: Mapping[int, Link]) -> Mapping[int, int]:
-    """How many links without a fault follow one another around each, with the same normalisation or none."""
+    """Return, for each link, the length of the run of faultless links around it with the same normalisation."""
     free = {i: link for i, link in links.items() if not link.fault}
     behind: dict[int, int] = {}
     following = {

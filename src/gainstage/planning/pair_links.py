@@ -59,9 +59,9 @@ def pair_links(graph: SignalGraph, settable: Container[str]) -> Mapping[int, Lin
     >>> from gainstage.graph import KernelShape, Use
     >>> nodes = (
     ...     Node(0, Operation.INPUT, "input", (), (8, 4)),
-    ...     Node(1, Operation.LINEAR, "addmm", (0,), (8, 6), uses=(Use("a", "weight"),), kernel=KernelShape(6, 4)),
+    ...     Node(1, Operation.LINEAR, "linear", (0,), (8, 6), uses=(Use("a", "weight"),), kernel=KernelShape(6, 4)),
     ...     Node(2, Operation.ACTIVATION, "tanh", (1,), (8, 6), function="tanh"),
-    ...     Node(3, Operation.LINEAR, "addmm", (2,), (8, 2), uses=(Use("b", "weight"),), kernel=KernelShape(2, 6)),
+    ...     Node(3, Operation.LINEAR, "linear", (2,), (8, 2), uses=(Use("b", "weight"),), kernel=KernelShape(2, 6)),
     ... )
     >>> weights = (
     ...     Parameter("a", (6, 4), "float32", Role.HIDDEN, KernelShape(6, 4), nodes=(1,)),
@@ -87,7 +87,7 @@ def _owner(graph: SignalGraph, node: Node) -> Parameter | None:
 
 
 class _Refused(Exception):  # noqa: N818
-    """Why units cannot be paired."""
+    """Raised with the reason why units cannot be paired."""
 
 
 class _Walk:
@@ -174,7 +174,7 @@ class _Walk:
         self._require_weight(reader, weight)
 
     def _passes(self, node: Node, activated: bool) -> bool:
-        """Whether a node treats the two of a pair alike."""
+        """Report whether a node treats both units of a pair alike."""
         match node.operation:
             case Operation.ACTIVATION:
                 return node.function != "glu"
@@ -216,7 +216,7 @@ class _Walk:
         return function
 
     def _pairings(self) -> tuple[Pairing, dict[int, Pairing]]:
-        """Which units are a pair, for the weight that makes them and for all that read them."""
+        """Return the pairing of units, for the weight that produces them and for all weights that read them."""
         made, kernel = self.start.kernel, {i: self.graph.nodes[i].kernel for i in self.ways}
         if made is None or None in kernel.values():
             raise _Refused("the geometry of a weight is not known")
@@ -245,7 +245,7 @@ class _Walk:
         return node.unit_axis is not None and node.unit_axis < len(node.shape) - 1
 
     def _inner(self, node: Node, units: int, read: int) -> int:
-        """How many neighbours among what a reader reads belong to one unit: a flattened image has them."""
+        """Return how many neighbouring inputs of a reader belong to one unit, as after flattening an image."""
         places = read // units
         axis = node.unit_axis
         if places == 1:

@@ -44,8 +44,8 @@ def factors(graph: SignalGraph) -> Mapping[int, Factor]:
     >>> nodes = (
     ...     Node(0, Operation.INPUT, "users", (), (8, 4)),
     ...     Node(1, Operation.INPUT, "items", (), (8, 4)),
-    ...     Node(2, Operation.LINEAR, "addmm", (0,), (8, 25)),
-    ...     Node(3, Operation.LINEAR, "addmm", (1,), (8, 25)),
+    ...     Node(2, Operation.LINEAR, "linear", (0,), (8, 25)),
+    ...     Node(3, Operation.LINEAR, "linear", (1,), (8, 25)),
     ...     Node(4, Operation.MULTIPLY, "mul", (2, 3), (8, 25)),
     ...     Node(5, Operation.REDUCTION, "sum", (4,), (8,)),
     ... )

@@ -25,8 +25,8 @@ def score_spreads(graph: SignalGraph) -> Mapping[int, float]:
     >>> from gainstage.graph import KernelShape
     >>> nodes = (
     ...     Node(0, Operation.INPUT, "input", (), (8, 64)),
-    ...     Node(1, Operation.LINEAR, "mm", (0,), (8, 64), kernel=KernelShape(64, 64)),
-    ...     Node(2, Operation.LINEAR, "mm", (0,), (8, 64), kernel=KernelShape(64, 64)),
+    ...     Node(1, Operation.LINEAR, "linear", (0,), (8, 64), kernel=KernelShape(64, 64)),
+    ...     Node(2, Operation.LINEAR, "linear", (0,), (8, 64), kernel=KernelShape(64, 64)),
     ...     Node(3, Operation.MATMUL, "bmm", (1, 2), (8, 8), settings=(("contracted", 64.0),)),
     ...     Node(4, Operation.SOFTMAX, "softmax", (3,), (8, 8)),
     ... )

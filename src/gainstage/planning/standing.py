@@ -1,4 +1,4 @@
-"""What stands in a model on purpose: values that say something, and that no draw brings back.
+"""Recognises values that were set on purpose, which no draw would restore.
 
 A framework's own start is recognised by its values: biases of zero or within ±1/√fan_in, norms with a scale of one and
 a shift of zero. What differs from that was written by somebody. It is kept where it has a meaning at the start of
@@ -89,7 +89,7 @@ def _bias(graph: SignalGraph, bias: Parameter, values: WeightMoments, standing: 
 
 
 def _prior(values: WeightMoments, bias: Parameter, weight: Parameter, what: str) -> str | None:
-    """Why a bias is a prior: one number for all units, or larger than a framework draws it."""
+    """Return the reason why a bias is a prior: one value for all units, or larger than a framework draws."""
     if weight.kernel is None or not values.second_moment > 0:
         return None
     bound = 1 / math.sqrt(weight.kernel.fan_in)

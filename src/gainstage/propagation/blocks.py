@@ -46,7 +46,7 @@ class Block:
 
     @property
     def whole_position(self) -> bool:
-        """Whether the block is all units of one position, as in layer norm of tokens."""
+        """Report whether the block holds all units of one position, as in layer norm of tokens."""
         return self.positions == 1 and self.units == self.among
 
     def mean_square(self, k: SecondMoments, both: float) -> float:

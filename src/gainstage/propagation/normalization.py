@@ -72,7 +72,7 @@ class Division:
 
     @property
     def centres(self) -> bool:
-        """Whether the mean is subtracted."""
+        """Report whether the mean is subtracted."""
         return self.taken.level > 0
 
 

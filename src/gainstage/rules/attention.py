@@ -100,7 +100,7 @@ def _sharpness(profile: Profile, node: Node) -> tuple[Node, float, float, tuple[
 
 
 def _of_products(graph: SignalGraph, softmax: Node) -> bool:
-    """Whether the scores are products of two signals, and no hard choice (Gumbel noise, a quantiser)."""
+    """Report whether the scores are products of two signals, and not a hard choice (Gumbel noise, a quantiser)."""
     return bool(_products(graph, softmax))
 
 
@@ -122,7 +122,7 @@ def _score_spread(profile: Profile, node: Node) -> float | None:
 
 
 def _level(profile: Profile, index: int) -> NodeProfile | None:
-    """What was measured of a signal, or of what it is a rearrangement of."""
+    """Return the measured moments of a signal, or of the signal that it rearranges."""
     here = profile.graph.nodes[index]
     while here.index not in profile.by_node and here.operation in COPYING and len(here.inputs) == 1:
         here = profile.graph.nodes[here.inputs[0]]
@@ -138,7 +138,7 @@ def _why_sharp(profile: Profile, node: Node) -> str:
 
 @rule("GS115", "A softmax of bounded scores cannot choose")
 def squeezed_scores(profile: Profile) -> Iterator[Fault]:
-    """What a softmax reads lies between two bounds so close that no key, or class, can get most of the weight.
+    """The scores of a softmax are bounded so closely that no key or class can get most of the weight.
 
     What it does:
     Looks for softmaxes of attention right behind a sigmoid, a tanh or another softmax, and for a cross-entropy of
@@ -196,7 +196,7 @@ _STILL = COPYING | {Operation.MASK}
 
 
 def _width(node: Node) -> float:
-    """How far apart the outputs of a bounded function can lie."""
+    """Return the width of the range of a bounded function."""
     bounded = node.operation in (Operation.ACTIVATION, Operation.SOFTMAX) and node.function in RANGES
     low, high = RANGES[node.function] if bounded else (-math.inf, math.inf)
     return high - low
@@ -231,7 +231,7 @@ def _cosines(profile: Profile) -> Iterator[Fault]:
 
 
 def _reads_plainly(profile: Profile) -> bool:
-    """Whether the loss takes the softmax of the output as it is, and no multiple."""
+    """Report whether the loss takes the softmax of the output itself, and not of a multiple."""
     graph = profile.graph
     staged = [n for n in graph.nodes if n.stage == "loss" and n.operation not in COPYING]
     return bool(staged) and staged[0].operation is Operation.SOFTMAX

@@ -1,4 +1,4 @@
-"""Whether a start may stay as it is: findings that new weights mend, and bounds that are narrower than theirs.
+"""Decides whether a start may stay: by findings that new weights mend, and by narrower bounds of its own.
 
 A finding says that a model will train badly. Where somebody asks for an initialization, a start is also replaced that
 trains, but slowly: where the signal or the gradient drifts by more than a decade, or where the output is loud.
@@ -34,7 +34,7 @@ _INNER = frozenset({Role.HIDDEN, Role.DEPTHWISE, Role.VALUE, Role.PACKED_ATTENTI
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """What stands against a start, and what speaks for it.
+    """The objections against a start, and its measurements.
 
     Args:
         faults: why it should not stay, in words; empty where it may.
@@ -71,7 +71,7 @@ def fitness(diagnosis: Diagnosis) -> Fitness:
 
 
 def _drifts(profile: Profile) -> tuple[list[str], str]:
-    """What drifts too far, and how far signal and gradient drift."""
+    """Return the quantities that drift too far, and the drift of signal and gradient."""
     found: list[str] = []
     seen: list[str] = []
     signal = signal_drift(profile)
@@ -114,7 +114,7 @@ def _off_scale(profile: Profile) -> list[str]:
 
 
 def _loud(profile: Profile) -> list[str]:
-    """Whether one output stands so far above the others that a softmax would have chosen already."""
+    """Report whether one output exceeds the others so far that a softmax is almost one-hot."""
     output = profile.task.output
     if output is None or output.function or output.units < 2 or output.spread_within is None:
         return []

@@ -72,7 +72,7 @@ def hidden_softmax(profile: Profile) -> Iterator[Fault]:
 
 
 def _masks_units(graph: SignalGraph, softmax: Node, axis: int) -> bool:
-    """Whether it multiplies a signal unit by unit, and a weight sums over these very units."""
+    """Report whether a softmax multiplies a signal unit by unit, and a weight sums over the same units."""
     if softmax.shape[axis] < WIDE or graph.nodes[softmax.inputs[0]].operation is Operation.MATMUL:
         return False
     products = nearest_after(graph, softmax.index, lambda n: n.operation not in COPYING, through=COPYING)

@@ -33,7 +33,7 @@ def _real_values(profile: Profile) -> list[InputFacts]:
 
 
 def _still_loud(profile: Profile) -> bool:
-    """Whether a normalisation that meets the input gives what is as loud as raw inputs: it never saw any data."""
+    """Report whether a normalisation of the input has the second moment of raw inputs: it never saw data."""
     graph = profile.graph
     met = [
         node

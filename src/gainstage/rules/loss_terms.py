@@ -184,7 +184,7 @@ def _terms(graph: SignalGraph, index: int) -> list[int]:
 
 
 def _end(graph: SignalGraph, index: int) -> tuple[str, Node, float]:
-    """How a term becomes one number: ``sum`` or ``mean`` over so many elements; empty where a factor stands behind."""
+    """Return the reduction of a loss term, ``sum`` or ``mean``, and its elements; empty where a factor follows."""
     node = graph.nodes[index]
     while node.inputs and (
         node.operation in COPYING

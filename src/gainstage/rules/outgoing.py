@@ -64,7 +64,7 @@ def is_direct(profile: Profile, output: OutputFacts, *also: Operation) -> bool:
 
 
 def is_regression(profile: Profile, loss: LossFacts, target: TargetFacts) -> bool:
-    """Whether the loss brings outputs to the values of their targets: by its kind, or because it is lowest there."""
+    """Report whether the loss pulls outputs to their targets: by its kind, or because its minimum is there."""
     if loss.kind in REGRESSION:
         return True
     shape = profile.task.loss_shape

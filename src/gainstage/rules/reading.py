@@ -66,7 +66,7 @@ def refolded(profile: Profile) -> Iterator[Fault]:
 
 
 def _padded(node: Node) -> bool:
-    """Whether a border was put on or taken off right before, as where relative positions are shifted."""
+    """Report whether padding or cropping comes right before, as in the shift of relative positions."""
     return node.operation is Operation.CONCATENATION or node.function in ("pad", "pad_edges", "slice")
 
 

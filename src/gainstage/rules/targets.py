@@ -85,7 +85,7 @@ def out_of_range(profile: Profile) -> Iterator[Fault]:
 
 
 def _bounds(profile: Profile, output: OutputFacts) -> tuple[float, float]:
-    """Where the values of the last function lie: by what it was called with, else by its kind."""
+    """Return the range of the last function: from its arguments, else from its kind."""
     node = last_function(profile, output)
     low, high = RANGES.get(output.function, (-math.inf, math.inf))
     return (low, high) if node is None else (node.setting("min_val", low), node.setting("max_val", high))

@@ -187,7 +187,7 @@ def detached(profile: Profile) -> Iterator[Fault]:
 
 
 def _converted(profile: Profile) -> bool:
-    """Whether outputs follow the inputs although no differentiable way leads from one to the other."""
+    """Report whether outputs depend on the inputs although no differentiable path connects them."""
     graph, reactions = profile.graph, profile.reactions
     return reactions is not None and reactions.equal is False and not ends_in(graph, graph.inputs)
 

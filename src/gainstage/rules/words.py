@@ -28,7 +28,7 @@ def place(node: Node) -> str:
     """Where a node is: its module, else its weight, else what it does.
 
     >>> from gainstage.graph import Node, Operation
-    >>> place(Node(0, Operation.LINEAR, "addmm", (), (8, 4), path="blocks.3.mlp"))
+    >>> place(Node(0, Operation.LINEAR, "linear", (), (8, 4), path="blocks.3.mlp"))
     'blocks.3.mlp'
     """
     if node.path:

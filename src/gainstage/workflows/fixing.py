@@ -114,7 +114,7 @@ def _prover(x: Any, y: Any, loss: Loss, optimizer: Optimizer, learning_rate: flo
 
 
 def _why_put_back(before: Diagnosis, after: Diagnosis, proof: Proof | None) -> str:
-    """Why the new weights are worse; empty where they are not."""
+    """Return the reason why the new weights are worse; empty where they are not."""
     cause = is_worse(before, after)
     if cause is not None:
         place = f" at '{cause.path}'" if cause.path else ""

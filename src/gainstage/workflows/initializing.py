@@ -133,7 +133,7 @@ def _planned(
 
 
 def _drawn_whole(paths: Sequence[str]) -> Iterator[str]:
-    """What a plan notes about weights of a sharded model that no process can draw in part."""
+    """Return the note about weights of a sharded model that no process can draw in part."""
     if paths:
         yield (
             f"Every process draws the whole of {_shown([repr(path) for path in paths])} and keeps its shard, one "

@@ -111,7 +111,7 @@ class Backend(Protocol):
         ...
 
     def words(self) -> Mapping[str, str]:
-        """What the framework's users write, by the meanings that causes and remedies name."""
+        """Return the code and words that the framework's users write, by the meanings that causes and remedies name."""
         ...
 
     def version(self) -> str:

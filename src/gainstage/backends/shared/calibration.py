@@ -78,7 +78,7 @@ class Calibration:
 
 
 def degree(uses: Collection[Use]) -> int:
-    """How often the parameters that make up a weight are multiplied with one another in it: 2 for a product of two.
+    """Return how many parameters are multiplied with one another in a weight: 2 for a product of two.
 
     >>> from gainstage.graph import DerivationStep
     >>> degree([Use("a", "weight", (DerivationStep.PRODUCT,)), Use("b", "weight", (DerivationStep.PRODUCT,))])
@@ -88,7 +88,7 @@ def degree(uses: Collection[Use]) -> int:
 
 
 def is_assembled(uses: Collection[Use]) -> bool:
-    """Whether a weight is made of several parameters, or of one that is changed, such that a factor may pass through.
+    """Report whether a weight is computed from parameters in a way that a factor on them can pass through.
 
     Whether it does is measured: a step such as a division can take it out again.
     """
@@ -127,7 +127,7 @@ def is_usable(factor: float) -> bool:
 
 
 def is_held(level: float, aim: float) -> bool:
-    """Whether a second moment is at the one that was aimed at."""
+    """Report whether a second moment equals its target within the tolerance."""
     return abs(level / aim - 1) <= _HELD
 
 

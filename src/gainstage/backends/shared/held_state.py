@@ -91,7 +91,7 @@ def hold(roots: Iterable[Any], keep_own: KeepOwn = lambda _item: None) -> Held:
 
 
 def _kept(item: Any, openly: bool) -> tuple[Restore | None, Iterable[Any]]:
-    """How one object is put back, and what is reachable from it."""
+    """Return a function that restores one object, and the objects reachable from it."""
     if isinstance(item, _CONTAINERS):
         inner = list(item.values()) if isinstance(item, dict) else [] if isinstance(item, bytearray) else list(item)
         attributes = _attributes(item) if openly else None
@@ -174,7 +174,7 @@ def _container(item: Any) -> Restore:
 
 
 def _is_same(container: Any, kept: Any) -> bool:
-    """Whether a container holds the very same objects; equality of arrays would be ambiguous."""
+    """Report whether a container holds the identical objects; equality of arrays would be ambiguous."""
     if len(container) != len(kept):
         return False
     if isinstance(kept, set):

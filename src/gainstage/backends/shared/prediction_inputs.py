@@ -105,13 +105,13 @@ def projected(weights: Array, groups: int) -> tuple[Array, Array]:
 
 
 def one_tap(weights: Array) -> bool:
-    """Whether the middle tap of several alone is not zero; weights as in ``projected``."""
+    """Report whether, of several taps, only the middle one is not zero; weights as in ``projected``."""
     taps = np.abs(weights).max((0, 1))
     return len(taps) > 1 and bool(np.count_nonzero(taps) == 1 and taps[len(taps) // 2] > 0)
 
 
 def is_opposed(sums: Array) -> bool:
-    """Whether numbers stand in pairs of opposite sign, apart from zeros and from rounding.
+    """Report whether numbers form pairs of opposite sign, up to zeros and rounding.
 
     >>> is_opposed(np.array([0.3, -2.0, 0.0, 2.0, -0.3])), is_opposed(np.array([0.3, -2.0, 1.0]))
     (True, False)

@@ -1,4 +1,4 @@
-"""How strongly outputs react when other examples, or the random numbers, change."""
+"""Measures of how strongly outputs react when other examples, or the random numbers, change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = 8
 
 
 def says_examples(labels: tuple[int, ...], floating: bool, first_input: tuple[int, ...]) -> bool:
-    """Whether labels establish that the first axis holds examples: one label an example, or images with label maps.
+    """Report whether labels establish the first axis as examples: one label per example, or images with label maps.
 
     Args:
         labels: shape of the labels.

@@ -38,7 +38,7 @@ _BOUNDS = {"sigmoid": (0.0, 1.0), "hardsigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)
 
 
 class Measurable(Protocol):
-    """What a draft of a node and the node itself have in common."""
+    """The attributes that a node and its draft have in common."""
 
     @property
     def operation(self) -> Operation:

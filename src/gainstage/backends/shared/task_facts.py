@@ -27,7 +27,7 @@ def input_kind(rank: int) -> Literal["image", "values"]:
 
 
 def reads_numbers(graph: SignalGraph, node: int) -> bool:
-    """Whether whole numbers count as values: what reads them first is a layer, and not a table or a one-hot code.
+    """Report whether integers count as values: a layer reads them first, and not a table or a one-hot code.
 
     Pixels are often whole numbers. Masks, which reach no layer by themselves, are no values.
 

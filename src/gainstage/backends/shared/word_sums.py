@@ -14,7 +14,7 @@ _KEEPING = COPYING | {Operation.SCALE}
 
 
 class Drafted(Protocol):
-    """What a draft of a node and the node itself have in common."""
+    """The attributes that a node and its draft have in common."""
 
     @property
     def index(self) -> int:
@@ -40,7 +40,7 @@ class WordSums:
         self.found: set[int] = set()
 
     def meets(self, draft: Drafted) -> bool:
-        """Whether a node is such a sum; nodes are asked for in order of execution.
+        """Report whether a node is such a sum; call this for nodes in order of execution.
 
         >>> from gainstage.graph import Node
         >>> table = Node(0, Operation.EMBEDDING, "embedding", (), (8, 5, 16))

@@ -33,8 +33,8 @@ def terms(graph: SignalGraph) -> Mapping[int, int]:
     >>> from gainstage.graph import Node, Operation, SignalGraph
     >>> nodes = (
     ...     Node(0, Operation.INPUT, "input", (), (8, 4)),
-    ...     Node(1, Operation.LINEAR, "addmm", (0,), (8, 4)),
-    ...     Node(2, Operation.LINEAR, "addmm", (0,), (8, 4)),
+    ...     Node(1, Operation.LINEAR, "linear", (0,), (8, 4)),
+    ...     Node(2, Operation.LINEAR, "linear", (0,), (8, 4)),
     ...     Node(3, Operation.ADD, "add", (1, 2), (8, 4)),
     ... )
     >>> dict(terms(SignalGraph(nodes, ())))

@@ -26,16 +26,16 @@ class MirroredPairs:
 
     @property
     def claims(self) -> frozenset[str]:
-        """What the automatic recipe claims."""
+        """Return the parameters that the automatic recipe claims."""
         return self.automatic.claims
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the automatic recipe notes."""
+        """Return the notes of the automatic recipe."""
         return self.automatic.notes
 
     def assign(self, parameter: Parameter, gain: float = 1.0) -> Assignment:
-        """What one parameter gets; a weight that cannot be mirrored says why."""
+        """Assign one parameter; the reason of a weight that cannot be mirrored is part of the assignment."""
         found = self.automatic.assign(parameter, gain)
         fault = self.automatic.mirroring.faults.get(parameter.path)
         return found if fault is None else replace(found, reason=f"{found.reason}; not in pairs: {fault}")

@@ -149,18 +149,21 @@ def pooling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     whole = plain.extent.positions == 1  # every position receives the same gradient
     scale = (covering / size) ** 2
     pairs = SecondMoments(level, g.units * scale, level if whole else g.positions * scale, g.examples * scale)
-    back.send(
-        index,
-        PendingGradient(
-            x.extent,
-            pairs,
-            run.algebra.number(),
-            noise=plain.noise,
-            edge_profiles=edge_profiles,
-            finite_width=plain.finite_width,
-            doubt=plain.doubt,
-        ),
-    )
+    back.send(index, _moved(back, plain, x, pairs, edge_profiles))
+
+
+def _moved(
+    back: BackwardPass,
+    plain: PendingGradient,
+    x: Signal,
+    pairs: SecondMoments,
+    edge_profiles: tuple[Array | None, ...] = (),
+) -> PendingGradient:
+    """Return a gradient at the positions of an operand, with the fluctuations and doubts that it had behind it."""
+    return PendingGradient(
+        x.extent, pairs, back.run.algebra.number(), noise=plain.noise, edge_profiles=edge_profiles,
+        finite_width=plain.finite_width, doubt=plain.doubt,
+    )  # fmt: skip
 
 
 def _double_winners(along: tuple[Window, ...], g: SecondMoments, won: float) -> float:
@@ -188,8 +191,7 @@ def reduction(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     pairs = SecondMoments(
         g.level, g.level if units_gone else g.units, g.positions if units_gone else g.level, g.examples
     )
-    back.send(index, PendingGradient(x.extent, pairs, run.algebra.number(), noise=plain.noise,
-                          finite_width=plain.finite_width, doubt=plain.doubt))  # fmt: skip
+    back.send(index, _moved(back, plain, x, pairs))
 
 
 def resampling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
@@ -201,15 +203,4 @@ def resampling(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
         send_to_operand(back, index, plain)
         return
     pairs, edge_profiles = gathered(plain.base, 0.0, axes, plain.edge_profiles)
-    back.send(
-        index,
-        PendingGradient(
-            x.extent,
-            pairs,
-            run.algebra.number(),
-            noise=plain.noise,
-            edge_profiles=edge_profiles,
-            finite_width=plain.finite_width,
-            doubt=plain.doubt,
-        ),
-    )
+    back.send(index, _moved(back, plain, x, pairs, edge_profiles))

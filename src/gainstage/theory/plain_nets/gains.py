@@ -41,7 +41,7 @@ class Stability:
 
     @property
     def stable(self) -> bool:
-        """Whether an error does not grow; where it grows, a deep plain net leaves its level."""
+        """Report whether an error in the level does not grow; where it grows, a deep plain network leaves its level."""
         return self.slope <= 1 + MARGIN
 
     @property

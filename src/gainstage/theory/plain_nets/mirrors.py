@@ -72,7 +72,7 @@ def even_share(act: Activation, q: float = 1.0) -> float:
 
 @lru_cache(maxsize=256)
 def mirror_fault(act: Activation, depth: int) -> str:
-    """Why units of an activation are not to be paired in a run of so many layers; empty where they may be.
+    """Return the reason not to pair units of an activation in a run of so many layers; empty without one.
 
     Args:
         act: the activation.
@@ -110,7 +110,7 @@ def mirror_fault(act: Activation, depth: int) -> str:
 
 @lru_cache(maxsize=256)
 def plain_loss(act: Activation, depth: int, *, batch_norm: bool = False) -> str:
-    """What so many layers of an activation lose without mirrored pairs, where that is five sixths or more.
+    """Describe the loss of so many layers of an activation without mirrored pairs, where it is five sixths or more.
 
     At level 1, the larger one of two: by how much that shrinks which tells two examples apart (whose correlation is
     zero at first), and by how much gradients, or errors in the level, grow, less what they grow by with pairs. A

@@ -1,4 +1,4 @@
-"""How a recurrent layer's output grows over time, also where only the last position is returned."""
+"""Measures how a recurrent layer's output grows over time, also where only the last position is returned."""
 
 from __future__ import annotations
 

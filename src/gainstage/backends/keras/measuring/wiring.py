@@ -1,4 +1,4 @@
-"""Which variables take part in a pass, against what the model tracks and the optimizer was built for."""
+"""Compares the variables of a pass with those that the model tracks and that the optimizer was built for."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Criterion:
 
     @property
     def has_chance(self) -> bool:
-        """Whether the loss of a constant guess is known."""
+        """Report whether the loss of a constant guess is known."""
         return not self.function or self.function in _WITH_CHANCE
 
     @property

@@ -133,7 +133,7 @@ def is_of_keras(layer: Any) -> bool:
 
 
 def is_of_keras_alone(operation: Any) -> bool:
-    """Whether an operation is one of Keras's own, and a layer with all that is in it, so that no user's code runs.
+    """Report whether an operation, with every layer inside it, is Keras's own, so that no user code runs.
 
     >>> is_of_keras_alone(keras.layers.LSTM(2)), is_of_keras_alone(keras.layers.Lambda(lambda x: x))
     (True, False)
@@ -168,7 +168,7 @@ def named_parameters(model: Any) -> tuple[dict[str, Any], dict[str, tuple[str, .
 
 
 def names_in_summary(model: Any) -> dict[str, str]:
-    """What ``model.summary()`` calls layers, and their weights after them, by path; where that is another name.
+    """Return the names in ``model.summary()`` of layers and weights, by path, where they differ from the path.
 
     >>> layer = keras.layers.Dense(4)
     >>> names = names_in_summary(keras.Sequential([keras.Input((3,)), layer]))

@@ -229,7 +229,7 @@ _ASKED: Final = {"cells": _of_cells, "images": _of_resampling}
 
 
 def is_unadapted(layer: Any) -> bool:
-    """Whether a ``Normalization`` was given no statistics and saw no data, so that it passes its input on as it is.
+    """Report whether a ``Normalization`` layer has no statistics and saw no data, and returns its input unchanged.
 
     >>> is_unadapted(layers.Normalization()), is_unadapted(layers.Normalization(mean=3.0, variance=2.0))
     (True, False)

@@ -185,7 +185,7 @@ class Tape:
         return keras.tree.map_structure(cover, outputs)
 
     def _uncovered(self, outputs: Any) -> Any:
-        """What a layer returned, without the symbols of ``_covered``."""
+        """Return a layer's return value without the symbols of ``_covered``."""
         if not any(id(leaf) in self._constants for leaf in keras.tree.flatten(outputs)):
             return outputs
         return keras.tree.map_structure(lambda leaf: self._constants.get(id(leaf), (leaf, leaf))[1], outputs)
@@ -248,7 +248,7 @@ class Tape:
 
 
 def _usable(outputs: Any, *, constants: bool) -> bool:
-    """Whether what a layer returned holds symbols, and beside them nothing that a pass would have to compute.
+    """Report whether a layer's return value holds symbols, and nothing else that a pass would have to compute.
 
     Args:
         outputs: in any nested structure.

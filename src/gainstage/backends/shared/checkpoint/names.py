@@ -1,4 +1,4 @@
-"""Where a checkpoint goes: the folder and stem of its files, and the size that one of them may have."""
+"""The place of a checkpoint: the folder and stem of its files, and the largest size of one file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "
 
 
 class Target(NamedTuple):
-    """Where a checkpoint goes.
+    """The place of a checkpoint.
 
     Args:
         folder: that holds all its files.

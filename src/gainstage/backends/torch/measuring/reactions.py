@@ -108,7 +108,7 @@ def _unread(gradients: list[torch.Tensor]) -> float | None:
 
 
 def _all_equal(few: Batch, calm: torch.Tensor, graph: SignalGraph) -> bool | None:
-    """Whether all examples give one output although they differ.
+    """Report whether all examples have the same output although they differ.
 
     None where a batch norm would have to know the statistics of training for that.
     """

@@ -51,7 +51,7 @@ class Batch:
 
     @property
     def loose(self) -> list[Any]:
-        """What is handed to the model as it is: everything but tensors, which are copied, and containers."""
+        """Return the inputs that the model receives uncopied: everything except tensors and containers."""
         return [leaf for leaf in _leaves((self.args, self.kwargs)) if not isinstance(leaf, torch.Tensor)]
 
     def map(self, change: Any) -> Batch:
@@ -205,7 +205,7 @@ def own_loss(output: Any) -> torch.Tensor | None:
 
 
 def only_numbers(output: Any) -> bool:
-    """Whether a model returns single numbers alone: its loss, or the terms of one, and not what they were taken of."""
+    """Report whether a model returns only scalars: its loss, or the terms of its loss, without the predictions."""
     return all(tensor.dim() == 0 for tensor in _floating(output))
 
 

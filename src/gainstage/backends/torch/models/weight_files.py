@@ -94,6 +94,6 @@ def _without_prefix(state: State, wanted: Mapping[str, Any]) -> State:
 
 
 def _is_shared(name: str, model: nn.Module, state: State) -> bool:
-    """Whether a tensor that the file leaves out is tied to one that it holds."""
+    """Report whether a tensor missing from the file is tied to one in the file."""
     held = dict((*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)))
     return name in held and any(held.get(other) is held[name] for other in state)

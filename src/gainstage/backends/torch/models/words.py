@@ -1,4 +1,4 @@
-"""What users of PyTorch write: the words of causes and remedies, by what they mean."""
+"""The code and words that PyTorch users write, by the meanings that causes and remedies name."""
 
 from __future__ import annotations
 

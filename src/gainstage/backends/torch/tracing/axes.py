@@ -82,7 +82,7 @@ def remap_axis(axis: int | None, before: Shape, after: Shape, order: Sequence[in
 
 
 def mixes_axes(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    """Whether a reshape is more than merging neighbouring axes and splitting axes.
+    """Report whether a reshape does more than merge neighbouring axes and split axes.
 
     It is where a border between axes of one shape lies inside the axes of the other and neither divides the other, as
     where sizes are exchanged that a transpose would exchange. Sizes that differ by one are exchanged on purpose to
@@ -110,6 +110,6 @@ def _borders(shape: list[int]) -> list[int]:
 
 
 def _neighbours(a: int, b: int, ours: list[int], theirs: list[int]) -> bool:
-    """Whether no border that both shapes have lies between two borders."""
+    """Report whether both shapes share no axis border between two borders."""
     low, high = min(a, b), max(a, b)
     return not any(low <= c <= high for c in set(ours) & set(theirs))

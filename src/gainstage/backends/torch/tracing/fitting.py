@@ -49,7 +49,7 @@ def fitting_batch(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
 
 
 def _refusal(model: nn.Module, batch: Batch) -> Exception | None:
-    """What the model raises on a batch of these types; one pass, which is undone."""
+    """Return the exception that the model raises on a batch of these types; the pass is undone."""
     try:
         if any(p.is_meta for p in model.parameters()) or any(t.is_meta for _, t in batch.tensors):
             with memoryless(model, batch.loose) as fake, torch.no_grad():

@@ -83,7 +83,7 @@ class Assigned:
 
 
 def is_drawn(assignment: Assignment) -> bool:
-    """Whether a scheme draws it."""
+    """Report whether a scheme draws this parameter."""
     return assignment.bias is None and assignment.scheme not in NORMS
 
 

@@ -30,7 +30,7 @@ _AGAIN = "used again later in the pass, and left as its first use set it"
 
 
 class CalibratingPass:
-    """What one calibrating pass has done so far.
+    """The state of one calibrating pass.
 
     Args:
         parameters: tensors by path; written in place.
@@ -143,7 +143,7 @@ class CalibratingPass:
         self._set_bias(draft, -mean)
 
     def _judge(self, draft: Draft, output: torch.Tensor, level: float) -> tuple[str, float]:
-        """What keeps a signal from being divided by, or else the factor that brings it to its level."""
+        """Return the reason why a signal cannot be rescaled, or else the factor that brings it to its level."""
         if not draft.from_input:
             return "it reads learned values alone, which say nothing of what will arrive", 1.0
         moments = moments_at(draft, output, self.examples)

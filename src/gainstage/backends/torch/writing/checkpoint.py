@@ -66,7 +66,7 @@ def _unseen(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where the values of every tensor come from.
+    """The source of every tensor's values.
 
     Args:
         model: for its own initialization.

@@ -83,7 +83,7 @@ def numpy_view(tensor: Tensor) -> tuple[NDArray[Any], bool] | None:
 
 
 def is_distributed(tensor: Tensor) -> bool:
-    """Whether a tensor is a DTensor, spread over the processes of a mesh."""
+    """Report whether a tensor is a DTensor, distributed over the processes of a mesh."""
     # Nothing is a DTensor in a process that never imported them, which takes a second.
     module: Any = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)

@@ -1,4 +1,4 @@
-"""What calibration measures of the output of one operation."""
+"""Measurements that calibration takes of one operation's output."""
 
 from __future__ import annotations
 

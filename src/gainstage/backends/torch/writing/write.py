@@ -143,5 +143,5 @@ def _require_writable(assignments: list[Assignment], parameters: Mapping[str, nn
 
 
 def depends_on_weights(assignment: Assignment) -> bool:
-    """Whether its values follow from another weight's, as written."""
+    """Report whether this parameter's values follow from the written values of another weight."""
     return assignment.bias == "centre" or assignment.scheme in NORMS
