@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from gainstage.graph import Node, Operation, Use
 from gainstage.records import (
+    CoordinateFacts,
     InputFacts,
     LossFacts,
     LossShape,
@@ -161,6 +162,20 @@ def two_terms(reduction: str) -> Profile:
     )
     graph = dataclasses.replace(whole.graph, nodes=(*whole.graph.nodes, *more), loss=last + 2)
     return dataclasses.replace(whole, graph=graph)
+
+
+def over_coordinates(step: float, *, smooth: bool = True) -> Profile:
+    """A regression over two coordinates: the step of its targets between neighbours; its outputs make one of 0.08."""
+    return with_task(regression(), coordinates=CoordinateFacts(2, 0.06, step, 0.08, smooth))
+
+
+def waves() -> Profile:
+    """A sine of a first layer of level 100, where neighbours are a tenth of the typical distance apart."""
+    net = Net()
+    net.linear("first", level=100.0)
+    net.put(Operation.ACTIVATION, "sin", function="sin", path="sin", level=0.7)
+    net.linear("head", 1, gain=0.5, level=0.4)
+    return with_task(net.profile(kind="mse"), coordinates=CoordinateFacts(2, 0.1, 0.2, 0.9, True))
 
 
 def directed(**facts: float) -> Profile:
@@ -478,12 +493,14 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS517": (lambda: clipped(0.8), lambda: clipped(1.0)),
     "GS518": (lambda: aligned(-3.0),),
     "GS519": (lambda: two_terms("sum"),),
+    "GS520": (lambda: regression_form(ignored=0.5),),
     "GS601": (lambda: with_input(feature_spread=(0.5, 1.0, 3000.0)),
               lambda: with_input(feature_spread=(0.5, 1.0, 30.0))),
     "GS602": (lambda: raw(80.0), lambda: with_input(mean=0.0, spread=1e-4)),
     "GS603": (lambda: with_input(constant_features=3), lambda: with_input(constant_features=WIDTH)),
     "GS604": (lambda: regression(mean=2e5, spread=5e4), lambda: regression(mean=20.0, spread=9.0)),
     "GS606": (lambda: reacting(unread=0.9), lambda: reacting(equal=True)),
+    "GS607": (lambda: over_coordinates(0.8), waves),
     "GS701": (lambda: stepped(6.0), lambda: stepped(600.0)),
     "GS702": (lambda: with_updates(1e-7),),
     "GS703": (lambda: dataclasses.replace(mlp(), step=Step(-1.0, 20.0, 11.0)),
@@ -616,6 +633,9 @@ HEALTHY: Mapping[str, Build] = {
     "statistics of another source of data": lambda: stored(3.0),
     "relu behind which half of the outputs are zero": lambda: with_output(regression(), clipped=0.5),
     "as many labels as time steps": lambda: aligned(0.0),
+    "labels that all matter": lambda: regression_form(ignored=0.05),
+    "coordinates whose target is as fine as the network": lambda: over_coordinates(0.15),
+    "coordinates with noisy targets": lambda: over_coordinates(0.8, smooth=False),
     "a loss of two means": lambda: two_terms("mean"),
     "a window that leaves out a third of the input": lambda: reacting(unread=0.33, equal=False),
     "weight decay beside a gradient": lambda: directed(climbs=-0.4, shrinks=0.2, share=1e-3),

@@ -31,16 +31,25 @@ from gainstage.records.rendering import (
     register_page,
     register_renderer,
 )
-from gainstage.records.task import InputFacts, LossFacts, LossKind, OptimizerFacts, OutputFacts, TargetFacts, Task
+from gainstage.records.task import (
+    CoordinateFacts,
+    InputFacts,
+    LossFacts,
+    LossKind,
+    OptimizerFacts,
+    OutputFacts,
+    TargetFacts,
+    Task,
+)
 from gainstage.records.training import Evaluation, FirstStep, TrainingCurve
 from gainstage.records.weights import WeightMoments
 from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
     "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
-    "Check", "Claim", "Comparison", "Contrast", "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding",
-    "FirstStep", "Fixed", "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts", "LossKind",
-    "LossShape", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
+    "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation", "Evidence", "Figure",
+    "Finding", "FirstStep", "Fixed", "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts",
+    "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
     "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Refold", "Remedy",
     "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial",
     "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring", "accepting", "against",

@@ -36,6 +36,8 @@ class LossShape:
             of zero and one, the mean of the targets for other values. None where output and target cannot be compared.
         at_target: the loss where the outputs equal the targets; None where they cannot be equal.
         linear: whether the loss decreases along that ray with the slope that it has at the start, to 1e-4.
+        ignored: share of examples whose outputs do not matter to the loss, where all of these, and no others, have one
+            target value. None where outputs and targets are no values of one shape.
         reads_target: whether the loss changes when examples exchange their targets.
     """
 
@@ -54,6 +56,7 @@ class LossShape:
     at_target: float | None = None
     reads_target: bool = True
     linear: bool = False
+    ignored: float | None = None
 
     @property
     def unbounded(self) -> bool:

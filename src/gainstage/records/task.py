@@ -7,7 +7,16 @@ from typing import Literal
 
 from gainstage.records.loss_shape import LossShape
 
-__all__ = ["InputFacts", "LossFacts", "LossKind", "OptimizerFacts", "OutputFacts", "TargetFacts", "Task"]
+__all__ = [
+    "CoordinateFacts",
+    "InputFacts",
+    "LossFacts",
+    "LossKind",
+    "OptimizerFacts",
+    "OutputFacts",
+    "TargetFacts",
+    "Task",
+]
 
 LossKind = Literal[
     "cross_entropy",  # log-softmax inside: expects logits
@@ -55,6 +64,25 @@ class InputFacts:
     features: int = 0
     nonfinite: int = 0
     normalised_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateFacts:
+    """Inputs of few dimensions, and how values over them vary.
+
+    Args:
+        dimensions: of the input, at most three.
+        spacing: median distance between nearest neighbours, over the root mean square distance of any two examples.
+        target, output: root mean square difference between nearest neighbours, over that between any two examples, of
+            the targets and of what the model returns.
+        target_is_smooth: whether the targets differ more at twice the distance: noise does not.
+    """
+
+    dimensions: int
+    spacing: float
+    target: float
+    output: float
+    target_is_smooth: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +180,7 @@ class OptimizerFacts:
 class Task:
     """All known facts about the task; None means unknown, and rules that depend on it are listed as not judged.
 
-    ``loss_shape`` describes the loss as a function of the outputs alone.
+    ``loss_shape`` describes the loss as a function of the outputs alone, ``coordinates`` inputs of few dimensions.
     """
 
     inputs: tuple[InputFacts, ...] = ()
@@ -163,3 +191,4 @@ class Task:
     examples: int = 0
     training: bool = True
     loss_shape: LossShape | None = None
+    coordinates: CoordinateFacts | None = None

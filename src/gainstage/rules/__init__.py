@@ -3,6 +3,7 @@
 from gainstage.rules import (
     attention,
     collapse,
+    coordinates,
     doubts,
     forward,
     gradient,
@@ -36,6 +37,6 @@ __all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge"
 # Importing a family enters its rules into the table.
 _FAMILIES = (
     forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output,
-    loss_form, loss_terms, matching, targets, inputs, optimisation, optimizer, numerics, precision, reactions, wiring,
-    doubts,
+    loss_form, loss_terms, matching, targets, inputs, coordinates, optimisation, optimizer, numerics, precision,
+    reactions, wiring, doubts,
 )  # fmt: skip

@@ -174,13 +174,14 @@ def squeezed_scores(profile: Profile) -> Iterator[Fault]:
         found = nearest_before(graph, node.inputs[0], lambda n: n.operation not in _STILL, through=_STILL)
         if node.stage != "model" or keys < 2 or len(found) != 1:
             continue
-        width = _width(graph.nodes[found[0]])
+        before = graph.nodes[found[0]]
+        width = 2.0 if _is_cosine(graph, before) else _width(before)
         best = 1 / (1 + (keys - 1) * math.exp(-width))
         if best < CHOOSES:
             yield Fault(
                 Severity.WARNING,
                 place(node),
-                f"The scores come from {graph.nodes[found[0]].function} and differ by at most {figure(width)}: of "
+                f"The scores come from {before.function or 'cosines'} and differ by at most {figure(width)}: of "
                 f"{keys} keys the best gets at most {figure(best)}.",
                 best,
                 CHOOSES,
@@ -200,6 +201,15 @@ def _width(node: Node) -> float:
     bounded = node.operation in (Operation.ACTIVATION, Operation.SOFTMAX) and node.function in RANGES
     low, high = RANGES[node.function] if bounded else (-math.inf, math.inf)
     return high - low
+
+
+def _is_cosine(graph: SignalGraph, node: Node) -> bool:
+    """Whether a product is one of two signals of unit norm."""
+    ends = [
+        nearest_before(graph, operand, lambda n: n.operation not in COPYING, through=COPYING) for operand in node.inputs
+    ]
+    unit = [len(found) == 1 and graph.nodes[found[0]].function == "unit_norm" for found in ends]
+    return node.operation is Operation.MATMUL and len(unit) == 2 and all(unit)
 
 
 def _cosines(profile: Profile) -> Iterator[Fault]:

@@ -173,6 +173,52 @@ def uneven_terms(profile: Profile) -> Iterator[Fault]:
     )
 
 
+@rule("GS520", "Examples of one label do not matter to the loss")
+def without_effect(profile: Profile) -> Iterator[Fault]:
+    """The loss has no gradient by the outputs of all examples that have one certain target.
+
+    What it does:
+    Takes the gradient of the loss by each example's outputs at the start, at the lowest loss and in between, with the
+    outputs as free variables. Looks for examples where it is zero at all of them, and for a target value that these,
+    and no others, have. Class numbers are left out, where one number may stand for padding.
+
+    Why it matters:
+    The model learns from the other examples alone, and what it returns for these is left to chance.
+
+    Null hypothesis:
+    Every target pulls its output somewhere, unless the output is there already.
+
+    Bound and where it comes from:
+    A tenth of the examples: fewer can be an accident of the batch. A warning.
+
+    Example:
+    A hinge loss, made for labels of -1 and 1, with labels of 0 and 1.
+
+    Remedy:
+    Give the labels that the loss is defined for:
+
+        loss = torch.relu(1 - output * (2 * label - 1)).mean()
+
+    Reference:
+    Cortes and Vapnik 1995, Support-vector networks, for the labels of a hinge.
+    """
+    need_loss(profile)
+    shape = profile.task.loss_shape
+    if shape is None or shape.ignored is None:
+        raise Lacking("outputs and targets are no values of one shape")
+    if shape.ignored <= FEW:
+        return
+    yield Fault(
+        Severity.WARNING, "",
+        f"{shape.ignored:.0%} of the examples, all of one target, have a gradient of zero wherever their output is.",
+        shape.ignored, FEW, "The loss multiplies by this target, or is defined for other labels.",
+        edit("Give the labels that the loss is defined for.", "label = 2 * label - 1  # from 0 and 1 to -1 and 1"),
+    )  # fmt: skip
+
+
+FEW = 0.1  # of the examples
+
+
 def _terms(graph: SignalGraph, index: int) -> list[int]:
     """The nodes that are added to make a single number."""
     node = graph.nodes[index]

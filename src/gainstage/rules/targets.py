@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from gainstage.graph import Role
+from gainstage.graph import Operation, Role, nearest_after
+from gainstage.graph.groups import COPYING
 from gainstage.records import LossFacts, OutputFacts, Profile, Remedy, Severity
 from gainstage.rules.need import need_loss, need_output, need_target
 from gainstage.rules.outgoing import (
@@ -88,7 +89,14 @@ def _bounds(profile: Profile, output: OutputFacts) -> tuple[float, float]:
     """Return the range of the last function: from its arguments, else from its kind."""
     node = last_function(profile, output)
     low, high = RANGES.get(output.function, (-math.inf, math.inf))
-    return (low, high) if node is None else (node.setting("min_val", low), node.setting("max_val", high))
+    if node is None:
+        return low, high
+    factor, here = 1.0, profile.graph.nodes[output.node]
+    while here.index != node.index and here.inputs:  # a factor behind it
+        factor *= here.setting("other", 1.0) if here.operation is Operation.SCALE else 1.0
+        here = profile.graph.nodes[here.inputs[0]]
+    ends = factor * node.setting("min_val", low), factor * node.setting("max_val", high)
+    return min(ends), max(ends)
 
 
 def _within_range(loss: LossFacts, output: OutputFacts) -> Remedy:
@@ -244,7 +252,7 @@ def sizes(profile: Profile) -> Iterator[Fault]:
     """
     loss, output, target = need_loss(profile), need_output(profile), need_target(profile)
     most = max(math.prod(output.shape), math.prod(target.shape))
-    terms = _terms(profile)
+    terms = _terms(profile, output)
     if loss.kind in REGRESSION | {"bce", "bce_logits"} and terms is not None and terms > most:
         yield Fault(
             Severity.ERROR,
@@ -272,10 +280,11 @@ def sizes(profile: Profile) -> Iterator[Fault]:
         )
 
 
-def _terms(profile: Profile) -> int | None:
-    """How many terms an elementwise loss sums."""
+def _terms(profile: Profile, output: OutputFacts) -> int | None:
+    """How many terms an elementwise loss makes of the output and the target: the size of what first reads both."""
     sizes = []
-    for node in profile.graph.nodes:
+    for index in nearest_after(profile.graph, output.node, lambda n: n.operation not in COPYING, through=COPYING):
+        node = profile.graph.nodes[index]
         counted = dict(node.settings).get("terms")
         if counted is not None:
             sizes.append(int(counted))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gainstage.backends.shared.free_outputs import COORDINATES, Coordinates
 from gainstage.records import LossShape
 
-__all__ = ["EXAMPLES", "Evaluate", "loss_shape"]
+__all__ = ["EXAMPLES", "Evaluate", "loss_shape", "told_apart"]
 
 Array = npt.NDArray[np.floating[Any]]
 Evaluate = Callable[[Array], tuple[float, Array]]
@@ -68,7 +68,9 @@ def loss_shape(evaluate: Evaluate, outputs: Array, target: Array | None, functio
     if not np.abs(start.gradient).max(initial=0.0) > 0:
         return _level(evaluate, chart, outputs, target, start.loss)
     growth, linear = _growth(walk, free, start, scale)
-    end = walk.descend(free, start, scale)
+    end, unturned = walk.descend(free, start, scale)
+    if growth is None:  # some examples alone may fall for ever, where others meet an end
+        growth, linear = _growth(walk, end.free, _Point(end.free, end.loss, end.gradient * unturned), scale)
     moved = float(np.sqrt(np.mean((end.free - free) ** 2)))
     labels = target is not None and target.ndim == outputs.ndim - 1 == 1 and np.issubdtype(target.dtype, np.integer)
     values = target is not None and target.shape == outputs.shape
@@ -87,7 +89,24 @@ def loss_shape(evaluate: Evaluate, outputs: Array, target: Array | None, functio
         uninformed=_uninformed(walk, free, target) if labels or values else None,
         distance=_distance(chart, chart.outputs(end.free), target) if values and target is not None else None,
         at_target=_at_target(evaluate, chart, target) if values and target is not None else None,
+        ignored=_ignored(walk, (start, end), target) if values and target is not None else None,
     )
+
+
+def told_apart(outputs: Array, function: str) -> Array:
+    """Outputs moved so that every example has others: equal ones cannot show whether a loss reads its targets.
+
+    >>> told_apart(np.zeros((2, 2)), "")
+    array([[-1.,  1.],
+           [ 1., -1.]])
+    """
+    chart = COORDINATES.get(function)
+    if chart is None or len(outputs) < 2:
+        return outputs
+    free = np.asarray(chart.free(outputs.astype(np.float64)))
+    ramp = np.linspace(-1, 1, len(free)).reshape(-1, *[1] * (free.ndim - 1))
+    signs = (-1.0) ** np.arange(free.shape[-1]) if free.ndim > 1 else 1.0
+    return np.asarray(chart.outputs(np.zeros_like(free) + ramp * signs * _scale(free * 0, None)))
 
 
 def _fitted(target: Array | None, shape: tuple[int, ...]) -> Array | None:
@@ -133,8 +152,12 @@ class _Walk:
         pulled = self.chart.pull_back(free, outputs, gradient)
         return _Point(free, loss, pulled)
 
-    def descend(self, free: Array, start: _Point, scale: float) -> _Point:
-        """Resilient propagation: every coordinate has a step of its own, halved where its gradient changes sign."""
+    def descend(self, free: Array, start: _Point, scale: float) -> tuple[_Point, Array]:
+        """Resilient propagation: every coordinate has a step of its own, halved where its gradient changes sign.
+
+        Returns the best point, and which coordinates never turned.
+        """
+        unturned = np.ones(free.shape, dtype=bool)
         steps = np.full(free.shape, scale / 4)
         best = here = start
         self.steepest = _slope(start.gradient)
@@ -144,11 +167,12 @@ class _Walk:
                 steps = steps / 4
                 continue
             same = np.sign(found.gradient) * np.sign(here.gradient)
+            unturned &= same > 0
             steps = np.clip(steps * np.where(same > 0, 1.5, np.where(same < 0, 0.5, 1.0)), _SHORTEST * scale, None)
             here = found
             self.steepest = max(self.steepest, _slope(found.gradient))
             best = min(best, found, key=lambda point: point.loss)
-        return best
+        return best, unturned
 
 
 def _slope(gradient: Array) -> float:
@@ -168,6 +192,8 @@ def _growth(walk: _Walk, free: Array, start: _Point, scale: float) -> tuple[floa
 
     Also whether it falls with the slope of the start all the way.
     """
+    if not np.abs(start.gradient).max(initial=0.0) > 0:
+        return None, False
     direction = -start.gradient / np.abs(start.gradient).max()
     losses = [start.loss]
     for decade in range(1, _DECADES + 1):
@@ -226,6 +252,17 @@ def _uninformed(walk: _Walk, free: Array, target: Array | None) -> float | None:
         outputs = mean.copy()
     loss, _ = walk.evaluate(outputs)
     return float(loss) if np.isfinite(loss) else None
+
+
+def _ignored(walk: _Walk, points: tuple[_Point, ...], target: Array) -> float | None:
+    """Share of examples by whose outputs the loss has no gradient anywhere, where all have one value of their own."""
+    apart = walk.at(points[0].free + np.linspace(-1, 1, len(target)).reshape(-1, *[1] * (target.ndim - 1)))
+    known = [point for point in (*points, apart) if point is not None]
+    still = np.all([(point.gradient == 0).reshape(len(target), -1).all(1) for point in known], axis=0)
+    rows = target.reshape(len(target), -1)
+    if not still.any() or still.all() or len(np.unique(rows[still], axis=0)) != 1:
+        return 0.0
+    return 0.0 if (rows[~still] == rows[still][0]).all(1).any() else float(still.mean())
 
 
 def _own_rank(outputs: Array, target: Array) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gainstage.backends.shared.loss_probe import EXAMPLES, Array, loss_shape
+from gainstage.backends.shared.loss_probe import EXAMPLES, Array, loss_shape, told_apart
 from gainstage.backends.torch.models.random_states import random_state, seed_torch
 from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.records import LossShape, OutputFacts
@@ -50,8 +50,9 @@ def _probed(
     found = loss_shape(evaluation, _last(outputs), _array(labels), function)
     if found is None or labels.dim() == 0 or bool((labels == labels[:1]).all()):
         return found
-    exchanged, _ = _Evaluation(loss, outputs, labels.roll(1, 0), seed)(_last(outputs))
-    same, _ = evaluation(_last(outputs))
+    apart = told_apart(_last(outputs), function)
+    exchanged, _ = _Evaluation(loss, outputs, labels.roll(1, 0), seed)(apart)
+    same, _ = evaluation(apart)
     return replace(found, reads_target=exchanged != same)
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from gainstage.backends.shared.coordinates import MOST, coordinate_facts
 from gainstage.backends.shared.losses import loss_facts
 from gainstage.backends.shared.task_facts import class_axis, input_facts, input_kind, output_facts, target_facts
 from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.backends.torch.models.batch import Batch
 from gainstage.backends.torch.tracing.traced_run import Observation
 from gainstage.graph import SignalGraph
-from gainstage.records import InputFacts, OptimizerFacts, OutputFacts, Task
+from gainstage.records import CoordinateFacts, InputFacts, OptimizerFacts, OutputFacts, Task
 
 __all__ = ["labels_of", "task_of"]
 
@@ -46,7 +47,16 @@ def task_of(
     described = target_facts(labels, _CLASSES) if labels is not None else None
     loss = None if loss_value is None else loss_facts(graph, loss_value, output, labels, described)
     held = None if optimizer is None else _optimizer(optimizer)
-    return Task(inputs, described, output, loss, held, batch.examples, training)
+    coordinates = None if synthetic or tensor is None else _coordinates(batch.tensors[0][1], tensor, seen.output)
+    return Task(inputs, described, output, loss, held, batch.examples, training, coordinates=coordinates)
+
+
+def _coordinates(x: torch.Tensor, target: torch.Tensor, output: torch.Tensor) -> CoordinateFacts | None:
+    """How values vary over inputs of at most three dimensions."""
+    if x.dim() != 2 or x.shape[1] > 3 or not all(t.is_floating_point() and t.dim() for t in (x, target, output)):
+        return None
+    arrays = (t[:MOST].detach().float().cpu().numpy() for t in (x, target, output))
+    return coordinate_facts(*arrays)
 
 
 def _optimizer(optimizer: torch.optim.Optimizer) -> OptimizerFacts:
