@@ -40,16 +40,15 @@ def test_every_encoding_takes_the_output(encoding, words):
 
 
 FULL = """
-import errno, io, sys
+import errno, io, os, stat, sys, tempfile
 
-class Full(io.RawIOBase):
-    def writable(self):
-        return True
-
+class Full(io.FileIO):
     def write(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if stat.S_ISREG(os.fstat(self.fileno()).st_mode):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
 
-sys.stdout = io.TextIOWrapper(io.BufferedWriter(Full()), encoding="utf-8")
+sys.stdout = io.TextIOWrapper(io.BufferedWriter(Full(tempfile.mkstemp()[0], "w")), encoding="utf-8")
 from gainstage.cli.app import gainstage
 gainstage(["rule"])
 """
