@@ -35,9 +35,14 @@ def digest() -> str:
     return joined.hexdigest()
 
 
+DISCLOSED = frozenset({"relu_on_a_table_of_zeros"})
+"""Cases that the coin put in the unseen half, and that someone who worked on the rules has read since."""
+
+
 def halves() -> dict[str, str]:
-    """The frozen half, ``seen`` or ``unseen``, of every case by name."""
-    return json.loads(SPLIT.read_text(encoding="utf-8"))["halves"]
+    """Return the half of every case by name: as frozen, but what was read since is seen."""
+    frozen = json.loads(SPLIT.read_text(encoding="utf-8"))["halves"]
+    return frozen | dict.fromkeys(DISCLOSED, "seen")
 
 
 def write() -> None:

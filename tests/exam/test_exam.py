@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from exam.case import Case, Entry
-from exam.catalogue import SPLIT, catalogue, digest, halves
+from exam.catalogue import DISCLOSED, SPLIT, catalogue, digest, halves
 from exam.verify import forward
 
 TORCH = [entry for entry in catalogue().values() if entry.framework == "torch"]
@@ -27,7 +27,9 @@ def test_size() -> None:
 
 
 def test_split_is_the_coins() -> None:
-    assert halves() == {name: entry.coin for name, entry in catalogue().items()}
+    coins = {name: entry.coin for name, entry in catalogue().items()}
+    assert halves() == coins | dict.fromkeys(DISCLOSED, "seen")
+    assert all(coins[name] == "unseen" for name in DISCLOSED)
     for half in ("seen", "unseen"):
         assert min(_number([e for e in catalogue().values() if e.coin == half])) >= 25
 
