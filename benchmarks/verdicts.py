@@ -279,8 +279,8 @@ TOOLS = """## Public tools on the same networks
 
 `benchmarks/tools.py` runs each tool in its most natural use on the PyTorch networks: checks before training on
 the same model, batch, loss and optimizer, and tools that watch a training over 20 steps. A flag is anything above
-information by the tool's own grading. `trainscope` compares
-with a longer history than 20 steps. They name symptoms and not causes, so that *found* is all that can be counted.
+information by the tool's own grading. `trainscope` compares with a longer history than 20 steps. The tools name
+symptoms and not causes, so that *found* is all that can be counted.
 
 {table}
 
