@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -89,6 +90,17 @@ NAMED_BY: dict[str, str] = {
     "one-hot-attention": "GS114",
     "non-finite": "GS801 GS805",
     "half-precision": "GS801 GS802 GS803",
+    "affine-network": "",
+    "axes-swapped": "",
+    "class-axis": "",
+    "derivative-vanishes": "GS203",
+    "labels-ignored": "",
+    "labels-shuffled": "",
+    "padding-dominates": "",
+    "positions-lost": "",
+    "target-constant": "",
+    "target-leaks": "",
+    "target-shifted": "",
 }
 """Codes of findings, or classes of errors that refuse the call, that name each mechanism; edited as rules are added."""
 
@@ -217,18 +229,18 @@ def totals(part: list[Row]) -> list[str]:
     ]
 
 
-HEADER = ["half", "framework", "found", "right cause", "right place", "not visible at the start, flagged",
+HEADER = ["wave", "half", "framework", "found", "right cause", "right place", "not visible at the start, flagged",
           "healthy, flagged", "cured twins, flagged", "crashes", "cost in plain passes"]  # fmt: skip
 
 
 def table(all_rows: list[Row]) -> list[str]:
     """The totals of both halves in Markdown."""
     lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    for half in ("seen", "unseen"):
-        for framework in ("torch", "keras", "both"):
-            part = [r for r in all_rows if r.half == half and framework in (r.entry.framework, "both")]
-            if part:
-                lines.append("| " + " | ".join([half, framework, *totals(part)]) + " |")
+    for wave, half, framework in product((1, 2), ("seen", "unseen"), ("torch", "keras", "both")):
+        of_half = [r for r in all_rows if r.half == half and r.entry.wave == wave]
+        part = [r for r in of_half if framework in (r.entry.framework, "both")]
+        if part:
+            lines.append("| " + " | ".join([str(wave), half, framework, *totals(part)]) + " |")
     return lines
 
 
@@ -310,11 +322,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--framework", choices=("torch", "keras"))
     parser.add_argument("--half", choices=("seen", "unseen"))
+    parser.add_argument("--wave", type=int, choices=(1, 2))
     parser.add_argument("--write", action="store_true", help="write docs/verdicts.md")
     parser.add_argument("--untimed", action="store_true", help="leave out the cost")
     parser.add_argument("--reveal-unseen", action="store_true")
     arguments = parser.parse_args()
-    if arguments.write and (arguments.framework or arguments.half or arguments.untimed):
+    if arguments.write and (arguments.framework or arguments.wave or arguments.half or arguments.untimed):
         parser.error("--write needs all cases and the cost")
     warnings.simplefilter("ignore")
     half = halves()
@@ -322,6 +335,7 @@ def main() -> None:
         e
         for e in catalogue().values()
         if arguments.framework in (None, e.framework) and arguments.half in (None, half[e.name])
+        and arguments.wave in (None, e.wave)
     ]
     found = rows(wanted, timed=not arguments.untimed)
     print("\n".join(table(found)))
