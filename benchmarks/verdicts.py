@@ -60,7 +60,7 @@ NAMED_BY: dict[str, str] = {
     "loss-wrong-sign": "GS514 GS515",
     "loss-unbounded-below": "GS514",
     "loss-flat-where-wrong": "GS516",
-    "targets-outside-loss-domain": "GS514 InputError",
+    "targets-outside-loss-domain": "GS514 GS520 InputError",
     "labels-longer-than-time": "GS518",
     "scores-squeezed": "GS115",
     "term-drowns-the-loss": "GS519",
@@ -75,7 +75,7 @@ NAMED_BY: dict[str, str] = {
     "gradient-cut": "GS203 GS204",
     "nothing-trainable": "NotJudged",
     "two-zero-factors": "GS203 GS403",
-    "inputs-ignored": "GS109 GS602 GS606",
+    "inputs-ignored": "GS109 GS602 GS603 GS606",
     "examples-mix": "GS111",
     "norm-batch-of-one": "GS401",
     "norm-removes-signal": "GS402",
@@ -90,16 +90,16 @@ NAMED_BY: dict[str, str] = {
     "one-hot-attention": "GS114",
     "non-finite": "GS801 GS805",
     "half-precision": "GS801 GS802 GS803",
-    "affine-network": "",
+    "affine-network": "GS116",
     "axes-swapped": "",
-    "class-axis": "",
+    "class-axis": "GS522",
     "derivative-vanishes": "GS203",
-    "labels-ignored": "",
+    "labels-ignored": "GS520",
     "labels-shuffled": "",
     "padding-dominates": "",
     "positions-lost": "",
-    "target-constant": "",
-    "target-leaks": "",
+    "target-constant": "GS605",
+    "target-leaks": "GS608",
     "target-shifted": "",
 }
 """Codes of findings, or classes of errors that refuse the call, that name each mechanism; edited as rules are added."""
@@ -334,7 +334,8 @@ def main() -> None:
     wanted = [
         e
         for e in catalogue().values()
-        if arguments.framework in (None, e.framework) and arguments.half in (None, half[e.name])
+        if arguments.framework in (None, e.framework)
+        and arguments.half in (None, half[e.name])
         and arguments.wave in (None, e.wave)
     ]
     found = rows(wanted, timed=not arguments.untimed)

@@ -9,6 +9,7 @@ from gainstage.rules import (
     gradient,
     hidden,
     inputs,
+    loss_axes,
     loss_form,
     loss_terms,
     matching,
@@ -22,6 +23,7 @@ from gainstage.rules import (
     scale,
     structure,
     sums,
+    target_data,
     targets,
     units,
     unreached,
@@ -37,6 +39,6 @@ __all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge"
 # Importing a family enters its rules into the table.
 _FAMILIES = (
     forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output,
-    loss_form, loss_terms, matching, targets, inputs, coordinates, optimisation, optimizer, numerics, precision,
-    reactions, wiring, doubts,
+    loss_form, loss_axes, loss_terms, matching, targets, target_data, inputs, coordinates, optimisation, optimizer,
+    numerics, precision, reactions, wiring, doubts,
 )  # fmt: skip

@@ -195,7 +195,7 @@ def no_nonlinearity(profile: Profile) -> Iterator[Fault]:
 
     Bound and where it comes from:
     None: it is a question of structure. At least two layers, none narrower than both ends, no nonlinearity anywhere: a
-    note, since such networks learn what a linear map can.
+    warning, since such networks learn no more than a single layer would.
 
     Example:
     nn.Sequential(nn.Linear(20, 64), nn.Linear(64, 64), nn.Linear(64, 5)).
@@ -218,7 +218,7 @@ def no_nonlinearity(profile: Profile) -> Iterator[Fault]:
     if not deep or min(widths[1:-1]) < min(widths[0], widths[-1]):
         return
     yield Fault(
-        Severity.NOTE,
+        Severity.WARNING,
         place(layers[0]),
         f"{len(layers)} layers of widths {', '.join(str(w) for w in widths)} follow each other, and everything between "
         "input and output is affine.",

@@ -76,7 +76,7 @@ def _by_hand(
     """A loss written out in elementary operations."""
     if "log_softmax" in functions or any(n.name == "logsumexp" for n in own):
         return "cross_entropy"
-    if "log" in functions:
+    if "log" in functions and _logs_probabilities(own):
         both_sides = functions.count("log") > 1  # of t log p + (1 − t) log(1 − p)
         if "softmax" in functions:
             return "cross_entropy"
@@ -93,6 +93,26 @@ def _by_hand(
     if not functions and kind in _DISTRIBUTIONS and output.function == "log_softmax":  # Σ t (log t − log p)
         return "kl" if any(n.operation is Operation.OFFSET for n in own) else "nll"
     return "other"
+
+
+def _logs_probabilities(own: Sequence[Node]) -> bool:
+    """Whether a logarithm is taken of the output, of its sigmoid or of its softmax.
+
+    The logarithm of a softplus, a square or an exponential of the output is that of a variance or a rate.
+    """
+    inside = {node.index: node for node in own}
+
+    def meets_other(node: Node) -> bool:
+        while node.inputs and (before := inside.get(node.inputs[0])) is not None:
+            if before.operation is Operation.ACTIVATION and before.function not in _KEEP_PROBABILITIES:
+                return True
+            node = before
+        return False
+
+    return any(node.function == "log" and not meets_other(node) for node in own)
+
+
+_KEEP_PROBABILITIES = frozenset({"clamp", "sigmoid", "softmax", "log_softmax", "log"})
 
 
 def _is_mean(own: Sequence[Node]) -> bool:
