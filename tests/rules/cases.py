@@ -93,7 +93,7 @@ def all_dead() -> Profile:
     zero = net.profile()
     nodes = tuple(
         dataclasses.replace(n, units=UnitStats(units=1, observations=EXAMPLES, examples=EXAMPLES, zero=1))
-        if zero.graph.nodes[n.index].operation is Operation.ACTIVATION
+        if zero.graph.nodes[n.node].operation is Operation.ACTIVATION
         else n
         for n in zero.nodes
     )
