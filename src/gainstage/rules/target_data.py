@@ -30,7 +30,8 @@ def constant_targets(profile: Profile) -> Iterator[Fault]:
 
     Null hypothesis:
     Sixteen examples of two equally likely classes are all of one class with a probability of 1 / 32,768; measured
-    values never coincide. A constant is meant where something else than the target judges the output: a critic that is
+    values never coincide. Logits that were compared beforehand may have the right one in a fixed place, and are not
+    those of a layer. A constant is meant where something else than the target judges the output: a critic that is
     frozen, or a derivative of the model that an equation sets to zero. One output that is to be one everywhere is half
     of an adversary's step.
 
@@ -51,7 +52,8 @@ def constant_targets(profile: Profile) -> Iterator[Fault]:
     need_examples(profile, ENOUGH)
     loss, output, target = need_loss(profile), need_output(profile), need_target(profile)
     classes = target.kind == "classes"
-    if target.minimum != target.maximum or not (loss.kind in DISTANCES or (classes and output.units > 1)):
+    compared = (classes and output.units > 1) or (loss.kind in DISTANCES and target.shape == output.shape)
+    if target.minimum != target.maximum or not compared or profile.task.joint_shape is not None:
         return
     frozen = any(not p.trainable for p in profile.graph.parameters)
     own = is_plain(profile, output) or (output.function and is_direct(profile, output))

@@ -298,7 +298,9 @@ def _ignored(walk: _Walk, points: Sequence[_Point], target: Array, columns: Sequ
     ramp = free + np.linspace(-1, 1, len(target)).reshape(-1, *[1] * (free.ndim - 1))
     others = (ramp, *spread_points(free, columns)) if free.ndim == 2 else (ramp,)
     known = [*points, *(found for at in others if (found := walk.at(at)) is not None)]
-    return ignored_share([point.gradient for point in known], target)
+    outside = np.issubdtype(target.dtype, np.integer) and target.ndim < free.ndim and not columns
+    counted = target >= 0 if outside else np.ones(len(target), dtype=bool)  # -1 marks an example without a label
+    return ignored_share([point.gradient[counted] for point in known], target[counted]) if counted.any() else 0.0
 
 
 def _own_rank(outputs: Array, target: Array) -> float | None:

@@ -82,7 +82,10 @@ def _by_hand(
             return "cross_entropy"
         if "sigmoid" in functions:
             return "bce_logits"
-        return "bce" if both_sides else "probability_nll"
+        if both_sides:
+            return "bce"
+        # Of counts and sizes, the logarithm is that of a rate or a scale.
+        return "other" if target is not None and target.kind == "values" else "probability_nll"
     kind = target.kind if target is not None else ""
     if {"logsigmoid", "softplus"} & set(functions) and kind in ("binary", "multi_label"):
         return "bce_logits"

@@ -65,7 +65,7 @@ def _equal(tokens: torch.Tensor, labels: torch.Tensor, shift: int) -> float:
     length = labels.shape[1] - shift
     own, later = labels[:, :length], tokens[:, shift:]
     counts = own >= 0
-    if not bool(counts.any()) or len(own[counts].unique()) < LEAST or not bool(counts.sum() > counts.numel() / 2):
+    if not bool(counts.any()) or len(torch.unique(own[counts])) < LEAST or not bool(counts.sum() > counts.numel() / 2):
         return 0.0
     return float((own == later)[counts].float().mean())
 

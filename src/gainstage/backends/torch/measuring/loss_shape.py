@@ -157,7 +157,7 @@ class _JointEvaluation:
         return value
 
     def __call__(self, rows: Array) -> tuple[float, Array]:
-        pieces = torch.from_numpy(rows).split(self.columns, 1)
+        pieces = torch.split(torch.from_numpy(rows), self.columns, 1)
         free = [p.reshape(o.shape).to(o).contiguous().requires_grad_() for p, o in zip(pieces, self.parts, strict=True)]
         given = self._replaced(self.outputs, {id(o): f for o, f in zip(self.parts, free, strict=True)})
         try:
