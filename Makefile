@@ -20,6 +20,7 @@
 #   make trainings   real trainings, every start at its best learning rate (long)
 #   make fuzz   functions and the command line under arguments of every kind, fifty times the tests' share (long)
 #   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
+#   make bits    random words under dieharder, which Debian packages (an hour for each of two sources)
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
@@ -36,7 +37,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability starts-exam clean
+.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -159,6 +160,9 @@ fuzz: $(VENV)/.installed-test
 
 reliability: $(VENV)/.installed-test
 	$(BIN)/python docs/reliability.py $(ARGS)
+
+bits: $(VENV)/.installed-demo
+	$(BIN)/python benchmarks/long/bit_quality.py $(ARGS)
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)
