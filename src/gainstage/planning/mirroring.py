@@ -14,7 +14,7 @@ from gainstage.graph import Mirror, Pairing, SignalGraph
 from gainstage.planning.pair_links import Link, pair_links
 from gainstage.theory import Activation, mirror_fault, plain_loss
 
-__all__ = ["UNMIRRORED", "Mirroring", "chain_depths", "every_link", "mirror_links", "paying_links"]
+__all__ = ["UNMIRRORED", "Mirroring", "chain_depths", "every_link", "mirror_links", "paying_links", "predicted_gains"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,15 @@ def paying_links(graph: SignalGraph, settable: Container[str]) -> Mirroring:
         if not link.fault and link.function is not None:
             why[index] = plain_loss(link.function, depths[index], batch_norm=link.normalised == "batch_norm")
     return Mirroring({i: links[i] for i, told in why.items() if told}, why)
+
+
+def predicted_gains(graph: SignalGraph) -> tuple[str, ...]:
+    """Return what theory predicts that plain runs of a model lose without mirrored pairs, in words; each loss once.
+
+    A start without pairs loses it however its weights are scaled, so that a check of the first step cannot rule it out.
+    """
+    settable = frozenset(p.path for p in graph.parameters if p.trainable)
+    return tuple(dict.fromkeys(why for why in paying_links(graph, settable).why.values() if why))
 
 
 def _told(links: Mapping[int, Link]) -> Mapping[str, str]:

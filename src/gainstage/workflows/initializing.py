@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import NoneType
@@ -11,35 +10,26 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage import planning, rules
+from gainstage import planning
 from gainstage.backends import Backend, backend_of, framework_of
-from gainstage.errors import InputError, UnknownNameError, require_kind, require_number
+from gainstage.errors import InputError, UnknownNameError, require_kind
 from gainstage.graph import Parameter, SignalGraph
-from gainstage.planning import BranchStart, LevelSource, Overrides, RateRule
-from gainstage.records import Diagnosis, Plan
+from gainstage.planning import BranchStart, LevelSource, Overrides
+from gainstage.records import Plan
 from gainstage.workflows import mending
+from gainstage.workflows.mending import Standing
 from gainstage.workflows.supplying import batch_of
 from gainstage.workflows.task import Loss, require_seed
 
-__all__ = ["apply", "initialize", "parameter_groups", "plan"]
-
-_RANDOM_STATES = 1 << 63
-"""Seeds of a check; those of a plan go further."""
+__all__ = ["apply", "initialize", "plan"]
 
 _SHOWN = 5
 """Weights that a message lists."""
 
-_RATE_RULES: Mapping[str, RateRule] = {
-    "sgd": "sgd", "momentum": "sgd",
-    **dict.fromkeys(("adam", "adamw", "rmsprop", "adamax", "nadam", "radam"), "adam"),
-}  # fmt: skip
-"""How learning rates scale with width under an optimizer (Yang et al., arXiv:2203.03466, table 3): the kin of Adam
-divide a gradient by its own size, as Adam does."""
-
 
 def plan(
     model: Any,
-    scheme: str = "auto",
+    scheme: str = "mend",
     *,
     x: Any = None,
     y: Any = None,
@@ -82,17 +72,17 @@ def plan(
     [('0.weight', 'glorot_normal'), ('0.bias', 'zero'), ('2.weight', 'glorot_normal'), ('2.bias', 'zero')]
     """
     x, y = batch_of(x, y)
-    examined = _examined(model, scheme, x, y, loss, seed)
-    return _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=True, examined=examined)
+    start = _standing(model, scheme, x, y, loss, seed)
+    return _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=True, start=start)
 
 
 def _planned(
     model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int, overrides: Overrides | None,
-    branch_start: BranchStart, *, predicted: bool, examined: Diagnosis | None = None,
+    branch_start: BranchStart, *, predicted: bool, start: Standing | None,
 ) -> Plan:  # fmt: skip
     """A plan whose levels theory predicts, or whose levels a batch is about to tell.
 
-    ``examined`` is a check of the model, where a start that it finds healthy is to stay.
+    ``start`` is the one that the model has, where it is to stay if a check finds it healthy.
     """
     backend = backend_of(model)
     seed = require_seed(seed)
@@ -114,12 +104,13 @@ def _planned(
         graph, notes = _without_data(backend, model, scheme, overrides)
     else:
         graph = backend.trace(model, x, y, loss=backend.loss_of(loss, labelled=y is not None))
-    fit = rules.fitness(examined) if examined is not None else None
+    fit = start.fitness(graph, branch_start) if start is not None else None
     if fit is not None and not fit.faults:
-        return mending.left_alone(planning.plan(graph, "keep", seed=seed, overrides=overrides), fit)
+        return mending.left_alone(graph, fit, overrides, seed)
     decided = planning.plan(
-        graph, scheme, seed=seed, overrides=overrides, only=fit.patterns if fit is not None else (),
-        branch_start=branch_start, standing=backend.weight_moments(model, graph) if recipe.takes_branch_start else None,
+        graph, scheme, seed=seed, overrides=overrides, branch_start=branch_start,
+        only=(*fit.patterns, *(overrides or ())) if fit is not None and fit.patterns else (),
+        standing=backend.weight_moments(model, graph) if recipe.takes_branch_start else None,
     )  # fmt: skip
     if predicted and x is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}
@@ -141,13 +132,11 @@ def _drawn_whole(paths: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _examined(model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int) -> Diagnosis | None:
-    """A check of the model, where the recipe lets a healthy start stay."""
-    if x is None or not planning.recipe_entry(planning.canonical_name(scheme)).mends:
+def _standing(model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int) -> Standing | None:
+    """A check of the start that the model has, where the recipe lets a healthy one stay."""
+    if x is None or not isinstance(scheme, str) or not planning.recipe_entry(planning.canonical_name(scheme)).mends:
         return None
-    backend = backend_of(model)
-    measure = backend.loss_of(loss, labelled=y is not None)
-    return rules.judge(backend.record(model, x, y, loss=measure, seed=seed % _RANDOM_STATES))
+    return mending.standing(backend_of(model), model, x, y, loss, require_seed(seed))
 
 
 def _without_data(
@@ -208,7 +197,7 @@ def apply(model: Any, plan: Plan) -> None:
 
 def initialize(
     model: Any,
-    scheme: str = "auto",
+    scheme: str = "mend",
     *,
     x: Any = None,
     y: Any = None,
@@ -235,20 +224,20 @@ def initialize(
     x, y = batch_of(x, y)
     if x is not None:
         backend.materialise(model, x)
-    examined = _examined(model, scheme, x, y, loss, seed)
-    decided = _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=False, examined=examined)
-    if examined is None:
+    start = _standing(model, scheme, x, y, loss, seed)
+    decided = _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=False, start=start)
+    if start is None or start.diagnosis is None:
         return _carried_out(backend, model, decided, x)
     if all(a.scheme == "keep" for a in decided):
         return decided
     restore = backend.snapshot(model)
     done = _carried_out(backend, model, decided, x)
-    again = _examined(model, scheme, x, y, loss, seed)
-    cause = mending.is_worse(examined, again) if again is not None else None
-    if cause is None:
+    again = mending.standing(backend, model, x, y, loss, seed)
+    why = mending.harm(start.diagnosis, again.diagnosis) if again.diagnosis is not None else again.obstacle
+    if not why:
         return done
     restore()
-    return mending.taken_back(done, planning.kept_plan(done), cause)
+    return mending.taken_back(done, planning.kept_plan(done), why)
 
 
 def _carried_out(backend: Backend, model: Any, decided: Plan, x: Any) -> Plan:
@@ -260,50 +249,3 @@ def _carried_out(backend: Backend, model: Any, decided: Plan, x: Any) -> Plan:
     elif x is not None and levels is LevelSource.LSUV:
         decided = backend.lsuv(model, decided, x)
     return replace(decided, written=True)
-
-
-def parameter_groups(
-    model: Any, x: Any, *, learning_rate: float, base_width: int, optimizer: Any = "adam"
-) -> list[dict[str, Any]]:
-    """Learning rates that carry over from a narrow model to this one: maximal update parametrisation.
-
-    With the recipe ``mup`` as the start, the rate that is best at the base width is best at every width (Yang et al.,
-    arXiv:2203.03466, table 3).
-
-    Args:
-        model: initialized with ``mup``.
-        x: an example batch.
-        learning_rate: the best one of a model of the base width.
-        base_width: what that model's output layer reads.
-        optimizer: that the groups are for: a name (``adam``, ``adamw``, ``rmsprop``, ``sgd``, ``momentum``), an object
-            or a class. Adam and its kin divide a gradient by its size, and scale otherwise than SGD.
-
-    Returns:
-        parameter groups for the optimizer, each with its ``lr``.
-
-    Raises:
-        InputError: a width or rate that is not positive, or a model without an output layer.
-        UnknownNameError: an optimizer whose scaling is not known.
-
-    >>> import torch
-    >>> import gainstage as gs
-    >>> net = torch.nn.Sequential(torch.nn.Linear(8, 512), torch.nn.ReLU(), torch.nn.Linear(512, 2))
-    >>> groups = gs.parameter_groups(net, torch.randn(4, 8), learning_rate=1e-2, base_width=64)
-    >>> [(len(group["params"]), group["lr"]) for group in groups]
-    [(3, 0.01), (1, 0.00125)]
-    """
-    learning_rate = require_number(learning_rate, "The learning rate")
-    width = require_number(base_width, "base_width")
-    base_width = int(width) if math.isfinite(width) else 0
-    if not 0 < learning_rate < math.inf:
-        raise InputError(f"A learning rate is positive; received {learning_rate!r}.")
-    backend = backend_of(model)
-    factors = planning.rate_multipliers(backend.trace(model, batch_of(x)[0]), base_width, _rate_rule(optimizer))
-    return backend.parameter_groups(model, factors, learning_rate)
-
-
-def _rate_rule(optimizer: Any) -> RateRule:
-    named = optimizer if isinstance(optimizer, str) else getattr(optimizer, "__name__", type(optimizer).__name__)
-    if named.lower() not in _RATE_RULES:
-        raise UnknownNameError("optimizer", named, _RATE_RULES)
-    return _RATE_RULES[named.lower()]
