@@ -8,17 +8,18 @@ from collections.abc import Mapping
 import torch
 
 from gainstage.backends.shared.calibration import (
-    AMPLIFY,
     Calibration,
     degree,
     is_assembled,
     is_usable,
+    largest_factor,
+    not_amplified,
     obstacle,
     too_weak,
 )
 from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.writing.outputs import bias_of, level_of, moments_at, unit_axis
-from gainstage.graph import Operation, Role, Use
+from gainstage.graph import Operation, Use
 from gainstage.graph.groups import LEVEL_KEEPING, MIXING
 from gainstage.records import Assignment, Plan
 
@@ -26,6 +27,7 @@ __all__ = ["CalibratingPass"]
 
 _PLAIN = frozenset({Operation.INPUT, Operation.EMBEDDING})
 _ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
+_NOTED = 1.1  # times the limit: less is what one draw scatters by
 _AGAIN = "used again later in the pass, and left as its first use set it"
 
 
@@ -109,14 +111,14 @@ class CalibratingPass:
                 output.add_(bias)
 
     def _restrained(self, draft: Draft, path: str, factor: float) -> float:
-        """The factor, or the largest one that a weight gets which neither reads the input nor makes the output."""
+        """The factor, or the largest one that the weight may get."""
         before = self.found.scales.get(path, 1.0)
-        ends = self.plan[path].role is Role.HEAD  # nothing behind it would be amplified further
-        if ends or self.plain.issuperset(draft.inputs) or factor * before <= AMPLIFY:
+        limit = largest_factor(self.plan[path], reads_plain=self.plain.issuperset(draft.inputs))
+        if factor * before <= limit:
             return factor
-        note = f"it would take {factor * before:.3g}, and a signal that weak is not amplified by more than {AMPLIFY:g}"
-        self.found.notes[path] = note
-        return max(AMPLIFY / before, 1.0)
+        if factor * before > limit * _NOTED:
+            self.found.notes[path] = not_amplified(factor * before, limit)
+        return max(limit / before, min(factor, 1.0))
 
     def _rescale(self, uses: list[Use], paths: tuple[str, ...], factor: float, level: float) -> None:
         """Multiply what a weight is made of, so that the weight is multiplied by the factor."""
@@ -148,6 +150,8 @@ class CalibratingPass:
             return "it reads learned values alone, which say nothing of what will arrive", 1.0
         moments = moments_at(draft, output, self.examples)
         measured = moments.second_moment
+        if 0 < measured < math.inf:
+            measured /= _filled(output)
         if not 0 < measured < math.inf:
             return too_weak(measured), 1.0
         factor = math.sqrt(level / measured)
@@ -198,6 +202,11 @@ class CalibratingPass:
             parameter.copy_(values.reshape(parameter.shape))
             self.found.biases[assignment.parameter] = tuple(parameter.detach().double().reshape(-1).tolist())
         return bool(self._centring(draft))
+
+
+def _filled(output: torch.Tensor) -> float:
+    """Share of an output that holds a signal: padded places and silent time steps are zero in every unit."""
+    return int(torch.count_nonzero(output)) / output.numel()
 
 
 def _unit_means(draft: Draft, output: torch.Tensor) -> torch.Tensor:
