@@ -222,7 +222,7 @@ def test_nothing_healthy_is_flagged_and_everything_is_seen(name):
     diagnosis = gs.check(model, x, y)
     assert [(f.code, f.path) for f in diagnosis.findings if f.severity != "note"] == []
     assert "unknown" not in {str(n.operation) for n in diagnosis.profile.graph.nodes}
-    gs.initialize(model, x=x, seed=1)
+    gs.initialize(model, "auto", x=x, seed=1)
     after = gs.check(model, x, y)
     assert [(f.code, f.path) for f in after.findings if f.severity != "note"] == []
     assert all(n.forward.second_moment > 0 for n in gs.predict(model, x).nodes)
@@ -243,7 +243,7 @@ def test_adapters_and_what_they_adapt_stay_as_they_are():
     before = [
         values_of(v) for layer in model.layers[:2] for v in (layer._kernel, layer.lora_kernel_a, layer.lora_kernel_b)
     ]
-    planned = {a.parameter: a for a in gs.initialize(model, x=x, seed=1)}
+    planned = {a.parameter: a for a in gs.initialize(model, "auto", x=x, seed=1)}
     assert "adapter" in planned["0.lora_kernel_b"].reason
     after = [
         values_of(v) for layer in model.layers[:2] for v in (layer._kernel, layer.lora_kernel_a, layer.lora_kernel_b)
@@ -286,7 +286,7 @@ def test_what_a_model_does_to_pixels_leaves_its_plan_as_it_is(pre):
     """Data come in the units that the preprocessing undoes, so weights are not made larger by 255."""
     model, x, *_ = rescaled(*pre)
     plain = keras.Sequential([keras.Input((8, 8, 3)), *model.layers[1:]])
-    spreads = [[a.spread for a in gs.plan(m, x=x, seed=0) if a.kernel] for m in (model, plain)]
+    spreads = [[a.spread for a in gs.plan(m, "auto", x=x, seed=0) if a.kernel] for m in (model, plain)]
     np.testing.assert_allclose(*spreads, rtol=1e-4)
     levels = [[n.forward.second_moment for n in p.nodes] for p in (gs.predict(model, x), record(model, x))]
     np.testing.assert_allclose(levels[0][0], levels[1][0], rtol=0.05)

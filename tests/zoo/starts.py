@@ -42,7 +42,7 @@ class Start:
 def started(case: Architecture, seed: int, *, auto: bool) -> Start:
     """Draw, initialize if asked, and look at the same batch in the same mode and random state."""
     model, batch = case.model(seed), case.batch(seed)
-    plan = gs.initialize(model, x=batch, seed=seed) if auto else None
+    plan = gs.initialize(model, "auto", x=batch, seed=seed) if auto else None
     target = None if case.targets is None else case.targets()
     profile = record(model, batch, target, loss=case.loss)
     heads = {index for p in profile.graph.parameters if p.role is Role.HEAD for index in p.nodes}

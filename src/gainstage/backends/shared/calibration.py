@@ -37,8 +37,8 @@ AMPLIFY = 4.0
 What asks for more has been averaged away (a silent gate, pooling over many places). Amplified layer after layer it
 carries noise forward and an exploding gradient back."""
 
-AT_A_BRANCH_END = 1.0
-"""The largest factor on the last weight of a residual branch.
+AT_A_BRANCH_END = 1.1
+"""The largest factor on the last weight of a residual branch: what one draw scatters by.
 
 Attention that averages over many places hands on what they share. A factor that makes up for the lost variance
 multiplies the shared part in every block, until it is all that the stream holds. A branch that stays quieter than its

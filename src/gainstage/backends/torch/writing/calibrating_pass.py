@@ -27,7 +27,6 @@ __all__ = ["CalibratingPass"]
 
 _PLAIN = frozenset({Operation.INPUT, Operation.EMBEDDING})
 _ROUNDING = 1e-10  # a share of variance across examples below this is what float32 leaves of none
-_NOTED = 1.1  # times the limit: less is what one draw scatters by
 _AGAIN = "used again later in the pass, and left as its first use set it"
 
 
@@ -94,7 +93,7 @@ class CalibratingPass:
         mean = _unit_means(draft, output) if assignment.parameter in self.centred else None
         if mean is not None:
             output.sub_(mean)
-        fault, factor = self._judge(draft, output, assignment.level)
+        fault, factor = self._judge(draft, output, assignment)
         if fault:
             self.found.left.update(dict.fromkeys(paths, fault))
         else:
@@ -116,8 +115,7 @@ class CalibratingPass:
         limit = largest_factor(self.plan[path], reads_plain=self.plain.issuperset(draft.inputs))
         if factor * before <= limit:
             return factor
-        if factor * before > limit * _NOTED:
-            self.found.notes[path] = not_amplified(factor * before, limit)
+        self.found.notes[path] = not_amplified(factor * before, limit)
         return max(limit / before, min(factor, 1.0))
 
     def _rescale(self, uses: list[Use], paths: tuple[str, ...], factor: float, level: float) -> None:
@@ -144,17 +142,20 @@ class CalibratingPass:
         output.sub_(mean)
         self._set_bias(draft, -mean)
 
-    def _judge(self, draft: Draft, output: torch.Tensor, level: float) -> tuple[str, float]:
+    def _judge(self, draft: Draft, output: torch.Tensor, assignment: Assignment) -> tuple[str, float]:
         """Return the reason why a signal cannot be rescaled, or else the factor that brings it to its level."""
         if not draft.from_input:
             return "it reads learned values alone, which say nothing of what will arrive", 1.0
         moments = moments_at(draft, output, self.examples)
         measured = moments.second_moment
-        if 0 < measured < math.inf:
-            measured /= _filled(output)
+        if 0 < measured < math.inf and not self.plain.issuperset(draft.inputs):
+            filled = _filled(output)
+            measured /= filled
+            if filled < 1:
+                self.found.notes[assignment.parameter] = f"measured where a signal arrives, {filled:.3g} of the places"
         if not 0 < measured < math.inf:
             return too_weak(measured), 1.0
-        factor = math.sqrt(level / measured)
+        factor = math.sqrt((assignment.level or 0.0) / measured)
         if not is_usable(factor):
             return too_weak(measured), 1.0
         share = moments.example_share
