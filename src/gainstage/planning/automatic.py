@@ -291,8 +291,8 @@ class Automatic:
             return None
         level = self.levels.target(node.index)
         reason = (
-            f"U(±{math.sqrt(level / weight.kernel.fan_in):.3g}): with {weight.kernel.fan_in:g} inputs and no biases, all "
-            "units would bend at the same place"
+            f"U(±{math.sqrt(level / weight.kernel.fan_in):.3g}): with {weight.kernel.fan_in:g} inputs and no biases, "
+            "all units would bend at the same place"
         )
         return replace(constant(bias, "uniform_fan_in", reason, weight=weight.path), gain=math.sqrt(level))
 

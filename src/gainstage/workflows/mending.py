@@ -27,22 +27,23 @@ class Standing:
     """The start that a model has before anything is written.
 
     Args:
-        diagnosis: of that start; None where no check was possible.
-        obstacle: why not, in words; empty where there is a diagnosis.
+        diagnosis: of that start; None where no check was needed, or possible.
+        gains: what theory predicts that the model gains by other weights, in words.
+        obstacle: why no check was possible, in words; else empty.
     """
 
     diagnosis: Diagnosis | None
+    gains: tuple[str, ...] = ()
     obstacle: str = ""
 
-    def fitness(self, graph: SignalGraph, branch_start: BranchStart) -> Fitness:
+    def fitness(self, branch_start: BranchStart) -> Fitness:
         """Return the reasons for drawing weights anew; none where the start may stay.
 
         Args:
-            graph: the model.
             branch_start: the start of residual branches that the caller asks for.
         """
-        found = rules.fitness(self.diagnosis) if self.diagnosis is not None else Fitness((self.obstacle,), ())
-        whole = list(planning.predicted_gains(graph))
+        found = rules.fitness(self.diagnosis) if self.diagnosis is not None else Fitness((), ())
+        whole = [*self.gains, *([self.obstacle] if self.obstacle else [])]
         if branch_start != "scaled":
             whole.append(f"residual branches are to start at '{branch_start}', as asked")
         return replace(found, faults=(*found.faults, *whole), patterns=()) if whole else found
@@ -58,7 +59,8 @@ def standing(backend: Backend, model: object, x: object, y: object, loss: Loss, 
     try:
         return Standing(rules.judge(backend.record(model, x, target, loss=measure, seed=seed % _RANDOM_STATES)))
     except ModelError as error:
-        return Standing(None, f"the start could not be checked ({str(error).partition('. ')[0].rstrip('.')})")
+        told = str(error).partition(". ")[0].rstrip(".")
+        return Standing(None, obstacle=f"the start that it has could not be checked ({told})")
 
 
 def left_alone(graph: SignalGraph, fit: Fitness, overrides: Overrides | None, seed: int) -> Plan:
@@ -122,18 +124,20 @@ def taken_back(plan: Plan, kept: Plan, why: str) -> Plan:
     return replace(kept, scheme="mend", notes=(*plan.notes, note))
 
 
-def harm(before: Diagnosis, after: Diagnosis) -> str:
+def harm(before: Standing, after: Standing) -> str:
     """Return in words what new weights have made worse; empty where nothing is.
 
     Args:
-        before: of the start that the model had.
-        after: of the new weights.
+        before: the start that the model had.
+        after: the new one.
     """
-    cause = is_worse(before, after)
+    if before.diagnosis is None or after.diagnosis is None:
+        return after.obstacle
+    cause = is_worse(before.diagnosis, after.diagnosis)
     if cause is not None:
         place = f" at '{cause.path}'" if cause.path else ""
         return f"they caused an error that was not there before: {cause.code}{place}: {cause.evidence}"
-    return rules.widened(before.profile, after.profile)
+    return rules.widened(before.diagnosis.profile, after.diagnosis.profile)
 
 
 def _errors(diagnosis: Diagnosis) -> dict[tuple[str, str], Finding]:

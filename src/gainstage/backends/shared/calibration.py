@@ -22,6 +22,7 @@ __all__ = [
     "is_usable",
     "largest_factor",
     "lsuv_plan",
+    "measured_where_filled",
     "not_amplified",
     "obstacle",
     "require_tries",
@@ -146,6 +147,11 @@ def largest_factor(assignment: Assignment, *, reads_plain: bool) -> float:
     if assignment.role is Role.HEAD or reads_plain:
         return math.inf  # nothing behind a head would be amplified further
     return AT_A_BRANCH_END if assignment.role is Role.BRANCH_END else AMPLIFY
+
+
+def measured_where_filled(share: float) -> str:
+    """The note of a weight that reads padded places or silent time steps, which say nothing of a level."""
+    return f"measured where a signal arrives, {share:.3g} of the places"
 
 
 def not_amplified(factor: float, limit: float) -> str:

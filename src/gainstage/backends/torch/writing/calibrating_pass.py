@@ -13,6 +13,7 @@ from gainstage.backends.shared.calibration import (
     is_assembled,
     is_usable,
     largest_factor,
+    measured_where_filled,
     not_amplified,
     obstacle,
     too_weak,
@@ -149,10 +150,10 @@ class CalibratingPass:
         moments = moments_at(draft, output, self.examples)
         measured = moments.second_moment
         if 0 < measured < math.inf and not self.plain.issuperset(draft.inputs):
-            filled = _filled(output)
+            filled = _filled(output, unit_axis(draft, output))
             measured /= filled
             if filled < 1:
-                self.found.notes[assignment.parameter] = f"measured where a signal arrives, {filled:.3g} of the places"
+                self.found.notes[assignment.parameter] = measured_where_filled(filled)
         if not 0 < measured < math.inf:
             return too_weak(measured), 1.0
         factor = math.sqrt((assignment.level or 0.0) / measured)
@@ -205,9 +206,11 @@ class CalibratingPass:
         return bool(self._centring(draft))
 
 
-def _filled(output: torch.Tensor) -> float:
-    """Share of an output that holds a signal: padded places and silent time steps are zero in every unit."""
-    return int(torch.count_nonzero(output)) / output.numel()
+def _filled(output: torch.Tensor, units: int) -> float:
+    """Share of the places that hold a signal: padded places and silent time steps are zero in every unit."""
+    if int(torch.count_nonzero(output)) == output.numel():
+        return 1.0
+    return float((output != 0).any(units).float().mean())
 
 
 def _unit_means(draft: Draft, output: torch.Tensor) -> torch.Tensor:
