@@ -10,7 +10,8 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gainstage.graph import Role
+from gainstage.graph import Node, Operation, Role, SignalGraph
+from gainstage.graph.groups import LEVEL_KEEPING
 from gainstage.records import Diagnosis, Profile, Severity
 from gainstage.rules.forward import signal_drift
 from gainstage.rules.gradient import gradient_drift
@@ -114,7 +115,8 @@ def _drifts(profile: Profile) -> tuple[list[str], str]:
 def _off_scale(profile: Profile) -> list[str]:
     """Inner weights whose spread does not go with their number of inputs, inside residual branches too.
 
-    Beside frozen weights nothing is said: there a trained model is at work, and what is added to it starts small.
+    Weights whose output meets no activation are left out: offsets, shifts, scales and the ends of branches start small
+    on purpose, so that what they are added to, or multiply, starts as it is. Beside frozen weights nothing is said: there a trained model is at work, and what is added to it starts small.
     """
     if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters):
         return []
@@ -125,6 +127,7 @@ def _off_scale(profile: Profile) -> list[str]:
         and layer.first
         and not (layer.scale_invariant or layer.last)
         and layer.role in _INNER
+        and _meets_activation(profile.graph, layer.node)
         and not TIMID <= layer.gain <= BOLD
     ]
     if not off:
@@ -133,6 +136,21 @@ def _off_scale(profile: Profile) -> list[str]:
     return [
         f"{weights_in_words(worst)}, and {len(off) - 1} more are off scale" if len(off) > 1 else weights_in_words(worst)
     ]
+
+
+def _meets_activation(graph: SignalGraph, node: Node) -> bool:
+    """Report whether an activation reads a node's output, through operations that keep its level."""
+    pending, seen = list(graph.consumers[node.index]), set[int]()
+    while pending:
+        index = pending.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        if graph.nodes[index].operation is Operation.ACTIVATION:
+            return True
+        if graph.nodes[index].operation in LEVEL_KEEPING:
+            pending += graph.consumers[index]
+    return False
 
 
 def _loud(profile: Profile) -> list[str]:
