@@ -28,6 +28,7 @@ VENV   ?= .venv
 JOBS   ?= 2
 TESTS  ?=
 ARGS   ?=
+EVERY  ?= long
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq --constraint constraints.txt --editable
@@ -96,16 +97,22 @@ notebooks: $(VENV)/.installed-demo
 	$(BIN)/gainstage ask --all --notebook notebooks
 
 # Whole programs, which no backend changes: command line, lessons, example, exam.
+KERAS_TESTS := tests/backends_keras
 ON_TENSORFLOW := tests/exam/test_exam_in_keras.py \
-	$(addprefix tests/backends_keras/test_,command_line.py lessons.py example.py starts_exam.py)
+	$(addprefix $(KERAS_TESTS)/test_,command_line.py lessons.py example.py starts_exam.py)
+# What the backends do each in their own way: gradients, training, random numbers, kept state, values in memory.
+ON_EVERY_BACKEND := $(addprefix $(KERAS_TESTS)/test_,record.py strangers.py train.py conformance.py initializer.py)
 
 # Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
+# EVERY=short runs on JAX and PyTorch only what each backend does in its own way; CI does that.
 test-keras: $(VENV)/.installed-keras
 	@for backend in tensorflow jax torch; do \
 		echo "== Keras on $$backend"; \
+		if [ $$backend = tensorflow ]; then tests="$(KERAS_TESTS) src/gainstage/backends/keras $(ON_TENSORFLOW)"; \
+		elif [ "$(EVERY)" = short ]; then tests="$(ON_EVERY_BACKEND)"; \
+		else tests="$(KERAS_TESTS) src/gainstage/backends/keras $(ON_TENSORFLOW:%=--ignore=%)"; fi; \
 		KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile \
-			tests/backends_keras src/gainstage/backends/keras \
-			$$([ $$backend = tensorflow ] && echo $(ON_TENSORFLOW) || echo $(ON_TENSORFLOW:%=--ignore=%)) $(ARGS) || exit 1; \
+			$$tests $(ARGS) || exit 1; \
 	done
 
 check: $(VENV)/.installed-dev
