@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 from torch import nn
-from zoo.healthy import HEALTHY
 
 import gainstage as gs
 from gainstage.backends.shared.magnitudes import MagnitudeLog
 from gainstage.backends.torch import record
 from gainstage.backends.torch.measuring.moments import magnitudes_of
 from gainstage.statistics import FORMATS, lost_updates, number_format, shares_in
+from zoo.healthy import HEALTHY
 
 CASTS = {
     "float16": torch.float16, "bfloat16": torch.bfloat16,
@@ -23,7 +23,8 @@ MOST_ROUNDED = {"float8_e4m3": 16.0}
 """Half of the distance between the two largest numbers."""
 NETWORKS = HEALTHY[:20]
 SAMPLED = 65536
-SIGMAS = 4.5  # some ten thousand comparisons
+SIGMAS = 4.5  # some thousand comparisons
+TENSORS = 8  # of every network
 
 
 def cast(values: torch.Tensor, name: str) -> tuple[float, float]:
@@ -60,8 +61,10 @@ def kept_tensors(case, monkeypatch) -> dict:
 @pytest.mark.parametrize("case", NETWORKS, ids=lambda c: c.name)
 def test_shares_agree_with_real_casts(case, monkeypatch):
     compared = 0
-    for values, found in kept_tensors(case, monkeypatch).values():
-        if not found.shares or len(values.unique()) < 0.4 * len(values):
+    kept = [*kept_tensors(case, monkeypatch).values()]
+    for values, found in kept[:: len(kept) // TENSORS + 1]:
+        distinct = len(values.unique())
+        if not found.shares or distinct < 0.2 * len(values):
             continue  # a handful of distinct values has no density inside a bin
         middle = found.quantile(0.3)
         for name, form in FORMATS.items():
@@ -72,10 +75,10 @@ def test_shares_agree_with_real_casts(case, monkeypatch):
                     continue  # not a number of single precision, from which is cast
                 over, under = cast(values * scale, name)
                 shares = shares_in(found, form, scale)
-                assert shares.overflow == pytest.approx(over, abs=tolerance(over, len(values))), (name, scale)
-                assert shares.underflow == pytest.approx(under, abs=tolerance(under, len(values))), (name, scale)
+                assert shares.overflow == pytest.approx(over, abs=tolerance(over, distinct)), (name, scale)
+                assert shares.underflow == pytest.approx(under, abs=tolerance(under, distinct)), (name, scale)
                 compared += 1
-    assert compared > 20
+    assert compared >= 20
 
 
 def test_lost_updates_agree_with_real_additions():
@@ -126,6 +129,4 @@ def test_distributions_are_measured_only_where_they_are_asked_for():
     model, x = nn.Linear(8, 4), torch.randn(16, 8)
     assert record(model, x).magnitudes == ()
     found = gs.check(model, x, detail="magnitudes").profile.magnitudes
-    assert [one.kind for one in found] == ["output", "gradient", "weight", "weight", "weight_gradient"] + [
-        "weight_gradient"
-    ]
+    assert [one.kind for one in found] == ["output", "gradient", *2 * ["weight"], *2 * ["weight_gradient"]]

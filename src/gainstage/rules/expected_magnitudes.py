@@ -21,7 +21,6 @@ Array = NDArray[np.float64]
 FirstUpdate = tuple[str, float]
 """Name of an optimizer and its learning rate."""
 
-_CELLS = 301  # of each variable in a product of two
 _OF_THE_RATE = {"adam": 1.0, "adamw": 1.0, "rmsprop": 10.0}
 """First steps that do not depend on the size of the gradient, over the rate; RMSprop's with a decay of 0.99."""
 
@@ -68,7 +67,7 @@ def _function(node: Node) -> Activation | None:
     if node.operation is not Operation.ACTIVATION:
         return None
     try:
-        return activation(node.function, **dict(node.settings))
+        return activation(node.function, dict(node.settings))
     except (UnknownNameError, TypeError, ValueError):
         return None
 
@@ -80,7 +79,7 @@ def _gradient(profile: Profile, at: NodeProfile) -> Magnitudes:
     readers = [n for n in profile.graph.nodes if at.node in n.inputs and n.stage == "model"]
     function = _function(readers[0]) if len(readers) == 1 else None
     if function is not None and at.forward.finite and at.forward.spread > 0:
-        z, masses = normal_grid(_CELLS)
+        z, masses = normal_grid(fine=False)
         slope = function.derivative(at.forward.mean + at.forward.spread * z)
         size = math.sqrt(float((masses * slope * slope).sum()))
         if size > 0:
@@ -108,7 +107,7 @@ def _of_parameter(
 
 def _step(measured: ParameterProfile, update: FirstUpdate) -> Magnitudes:
     name, rate = update
-    z, masses = normal_grid(_CELLS)
+    z, masses = normal_grid(fine=False)
     fixed = _OF_THE_RATE.get(name)
     gradient = measured.gradient.rms if measured.gradient is not None else 0.0
     moves, chances = (rate * gradient * z, masses) if fixed is None else (np.array([rate * fixed]), np.ones(1))

@@ -15,7 +15,6 @@ __all__ = ["gaussian_magnitudes", "magnitudes_of", "normal_grid", "relative_to_b
 Array = NDArray[np.float64]
 
 _SMALLEST = -24  # octaves below the standard deviation; one in 20 million values of a Gaussian is smaller
-_GRID = 2001  # cells of a standard normal variable between -9 and 9
 
 
 def magnitudes_of(
@@ -88,19 +87,23 @@ def _tails(z: Array) -> Array:
 
 
 @cache
-def normal_grid(cells: int = _GRID) -> tuple[Array, Array]:
+def normal_grid(*, fine: bool = True) -> tuple[Array, Array]:
     """Return the middles of the cells of a standard normal variable, and the probability of each cell.
 
+    Cells between 1/8 and 9 are equally wide; towards zero they shrink in proportion, so that small values are resolved.
+
     Args:
-        cells: number of equal cells between -9 and 9.
+        fine: some 2,400 cells; otherwise some 400, for products of two variables.
 
     >>> middles, masses = normal_grid()
     >>> round(float(masses.sum()), 9), round(float((masses * middles**2).sum()), 3)
     (1.0, 1.0)
     """
-    edges = np.linspace(-9.0, 9.0, cells + 1)
-    masses = -np.diff(_tails(edges))
-    return (edges[:-1] + edges[1:]) / 2, masses / masses.sum()
+    octaves = 2.0 ** np.arange(_SMALLEST, -3, 1 / PER_OCTAVE if fine else 1 / 4)
+    edges = np.concatenate([octaves, np.linspace(0.125, 9.0, 801 if fine else 121)])
+    masses = np.append(0.5 - _tails(edges[:1]), -np.diff(_tails(edges)))
+    middles = np.append(edges[0] / 2, np.sqrt(edges[:-1] * edges[1:]))
+    return np.concatenate([-middles[::-1], middles]), np.concatenate([masses[::-1], masses]) / (2 * masses.sum())
 
 
 def relative_to_binade(updates: ArrayLike, weights: ArrayLike) -> Array:
