@@ -418,6 +418,20 @@ def half(*, extreme: float = 4.0, gradient: float = 1.0) -> Profile:
     return dataclasses.replace(whole, nodes=nodes, source=dataclasses.replace(whole.source, dtype="float16"))
 
 
+def autocast(**figures: float) -> Profile:
+    """Layers computed in float16, and logits in float32."""
+    whole = half(**figures)
+    nodes = tuple(dataclasses.replace(n, dtype="float16") for n in whole.nodes[:-1])
+    source = dataclasses.replace(whole.source, dtype="float32")
+    return dataclasses.replace(whole, nodes=(*nodes, whole.nodes[-1]), source=source)
+
+
+def underflown() -> Profile:
+    """Gradients in float16 that shrink until they are exactly zero."""
+    whole = chain(3, gradient=lambda i: 3e-5 if i == 2 else 0.0).profile()
+    return dataclasses.replace(whole, source=dataclasses.replace(whole.source, dtype="float16"))
+
+
 def gradient_nan() -> Profile:
     net = Net()
     net.linear("first", gradient=math.nan)
@@ -514,8 +528,8 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS709": (lambda: directed(climbs=1.0, shrinks=0.0, share=0.1),),
     "GS710": (lambda: remembering(1.5), lambda: remembering(0.999, 0.9)),
     "GS801": (lambda: nonfinite("log"), lambda: with_loss(mlp(), value=math.inf)),
-    "GS802": (lambda: half(extreme=3e4),),
-    "GS803": (lambda: half(gradient=1e-8),),
+    "GS802": (lambda: half(extreme=3e4), lambda: autocast(extreme=3e4)),
+    "GS803": (lambda: half(gradient=1e-8), lambda: autocast(gradient=1e-8), underflown),
     "GS804": (lambda: with_updates(1e-3, "bfloat16"),),
     "GS805": (gradient_nan,),
     "GS901": (lambda: noted("GS901"),),
@@ -679,4 +693,5 @@ HEALTHY: Mapping[str, Build] = {
     "small head under Adam": adam_on_a_small_head,
     "two units silent by chance": lambda: dead(2, correlation=0.9),
     "half precision": half,
+    "half precision in all layers but the last": autocast,
 }
