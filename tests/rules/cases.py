@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 
 from gainstage.graph import Node, Operation, Use
 from gainstage.records import (
+    Attempt,
     CoordinateFacts,
     InputFacts,
     LossFacts,
     LossShape,
     Note,
     OptimizerFacts,
+    Overfit,
     Profile,
     Reactions,
     Refold,
@@ -427,9 +429,21 @@ def autocast(**figures: float) -> Profile:
 
 
 def underflown() -> Profile:
-    """Gradients in float16 that shrink until they are exactly zero."""
-    whole = chain(3, gradient=lambda i: 3e-5 if i == 2 else 0.0).profile()
-    return dataclasses.replace(whole, source=dataclasses.replace(whole.source, dtype="float16"))
+    """Gradients in float16: a few times the smallest number at the output, and exactly zero before it."""
+    whole = half()
+    last = whole.nodes[-1]
+    sizes = {n.node: 0.0 for n in whole.nodes} | {last.node: 3e-7}
+    nodes = tuple(dataclasses.replace(n, backward=moments(sizes[n.node])) for n in whole.nodes)
+    return dataclasses.replace(whole, nodes=nodes)
+
+
+def overfitted(*ends: float, given: bool = False) -> Profile:
+    """A short training with one optimizer after the other, each of which falls to that loss from 2.3."""
+    attempts = tuple(
+        Attempt("Adam", 1e-3, tuple(end + (2.3 - end) * 0.8**step for step in range(100)), given and not number)
+        for number, end in enumerate(ends)
+    )
+    return dataclasses.replace(mlp(), overfit=Overfit(attempts, 0.0, 2.2))
 
 
 def gradient_nan() -> Profile:
@@ -527,6 +541,7 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS708": (lambda: directed(climbs=-0.1, shrinks=0.95, share=0.1),),
     "GS709": (lambda: directed(climbs=1.0, shrinks=0.0, share=0.1),),
     "GS710": (lambda: remembering(1.5), lambda: remembering(0.999, 0.9)),
+    "GS711": (lambda: overfitted(2.25, 2.28, 2.29), lambda: overfitted(2.29, 0.01, given=True)),
     "GS801": (lambda: nonfinite("log"), lambda: with_loss(mlp(), value=math.inf)),
     "GS802": (lambda: half(extreme=3e4), lambda: autocast(extreme=3e4)),
     "GS803": (lambda: half(gradient=1e-8), lambda: autocast(gradient=1e-8), underflown),
@@ -693,5 +708,8 @@ HEALTHY: Mapping[str, Build] = {
     "small head under Adam": adam_on_a_small_head,
     "two units silent by chance": lambda: dead(2, correlation=0.9),
     "half precision": half,
+    "one batch, learned by heart": lambda: overfitted(0.01),
+    "one batch, learned at the second rate": lambda: overfitted(2.29, 0.01),
+    "one batch, on the way": lambda: overfitted(1.2),
     "half precision in all layers but the last": autocast,
 }

@@ -22,6 +22,7 @@ from gainstage.records.lesson import (
 from gainstage.records.loss_shape import LossShape
 from gainstage.records.magnitudes import PER_OCTAVE, Magnitudes, TensorKind, TensorMagnitudes
 from gainstage.records.moments import Histogram, Moments, UnitStats
+from gainstage.records.overfit import Attempt, Overfit
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Refold, Source, Step
 from gainstage.records.proof import Proof
@@ -48,11 +49,11 @@ from gainstage.records.weights import WeightMoments
 from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
-    "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
-    "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation", "Evidence",
-    "Figure", "Finding", "FirstStep", "Fixed", "FormatShares", "Formats", "Histogram", "InputFacts",
+    "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Attempt", "Band", "BiasRule", "Bound",
+    "Change", "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation",
+    "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "FormatShares", "Formats", "Histogram", "InputFacts",
     "InputMoments", "Known", "Line", "LossFacts", "LossKind", "LossScale", "LossShape", "Magnitudes", "Measure",
-    "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "PER_OCTAVE",
+    "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "Overfit", "PER_OCTAVE",
     "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Refold", "Remedy",
     "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TensorFormats",
     "TensorKind", "TensorMagnitudes", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged",

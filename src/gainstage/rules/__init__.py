@@ -16,6 +16,7 @@ from gainstage.rules import (
     optimisation,
     optimizer,
     output,
+    overfit,
     precision,
     reactions,
     reading,
@@ -37,6 +38,6 @@ __all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge"
 # Importing a family enters its rules into the table.
 _FAMILIES = (
     forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output,
-    loss_form, loss_terms, matching, targets, inputs, coordinates, optimisation, optimizer, numerics, precision,
-    reactions, wiring, doubts,
+    loss_form, loss_terms, matching, targets, inputs, coordinates, optimisation, optimizer, overfit, numerics,
+    precision, reactions, wiring, doubts,
 )  # fmt: skip

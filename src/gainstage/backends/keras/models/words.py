@@ -103,6 +103,7 @@ _WORDS: Mapping[str, str] = {
         "backend instead of self.add_weight(...)."
     ),
     # the optimizer
+    "outputs and targets side by side": "print(model(x)[:4], y[:4])",
     "the optimizer at this rate": "optimizer = keras.optimizers.{name}(learning_rate={rate})",
     "the optimizer made anew at this rate": (
         "model.compile(keras.optimizers.{name}(learning_rate={rate}), model.loss)  # after the last change of the model"

@@ -76,6 +76,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
             "They are held in a plain list, dict or attribute, which the model does not search for parameters."
         ),
         # the optimizer
+        "outputs and targets side by side": "print(model(x)[:4], y[:4])",
         "the optimizer at this rate": "optimizer = torch.optim.{name}(model.parameters(), lr={rate})",
         "the optimizer made anew at this rate": "optimizer = torch.optim.{name}(model.parameters(), lr={rate})",
         "the optimizer made anew": "optimizer = torch.optim.{name}(model.parameters())",
