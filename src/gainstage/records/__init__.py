@@ -5,6 +5,7 @@ from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measur
 from gainstage.records.diagnosis import Accepted, Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
 from gainstage.records.figure import Figure
 from gainstage.records.formats import Formats, FormatShares, LossScale, TensorFormats
+from gainstage.records.gradient_check import GradientCheck
 from gainstage.records.input_moments import InputMoments
 from gainstage.records.lesson import (
     Answer,
@@ -51,12 +52,13 @@ from gainstage.records.wiring import Stray, Wiring
 __all__ = [
     "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Attempt", "Band", "BiasRule", "Bound",
     "Change", "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation",
-    "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "FormatShares", "Formats", "Histogram", "InputFacts",
-    "InputMoments", "Known", "Line", "LossFacts", "LossKind", "LossScale", "LossShape", "Magnitudes", "Measure",
-    "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "Overfit", "PER_OCTAVE",
-    "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Refold", "Remedy",
-    "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TensorFormats",
-    "TensorKind", "TensorMagnitudes", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged",
-    "Verdict", "WeightMoments", "Wiring", "accepting", "against", "known_findings",
+    "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "FormatShares", "Formats", "GradientCheck",
+    "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts", "LossKind", "LossScale",
+    "LossShape", "Magnitudes", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome",
+    "OutputFacts", "Overfit", "PER_OCTAVE", "ParameterProfile", "Picture", "Plan", "Profile", "Proof",
+    "RateLimit", "Reactions", "Refold", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "Stray",
+    "TargetFacts", "Task", "TensorFormats", "TensorKind", "TensorMagnitudes", "TrainingCurve", "Trial",
+    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring", "accepting", "against",
+    "known_findings",
     "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

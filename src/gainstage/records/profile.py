@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage.graph import Node, Parameter, SignalGraph
+from gainstage.records.gradient_check import GradientCheck
 from gainstage.records.magnitudes import TensorMagnitudes
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.overfit import Overfit
@@ -173,6 +174,7 @@ class Profile(Rendered):
         overfit: short trainings on this batch, where they were asked for.
         trained: what the caller says about the network: a reason why it counts as trained, empty for a start, or None
             where the evidence decides.
+        gradient_checks: slopes of the loss against finite differences, where they were asked for.
     """
 
     graph: SignalGraph
@@ -191,6 +193,7 @@ class Profile(Rendered):
     magnitudes: tuple[TensorMagnitudes, ...] = ()
     overfit: Overfit | None = None
     trained: str | None = None
+    gradient_checks: tuple[GradientCheck, ...] | None = None
 
     @cached_property
     def by_node(self) -> Mapping[int, NodeProfile]:

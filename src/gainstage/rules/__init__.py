@@ -5,9 +5,11 @@ from gainstage.rules import (
     collapse,
     coordinates,
     doubts,
+    experts,
     forward,
     gradient,
     hidden,
+    holding,
     inputs,
     loss_form,
     loss_terms,
@@ -21,6 +23,7 @@ from gainstage.rules import (
     reactions,
     reading,
     scale,
+    state_space,
     structure,
     sums,
     targets,
@@ -39,5 +42,5 @@ __all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge"
 _FAMILIES = (
     forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output,
     loss_form, loss_terms, matching, targets, inputs, coordinates, optimisation, optimizer, overfit, numerics,
-    precision, reactions, wiring, doubts,
+    precision, reactions, wiring, holding, experts, state_space, doubts,
 )  # fmt: skip

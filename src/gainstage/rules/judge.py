@@ -20,7 +20,8 @@ def judge(
     """Judge a measurement by every rule, with one finding for each fault.
 
     Rules about starts keep silent where the network was trained: where the caller says so, or the profile holds
-    evidence of it. A rule that lacks what it needs (labels, a loss, an optimizer, a backward pass) is listed as not judged.
+    evidence of it. A rule that lacks what it needs (labels, a loss, an optimizer, a backward pass) is listed as not
+    judged.
 
     Args:
         profile: measured or predicted.

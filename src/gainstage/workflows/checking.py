@@ -30,6 +30,7 @@ def check(
     ignore: Sequence[str] = (),
     overfit: bool = False,
     trained: bool | None = None,
+    check_gradients: bool = False,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> Diagnosis:
     """Say whether a model's signal and gradient survive, and if not, where, why, and what cures it.
@@ -62,6 +63,8 @@ def check(
         trained: whether the network was trained: then rules about starts keep silent. By default the evidence decides,
             and the diagnosis states it: a loss below half of that of the best constant guess, an optimizer that has
             made steps, or normalisations whose scales and shifts all differ from unit to unit.
+        check_gradients: also compare the gradient of every parameter with finite differences of the loss, which takes
+            four forward passes a parameter: for models with backward passes of your own.
         on_progress: called after every step of that training with the number of steps and the loss.
 
     Raises:
@@ -91,13 +94,16 @@ def check(
         synthetic=synthetic,
     )
     if overfit:
-        trained = backend.overfit(
+        learned = backend.overfit(
             model, x, y,
             loss=backend.loss_of(loss, labelled=y is not None),
             optimizer=backend.optimizer_of(model, optimizer, learning_rate),
             task=profile.task, seed=seed, on_step=on_progress,
         )  # fmt: skip
-        profile = replace(profile, overfit=trained)
+        profile = replace(profile, overfit=learned)
+    if check_gradients:
+        measure = backend.loss_of(loss, labelled=y is not None)
+        profile = replace(profile, gradient_checks=backend.gradient_checks(model, x, y, loss=measure, seed=seed))
     if trained is not None:
         profile = replace(profile, trained="it was said to be" if trained else "")
     return rules.judge(profile, backend.words(), select=select, ignore=ignore)

@@ -20,7 +20,7 @@ from gainstage.backends.shared.overfitting import RATES, Candidate, OnStep, over
 from gainstage.errors import InputError
 from gainstage.records import Overfit, Task
 
-__all__ = ["overfit"]
+__all__ = ["loss_of_flat", "overfit"]
 
 
 def overfit(
@@ -64,7 +64,7 @@ def overfit(
     trainable = {p.path: program.parameters[p.path] for p in program.graph.parameters if p.trainable and p.reached}
     if not trainable:
         return None
-    run = gradient_by_first(_loss_of_flat(program, batch.arrays, criterion, trainable, seed))
+    run = gradient_by_first(loss_of_flat(program, batch.arrays, criterion, trainable, seed))
     given = [require_optimizer(optimizer)] if optimizer is not None else []
     shape = task.loss_shape
     lowest = shape.lowest if shape is not None and not shape.unbounded and math.isfinite(shape.lowest) else 0.0
@@ -78,7 +78,7 @@ def overfit(
     return overfitted(candidates, lowest=min(lowest, task.loss.value), chance=task.loss.chance, on_step=on_step)
 
 
-def _loss_of_flat(
+def loss_of_flat(
     program: Program, arrays: Any, criterion: Criterion, trainable: Mapping[str, Any], seed: int
 ) -> Callable[[Any, Any], Any]:
     """The loss as a function of all weights in one vector; the second argument is not used."""

@@ -148,8 +148,9 @@ class _Recording:
     def _measured(self) -> Profile:
         parameters, _ = named_parameters(self.model)
         with self.held.during(self.seed), torch.enable_grad():
+            versions = {path: p._version for path, p in parameters.items()}
             seen = self._observed(self._look)
-            wires = wiring_of(self.model, seen, parameters, self.optimizer)
+            wires = wiring_of(self.model, seen, parameters, self.optimizer, versions)
             found = gradients_of(seen, parameters, self.forward, self.batch.examples, self.seed, self.log)
         value = None if seen.loss is None else float(seen.loss.detach())
         gradients, backward = found or ({}, {})
