@@ -1,4 +1,4 @@
-"""Small real networks, sick and healthy, for rules about wiring and about structures: each pair differs in one thing."""
+"""Small real networks, sick and healthy, for rules about wiring and structure: each pair differs in one thing."""
 
 from __future__ import annotations
 
@@ -175,7 +175,8 @@ def test_a_backward_is_compared_with_finite_differences(factor, wrong):
 
 
 @pytest.mark.parametrize("build", [
-    lambda: MLP(32, 64, 64, 10), lambda: nn.Sequential(nn.Linear(32, 64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64, 10)),
+    lambda: MLP(32, 64, 64, 10),
+    lambda: nn.Sequential(nn.Linear(32, 64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64, 10)),
     lambda: nn.Sequential(nn.Linear(32, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 10)),
 ])  # fmt: skip
 def test_gradients_of_the_framework_agree(build):

@@ -15,7 +15,7 @@ class GradientCheck:
         path: of the parameter.
         analytic: the gradient of the backward pass, times the direction.
         numeric: the central difference of the loss along the same direction.
-        doubt: difference between two central differences, of one step and of twice that step.
+        doubt: difference between two central differences, of one step and of twice that step, and their rounding error.
     """
 
     path: str

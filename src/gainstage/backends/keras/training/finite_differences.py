@@ -20,6 +20,8 @@ __all__ = ["gradient_checks"]
 STEP = 3e-3
 """Length of the step over the norm of the parameter: the error of single precision is then 1e-4 of the loss."""
 
+ROUNDING = 2e-6  # of the loss: some sixteen units in the last place
+
 
 def gradient_checks(
     model: Any, inputs: Any, target: Any = None, *, loss: Any = None, seed: int = 0
@@ -41,7 +43,8 @@ def gradient_checks(
     run = gradient_by_first(loss_of_flat(program, batch.arrays, criterion, trainable, seed))
     nothing, rng = ops.convert_to_tensor(0.0), np.random.default_rng(seed)
     flat = np.concatenate([as_array(values_of(v)).reshape(-1) for v in trainable.values()]).astype("float32")
-    _, found = run(ops.convert_to_tensor(flat), nothing)
+    value, found = run(ops.convert_to_tensor(flat), nothing)
+    size = abs(float(as_array(value)))
     whole = np.zeros_like(flat) if found is None else as_array(found)
     checks, place = [], 0
     for path, variable in trainable.items():
@@ -62,5 +65,6 @@ def gradient_checks(
             return (ends[0] - ends[1]) / (2 * step)
 
         one, other = slope(length), slope(2 * length)
-        checks.append(GradientCheck(path, float(gradient @ direction), one, abs(one - other)))
+        doubt = abs(one - other) + ROUNDING * size / length
+        checks.append(GradientCheck(path, float(gradient @ direction), one, doubt))
     return tuple(checks)

@@ -23,6 +23,8 @@ __all__ = ["gradient_checks"]
 STEP = 1e-5
 """Length of the step over the norm of the parameter: its rounding error in double precision is 1e-11 of the loss."""
 
+ROUNDING = 1e-14  # of the loss: some fifty units in the last place
+
 
 def gradient_checks(
     model: nn.Module, inputs: Any, target: Any = None, *, loss: LossFunction | None = None, seed: int = 0
@@ -80,6 +82,7 @@ def _check(
     random = torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(parameter.device)
     direction = random / random.norm().clamp_min(1e-300) + gradient / gradient.norm().clamp_min(1e-300)
     before = parameter.detach().clone()
+    sizes: list[float] = []
     length = STEP * float(before.norm()) or STEP
 
     def slope(step: float) -> float:
@@ -89,7 +92,9 @@ def _check(
                 parameter.data = before + sign * step * direction
                 ends.append(value())
         parameter.data = before
+        sizes.append(abs(ends[0]))
         return (ends[0] - ends[1]) / (2 * step)
 
     one, other = slope(length), slope(2 * length)
-    return GradientCheck(path, float((gradient * direction).sum()), one, abs(one - other))
+    doubt = abs(one - other) + ROUNDING * max(sizes) / length
+    return GradientCheck(path, float((gradient * direction).sum()), one, doubt)
