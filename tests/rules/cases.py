@@ -6,14 +6,17 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-from gainstage.graph import Node, Operation, Use
+from gainstage.graph import DerivationStep, Node, Operation, Parameter, Use
 from gainstage.records import (
+    Attempt,
     CoordinateFacts,
+    GradientCheck,
     InputFacts,
     LossFacts,
     LossShape,
     Note,
     OptimizerFacts,
+    Overfit,
     Profile,
     Reactions,
     Refold,
@@ -445,6 +448,87 @@ def half(*, extreme: float = 4.0, gradient: float = 1.0) -> Profile:
     return dataclasses.replace(whole, nodes=nodes, source=dataclasses.replace(whole.source, dtype="float16"))
 
 
+def autocast(**figures: float) -> Profile:
+    """Layers computed in float16, and logits in float32."""
+    whole = half(**figures)
+    nodes = tuple(dataclasses.replace(n, dtype="float16") for n in whole.nodes[:-1])
+    source = dataclasses.replace(whole.source, dtype="float32")
+    return dataclasses.replace(whole, nodes=(*nodes, whole.nodes[-1]), source=source)
+
+
+def underflown() -> Profile:
+    """Gradients in float16: a few times the smallest number at the output, and exactly zero before it."""
+    whole = half()
+    last = whole.nodes[-1]
+    sizes = {n.node: 0.0 for n in whole.nodes} | {last.node: 3e-7}
+    nodes = tuple(dataclasses.replace(n, backward=moments(sizes[n.node])) for n in whole.nodes)
+    return dataclasses.replace(whole, nodes=nodes)
+
+
+def overfitted(*ends: float, given: bool = False) -> Profile:
+    """A short training with one optimizer after the other, each of which falls to that loss from 2.3."""
+    attempts = tuple(
+        Attempt("Adam", 1e-3, tuple(end + (2.3 - end) * 0.8**step for step in range(100)), given and not number)
+        for number, end in enumerate(ends)
+    )
+    return dataclasses.replace(mlp(), overfit=Overfit(attempts, 0.0, 2.2))
+
+
+def lora(*, trainable: bool = True, zero: bool = True, rank: int = 4) -> Profile:
+    """A layer with a low-rank branch beside it, and a head."""
+    net = Net()
+    start = net.last
+    base = net.linear("base", trainable=trainable, relative=0.01 if trainable else None)
+    net.linear("down", rank, source=start, gradient=0.0 if zero else 1.0)
+    up = net.linear("up", spread=0.0 if zero else 0.01, level=0.0 if zero else 0.1)
+    net.add(base, up)
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def experts(*loads: int, tokens: int = EXAMPLES) -> Profile:
+    """Expert layers that each read some rows of one tensor; those without rows do not run."""
+    net = Net()
+    source = net.linear("stem")
+    silent = []
+    for number, load in enumerate(loads):
+        path = f"experts.{number}.first"
+        if not load:
+            silent.append(path)
+            continue
+        picked = net.put(Operation.RESHAPE, "index", function="gather", inputs=(source,), shape=(load, WIDTH))
+        net.linear(path, source=picked)
+    for path in silent:
+        net.parameters[f"{path}.weight"] = Parameter(f"{path}.weight", (WIDTH, WIDTH), "float32")
+    net.linear("head", CLASSES, source=source, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def state_space(low: float, high: float, *, length: int = 32, exponential: bool = True) -> Profile:
+    """Factors between those bounds that are exponentials of a product with −exp of a parameter."""
+    net = Net()
+    derivation = (DerivationStep.EXPONENTIAL, DerivationStep.NEGATE) if exponential else ()
+    shape = (EXAMPLES, length, WIDTH)
+    net.nodes[0] = dataclasses.replace(net.nodes[0], shape=shape)
+    net.linear("stem")
+    product = net.put(Operation.SCALE, "mul", uses=(Use("a", "operand", derivation),), level=1.0)
+    net.parameter("a", (WIDTH,), product, moments(1.0, WIDTH), gradient=moments(0.1, WIDTH))
+    index = net.put(Operation.ACTIVATION, "exp", function="exp", level=high, path="scan")
+    forward = dataclasses.replace(net.at[index].forward, minimum=low, maximum=high)
+    net.at[index] = dataclasses.replace(net.at[index], forward=forward)
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def checked(*checks: GradientCheck) -> Profile:
+    return dataclasses.replace(mlp(), gradient_checks=checks)
+
+
+def normed_with(**facts: object) -> Profile:
+    return dataclasses.replace(chain(3, norm="layer_norm").profile(), wiring=Wiring(held=7, **facts))  # type: ignore[arg-type]
+
+
 def gradient_nan() -> Profile:
     net = Net()
     net.linear("first", gradient=math.nan)
@@ -480,11 +564,15 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS115": (lambda: squeezed("sigmoid"), lambda: squeezed("tanh")),
     "GS116": (linear_alone,),
     "GS117": (lambda: refolded((EXAMPLES, 10, 7), (EXAMPLES, 7, 10)),),
+    "GS118": (lambda: reacting(restless=True),),
+    "GS119": (lambda: experts(62, 1, 1, 0), lambda: experts(22, 21, 21, 0)),
+    "GS120": (lambda: state_space(0.0, 0.01), lambda: state_space(0.9999, 1.0)),
     "GS201": (lambda: chain(12, function="sigmoid", gradient=lambda i: 0.14 ** (12 - i)).profile(),),
     "GS202": (lambda: chain(12, gradient=lambda i: 3.0 ** (12 - i)).profile(),),
     "GS203": (lambda: silent(1), lambda: silent(4)),
     "GS204": (detached, unused),
     "GS205": (lambda: wired(strays=(Stray((8, 8), 1),)), lambda: wired(strays=(Stray((8, 8), 1, True),))),
+    "GS206": (lambda: checked(GradientCheck("head.weight", 2.0, 1.0, 1e-6)),),
     "GS301": (lambda: symmetric(spread=0.1, head_too=True), lambda: symmetric(spread=0.0, head_too=False, gradient=0.0),
               one_alike),
     "GS302": (lambda: copied(WIDTH // 2),),
@@ -544,9 +632,13 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS708": (lambda: directed(climbs=-0.1, shrinks=0.95, share=0.1),),
     "GS709": (lambda: directed(climbs=1.0, shrinks=0.0, share=0.1),),
     "GS710": (lambda: remembering(1.5), lambda: remembering(0.999, 0.9)),
+    "GS712": (lambda: wired(held=6, moved=("layers.0.weight",)),),
+    "GS713": (lora,),
+    "GS714": (lambda: normed_with(decayed=("norms.0.weight", "head.weight")),),
+    "GS711": (lambda: overfitted(2.25, 2.28, 2.29), lambda: overfitted(2.29, 0.01, given=True)),
     "GS801": (lambda: nonfinite("log"), lambda: with_loss(mlp(), value=math.inf)),
-    "GS802": (lambda: half(extreme=3e4),),
-    "GS803": (lambda: half(gradient=1e-8),),
+    "GS802": (lambda: half(extreme=3e4), lambda: autocast(extreme=3e4)),
+    "GS803": (lambda: half(gradient=1e-8), lambda: autocast(gradient=1e-8), underflown),
     "GS804": (lambda: with_updates(1e-3, "bfloat16"),),
     "GS805": (gradient_nan,),
     "GS901": (lambda: noted("GS901"),),
@@ -713,4 +805,19 @@ HEALTHY: Mapping[str, Build] = {
     "small head under Adam": adam_on_a_small_head,
     "two units silent by chance": lambda: dead(2, correlation=0.9),
     "half precision": half,
+    "experts in balance": lambda: experts(16, 14, 18, 16),
+    "many experts and few tokens": lambda: experts(2, 1, 1, 0, 0, 0, 0, 0, tokens=4),
+    "two experts": lambda: experts(60, 4),
+    "time constants from one step to the sequence": lambda: state_space(0.2, 0.99),
+    "a state that never forgets beside others": lambda: state_space(0.2, 1.0),
+    "an exponential of something else": lambda: state_space(0.9999, 1.0, exponential=False),
+    "a low-rank adapter on a frozen base": lambda: lora(trainable=False),
+    "gradients that agree": lambda: checked(GradientCheck("head.weight", 1.001, 1.0, 1e-6)),
+    "a finite difference that is not certain": lambda: checked(GradientCheck("head.weight", 2.0, 1.0, 0.5)),
+    "decay on matrices alone": lambda: normed_with(decayed=("head.weight", "layers.0.weight")),
+    "no randomness in evaluation mode": lambda: reacting(restless=False),
+    "one batch, learned by heart": lambda: overfitted(0.01),
+    "one batch, learned at the second rate": lambda: overfitted(2.29, 0.01),
+    "one batch, on the way": lambda: overfitted(1.2),
+    "half precision in all layers but the last": autocast,
 }

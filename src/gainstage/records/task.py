@@ -168,12 +168,14 @@ class OptimizerFacts:
 
     ``memory`` is the largest factor by which a gradient carries over to the next step (momentum, Adam's beta_1), and
     ``memory_of_squares`` the factor for squared gradients that goes with it (Adam's beta_2); None where there is none.
+    ``steps`` counts the steps that it has made.
     """
 
     name: str
     learning_rates: tuple[float, ...]
     memory: float | None = None
     memory_of_squares: float | None = None
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

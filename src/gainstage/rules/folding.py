@@ -75,6 +75,9 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """What each rule's finding can bring about, the deepest causes first."""
 
+_OUTCOME = frozenset({"GS711"})
+"""What every other fault can bring about."""
+
 _ORDER = {code: position for position, code in enumerate(EXPLAINS)}
 
 
@@ -111,6 +114,8 @@ def _depth(finding: Finding) -> int:
 def _follows(finding: Finding, root: Finding) -> bool:
     if finding.code == root.code:
         return finding.severity is not Severity.NOTE
+    if finding.code in _OUTCOME:
+        return root.severity is not Severity.NOTE
     if finding.code not in EXPLAINS.get(root.code, frozenset()):
         return False
     milder = root.severity.rank > finding.severity.rank

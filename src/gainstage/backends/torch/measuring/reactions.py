@@ -69,7 +69,25 @@ def _measured(
     if model.training and draws:
         one, other = (output_of(model, held, few, draw, training=True) for draw in (seed, seed + 1))
         noise = noise_of(one.numpy(), other.numpy())
-    return Reactions(few.examples, leak, noise, None, unread, _all_equal(few, calm, graph))
+    return Reactions(few.examples, leak, noise, _restless(model, held, few, seed), unread, _all_equal(few, calm, graph))
+
+
+def _restless(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> bool:
+    """Whether the output in evaluation mode depends on random numbers; one pass more only where any are drawn."""
+    drawn: list[bool] = []
+
+    def pass_(draw: int) -> torch.Tensor:
+        with torch.no_grad(), held.during(draw):
+            model.eval()
+            before = torch.get_rng_state()
+            output = first_output(few.copied().call(model)).detach().double().cpu().clone()
+            drawn.append(output.device.type != "cpu" or not torch.equal(before, torch.get_rng_state()))
+            return output
+
+    one = pass_(seed)
+    if not drawn[0] and all(not p.is_cuda for p in model.parameters()):
+        return False
+    return bool((pass_(seed + 1) - one).abs().max() > ROUNDING * one.square().mean().sqrt())
 
 
 def _traced_back(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> tuple[torch.Tensor, float | None]:
