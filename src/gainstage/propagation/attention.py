@@ -49,6 +49,7 @@ class Heads:
         self.scale = settings.get("scale", self.width**-0.5)
         self.causal = bool(settings.get("causal")) and self.rows == self.keys
         self.masked = bool(settings.get("masked"))
+        self.ordered = bool(settings.get("ordered"))
         self.dropped = settings.get("p", 0.0)
 
 
@@ -156,7 +157,7 @@ def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         across_both + alike * _same_row(found, heads.query.pairs), across_both=across_both + alike * overlap,
     )  # fmt: skip
     doubt = ""
-    if heads.masked:
+    if heads.masked and not heads.ordered:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
     signal = replace(
         v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, edge_profiles=(), zero=0.0, sequence=None
@@ -202,7 +203,7 @@ def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         pairs = SecondMoments(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
         return run.algebra.new_source(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
     hidden = _masked_before(run.graph, node)
-    masked = hidden and _square(node)
+    masked = bool(hidden) and _square(node)
     alike = x.correlation(x.pairs.positions)
     rows = attention_moments(
         variance, count, queries=max(count if _square(node) else x.extent.positions, 1), causal=masked,
@@ -218,7 +219,8 @@ def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         across_both=mean**2,
     )
     treated = "is taken to be causal" if masked else "is left out"
-    doubt = doubtful(node, f"a mask, whose values are not known, {treated}") if hidden else ""
+    known = hidden == "causal" and masked
+    doubt = doubtful(node, f"a mask, whose values are not known, {treated}") if hidden and not known else ""
     shares = replace(
         x,
         pairs=pairs,
@@ -249,8 +251,10 @@ def _square(node: Node) -> bool:
     return len(node.shape) >= 2 and node.shape[-1] == node.shape[-2] > 1
 
 
-def _masked_before(graph: SignalGraph, node: Node) -> bool:
-    """Report whether a mask with unknown values is added to the scores, or to a bias of the scores."""
+def _masked_before(graph: SignalGraph, node: Node) -> str:
+    """Return the kind of mask that is applied to the scores, or to a bias of the scores: ``causal``, or ``unknown``
+    where its values are not known; empty where there is none.
+    """
     waiting, seen = list(node.inputs), set[int]()
     while waiting:
         here = graph.nodes[waiting.pop()]
@@ -262,9 +266,9 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
             continue
         single = len(here.inputs) == 1 and not here.uses and "other" not in dict(here.settings)
         if here.operation is Operation.MASK or (here.operation is Operation.OFFSET and single):
-            return True
+            return here.function if here.function == "causal" else "unknown"
         waiting.extend(here.inputs)
-    return False
+    return ""
 
 
 def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:

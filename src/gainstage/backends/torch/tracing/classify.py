@@ -20,6 +20,7 @@ from gainstage.backends.torch.tracing.windows import (
     padding_settings,
     pooling_windows,
     product_settings,
+    selected_part,
 )
 from gainstage.graph import DerivationStep, KernelShape, Layout, Operation
 
@@ -233,6 +234,8 @@ def _structural(call: Call) -> Draft | None:
         settings = (("axis", axis % max(call.output.dim(), 1)),)
     elif operation is Operation.RESAMPLE and call.name.endswith("_aa"):
         settings = (("antialias", 1.0),)
+    elif operation is Operation.RESHAPE and call.name in ("select", "slice", "narrow"):
+        settings = selected_part(call)
     return draft_of(call, operation, function=function, settings=settings)
 
 
