@@ -18,10 +18,11 @@ import argparse
 import json
 from pathlib import Path
 
-from second_list import CASES
+from gainstage.errors import GainstageError
+from second_list import CASES, Case
 from second_list.figures import by_case, figures, table
 from second_list.halves import FILE, HALVES, Half, frozen, parted
-from second_list.measuring import compared
+from second_list.measuring import compared, measured
 from second_list.page import written
 from second_list.rows import Row
 
@@ -37,10 +38,16 @@ def main() -> None:
     options.add_argument("--draws", type=int, default=6)
     options.add_argument("--every", action="store_true", help="print every operation that is off by more than 10 %%")
     options.add_argument("--write", metavar="WHEN", help="add the tables to docs/agreement.md under this heading")
+    options.add_argument("--measure", action="store_true", help="measure what is missing, and compare nothing")
     options.add_argument("--freeze", action="store_true", help="write down what the coin fell on")
     given = options.parse_args()
     if given.freeze:
         FILE.write_text(json.dumps(parted(case.name for case in CASES), indent=1) + "\n", encoding="utf-8")
+        return
+    if given.measure:
+        for half, case in chosen(given):
+            for examples in given.sizes:
+                measure(case, half, examples, given.draws)
         return
     rows, missing = compare(given)
     print(table({half: found for half, found in rows.items() if found}))
@@ -53,22 +60,36 @@ def main() -> None:
 
 def compare(given: argparse.Namespace) -> tuple[dict[str, list[Row]], list[tuple[str, str]]]:
     """Rows by half, and what could not be compared with the reason."""
-    halves: dict[Half, list[str]] = frozen()
     rows: dict[str, list[Row]] = {half: [] for half in HALVES}
     missing: list[tuple[str, str]] = []
-    for half in HALVES:
-        if given.half not in (None, half):
-            continue
-        for case in CASES:
-            if case.name not in halves[half] or (given.only and case.name not in given.only):
-                continue
-            for examples in given.sizes:
-                found, wrong, seconds = compared(case, examples, given.draws, KEPT)
-                if wrong:
-                    missing.append((f"{case.name}, batch of {examples}", wrong[:160]))
-                rows[half] += found
-                report(found, seconds, quiet=half == "unseen", every=given.every)
+    for half, case in chosen(given):
+        for examples in given.sizes:
+            found, wrong, seconds = compared(case, examples, given.draws, KEPT)
+            if wrong:
+                missing.append((f"{case.name}, batch of {examples}", wrong[:160]))
+            rows[half] += found
+            report(found, seconds, quiet=half == "unseen", every=given.every)
     return rows, missing
+
+
+def chosen(given: argparse.Namespace) -> list[tuple[Half, Case]]:
+    """The cases asked for, the seen half first."""
+    halves: dict[Half, list[str]] = frozen()
+    wanted = [half for half in HALVES if given.half in (None, half)]
+    return [
+        (half, case)
+        for half in wanted
+        for case in CASES
+        if case.name in halves[half] and (not given.only or case.name in given.only)
+    ]
+
+
+def measure(case: Case, half: Half, examples: int, draws: int) -> None:
+    """Measure one case; what its code raises is shown and passed over."""
+    try:
+        measured(case, examples, draws, KEPT)
+    except (GainstageError, ArithmeticError, LookupError, TypeError, ValueError, AssertionError) as error:
+        print(f"{half} {case.name} {examples}: {type(error).__name__}: {error}", flush=True)
 
 
 def report(rows: list[Row], seconds: float, *, quiet: bool, every: bool) -> None:

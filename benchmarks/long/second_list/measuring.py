@@ -74,6 +74,6 @@ def compared(case: Case, examples: int, draws: int, folder: Path) -> tuple[list[
             else:
                 profile = gs.predict(model, batch, plan=plan)
         seconds = time.perf_counter() - start
-    except (GainstageError, ArithmeticError, ValueError, TypeError, KeyError, IndexError, AssertionError) as error:
+    except (GainstageError, ArithmeticError, LookupError, TypeError, ValueError, AssertionError) as error:
         return [], f"{type(error).__name__}: {error}", 0.0
     return rows_of(case, examples, found, profile), "", seconds
