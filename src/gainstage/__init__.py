@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, InputMoments, Plan, Profile, Severity
+    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, Formats, InputMoments, Plan, Profile, Severity
     from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         check,
         compare,
         fix,
+        formats,
         initialize,
         materialize,
         parameter_groups,
@@ -43,7 +44,8 @@ _HOMES = {
     "SignalGraph": "graph",
     "Override": "planning",
     **dict.fromkeys(
-        ("Comparison", "Diagnosis", "Finding", "Fixed", "InputMoments", "Plan", "Profile", "Severity"), "records"
+        ("Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "InputMoments", "Plan", "Profile", "Severity"),
+        "records",
     ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
     "schema": "report.schema",
@@ -56,6 +58,7 @@ _HOMES = {
             "check",
             "compare",
             "fix",
+            "formats",
             "initialize",
             "materialize",
             "parameter_groups",
@@ -71,9 +74,10 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 """Homes of names that hand out records, which then can be shown, saved and written as code."""
 
 __all__ = [
-    "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "InputMoments", "Override", "Plan", "Profile",
-    "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load",
-    "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
+    "Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "GainstageError", "InputMoments", "Override", "Plan",
+    "Profile", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "formats", "gain", "initialize",
+    "keras", "load", "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema",
+    "trace",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from gainstage.records.acceptance import Acceptance, Known, accepting, against, 
 from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome
 from gainstage.records.diagnosis import Accepted, Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
 from gainstage.records.figure import Figure
+from gainstage.records.formats import Formats, FormatShares, LossScale, TensorFormats
 from gainstage.records.input_moments import InputMoments
 from gainstage.records.lesson import (
     Answer,
@@ -19,6 +20,7 @@ from gainstage.records.lesson import (
     Verdict,
 )
 from gainstage.records.loss_shape import LossShape
+from gainstage.records.magnitudes import PER_OCTAVE, Magnitudes, TensorKind, TensorMagnitudes
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Refold, Source, Step
@@ -47,12 +49,13 @@ from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
     "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
-    "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation", "Evidence", "Figure",
-    "Finding", "FirstStep", "Fixed", "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts",
-    "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
+    "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation", "Evidence",
+    "Figure", "Finding", "FirstStep", "Fixed", "FormatShares", "Formats", "Histogram", "InputFacts",
+    "InputMoments", "Known", "Line", "LossFacts", "LossKind", "LossScale", "LossShape", "Magnitudes", "Measure",
+    "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "PER_OCTAVE",
     "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Refold", "Remedy",
-    "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial",
-    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring", "accepting", "against",
-    "known_findings",
+    "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TensorFormats",
+    "TensorKind", "TensorMagnitudes", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged",
+    "Verdict", "WeightMoments", "Wiring", "accepting", "against", "known_findings",
     "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

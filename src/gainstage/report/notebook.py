@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Evidence, Finding, Fixed, Plan, Profile
+from gainstage.records import Answer, Answers, Comparison, Diagnosis, Evidence, Finding, Fixed, Formats, Plan, Profile
+from gainstage.report import formats_rows
 from gainstage.report.charts.curves import MOST_LINES, curves
 from gainstage.report.charts.depth_profile import depth_profile
+from gainstage.report.charts.number_ranges import number_ranges
 from gainstage.report.charts.svg import escaped
 from gainstage.report.series import Series
 from gainstage.report.text.diagnosis import headline, verdict
@@ -21,11 +23,13 @@ __all__ = [
     "diagnosis_html",
     "evidence_html",
     "fixed_html",
+    "formats_html",
     "plan_html",
     "profile_html",
 ]
 
 LONGEST_NAME = 80
+MOST_TENSORS = 16
 
 
 def diagnosis_html(diagnosis: Diagnosis) -> str:
@@ -56,6 +60,18 @@ def fixed_html(fixed: Fixed) -> str:
         _table(("code", "finding", "outcome", "what was done"), changes) if changes else "",
         depth_profile(fixed.before.profile, fixed.after.profile, findings=fixed.before.findings),
         _findings(fixed.after.findings),
+    )
+
+
+def formats_html(formats: Formats) -> str:
+    """Render a sentence for every format, the picture, and the tensors that lose most."""
+    columns = ("tensor", "what", "computed in", "median |x|", "largest", *formats.formats)
+    drawable = any(t.largest > 0 for t in formats.tensors)
+    return _block(
+        _heading("Number formats", f"{count(len(formats.tensors), 'tensor')}, {formats.source.kind}."),
+        *(f"<p>{escaped(form)}: {escaped(formats_rows.verdict(formats, form))}</p>" for form in formats.formats),
+        number_ranges(formats) if drawable else "",
+        _table(columns, formats_rows.rows(formats_rows.shown(formats, MOST_TENSORS))),
     )
 
 

@@ -12,7 +12,7 @@ from gainstage.records import InputMoments, Plan, Profile, WeightMoments
 
 __all__ = ["Backend", "Detail"]
 
-Detail = Literal["lean", "standard"]
+Detail = Literal["lean", "standard", "magnitudes"]
 Loss = Callable[[Any, Any], Any]
 
 

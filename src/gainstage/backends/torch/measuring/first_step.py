@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gainstage.backends.shared.magnitudes import MagnitudeLog
 from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.backends.torch.models.batch import Batch, copied, first_output, own_loss
 from gainstage.backends.torch.models.random_states import random_state
@@ -46,6 +47,7 @@ def try_step(
     value: float,
     seed: int,
     whole: bool,
+    log: MagnitudeLog,
 ) -> tuple[Step | None, dict[str, float]]:
     """Take the step, measure it, run forward once more, and take it back.
 
@@ -68,6 +70,8 @@ def try_step(
         except Exception:  # L-BFGS and its like evaluate the loss themselves
             return None, {}
         moves = {path: parameters[path].detach() - old for path, old in before.items()}
+        for path, move in moves.items():
+            log.add_step(path, move, before[path])
         slope = sum(_dot(gradients[path], move) for path, move in moves.items())
         climbs = None if optimizer.state else _cosine(slope, gradients, moves)
         shrinks, share = _decay(before, {path: move for path, move in moves.items() if gradients[path].any()})
