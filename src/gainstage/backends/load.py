@@ -16,7 +16,7 @@ from gainstage.backends.protocol import Framework, framework_of
 from gainstage.backends.python_source import found_in_python, made_from, require_source, words_of
 from gainstage.data import InputSpec
 
-__all__ = ["Loaded", "framework_named", "load"]
+__all__ = ["Loaded", "building", "framework_named", "load"]
 
 _TORCH_SOURCES = frozenset({"torchvision", "timm", "hf", "mlp"})
 _PACKAGES: dict[Framework, tuple[str, ...]] = {"torch": ("torch",), "keras": ("keras", "tensorflow")}
@@ -112,6 +112,22 @@ def _mentioned(name: str) -> Collection[Framework]:
 
 def _imported() -> Collection[Framework]:
     return [f for f in _PACKAGES if f in sys.modules]
+
+
+@contextlib.contextmanager
+def building(*, memoryless: bool = False, seed: int | None = None) -> Iterator[None]:
+    """Build models inside from a seed, or without memory where a framework that was imported has a device for it.
+
+    Args:
+        memoryless: put what PyTorch makes inside on the meta device.
+        seed: of all random states.
+    """
+    with _seeded(_imported(), seed):
+        if not memoryless or "torch" not in sys.modules:
+            yield
+            return
+        with sys.modules["torch"].device("meta"):
+            yield
 
 
 @contextlib.contextmanager
