@@ -9,7 +9,7 @@ observations of x: 1/N where all are independent, 1 where all are one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Literal
 
 from gainstage.graph import Node, Operation
@@ -21,7 +21,9 @@ __all__ = ["UpdateRule", "first_updates"]
 UpdateRule = Literal["adam", "sgd", "muon"]
 
 
-def first_updates(back: BackwardPass, rule: UpdateRule, rates: Mapping[str, float]) -> dict[int, float]:
+def first_updates(
+    back: BackwardPass, rule: UpdateRule, rates: Mapping[str, float], orthogonal: Container[str] = ()
+) -> dict[int, float]:
     """Return the root mean square of Δh at every weighted operation, by node.
 
     Args:
@@ -29,6 +31,7 @@ def first_updates(back: BackwardPass, rule: UpdateRule, rates: Mapping[str, floa
         rule: how the update follows from the gradient: its sign (Adam's first step), the gradient, or the nearest
             orthogonal matrix.
         rates: factors on a rate of one by parameter; 1 where missing.
+        orthogonal: the parameters that Muon updates; Adam updates the others.
     """
     found = {}
     for node in back.run.graph.nodes:
@@ -37,10 +40,11 @@ def first_updates(back: BackwardPass, rule: UpdateRule, rates: Mapping[str, floa
         if use is None or gradient is None or not gradient.pairs.level > 0:
             continue
         rate = rates.get(use.parameter, 1.0)
+        own: UpdateRule = "adam" if rule == "muon" and use.parameter not in orthogonal else rule
         if node.operation is Operation.EMBEDDING:
             change = 1.0 if rule != "sgd" else math.sqrt(gradient.pairs.level)
         elif node.operation in MIXING and node.kernel is not None and node.inputs:
-            change = _changed(back, node, rule)
+            change = _changed(back, node, own)
         else:
             continue
         found[node.index] = rate * change

@@ -33,6 +33,7 @@ from gainstage.records.rendering import (
     register_page,
     register_renderer,
 )
+from gainstage.records.preflight import Cost, Decision, Preflight
 from gainstage.records.scaling import CARRIES, Axis, ModuleScaling, Quantity, Scaling, Slope, Trend
 from gainstage.records.task import (
     CoordinateFacts,
@@ -49,7 +50,7 @@ from gainstage.records.weights import WeightMoments
 from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
-    "Axis", "CARRIES", "ModuleScaling", "Quantity", "Scaling", "Slope", "Trend",
+    "Axis", "CARRIES", "Cost", "Decision", "ModuleScaling", "Preflight", "Quantity", "Scaling", "Slope", "Trend",
     "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
     "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation", "Evidence",
     "Figure", "Finding", "FirstStep", "Fixed", "FormatShares", "Formats", "Histogram", "InputFacts",

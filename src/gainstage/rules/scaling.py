@@ -41,7 +41,8 @@ def judged(axis: Axis, role: str, trends: Sequence[Trend], optimizer: str) -> tu
         fans = "its spread does not fall as 1/√fan_in" if axis == "width" else "what the branches add gathers"
         cure = "draw it with a scheme that knows its fan-in" if axis == "width" else _DEPTH
         return f"signal grows with {axis} ({_slope(signal)}): {fans}", cure
-    if signal.slope.shrinks and role != Role.HEAD:  # an output that starts near zero is meant to
+    meant = role == Role.HEAD or (axis == "depth" and role == Role.BRANCH_END)  # what starts near zero to carry over
+    if signal.slope.shrinks and not meant:
         return f"signal shrinks with {axis} ({_slope(signal)}): it arrives too small in large models", (
             "draw it with a scheme that knows its fan-in" if axis == "width" else _DEPTH
         )

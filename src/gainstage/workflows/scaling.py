@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -189,7 +189,7 @@ class _Task:
             self.base = round(planning.readout_width(graph)), depth or None
         back = predicted_passes(graph, known.weights, known.inputs, training=known.training)
         rates = {path: factor.rate for path, factor in self.factors(graph).items()}
-        updates = first_updates(back, self.rule, rates)
+        updates = first_updates(back, self.rule, rates, self.orthogonal(graph))
         if smallest:
             doubts = {s.doubt for s in back.run.signals.values() if s.doubt}
             self.notes = [Note("GS903", f"Predicted figures are doubtful: {doubt}.") for doubt in sorted(doubts)]
@@ -224,6 +224,13 @@ class _Task:
             return {}
         width, depth = self.base
         return planning.rate_factors(graph, width, self.rule, depth)
+
+    def orthogonal(self, graph: SignalGraph) -> Container[str]:
+        """Return the hidden matrices, which Muon updates."""
+        if self.rule != "muon":
+            return ()
+        width = round(planning.readout_width(graph))
+        return {path for path, factor in planning.rate_factors(graph, width, "muon").items() if factor.orthogonal}
 
     def measure(self, built: _Build, size: int, taken: _Values) -> None:
         """Build, initialize and train one size, in several draws."""
