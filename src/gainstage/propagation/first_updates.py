@@ -61,7 +61,9 @@ def _changed(back: BackwardPass, node: Node, rule: UpdateRule) -> float:
     x, gradient = back.run.signals[node.inputs[0]], back.gradients[node.index]
     assert node.kernel is not None
     n, out, q = node.kernel.fan_in, node.kernel.out, x.pairs.level
-    alike = x.mean_squared_correlation
+    alone = 1 / max(x.extent.examples * x.extent.positions, 1)
+    # Two independent observations of few units are similar by chance.
+    alike = max(x.mean_squared_correlation, alone + (1 - alone) / max(x.extent.units, 1))
     if rule == "adam":
         return math.sqrt(max(n**2 * 2 / math.pi * q * alike + n * q * (1 - 2 / math.pi * alike), 0.0))
     extent = gradient.extent
