@@ -21,6 +21,8 @@
 #   make fuzz   functions and the command line under arguments of every kind, fifty times the tests' share (long)
 #   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
+#   make second-list   predicted against measured on architectures that no rule was tuned to, both halves (long)
+#   make transfer   real trainings: does the best rate of a small model carry over to one eight times as wide (long)
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -35,7 +37,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability starts-exam clean
+.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability starts-exam second-list transfer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -155,6 +157,12 @@ reliability: $(VENV)/.installed-test
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)
+
+second-list: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/long/unseen_agreement.py $(ARGS)
+
+transfer: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/long/learning_rate_transfer.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out

@@ -74,7 +74,7 @@ def once(store: Trained, name: str, parametrisation: str, width: int, rate: floa
 def table(lines: list[str], steps: int, seeds: int) -> str:
     """The rows under their head."""
     head = (
-        f"Adam, {steps} steps, {seeds} seeds, rates in factors of two; loss is the mean of the last tenth of the steps.\n\n"
+        f"Adam, {steps} steps, {seeds} seeds, rates in factors of two; a loss is the mean over the last tenth.\n\n"
         "| network | parametrisation | widths | best rate, small | best rate, wide | steps of the grid apart "
         "| loss of the wide one at the small one's rate | at its own best |\n|---|---|---|--:|--:|--:|--:|--:|\n"
     )

@@ -18,13 +18,14 @@ import argparse
 import json
 from pathlib import Path
 
-from gainstage.errors import GainstageError
 from second_list import CASES, Case
 from second_list.figures import by_case, figures, table
 from second_list.halves import FILE, HALVES, Half, frozen, parted
 from second_list.measuring import compared, measured
 from second_list.page import written
 from second_list.rows import Row
+
+from gainstage.errors import GainstageError
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "second_list"
@@ -101,7 +102,9 @@ def report(rows: list[Row], seconds: float, *, quiet: bool, every: bool) -> None
         parts = []
         for way in ("forward", "backward"):
             f = figures([row for row in chosen if row.direction == way])
-            parts.append(f"{way[:4]} {f.median:7.1%} {f.near:4.0%} doubt {f.doubted:4.0%} silent {f.silent:4.0%} {f.held:4.0%}")
+            parts.append(
+                f"{way[:4]} {f.median:7.1%} {f.near:4.0%} doubt {f.doubted:4.0%} silent {f.silent:4.0%} {f.held:4.0%}"
+            )
         print(f"{name[:34]:34} {examples:3} {'   '.join(parts)}  {seconds:.2f} s", flush=True)
         if every:
             print(*(line(row) for row in chosen if not row.within(0.1)), sep="\n")

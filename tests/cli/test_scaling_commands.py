@@ -17,9 +17,7 @@ def build(width=32, depth=2):
 
 
 def test_scaling_of_a_named_perceptron(run):
-    found = run(
-        "scaling", "mlp:16x64x64x10", "--widths", "32,128", "--scheme", "mup", "--rates", "mup", "--json"
-    )
+    found = run("scaling", "mlp:16x64x64x10", "--widths", "32,128", "--scheme", "mup", "--rates", "mup", "--json")
     assert found.code == 0, found.err
     document = json.loads(found.out)
     assert document["kind"] == "scaling"

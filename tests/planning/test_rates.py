@@ -86,8 +86,8 @@ def test_muon_takes_hidden_matrices_alone():
 
 def test_refusals():
     x = torch.randn(BATCH)
+    plain = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
     with pytest.raises(InputError, match="base_depth counts residual branches"):
-        plain = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
         gs.parameter_groups(plain, x, learning_rate=0.1, base_width=32, base_depth=2)
     with pytest.raises(InputError, match="at least 1"):
         gs.parameter_groups(Net(), x, learning_rate=0.1, base_width=64, base_depth=0)

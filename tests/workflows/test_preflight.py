@@ -68,4 +68,3 @@ def test_refusals():
 )
 def test_amounts_read_well(value, unit, text):
     assert amount(value, unit) == text
-

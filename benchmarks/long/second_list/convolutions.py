@@ -212,7 +212,9 @@ class Mixed(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         part = width // 4
-        self.convs = nn.ModuleList(nn.Conv2d(part, part, k, padding=k // 2, groups=part, bias=False) for k in (3, 5, 7, 9))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(part, part, k, padding=k // 2, groups=part, bias=False) for k in (3, 5, 7, 9)
+        )
         self.norm, self.mix = nn.BatchNorm2d(width), act_conv(width, width, 1, act=None)
 
     def forward(self, x):

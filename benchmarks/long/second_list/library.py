@@ -110,7 +110,8 @@ LIBRARY = (
     language("recurrent-gemma", "RecurrentGemmaForCausalLM", "gated recurrence", lru_width=64),
     language("rwkv", "RwkvForCausalLM", "recurrent attention", attention_hidden_size=64),
     Case("xlnet", "relative positions", named("XLNetLMHeadModel", "input_ids", {
-        "vocab_size": VOCABULARY, "d_model": 64, "n_layer": 3, "n_head": 4, "d_inner": 160, **COMMON}), ids(24, VOCABULARY)),
+        "vocab_size": VOCABULARY, "d_model": 64, "n_layer": 3, "n_head": 4, "d_inner": 160, **COMMON}),
+        ids(24, VOCABULARY)),
     language("codegen", "CodeGenForCausalLM", "packed projections", n_embd=64, n_layer=3, n_head=4, rotary_dim=8,
              n_ctx=64, n_positions=64),
     masked("roberta", "RobertaForMaskedLM"),
@@ -159,8 +160,8 @@ LIBRARY = (
     vision("mobilenet-v2", "MobileNetV2ForImageClassification", "inverted residuals", MAPS | {
         "image_size": 64, "depth_multiplier": 0.5, "classifier_dropout_prob": 0.2}, size=64),
     vision("efficientnet", "EfficientNetForImageClassification", "squeeze in inverted residuals", MAPS | {
-        "image_size": 64, "width_coefficient": 0.5, "depth_coefficient": 0.5, "hidden_dim": 640, "drop_connect_rate": 0.0},
-        size=64),
+        "image_size": 64, "width_coefficient": 0.5, "depth_coefficient": 0.5, "hidden_dim": 640,
+        "drop_connect_rate": 0.0}, size=64),
     vision("levit", "LevitForImageClassification", "pyramid of attention", {
         "image_size": 64, "num_labels": CLASSES, "hidden_sizes": [64, 96, 128], "num_attention_heads": [4, 6, 8],
         "depths": [1, 1, 1]}, size=64),

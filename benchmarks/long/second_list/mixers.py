@@ -50,6 +50,9 @@ class Branches(nn.Module):
 class Pooler(nn.Module):
     """The mean of neighbours without the element itself."""
 
+    def __init__(self, _width: int) -> None:
+        super().__init__()
+
     def forward(self, x):
         return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - x
 
@@ -257,7 +260,8 @@ def conv_mixer(width: int = 48, depth: int = 4) -> nn.Module:
 
 GROUP = lambda width: nn.GroupNorm(1, width)  # noqa: E731
 MIXERS = (
-    Case("pooling mixer, layer scale", "mixer, layer scale", lambda: mixed(48, lambda w: Pooler(), GROUP, 1e-5), images()),
+    Case("pooling mixer, layer scale", "mixer, layer scale", lambda: mixed(48, Pooler, GROUP, 1e-5),
+         images()),
     Case("affine mixer", "mixer, layer scale", affine_mixer, images()),
     Case("transposed attention, layer scale", "layer scale, transposed attention", transposed, images()),
     Case("transposed attention", "transposed attention", lambda: transposed(scale=1.0), images()),

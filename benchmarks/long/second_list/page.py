@@ -27,15 +27,16 @@ def _cases(rows: dict[str, list[Row]]) -> str:
     """Each architecture in a line, folded."""
     lines = [
         "\n<details><summary>Every architecture</summary>\n\n",
-        "| half | architecture | batch | forward, median | backward, median | backward, within 10 % | doubted | band, backward |\n",
+        "| half | architecture | batch | forward, median | backward, median | backward, within 10 % | doubted "
+        "| band, backward |\n",
         "|---|---|--:|--:|--:|--:|--:|--:|\n",
     ]
     for half, found in rows.items():
         for (name, examples), chosen in by_case(found).items():
             fore, back = (figures([r for r in chosen if r.direction == way]) for way in ("forward", "backward"))
             lines.append(
-                f"| {half} | {name} | {examples} | {fore.median:.1%} | {back.median:.1%} | {back.near:.0%} | {back.doubted:.0%} "
-                f"| {_share(back.held)} |\n"
+                f"| {half} | {name} | {examples} | {fore.median:.1%} | {back.median:.1%} | {back.near:.0%} "
+                f"| {back.doubted:.0%} | {_share(back.held)} |\n"
             )
     return "".join(lines) + "\n</details>\n"
 

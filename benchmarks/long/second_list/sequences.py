@@ -79,7 +79,10 @@ class StateSpace(nn.Module):
     def __init__(self, width: int = WIDTH, states: int = 8) -> None:
         super().__init__()
         self.decay = nn.Parameter(torch.rand(width, states).mul(3).sub(3))
-        self.c, self.skip = nn.Parameter(torch.randn(width, states) / math.sqrt(states)), nn.Parameter(torch.ones(width))
+        self.c, self.skip = (
+            nn.Parameter(torch.randn(width, states) / math.sqrt(states)),
+            nn.Parameter(torch.ones(width)),
+        )
         self.out = nn.Linear(width, 2 * width)
 
     def forward(self, x):
@@ -145,7 +148,10 @@ class Causal(nn.Module):
 class Temporal(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.net, self.head = nn.Sequential(*(Causal(16 if i == 0 else 48, 48, 2**i) for i in range(3))), nn.Linear(48, 10)
+        self.net, self.head = (
+            nn.Sequential(*(Causal(16 if i == 0 else 48, 48, 2**i) for i in range(3))),
+            nn.Linear(48, 10),
+        )
 
     def forward(self, x):
         return self.head(self.net(x.transpose(1, 2))[:, :, -1])

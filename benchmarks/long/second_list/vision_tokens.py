@@ -43,7 +43,12 @@ class ClassAttention(nn.Module):
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
-        self.heads, self.q, self.kv, self.out = heads, nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.heads, self.q, self.kv, self.out = (
+            heads,
+            nn.Linear(width, width),
+            nn.Linear(width, 2 * width),
+            nn.Linear(width, width),
+        )
 
     def forward(self, x):
         n, t, c = x.shape
@@ -77,7 +82,12 @@ class ClassBlock(nn.Module):
 
     def __init__(self, width: int, scale: float) -> None:
         super().__init__()
-        self.one, self.two, self.attention, self.feed = nn.LayerNorm(width), nn.LayerNorm(width), ClassAttention(width), Feed(width)
+        self.one, self.two, self.attention, self.feed = (
+            nn.LayerNorm(width),
+            nn.LayerNorm(width),
+            ClassAttention(width),
+            Feed(width),
+        )
         self.a, self.b = Scale(width, scale), Scale(width, scale)
 
     def forward(self, x, token):
@@ -88,7 +98,9 @@ class ClassBlock(nn.Module):
 class Patches(nn.Module):
     """Patches, positions, so many extra tokens in front, blocks; read at the first token, at two, or at the mean."""
 
-    def __init__(self, blocks: list[nn.Module], width: int = 64, extra: int = 1, read: str = "first", start=0.02) -> None:
+    def __init__(
+        self, blocks: list[nn.Module], width: int = 64, extra: int = 1, read: str = "first", start=0.02
+    ) -> None:
         super().__init__()
         self.patches, self.body, self.norm = nn.Conv2d(3, width, 4, 4), nn.Sequential(*blocks), nn.LayerNorm(width)
         self.extra = nn.Parameter(start * torch.randn(1, extra, width)) if extra else None
@@ -143,7 +155,9 @@ class Windows(nn.Module):
         if self.shift:
             x = torch.roll(x, (-self.shift, -self.shift), (1, 2))
         k = (h + more) // s
-        split, order = ((n, s, k, s, k, c), (0, 2, 4, 1, 3, 5)) if self.grid else ((n, k, s, k, s, c), (0, 1, 3, 2, 4, 5))
+        split, order = (
+            ((n, s, k, s, k, c), (0, 2, 4, 1, 3, 5)) if self.grid else ((n, k, s, k, s, c), (0, 1, 3, 2, 4, 5))
+        )
         y = self.attention(x.view(split).permute(order).reshape(-1, s * s, c)).view(n, k, k, s, s, c)
         y = y.permute(0, 3, 1, 4, 2, 5) if self.grid else y.permute(0, 1, 3, 2, 4, 5)
         y = y.reshape(n, h + more, h + more, c)
@@ -155,7 +169,7 @@ class Windows(nn.Module):
 class WindowNet(nn.Module):
     """Blocks over maps with channels last, merged once, and the mean."""
 
-    def __init__(self, size: int, windows, width: int = 48) -> None:
+    def __init__(self, windows, width: int = 48) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, width, 4, 4)
         self.blocks = nn.Sequential(*(Block(width, one) for one in windows(width)))
@@ -186,7 +200,10 @@ class Convolved(nn.Module):
         self.stem = nn.Sequential(act_conv(3, width, 3, 2), act_conv(width, width, 3, 2))
         self.wide = nn.Sequential(act_conv(width, 4 * width, 1, act=nn.GELU), act_conv(4 * width, 4 * width, 3,
             groups=4 * width, act=nn.GELU), Squeeze(4 * width, width // 4), nn.Conv2d(4 * width, width, 1))  # fmt: skip
-        self.attention, self.head = nn.Sequential(MapAttention(width, 64), MapAttention(width, 64)), nn.Linear(width, 10)
+        self.attention, self.head = (
+            nn.Sequential(MapAttention(width, 64), MapAttention(width, 64)),
+            nn.Linear(width, 10),
+        )
 
     def forward(self, x):
         x = self.stem(x)
@@ -220,8 +237,13 @@ class TwoScales(nn.Module):
         super().__init__()
         self.cut = nn.ModuleList(nn.Conv2d(3, width, p, p) for p in (4, 8))
         self.token = nn.ParameterList(0.02 * torch.randn(1, 1, width) for _ in range(2))
-        self.own = nn.ModuleList(nn.Sequential(Block(width, Attention(width)), Block(width, Attention(width))) for _ in range(2))
-        self.cross, self.norm = nn.ModuleList(ClassBlock(width, 1.0) for _ in range(2)), nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.own = nn.ModuleList(
+            nn.Sequential(Block(width, Attention(width)), Block(width, Attention(width))) for _ in range(2)
+        )
+        self.cross, self.norm = (
+            nn.ModuleList(ClassBlock(width, 1.0) for _ in range(2)),
+            nn.ModuleList(nn.LayerNorm(width) for _ in range(2)),
+        )
         self.heads = nn.ModuleList(nn.Linear(width, 10) for _ in range(2))
 
     def forward(self, x):
@@ -248,9 +270,9 @@ VISION_TOKENS = (
     Case("mean of patches", "attention", lambda: Patches(blocks(), extra=0, read="mean"), images()),
     Case("class attention", "class token, layer scale", ClassLast, images(), class_token=True),
     Case("class attention, scale one", "class token", lambda: ClassLast(scale=1.0), images(), class_token=True),
-    Case("windows with padding", "windows with padding", lambda: WindowNet(36, lambda w: [
+    Case("windows with padding", "windows with padding", lambda: WindowNet(lambda w: [
         Windows(w, 4, shift=i % 2 == 1) for i in range(4)]), images(36)),
-    Case("blocks and grids", "windows", lambda: WindowNet(32, lambda w: [
+    Case("blocks and grids", "windows", lambda: WindowNet(lambda w: [
         Windows(w, 4, shift=False, grid=i % 2 == 1) for i in range(4)]), images(32)),
     Case("convolution and attention", "relative positions", Convolved, images(32)),
     Case("pooled tokens", "class token", PooledTokens, images(32), class_token=True),

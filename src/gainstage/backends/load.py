@@ -93,9 +93,8 @@ def load(
     require_source(name)
     with _seeded(_mentioned(name), seed):
         found_there = found_in_python(name)
-    with _seeded(_imported(), seed):
-        with building(memoryless=memoryless and bool(sizes)):
-            made: Any = made_from(found_there, name, lambda thing: framework_of(thing) is not None, sizes)
+    with _seeded(_imported(), seed), building(memoryless=memoryless and bool(sizes)):
+        made: Any = made_from(found_there, name, lambda thing: framework_of(thing) is not None, sizes)
     framework = framework_of(made) or "torch"
     return Loaded(name, framework, made, _inputs(framework, made))
 

@@ -123,8 +123,8 @@ device_option = click.option(
 scheme_option = click.option(
     "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
     help="auto (roles, and the signal that arrives); keep (only what --override names); a recipe of the literature: "
-    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup; or a named one such as "
-    "he_normal, glorot_uniform, orthogonal.",
+    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup, complete_p; or a named one "
+    "such as he_normal, glorot_uniform, orthogonal.",
 )  # fmt: skip
 
 branch_option = click.option(
@@ -180,7 +180,9 @@ def fail_options(function: Command) -> Command:
 def _sizes(ctx: click.Context, parameter: click.Parameter, given: str | None) -> tuple[int, ...]:  # noqa: ARG001
     parts = [part.strip() for part in (given or "").split(",") if part.strip()]
     if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"sizes are whole numbers with commas between, e.g. 256,1024,4096; received {given!r}.")
+        raise click.BadParameter(
+            f"sizes are whole numbers with commas between, e.g. 256,1024,4096; received {given!r}."
+        )
     return tuple(sorted({int(part) for part in parts}))
 
 

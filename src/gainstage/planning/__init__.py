@@ -18,6 +18,7 @@ from gainstage.planning.recipes import (
 from gainstage.planning.settling import settled
 
 __all__ = [
-    "RECIPES", "BranchStart", "Factors", "LevelSource", "Override", "Overrides", "RateRule", "canonical_name", "completed",
-    "kept_plan", "plan", "rate_factors", "readout_width", "recipe_entry", "residual_depth", "settled", "unexplained", "with_output_bias",
+    "RECIPES", "BranchStart", "Factors", "LevelSource", "Override", "Overrides", "RateRule", "canonical_name",
+    "completed", "kept_plan", "plan", "rate_factors", "readout_width", "recipe_entry", "residual_depth", "settled",
+    "unexplained", "with_output_bias",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from gainstage.records.loss_shape import LossShape
 from gainstage.records.magnitudes import PER_OCTAVE, Magnitudes, TensorKind, TensorMagnitudes
 from gainstage.records.moments import Histogram, Moments, UnitStats
 from gainstage.records.plan import Assignment, BiasRule, Plan
+from gainstage.records.preflight import Cost, Decision, Preflight
 from gainstage.records.profile import NodeProfile, Note, ParameterProfile, Profile, Refold, Source, Step
 from gainstage.records.proof import Proof
 from gainstage.records.reactions import Reactions
@@ -33,7 +34,6 @@ from gainstage.records.rendering import (
     register_page,
     register_renderer,
 )
-from gainstage.records.preflight import Cost, Decision, Preflight
 from gainstage.records.scaling import CARRIES, Axis, ModuleScaling, Quantity, Scaling, Slope, Trend
 from gainstage.records.task import (
     CoordinateFacts,

@@ -14,7 +14,8 @@ Axis = Literal["width", "depth"]
 Quantity = Literal["signal", "gradient", "update", "movement"]
 
 CARRIES = 1 / 3
-"""Largest |slope| that counts as constant: less than a factor of 2, one step of a grid of rates, at 8 times the size."""
+"""Largest |slope| that counts as constant: less than a factor of 2, one step of a grid of rates, at 8 times the size.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from gainstage.errors import InputError, require_kind
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, Formats, Plan, Preflight, Profile, Scaling
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Finding,
+    Fixed,
+    Formats,
+    Plan,
+    Preflight,
+    Profile,
+    Scaling,
+)
 from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
 from gainstage.report.files import write_whole

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Evidence, Finding, Fixed, Formats, Plan, Preflight, Profile, Scaling
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Evidence,
+    Finding,
+    Fixed,
+    Formats,
+    Plan,
+    Preflight,
+    Profile,
+    Scaling,
+)
 from gainstage.report import formats_rows, preflight_rows, scaling_rows
 from gainstage.report.charts.curves import MOST_LINES, curves
 from gainstage.report.charts.depth_profile import depth_profile
@@ -83,7 +96,15 @@ def scaling_html(scaling: Scaling) -> str:
     for axis in scaling_rows.axes(scaling):
         if lines := scaling_rows.lines(scaling, axis):
             parts.append(curves(lines, title=f"With {axis}", x_label=axis, log_x=True, log_y=True))
-        columns = ("module", "role", "signal", "gradient", "update", *(("movement",) if scaling.steps else ()), "verdict")
+        columns = (
+            "module",
+            "role",
+            "signal",
+            "gradient",
+            "update",
+            *(("movement",) if scaling.steps else ()),
+            "verdict",
+        )
         rows = [scaling_rows.cells(module, measured=bool(scaling.steps)) for module in scaling.along(axis)]
         parts.append(_table(columns, rows))
     return _block(*parts)

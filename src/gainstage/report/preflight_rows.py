@@ -17,8 +17,8 @@ def headline(found: Preflight) -> str:
 def subject(found: Preflight) -> str:
     """Return what was looked at."""
     return (
-        f"{found.model}: {figure(float(found.parameters))} parameters, {found.dtype}, start '{found.start}'; predicted in "
-        f"{found.seconds:.1f} s, without memory for the weights."
+        f"{found.model}: {figure(float(found.parameters))} parameters, {found.dtype}, start '{found.start}'; "
+        f"predicted in {found.seconds:.1f} s, without memory for the weights."
     )
 
 

@@ -107,7 +107,10 @@ def known_before(
     input_moments: InputMoments | Sequence[InputMoments] | None = None,
     training: bool | None = None,
 ) -> KnownBefore:
-    """Trace a model and collect the moments of its weights and inputs; arguments and errors are those of ``predict``."""
+    """Trace a model and collect the moments of its weights and inputs.
+
+    Arguments and errors are those of ``predict``.
+    """
     require_kind(plan, (Plan, str, NoneType), "plan is a Plan, or the name of a scheme or recipe")
     require_kind(input_shape, (Sequence, NoneType), "input_shape is the shape of an input with the batch")
     require_kind(input_moments, (InputMoments, Sequence, NoneType), "input_moments are InputMoments")

@@ -192,8 +192,8 @@ def _costs(graph: SignalGraph, dtype: str, optimizer: str) -> tuple[Cost, ...]:
         Cost("optimizer", count * 4 * (states + 1), "bytes",
              f"a copy of the weights and {states} states of {optimizer}, 32 bits a value"),
         Cost("activations, at most", outputs * size, "bytes", "every output of one batch kept; checkpoints need less"),
-        Cost("memory of the start, streamed", min(largest, 1 << 26) * 4.0, "bytes", "the piece that is drawn at a time"),
-        Cost("drawing the start", count / rate, "seconds", f"{rate / 1e6:.0f} million normal values a second, just drawn"),
+        Cost("memory of the start, streamed", min(largest, 1 << 26) * 4.0, "bytes", "the piece drawn at a time"),
+        Cost("drawing the start", count / rate, "seconds", f"{rate / 1e6:.0f} million normal values a second here"),
     )  # fmt: skip
 
 

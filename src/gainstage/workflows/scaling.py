@@ -244,9 +244,7 @@ class _Task:
             graph = backend.trace(model, x)
             if self.plan is not None:
                 backend.apply(model, planning.plan(graph, self.plan, seed=seed))
-            settings = {
-                path: {"lr": self.learning_rate * factor.rate} for path, factor in self.factors(graph).items()
-            }
+            settings = {path: {"lr": self.learning_rate * factor.rate} for path, factor in self.factors(graph).items()}
             moved = backend.movements(
                 model, x, y, loss=loss, optimizer=self.optimizer, settings=settings,
                 learning_rate=self.learning_rate, steps=self.steps, seed=seed,

@@ -23,6 +23,6 @@ from gainstage.backends.keras.writing.write import apply, drawn_whole, snapshot
 
 __all__ = [
     "Initializer", "apply", "calibrate", "drawn_whole", "in_training", "input_moments", "loss_of", "lsuv",
-    "materialise", "movements", "optimizer_of", "own_trace", "parameter_groups", "placeholder", "record", "snapshot", "structure",
-    "trace", "version", "weight_moments", "words", "write_checkpoint",
+    "materialise", "movements", "optimizer_of", "own_trace", "parameter_groups", "placeholder", "record", "snapshot",
+    "structure", "trace", "version", "weight_moments", "words", "write_checkpoint",
 ]  # fmt: skip

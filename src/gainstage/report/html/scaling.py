@@ -66,7 +66,9 @@ def preflight_body(found: Preflight) -> Iterator[str]:
     for finding in found.findings:
         fields = [("where", escaped(finding.place or "the whole model")), ("evidence", escaped(finding.evidence)),
                   ("remedy", escaped(finding.remedy.summary))]  # fmt: skip
-        yield card(finding.severity.value, f"{finding.severity.value} {finding.code}", finding.title, definitions(fields))
+        yield card(
+            finding.severity.value, f"{finding.severity.value} {finding.code}", finding.title, definitions(fields)
+        )
     yield heading(2, "Number formats")
     yield from formats_body(found.formats)
     if found.scaling is not None:

@@ -8,7 +8,19 @@ import shutil
 from rich.console import Console
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Formats, Plan, Preflight, Profile, Scaling
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Evidence,
+    Fixed,
+    Formats,
+    Plan,
+    Preflight,
+    Profile,
+    Scaling,
+)
 from gainstage.report.text.comparison import add_comparison
 from gainstage.report.text.diagnosis import add_diagnosis, add_fixed
 from gainstage.report.text.formats import add_formats
@@ -23,7 +35,18 @@ from gainstage.report.text.scaling import add_scaling
 __all__ = ["RulePage", "Shown", "print_to", "render"]
 
 Shown = (
-    Answer | Answers | Comparison | Diagnosis | Evidence | Fixed | Formats | Plan | Preflight | Profile | RulePage | Scaling
+    Answer
+    | Answers
+    | Comparison
+    | Diagnosis
+    | Evidence
+    | Fixed
+    | Formats
+    | Plan
+    | Preflight
+    | Profile
+    | RulePage
+    | Scaling
 )
 """The types that have a text form."""
 

@@ -24,7 +24,9 @@ def add_preflight(page: Page, found: Preflight) -> None:
     page.table((Column("cost"), Column("amount", "right"), Column("how it is known", flexible=True)), cost_rows(found))
     page.blank()
     for finding in found.findings:
-        page.field(f"{finding.severity.value} {finding.code}", f"{finding.title}: ", page.words(finding.evidence), indent=0)
+        page.field(
+            f"{finding.severity.value} {finding.code}", f"{finding.title}: ", page.words(finding.evidence), indent=0
+        )
     add_formats(page, found.formats)
     if found.scaling is not None:
         page.blank()

@@ -30,8 +30,8 @@ def add_scaling(page: Page, found: Scaling) -> None:
         page.table(columns, rows)
         page.blank()
     page.line(
-        (f"Slopes of log value over log size; within ±{CARRIES:.2f} a value changes by less than a factor of 2 when the "
-         "size grows 8 times.", "dim"),
+        (f"Slopes of log value over log size; within ±{CARRIES:.2f} a value changes by less than a factor of 2 when "
+         "the size grows 8 times.", "dim"),
     )  # fmt: skip
     for remedy in dict.fromkeys(module.remedy for module in found.modules if module.remedy):
         page.field("Remedy", page.words(remedy), indent=0)
