@@ -17,7 +17,7 @@ def build(width=32, depth=2):
 
 
 def test_scaling_of_a_named_perceptron(run):
-    found = run("scaling", "mlp:16x64x64x10", "--widths", "32,128", "--scheme", "mup", "--rates", "mup", "--json")
+    found = run("scaling", "mlp:16x64x64x10", "--widths", "32,128", "--scheme", "mup", "--rates", "scaled", "--json")
     assert found.code == 0, found.err
     document = json.loads(found.out)
     assert document["kind"] == "scaling"
@@ -43,7 +43,7 @@ def test_preflight_of_a_named_perceptron(run):
 def test_preflight_resizes_a_configuration(run):
     found = run(
         "preflight", "hf:gpt2,n_embd=64,n_layer=2,n_head=4,vocab_size=99", "--widths", "64,128", "--batch-size", "2",
-        "--scheme", "mup", "--rates", "mup", "--json",
+        "--scheme", "mup", "--rates", "scaled", "--json",
     )  # fmt: skip
     assert found.code in (0, 1), found.err
     assert json.loads(found.out)["record"]["scaling"]["widths"] == [64, 128]

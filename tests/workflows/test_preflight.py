@@ -49,7 +49,7 @@ def test_a_run_that_would_be_lost_is_named():
 def test_sizes_say_which_rates_carry_over():
     given = {"input_shape": (32, 16), "build": build, "widths": (64, 256, 1024)}
     standard = gs.preflight(on_meta(), plan="lecun_normal", **given)
-    scaled = gs.preflight(on_meta(), plan="mup", rates="mup", **given)
+    scaled = gs.preflight(on_meta(), plan="mup", rates="scaled", **given)
     assert [d.state for d in standard.decisions if "rates" in d.question] == ["warning"]
     assert [d.state for d in scaled.decisions if "rates" in d.question] == ["good"]
     assert gs.loads(gs.dumps(scaled)) == scaled

@@ -53,7 +53,7 @@ def test_updates_by_optimizer_and_their_cure(optimizer, standard):
     assert slopes(found, "update") == standard
     assert not found.ok
     assert "a readout that is neither zero nor scaled" in found.modules[-1].verdict
-    cured = gs.scaling(build, plan="mup", rates="mup", **given)
+    cured = gs.scaling(build, plan="mup", rates="scaled", **given)
     assert cured.ok, [(m.path, m.verdict) for m in cured.modules]
     assert slopes(cured, "signal") == [0.0, 0.0, -0.5]
 
@@ -65,7 +65,7 @@ def test_depth_is_cured_by_complete_p():
     assert ends.path == "*.down.weight"
     assert ends.trend("update").slope.value == pytest.approx(1.0, abs=0.2)
     assert "updates of all blocks add up" in ends.verdict
-    assert gs.scaling(deep, plan="complete_p", rates="mup", **given).ok
+    assert gs.scaling(deep, plan="complete_p", rates="scaled", **given).ok
 
 
 def test_predicted_and_real_first_update():
@@ -92,7 +92,7 @@ def test_movement_is_measured_and_the_page_is_kept(tmp_path):
     torch.manual_seed(0)
     x, y = torch.randn(32, 16), torch.randint(0, 10, (32,))
     found = gs.scaling(
-        build, x, y, loss="cross_entropy", widths=(32, 64, 128), plan="mup", rates="mup", steps=3, seeds=2
+        build, x, y, loss="cross_entropy", widths=(32, 64, 128), plan="mup", rates="scaled", steps=3, seeds=2
     )
     assert all(abs(m.trend("movement").slope.value) < 1 / 3 for m in found.modules)
     assert all(m.trend("movement").measured and not m.trend("update").measured for m in found.modules)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import nn
@@ -76,12 +77,18 @@ def perceptron(width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
+@cache
+def _all_digits() -> tuple[torch.Tensor, torch.Tensor]:
+    data = load("digits")
+    x = torch.as_tensor(data.x_train).float()
+    return x.reshape(len(x), -1), torch.as_tensor(data.y_train).long()
+
+
 def digits(examples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Examples of handwritten digits, with replacement."""
-    data = load("digits")
-    chosen = torch.randint(0, len(data.x_train), (examples,), generator=torch.Generator().manual_seed(seed))
-    x, y = torch.as_tensor(data.x_train).float(), torch.as_tensor(data.y_train).long()
-    return x.reshape(len(x), -1)[chosen], y[chosen]
+    x, y = _all_digits()
+    chosen = torch.randint(0, len(x), (examples,), generator=torch.Generator().manual_seed(seed))
+    return x[chosen], y[chosen]
 
 
 def sentences(examples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

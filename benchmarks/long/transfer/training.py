@@ -60,7 +60,7 @@ def train(kind: Kind, parametrisation: str, width: int, rate: float, steps: int,
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        found.append(float(loss))
+        found.append(float(loss.detach()))
         if not math.isfinite(found[-1]):
             return math.inf
     last = found[-max(steps // 10, 1) :]

@@ -193,7 +193,7 @@ def sizes_options(function: Command) -> Command:
                      help="Widths at which the model is also looked at, at least two."),
         click.option("--depths", metavar="N,N,…", callback=_sizes, envvar="GAINSTAGE_DEPTHS",
                      help="Depths at which the model is also looked at, at least two."),
-        click.option("--rates", type=click.Choice(["same", "mup"]), default="same", show_default=True,
+        click.option("--rates", type=click.Choice(["same", "scaled"]), default="same", show_default=True,
                      envvar="GAINSTAGE_RATES",
                      help="One rate for all sizes and weights, or those of gs.parameter_groups."),
     )):  # fmt: skip

@@ -31,6 +31,7 @@ __all__ = [
     "summed_over_units",
 ]
 
+_FEW_QUERIES = "its queries are some of several kinds of tokens, whose gradients are taken for their mean"
 _STEEPEST = 1e4  # above this score variance a softmax is one-hot
 
 
@@ -157,6 +158,8 @@ def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         across_both + alike * _same_row(found, heads.query.pairs), across_both=across_both + alike * overlap,
     )  # fmt: skip
     doubt = ""
+    if heads.rows != heads.keys and any(s.sequence is not None for s in (heads.query, heads.key, heads.value)):
+        doubt = doubtful(node, _FEW_QUERIES)
     if heads.masked and not heads.ordered:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
     signal = replace(
@@ -308,6 +311,11 @@ def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         run.extent(node), pairs, mean, noise=noise, inherited=noise, finite_width=finite_width, doubt=x.doubt or y.doubt
     )
     seen = query_rows_of_shares(run, node, x, y)
+    if seen is None and y.sequence is not None and nearest_before(
+        run.graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX,
+        through=MASKED_AFFINE | {Operation.LINEAR},
+    ):  # fmt: skip
+        signal = replace(signal, doubt=signal.doubt or doubtful(node, _FEW_QUERIES))
     if seen is None and x.rows is not None and (scores := _scores_of(run, node)) is not None:
         own = max(y.pairs.level - y.pairs.positions, 0.0)
         gain = shared_token_gain(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)

@@ -74,6 +74,9 @@ def reshape(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
     extent = run.extent(node)
     if node.function == "slice" and (part := positions.selected(node, x.extent, x.sequence)) is not None:
         return run.algebra.new_source(replace(positions.taken(x, part), extent=extent, edge_profiles=()))
+    if node.setting("chosen"):
+        doubt = x.doubt or doubtful(node, "which elements it takes depends on the input")
+        return run.algebra.new_source(replace(x, extent=extent, edge_profiles=(), sequence=None, doubt=doubt))
     if node.function == "pad":
         return run.algebra.new_source(weighted.padded(x, extent, paddings(node)))
     if len(operands) > 1:

@@ -95,7 +95,7 @@ class Scaling(Rendered):
         widths, depths: the sizes that were varied; empty where one was not.
         modules: one entry for every weight and axis.
         optimizer: the kind of optimizer that the updates are of: ``adam``, ``sgd`` or ``muon``.
-        rates: ``same`` for all sizes, or ``mup``: by the factors of ``gs.parameter_groups``.
+        rates: ``same`` for all sizes, or ``scaled``: by the factors of ``gs.parameter_groups``.
         start: the recipe or scheme that drew the weights; ``keep`` as the model was built.
         steps, draws: of the measured movement; 0 where theory alone speaks.
         framework: that built the models.

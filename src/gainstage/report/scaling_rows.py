@@ -61,7 +61,7 @@ def shown_quantity(found: Scaling) -> str:
 def lines(found: Scaling, axis: Axis) -> Sequence[Series]:
     """Return one line for each of the modules that change most, relative to the smallest size."""
     quantity = shown_quantity(found)
-    known = [(m, t) for m in found.along(axis) if (t := m.trend(quantity)) is not None and t.values[0] > 0]  # type: ignore[arg-type]
+    known = [(m, t) for m in found.along(axis) if (t := m.trend(quantity)) is not None and t.values[0] > 0]
     chosen = sorted(known, key=lambda pair: -abs(pair[1].slope.value))[:MOST_LINES]
     sizes = tuple(float(size) for size in found.sizes(axis))
     order = {module.path: place for place, (module, _) in enumerate(known)}

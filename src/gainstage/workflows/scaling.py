@@ -25,7 +25,7 @@ from gainstage.workflows.task import Loss, require_seed
 
 __all__ = ["Rates", "scaling"]
 
-Rates = Literal["same", "mup"]
+Rates = Literal["same", "scaled"]
 STREAM = "residual stream"
 
 
@@ -62,7 +62,7 @@ def scaling(
         plan: the recipe or scheme that draws the weights (``mup``, ``complete_p``, ``he_normal``); by default they stay
             as ``build`` leaves them, which takes memory.
         optimizer: a name, as in ``gs.parameter_groups``.
-        rates: ``same`` for all sizes and weights, or ``mup``: by the factors of ``gs.parameter_groups``, relative to
+        rates: ``same`` for all sizes and weights, or ``scaled``: by the factors of ``gs.parameter_groups``, relative to
             the smallest size.
         steps: of training on the batch, whose movement is measured; 0 trains nothing.
         learning_rate: of that training, at the smallest size.
@@ -86,7 +86,7 @@ def scaling(
     >>> found = gs.scaling(build, widths=(64, 256, 1024), input_shape=(64, 16), plan="lecun_normal")
     >>> [(module.path, round(module.trend("update").slope.value, 1)) for module in found.modules]
     [('0.weight', 0.0), ('2.weight', 1.0), ('4.weight', 1.0)]
-    >>> gs.scaling(build, widths=(64, 256, 1024), input_shape=(64, 16), plan="mup", rates="mup").ok
+    >>> gs.scaling(build, widths=(64, 256, 1024), input_shape=(64, 16), plan="mup", rates="scaled").ok
     True
     """
     task = _Task(x, y, loss, input_shape, plan, optimizer, rates, steps, learning_rate, require_seed(seeds))
@@ -184,7 +184,7 @@ class _Task:
             model, self.x, self.y, loss=self.loss, plan=self.plan, input_shape=self.input_shape
         )  # fmt: skip
         self.framework, graph = known.framework, known.graph
-        if smallest and self.rates == "mup":
+        if smallest and self.rates == "scaled":
             depth = _count_of_branches(graph)
             self.base = round(planning.readout_width(graph)), depth or None
         back = predicted_passes(graph, known.weights, known.inputs, training=known.training)

@@ -39,8 +39,8 @@ def command(
     package.module:function or path/file.py:function, which is called with width= and depth=, and RUN.
 
     \b
-        gainstage scaling mlp:64x256x256x10 --widths 64,256,1024 --scheme mup --rates mup
-        gainstage scaling hf:gpt2 --depths 2,8,32 --scheme complete_p --rates mup --batch-size 2
+        gainstage scaling mlp:64x256x256x10 --widths 64,256,1024 --scheme mup --rates scaled
+        gainstage scaling hf:gpt2 --depths 2,8,32 --scheme complete_p --rates scaled --batch-size 2
     """  # noqa: D301
     from gainstage.cli.subject import prepare, sized
     from gainstage.report import json, text
