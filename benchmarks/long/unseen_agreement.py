@@ -1,6 +1,6 @@
 """Predicted against measured on the second list, the seen and the unseen half side by side.
 
-    python benchmarks/long/unseen_agreement.py                  # both halves; writes the tables into docs/agreement.md
+    python benchmarks/long/unseen_agreement.py                  # both halves; 
     python benchmarks/long/unseen_agreement.py --half seen      # the half to work on, architecture by architecture
     python benchmarks/long/unseen_agreement.py --only "class token" --every  # every operation that is off
 
@@ -38,7 +38,7 @@ def main() -> None:
     options.add_argument("--sizes", type=int, nargs="*", default=[8, 64], help="examples of a batch")
     options.add_argument("--draws", type=int, default=6)
     options.add_argument("--every", action="store_true", help="print every operation that is off by more than 10 %%")
-    options.add_argument("--write", metavar="WHEN", help="add the tables to docs/agreement.md under this heading")
+    options.add_argument("--write", metavar="WHEN", help="add the tables to docs/unseen.md under this heading")
     options.add_argument("--measure", action="store_true", help="measure what is missing, and compare nothing")
     options.add_argument("--freeze", action="store_true", help="write down what the coin fell on")
     given = options.parse_args()
@@ -55,7 +55,7 @@ def main() -> None:
     if missing:
         print("Not compared:", *(f"  {name}: {why}" for name, why in missing), sep="\n")
     if given.write:
-        page = ROOT / "docs" / "agreement.md"
+        page = ROOT / "docs" / "unseen.md"
         page.write_text(written(page.read_text(encoding="utf-8"), given.write, rows, missing), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The part of docs/agreement.md about the second list."""
+"""The part of docs/unseen.md that the benchmark writes."""
 
 from __future__ import annotations
 

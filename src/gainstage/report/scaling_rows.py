@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gainstage.records import Axis, ModuleScaling, Scaling, Trend
+from gainstage.records import Axis, ModuleScaling, Quantity, Scaling, Trend
 from gainstage.report.series import Series
-from gainstage.report.wording import count, figure
+from gainstage.report.wording import count
 
 __all__ = ["MOST_LINES", "axes", "cells", "headline", "lines", "shown_quantity", "slope_text", "verdict"]
 
@@ -44,16 +44,18 @@ def slope_text(trend: Trend | None) -> str:
 
 def cells(module: ModuleScaling, *, measured: bool) -> tuple[str, ...]:
     """Return the cells of one module: its path, role, slopes, and verdict."""
-    names = ("signal", "gradient", "update", *(("movement",) if measured else ()))
+    names: list[Quantity] = ["signal", "gradient", "update"]
+    if measured:
+        names.append("movement")
     return (
         module.path,
         module.role.replace("_", " "),
-        *(slope_text(module.trend(name)) for name in names),  # type: ignore[arg-type]
+        *(slope_text(module.trend(name)) for name in names),
         module.verdict or "carries over",
     )
 
 
-def shown_quantity(found: Scaling) -> str:
+def shown_quantity(found: Scaling) -> Quantity:
     """Return the quantity that the picture shows: what was measured, where anything was."""
     return "movement" if found.steps else "update"
 
@@ -68,7 +70,3 @@ def lines(found: Scaling, axis: Axis) -> Sequence[Series]:
     chosen.sort(key=lambda pair: order[pair[0].path])
     return [Series(m.path, sizes, tuple(v / t.values[0] for v in t.values)) for m, t in chosen]
 
-
-def told(trend: Trend) -> str:
-    """Return the values of a trend, size by size."""
-    return " → ".join(figure(value) for value in trend.values)

@@ -18,7 +18,7 @@ from gainstage.propagation import first_updates, predicted_passes
 from gainstage.records import Axis, ModuleScaling, Note, Quantity, Scaling, Trend
 from gainstage.rules.scaling import judged
 from gainstage.statistics import power_law
-from gainstage.workflows.initializing import rate_rule
+from gainstage.workflows.learning_rates import rate_rule
 from gainstage.workflows.predicting import known_before
 from gainstage.workflows.supplying import batch_of, default_loss
 from gainstage.workflows.task import Loss, require_seed

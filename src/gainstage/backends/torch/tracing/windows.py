@@ -128,7 +128,7 @@ def attention_settings(call: Call) -> Settings:
         ("scale", factor),
         ("causal", float(bool(call.argument("is_causal", False)))),
         ("masked", float(square)),
-        ("ordered", float(square and call.of(mask).orders == 1)),
+        ("ordered", float(isinstance(mask, torch.Tensor) and square and call.of(mask).orders == 1)),
         ("p", call.number("dropout_p", 0.0)),
     )
 
