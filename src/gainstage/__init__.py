@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, Formats, InputMoments, Plan, Profile, Severity
+    from gainstage.records import (
+        Comparison,
+        Diagnosis,
+        Finding,
+        Fixed,
+        Formats,
+        InputMoments,
+        Plan,
+        Preflight,
+        Profile,
+        Scaling,
+        Severity,
+    )
     from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
@@ -34,6 +46,8 @@ if TYPE_CHECKING:
         parameter_groups,
         plan,
         predict,
+        preflight,
+        scaling,
         trace,
     )  # fmt: skip
 
@@ -44,7 +58,19 @@ _HOMES = {
     "SignalGraph": "graph",
     "Override": "planning",
     **dict.fromkeys(
-        ("Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "InputMoments", "Plan", "Profile", "Severity"),
+        (
+            "Comparison",
+            "Diagnosis",
+            "Finding",
+            "Fixed",
+            "Formats",
+            "InputMoments",
+            "Plan",
+            "Preflight",
+            "Profile",
+            "Scaling",
+            "Severity",
+        ),
         "records",
     ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
@@ -64,6 +90,8 @@ _HOMES = {
             "parameter_groups",
             "plan",
             "predict",
+            "preflight",
+            "scaling",
             "trace",
         ),
         "workflows",
@@ -75,9 +103,9 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 
 __all__ = [
     "Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "GainstageError", "InputMoments", "Override", "Plan",
-    "Profile", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "formats", "gain", "initialize",
-    "keras", "load", "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema",
-    "trace",
+    "Preflight", "Profile", "Scaling", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix",
+    "formats", "gain", "initialize", "keras", "load", "loads", "materialize", "meanfield", "parameter_groups", "plan",
+    "predict", "preflight", "rule", "scaling", "schema", "trace",
 ]  # fmt: skip
 
 
