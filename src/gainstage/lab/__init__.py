@@ -1,0 +1,1 @@
+"""The lab: a page on this machine to try starts of networks, and the seven questions as exercises."""
