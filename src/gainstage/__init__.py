@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gainstage.lab import lab  # now, since the room of that name would take the function's place later
+
 if TYPE_CHECKING:
     from gainstage.backends import keras
     from gainstage.errors import GainstageError
@@ -72,7 +74,7 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 
 __all__ = [
     "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "InputMoments", "Override", "Plan", "Profile",
-    "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load",
+    "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "lab", "load",
     "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
 ]  # fmt: skip
 
@@ -92,4 +94,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES})

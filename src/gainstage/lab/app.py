@@ -7,7 +7,7 @@ import json
 import secrets
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,11 @@ class Lab:
         ]  # fmt: skip
         self.app = Guard(Starlette(routes=routes), token=self.token, port=port)
 
+    def warm(self) -> None:
+        """Prepare the first picture while the browser opens; what is wrong is reported to the page when it asks."""
+        with suppress(GainstageError):
+            self._looks.warm(self.state)
+
     def close(self) -> None:
         """Stop all trainings."""
         for run in self._runs.values():
@@ -123,12 +128,13 @@ class Lab:
 
     async def _look(self, request: Request) -> Response:
         asked = await _body(request)
-        state, width = read_state(_mapping(asked.get("state"))), _width(asked.get("width"))
+        state = read_state(_mapping(asked.get("state")))
+        width, side = _width(asked.get("width")), _width(asked.get("side", asked.get("width")))
 
         def lines() -> Iterator[str]:
             with self._may_look.one():
                 try:
-                    for stage in self._looks.stages(state, width):
+                    for stage in self._looks.stages(state, width, side):
                         yield json.dumps(stage) + "\n"
                 except GainstageError as error:
                     yield json.dumps({"stage": "error", "error": str(error)}) + "\n"

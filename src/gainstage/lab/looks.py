@@ -49,12 +49,13 @@ class Looks:
             self._ready.popitem(last=False)
         return found
 
-    def stages(self, state: State, width: float) -> Iterator[Stage]:
+    def stages(self, state: State, width: float, side: float | None = None) -> Iterator[Stage]:
         """Yield level and gradient, then findings and plan, then theory, phase diagram and histograms.
 
         Args:
             state: what the page asks for.
-            width: of the charts, in pixels.
+            width: of the chart through depth, in pixels.
+            side: of the charts that stand side by side; by default as wide.
 
         Raises:
             GainstageError: the network cannot be built or run.
@@ -83,8 +84,8 @@ class Looks:
         yield stage(
             "theory",
             chart="" if theory is None else pictures.through(diagnosis.profile, theory, diagnosis.findings, width),
-            phase=pictures.phase(diagnosis.profile, width),
-            histograms=pictures.histograms(diagnosis.profile, width),
+            phase=pictures.phase(diagnosis.profile, side or width),
+            histograms=pictures.histograms(diagnosis.profile, side or width),
         )
 
     def _examined(self, state: State) -> tuple[Diagnosis, Any]:
@@ -101,6 +102,10 @@ class Looks:
                 return predict(s.model, s.x, s.y, loss=s.loss)
             except GainstageError:
                 return None
+
+    def warm(self, state: State) -> None:
+        """Import the framework and prepare the network of a state, so that the first picture is quick."""
+        next(self.stages(state, 720.0), None)
 
     def page(self, state: State) -> tuple[Diagnosis, Profile | None]:
         """Return diagnosis and prediction of a state, for the page that is downloaded."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from gainstage.backends.protocol import LayerLevel
 from gainstage.lab.state import CHOICES
-from gainstage.records import Diagnosis, Finding, Plan, Profile
+from gainstage.records import Diagnosis, Finding, Plan, Profile, Severity
 from gainstage.report.charts import Place, histogram_strip, phase_diagram
 from gainstage.report.charts.depth_profile import Through, depth_chart
 from gainstage.report.charts.svg import STYLE, escaped
@@ -72,7 +72,8 @@ def findings(diagnosis: Diagnosis) -> str:
 
 
 def _kind(diagnosis: Diagnosis) -> str:
-    return diagnosis.findings[0].severity.value if diagnosis.findings else "good"
+    worst = min((f.severity for f in diagnosis.findings), key=lambda s: s.rank, default=Severity.NOTE)
+    return "good" if worst is Severity.NOTE and diagnosis.judged else worst.value
 
 
 def _finding(finding: Finding, place: int) -> str:

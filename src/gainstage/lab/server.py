@@ -101,6 +101,7 @@ def start(given: Given | None = None, state: State | None = None, port: int = 0)
         if time.monotonic() > until or not thread.is_alive():
             raise GainstageError("The lab's server did not come up.")
         time.sleep(0.01)
+    threading.Thread(target=lab.warm, name="gainstage-lab-warm", daemon=True).start()
     return Running(lab, bound.getsockname()[1], server, thread)
 
 

@@ -167,7 +167,8 @@ class Trainings:
             if step in shown:
                 one.looks.append((step, seen.loss, seen.accuracy))
             one.steps.append(step)
-            self._wait(place, step)
+            with subject.bench.give_way():
+                self._wait(place, step)
 
         start = Start(subject.model, state.rate, state.seed, one.label)
         curve = trainer.train_alone(start, dataset, schedule, loss, state.optimizer, on_steps)

@@ -22,7 +22,7 @@ from gainstage.errors import InputError
 
 __all__ = [
     "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "example_batch", "first_batch", "labelled_batch", "layer_levels", "load_weights", "loss",
+    "example_batch", "first_batch", "give_way", "labelled_batch", "layer_levels", "load_weights", "loss",
     "multiply_weights", "network", "on_device", "one_thread", "optimizer", "save_weights", "textbook",
     "textbook_weights", "train", "usable_path", "watch_training", "with_own_labels", "write_values",
 ]  # fmt: skip
@@ -32,6 +32,7 @@ MEMORYLESS = False
 TEXTBOOK_SCHEME = "keep"
 CLASSIFIER_LOSS = "sparse_categorical_crossentropy"
 one_thread = nullcontext
+give_way = nullcontext  # Keras keeps random states in variables, and no thread waits for another
 
 
 def on_device(model: Any, device: str) -> Any:

@@ -219,6 +219,10 @@ class Workbench(Protocol):
         """
         ...
 
+    def give_way(self) -> AbstractContextManager[None]:
+        """Let other threads use the framework meanwhile, inside what a training calls after a step."""
+        ...
+
     def one_thread(self) -> AbstractContextManager[None]:
         """Compute in one thread meanwhile, where the framework allows to choose."""
         ...

@@ -33,7 +33,7 @@ async function look() {
   for (const id of ['depth', 'findings', 'phase', 'histograms']) at(id).setAttribute('aria-busy', 'true');
   const began = performance.now();
   try {
-    const answer = await ask('/api/look', {body: {state: {...state}, width: widthOf(at('depth'))}, signal: mine.signal});
+    const answer = await ask('/api/look', {body: {state: {...state}, width: widthOf(at('depth')), side: widthOf(at('phase'))}, signal: mine.signal});
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
     for (;;) {
