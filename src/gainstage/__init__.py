@@ -74,8 +74,8 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 
 __all__ = [
     "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "InputMoments", "Override", "Plan", "Profile",
-    "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "lab", "load",
-    "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
+    "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "lab",
+    "load", "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
 ]  # fmt: skip
 
 

@@ -22,7 +22,9 @@ def test_nothing_computes_without_the_token(send, method, path, token):
     assert send(method, path, {}, token=token)[0] == 403
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "localhost:1", "", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1", "localhost:1", "", "127.0.0.1.evil.example"]
+)
 def test_another_host_gets_nothing(send, host):
     for path in ("/", "/static/lab.js", "/api/start"):
         assert send("GET", path, headers={"host": host})[0] in (400, 421)
@@ -34,7 +36,9 @@ def test_another_origin_gets_nothing(send, origin):
 
 
 def test_its_own_origin_is_answered(send, running):
-    status, headers, body = send("POST", "/api/look", {"state": SMALL}, headers={"origin": f"http://127.0.0.1:{running.port}"})
+    status, headers, body = send(
+        "POST", "/api/look", {"state": SMALL}, headers={"origin": f"http://127.0.0.1:{running.port}"}
+    )
     assert status == 200
     assert [json.loads(line)["stage"] for line in body.splitlines()] == ["levels", "findings", "theory"]
     policy = headers["content-security-policy"]
@@ -55,8 +59,9 @@ def test_only_the_page_s_files_are_served(send, name):
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b"{", 400), (b"\xff\xfe", 400), (b"[" * 20000, 400), ([], 422), ({"state": []}, 422), ({"state": {"depth": 1e9}}, 422),
-        ({"state": {"width": "wide"}}, 422), ({"state": {"code": "print()"}}, 422), ({"state": {"model": "os:system"}}, 422),
+        (b"{", 400), (b"\xff\xfe", 400), (b"[" * 20000, 400), ([], 422), ({"state": []}, 422),
+        ({"state": {"depth": 1e9}}, 422), ({"state": {"width": "wide"}}, 422), ({"state": {"code": "print()"}}, 422),
+        ({"state": {"model": "os:system"}}, 422),
         ({"state": SMALL, "width": -1}, 422), ({"state": SMALL, "width": True}, 422), (b"x" * 70000, 413),
     ],
 )  # fmt: skip
@@ -85,9 +90,12 @@ def test_more_trainings_at_once_than_it_takes_are_refused(send, running):
 def test_bytes_of_any_kind_leave_it_alive(send, running):
     draw = random.Random(0)
     rounds = 60 * int(os.environ.get("GAINSTAGE_FUZZ", "1"))
-    words = [b"GET ", b"POST ", b"/api/look?token=", running.lab.token.encode(), b" HTTP/1.1\r\n", b"Host: ", b"\r\n\r\n",
-             f"Host: 127.0.0.1:{running.port}\r\n".encode(), b"Content-Length: 99999999999\r\n", b"Content-Length: -1\r\n",
-             b"Transfer-Encoding: chunked\r\n", b"{}", b"%00", b"\x00\xff", b"Content-Type: application/json\r\n"]  # fmt: skip
+    words = [
+        b"GET ", b"POST ", b"/api/look?token=", running.lab.token.encode(), b" HTTP/1.1\r\n", b"Host: ", b"\r\n\r\n",
+        f"Host: 127.0.0.1:{running.port}\r\n".encode(), b"Content-Length: 99999999999\r\n",
+        b"Content-Length: -1\r\n", b"Transfer-Encoding: chunked\r\n", b"{}", b"%00", b"\x00\xff",
+        b"Content-Type: application/json\r\n",
+    ]  # fmt: skip
     for _ in range(rounds):
         sent = b"".join(draw.choice(words) for _ in range(draw.randrange(1, 14)))
         with socket.create_connection(("127.0.0.1", running.port), timeout=5) as line:

@@ -44,8 +44,8 @@ def test_anything_else_is_refused_with_an_error_of_its_own(settings):
 
 @pytest.mark.parametrize(
     "name",
-    ["package.module:build", "nets.py:build", "/etc/passwd", "hf:../secret", "hf:a/b", "keras:/tmp/model.keras", "mlp:9x9",
-     "hf:gpt2,x=__import__", "timm:resnet18\n", "tests", "torchvision:", "hf:gpt2,n_layer=99999999"],
+    ["package.module:build", "nets.py:build", "/etc/passwd", "hf:../secret", "hf:a/b", "keras:/tmp/model.keras",
+     "mlp:9x9", "hf:gpt2,x=__import__", "timm:resnet18\n", "tests", "torchvision:", "hf:gpt2,n_layer=99999999"],
 )  # fmt: skip
 def test_neither_code_nor_a_path_is_a_model(name):
     with pytest.raises(GainstageError):

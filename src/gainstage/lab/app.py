@@ -34,7 +34,11 @@ from gainstage.report.html import html_page
 __all__ = ["Lab"]
 
 FILES = Path(__file__).parent / "static"
-KINDS = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".html": "text/html; charset=utf-8"}
+KINDS = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+}
 PACE = 0.12  # seconds between two pictures of a training: eight a second
 MOST_LOOKS, MOST_RUNS, MOST_EXPERIMENTS = 6, 2, 1
 MOST_KNOWN = 15  # trainings that were asked for and may still be followed
@@ -182,7 +186,12 @@ class Lab:
 
     async def _act(self, request: Request) -> Response:
         run, action = self._run(request), request.path_params["action"]
-        acts = {"stop": run.stop, "hold": run.hold, "step": partial(run.step, 1), "go": run.go_on}
+        acts: dict[str, Callable[[], None]] = {
+            "stop": run.stop,
+            "hold": run.hold,
+            "step": partial(run.step, 1),
+            "go": run.go_on,
+        }
         if action not in acts:
             raise HTTPException(404)
         acts[action]()

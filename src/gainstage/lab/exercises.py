@@ -209,5 +209,3 @@ def full_run() -> Answers | None:
         return None
     found = loads(path.read_text(encoding="utf-8"))
     return found if isinstance(found, Answers) else None
-
-

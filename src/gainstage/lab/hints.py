@@ -16,8 +16,8 @@ HINTS: Mapping[str, tuple[str, str]] = {
     ),
     "1.2": (
         "Now 4, 8 and 16 layers. In which networks does every further layer cost more gradient?",
-        "The loss is a factor per layer, so it adds up in powers of ten: a factor only slightly below one still shrinks "
-        "with depth, only slowly.",
+        "The loss is a factor per layer, so it adds up in powers of ten: a factor slightly below one still shrinks "
+        "with depth, slowly.",
     ),
     "1.3": (
         "Fifty steps of training. Where does layer 1 change less than a tenth as much as layer 10?",
@@ -179,7 +179,7 @@ HINTS: Mapping[str, tuple[str, str]] = {
         "If batch norm worked by taking shifts away, putting them back would undo it. It does not.",
     ),
     "7.1": (
-        "He's rule: variance 2 / n_in. In which layers do weights drawn by the frameworks' own initializers keep to it?",
+        "He's rule: variance 2 / n_in. In which layers do the frameworks' own initializers keep to it?",
         "Both frameworks draw it. Keras cuts the tails off and widens the rest, so that the variance is the same.",
     ),
     "7.2": (

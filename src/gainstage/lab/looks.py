@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
+from gainstage.backends.protocol import LayerLevel
 from gainstage.errors import GainstageError
 from gainstage.lab import pictures
 from gainstage.lab.state import State
@@ -68,7 +69,7 @@ class Looks:
         with self._lock:
             ready = self.prepared(state)
             subject = ready.subject
-            levels = ()
+            levels: tuple[LayerLevel, ...] = ()
             if subject.plain:
                 levels = subject.bench.layer_levels(subject.model, subject.x, subject.y, subject.loss)
         if levels:

@@ -30,4 +30,6 @@ def require_listed(name: str) -> None:
         )
     kind = name.partition(":")[2].partition(",")[0]
     if Path(kind).exists():
-        raise InputError(f"A file or folder named '{kind}' lies in the lab's working directory, so that name is refused.")
+        raise InputError(
+            f"A file or folder named '{kind}' lies in the lab's working directory, so that name is refused."
+        )

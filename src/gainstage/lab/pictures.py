@@ -51,9 +51,7 @@ def levels_chart(levels: Sequence[LayerLevel], width: float) -> str:
     return bare(depth_chart([Through("", depth)], width=width, height=_height(width)))
 
 
-def through(
-    measured: Profile, predicted: Profile | None, found: Sequence[Finding], width: float
-) -> str:
+def through(measured: Profile, predicted: Profile | None, found: Sequence[Finding], width: float) -> str:
     """Draw signal and gradient of a record, with findings as flags and the prediction with its band."""
     lines = [Through("", through_depth(measured))]
     if predicted is not None:

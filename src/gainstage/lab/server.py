@@ -105,9 +105,7 @@ def start(given: Given | None = None, state: State | None = None, port: int = 0)
     return Running(lab, bound.getsockname()[1], server, thread)
 
 
-def serve(
-    given: Given | None = None, state: State | None = None, port: int = 0, *, browser: bool = True
-) -> None:
+def serve(given: Given | None = None, state: State | None = None, port: int = 0, *, browser: bool = True) -> None:
     """Run the lab until it is interrupted.
 
     Args:

@@ -201,11 +201,15 @@ def labels(states: Sequence[State]) -> list[str]:
     apart = {name for other in states[1:] for name, _, _ in states[0].differences(other)} or {"scheme"}
     told = []
     for state in states:
-        words = [state.scheme] if "scheme" in apart or len(apart) == 0 else []
-        words += [f"{name} {value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else
-                  f"{name} {value}" for name in sorted(apart - {"scheme"}) for value in (getattr(state, name),)]  # fmt: skip
-        told.append(", ".join(words))
+        words = [state.scheme] if "scheme" in apart else []
+        told.append(
+            ", ".join([*words, *(f"{name} {_word(getattr(state, name))}" for name in sorted(apart - {"scheme"}))])
+        )
     return [f"{label} ({i + 1})" if told.count(label) > 1 else label for i, label in enumerate(told)]
+
+
+def _word(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
 def charts(trainings: Trainings, width: float) -> dict[str, str]:

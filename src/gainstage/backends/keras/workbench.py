@@ -13,18 +13,18 @@ from gainstage.backends.keras.models.batch import values_of
 from gainstage.backends.keras.models.build import mlp, network
 from gainstage.backends.keras.models.datasets import arrays_of, first_batch
 from gainstage.backends.keras.models.inputs import example_batch, labelled_batch
-from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
 from gainstage.backends.keras.training.live import watch_training
+from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
 from gainstage.backends.keras.training.train import train
 from gainstage.backends.keras.writing.save import load_weights, save_weights, usable_path
 from gainstage.backends.protocol import LayerLevel
 from gainstage.errors import InputError
 
 __all__ = [
-    "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "example_batch", "first_batch", "give_way", "labelled_batch", "layer_levels", "load_weights", "loss",
-    "multiply_weights", "network", "on_device", "one_thread", "optimizer", "save_weights", "textbook",
-    "textbook_weights", "train", "usable_path", "watch_training", "with_own_labels", "write_values",
+    "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier", "example_batch",
+    "first_batch", "give_way", "labelled_batch", "layer_levels", "load_weights", "loss", "multiply_weights",
+    "network", "on_device", "one_thread", "optimizer", "save_weights", "textbook", "textbook_weights", "train",
+    "usable_path", "watch_training", "with_own_labels", "write_values",
 ]  # fmt: skip
 
 TITLE = "Keras"

@@ -22,6 +22,7 @@ from gainstage.backends.protocol.workbench import (
 )
 
 __all__ = [
-    "Backend", "Detail", "FirstSteps", "Framework", "LayerLevel", "LessonWorkbench", "Norm", "OnSteps", "SoftmaxUse", "Start",
-    "Train", "Trainer", "Watched", "Workbench", "backend_of", "framework_of", "lesson_workbench", "trainer_of", "workbench_of",
+    "Backend", "Detail", "FirstSteps", "Framework", "LayerLevel", "LessonWorkbench", "Norm", "OnSteps", "SoftmaxUse",
+    "Start", "Train", "Trainer", "Watched", "Workbench", "backend_of", "framework_of", "lesson_workbench",
+    "trainer_of", "workbench_of",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gainstage.backends.model_names import Norm
 from gainstage.backends.torch.measuring.lesson_measurements import (
     companions,
     normalised_units,
@@ -13,7 +14,6 @@ from gainstage.backends.torch.measuring.lesson_measurements import (
     textbook_weights,
     with_shifts,
 )
-from gainstage.backends.model_names import Norm
 from gainstage.backends.torch.measuring.levels import layer_levels, multiply_weights, write_values
 from gainstage.backends.torch.models.build import ACTIVATIONS, mlp
 from gainstage.backends.torch.models.datasets import arrays_of, first_batch
@@ -22,17 +22,17 @@ from gainstage.backends.torch.models.inputs import example_batch, labelled_batch
 from gainstage.backends.torch.models.random_states import give_way
 from gainstage.backends.torch.models.weight_files import load_weights
 from gainstage.backends.torch.training.lesson_experiments import first_steps, gradient_agreement
-from gainstage.backends.torch.training.objectives import loss_function, optimizer
 from gainstage.backends.torch.training.live import watch_training
+from gainstage.backends.torch.training.objectives import loss_function, optimizer
 from gainstage.backends.torch.training.train import train
 from gainstage.backends.torch.writing.save import save_weights, usable_path
 
 __all__ = [
     "ACTIVATIONS", "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "companions", "example_batch", "first_batch", "first_steps", "give_way", "gradient_agreement", "labelled_batch", "layer_levels",
-    "load_weights", "loss", "mlp", "multiply_weights", "network", "normalised_units", "on_device", "one_thread", "optimizer", "refuses_one_example", "save_weights",
-    "softmax_gradient", "textbook", "textbook_weights", "train", "usable_path", "watch_training",
-    "with_own_labels", "with_shifts", "write_values",
+    "companions", "example_batch", "first_batch", "first_steps", "give_way", "gradient_agreement", "labelled_batch",
+    "layer_levels", "load_weights", "loss", "mlp", "multiply_weights", "network", "normalised_units", "on_device",
+    "one_thread", "optimizer", "refuses_one_example", "save_weights", "softmax_gradient", "textbook",
+    "textbook_weights", "train", "usable_path", "watch_training", "with_own_labels", "with_shifts", "write_values",
 ]  # fmt: skip
 
 TITLE = "PyTorch"

@@ -19,15 +19,24 @@ __all__ = ["command"]
 @click.command("lab")
 @click.argument("model", required=False)
 @click.option(
-    "--input", "inputs", multiple=True, metavar="SHAPE", envvar="GAINSTAGE_INPUT",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SHAPE",
+    envvar="GAINSTAGE_INPUT",
     help="Shape of one example of MODEL without the batch, as in 'gainstage check'.",
 )
 @click.option(
-    "--data", metavar="NAME|FILE", envvar="GAINSTAGE_DATA",
+    "--data",
+    metavar="NAME|FILE",
+    envvar="GAINSTAGE_DATA",
     help="Real examples and labels for MODEL: digits, mnist, or a .npz file; without them it is not trained.",
 )
 @click.option(
-    "--state", "query", metavar="SETTINGS", default="",
+    "--state",
+    "query",
+    metavar="SETTINGS",
+    default="",
     help="Settings to open with, as the page copies them: 'depth=50&gain=1.2'.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="A free one by default.")

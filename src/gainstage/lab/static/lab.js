@@ -30,6 +30,7 @@ async function look() {
   const mine = asked = new AbortController();
   wanted = false;
   quickDone = false;
+  at('depth').dataset.stage = '';
   for (const id of ['depth', 'findings', 'phase', 'histograms']) at(id).setAttribute('aria-busy', 'true');
   const began = performance.now();
   try {

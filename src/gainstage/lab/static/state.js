@@ -12,7 +12,9 @@ export async function ask(route, {body, query, signal} = {}) {
   const post = body === undefined ? {} : {method: 'POST', body: JSON.stringify(body), headers: {'content-type': 'application/json'}};
   const answer = await fetch(path(route, query), {...post, signal});
   if (answer.ok) return answer;
-  const told = await answer.json().then(found => found.error, () => answer.text()).catch(() => '');
+  const text = await answer.text();
+  let told = text;
+  try { told = JSON.parse(text).error; } catch { /* plain text */ }
   throw new Error(told || `The lab answered ${answer.status}.`);
 }
 

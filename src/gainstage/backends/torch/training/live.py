@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ EXAMPLES = 512
 """Validation examples of one look; they come shuffled."""
 
 
-def watch_training(model: nn.Module, dataset: Dataset, loss: object) -> Callable[[bool], Watched]:
+def watch_training(model: nn.Module, dataset: Dataset, loss: Any) -> Callable[[bool], Watched]:
     """Remember the first and the last weight, and return a function that compares them with what they are then.
 
     Args:
