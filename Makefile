@@ -21,6 +21,7 @@
 #   make trainings   real trainings, every start at its best learning rate (long)
 #   make fuzz   functions and the command line under arguments of every kind, fifty times the tests' share (long)
 #   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
+#   make bits    random words under dieharder, which Debian packages (an hour for each of two sources)
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
 #   make clean   forget the environment and all caches
 
@@ -29,6 +30,7 @@ VENV   ?= .venv
 JOBS   ?= 2
 TESTS  ?=
 ARGS   ?=
+EVERY  ?= long
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq --constraint constraints.txt --editable
@@ -36,7 +38,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability starts-exam clean
+.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam clean
 .DEFAULT_GOAL := help
 
 help:
@@ -101,16 +103,22 @@ notebooks: $(VENV)/.installed-demo
 	$(BIN)/gainstage ask --all --notebook notebooks
 
 # Whole programs, which no backend changes: command line, lessons, example, exam.
+KERAS_TESTS := tests/backends_keras
 ON_TENSORFLOW := tests/exam/test_exam_in_keras.py \
-	$(addprefix tests/backends_keras/test_,command_line.py lessons.py example.py starts_exam.py)
+	$(addprefix $(KERAS_TESTS)/test_,command_line.py lessons.py example.py starts_exam.py)
+# What the backends do each in their own way: gradients, training, random numbers, kept state, values in memory.
+ON_EVERY_BACKEND := $(addprefix $(KERAS_TESTS)/test_,record.py strangers.py train.py conformance.py initializer.py)
 
 # Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
+# EVERY=short runs on JAX and PyTorch only what each backend does in its own way; CI does that.
 test-keras: $(VENV)/.installed-keras
 	@for backend in tensorflow jax torch; do \
 		echo "== Keras on $$backend"; \
+		if [ $$backend = tensorflow ]; then tests="$(KERAS_TESTS) src/gainstage/backends/keras $(ON_TENSORFLOW)"; \
+		elif [ "$(EVERY)" = short ]; then tests="$(ON_EVERY_BACKEND)"; \
+		else tests="$(KERAS_TESTS) src/gainstage/backends/keras $(ON_TENSORFLOW:%=--ignore=%)"; fi; \
 		KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile \
-			tests/backends_keras src/gainstage/backends/keras \
-			$$([ $$backend = tensorflow ] && echo $(ON_TENSORFLOW) || echo $(ON_TENSORFLOW:%=--ignore=%)) $(ARGS) || exit 1; \
+			$$tests $(ARGS) || exit 1; \
 	done
 
 check: $(VENV)/.installed-dev
@@ -157,6 +165,9 @@ fuzz: $(VENV)/.installed-test
 
 reliability: $(VENV)/.installed-test
 	$(BIN)/python docs/reliability.py $(ARGS)
+
+bits: $(VENV)/.installed-demo
+	$(BIN)/python benchmarks/long/bit_quality.py $(ARGS)
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)

@@ -118,15 +118,16 @@ device_option = click.option(
 )
 
 scheme_option = click.option(
-    "--scheme", default="auto", show_default=True, envvar="GAINSTAGE_SCHEME",
-    help="auto (roles, and the signal that arrives); keep (only what --override names); a recipe of the literature: "
+    "--scheme", default="mend", show_default=True, envvar="GAINSTAGE_SCHEME",
+    help="mend (a start that a check finds healthy stays, others as auto); auto (all anew, by roles and the signal "
+    "that arrives); keep (only what --override names); a recipe of the literature: "
     "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup; or a named one such as "
     "he_normal, glorot_uniform, orthogonal.",
 )  # fmt: skip
 
 branch_option = click.option(
     "--branch-start", type=click.Choice(["scaled", "zero"]), default="scaled", show_default=True,
-    help="With auto: residual branches start with their share of the stream's budget, or silent.",
+    help="With auto and mend: residual branches start with their share of the stream's budget, or silent.",
 )  # fmt: skip
 
 overrides_option = click.option(

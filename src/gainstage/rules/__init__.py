@@ -28,11 +28,11 @@ from gainstage.rules import (
     weights,
     wiring,
 )
-from gainstage.rules.fitness import Fitness, fitness
+from gainstage.rules.fitness import Fitness, fitness, widened
 from gainstage.rules.judge import judge
 from gainstage.rules.table import SECTIONS, Rule, all_rules, get, selected
 
-__all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge", "selected"]
+__all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge", "selected", "widened"]
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (

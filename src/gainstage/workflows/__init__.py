@@ -3,7 +3,8 @@
 from gainstage.workflows.checking import check
 from gainstage.workflows.comparing import compare
 from gainstage.workflows.fixing import fix
-from gainstage.workflows.initializing import apply, initialize, parameter_groups, plan
+from gainstage.workflows.initializing import apply, initialize, plan
+from gainstage.workflows.learning_rates import parameter_groups
 from gainstage.workflows.materializing import materialize
 from gainstage.workflows.predicting import predict
 from gainstage.workflows.tracing import trace
