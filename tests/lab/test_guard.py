@@ -91,7 +91,7 @@ ROUNDS = 60 * int(os.environ.get("GAINSTAGE_FUZZ", "1"))
 
 
 def malformed(running) -> int:
-    """Send bytes of any kind, and return how many requests got a status; none is a 5xx but that of an unknown coding."""
+    """Send bytes of any kind, and return how many requests got a status, none of which is that of a fault."""
     draw, answered = random.Random(0), 0
     words = [
         b"GET ", b"POST ", b"/api/look?token=", running.lab.token.encode(), b" HTTP/1.1\r\n", b"Host: ", b"\r\n\r\n",

@@ -120,7 +120,7 @@ def test_training_streams_and_stops_with_the_page(visit, running):
     page = visit("depth=3&width=16&batch=32&steps=2000").settled()
     page.locator("#tab-train").click()
     page.locator("#run").click()
-    page.locator("#chart-loss svg path.line").first.wait_for()
+    page.locator("#chart-loss svg").wait_for()
     seen = page.locator("#chart-loss svg").inner_html()
     page.locator("#hold").click()
     page.get_by_text("The trainings wait.").wait_for()
