@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, InputMoments, Plan, Profile, Severity
+    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, History, InputMoments, Plan, Profile, Severity
     from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         plan,
         predict,
         trace,
+        watch,
     )  # fmt: skip
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ _HOMES = {
     "SignalGraph": "graph",
     "Override": "planning",
     **dict.fromkeys(
-        ("Comparison", "Diagnosis", "Finding", "Fixed", "InputMoments", "Plan", "Profile", "Severity"), "records"
+        ("Comparison", "Diagnosis", "Finding", "Fixed", "History", "InputMoments", "Plan", "Profile", "Severity"), "records"
     ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
     "schema": "report.schema",
@@ -62,6 +63,7 @@ _HOMES = {
             "plan",
             "predict",
             "trace",
+            "watch",
         ),
         "workflows",
     ),
@@ -71,9 +73,9 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 """Homes of names that hand out records, which then can be shown, saved and written as code."""
 
 __all__ = [
-    "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "InputMoments", "Override", "Plan", "Profile",
+    "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "History", "InputMoments", "Override", "Plan", "Profile",
     "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load",
-    "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
+    "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace", "watch",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from gainstage.records.acceptance import Acceptance, Known, accepting, against, 
 from gainstage.records.comparison import Arm, Band, Comparison, Contrast, Measure, RateLimit, Trial, TrialOutcome
 from gainstage.records.diagnosis import Accepted, Change, Diagnosis, Finding, Fixed, Remedy, Severity, Unjudged
 from gainstage.records.figure import Figure
+from gainstage.records.history import Alert, History, LayerReading, Look, NonFinite, StepReading, WatchedParameter
 from gainstage.records.input_moments import InputMoments
 from gainstage.records.lesson import (
     Answer,
@@ -46,13 +47,13 @@ from gainstage.records.weights import WeightMoments
 from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
-    "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
+    "Acceptance", "Accepted", "Alert", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
     "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation", "Evidence", "Figure",
-    "Finding", "FirstStep", "Fixed", "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts",
-    "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
+    "Finding", "FirstStep", "Fixed", "Histogram", "History", "InputFacts", "InputMoments", "Known", "LayerReading", "Line", "Look",
+    "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "NonFinite", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
     "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Refold", "Remedy",
-    "Rendered", "Severity", "Slider", "Source", "Step", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial",
-    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring", "accepting", "against",
+    "Rendered", "Severity", "Slider", "Source", "Step", "StepReading", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial",
+    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WatchedParameter", "WeightMoments", "Wiring", "accepting", "against",
     "known_findings",
     "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

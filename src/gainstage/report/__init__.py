@@ -17,6 +17,7 @@ from gainstage.records import (
     Diagnosis,
     Evidence,
     Fixed,
+    History,
     Plan,
     Profile,
     register_document,
@@ -35,7 +36,7 @@ def _plain(record: Shown) -> str:
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
 
-_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Plan, Profile)
+_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, History, Plan, Profile)
 for _kind in _SHOWN:
     register_renderer(_kind, "text/plain", _plain)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from gainstage.errors import InputError, require_kind
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, History, Plan, Profile
 from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
 from gainstage.report.files import write_whole
+from gainstage.report.history_lines import history_of_lines, is_lines
 
 __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "save"]
 
@@ -26,15 +27,15 @@ Fields are only ever added, with a default for older files. Version 2 added hist
 added the framework of a plan.
 """
 
-Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
+Document = Answer | Answers | Comparison | Diagnosis | Fixed | History | Plan | Profile
 """The types of records that have a document of their own."""
 
 KINDS: dict[str, type[Document]] = {
     "answer": Answer, "answers": Answers, "comparison": Comparison, "diagnosis": Diagnosis, "fixed": Fixed,
-    "plan": Plan, "profile": Profile,
+    "history": History, "plan": Plan, "profile": Profile,
 }  # fmt: skip
 
-D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile)
+D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, History, Plan, Profile)
 
 
 def dumps(record: Document, *, indent: int | None = None, lean: bool = False) -> str:
@@ -82,6 +83,10 @@ def loads(text: str, kind: type[Any] | None = None) -> Any:
 
 
 def _read(text: str, expected: type[Any] | None, where: str) -> Any:
+    if is_lines(text):
+        if expected not in (None, History):
+            raise InputError(f"The {where} holds a history; a {expected.__name__.lower()} was expected.")
+        return history_of_lines(text, where)
     document = _parse(taken_out(text, where) if is_page(text) else text, where)
     version, name = document.get("schema_version"), document.get("kind")
     if type(version) is not int or version < 1 or not isinstance(name, str) or "record" not in document:
@@ -134,6 +139,9 @@ def _check_references(record: Document) -> None:
             _check_findings(record.findings, len(record.profile.graph.nodes))
         case Profile():
             _check_profile(record)
+        case History():
+            if record.start is not None:
+                _check_references(record.start)
         case Answer() | Answers() | Comparison() | Plan():
             pass
 
@@ -174,7 +182,7 @@ def load(path: str | os.PathLike[str]) -> Document: ...
 @overload
 def load(path: str | os.PathLike[str], kind: type[D]) -> D: ...
 def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
-    """Read the record from a file that its ``save`` wrote, or from a page that its ``save_html`` wrote.
+    """Read the record from a file that its ``save`` wrote, from a page that its ``save_html`` wrote, or from a history.
 
     Raises:
         InputError: the file cannot be read, or ``loads`` refuses its content.

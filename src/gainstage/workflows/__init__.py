@@ -7,7 +7,9 @@ from gainstage.workflows.initializing import apply, initialize, parameter_groups
 from gainstage.workflows.materializing import materialize
 from gainstage.workflows.predicting import predict
 from gainstage.workflows.tracing import trace
+from gainstage.workflows.watching import watch
 
 __all__ = [
     "apply", "check", "compare", "fix", "initialize", "materialize", "parameter_groups", "plan", "predict", "trace",
+    "watch",
 ]  # fmt: skip

@@ -7,12 +7,15 @@ from gainstage.backends.protocol.finding import (
     framework_of,
     lesson_workbench,
     trainer_of,
+    watcher_of,
     workbench_of,
 )
 from gainstage.backends.protocol.trainer import OnSteps, Start, Trainer
+from gainstage.backends.protocol.watching import Attachment, Listener, Watcher, Watching
 from gainstage.backends.protocol.workbench import FirstSteps, LessonWorkbench, Norm, SoftmaxUse, Train, Workbench
 
 __all__ = [
-    "Backend", "Detail", "FirstSteps", "Framework", "LessonWorkbench", "Norm", "OnSteps", "SoftmaxUse", "Start",
-    "Train", "Trainer", "Workbench", "backend_of", "framework_of", "lesson_workbench", "trainer_of", "workbench_of",
+    "Attachment", "Backend", "Detail", "FirstSteps", "Framework", "LessonWorkbench", "Listener", "Norm", "OnSteps",
+    "SoftmaxUse", "Start", "Train", "Trainer", "Watcher", "Watching", "Workbench", "backend_of", "framework_of",
+    "lesson_workbench", "trainer_of", "watcher_of", "workbench_of",
 ]  # fmt: skip
