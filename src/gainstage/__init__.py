@@ -44,7 +44,8 @@ _HOMES = {
     "SignalGraph": "graph",
     "Override": "planning",
     **dict.fromkeys(
-        ("Comparison", "Diagnosis", "Finding", "Fixed", "History", "InputMoments", "Plan", "Profile", "Severity"), "records"
+        ("Comparison", "Diagnosis", "Finding", "Fixed", "History", "InputMoments", "Plan", "Profile", "Severity"),
+        "records",
     ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
     "schema": "report.schema",
@@ -73,9 +74,10 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 """Homes of names that hand out records, which then can be shown, saved and written as code."""
 
 __all__ = [
-    "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "History", "InputMoments", "Override", "Plan", "Profile",
-    "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "load",
-    "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace", "watch",
+    "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "History", "InputMoments", "Override", "Plan",
+    "Profile", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras",
+    "load", "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
+    "watch",
 ]  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
-    "GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "TrainingError", "UnknownNameError",
-    "UnstableGainWarning", "require_kind", "require_number",
+    "GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "TrainingError",
+    "UnknownNameError", "UnstableGainWarning", "require_kind", "require_number",
 ]  # fmt: skip
 
 _SHOWN = 60

@@ -1,8 +1,8 @@
 """Sit the exam: watch every training, and compare the first finding with the known cause.
 
-    python tests/training_exam/sit.py seen            # the half on which rules were developed
-    python tests/training_exam/sit.py both --write    # docs/exam-of-trainings.md
-    python tests/training_exam/sit.py NAME NAME
+python tests/training_exam/sit.py seen            # the half on which rules were developed
+python tests/training_exam/sit.py both --write    # docs/exam-of-trainings.md
+python tests/training_exam/sit.py NAME NAME
 """
 
 from __future__ import annotations

@@ -49,11 +49,11 @@ from gainstage.records.wiring import Stray, Wiring
 __all__ = [
     "Acceptance", "Accepted", "Alert", "Answer", "Answers", "Arm", "Assignment", "Band", "BiasRule", "Bound", "Change",
     "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Diagnosis", "Evaluation", "Evidence", "Figure",
-    "Finding", "FirstStep", "Fixed", "Histogram", "History", "InputFacts", "InputMoments", "Known", "LayerReading", "Line", "Look",
-    "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "NonFinite", "Note", "OptimizerFacts", "Outcome", "OutputFacts",
-    "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit", "Reactions", "Refold", "Remedy",
-    "Rendered", "Severity", "Slider", "Source", "Step", "StepReading", "Stray", "TargetFacts", "Task", "TrainingCurve", "Trial",
-    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WatchedParameter", "WeightMoments", "Wiring", "accepting", "against",
-    "known_findings",
-    "register_code", "register_document", "register_page", "register_renderer",
+    "Finding", "FirstStep", "Fixed", "Histogram", "History", "InputFacts", "InputMoments", "Known", "LayerReading",
+    "Line", "Look", "LossFacts", "LossKind", "LossShape", "Measure", "Moments", "NodeProfile", "NonFinite", "Note",
+    "OptimizerFacts", "Outcome", "OutputFacts", "ParameterProfile", "Picture", "Plan", "Profile", "Proof", "RateLimit",
+    "Reactions", "Refold", "Remedy", "Rendered", "Severity", "Slider", "Source", "Step", "StepReading", "Stray",
+    "TargetFacts", "Task", "TrainingCurve", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict",
+    "WatchedParameter", "WeightMoments", "Wiring", "accepting", "against", "known_findings", "register_code",
+    "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

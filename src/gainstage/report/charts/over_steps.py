@@ -18,7 +18,9 @@ POINTS = 400
 LOOKS = 5
 
 
-def over_steps(history: History, name: str, *, title: str, meaning: str = "", log: bool = True, width: float = 720) -> str:
+def over_steps(
+    history: History, name: str, *, title: str, meaning: str = "", log: bool = True, width: float = 720
+) -> str:
     """Draw one number of every step; alerts are named in the subtitle. Return an empty text where it was not measured.
 
     Of long trainings a stretch of steps is drawn as its median with its smallest and largest value as a band.

@@ -87,7 +87,9 @@ def _over_steps(history: History) -> Iterator[str]:
         told = [getattr(step, name) for step in history.steps]
         positive = log and all(value is None or value > 0 for value in told)
 
-        def draw(width: float, name: str = name, title: str = title, meaning: str = meaning, log: bool = positive) -> str:
+        def draw(
+            width: float, name: str = name, title: str = title, meaning: str = meaning, log: bool = positive
+        ) -> str:
             return over_steps(history, name, title=title, meaning=meaning, log=log, width=width)
 
         if draw(360):

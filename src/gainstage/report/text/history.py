@@ -19,7 +19,8 @@ ROWS = (
 
 def history_verdict(history: History) -> str:
     """Return the history as one sentence: how many steps were seen, and what was found."""
-    seen = f"{count(len(history.steps), 'step')} of {history.model or 'a model'} under {history.optimizer or 'no optimizer'}"
+    model, optimizer = history.model or "a model", history.optimizer or "an optimizer"
+    seen = f"{count(len(history.steps), 'step')} of {model} under {optimizer}"
     started = 0 if history.start is None else sum(f.severity is not Severity.NOTE for f in history.start.findings)
     tally = [
         count(n, severity.value) for severity in Severity

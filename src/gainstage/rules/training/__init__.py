@@ -1,6 +1,6 @@
 """Window → Findings: what the numbers of a training mean while it runs, rule by rule."""
 
-from gainstage.rules.training import gradients, layers, losses, loop, steps
+from gainstage.rules.training import gradients, layers, loop, losses, steps
 from gainstage.rules.training.alarms import Alarms
 from gainstage.rules.training.table import TrainingRule, training_rules
 from gainstage.rules.training.window import Window, window_of

@@ -235,5 +235,3 @@ def need_optimizer_steps(window: Window) -> None:
     """
     if window.now.update is None or not len(window.kernels):
         raise Lacking("a step of an optimizer that holds a weight")
-
-

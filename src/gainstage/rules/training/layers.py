@@ -59,8 +59,8 @@ def dying(window: Window) -> Iterator[Fault]:
     """A layer's units have become zero for every example of the batch.
 
     What it does:
-    Compares, for every rectifier, the share of units that are zero for all examples and positions with that at the first
-    look.
+    Compares, for every rectifier, the share of units that are zero for all examples and positions with that at the
+    first look.
 
     Why it matters:
     Such a unit passes no gradient, so that only a change of its inputs could revive it.
@@ -92,7 +92,7 @@ def dying(window: Window) -> Iterator[Fault]:
         Severity.ERROR if now > 0.9 else Severity.WARNING, layer.path,
         f"{figure(100 * now)} % of {layer.units} units are zero for every example, against {figure(100 * before)} % at "
         "the start.",
-        now, before + MORE, "Steps have moved biases or weights so far that the units' inputs are below zero throughout.",
+        now, before + MORE, "Steps have moved biases or weights so far that the inputs of these units stay below zero.",
         edit("Lower the rate, or use an activation without a flat side.", phrase("an activation without a flat side")),
     )  # fmt: skip
 
@@ -188,8 +188,8 @@ def collapsing(window: Window) -> Iterator[Fault]:
     layer = weighted[-1][1]
     yield Fault(
         Severity.WARNING, layer.path,
-        f"The outputs' standard deviation across examples is {figure(layer.spread or 0.0)}, {figure(falls[-1])} of that "
-        f"at the start; one layer before, {figure(falls[-2])}.",
+        f"The outputs' standard deviation across examples is {figure(layer.spread or 0.0)}, {figure(falls[-1])} of "
+        f"that at the start; one layer before, {figure(falls[-2])}.",
         falls[-1], COLLAPSED, "The objective is met by outputs that do not depend on the example.",
         edit("Give the objective something that keeps examples apart.", phrase("a target without a gradient")),
     )  # fmt: skip
@@ -223,8 +223,8 @@ def sharpening(window: Window) -> Iterator[Fault]:
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
 
     Reference:
-    Dehghani et al. 2023, Scaling vision transformers to 22 billion parameters, section 3.1; Zhai et al. 2023, Stabilizing
-    transformer training by preventing attention entropy collapse.
+    Dehghani et al. 2023, Scaling vision transformers to 22 billion parameters, section 3.1; Zhai et al. 2023,
+    Stabilizing transformer training by preventing attention entropy collapse.
     """
     pairs = [(a, b) for a, b in _pairs(window) if b.sharpness is not None and a.sharpness and b.keys >= KEYS]
     if not pairs:

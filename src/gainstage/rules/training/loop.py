@@ -95,8 +95,8 @@ def evaluation_mode(window: Window) -> Iterator[Fault]:
         return
     yield Fault(
         Severity.ERROR, "",
-        f"The steps {window.now.step - 2} to {window.now.step} were made in evaluation mode, the first ones in training "
-        "mode.",
+        f"The steps {window.now.step - 2} to {window.now.step} were made in evaluation mode, the first ones in "
+        "training mode.",
         3.0, 0.0, "The model was set to evaluation mode and not set back.",
         edit("Set the model to training mode behind every validation.", phrase("a model in training mode")),
     )  # fmt: skip
@@ -142,8 +142,8 @@ def clipped_away(window: Window) -> Iterator[Fault]:
     scaled = any(word in window.optimizer.lower() for word in ("ada", "lion", "rms", "muon", "lamb"))
     yield Fault(
         Severity.NOTE if scaled else Severity.WARNING, "",
-        f"Clipping leaves {figure(100 * middle(kept))} % of the gradient, whose norm is {figure(usual)}, in every one of "
-        f"the last {STOOD} steps.",
+        f"Clipping leaves {figure(100 * middle(kept))} % of the gradient, whose norm is {figure(usual)}, in every one "
+        f"of the last {STOOD} steps.",
         middle(kept), ALMOST_NOTHING, "The bound of the clipping is far below the usual norm of the gradient.",
         edit(
             "Clip at a few times the usual norm.",
@@ -235,10 +235,12 @@ def standing_still(window: Window) -> Iterator[Fault]:
     if not lost and not left:
         return
     paths = lost or left
-    more = f"{listed(paths)} had a gradient and have had none" if lost else f"{listed(paths)} get a gradient and no step"
+    more = (
+        f"{listed(paths)} had a gradient and have had none" if lost else f"{listed(paths)} get a gradient and no step"
+    )
     yield Fault(
         Severity.WARNING, paths[0], f"{more} in the last {STOOD} steps.", float(len(paths)), 0.0,
-        phrase("why some gradients are cut") if lost else "No optimizer of this watch holds them, and nothing moves them.",
+        phrase("why some gradients are cut") if lost else "No optimizer of this watch holds them.",
         edit("Connect them again.", phrase("an output that gradients pass")) if lost
         else edit("Hand them to the optimizer, or freeze them.", phrase("a frozen part")),
     )  # fmt: skip
@@ -306,12 +308,13 @@ def never_clipped(window: Window) -> Iterator[Fault]:
         raise Lacking("a gradient that clipping touches at every step")
     if kept.min() < 0.999:
         return
+    usual = window.recent("gradient")
     yield Fault(
         Severity.NOTE, "",
-        f"Clipping has not shortened any of the last 200 gradients, whose median norm is {figure(window.recent('gradient'))}.",
+        f"Clipping has shortened none of the last 200 gradients; their median norm is {figure(usual)}.",
         1.0, 0.999, "The bound is above every gradient.",
         edit(
             "Clip at a few times the usual norm.",
-            phrase("a gradient clipped to a norm", norm=figure(3 * window.recent("gradient"))),
+            phrase("a gradient clipped to a norm", norm=figure(3 * usual)),
         ),
     )  # fmt: skip

@@ -189,7 +189,6 @@ def standing_still(window: Window) -> Iterator[Fault]:
         Severity.NOTE, "",
         f"The median loss was {figure(middle(halves[0]))} and is {figure(middle(halves[1]))} over the last {STILL} "
         f"steps; gradient {figure(gradient)}, update {figure(update)} of the weights.",
-        abs(middle(halves[0]) - middle(halves[1])), 2 * error, why, edit("Read which kind of plateau it is.", phrase(how)),
+        abs(middle(halves[0]) - middle(halves[1])), 2 * error, why,
+        edit("Read which kind of plateau it is.", phrase(how)),
     )  # fmt: skip
-
-

@@ -18,6 +18,7 @@ from gainstage.rules.words import figure
 __all__: list[str] = []
 
 LARGE = 0.1  # ‖update‖ / ‖weight‖
+FALLS = 0.1  # of the first loss
 TINY = 1e-5
 PAIR = 20  # steps over which slopes are averaged
 CERTAIN = 3.0  # standard errors
@@ -56,8 +57,8 @@ def large_updates(window: Window) -> Iterator[Fault]:
     A large step that is right makes the loss fall.
 
     Bound and where it comes from:
-    One tenth, the upper end of the window 1e-5 to 1e-1 of GS702, in two of three judgements, while the loss keeps more
-    than half of its first value: an error.
+    One tenth, the upper end of the window 1e-5 to 1e-1 of GS702, in two of three judgements, while the loss has not
+    fallen by a tenth: an error.
 
     Example:
     Adam at 0.5; a schedule in the wrong unit.
@@ -73,7 +74,7 @@ def large_updates(window: Window) -> Iterator[Fault]:
     need_optimizer_steps(window)
     need_steps(window, 3)
     typical = _typical_update(window, 3)
-    if not typical > LARGE or window.gained(3) > 0.5:
+    if not typical > LARGE or window.gained(3) > FALLS:
         return
     name, rate = _lower(window, 0.01 / typical)
     yield Fault(

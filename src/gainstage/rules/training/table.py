@@ -13,7 +13,7 @@ from gainstage.rules.remedies import Words
 from gainstage.rules.table import Fault
 from gainstage.rules.training.window import Window
 
-__all__ = ["Patience", "TrainingRule", "get", "training_rule", "training_rules"]
+__all__ = ["Patience", "TrainingRule", "training_rule", "training_rules"]
 
 _FAMILIES = {"1": "gradient", "2": "layers", "3": "steps", "4": "loss", "5": "loop"}
 _CODE = re.compile(r"GT([1-5])\d\d")
@@ -30,10 +30,6 @@ class Patience:
 
     times: int
     of: int
-
-
-AT_ONCE = Patience(1, 1)
-"""Of facts that no noise produces, such as a loss that is NaN."""
 
 
 Examine = Callable[[Window], Iterator[Fault]]

@@ -64,7 +64,8 @@ class Window:
 
     def column(self, name: str) -> Numbers:
         """One number of every step, as an array; NaN where it is missing."""
-        return self._columns[name]
+        column: Numbers = self._columns[name]
+        return column
 
     @cached_property
     def _columns(self) -> Any:

@@ -27,6 +27,7 @@ from gainstage.records import (
     StepReading,
     WatchedParameter,
 )
+from gainstage.report.json import dumps, loads
 from gainstage.rules.training import Alarms, Window
 from gainstage.rules.training.window import FIRST, SEEN
 from gainstage.workflows.watching.sinks import Sink
@@ -102,7 +103,8 @@ class Recorder:
         """Everything but the sinks, for a pickle; resuming starts new ones."""
         held = {name: value for name, value in vars(self).items() if name not in ("sinks", "handle", "conduct")}
         conduct = replace(self.conduct, say=to_stderr, words=dict(self.conduct.words))
-        return {**held, "conduct": conduct, "_alarms": self._alarms.state()}
+        start = None if self._start is None else dumps(self._start, lean=True)
+        return {**held, "conduct": conduct, "_alarms": self._alarms.state(), "_start": start}
 
     @classmethod
     def restored(cls, state: Mapping[str, Any]) -> Recorder:
@@ -110,7 +112,8 @@ class Recorder:
         made = cls(state["conduct"])
         alarms = made._alarms
         alarms.restore(state["_alarms"])
-        vars(made).update({**state, "_alarms": alarms})
+        start = None if state["_start"] is None else loads(state["_start"], Diagnosis)
+        vars(made).update({**state, "_alarms": alarms, "_start": start})
         return made
 
     def resumed(self, conduct: Conduct, sinks: Sequence[Sink]) -> Recorder:
@@ -186,7 +189,7 @@ class Recorder:
             self._judge(self._window(tuple(self._steps[-SEEN:])))
 
     def _stands_out(self, reading: StepReading) -> bool:
-        """Whether a single step may be a finding by itself: its loss or gradient is three times that of the last one."""
+        """Whether a single step may be a finding by itself: loss or gradient is three times that of the last one."""
         if len(self._steps) < 2:
             return True
         before = self._steps[-2]
@@ -263,6 +266,5 @@ def _line(when: str, finding: Finding) -> str:
     'gainstage, step 7: GT301 The steps are too large. A step of 0.3. Lower the learning rate.'
     """
     place = f" ({finding.place})" if finding.place else ""
-    return (
-        f"gainstage, {when}: {finding.code} {finding.title}{place}. {finding.evidence} {finding.remedy.summary}"
-    )
+    told = f"{finding.code} {finding.title}{place}. {finding.evidence}"
+    return f"gainstage, {when}: {told} {finding.remedy.summary}"

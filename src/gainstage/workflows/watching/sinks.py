@@ -180,7 +180,7 @@ class TensorBoard:
         """Write the remark as text."""
         self._writer.add_text("gainstage/notes", note, 0)
 
-    def end(self, history: History) -> None:
+    def end(self, history: History) -> None:  # noqa: ARG002
         """Flush, where the writer can."""
         getattr(self._writer, "flush", lambda: None)()
 

@@ -137,7 +137,8 @@ def watch(
         to: where the history is written: a path of a file of JSON lines, a ``SummaryWriter`` of TensorBoard, anything
             with ``log(values, step)``, such a function, or a list of these; None writes nothing. A file that exists
             gets a number behind its name.
-        on_finding: ``warn`` prints one line, ``raise`` ends the training with a ``TrainingError``, ``collect`` is silent.
+        on_finding: ``warn`` prints one line, ``raise`` ends the training with a ``TrainingError``, ``collect`` prints
+            nothing.
         check: whether the first batch is checked.
         refuse: whether a first batch with an error ends the training before its first step.
         ignore: codes of rules, or their beginnings, that are left out.

@@ -89,7 +89,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "a start at the right level": "gs.initialize(model, x=x)",
         "examples that are finite": "keep = torch.isfinite(x).flatten(1).all(1)  # the examples to train on",
         "a step that is skipped for a loss beyond all others": "if loss.item() < 10 * usual_loss: loss.backward()",
-        "targets of a slow copy": "target = slow_copy(x).detach()  # slow_copy = copy.deepcopy(model), renewed now and then",
+        "targets of a slow copy": "target = slow_copy(x).detach()  # slow_copy = copy.deepcopy(model), renewed",
         "an activation without a flat side": "nn.GELU()",
         "a target without a gradient": "target = projector(other_view).detach()",
         "gradients that are cleared": "optimizer.zero_grad()",

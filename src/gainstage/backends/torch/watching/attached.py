@@ -169,7 +169,7 @@ class Attached:
             self._readings.flush()
             self._listener.broke(origin)
 
-    # -- steps -----------------------------------------------------------------------------------------------------------
+    # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _before_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         self._guarded(lambda: self._readings.before_step(optimizer))
@@ -202,7 +202,7 @@ class Attached:
         rates = [float(group["lr"]) for o in self._optimizers for group in o.param_groups if "lr" in group]
         return max(rates, default=math.nan)
 
-    # -- conduct ---------------------------------------------------------------------------------------------------------
+    # -- conduct -------------------------------------------------------------------------------------------------------
 
     def _alone(self, run: Callable[[], Any], otherwise: Any) -> Any:
         """Run the model for the watch itself; what its code raises is noted and ends nothing."""

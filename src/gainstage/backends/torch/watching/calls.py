@@ -96,7 +96,8 @@ class Calls:
         self.gradients = [None] * len(tensors)
         for place, tensor in enumerate(tensors):
             if tensor.requires_grad:
-                self._tensor_hooks.append(tensor.register_hook(self._keeper(place)))
+                hook = tensor.register_hook(self._keeper(place))  # type: ignore[no-untyped-call]
+                self._tensor_hooks.append(hook)
 
     def _keeper(self, place: int) -> Callable[[Tensor], None]:
         gradients = self.gradients

@@ -60,7 +60,7 @@ def stop(watch: Seeing) -> None:
     if _watches:
         return
     for owner, name, original, replacement in _replaced:
-        if getattr(owner, name) is replacement:  # another tool may have wrapped it since: then it stays, and does nothing
+        if getattr(owner, name) is replacement:  # one that was wrapped since stays and does nothing
             setattr(owner, name, original)
     _replaced.clear()
 

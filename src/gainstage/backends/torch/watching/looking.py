@@ -107,9 +107,7 @@ class _Reading:
             keys = output.shape[-1]
             self._sharp[draft.index] = keys * look.moments.second_moment, keys
 
-    def layers(
-        self, nodes: tuple[Node, ...], backward: dict[int, Moments], scale: float
-    ) -> tuple[LayerReading, ...]:
+    def layers(self, nodes: tuple[Node, ...], backward: dict[int, Moments], scale: float) -> tuple[LayerReading, ...]:
         """The readings in order of execution; parts of a fused operation are left out."""
         return tuple(
             self._layer(nodes[index], profile, backward.get(index), scale)

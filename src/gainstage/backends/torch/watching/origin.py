@@ -102,4 +102,3 @@ def _examples(tensor: Tensor) -> str:
 
 def _words(node: Node) -> str:
     return node.function or node.name
-

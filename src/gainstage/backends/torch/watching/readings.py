@@ -165,7 +165,10 @@ class Readings:
         """Norms of gradients and weights, and the sizes of the last updates, for a look."""
         gradients = self._row.norms / self._row.scale if self._row is not None else torch.zeros(0)
         weights = torch.stack(
-            [n.to(self._device, torch.float32) for n in torch._foreach_norm([_dense(p.detach()) for p in self._parameters])]
+            [
+                n.to(self._device, torch.float32)
+                for n in torch._foreach_norm([_dense(p.detach()) for p in self._parameters])
+            ]
         )
         updates = torch.zeros_like(weights)
         if self._last is not None and self._last.moved is not None:
@@ -181,9 +184,10 @@ class Readings:
         scale = getattr(self.scaler, "_scale", None) if self.scaler is not None else None
         if scale is None:
             return torch.ones((), device=self._device)
-        return scale.detach().clone().reshape(()).to(self._device, torch.float32)
+        present: Tensor = scale.detach().clone().reshape(()).to(self._device, torch.float32)
+        return present
 
-    # -- steps -----------------------------------------------------------------------------------------------------------
+    # -- steps ---------------------------------------------------------------------------------------------------------
 
     def before_step(self, optimizer: Any) -> None:
         """Read what clipping and unscaling have left of the gradient; with a closure there is none yet."""
@@ -200,7 +204,8 @@ class Readings:
         now, before = self._sample.of(self._gradients()).norm(), self._sampled_gradient
         assert before is not None
         unscaled = getattr(optimizer, "grad_scale", None) is None  # a fused optimizer unscales by itself
-        return now / before.norm() * (row.scale if unscaled else 1.0)
+        kept: Tensor = now / before.norm() * (row.scale if unscaled else 1.0)
+        return kept
 
     def after_step(self, step: int, optimizer: Any, rate: float) -> bool:
         """Read the update; return whether this was a step of its own, and not a second optimizer's part of one."""
@@ -245,7 +250,7 @@ class Readings:
         self._marks_behind_step = None
         return True
 
-    # -- to the host -----------------------------------------------------------------------------------------------------
+    # -- to the host ---------------------------------------------------------------------------------------------------
 
     def _hand_over(self, row: _Row | None) -> None:
         if row is None or row.moved is None:
@@ -307,7 +312,8 @@ def _root(roots: Any, device: torch.device) -> Tensor:
 def _rms(tensor: Tensor | None, device: torch.device) -> Tensor:
     if tensor is None or not tensor.numel():
         return torch.full((), math.nan, device=device)
-    return (tensor.detach().float().norm() / math.sqrt(tensor.numel())).to(device)
+    level: Tensor = tensor.detach().float().norm() / math.sqrt(tensor.numel())
+    return level.to(device)
 
 
 def _dense(tensor: Tensor) -> Tensor:
@@ -323,4 +329,3 @@ def _floats(values: Tensor) -> tuple[float, ...]:
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
-

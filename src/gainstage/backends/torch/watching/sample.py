@@ -68,7 +68,7 @@ class Sample:
 
 
 def _order(tensor: Tensor) -> tuple[int, ...] | None:
-    """Axes by falling stride, in which a dense tensor is contiguous and can be read without a copy; None where it is."""
+    """Axes by falling stride, in which a dense tensor can be read without a copy; None where it is contiguous."""
     if tensor.is_contiguous() or tensor.is_sparse or tensor.dim() < 2:
         return None
     strides = tensor.stride()
