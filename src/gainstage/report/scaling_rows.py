@@ -69,4 +69,3 @@ def lines(found: Scaling, axis: Axis) -> Sequence[Series]:
     order = {module.path: place for place, (module, _) in enumerate(known)}
     chosen.sort(key=lambda pair: order[pair[0].path])
     return [Series(m.path, sizes, tuple(v / t.values[0] for v in t.values)) for m, t in chosen]
-
