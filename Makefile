@@ -4,6 +4,7 @@
 #   make test    the tests and every example in the docstrings
 #   make browser a Chromium for the tests of pages, from the distribution, where none is found
 #   make pictures   docs/images anew: the pictures that README.md shows
+#   make answers   the figures of the full run that the lab's teacher's page shows, printed anew (long)
 #   make notebooks   notebooks/ anew from the seven questions
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
 #   make docs    the documentation as a site, in build/docs; warnings are errors, and nothing is fetched
@@ -39,7 +40,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam second-list transfer clean
+.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam second-list transfer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -95,6 +96,10 @@ docs: $(VENV)/.installed-docs
 
 quotes: $(VENV)/.installed-demo
 	$(BIN)/python docs/quotes.py $(ARGS)
+
+answers: $(VENV)/.installed-keras
+	$(BIN)/gainstage ask --all --json > build-answers.json
+	mv build-answers.json src/gainstage/lab/full_run.json
 
 notebooks: $(VENV)/.installed-demo
 	$(BIN)/gainstage ask --all --notebook notebooks

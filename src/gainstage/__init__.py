@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gainstage.lab import lab  # now, since the room of that name would take the function's place later
+
 if TYPE_CHECKING:
     from gainstage.backends import keras
     from gainstage.errors import GainstageError
@@ -104,8 +106,8 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 __all__ = [
     "Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "GainstageError", "InputMoments", "Override", "Plan",
     "Preflight", "Profile", "Scaling", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix",
-    "formats", "gain", "initialize", "keras", "load", "loads", "materialize", "meanfield", "parameter_groups", "plan",
-    "predict", "preflight", "rule", "scaling", "schema", "trace",
+    "formats", "gain", "initialize", "keras", "lab", "load", "loads", "materialize", "meanfield", "parameter_groups",
+    "plan", "predict", "preflight", "rule", "scaling", "schema", "trace",
 ]  # fmt: skip
 
 
@@ -124,4 +126,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES})

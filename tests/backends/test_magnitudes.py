@@ -46,7 +46,7 @@ def kept_tensors(case, monkeypatch) -> dict:
     """Every tensor that a measurement of the case reads, with the distribution that it found."""
     kept = {}
 
-    def add(self, kind, key, values):
+    def add(self, kind, key, values, dtype=""):
         flat = values.detach().double().flatten().clone()
         kept[kind, key] = flat, magnitudes_of(values)
 

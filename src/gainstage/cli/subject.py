@@ -173,14 +173,22 @@ def forecast(subject: Subject, scheme: str | None) -> Profile:
     return predict(subject.model, subject.inputs, subject.labels, loss=subject.loss, plan=scheme)
 
 
-def examine(subject: Subject, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> Diagnosis:
-    """Check what was prepared."""
+def examine(
+    subject: Subject,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    *,
+    trained: bool | None = None,
+    on_progress: Callable[[int, float], None] | None = None,
+) -> Diagnosis:
+    """Check what was prepared; with ``on_progress``, also whether the batch can be learned by heart."""
     from gainstage.workflows import check
 
     return check(
         subject.model, subject.inputs, subject.labels,
         loss=subject.loss, optimizer=subject.optimizer, synthetic=subject.synthetic,
-        select=select, ignore=ignore,
+        select=select, ignore=ignore, overfit=on_progress is not None, trained=trained,
+        on_progress=on_progress,
     )  # fmt: skip
 
 

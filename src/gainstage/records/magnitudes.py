@@ -71,7 +71,8 @@ class Magnitudes:
         passed = 0.0
         for i, one in enumerate(self.shares):
             if one and passed + one >= wanted:
-                return float(2.0 ** ((self.first + i + (wanted - passed) / one) / PER_OCTAVE))
+                inside = 2.0 ** ((self.first + i + (wanted - passed) / one) / PER_OCTAVE)
+                return float(min(inside, self.largest))
             passed += one
         return self.largest
 

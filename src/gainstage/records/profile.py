@@ -9,8 +9,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage.graph import Node, Parameter, SignalGraph
+from gainstage.records.gradient_check import GradientCheck
 from gainstage.records.magnitudes import TensorMagnitudes
 from gainstage.records.moments import Histogram, Moments, UnitStats
+from gainstage.records.overfit import Overfit
 from gainstage.records.reactions import Reactions
 from gainstage.records.rendering import Rendered
 from gainstage.records.task import Task
@@ -169,6 +171,10 @@ class Profile(Rendered):
         refolds: reshapes of the signal that mix its axes.
         hidden: paths of weights inside of operations that could not be looked into.
         magnitudes: distributions of absolute values, where they were asked for.
+        overfit: short trainings on this batch, where they were asked for.
+        trained: what the caller says about the network: a reason why it counts as trained, empty for a start, or None
+            where the evidence decides.
+        gradient_checks: slopes of the loss against finite differences, where they were asked for.
     """
 
     graph: SignalGraph
@@ -185,6 +191,9 @@ class Profile(Rendered):
     refolds: tuple[Refold, ...] = ()
     hidden: tuple[str, ...] = ()
     magnitudes: tuple[TensorMagnitudes, ...] = ()
+    overfit: Overfit | None = None
+    trained: str | None = None
+    gradient_checks: tuple[GradientCheck, ...] | None = None
 
     @cached_property
     def by_node(self) -> Mapping[int, NodeProfile]:

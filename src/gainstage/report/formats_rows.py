@@ -23,7 +23,7 @@ def verdict(found: Formats, form: str) -> str:
     over = sum(t.of(form).overflow > 0 for t in harmed)
     under = len(harmed) - over
     told = [f"{count(over, 'tensor')} overflow{'s' if over == 1 else ''}"] if over else []
-    told += [f"too small for it {'is' if under == 1 else 'are'} {count(under, 'tensor')}"] if under else []
+    told += [f"{count(under, 'tensor')} {'is' if under == 1 else 'are'} too small for it"] if under else []
     said = f"{'; '.join(told).capitalize()}." if told else f"None of {count(len(found.tensors), 'tensor')} is harmed."
     scale = found.loss_scale(form)
     if scale is not None and any("gradient" in t.kind for t in harmed):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from gainstage.graph import SignalGraph
-from gainstage.records import InputMoments, Plan, Profile, WeightMoments
+from gainstage.records import GradientCheck, InputMoments, Overfit, Plan, Profile, Task, WeightMoments
 
 __all__ = ["Backend", "Detail"]
 
@@ -40,6 +40,27 @@ class Backend(Protocol):
         synthetic: bool = False,
     ) -> Profile:
         """Measure one forward and one backward pass."""
+        ...
+
+    def overfit(
+        self,
+        model: Any,
+        inputs: Any,
+        target: Any = None,
+        *,
+        loss: Loss | None = None,
+        optimizer: Any = None,
+        task: Task,
+        seed: int = 0,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> Overfit | None:
+        """Train on one batch for a while, and leave the model as it was found; None where nothing is trainable."""
+        ...
+
+    def gradient_checks(
+        self, model: Any, inputs: Any, target: Any = None, *, loss: Loss | None = None, seed: int = 0
+    ) -> tuple[GradientCheck, ...]:
+        """Compare the gradient of every trainable parameter with finite differences of the loss."""
         ...
 
     def materialise(self, model: Any, inputs: Any) -> None:

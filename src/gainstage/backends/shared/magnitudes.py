@@ -29,10 +29,17 @@ class MagnitudeLog:
         self._measure, self._as_array = measure, as_array
         self._found: dict[tuple[TensorKind, int | str], tuple[Magnitudes, str]] = {}
 
-    def add(self, kind: TensorKind, key: int | str, values: Any) -> None:
-        """Measure one tensor; ``key`` is the index of a node or the path of a parameter."""
+    def add(self, kind: TensorKind, key: int | str, values: Any, dtype: str = "") -> None:
+        """Measure one tensor.
+
+        Args:
+            kind: which tensor it is.
+            key: the index of a node, or the path of a parameter.
+            values: the tensor.
+            dtype: the number format in which it was computed, where that is not the one of ``values``.
+        """
         if self.wanted:
-            self._found[kind, key] = self._measure(values), str(values.dtype).removeprefix("torch.")
+            self._found[kind, key] = self._measure(values), dtype or str(values.dtype).removeprefix("torch.")
 
     def add_step(self, path: str, move: Any, before: Any) -> None:
         """Measure the first update of a parameter against the parameter before it."""

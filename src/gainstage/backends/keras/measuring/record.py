@@ -258,7 +258,7 @@ class _Recording:
     def _look(self, draft: Draft, output: Any, gradient: Any) -> NodeProfile:
         """Moments of one node's output, and of the gradient by it."""
         array = as_array(output)
-        self.log.add("output", draft.index, array)
+        self.log.add("output", draft.index, array, draft.dtype)
         standard = self.detail != "lean"
         stride = array.size // self.batch.examples if draft.leading else None
         look = look_at(array, self.batch.examples, stride, extremes=standard)
@@ -268,7 +268,7 @@ class _Recording:
         backward = None
         if gradient is not None:
             backward = moments_of(as_array(gradient))
-            self.log.add("gradient", draft.index, as_array(gradient))
+            self.log.add("gradient", draft.index, as_array(gradient), draft.dtype)
         return NodeProfile(draft.index, look.moments, backward, units, dtype=draft.dtype)
 
     def _step(
