@@ -26,7 +26,6 @@ MANY_ARGUMENTS = {
     "cli/commands/init.py: command": OPTIONS,
     "cli/commands/check.py: command": OPTIONS,
     "workflows/fixing.py: fix": PUBLIC,
-    "workflows/judging_formats.py: formats": PUBLIC,
     "workflows/preflighting.py: preflight": PUBLIC,
     "workflows/resizing.py: scaling": PUBLIC,
     "backends/protocol/backend.py: movements": "the settings of a short training, called with keywords",
