@@ -49,9 +49,9 @@ if TYPE_CHECKING:
         plan,
         predict,
         preflight,
-        scaling,
         trace,
     )  # fmt: skip
+    from gainstage.workflows.resizing import scaling
 
 __version__ = "0.1.0"
 
