@@ -50,10 +50,10 @@ if TYPE_CHECKING:
         plan,
         predict,
         preflight,
-        scaling,
         trace,
         watch,
     )  # fmt: skip
+    from gainstage.workflows.resizing import scaling
 
 __version__ = "0.1.0"
 

@@ -9,7 +9,7 @@ from gainstage.workflows.learning_rates import parameter_groups
 from gainstage.workflows.materializing import materialize
 from gainstage.workflows.predicting import predict
 from gainstage.workflows.preflighting import preflight
-from gainstage.workflows.scaling import scaling
+from gainstage.workflows.resizing import scaling
 from gainstage.workflows.tracing import trace
 from gainstage.workflows.watching import watch
 
