@@ -4,6 +4,7 @@
 #   make test    the tests and every example in the docstrings
 #   make browser a Chromium for the tests of pages, from the distribution, where none is found
 #   make pictures   docs/images anew: the pictures that README.md shows
+#   make answers   the figures of the full run that the lab's teacher's page shows, printed anew (long)
 #   make notebooks   notebooks/ anew from the seven questions
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
 #   make docs    the documentation as a site, in build/docs; warnings are errors, and nothing is fetched
@@ -21,7 +22,10 @@
 #   make trainings   real trainings, every start at its best learning rate (long)
 #   make fuzz   functions and the command line under arguments of every kind, fifty times the tests' share (long)
 #   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
+#   make bits    random words under dieharder, which Debian packages (an hour for each of two sources)
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
+#   make second-list   predicted against measured on architectures that no rule was tuned to, both halves (long)
+#   make transfer   real trainings: does the best rate of a small model carry over to one eight times as wide (long)
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -29,6 +33,7 @@ VENV   ?= .venv
 JOBS   ?= 2
 TESTS  ?=
 ARGS   ?=
+EVERY  ?= long
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq --constraint constraints.txt --editable
@@ -36,7 +41,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures notebooks docs quotes test test-keras check format bench long zoo exam trainings-exam verdicts published agreement architectures trainings fuzz reliability starts-exam clean
+.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam trainings-exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam second-list transfer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -93,20 +98,30 @@ docs: $(VENV)/.installed-docs
 quotes: $(VENV)/.installed-demo
 	$(BIN)/python docs/quotes.py $(ARGS)
 
+answers: $(VENV)/.installed-keras
+	$(BIN)/gainstage ask --all --json > build-answers.json
+	mv build-answers.json src/gainstage/lab/full_run.json
+
 notebooks: $(VENV)/.installed-demo
 	$(BIN)/gainstage ask --all --notebook notebooks
 
 # Whole programs, which no backend changes: command line, lessons, example, exam.
+KERAS_TESTS := tests/backends_keras
 ON_TENSORFLOW := tests/exam/test_exam_in_keras.py \
-	$(addprefix tests/backends_keras/test_,command_line.py lessons.py example.py starts_exam.py)
+	$(addprefix $(KERAS_TESTS)/test_,command_line.py lessons.py example.py starts_exam.py)
+# What the backends do each in their own way: gradients, training, random numbers, kept state, values in memory.
+ON_EVERY_BACKEND := $(addprefix $(KERAS_TESTS)/test_,record.py strangers.py train.py conformance.py initializer.py)
 
 # Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
+# EVERY=short runs on JAX and PyTorch only what each backend does in its own way; CI does that.
 test-keras: $(VENV)/.installed-keras
 	@for backend in tensorflow jax torch; do \
 		echo "== Keras on $$backend"; \
+		if [ $$backend = tensorflow ]; then tests="$(KERAS_TESTS) src/gainstage/backends/keras $(ON_TENSORFLOW)"; \
+		elif [ "$(EVERY)" = short ]; then tests="$(ON_EVERY_BACKEND)"; \
+		else tests="$(KERAS_TESTS) src/gainstage/backends/keras $(ON_TENSORFLOW:%=--ignore=%)"; fi; \
 		KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile \
-			tests/backends_keras src/gainstage/backends/keras \
-			$$([ $$backend = tensorflow ] && echo $(ON_TENSORFLOW) || echo $(ON_TENSORFLOW:%=--ignore=%)) $(ARGS) || exit 1; \
+			$$tests $(ARGS) || exit 1; \
 	done
 
 check: $(VENV)/.installed-dev
@@ -157,8 +172,17 @@ fuzz: $(VENV)/.installed-test
 reliability: $(VENV)/.installed-test
 	$(BIN)/python docs/reliability.py $(ARGS)
 
+bits: $(VENV)/.installed-demo
+	$(BIN)/python benchmarks/long/bit_quality.py $(ARGS)
+
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)
+
+second-list: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/long/unseen_agreement.py $(ARGS)
+
+transfer: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/long/learning_rate_transfer.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out

@@ -116,9 +116,9 @@ def question(call: str, framework: str) -> Callable[[Any], Any]:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     calls: dict[str, Callable[[Any], Any]] = {
         "check": lambda model: gs.check(model, x, y, loss=loss),
-        "plan": lambda model: gs.plan(model, x=x),
+        "plan": lambda model: gs.plan(model, "auto", x=x),
         "predict": lambda model: gs.predict(model, x),
-        "initialize": lambda model: gs.initialize(model, x=x),
+        "initialize": lambda model: gs.initialize(model, "auto", x=x),
     }
     return calls[call]
 

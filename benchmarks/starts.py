@@ -79,7 +79,7 @@ def begin(start: str, name: str, folder: str) -> None:
     if start == "Keras":
         keras_draws([tuple(p.shape) for p in model.parameters()])
         return
-    plan = gs.plan(model, x=inputs)
+    plan = gs.plan(model, "auto", x=inputs)
     if start == "gainstage":
         model.to_empty(device="cpu")
         gs.apply(model, plan)

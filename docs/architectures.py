@@ -21,7 +21,7 @@ HEAD = f"""# Architectures: where automatic initialization starts
 
 `make architectures` makes this page. Every architecture of the tests, and of the Hugging Face library in a small
 configuration, with its normalisation layers and with every one of them taken out, is drawn {SEEDS} times as its own
-code draws it, and then initialized with `gs.initialize(model, x=x)` on {EXAMPLES} examples of noise (or random
+code draws it, and then initialized with `gs.initialize(model, "auto", x=x)` on {EXAMPLES} examples of noise (or random
 tokens). Both are looked at on the same batch, in the same mode and random state.
 
 - **levels**: weights that were calibrated, and the largest relative error of any level over all draws; **left**: those

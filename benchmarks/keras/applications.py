@@ -45,7 +45,7 @@ def row(name):
         return f"{size} left out: too large | | | |"
     x = example_batch(model, inputs, batch=BATCH)  # pixels where the model scales them itself
     before = gs.check(model, x, synthetic=True)
-    gs.initialize(model, x=x, seed=0)
+    gs.initialize(model, "auto", x=x, seed=0)
     after = gs.check(model, x, synthetic=True)
     nodes = before.profile.graph.nodes
     unknown = sum(n.operation == "unknown" for n in nodes)

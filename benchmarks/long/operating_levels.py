@@ -59,7 +59,7 @@ def main() -> None:
                 torch.manual_seed(seed)
                 model = net.build(dataset)
                 with mock.patch.object(levels, "operating_point", at(level, centred=centred)):
-                    gs.initialize(model, x=seen.x[:CALIBRATION], seed=seed)
+                    gs.initialize(model, "auto", x=seen.x[:CALIBRATION], seed=seed)
                 starts += [Start(copy.deepcopy(model), rate, seed) for rate in RATES]
             schedule = Schedule(steps=net.steps, batch=BATCH, evaluations=1)
             curves = train_together(starts, seen, schedule, criterion=Criterion.of(None, seen.classes))

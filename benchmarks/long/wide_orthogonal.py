@@ -67,7 +67,7 @@ def main() -> None:
         found: dict[str, list[float]] = {"orthogonal": [], "normal": []}
         for seed in range(asked.seeds):
             model = network(width, asked.depth)
-            plan = gs.plan(model, x=x[:64], seed=seed)
+            plan = gs.plan(model, "auto", x=x[:64], seed=seed)
             for name, chosen in (("orthogonal", plan), ("normal", as_normal(plan))):
                 start = time.process_time()
                 gs.apply(model, chosen)

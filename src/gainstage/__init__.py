@@ -13,12 +13,27 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gainstage.lab import lab  # now, since the room of that name would take the function's place later
+
 if TYPE_CHECKING:
     from gainstage.backends import keras
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, History, InputMoments, Plan, Profile, Severity
+    from gainstage.records import (
+        Comparison,
+        Diagnosis,
+        Finding,
+        Fixed,
+        Formats,
+        History,
+        InputMoments,
+        Plan,
+        Preflight,
+        Profile,
+        Scaling,
+        Severity,
+    )
     from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
@@ -28,11 +43,14 @@ if TYPE_CHECKING:
         check,
         compare,
         fix,
+        formats,
         initialize,
         materialize,
         parameter_groups,
         plan,
         predict,
+        preflight,
+        scaling,
         trace,
         watch,
     )  # fmt: skip
@@ -44,7 +62,20 @@ _HOMES = {
     "SignalGraph": "graph",
     "Override": "planning",
     **dict.fromkeys(
-        ("Comparison", "Diagnosis", "Finding", "Fixed", "History", "InputMoments", "Plan", "Profile", "Severity"),
+        (
+            "Comparison",
+            "Diagnosis",
+            "Finding",
+            "Fixed",
+            "Formats",
+            "History",
+            "InputMoments",
+            "Plan",
+            "Preflight",
+            "Profile",
+            "Scaling",
+            "Severity",
+        ),
         "records",
     ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
@@ -58,11 +89,14 @@ _HOMES = {
             "check",
             "compare",
             "fix",
+            "formats",
             "initialize",
             "materialize",
             "parameter_groups",
             "plan",
             "predict",
+            "preflight",
+            "scaling",
             "trace",
             "watch",
         ),
@@ -74,10 +108,10 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 """Homes of names that hand out records, which then can be shown, saved and written as code."""
 
 __all__ = [
-    "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "History", "InputMoments", "Override", "Plan",
-    "Profile", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras",
-    "load", "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
-    "watch",
+    "Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "GainstageError", "History", "InputMoments", "Override",
+    "Plan", "Preflight", "Profile", "Scaling", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix",
+    "formats", "gain", "initialize", "keras", "lab", "load", "loads", "materialize", "meanfield", "parameter_groups",
+    "plan", "predict", "preflight", "rule", "scaling", "schema", "trace", "watch",
 ]  # fmt: skip
 
 
@@ -96,4 +130,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES})

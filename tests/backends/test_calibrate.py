@@ -36,12 +36,12 @@ def over(table):
 def initialized(case: Case, seed: int = 0) -> tuple[nn.Module, Plan]:
     model = case.model()
     inputs, target = case.batch()
-    return model, gs.initialize(model, x=inputs, y=target, loss=case.loss, seed=seed)
+    return model, gs.initialize(model, "auto", x=inputs, y=target, loss=case.loss, seed=seed)
 
 
 def predicted_only(plan: Plan) -> set[str]:
     """Return the weights exempt from the level of their first use: predicted, restrained, or set by several uses."""
-    told = ("predicted only: ", "set by all of its", "is not amplified by more than")
+    told = ("predicted only: ", "set by all of its", "is not amplified by more than", "measured where a signal arrives")
     return {a.parameter for a in plan if any(words in a.reason for words in told)}
 
 
@@ -85,7 +85,7 @@ def test_everything_but_the_weights_is_left_as_it_was_found(case):
     model = case.model()
     inputs, target = case.batch()
     backend.materialise(model, inputs)
-    plan = gs.initialize(model, x=inputs, y=target, loss=case.loss)
+    plan = gs.initialize(model, "auto", x=inputs, y=target, loss=case.loss)
     with untouched(model):  # calibrating what is calibrated already changes bytes, but by nothing that rounds away
         before = [p.detach().clone() for p in model.parameters()]
         backend.calibrate(model, plan, inputs)
@@ -143,7 +143,7 @@ NETS = {
 def test_a_plain_pass_sees_the_levels(name):
     model = NETS[name]
     x = torch.randn(96, 64, generator=torch.Generator().manual_seed(1)) * 3 + 1
-    plan = gs.initialize(model, x=x)
+    plan = gs.initialize(model, "auto", x=x)
     assert not predicted_only(plan)
     seen = levels_by_hooks(model, x)
     assert len(seen) == sum(a.level is not None for a in plan)
@@ -156,7 +156,7 @@ def test_a_plain_pass_sees_the_levels(name):
 def test_sigmoid_units_are_centred_on_the_batch():
     model = plain(12, nn.Sigmoid)
     x = torch.randn(96, 64, generator=torch.Generator().manual_seed(1))
-    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x)}
     with torch.no_grad():
         hidden = model[:5](x)
     assert plan["4.bias"].bias == "measured"
@@ -176,7 +176,7 @@ def test_a_bias_that_is_added_on_its_own_is_centred_too():
             return self.last(torch.sigmoid(hidden))
 
     model, x = Separate(), torch.randn(64, 32)
-    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x)}
     assert plan["bias"].bias == "measured"
     with torch.no_grad():
         hidden = torch.sigmoid(model.first(x)) @ model.weight + model.bias
@@ -187,7 +187,7 @@ def test_a_bias_that_is_added_on_its_own_is_centred_too():
 def test_random_layers_are_calibrated_on_the_state_that_the_seed_gives():
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2))
     x = torch.randn(32, 8)
-    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x)}
     level = plan["3.weight"].level
     assert levels_by_hooks(model, x, seed=0)["3"] == pytest.approx(level, rel=1e-4)
     assert levels_by_hooks(model, x, seed=1)["3"] != pytest.approx(level, rel=1e-4)
@@ -195,7 +195,7 @@ def test_random_layers_are_calibrated_on_the_state_that_the_seed_gives():
 
 def test_bfloat16():
     model, x = plain(10, nn.ReLU).bfloat16(), torch.randn(64, 64).bfloat16()
-    plan = gs.initialize(model, x=x)
+    plan = gs.initialize(model, "auto", x=x)
     seen = levels_by_hooks(model, x)
     for assignment in plan:
         if assignment.level is not None:
@@ -236,8 +236,8 @@ class Broken(nn.Module):
 )  # fmt: skip
 def test_a_lost_signal_is_reported_and_the_predicted_weight_stays(loss, said):
     model, x = Broken(loss), torch.randn(32, 16)
-    planned = gs.plan(model, x=x)
-    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
+    planned = gs.plan(model, "auto", x=x)
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x)}
     second = plan["second.weight"]
     assert said in second.reason.split("predicted only: ")[1]
     assert second.scale == 1.0
@@ -249,7 +249,7 @@ def test_a_lost_signal_is_reported_and_the_predicted_weight_stays(loss, said):
 
 def test_one_example_is_not_taken_for_a_lost_signal():
     model = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
-    assert not predicted_only(gs.initialize(model, x=torch.randn(1, 16)))
+    assert not predicted_only(gs.initialize(model, "auto", x=torch.randn(1, 16)))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_merged_adapter_stays_as_the_model_made_it():
     case = next(case for case in AWKWARD if case.name == "merged adapter")
     model, (inputs, _) = case.model(), case.batch()
     before = {path: p.detach().clone() for path, p in model.named_parameters()}
-    plan = gs.initialize(model, x=inputs)
+    plan = gs.initialize(model, "auto", x=inputs)
     for path in ("a", "b"):
         assert "adapter" in next(a for a in plan if a.parameter == path).reason
         assert torch.equal(before[path], dict(model.named_parameters())[path])
@@ -295,7 +295,7 @@ class Reused(nn.Module):
 def test_a_loop_keeps_its_signal_over_all_uses(function):
     """By its first use alone twelve rounds of gelu take the signal down to 1e-12."""
     model, x = Reused(function), torch.randn(64, 20)
-    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x)}
     assert "set by all of its 12 uses" in plan["shared.weight"].reason
     with torch.no_grad():
         levels = [float(model.shared(x).square().mean())]
@@ -317,7 +317,7 @@ def test_a_weight_of_several_frames_is_set_by_their_mean():
 
     scales = torch.tensor([0.01, 1.0, 2.0])[:, None]
     model, x = Frames(), torch.randn(64, 3, 16) * scales
-    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x)}
     with torch.no_grad():
         level = float(model.shared(x).square().mean())
     assert level == pytest.approx(plan["shared.weight"].level, rel=1e-3)
@@ -359,7 +359,7 @@ class Masked(nn.Module):
 def test_a_weight_that_is_made_of_others_is_measured_as_it_is_used(kind):
     layers = [layer for _ in range(10) for layer in (kind(), nn.ReLU())]
     model, x = nn.Sequential(*layers, nn.Linear(32, 4)), torch.randn(64, 32)
-    gs.initialize(model, x=x)
+    gs.initialize(model, "auto", x=x)
     with torch.no_grad():
         for layer in model[:-1]:
             x = layer(x)
@@ -377,7 +377,7 @@ def test_a_weight_that_takes_its_scale_out_again_stays_as_it_was_drawn():
             return x @ (self.weight * self.weight.square().sum().rsqrt())
 
     model, x = nn.Sequential(Unit(), nn.ReLU(), nn.Linear(16, 4)), torch.randn(64, 16)
-    plan = {a.parameter: a for a in gs.initialize(model, x=x)}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x)}
     assert plan["0.weight"].scale == 1.0
     with torch.no_grad():
         assert float(model(x).square().mean()) == pytest.approx(plan["2.weight"].level, rel=1e-3)
@@ -394,7 +394,7 @@ def test_a_signal_that_was_averaged_away_is_not_amplified_back():
             return self.head(h + self.out(h.mean(1, keepdim=True).expand_as(h)))
 
     model = Averaged()
-    plan = {a.parameter: a for a in gs.initialize(model, x=torch.randn(16, 400, 16))}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(16, 400, 16))}
     assert plan["out.weight"].scale == pytest.approx(4.0)
     assert "is not amplified by more than 4" in plan["out.weight"].reason
 
@@ -403,7 +403,7 @@ def test_frozen_weights_keep_their_values():
     model = plain(3, nn.ReLU)
     model[2].weight.requires_grad_(False)
     kept = model[2].weight.clone()
-    plan = {a.parameter: a for a in gs.initialize(model, x=torch.randn(32, 64))}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(32, 64))}
     assert torch.equal(model[2].weight, kept)
     assert "frozen" in plan["2.weight"].reason
 
@@ -425,7 +425,7 @@ class Counting(TorchDispatchMode):
 
 def test_one_forward_pass():
     model, x = plain(20, nn.Tanh), torch.randn(32, 64)
-    plan = gs.plan(model, x=x)
+    plan = gs.plan(model, "auto", x=x)
     gs.apply(model, plan)
     with Counting() as counting:
         backend.calibrate(model, plan, x)
@@ -454,7 +454,7 @@ def test_no_activation_outlives_its_use(monkeypatch):
 
     model = nn.Sequential(*(Watched(32, 32) for _ in range(30)))
     x = torch.randn(16, 32)
-    plan = gs.plan(model, x=x)
+    plan = gs.plan(model, "auto", x=x)
     alive.clear()
     references.clear()
     gc.collect()
@@ -475,11 +475,11 @@ def test_a_forward_that_raises_is_a_model_error():
             return self.layer(x)
 
     model = Raises()
-    plan = gs.plan(model, x=torch.randn(4, 4))
+    plan = gs.plan(model, "auto", x=torch.randn(4, 4))
     with pytest.raises(gs.GainstageError, match="raised RuntimeError"), untouched(model):
         backend.calibrate(model, plan, torch.randn(2, 4))
     with pytest.raises(gs.GainstageError, match="raised RuntimeError"), untouched(model):
-        gs.initialize(model, x=np.zeros((2, 4), np.float32))
+        gs.initialize(model, "auto", x=np.zeros((2, 4), np.float32))
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.3), nn.Dropout1d(0.3)])

@@ -57,14 +57,14 @@ def on_meta(build) -> nn.Module:
 
 
 def start(model: nn.Module) -> gs.Plan:
-    return gs.plan(model, x={"input_ids": torch.zeros(2, 8, dtype=torch.long, device="meta")}, seed=3)
+    return gs.plan(model, "auto", x={"input_ids": torch.zeros(2, 8, dtype=torch.long, device="meta")}, seed=3)
 
 
 @pytest.fixture(scope="module")
 def awkward() -> tuple[gs.Plan, dict[str, torch.Tensor]]:
     """A plan with measured factors, and the state that it gives to a model in memory."""
     torch.manual_seed(0)
-    plan = gs.initialize(Awkward(), x=torch.randint(0, 9, (16, 10)), seed=3)
+    plan = gs.initialize(Awkward(), "auto", x=torch.randint(0, 9, (16, 10)), seed=3)
     assert {"orthogonal", "match_norm"} <= {a.scheme for a in plan}
     assert any(a.scale != 1 for a in plan)
     assert any(a.bias in ("centre", "measured") for a in plan)

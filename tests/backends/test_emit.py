@@ -39,7 +39,7 @@ def executed(source: str, model: nn.Module, seed: int = 0) -> nn.Module:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_spreads_are_those_of_the_plan(case):
     inputs, target = case.batch()
-    plan = gs.initialize(case.model(), x=inputs, y=target, loss=case.loss)
+    plan = gs.initialize(case.model(), "auto", x=inputs, y=target, loss=case.loss)
     before = dict(case.model().named_parameters())
     model = executed(emit(plan), case.model())
     for assignment in plan:
@@ -130,7 +130,7 @@ def test_tables_lose_their_mean_row():
         def forward(self, x):
             return (self.free(x) + self.tied(x)) @ self.tied.weight.T
 
-    plan = gs.plan(Tied(), x=torch.arange(90).reshape(9, 10))
+    plan = gs.plan(Tied(), "auto", x=torch.arange(90).reshape(9, 10))
     assert [a.scheme for a in plan] == ["centred_normal", "centred_outputs"]
     model = executed(emit(plan), Tied())
     for line in plan:
@@ -157,7 +157,7 @@ def test_distributions(scheme):
 
 def test_an_lstms_forget_gate_and_equal_seeds():
     case = next(c for c in AWKWARD if c.name == "lstm")
-    plan = gs.plan(case.model(), x=case.batch()[0])
+    plan = gs.plan(case.model(), "auto", x=case.batch()[0])
     first, again, other = (executed(emit(plan), case.model(), seed) for seed in (3, 3, 4))
     assert all(torch.equal(p, q) for p, q in zip(first.parameters(), again.parameters(), strict=True))
     assert not all(torch.equal(p, q) for p, q in zip(first.parameters(), other.parameters(), strict=True))
@@ -167,7 +167,7 @@ def test_an_lstms_forget_gate_and_equal_seeds():
 
 def test_the_code_needs_no_gainstage(tmp_path):
     model, x = nn.Sequential(nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 2)), torch.randn(16, 8)
-    source = emit(gs.initialize(model, x=x))
+    source = emit(gs.initialize(model, "auto", x=x))
     assert "import gainstage" not in source
     (tmp_path / "emitted.py").write_text(source)
     check = (

@@ -22,7 +22,7 @@ def run(case):
     torch.manual_seed(0)
     model, inputs = case.build(), case.inputs()
     before = first_step(model, inputs)
-    plan = gs.initialize(model, x=inputs if len(inputs) > 1 else inputs[0])
+    plan = gs.initialize(model, "auto", x=inputs if len(inputs) > 1 else inputs[0])
     return before, first_step(model, inputs), {a.parameter: a for a in plan}, model
 
 

@@ -203,7 +203,7 @@ DEEDS = {
 LOOKS = {
     "check": lambda m, x, y: gs.check(m, x, y, loss=F.cross_entropy),
     "check with a step": lambda m, x, y: gs.check(m, x, y, loss=F.cross_entropy, optimizer="adam", learning_rate=0.1),
-    "plan": lambda m, x, y: gs.plan(m, x=x),
+    "plan": lambda m, x, y: gs.plan(m, "auto", x=x),
     "predict": lambda m, x, y: gs.predict(m, x),
     "trace": lambda m, x, y: gs.trace(m, x, y, loss="cross_entropy"),
 }

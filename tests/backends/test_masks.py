@@ -95,7 +95,7 @@ def test_a_square_mask_that_is_handed_in_may_order(way):
 @pytest.mark.parametrize("way", ["added", "fused"])
 def test_predicted_levels_hold_behind_it(name, way):
     model = Masked({**PADDING, **ORDERED}[name], way)
-    plan = gs.plan(model, x=batch())
+    plan = gs.plan(model, "auto", x=batch())
     found: dict[str, list[float]] = {"out.weight": []}
     for seed in range(20):
         gs.apply(model, replace(plan, seed=seed))

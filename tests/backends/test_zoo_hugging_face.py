@@ -93,7 +93,7 @@ def test_a_check_gives_a_diagnosis_that_can_be_shown(case):
 def test_automatic_initialization_starts_at_chance(case):
     model = case.model()
     inputs, _ = case.batch()
-    plan = gs.initialize(model, x=inputs)
+    plan = gs.initialize(model, "auto", x=inputs)
     assert {a.parameter for a in plan} == {name for name, _ in model.named_parameters()}
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
     loss, gradients = plain_pass(case, model)

@@ -58,6 +58,6 @@ def test_auto_starts_a_deep_plain_network_linear(white):
     stack = [layer for _ in range(12) for layer in (layers.Dense(16), layers.ReLU())]
     model = network(*stack, layers.Dense(3), shape=(8,))
     x = white(32, 8)
-    gs.initialize(model, x=x)
+    gs.initialize(model, "auto", x=x)
     out, opposite = (np.asarray(keras.ops.convert_to_numpy(model(v))) for v in (x, -x))
     assert np.abs(out + opposite).max() < ROUNDING * np.abs(out).max()

@@ -222,7 +222,7 @@ def test_nothing_healthy_is_flagged_and_everything_is_seen(name):
     diagnosis = gs.check(model, x, y)
     assert [(f.code, f.path) for f in diagnosis.findings if f.severity != "note"] == []
     assert "unknown" not in {str(n.operation) for n in diagnosis.profile.graph.nodes}
-    gs.initialize(model, x=x, seed=1)
+    gs.initialize(model, "auto", x=x, seed=1)
     after = gs.check(model, x, y)
     assert [(f.code, f.path) for f in after.findings if f.severity != "note"] == []
     assert all(n.forward.second_moment > 0 for n in gs.predict(model, x).nodes)
@@ -243,7 +243,7 @@ def test_adapters_and_what_they_adapt_stay_as_they_are():
     before = [
         values_of(v) for layer in model.layers[:2] for v in (layer._kernel, layer.lora_kernel_a, layer.lora_kernel_b)
     ]
-    planned = {a.parameter: a for a in gs.initialize(model, x=x, seed=1)}
+    planned = {a.parameter: a for a in gs.initialize(model, "auto", x=x, seed=1)}
     assert "adapter" in planned["0.lora_kernel_b"].reason
     after = [
         values_of(v) for layer in model.layers[:2] for v in (layer._kernel, layer.lora_kernel_a, layer.lora_kernel_b)
@@ -286,7 +286,7 @@ def test_what_a_model_does_to_pixels_leaves_its_plan_as_it_is(pre):
     """Data come in the units that the preprocessing undoes, so weights are not made larger by 255."""
     model, x, *_ = rescaled(*pre)
     plain = keras.Sequential([keras.Input((8, 8, 3)), *model.layers[1:]])
-    spreads = [[a.spread for a in gs.plan(m, x=x, seed=0) if a.kernel] for m in (model, plain)]
+    spreads = [[a.spread for a in gs.plan(m, "auto", x=x, seed=0) if a.kernel] for m in (model, plain)]
     np.testing.assert_allclose(*spreads, rtol=1e-4)
     levels = [[n.forward.second_moment for n in p.nodes] for p in (gs.predict(model, x), record(model, x))]
     np.testing.assert_allclose(levels[0][0], levels[1][0], rtol=0.05)
@@ -325,3 +325,67 @@ def test_zeros_around_an_image_are_borders(ends):
         levels = [draw[index] for draw in draws]
         error = 4 * np.std(levels) / len(levels) ** 0.5
         assert abs(predicted.by_node[index].forward.second_moment - np.mean(levels)) <= 0.05 * np.mean(levels) + error
+
+
+# -- calibration of weights that are used again, masked or averaged away ----------------------------------------------
+
+
+class Again(keras.Model):
+    """One layer of tanh, used many times."""
+
+    def __init__(self, times=12):
+        super().__init__()
+        self.layer, self.head, self.times = layers.Dense(20), layers.Dense(5), times
+
+    def call(self, x):
+        for _ in range(self.times):
+            x = ops.tanh(self.layer(x))
+        return self.head(x)
+
+
+class Masked(layers.Layer):
+    """A layer nine tenths of whose weights are pruned."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 64), name="kernel")
+        self.mask = (np.random.default_rng(0).random((shape[-1], 64)) < 0.1).astype("float32")
+
+    def call(self, inputs):
+        return ops.relu(ops.matmul(inputs, self.kernel * self.mask))
+
+
+def test_a_weight_that_is_used_again_is_set_by_all_of_its_uses():
+    model, x = Again(), white(64, 20)
+    model(x)
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x)}
+    assert "set by all of its 12 uses" in plan["layer.kernel"].reason
+    assert float(np.std(as_array(model(x)))) > 0.05  # a level that is lost at every use ends at 1e-3 and less
+
+
+def test_a_masked_weight_is_measured_as_it_is_used():
+    model, x = keras.Sequential([keras.Input((20,)), Masked(), Masked(), Masked(), layers.Dense(5)]), white(64, 20)
+    plan = gs.initialize(model, "auto", x=x)
+    hidden = x
+    for layer in model.layers[:3]:
+        hidden = layer(hidden)
+        assert np.mean(np.square(as_array(hidden))) == pytest.approx(0.5, rel=0.3)
+    assert sum("measured through the changes before its use" in a.reason for a in plan) == 3
+
+
+def test_a_signal_that_was_averaged_away_is_not_amplified_back():
+    inputs = keras.Input((400, 16))
+    mean = ops.mean(layers.Dense(16, name="each")(inputs), axis=1)
+    model = keras.Model(inputs, layers.Dense(5)(layers.Activation("tanh")(layers.Dense(16, name="all")(mean))))
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=white(16, 400, 16))}
+    assert "is not amplified by more than 4" in plan["all.kernel"].reason
+
+
+def test_a_healthy_start_stays_in_keras_too():
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(32, "relu"), layers.Dense(5)])
+    before = [as_array(v).copy() for v in model.weights]
+    plan = gs.initialize(model, x=white(64, 16))
+    assert {a.scheme for a in plan} == {"keep"}
+    assert all(np.array_equal(a, as_array(v)) for a, v in zip(before, model.weights, strict=True))
+    deep = keras.Sequential([keras.Input((16,)), *[layers.Dense(16, "sigmoid") for _ in range(20)], layers.Dense(5)])
+    plan = gs.initialize(deep, x=white(64, 16))
+    assert any(note.startswith("Drawn anew (all)") for note in plan.notes)

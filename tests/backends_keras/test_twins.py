@@ -277,8 +277,8 @@ def test_a_map_of_paths_gives_a_dense_layer_the_bytes_of_any_linear_layer():
 
 def test_calibration_reaches_the_level_of_the_twin():
     model, other, x, _ = pair("healthy relu")
-    own = gs.initialize(model, x=x, seed=1)
-    twin = gs.initialize(other, x=torch.from_numpy(x), seed=1)
+    own = gs.initialize(model, "auto", x=x, seed=1)
+    twin = gs.initialize(other, "auto", x=torch.from_numpy(x), seed=1)
     np.testing.assert_allclose([a.scale for a in own], [a.scale for a in twin], rtol=1e-4)
     before = [values_of(v) for v in model.trainable_variables]
     gs.apply(model, own)

@@ -307,7 +307,7 @@ def test_a_page_is_written_beside_the_text(run, tmp_path):
 
 
 def test_init_emits_code_that_runs_without_gainstage(run):
-    result = run("init", "mlp:16x32x32x4,act=sigmoid", "--emit-code")
+    result = run("init", "mlp:16x32x32x4,act=sigmoid", "--scheme", "auto", "--emit-code")
     assert (result.code, result.err) == (0, "")
     names: dict[str, object] = {}
     exec(compile(result.out, "emitted.py", "exec"), names)

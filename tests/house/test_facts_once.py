@@ -71,8 +71,8 @@ def counted():
 def test_every_fact_is_computed_once_per_graph(call):
     x, y = torch.randn(16, 8), torch.randint(0, 4, (16,))
     asked = {
-        "initialize": lambda: gs.initialize(network(), x=x),
-        "plan": lambda: gs.plan(network(), x=x),
+        "initialize": lambda: gs.initialize(network(), "auto", x=x),
+        "plan": lambda: gs.plan(network(), "auto", x=x),
         "predict": lambda: gs.predict(network(), x),
         "check": lambda: gs.check(network(), x, y, loss=nn.functional.cross_entropy),
     }

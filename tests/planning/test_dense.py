@@ -61,7 +61,7 @@ def test_parts_bring_their_budget_together(listed, width, growth, depth):
     model, x = Dense(width, growth, depth, listed=listed), torch.randn(64, 16)
     (stream,) = dense_streams(trace(model, x))
     assert (stream.width, list(stream.parts.values())) == (width, [growth] * depth)
-    planned = lines(gs.plan(model, x=x))
+    planned = lines(gs.plan(model, "auto", x=x))
     levels = [planned[f"layers.{i}.weight"].level for i in range(depth)]
     assert levels == pytest.approx([min(1, TOGETHER * width / (growth * depth))] * depth)
     told = f"brings with {depth - 1} others 0.5 of what that does"
@@ -74,7 +74,7 @@ def test_the_gradient_grows_as_the_stream_does():
     for seed in range(20):
         torch.manual_seed(seed)
         model, x = Dense(256, 256, depth), torch.randn(64, 16)
-        gs.initialize(model, x=x, seed=seed)
+        gs.initialize(model, "auto", x=x, seed=seed)
         profile = record(model, x)
         found = [profile.by_node[n.index].backward for n in profile.graph.weighted() if n.path != "head"]
         ratios.append(found[0].second_moment / found[-1].second_moment)
@@ -102,7 +102,7 @@ def test_networks_that_have_none(model, x):
 
 def test_a_unets_way_up_does_not_drown_the_skip_beside_it():
     model, x = UNet(), torch.randn(16, 1, 8, 8)
-    planned = lines(gs.plan(model, x=x))
+    planned = lines(gs.plan(model, "auto", x=x))
     assert planned["upsample.weight"].level == pytest.approx(TOGETHER * gaussian_moments("relu", 1.0).variance)
     assert planned["upsample.weight"].scheme == "centred_normal"
 
@@ -115,13 +115,13 @@ def test_strides_of_transposed_convolutions_make_no_pattern():
         return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), *up)
 
     x = torch.randn(32, 1, 4, 4)
-    one, two = (lines(gs.plan(upsampling(steps), x=x)) for steps in (1, 2))
+    one, two = (lines(gs.plan(upsampling(steps), "auto", x=x)) for steps in (1, 2))
     assert one["2.weight"].scheme == "centred_normal"
     assert {two["2.weight"].scheme, two["4.weight"].scheme} == {"normal"}, "centring each relu would grow gradients"
     shares = []
     for bare in (False, True):
         model = upsampling(1)
-        gs.initialize(model, x=x, overrides={"2.weight": "normal"} if bare else None)
+        gs.initialize(model, "auto", x=x, overrides={"2.weight": "normal"} if bare else None)
         profile = record(model, x)
         shares.append(profile.by_node[max(n.index for n in profile.graph.weighted())].forward.example_share)
     assert shares[0] > shares[1] + 0.2

@@ -166,14 +166,14 @@ def deep(activation: type[nn.Module], depth: int, width: int = WIDE) -> nn.Seque
 ])  # fmt: skip
 def test_auto_pairs_the_units_of_plain_runs_that_lose_most(activation, depth, paired):
     model = deep(activation, depth)
-    plan = gs.plan(model, x=torch.randn(16, 8))
+    plan = gs.plan(model, "auto", x=torch.randn(16, 8))
     assert {a.mirror is not None for a in plan if a.role.is_kernel} == {paired}
 
 
 def test_a_mirrored_network_keeps_level_and_gradient_at_any_depth():
     model = deep(nn.ReLU, 200)
     x = torch.randn(64, 8)
-    gs.initialize(model, x=x)
+    gs.initialize(model, "auto", x=x)
     (model(x).square().mean()).backward()
     first, last = model[0].weight.grad, model[-1].weight.grad
     assert 0.1 < float(first.norm() / last.norm()) < 10

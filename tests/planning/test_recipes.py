@@ -89,7 +89,7 @@ def test_a_learned_multiplier_starts_at_zero_and_the_weights_do_not(recipe):
 @pytest.mark.parametrize("norm", [True, False])
 def test_branches_that_start_at_zero_hand_their_input_on(norm):
     model, x = ResidualMLP(6, norm=norm), torch.randn(32, 64)
-    planned = gs.initialize(model, x=x, branch_start="zero")
+    planned = gs.initialize(model, "auto", x=x, branch_start="zero")
     with torch.no_grad():
         assert torch.equal(model(x), model.head(model.norm(model.stem(x))))
     assert all("silent" in a.reason for a in planned if a.role is Role.BRANCH_END)
@@ -244,7 +244,7 @@ def test_parameter_groups_refuses_nonsense(arguments):
 
 def test_an_unknown_start_of_branches_is_refused():
     with pytest.raises(gs.GainstageError, match="Unknown branch start 'half'"):
-        gs.plan(ResidualMLP(2), x=torch.randn(4, 64), branch_start="half")
+        gs.plan(ResidualMLP(2), "auto", x=torch.randn(4, 64), branch_start="half")
 
 
 def test_a_name_that_is_no_scheme_is_shown_the_recipes():
@@ -258,7 +258,7 @@ def test_a_name_that_is_no_scheme_is_shown_the_recipes():
 def test_the_output_starts_at_the_log_prior():
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     model, x, loss = MLP(8, 16, 3), torch.randn(100, 8), nn.CrossEntropyLoss()
-    planned = by_path(gs.initialize(model, x=x, y=labels, loss=loss))
+    planned = by_path(gs.initialize(model, "auto", x=x, y=labels, loss=loss))
     prior = torch.softmax(model[2].bias.detach(), 0)
     assert torch.allclose(prior, torch.tensor([61.0, 31.0, 11.0]) / 103)
     assert "log prior" in planned["2.bias"].reason
@@ -272,14 +272,14 @@ def test_the_output_starts_at_the_log_prior():
 def test_the_output_starts_at_the_mean_of_the_targets():
     targets = torch.randn(64, 3, dtype=torch.float64) + torch.tensor([5.0, -2.0, 0.0])
     model, x = MLP(8, 16, 3), torch.randn(64, 8)
-    gs.initialize(model, x=x, y=targets.float(), loss=nn.MSELoss())
+    gs.initialize(model, "auto", x=x, y=targets.float(), loss=nn.MSELoss())
     assert torch.allclose(model[2].bias.detach(), targets.mean(0).float())
 
 
 def test_the_output_starts_at_the_log_odds():
     labels = (torch.arange(40) < 30).float()[:, None]
     model, x = MLP(8, 16, 1), torch.randn(40, 8)
-    gs.initialize(model, x=x, y=labels, loss=nn.BCEWithLogitsLoss())
+    gs.initialize(model, "auto", x=x, y=labels, loss=nn.BCEWithLogitsLoss())
     assert model[2].bias.item() == pytest.approx(math.log(31 / 11))
 
 
@@ -287,7 +287,7 @@ def test_the_output_starts_at_the_log_odds():
 def test_labels_that_do_not_fit_leave_the_bias_at_zero(labels):
     model = MLP(8, 16, 5)
     model.append(nn.Tanh())  # what the loss sees is not the output layer's own value
-    planned = by_path(gs.plan(model, x=torch.randn(40, 8), y=labels, loss=nn.CrossEntropyLoss()))
+    planned = by_path(gs.plan(model, "auto", x=torch.randn(40, 8), y=labels, loss=nn.CrossEntropyLoss()))
     assert planned["2.bias"].bias == "zero"
 
 

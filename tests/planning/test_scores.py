@@ -64,7 +64,7 @@ def test_scores_start_with_a_spread_of_one_at_most(name):
     spreads = []
     for seed in range(20):
         model, x = Attention(score), torch.randn(8, TOKENS, WIDTH)
-        plan = gs.initialize(model, x=x, seed=seed)
+        plan = gs.initialize(model, "auto", x=x, seed=seed)
         with torch.no_grad():
             scores = model.scores(x)
         rows = scores - scores.mean(-1, keepdim=True)
@@ -83,7 +83,7 @@ def test_fused_attention(factor, level):
             q, k, v = (layer(x).unflatten(2, (HEADS, UNITS)).transpose(1, 2) for layer in (self.q, self.k, self.v))
             return self.out(functional.scaled_dot_product_attention(q, k, v, scale=factor).transpose(1, 2).flatten(2))
 
-    lines = {a.parameter: a for a in gs.plan(Fused(None), x=torch.randn(8, TOKENS, WIDTH))}
+    lines = {a.parameter: a for a in gs.plan(Fused(None), "auto", x=torch.randn(8, TOKENS, WIDTH))}
     assert lines["q.weight"].level == lines["k.weight"].level == pytest.approx(level)
     assert ("which the model leaves 2.83 times as wide" in lines["q.weight"].reason) == (factor == 1.0)
 

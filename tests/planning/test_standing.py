@@ -27,7 +27,7 @@ class Detector(nn.Module):
 def test_a_prior_in_the_bias_of_an_output_stays_and_a_default_does_not(bias, stays) -> None:
     torch.manual_seed(0)
     model = Detector(bias)
-    plan = {a.parameter: a for a in gs.initialize(model, x=torch.randn(64, 16))}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}
     assert (plan["logits.bias"].scheme == "keep") is stays
     assert plan["tower.bias"].scheme == "zero"
     if stays:
@@ -38,7 +38,7 @@ def test_a_prior_in_the_bias_of_an_output_stays_and_a_default_does_not(bias, sta
 def test_a_bias_without_a_meaning_at_the_start_is_no_prior() -> None:
     model = Detector(None)
     nn.init.constant_(model.tower.bias, 3.0)
-    assert {a.parameter: a.scheme for a in gs.initialize(model, x=torch.randn(64, 16))}["tower.bias"] == "zero"
+    assert {a.parameter: a.scheme for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}["tower.bias"] == "zero"
 
 
 class Silent(nn.Module):
@@ -57,7 +57,7 @@ class Silent(nn.Module):
 
 def test_what_starts_silent_and_what_a_norm_was_given_stay() -> None:
     model = Silent()
-    plan = {a.parameter: a for a in gs.initialize(model, x=torch.randn(64, 16))}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}
     for path in ("down.weight", "head.weight", "norm.weight"):
         assert plan[path].scheme == "keep"
     assert "starts silent" in plan["down.weight"].reason
@@ -69,7 +69,7 @@ def test_what_starts_silent_and_what_a_norm_was_given_stay() -> None:
 def test_before_a_norm_the_spread_that_the_model_was_made_with_stays(gain, stays) -> None:
     model = nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), nn.ReLU(), nn.Linear(64, 4))
     nn.init.normal_(model[0].weight, std=gain / 8)
-    gs.initialize(model, x=torch.randn(64, 64))
+    gs.initialize(model, "auto", x=torch.randn(64, 64))
     wanted = gain / 8 if stays else 1 / 8
     count = model[0].weight.numel()
     assert float(model[0].weight.detach().std()) == pytest.approx(wanted, rel=4 / math.sqrt(2 * count))
@@ -96,7 +96,7 @@ class Tokens(nn.Module):
 def test_tokens_and_positions_are_of_one_size(positions) -> None:
     torch.manual_seed(0)
     model = Tokens(positions)
-    gs.initialize(model, x=torch.randint(0, 50, (16, 12)))
+    gs.initialize(model, "auto", x=torch.randint(0, 50, (16, 12)))
     tokens = float(model.tokens.weight.detach().square().mean().sqrt())
     places = model.positions.weight if positions == "table" else model.positions
     size = float(places.detach().square().mean().sqrt())
@@ -118,7 +118,7 @@ def test_an_adapter_keeps_its_first_factor() -> None:
 
     model = Adapted()
     before = model.a.weight.detach().clone()
-    plan = {a.parameter: a for a in gs.initialize(model, x=torch.randn(64, 16))}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}
     assert torch.equal(model.a.weight, before)
     assert "begins an adapter" in plan["a.weight"].reason
     assert not model.b.weight.any()
@@ -142,8 +142,8 @@ def test_derivatives_inside_a_forward_pass_are_no_uses_of_weights() -> None:
     model, plain, x = Physics(), Physics(), torch.rand(64, 2)
     graph = gs.trace(model, x)
     assert [len(p.nodes) for p in graph.parameters if p.path.endswith("weight")] == [1, 1, 1]
-    derived = {a.parameter: a.level for a in gs.initialize(model, x=x, seed=1)}
-    direct = {a.parameter: a.level for a in gs.initialize(plain.net, x=x, seed=1)}
+    derived = {a.parameter: a.level for a in gs.initialize(model, "auto", x=x, seed=1)}
+    direct = {a.parameter: a.level for a in gs.initialize(plain.net, "auto", x=x, seed=1)}
     assert derived == {f"net.{name}": level for name, level in direct.items()}
     with torch.no_grad():
         assert float(model.net(x).square().mean()) == pytest.approx(derived["net.4.weight"], rel=1e-3)
@@ -165,7 +165,7 @@ def test_streams_that_follow_one_another_share_a_budget() -> None:
     levels = []
     for depth in (4, 12):
         model = nn.Sequential(*(Reset() for _ in range(depth)), nn.Linear(32, 4))
-        plan = {a.parameter: a for a in gs.initialize(model, x=torch.randn(64, 32))}
+        plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(64, 32))}
         levels.append(plan["1.down.weight"].level)
     assert levels[0] == pytest.approx(1.0)
     assert levels[1] == pytest.approx(1 / 3)

@@ -29,6 +29,23 @@ def test_causes_add_up_with_their_sign():
     assert (one * 0.0 + two).variance == pytest.approx(two.variance)
 
 
+def test_many_causes_are_those_of_a_plain_vector():
+    """Sums, differences and multiples of a few streams, over several blocks of causes, against whole vectors."""
+    generator, count = np.random.default_rng(1), 600
+    vectors = [np.zeros(count) for _ in range(6)]
+    records = [NO_VARIANCE for _ in vectors]
+    for cause in range(count):
+        one, other, kept = generator.integers(0, len(vectors), 3)
+        a, b = generator.uniform(-0.7, 0.7, 2)
+        spread = generator.uniform(0.1, 1)
+        vectors[kept] = a * vectors[one] + b * vectors[other]
+        vectors[kept][cause] += spread
+        records[kept] = (records[one] * a + records[other] * b).with_cause(cause, spread**2)
+        assert records[kept].variance == pytest.approx(vectors[kept] @ vectors[kept], rel=1e-9)
+    between = records[0] - records[1]
+    assert between.variance == pytest.approx((vectors[0] - vectors[1]) @ (vectors[0] - vectors[1]), rel=1e-9)
+
+
 def test_less_variance_leaves_the_proportions():
     noise = NO_VARIANCE.with_cause(0, 0.3) + NO_VARIANCE.with_cause(1, 0.1)
     assert noise.reduced_by(0.1).variance == pytest.approx(0.3)

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("sharded")
     torch.manual_seed(0)
     model, tokens = worker.Model(), torch.randint(0, 9, (32, 10))
-    plan = gs.initialize(model, x=tokens, seed=3)
+    plan = gs.initialize(model, "auto", x=tokens, seed=3)
     assert {"orthogonal", "normal"} & {a.scheme for a in plan}
     assert any(a.scale != 1 for a in plan)
     (found / "plan.json").write_text(gs.dumps(plan), encoding="utf-8")

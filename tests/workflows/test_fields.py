@@ -35,7 +35,7 @@ def test_the_start_of_its_own_literature_is_healthy(field: Field) -> None:
 def test_the_automatic_start_is_healthy_and_leaves_no_weight_out_of_scale(field: Field) -> None:
     model, x, y = drawn(field)
     before = {path: p.clone() for path, p in model.named_parameters()}
-    plan = gs.initialize(model, x=x)
+    plan = gs.initialize(model, "auto", x=x)
     assert not bad(gs.check(model, x, y, loss=field.loss))
     for assignment in plan.assignments:
         if assignment.spread is not None and assignment.role.is_kernel:
@@ -58,7 +58,7 @@ def test_products_of_two_signals_start_at_chance(name: str) -> None:
     for seed in range(12):
         torch.manual_seed(seed)
         model, x = field.build(), field.inputs()
-        gs.initialize(model, x=x, seed=seed)
+        gs.initialize(model, "auto", x=x, seed=seed)
         with torch.no_grad():
             levels.append(float(model(*x if isinstance(x, tuple) else (x,)).square().mean()))
     mean, scatter = sum(levels) / 12, torch.tensor(levels).std().item() / math.sqrt(12)
@@ -69,7 +69,7 @@ def test_products_of_two_signals_start_at_chance(name: str) -> None:
 def test_every_output_is_one_that_starts_small() -> None:
     torch.manual_seed(0)
     model, x = ActorCritic(), torch.randn(EXAMPLES, 17)
-    plan = {a.parameter: a for a in gs.initialize(model, x=x).assignments}
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=x).assignments}
     assert plan["actor.4.weight"].role.value == plan["critic.4.weight"].role.value == "head"
     with torch.no_grad():
         for output in model(x):

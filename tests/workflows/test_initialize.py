@@ -69,7 +69,7 @@ def measured(net: Net, seed: int = 0) -> tuple[Figures, Figures]:
         torch.manual_seed(seed)
         model = net.build()
     default = figures(model, x, y)
-    gs.initialize(model, x=x, seed=seed)
+    gs.initialize(model, "auto", x=x, seed=seed)
     return default, figures(model, x, y)
 
 
@@ -138,13 +138,13 @@ def test_gradients_grow_by_no_more_than_the_plan_allows(depth, activation):
 
 def test_what_initialize_leaves_alone():
     model, x = ResidualNet(2), torch.randn(8, 1, 8, 8)
-    plan = gs.plan(model, x=x)
+    plan = gs.plan(model, "auto", x=x)
     with untouched(model):
-        assert gs.plan(model, x=x) == plan
+        assert gs.plan(model, "auto", x=x) == plan
     kept = copy.deepcopy(dict(model.named_buffers()))
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    gs.initialize(model, x=x)
+    gs.initialize(model, "auto", x=x)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(buffer, kept[name]) for name, buffer in model.named_buffers())
     assert model.training
@@ -153,7 +153,7 @@ def test_what_initialize_leaves_alone():
 
 def test_a_lazy_model_takes_its_sizes_from_the_batch():
     model, x = nn.Sequential(nn.LazyLinear(16), nn.Tanh(), nn.LazyLinear(4)), torch.randn(32, 8)
-    plan = gs.initialize(model, x=x)
+    plan = gs.initialize(model, "auto", x=x)
     assert [a.shape for a in plan] == [(16, 8), (16,), (4, 16), (4,)]
     with torch.no_grad():
         assert float(model(x).square().mean()) == pytest.approx(LOGIT_SPREAD**2, rel=0.01)
@@ -163,7 +163,7 @@ def test_a_plan_for_a_model_without_memory_is_that_of_the_model():
     x = torch.randn(8, 1, 8, 8)
     with torch.device("meta"):
         empty = ResidualNet(2)
-    without, within = gs.plan(empty, x=x), gs.plan(ResidualNet(2), x=x)
+    without, within = gs.plan(empty, "auto", x=x), gs.plan(ResidualNet(2), "auto", x=x)
     # What stands in a model has a say where a normalisation leaves the scale free, and (but for its eps) nowhere else.
     free = {a.parameter for a in within if "that the model was made with" in a.reason}
     assert free
@@ -178,5 +178,5 @@ def test_automatic_initialization_refuses_what_is_no_batch(batch):
     model = MLP(64, 8, 2)
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(gs.GainstageError):
-        gs.initialize(model, x=batch)
+        gs.initialize(model, "auto", x=batch)
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))

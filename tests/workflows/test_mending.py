@@ -9,13 +9,15 @@ import torch
 from torch import nn
 
 import gainstage as gs
+from gainstage.planning import Override
 from gainstage.records import Diagnosis, Finding, Proof, Remedy, Severity, TrainingCurve
+from gainstage.workflows import initializing
 from gainstage.workflows.mending import is_worse
 
 
-def plain(depth: int, width: int = 32) -> nn.Sequential:
+def plain(depth: int, width: int = 32, act: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     torch.manual_seed(0)
-    layers = [m for _ in range(depth) for m in (nn.Linear(width, width), nn.ReLU())]
+    layers = [m for _ in range(depth) for m in (nn.Linear(width, width), act())]
     return nn.Sequential(*layers, nn.Linear(width, 4))
 
 
@@ -24,23 +26,74 @@ def values(model: nn.Module) -> list[torch.Tensor]:
 
 
 def test_a_healthy_start_stays_to_the_byte_and_the_plan_says_why() -> None:
-    model = plain(2)
+    model, x = plain(2), torch.randn(64, 32)
     before = values(model)
-    plan = gs.initialize(model, "mend", x=torch.randn(64, 32))
+    planned = gs.plan(model, x=x)
+    plan = gs.initialize(model, x=x)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert {a.scheme for a in plan} == {"keep"}
     assert "found nothing at fault" in plan.notes[0]
+    assert plan == planned
+    assert plan.scheme == "mend"
+
+
+def test_what_overrides_name_is_drawn_in_a_healthy_start_and_nothing_else() -> None:
+    model, x = plain(2), torch.randn(64, 32)
+    before = values(model)
+    plan = gs.initialize(model, x=x, overrides={"4.weight": "auto", "2.weight": Override(gain=0.5)})
+    changed = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+    assert changed == [a.scheme != "keep" for a in plan] == [False, False, True, False, True, False]
+    assert sum("found nothing at fault" in a.reason for a in plan) == 4
 
 
 def test_a_start_that_depth_takes_down_is_drawn_as_auto_draws_it() -> None:
-    model, same, x = plain(20), plain(20), torch.randn(64, 32)
-    plan = gs.initialize(model, "mend", x=x, seed=3)
+    model, same, x = plain(8, act=nn.Tanh), plain(8, act=nn.Tanh), torch.randn(64, 32)
+    plan = gs.initialize(model, x=x, seed=3)
     gs.initialize(same, "auto", x=x, seed=3)
     assert all(torch.equal(a, b) for a, b in zip(same.parameters(), model.parameters(), strict=True))
-    assert any("GS201" in note for note in plan.notes)
-    again = plain(20)
+    assert any(note.startswith("Drawn anew (all), since ") for note in plan.notes)
+    again = plain(8, act=nn.Tanh)
     gs.apply(again, gs.loads(gs.dumps(plan)))
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+
+
+def test_where_mirrored_pairs_pay_no_check_is_needed() -> None:
+    model = plain(12)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight)  # no check finds a fault here
+    plan = gs.initialize(model, x=torch.randn(64, 32))
+    assert any("mirrored pairs pay here" in note for note in plan.notes)
+    assert all(a.mirror is not None for a in plan if a.kernel is not None)
+
+
+def test_what_holds_no_values_or_is_asked_for_is_drawn() -> None:
+    with torch.device("meta"):
+        empty = plain(2)
+    plan = gs.plan(empty, x=torch.randn(64, 32, device="meta"))
+    assert any("could not be checked" in note for note in plan.notes)
+    assert all(a.scheme != "keep" for a in plan)
+    asked = gs.plan(plain(2), x=torch.randn(64, 32), branch_start="zero")
+    assert any("as asked" in note for note in asked.notes)
+
+
+def test_new_weights_whose_gradients_drift_further_are_taken_back(monkeypatch) -> None:
+    def exploding(backend, model, decided, x):
+        backend.apply(model, decided)
+        with torch.no_grad():
+            for module in model[:-1]:
+                if isinstance(module, nn.Linear):
+                    module.weight.mul_(2.5)
+        return replace(decided, written=True)
+
+    monkeypatch.setattr(initializing, "_carried_out", exploding)
+    model = plain(5)
+    nn.init.normal_(model[2].weight, std=0.01)  # one weight is off scale, and nothing drifts
+    before = values(model)
+    plan = gs.initialize(model, x=torch.randn(64, 32))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert {a.scheme for a in plan} == {"keep"}
+    assert any("tried and taken back" in note for note in plan.notes)
 
 
 def test_one_spread_for_all_widths_is_no_healthy_start() -> None:

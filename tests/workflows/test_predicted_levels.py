@@ -29,7 +29,7 @@ def test_the_mean_over_draws_is_at_the_level(name):
     case = NAMED[name]
     model = case.model(0)
     empty = torch.utils._pytree.tree_map(torch.zeros_like, case.batch(0))
-    plan = gs.plan(model, x=empty)
+    plan = gs.plan(model, "auto", x=empty)
     found = drawn_levels(model, plan, case.batch, DRAWS)
     # PyTorch's attention hands its weights to one function: no module that could be listened to.
     inside = sum(2 for module in model.modules() if isinstance(module, nn.MultiheadAttention))
@@ -66,7 +66,7 @@ def test_weights_that_sum_to_zero_hold_their_level_and_keep_examples_apart():
         return torch.randint(0, 30, (64, 12), generator=torch.Generator().manual_seed(seed))
 
     model = WithoutBiases()
-    plan = gs.plan(model, x=batch(0))
+    plan = gs.plan(model, "auto", x=batch(0))
     assert {line.scheme for line in plan if line.parameter.startswith("down")} == {"centred_normal"}
     assert off_level(plan, drawn_levels(model, plan, batch, DRAWS), TOLERANCE) == {}
     predicted = gs.predict(model, batch(0), plan=plan)
@@ -90,7 +90,7 @@ def initialized(model, plan):
 def test_zero_padding_is_counted_and_told():
     """Of the terms of a 3 × 3 convolution over an 8 × 8 image, (22 / 24)² lie inside."""
     case = NAMED["vgg, no norms"]
-    lines = {line.parameter: line for line in gs.plan(case.model(0), x=case.batch(0))}
+    lines = {line.parameter: line for line in gs.plan(case.model(0), "auto", x=case.batch(0))}
     first = lines["features.0.weight"]
     assert first.spread == pytest.approx(1 / 3 / (22 / 24))
     assert "counting borders, pooling, averages and sums, E[x²] = 0.8403 arrives" in first.reason
@@ -105,7 +105,7 @@ def test_what_prediction_assumes_is_told():
         def forward(self, x):
             return self.last(self.first(x).cumsum(1))
 
-    lines = {line.parameter: line for line in gs.plan(Odd(), x=torch.randn(8, 16))}
+    lines = {line.parameter: line for line in gs.plan(Odd(), "auto", x=torch.randn(8, 16))}
     assert "assumed" not in lines["first.weight"].reason
     assert "assumed: cumsum: no rule for 'cumsum'" in lines["last.weight"].reason
 
@@ -114,13 +114,13 @@ def test_a_plan_of_a_model_without_memory_is_the_same():
     case = NAMED["resnet, no norms"]
     with torch.device("meta"):
         empty = case.build()
-    assert gs.plan(empty, x=case.batch(0)) == gs.plan(case.model(0), x=case.batch(0))
+    assert gs.plan(empty, "auto", x=case.batch(0)) == gs.plan(case.model(0), "auto", x=case.batch(0))
 
 
 def test_values_that_the_plan_keeps_count():
     """A frozen first layer a hundred times too large is reckoned with."""
     model = nn.Sequential(nn.Linear(32, 32, bias=False), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
     model[0].weight.requires_grad_(False).normal_().mul_(100 / 32**0.5)
-    lines = {line.parameter: line for line in gs.plan(model, x=torch.randn(64, 32))}
+    lines = {line.parameter: line for line in gs.plan(model, "auto", x=torch.randn(64, 32))}
     power = 100**2 / 2  # of the second layer's inputs
     assert lines["2.weight"].spread == pytest.approx((1 / (32 * power)) ** 0.5, rel=0.1)

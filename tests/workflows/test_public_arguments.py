@@ -34,8 +34,8 @@ ASKED = {
     "fix": lambda **given: gs.fix(net(), X, Y, **given).after.profile,
     "trace": lambda **given: gs.trace(net(), X, Y, **given),
     "predict": lambda **given: gs.predict(net(), X, Y, **given),
-    "plan": lambda **given: gs.plan(net(), x=X, y=Y, **given),
-    "initialize": lambda **given: gs.initialize(net(), x=X, y=Y, **given),
+    "plan": lambda **given: gs.plan(net(), "auto", x=X, y=Y, **given),
+    "initialize": lambda **given: gs.initialize(net(), "auto", x=X, y=Y, **given),
 }
 
 
@@ -130,7 +130,7 @@ def test_learning_rates_by_width_go_by_the_kind_of_the_optimizer():
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 2**80, 0.5, True])
 def test_a_seed_that_is_none_is_refused_everywhere(seed):
-    for ask in (gs.check, gs.fix, lambda model, x, seed: gs.plan(model, x=x, seed=seed)):
+    for ask in (gs.check, gs.fix, lambda model, x, seed: gs.plan(model, "auto", x=x, seed=seed)):
         with pytest.raises(InputError, match="seed must be a whole number"):
             ask(net(), X, seed=seed)
 
@@ -151,7 +151,7 @@ def test_fixing_draws_what_its_remedy_draws():
     x, y = torch.randn(32, 16), torch.randint(3, (32,))
     fixed = gs.fix(model, x, y, loss=CE, seed=3)
     assert any(change.applied and change.finding.remedy.scheme == "auto" for change in fixed.changes)
-    gs.initialize(again, x=x, seed=3)
+    gs.initialize(again, "auto", x=x, seed=3)
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), again.parameters(), strict=True))
 
 

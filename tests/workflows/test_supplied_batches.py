@@ -24,8 +24,8 @@ def net():
 FUNCTIONS = {
     "check": lambda m, x: gs.check(m, x),
     "fix": lambda m, x: gs.fix(m, x),
-    "plan": lambda m, x: gs.plan(m, x=x),
-    "initialize": lambda m, x: gs.initialize(m, x=x),
+    "plan": lambda m, x: gs.plan(m, "auto", x=x),
+    "initialize": lambda m, x: gs.initialize(m, "auto", x=x),
     "predict": lambda m, x: gs.predict(m, x, plan="auto"),
     "trace": lambda m, x: gs.trace(m, x),
     "parameter_groups": lambda m, x: gs.parameter_groups(m, x, learning_rate=0.1, base_width=8),

@@ -86,7 +86,7 @@ def test_automatic_initialization_of_an_architecture(case):
 def test_the_predicted_level_of_an_architecture(case):
     """Of the means of many weights one in 370 lies beyond three standard errors by chance; a wrong rule meets all."""
     model = case.model(0)
-    plan = gs.plan(model, x=case.batch(0))
+    plan = gs.plan(model, "auto", x=case.batch(0))
     found = drawn_levels(model, plan, case.batch, 20)
     off = off_level(plan, found, 0.05)
     assert len(off) <= len(found) // 40, off

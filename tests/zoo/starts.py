@@ -42,7 +42,7 @@ class Start:
 def started(case: Architecture, seed: int, *, auto: bool) -> Start:
     """Draw, initialize if asked, and look at the same batch in the same mode and random state."""
     model, batch = case.model(seed), case.batch(seed)
-    plan = gs.initialize(model, x=batch, seed=seed) if auto else None
+    plan = gs.initialize(model, "auto", x=batch, seed=seed) if auto else None
     target = None if case.targets is None else case.targets()
     profile = record(model, batch, target, loss=case.loss)
     heads = {index for p in profile.graph.parameters if p.role is Role.HEAD for index in p.nodes}
@@ -86,6 +86,10 @@ def _behind_norm(graph: SignalGraph, index: int) -> int:
     return max(norms) if norms and len(norms) == len(readers) else index
 
 
+_LIMITED = ("is not amplified by more than", "measured where a signal arrives", "set by all of its")
+"""Words of a plan about weights that calibration did not bring to their level at their first use, on purpose."""
+
+
 def _levels(profile: Profile, plan: Plan) -> tuple[dict[str, float], dict[str, str]]:
     graph = profile.graph
     first: dict[str, int] = {}
@@ -96,10 +100,11 @@ def _levels(profile: Profile, plan: Plan) -> tuple[dict[str, float], dict[str, s
     for line in plan:
         if line.level is None:
             continue
-        if "calibrated by" in line.reason:
+        limited = next((words for words in _LIMITED if words in line.reason), "")
+        if "calibrated by" in line.reason and not limited:
             levels[line.parameter] = profile.by_node[first[line.parameter]].forward.second_moment / line.level
         else:
-            left[line.parameter] = line.reason.partition("predicted only: ")[2]
+            left[line.parameter] = limited or line.reason.partition("predicted only: ")[2]
     return levels, left
 
 

@@ -34,6 +34,8 @@ places, an orthogonal matrix at the middle tap alone."""
 _COMMENSURATE = 3.0  # times: of two signals that are added, the smaller one then still makes a tenth of the variance
 _BOLDEST = 10.0
 """Times 1/√fan_in. No activation asks for more than five: a prediction that asks for more has lost the signal."""
+_FEW = 32
+"""Inputs of a unit whose bias, drawn within ±√level/√fan_in, makes a hundredth of its second moment or more."""
 _GATED = 1.0  # the same where nothing can be measured inside a fused recurrent operation
 
 _UNLIKE = 0.05  # of a factor on scores: less than one draw of queries and keys scatters by
@@ -145,8 +147,8 @@ class Automatic:
         match parameter.role:
             case Role.NORM_SCALE if (budget := self._budget(parameter)).level < 1:
                 return constant(parameter, "constant", f"√level: {budget.reason}", value=math.sqrt(budget.level))
-            case Role.BIAS if (centred := self._centring(parameter)) is not None:
-                return centred
+            case Role.BIAS if (found := self._centring(parameter) or self._offsets(parameter)) is not None:
+                return found
             case Role.EMBEDDING:
                 factor = next((self.factors[i] for i in parameter.nodes if i in self.factors), None)
                 if factor is not None:
@@ -276,6 +278,23 @@ class Automatic:
         """The smallest share that a normalisation's scale ends a branch with."""
         found = (self.budgets[index] for index in scale.nodes if index in self.budgets)
         return min(found, key=lambda budget: budget.level, default=Budget())
+
+    def _offsets(self, bias: Parameter) -> Assignment | None:
+        """Biases of units that read a few inputs: without them every unit bends at the origin of the inputs alone."""
+        owner = bias_owner(self.graph, bias)
+        if owner is None:
+            return None
+        node, weight = owner[0], self.graph.parameter(owner[1])
+        if weight.role is not Role.HIDDEN or weight.kernel is None or weight.kernel.fan_in > _FEW:
+            return None
+        if not self.levels.reads_input(node.index) or self.mirroring.mirror(node.index) is not None:
+            return None
+        level = self.levels.target(node.index)
+        reason = (
+            f"U(±{math.sqrt(level / weight.kernel.fan_in):.3g}): with {weight.kernel.fan_in:g} inputs and no biases, "
+            "all units would bend at the same place"
+        )
+        return replace(constant(bias, "uniform_fan_in", reason, weight=weight.path), gain=math.sqrt(level))
 
     def _centring(self, bias: Parameter) -> Assignment | None:
         owner = bias_owner(self.graph, bias)

@@ -10,11 +10,20 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from gainstage.graph import Mirror, Pairing, SignalGraph
+from gainstage.graph import Mirror, Pairing, Role, SignalGraph, once_per_graph
 from gainstage.planning.pair_links import Link, pair_links
 from gainstage.theory import Activation, mirror_fault, plain_loss
 
-__all__ = ["UNMIRRORED", "Mirroring", "chain_depths", "every_link", "mirror_links", "paying_links"]
+__all__ = [
+    "UNMIRRORED",
+    "Mirroring",
+    "chain_depths",
+    "every_link",
+    "is_one_plain_run",
+    "mirror_links",
+    "paying_links",
+    "predicted_gains",
+]
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,27 @@ def paying_links(graph: SignalGraph, settable: Container[str]) -> Mirroring:
         if not link.fault and link.function is not None:
             why[index] = plain_loss(link.function, depths[index], batch_norm=link.normalised == "batch_norm")
     return Mirroring({i: links[i] for i, told in why.items() if told}, why)
+
+
+def is_one_plain_run(graph: SignalGraph) -> bool:
+    """Report whether mirrored pairs reach every weight of a model, so that nothing else is left to judge."""
+    links = _free_links(graph).links
+    reached = {index for start, link in links.items() for index in (start, *link.readers)}
+    return all(reached.issuperset(p.nodes) for p in graph.parameters if p.role.is_kernel or p.role is Role.EMBEDDING)
+
+
+def predicted_gains(graph: SignalGraph) -> tuple[str, ...]:
+    """Return what theory predicts that plain runs of a model lose without mirrored pairs, in words; each loss once.
+
+    A start without pairs loses it however its weights are scaled, so that a check of the first step cannot rule it out.
+    """
+    return tuple(dict.fromkeys(f"mirrored pairs pay here ({why})" for why in _free_links(graph).why.values() if why))
+
+
+@once_per_graph("graph")
+def _free_links(graph: SignalGraph) -> Mirroring:
+    """The paying links where every trainable parameter may be set."""
+    return paying_links(graph, frozenset(p.path for p in graph.parameters if p.trainable))
 
 
 def _told(links: Mapping[int, Link]) -> Mapping[str, str]:

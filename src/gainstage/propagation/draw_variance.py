@@ -2,15 +2,16 @@
 
 The deviation that one weight's draw causes in a residual stream returns in every later norm and every gradient through
 it. Such deviations add up with their sign; only deviations of independent causes add up in squares. All deviations form
-a vector, of which each layer changes one element and scales the rest. A binary tree over blocks of causes stores that
-vector. Two vectors share the blocks that agree up to a factor, so an operation costs the logarithm of the number of
-causes where only the last causes differ.
+a vector, of which each layer changes one element and combines the rest linearly. A binary tree over blocks of causes
+stores that vector. A subtree is a linear combination of a few older subtrees, so an operation costs the logarithm of
+the number of causes: only the last causes are written anew.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from gainstage.theory.activations import Array
 
 __all__ = ["NO_VARIANCE", "DrawVariance"]
 
-_BLOCK = 128  # causes in one leaf
+_BLOCK = 64  # causes in one leaf
+_TERMS = 3  # subtrees that a combination refers to at most; one of more terms is written out as a new subtree
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,84 +28,101 @@ class _Leaf:
     """The deviations of up to ``_BLOCK`` causes; omitted trailing deviations are zero."""
 
     values: Array
-    square: float
+
+    @property
+    def height(self) -> int:
+        return 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Branch:
-    """Two subtrees of equal height, each times a factor; None where all causes of a side have no deviation.
+    """Two combinations of subtrees that are one lower.
 
     Args:
-        height: of the subtrees; leaves have height 0.
-        left, right: the factors and the subtrees.
-        square: the sum of the squares of all deviations.
+        height: one more than that of the subtrees; leaves have height 0.
+        left, right: the combinations.
+        products: with branches, itself included, as far as they were asked for.
     """
 
     height: int
-    left: _Scaled
-    right: _Scaled
-    square: float
+    left: _Combination
+    right: _Combination
+    products: dict[_Branch, float] = field(default_factory=dict, repr=False)
 
 
 _Tree = _Leaf | _Branch
-_Scaled = tuple[float, _Tree | None]
-_ZERO: _Scaled = (0.0, None)
+_Combination = tuple[tuple[float, _Tree], ...]
+"""Factors and trees of one height. No terms are the vector without deviations."""
 
 
-def _joined(height: int, left: _Scaled, right: _Scaled) -> _Scaled:
-    square = sum(factor**2 * tree.square for factor, tree in (left, right) if tree is not None)
-    return 1.0, _Branch(height, left, right, square)
+def _square(combination: _Combination) -> float:
+    """Return the sum of the squares of all deviations."""
+    own = sum((factor**2 * _product(tree, tree) for factor, tree in combination), start=0.0)
+    crossed = sum((a * b * _product(x, y) for (a, x), (b, y) in combinations(combination, 2)), start=0.0)
+    return max(own + 2 * crossed, 0.0)
 
 
-def _height(tree: _Tree) -> int:
-    return 0 if isinstance(tree, _Leaf) else tree.height + 1
+def _product(one: _Tree, other: _Tree) -> float:
+    """Return the sum of the products of two trees of one height, cause by cause."""
+    if isinstance(one, _Leaf) or isinstance(other, _Leaf):
+        assert isinstance(one, _Leaf)
+        assert isinstance(other, _Leaf)
+        shared = min(one.values.size, other.values.size)
+        return float(one.values[:shared] @ other.values[:shared])
+    if other not in one.products:
+        sides = ((one.left, other.left), (one.right, other.right))
+        one.products[other] = sum(a * b * _product(x, y) for xs, ys in sides for a, x in xs for b, y in ys)
+    return one.products[other]
 
 
-def _only(number: int, value: float) -> _Scaled:
+def _raised(combination: _Combination, height: int) -> _Combination:
+    """Return the same vector as trees of a larger height."""
+    while combination and combination[0][1].height < height:
+        combination = ((1.0, _Branch(combination[0][1].height + 1, combination, ())),)
+    return combination
+
+
+def _only(number: int, value: float) -> _Combination:
     """Return the vector in which one cause alone deviates."""
     block, place = divmod(number, _BLOCK)
     values = np.zeros(place + 1)
     values[place] = value
-    found: _Scaled = (1.0, _Leaf(values, value**2))
+    found: _Combination = ((1.0, _Leaf(values)),)
     for height in range(block.bit_length()):
-        sides = (_ZERO, found) if block >> height & 1 else (found, _ZERO)
-        found = _joined(height, *sides)
+        sides = ((), found) if block >> height & 1 else (found, ())
+        found = ((1.0, _Branch(height + 1, *sides)),)
     return found
 
 
-def _sum(one: _Scaled, other: _Scaled) -> _Scaled:
+def _sum(one: _Combination, other: _Combination) -> _Combination:
     """Return the sum of two vectors."""
-    (a, x), (b, y) = one, other
-    if x is None or a == 0:
-        return other
-    if y is None or b == 0:
-        return one
-    if x is y:
-        return (a + b, x) if a + b else _ZERO
-    while _height(x) < _height(y):
-        (a, x) = _joined(_height(x), (a, x), _ZERO)
-        assert x is not None
-    while _height(y) < _height(x):
-        (b, y) = _joined(_height(y), (b, y), _ZERO)
-        assert y is not None
-    if isinstance(x, _Leaf) and isinstance(y, _Leaf):
-        return _sum_of_leaves(a, x.values, b, y.values)
-    assert isinstance(x, _Branch)
-    assert isinstance(y, _Branch)
-    left = _sum(_times(a, x.left), _times(b, y.left))
-    return _joined(x.height, left, _sum(_times(a, x.right), _times(b, y.right)))
+    height = max((tree.height for _, tree in (*one, *other)), default=0)
+    factors: dict[_Tree, float] = {}
+    for factor, tree in (*_raised(one, height), *_raised(other, height)):
+        factors[tree] = factors.get(tree, 0.0) + factor
+    terms = tuple((factor, tree) for tree, factor in factors.items() if factor)
+    return terms if len(terms) <= _TERMS else ((1.0, _written_out(terms)),)
 
 
-def _times(factor: float, scaled: _Scaled) -> _Scaled:
-    return factor * scaled[0], scaled[1]
+def _written_out(terms: _Combination) -> _Tree:
+    """Return one tree that equals a combination."""
+    first = terms[0][1]
+    if isinstance(first, _Leaf):
+        leaves = [(factor, tree.values) for factor, tree in terms if isinstance(tree, _Leaf)]
+        total = np.zeros(max(values.size for _, values in leaves))
+        for factor, values in leaves:
+            total[: values.size] += factor * values
+        return _Leaf(total)
+    left: _Combination = ()
+    right: _Combination = ()
+    for factor, tree in terms:
+        assert isinstance(tree, _Branch)
+        left, right = _sum(left, _times(factor, tree.left)), _sum(right, _times(factor, tree.right))
+    return _Branch(first.height, left, right)
 
 
-def _sum_of_leaves(a: float, x: Array, b: float, y: Array) -> _Scaled:
-    if x.size < y.size:
-        a, x, b, y = b, y, a, x
-    total = a * x
-    total[: y.size] += b * y
-    return 1.0, _Leaf(total, float(total @ total))
+def _times(factor: float, combination: _Combination) -> _Combination:
+    return tuple((factor * own, tree) for own, tree in combination)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,20 +133,19 @@ class DrawVariance:
     gives the variation of a product, subtracting that of a ratio, multiplying by a number that of a power.
 
     Args:
-        deviations: the vector of all deviations, as a factor and a tree.
+        deviations: the vector of all deviations.
 
     >>> one = NO_VARIANCE.with_cause(0, 0.04)
     >>> round((one + one).variance, 3), round((one + NO_VARIANCE.with_cause(1, 0.04)).variance, 3), (one - one).variance
     (0.16, 0.08, 0.0)
     """
 
-    deviations: _Scaled = _ZERO
+    deviations: _Combination = ()
 
     @property
     def variance(self) -> float:
         """The variance of the logarithm."""
-        factor, tree = self.deviations
-        return 0.0 if tree is None else factor**2 * tree.square
+        return _square(self.deviations)
 
     def with_cause(self, number: int, variance: float) -> DrawVariance:
         """Add an independent cause with this variance and a number that no other cause has."""

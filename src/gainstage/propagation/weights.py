@@ -240,7 +240,7 @@ def _bias_rule(line: Assignment, plan: Plan) -> WeightMoments | None:
         case "constant":
             return WeightMoments(line.value, line.value**2)
         case "uniform_fan_in" if kernel is not None:
-            return WeightMoments(0.0, 1 / (3 * kernel.fan_in))
+            return WeightMoments(0.0, line.gain**2 / (3 * kernel.fan_in))
         case "measured" if line.values:
             count = len(line.values)
             return WeightMoments(sum(line.values) / count, math.fsum(v * v for v in line.values) / count)

@@ -12,7 +12,20 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from gainstage.errors import InputError, require_kind
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, History, Plan, Profile
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Finding,
+    Fixed,
+    Formats,
+    History,
+    Plan,
+    Preflight,
+    Profile,
+    Scaling,
+)
 from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
 from gainstage.report.files import write_whole
@@ -27,15 +40,16 @@ Fields are only ever added, with a default for older files. Version 2 added hist
 added the framework of a plan.
 """
 
-Document = Answer | Answers | Comparison | Diagnosis | Fixed | History | Plan | Profile
+Document = Answer | Answers | Comparison | Diagnosis | Fixed | Formats | History | Plan | Preflight | Profile | Scaling
 """The types of records that have a document of their own."""
 
 KINDS: dict[str, type[Document]] = {
     "answer": Answer, "answers": Answers, "comparison": Comparison, "diagnosis": Diagnosis, "fixed": Fixed,
-    "history": History, "plan": Plan, "profile": Profile,
+    "formats": Formats, "history": History, "plan": Plan, "preflight": Preflight, "profile": Profile,
+    "scaling": Scaling,
 }  # fmt: skip
 
-D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, History, Plan, Profile)
+D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Formats, History, Plan, Preflight, Profile, Scaling)
 
 
 def dumps(record: Document, *, indent: int | None = None, lean: bool = False) -> str:
@@ -142,7 +156,7 @@ def _check_references(record: Document) -> None:
         case History():
             if record.start is not None:
                 _check_references(record.start)
-        case Answer() | Answers() | Comparison() | Plan():
+        case Answer() | Answers() | Comparison() | Formats() | Plan() | Preflight() | Scaling():
             pass
 
 

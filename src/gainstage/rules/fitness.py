@@ -7,18 +7,20 @@ trains, but slowly: where the signal or the gradient drifts by more than a decad
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
-from gainstage.graph import Role
+from gainstage.graph import Node, Operation, Role, SignalGraph
+from gainstage.graph.groups import LEVEL_KEEPING
 from gainstage.records import Diagnosis, Profile, Severity
 from gainstage.rules.forward import signal_drift
 from gainstage.rules.gradient import gradient_drift
 from gainstage.rules.layers import layers, weights_in_words
 from gainstage.rules.table import Lacking
-from gainstage.rules.trend import HALFWAY
+from gainstage.rules.trend import HALFWAY, Trend
 from gainstage.rules.words import figure
 
-__all__ = ["Fitness", "fitness"]
+__all__ = ["Fitness", "fitness", "widened"]
 
 TIMID, BOLD = 0.2, 5.0
 """Times 1/√fan_in. PyTorch's default has a gain of 0.58, He's rule 1.41, and no activation asks for more than 5. A gain
@@ -28,6 +30,9 @@ DRIFT = 1.0
 """Decades by which signal or gradient may drift where every layer has its part in it, so that depth is what drives it;
 otherwise it may be two, from the middle of the window of useful relative steps (1e-5 to 1e-1) to its edge."""
 
+
+WIDER = 0.5
+"""Decades of drift that new weights may add where they leave the window of ``DRIFT``: what one draw scatters by."""
 
 _INNER = frozenset({Role.HIDDEN, Role.DEPTHWISE, Role.VALUE, Role.PACKED_ATTENTION})
 
@@ -70,18 +75,36 @@ def fitness(diagnosis: Diagnosis) -> Fitness:
     return Fitness(tuple(faults), patterns, evidence)
 
 
+def widened(before: Profile, after: Profile) -> str:
+    """Return in words what drifts with depth after new weights and did not before; empty where nothing does.
+
+    Args:
+        before: of the start that a model had.
+        after: of new weights.
+    """
+    old = _trends(before)
+    for what, trend in _trends(after).items():
+        if what in old and abs(trend.decades) > max(DRIFT, abs(old[what].decades) + WIDER):
+            return (
+                f"the {what} would change by a factor of {figure(10 ** abs(trend.decades))} over "
+                f"{len(trend.points)} depths, and changes by {figure(10 ** abs(old[what].decades))} without them"
+            )
+    return ""
+
+
+def _trends(profile: Profile) -> dict[str, Trend]:
+    """Signal and gradient through depth, where there are enough depths to say."""
+    found = {"signal": signal_drift(profile)}
+    with suppress(Lacking):
+        found["gradient"] = gradient_drift(profile)
+    return {what: trend for what, trend in found.items() if trend is not None}
+
+
 def _drifts(profile: Profile) -> tuple[list[str], str]:
     """Return the quantities that drift too far, and the drift of signal and gradient."""
     found: list[str] = []
     seen: list[str] = []
-    signal = signal_drift(profile)
-    try:
-        gradient = gradient_drift(profile)
-    except Lacking:
-        gradient = None
-    for what, trend in (("signal", signal), ("gradient", gradient)):
-        if trend is None:
-            continue
+    for what, trend in _trends(profile).items():
         factor = 10 ** abs(trend.decades)
         words = f"the {what} changes by a factor of {figure(factor)} over {len(trend.points)} depths"
         far = abs(trend.decades) > (DRIFT if trend.systematic else HALFWAY)
@@ -92,7 +115,9 @@ def _drifts(profile: Profile) -> tuple[list[str], str]:
 def _off_scale(profile: Profile) -> list[str]:
     """Inner weights whose spread does not go with their number of inputs, inside residual branches too.
 
-    Beside frozen weights nothing is said: there a trained model is at work, and what is added to it starts small.
+    Weights whose output meets no activation are left out: offsets, shifts, scales and the ends of branches start small
+    on purpose, so that what they are added to, or multiply, starts as it is. Beside frozen weights nothing is said:
+    there a trained model is at work, and what is added to it starts small.
     """
     if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters):
         return []
@@ -103,6 +128,7 @@ def _off_scale(profile: Profile) -> list[str]:
         and layer.first
         and not (layer.scale_invariant or layer.last)
         and layer.role in _INNER
+        and _meets_activation(profile.graph, layer.node)
         and not TIMID <= layer.gain <= BOLD
     ]
     if not off:
@@ -111,6 +137,21 @@ def _off_scale(profile: Profile) -> list[str]:
     return [
         f"{weights_in_words(worst)}, and {len(off) - 1} more are off scale" if len(off) > 1 else weights_in_words(worst)
     ]
+
+
+def _meets_activation(graph: SignalGraph, node: Node) -> bool:
+    """Report whether an activation reads a node's output, through operations that keep its level."""
+    pending, seen = list(graph.consumers[node.index]), set[int]()
+    while pending:
+        index = pending.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        if graph.nodes[index].operation is Operation.ACTIVATION:
+            return True
+        if graph.nodes[index].operation in LEVEL_KEEPING:
+            pending += graph.consumers[index]
+    return False
 
 
 def _loud(profile: Profile) -> list[str]:

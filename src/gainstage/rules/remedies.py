@@ -66,10 +66,10 @@ def initialize(summary: str, patterns: Sequence[str] = ()) -> Remedy:
     """Draw weights anew, from the signal that really arrives; without patterns the whole model.
 
     >>> initialize("Draw it anew.").code.splitlines()[-1]
-    'gs.initialize(model, x=x)'
+    'gs.initialize(model, "auto", x=x)'
     """
     if not patterns:
-        return Remedy(summary, "import gainstage as gs\n\ngs.initialize(model, x=x)", "initialize")
+        return Remedy(summary, 'import gainstage as gs\n\ngs.initialize(model, "auto", x=x)', "initialize")
     names = ", ".join(f'"{p}": "auto"' for p in patterns[:3])
     more = "  # and the others named above" if len(patterns) > 3 else ""
     code = f'import gainstage as gs\n\ngs.initialize(model, "keep", x=x, overrides={{{names}}}){more}'

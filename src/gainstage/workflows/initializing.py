@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gainstage import planning, rules
+from gainstage import planning
 from gainstage.backends import Backend, backend_of, framework_of
-from gainstage.errors import InputError, UnknownNameError, require_kind, require_number
+from gainstage.errors import InputError, UnknownNameError, require_kind
 from gainstage.graph import Parameter, SignalGraph
-from gainstage.planning import BranchStart, LevelSource, Overrides, RateRule
-from gainstage.records import Diagnosis, Plan
+from gainstage.planning import BranchStart, LevelSource, Overrides, RecipeEntry
+from gainstage.records import Plan
 from gainstage.workflows import mending
+from gainstage.workflows.mending import Standing
 from gainstage.workflows.supplying import batch_of
 from gainstage.workflows.task import Loss, require_seed
 
-__all__ = ["apply", "initialize", "parameter_groups", "plan"]
-
-_RANDOM_STATES = 1 << 63
-"""Seeds of a check; those of a plan go further."""
+__all__ = ["apply", "initialize", "plan"]
 
 _SHOWN = 5
 """Weights that a message lists."""
 
-_RATE_RULES: Mapping[str, RateRule] = {
-    "sgd": "sgd", "momentum": "sgd",
-    **dict.fromkeys(("adam", "adamw", "rmsprop", "adamax", "nadam", "radam"), "adam"),
-}  # fmt: skip
-"""How learning rates scale with width under an optimizer (Yang et al., arXiv:2203.03466, table 3): the kin of Adam
-divide a gradient by its own size, as Adam does."""
-
 
 def plan(
     model: Any,
-    scheme: str = "auto",
+    scheme: str = "mend",
     *,
     x: Any = None,
     y: Any = None,
@@ -52,19 +42,22 @@ def plan(
 
     Args:
         model: a module of a supported framework.
-        scheme: ``auto`` or another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
+        scheme: ``mend``, which checks the start that the model has, keeps one that is healthy, to the byte, and draws
+            as ``auto`` does where the check finds a fault or theory predicts a gain; ``auto``, which draws every weight
+            anew; another recipe (``fixup``, ``t_fixup``, ``zero_branches``, ``gpt2``, ``deepnorm``,
             ``delta_orthogonal``, ``lsuv``, ``mirrored``, ``mup``), or a name in the table of schemes.
         x: an example batch: a tensor, a tuple of positional arguments or a dict of keyword ones. With it, roles are
             read off what the model really does. Without it, named schemes go by the kinds of its layers. Where these
             do not show what a weight is for, an input that the model describes itself is traced: the shapes that a
             Keras model was built with, or what the configuration of a Hugging Face model says.
-        y: labels. With ``auto`` the output's bias starts at the log prior of the classes, or at the mean of the values.
+        y: labels. Where the head is drawn, its bias starts at the log prior of the classes, or at the mean of the
+            values.
         loss: a name (``cross_entropy``, ``mse``, …) or a function of (output, labels); it is traced along with the
             model.
         seed: fixes every byte.
         overrides: other schemes or gains by pattern of parameter paths, e.g. ``{"head.*": "zeros"}``.
-        branch_start: with ``auto``, residual branches start with their share of the stream's budget (``scaled``) or
-            silent (``zero``).
+        branch_start: with ``auto`` and ``mend``, residual branches start with their share of the stream's budget
+            (``scaled``) or silent (``zero``, which leaves no start as it is).
 
     Returns:
         the plan: printable, and editable as data.
@@ -82,54 +75,96 @@ def plan(
     [('0.weight', 'glorot_normal'), ('0.bias', 'zero'), ('2.weight', 'glorot_normal'), ('2.bias', 'zero')]
     """
     x, y = batch_of(x, y)
-    examined = _examined(model, scheme, x, y, loss, seed)
-    return _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=True, examined=examined)
+    asked = _Asked.of(model, scheme, x, y, loss, seed, overrides, branch_start)
+    graph, notes = _graph(asked)
+    return _planned(asked, graph, notes, _standing(asked, graph), predicted=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The arguments of a plan, checked."""
+
+    backend: Backend
+    model: Any
+    scheme: str
+    x: Any
+    y: Any
+    loss: Loss
+    seed: int
+    overrides: Overrides | None
+    branch_start: BranchStart
+
+    @classmethod
+    def of(
+        cls, model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int, overrides: Overrides | None,
+        branch_start: BranchStart,
+    ) -> _Asked:  # fmt: skip
+        """Check the arguments."""
+        backend = backend_of(model)
+        seed = require_seed(seed)
+        require_kind(scheme, str, "The scheme is a name such as 'auto' or 'he_normal'")
+        require_kind(overrides, (Mapping, Sequence, NoneType), "overrides are a mapping such as {'head.*': 'zeros'}")
+        if branch_start not in get_args(BranchStart):
+            raise UnknownNameError("branch start", str(branch_start), get_args(BranchStart))
+        if x is None and (y is not None or loss is not None):
+            raise InputError("Labels and a loss say something about a start only together with a batch. Pass x too.")
+        return cls(backend, model, planning.canonical_name(scheme), x, y, loss, seed, overrides, branch_start)
+
+    @property
+    def recipe(self) -> RecipeEntry:
+        """The entry of the scheme."""
+        return planning.recipe_entry(self.scheme)
+
+
+def _graph(asked: _Asked) -> tuple[SignalGraph, tuple[str, ...]]:
+    """The graph that shows what every weight is for, and what the reader of the plan should know of it."""
+    if asked.x is not None:
+        loss = asked.backend.loss_of(asked.loss, labelled=asked.y is not None)
+        return asked.backend.trace(asked.model, asked.x, asked.y, loss=loss), ()
+    if asked.recipe.needs_batch:
+        raise InputError(
+            f"The recipe '{asked.scheme}' needs to see what the model does. Pass x=, an example input "
+            f"(gs.initialize(model, {asked.scheme!r}, x=x)), or name a scheme (gs.initialize(model, 'he_normal'))."
+        )
+    return _without_data(asked.backend, asked.model, asked.scheme, asked.overrides)
+
+
+def _standing(asked: _Asked, graph: SignalGraph) -> Standing | None:
+    """The start that the model has, where the recipe lets a healthy one stay."""
+    if not asked.recipe.mends:
+        return None
+    gains = planning.predicted_gains(graph)
+    if gains and planning.is_one_plain_run(graph):
+        return Standing(None, gains)
+    return replace(mending.standing(asked.backend, asked.model, asked.x, asked.y, asked.loss, asked.seed), gains=gains)
 
 
 def _planned(
-    model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int, overrides: Overrides | None,
-    branch_start: BranchStart, *, predicted: bool, examined: Diagnosis | None = None,
-) -> Plan:  # fmt: skip
+    asked: _Asked, graph: SignalGraph, notes: tuple[str, ...], start: Standing | None, *, predicted: bool
+) -> Plan:
     """A plan whose levels theory predicts, or whose levels a batch is about to tell.
 
-    ``examined`` is a check of the model, where a start that it finds healthy is to stay.
+    ``start`` is the one that the model has, where it is to stay if a check finds it healthy.
     """
-    backend = backend_of(model)
-    seed = require_seed(seed)
-    require_kind(scheme, str, "The scheme is a name such as 'auto' or 'he_normal'")
-    require_kind(overrides, (Mapping, Sequence, NoneType), "overrides are a mapping such as {'head.*': 'zeros'}")
-    if branch_start not in get_args(BranchStart):
-        raise UnknownNameError("branch start", str(branch_start), get_args(BranchStart))
-    scheme = planning.canonical_name(scheme)
-    recipe = planning.recipe_entry(scheme)
-    notes: tuple[str, ...] = ()
-    if x is None:
-        if y is not None or loss is not None:
-            raise InputError("Labels and a loss say something about a start only together with a batch. Pass x too.")
-        if recipe.needs_batch:
-            raise InputError(
-                f"The recipe '{scheme}' needs to see what the model does. Pass x=, an example input "
-                f"(gs.initialize(model, {scheme!r}, x=x)), or name a scheme (gs.initialize(model, 'he_normal'))."
-            )
-        graph, notes = _without_data(backend, model, scheme, overrides)
-    else:
-        graph = backend.trace(model, x, y, loss=backend.loss_of(loss, labelled=y is not None))
-    fit = rules.fitness(examined) if examined is not None else None
+    backend, recipe = asked.backend, asked.recipe
+    fit = start.fitness(asked.branch_start) if start is not None else None
     if fit is not None and not fit.faults:
-        return mending.left_alone(planning.plan(graph, "keep", seed=seed, overrides=overrides), fit)
+        decided = mending.left_alone(graph, fit, asked.overrides, asked.seed)
+        return replace(decided, framework=framework_of(asked.model) or "")
     decided = planning.plan(
-        graph, scheme, seed=seed, overrides=overrides, only=fit.patterns if fit is not None else (),
-        branch_start=branch_start, standing=backend.weight_moments(model, graph) if recipe.takes_branch_start else None,
+        graph, asked.scheme, seed=asked.seed, overrides=asked.overrides, branch_start=asked.branch_start,
+        only=(*fit.patterns, *(asked.overrides or ())) if fit is not None and fit.patterns else (),
+        standing=backend.weight_moments(asked.model, graph) if recipe.takes_branch_start else None,
     )  # fmt: skip
-    if predicted and x is not None and recipe.levels.is_predicted:
+    if predicted and asked.x is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}
-        decided = planning.settled(graph, decided, backend.weight_moments(model, graph, kept))
-    decided = replace(decided, notes=(*decided.notes, *notes), framework=framework_of(model) or "")
+        decided = planning.settled(graph, decided, backend.weight_moments(asked.model, graph, kept))
+    decided = replace(decided, notes=(*decided.notes, *notes), framework=framework_of(asked.model) or "")
     if fit is not None:
         decided = mending.limited(decided, fit)
-    labels = _labels(y) if recipe.sets_output_bias else None
+    labels = _labels(asked.y) if recipe.sets_output_bias else None
     decided = decided if labels is None else planning.with_output_bias(graph, decided, labels)
-    return replace(decided, notes=(*decided.notes, *_drawn_whole(backend.drawn_whole(model, decided))))
+    return replace(decided, notes=(*decided.notes, *_drawn_whole(backend.drawn_whole(asked.model, decided))))
 
 
 def _drawn_whole(paths: Sequence[str]) -> Iterator[str]:
@@ -139,15 +174,6 @@ def _drawn_whole(paths: Sequence[str]) -> Iterator[str]:
             f"Every process draws the whole of {_shown([repr(path) for path in paths])} and keeps its shard, one "
             "weight at a time, since the scheme needs all of it. 'normal' would be drawn in parts."
         )
-
-
-def _examined(model: Any, scheme: str, x: Any, y: Any, loss: Loss, seed: int) -> Diagnosis | None:
-    """A check of the model, where the recipe lets a healthy start stay."""
-    if x is None or not planning.recipe_entry(planning.canonical_name(scheme)).mends:
-        return None
-    backend = backend_of(model)
-    measure = backend.loss_of(loss, labelled=y is not None)
-    return rules.judge(backend.record(model, x, y, loss=measure, seed=seed % _RANDOM_STATES))
 
 
 def _without_data(
@@ -208,7 +234,7 @@ def apply(model: Any, plan: Plan) -> None:
 
 def initialize(
     model: Any,
-    scheme: str = "auto",
+    scheme: str = "mend",
     *,
     x: Any = None,
     y: Any = None,
@@ -217,9 +243,11 @@ def initialize(
     overrides: Overrides | None = None,
     branch_start: BranchStart = "scaled",
 ) -> Plan:
-    """Initialize a model in place.
+    """Initialize a model in place; a start that a check finds healthy stays.
 
-    Takes what :func:`plan` takes, and raises what it raises. Lazy layers take their sizes from the batch.
+    Takes what :func:`plan` takes, and raises what it raises. Lazy layers take their sizes from the batch. With
+    ``mend``, the default, weights that were drawn anew are checked once more: should they cause errors, or should
+    signal or gradient drift further with depth than before, the model's own start is put back, and the plan says so.
 
     Returns:
         the plan that was carried out; ``print`` it to see what every parameter got, and why.
@@ -235,20 +263,21 @@ def initialize(
     x, y = batch_of(x, y)
     if x is not None:
         backend.materialise(model, x)
-    examined = _examined(model, scheme, x, y, loss, seed)
-    decided = _planned(model, scheme, x, y, loss, seed, overrides, branch_start, predicted=False, examined=examined)
-    if examined is None:
+    asked = _Asked.of(model, scheme, x, y, loss, seed, overrides, branch_start)
+    graph, notes = _graph(asked)
+    start = _standing(asked, graph)
+    decided = _planned(asked, graph, notes, start, predicted=False)
+    if start is None or start.diagnosis is None:
         return _carried_out(backend, model, decided, x)
     if all(a.scheme == "keep" for a in decided):
         return decided
     restore = backend.snapshot(model)
     done = _carried_out(backend, model, decided, x)
-    again = _examined(model, scheme, x, y, loss, seed)
-    cause = mending.is_worse(examined, again) if again is not None else None
-    if cause is None:
+    why = mending.harm(start, mending.standing(backend, model, x, y, loss, asked.seed))
+    if not why:
         return done
     restore()
-    return mending.taken_back(done, planning.kept_plan(done), cause)
+    return mending.taken_back(done, planning.kept_plan(done), why)
 
 
 def _carried_out(backend: Backend, model: Any, decided: Plan, x: Any) -> Plan:
@@ -260,50 +289,3 @@ def _carried_out(backend: Backend, model: Any, decided: Plan, x: Any) -> Plan:
     elif x is not None and levels is LevelSource.LSUV:
         decided = backend.lsuv(model, decided, x)
     return replace(decided, written=True)
-
-
-def parameter_groups(
-    model: Any, x: Any, *, learning_rate: float, base_width: int, optimizer: Any = "adam"
-) -> list[dict[str, Any]]:
-    """Learning rates that carry over from a narrow model to this one: maximal update parametrisation.
-
-    With the recipe ``mup`` as the start, the rate that is best at the base width is best at every width (Yang et al.,
-    arXiv:2203.03466, table 3).
-
-    Args:
-        model: initialized with ``mup``.
-        x: an example batch.
-        learning_rate: the best one of a model of the base width.
-        base_width: what that model's output layer reads.
-        optimizer: that the groups are for: a name (``adam``, ``adamw``, ``rmsprop``, ``sgd``, ``momentum``), an object
-            or a class. Adam and its kin divide a gradient by its size, and scale otherwise than SGD.
-
-    Returns:
-        parameter groups for the optimizer, each with its ``lr``.
-
-    Raises:
-        InputError: a width or rate that is not positive, or a model without an output layer.
-        UnknownNameError: an optimizer whose scaling is not known.
-
-    >>> import torch
-    >>> import gainstage as gs
-    >>> net = torch.nn.Sequential(torch.nn.Linear(8, 512), torch.nn.ReLU(), torch.nn.Linear(512, 2))
-    >>> groups = gs.parameter_groups(net, torch.randn(4, 8), learning_rate=1e-2, base_width=64)
-    >>> [(len(group["params"]), group["lr"]) for group in groups]
-    [(3, 0.01), (1, 0.00125)]
-    """
-    learning_rate = require_number(learning_rate, "The learning rate")
-    width = require_number(base_width, "base_width")
-    base_width = int(width) if math.isfinite(width) else 0
-    if not 0 < learning_rate < math.inf:
-        raise InputError(f"A learning rate is positive; received {learning_rate!r}.")
-    backend = backend_of(model)
-    factors = planning.rate_multipliers(backend.trace(model, batch_of(x)[0]), base_width, _rate_rule(optimizer))
-    return backend.parameter_groups(model, factors, learning_rate)
-
-
-def _rate_rule(optimizer: Any) -> RateRule:
-    named = optimizer if isinstance(optimizer, str) else getattr(optimizer, "__name__", type(optimizer).__name__)
-    if named.lower() not in _RATE_RULES:
-        raise UnknownNameError("optimizer", named, _RATE_RULES)
-    return _RATE_RULES[named.lower()]

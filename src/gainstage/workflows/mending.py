@@ -1,34 +1,95 @@
-"""Initialize what a check finds at fault, and leave a healthy start as the model made it."""
+"""Initialize what is at fault or stands to gain, and leave a healthy start as the model made it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from gainstage import planning, rules
+from gainstage.backends import Backend
+from gainstage.errors import ModelError
+from gainstage.graph import SignalGraph
+from gainstage.planning import BranchStart, Override, Overrides
 from gainstage.records import Diagnosis, Finding, Plan, Severity
 from gainstage.rules import Fitness
+from gainstage.workflows.task import Loss
 
-__all__ = ["is_worse", "left_alone", "limited", "taken_back"]
+__all__ = ["Standing", "harm", "is_worse", "left_alone", "limited", "standing", "taken_back"]
 
 _HEALTHY = "left as the model made it: a check found nothing at fault"
 _OUTSIDE = "left as the model made it: nothing was found at fault here"
 _TOLD = 4  # faults that a note lists
+_RANDOM_STATES = 1 << 63
+"""Seeds of a check; those of a plan go further."""
 
 
-def left_alone(plan: Plan, fit: Fitness) -> Plan:
-    """A plan that keeps everything, with what was measured.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The start that a model has before anything is written.
 
     Args:
-        plan: that keeps every parameter.
-        fit: what the check found.
+        diagnosis: of that start; None where no check was needed, or possible.
+        gains: what theory predicts that the model gains by other weights, in words.
+        obstacle: why no check was possible, in words; else empty.
     """
-    kept = tuple(replace(a, reason=_HEALTHY) for a in plan)
+
+    diagnosis: Diagnosis | None
+    gains: tuple[str, ...] = ()
+    obstacle: str = ""
+
+    def fitness(self, branch_start: BranchStart) -> Fitness:
+        """Return the reasons for drawing weights anew; none where the start may stay.
+
+        Args:
+            branch_start: the start of residual branches that the caller asks for.
+        """
+        found = rules.fitness(self.diagnosis) if self.diagnosis is not None else Fitness((), ())
+        whole = [*self.gains, *([self.obstacle] if self.obstacle else [])]
+        if branch_start != "scaled":
+            whole.append(f"residual branches are to start at '{branch_start}', as asked")
+        return replace(found, faults=(*found.faults, *whole), patterns=()) if whole else found
+
+
+def standing(backend: Backend, model: object, x: object, y: object, loss: Loss, seed: int) -> Standing:
+    """Check the start that a model has, from one forward and one backward pass.
+
+    Labels count only together with a loss.
+    """
+    measure = backend.loss_of(loss, labelled=y is not None)
+    target = y if measure is not None else None
+    try:
+        return Standing(rules.judge(backend.record(model, x, target, loss=measure, seed=seed % _RANDOM_STATES)))
+    except ModelError as error:
+        told = str(error).partition(". ")[0].rstrip(".")
+        return Standing(None, obstacle=f"the start that it has could not be checked ({told})")
+
+
+def left_alone(graph: SignalGraph, fit: Fitness, overrides: Overrides | None, seed: int) -> Plan:
+    """A plan that keeps everything but what overrides name, with what was measured.
+
+    Args:
+        graph: the model.
+        fit: what the check found.
+        overrides: schemes or gains that the caller asks for; a gain alone is one on the automatic spread.
+        seed: of what is drawn all the same.
+    """
+    asked = {pattern: _drawn(override) for pattern, override in overrides.items()} if overrides else None
+    plan = planning.plan(graph, "keep", seed=seed, overrides=asked)
+    named = planning.resolve(overrides or {}, graph.parameters)
+    lines = tuple(a if a.parameter in named or a.scheme != "keep" else replace(a, reason=_HEALTHY) for a in plan)
     found = f": {fit.evidence}" if fit.evidence else ""
     note = f"Left as the model made it, since a check found nothing at fault{found}. The scheme 'auto' draws it anew."
-    return replace(plan, assignments=kept, scheme="mend", notes=(*plan.notes, note))
+    return replace(plan, assignments=lines, scheme="mend", notes=(*plan.notes, note))
+
+
+def _drawn(override: str | Override) -> str | Override:
+    """An override of the gain alone as one of the automatic scheme's gain."""
+    if isinstance(override, Override) and override.scheme is None:
+        return replace(override, scheme="auto")
+    return override
 
 
 def limited(plan: Plan, fit: Fitness) -> Plan:
-    """The plan of what is drawn anew, with the faults that it is to mend.
+    """The plan of what is drawn anew, with the reasons.
 
     Args:
         plan: limited to the parameters at fault.
@@ -57,11 +118,26 @@ def is_worse(before: Diagnosis, after: Diagnosis) -> Finding | None:
     return caused[0] if caused and len(caused) >= len(cured) else None
 
 
-def taken_back(plan: Plan, kept: Plan, cause: Finding) -> Plan:
-    """A plan that keeps everything and says which error the weights of another plan have caused."""
-    told = f"{cause.code} at '{cause.path}': {cause.evidence}" if cause.path else f"{cause.code}: {cause.evidence}"
-    note = f"New weights were tried and taken back, since they caused an error that was not there before. {told}"
+def taken_back(plan: Plan, kept: Plan, why: str) -> Plan:
+    """A plan that keeps everything and says what the weights of another plan have made worse."""
+    note = f"New weights were tried and taken back, since {why}"
     return replace(kept, scheme="mend", notes=(*plan.notes, note))
+
+
+def harm(before: Standing, after: Standing) -> str:
+    """Return in words what new weights have made worse; empty where nothing is.
+
+    Args:
+        before: the start that the model had.
+        after: the new one.
+    """
+    if before.diagnosis is None or after.diagnosis is None:
+        return after.obstacle
+    cause = is_worse(before.diagnosis, after.diagnosis)
+    if cause is not None:
+        place = f" at '{cause.path}'" if cause.path else ""
+        return f"they caused an error that was not there before: {cause.code}{place}: {cause.evidence}"
+    return rules.widened(before.diagnosis.profile, after.diagnosis.profile)
 
 
 def _errors(diagnosis: Diagnosis) -> dict[tuple[str, str], Finding]:

@@ -12,10 +12,19 @@ from gainstage.backends.protocol.finding import (
 )
 from gainstage.backends.protocol.trainer import OnSteps, Start, Trainer
 from gainstage.backends.protocol.watching import Attachment, Listener, Watcher, Watching
-from gainstage.backends.protocol.workbench import FirstSteps, LessonWorkbench, Norm, SoftmaxUse, Train, Workbench
+from gainstage.backends.protocol.workbench import (
+    FirstSteps,
+    LayerLevel,
+    LessonWorkbench,
+    Norm,
+    SoftmaxUse,
+    Train,
+    Watched,
+    Workbench,
+)
 
 __all__ = [
-    "Attachment", "Backend", "Detail", "FirstSteps", "Framework", "LessonWorkbench", "Listener", "Norm", "OnSteps",
-    "SoftmaxUse", "Start", "Train", "Trainer", "Watcher", "Watching", "Workbench", "backend_of", "framework_of",
-    "lesson_workbench", "trainer_of", "watcher_of", "workbench_of",
+    "Attachment", "Backend", "Detail", "FirstSteps", "Framework", "LayerLevel", "LessonWorkbench", "Listener", "Norm",
+    "OnSteps", "SoftmaxUse", "Start", "Train", "Trainer", "Watched", "Watcher", "Watching", "Workbench", "backend_of",
+    "framework_of", "lesson_workbench", "trainer_of", "watcher_of", "workbench_of",
 ]  # fmt: skip

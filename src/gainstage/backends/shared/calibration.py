@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from gainstage.errors import InputError
-from gainstage.graph import DerivationStep, Use
+from gainstage.graph import DerivationStep, Role, Use
 from gainstage.records import Assignment, Plan
 
 __all__ = [
     "AMPLIFY",
+    "AT_A_BRANCH_END",
     "TOO_FAR",
     "Calibration",
     "brought_to_one",
@@ -19,7 +20,10 @@ __all__ = [
     "is_assembled",
     "is_held",
     "is_usable",
+    "largest_factor",
     "lsuv_plan",
+    "measured_where_filled",
+    "not_amplified",
     "obstacle",
     "require_tries",
     "too_weak",
@@ -29,10 +33,17 @@ TOO_FAR = 1e6
 """A factor beyond this, or below its inverse, means that the signal was lost earlier, not that one draw was bad."""
 
 AMPLIFY = 4.0
-"""The largest factor on a weight that reads neither the input nor rows of a table, and makes no output.
+"""The largest factor on a weight inside a plain run that does not read the input or rows of a table.
 
-What asks for more has been averaged away (attention over many places, a silent gate). Amplified layer after layer it
-carries noise forward and an exploding gradient back. A branch that stays quieter than its share harms nothing."""
+What asks for more has been averaged away (a silent gate, pooling over many places). Amplified layer after layer it
+carries noise forward and an exploding gradient back."""
+
+AT_A_BRANCH_END = 1.1
+"""The largest factor on the last weight of a residual branch: what one draw scatters by.
+
+Attention that averages over many places hands on what they share. A factor that makes up for the lost variance
+multiplies the shared part in every block, until it is all that the stream holds. A branch that stays quieter than its
+share harms nothing."""
 
 _HELD = 0.25  # of a level: how far a weight made of several may miss it before its sources count as not understood
 _UNSEEN = "no operation of this batch uses it as a weight"
@@ -124,6 +135,28 @@ def obstacle(use: Use, uses: Collection[Use], taken: Collection[str]) -> str:
 def is_usable(factor: float) -> bool:
     """Whether a factor corrects a draw; NaN does not."""
     return 1 / TOO_FAR < factor < TOO_FAR
+
+
+def largest_factor(assignment: Assignment, *, reads_plain: bool) -> float:
+    """Return the largest factor that calibration puts on a weight.
+
+    Args:
+        assignment: of the weight.
+        reads_plain: whether it reads the input, or rows of a table, as they are: their size is that of the data.
+    """
+    if assignment.role is Role.HEAD or reads_plain:
+        return math.inf  # nothing behind a head would be amplified further
+    return AT_A_BRANCH_END if assignment.role is Role.BRANCH_END else AMPLIFY
+
+
+def measured_where_filled(share: float) -> str:
+    """The note of a weight that reads padded places or silent time steps, which say nothing of a level."""
+    return f"measured where a signal arrives, {share:.3g} of the places"
+
+
+def not_amplified(factor: float, limit: float) -> str:
+    """The note of a weight whose factor was limited."""
+    return f"it would take {factor:.3g}, and a signal that weak is not amplified by more than {limit:g}"
 
 
 def is_held(level: float, aim: float) -> bool:

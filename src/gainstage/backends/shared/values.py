@@ -131,7 +131,8 @@ def rule_values(
         case "measured":
             values = np.asarray(assignment.values, dtype=np.float64)
         case "uniform_fan_in" if source is not None and source.kernel is not None:
-            values = (2 * stream.uniform(len(values)).astype(np.float64) - 1) / math.sqrt(source.kernel.fan_in)
+            bound = assignment.gain / math.sqrt(source.kernel.fan_in)
+            values = bound * (2 * stream.uniform(len(values)).astype(np.float64) - 1)
         case "centre" if source is not None and source.kernel is not None:
             sums = row_sums(source)
             met = source.kernel.fan_in * len(sums) / (source.kernel.size * source.blocks)  # < 1 where a stride spreads

@@ -23,7 +23,7 @@ from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.tracing.trace import unwrap
 from gainstage.backends.torch.tracing.traced_run import observe
 from gainstage.backends.torch.writing.calibrating_pass import CalibratingPass
-from gainstage.backends.torch.writing.reuse import settle_reused
+from gainstage.backends.torch.writing.reuse import settled_by_uses
 from gainstage.backends.torch.writing.write import apply
 from gainstage.records import Plan
 
@@ -81,7 +81,7 @@ def _with_reused(
     with torch.no_grad():
         for path in reused & first.found.scales.keys():
             parameters[path].div_(first.found.scales.pop(path))
-    factors = settle_reused(parameters, {a.parameter: a for a in plan}, reused, examples, look)
+    factors = settled_by_uses(parameters, {a.parameter: a for a in plan}, reused, examples, look)
     first.found.left.clear()  # what was said of signals that have changed since
     first.found.notes.clear()
     last = CalibratingPass(parameters, plan, examples, found=first.found, skip=reused)

@@ -8,17 +8,19 @@ from collections.abc import Mapping
 import torch
 
 from gainstage.backends.shared.calibration import (
-    AMPLIFY,
     Calibration,
     degree,
     is_assembled,
     is_usable,
+    largest_factor,
+    measured_where_filled,
+    not_amplified,
     obstacle,
     too_weak,
 )
 from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.writing.outputs import bias_of, level_of, moments_at, unit_axis
-from gainstage.graph import Operation, Role, Use
+from gainstage.graph import Operation, Use
 from gainstage.graph.groups import LEVEL_KEEPING, MIXING
 from gainstage.records import Assignment, Plan
 
@@ -92,7 +94,7 @@ class CalibratingPass:
         mean = _unit_means(draft, output) if assignment.parameter in self.centred else None
         if mean is not None:
             output.sub_(mean)
-        fault, factor = self._judge(draft, output, assignment.level)
+        fault, factor = self._judge(draft, output, assignment)
         if fault:
             self.found.left.update(dict.fromkeys(paths, fault))
         else:
@@ -109,14 +111,13 @@ class CalibratingPass:
                 output.add_(bias)
 
     def _restrained(self, draft: Draft, path: str, factor: float) -> float:
-        """The factor, or the largest one that a weight gets which neither reads the input nor makes the output."""
+        """The factor, or the largest one that the weight may get."""
         before = self.found.scales.get(path, 1.0)
-        ends = self.plan[path].role is Role.HEAD  # nothing behind it would be amplified further
-        if ends or self.plain.issuperset(draft.inputs) or factor * before <= AMPLIFY:
+        limit = largest_factor(self.plan[path], reads_plain=self.plain.issuperset(draft.inputs))
+        if factor * before <= limit:
             return factor
-        note = f"it would take {factor * before:.3g}, and a signal that weak is not amplified by more than {AMPLIFY:g}"
-        self.found.notes[path] = note
-        return max(AMPLIFY / before, 1.0)
+        self.found.notes[path] = not_amplified(factor * before, limit)
+        return max(limit / before, min(factor, 1.0))
 
     def _rescale(self, uses: list[Use], paths: tuple[str, ...], factor: float, level: float) -> None:
         """Multiply what a weight is made of, so that the weight is multiplied by the factor."""
@@ -142,15 +143,20 @@ class CalibratingPass:
         output.sub_(mean)
         self._set_bias(draft, -mean)
 
-    def _judge(self, draft: Draft, output: torch.Tensor, level: float) -> tuple[str, float]:
+    def _judge(self, draft: Draft, output: torch.Tensor, assignment: Assignment) -> tuple[str, float]:
         """Return the reason why a signal cannot be rescaled, or else the factor that brings it to its level."""
         if not draft.from_input:
             return "it reads learned values alone, which say nothing of what will arrive", 1.0
         moments = moments_at(draft, output, self.examples)
         measured = moments.second_moment
+        if 0 < measured < math.inf and not self.plain.issuperset(draft.inputs):
+            filled = _filled(output, unit_axis(draft, output))
+            measured /= filled
+            if filled < 1:
+                self.found.notes[assignment.parameter] = measured_where_filled(filled)
         if not 0 < measured < math.inf:
             return too_weak(measured), 1.0
-        factor = math.sqrt(level / measured)
+        factor = math.sqrt((assignment.level or 0.0) / measured)
         if not is_usable(factor):
             return too_weak(measured), 1.0
         share = moments.example_share
@@ -198,6 +204,13 @@ class CalibratingPass:
             parameter.copy_(values.reshape(parameter.shape))
             self.found.biases[assignment.parameter] = tuple(parameter.detach().double().reshape(-1).tolist())
         return bool(self._centring(draft))
+
+
+def _filled(output: torch.Tensor, units: int) -> float:
+    """Share of the places that hold a signal: padded places and silent time steps are zero in every unit."""
+    if int(torch.count_nonzero(output)) == output.numel():
+        return 1.0
+    return float((output != 0).any(units).float().mean())
 
 
 def _unit_means(draft: Draft, output: torch.Tensor) -> torch.Tensor:

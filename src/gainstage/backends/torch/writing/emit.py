@@ -222,7 +222,7 @@ def _bias_statement(assignment: Assignment, plan: Mapping[str, Assignment]) -> s
             values = ", ".join(f"{value:.6g}" for value in assignment.values)
             return f"{{}}.copy_(torch.tensor([{values}]).reshape({assignment.shape}))"
         case "uniform_fan_in" if kernel is not None:
-            return f"uniform_bias({{}}, {1 / math.sqrt(kernel.fan_in):.7g}, generator)"
+            return f"uniform_bias({{}}, {assignment.gain / math.sqrt(kernel.fan_in):.7g}, generator)"
     raise InputError(f"The rule '{assignment.bias}' of '{assignment.parameter}' cannot be written as plain code.")
 
 

@@ -1,32 +1,23 @@
-"""Weights that are used several times in one pass: set by all of their uses.
-
-The first use says little. In a loop, where a weight reads what it made itself, the factor from one use to the next
-decides what is left after many: it is brought to one. Where a weight reads other signals each time (frames, time steps,
-twins), the second moment over all uses is brought to the level.
-"""
+"""The outputs of weights that are used several times in one pass, measured at every use."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 import torch
 
-from gainstage.backends.shared.calibration import AMPLIFY
+from gainstage.backends.shared.reuse import Uses, settle_reused
 from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.writing.outputs import level_of
 from gainstage.graph.groups import MIXING
 from gainstage.records import Assignment
 
-__all__ = ["settle_reused"]
-
-_ROUNDS = 4  # passes at most: what reads a weight is right only once that is
-_SETTLED = 0.02  # of a factor
+__all__ = ["settled_by_uses"]
 
 
-def settle_reused(
+def settled_by_uses(
     parameters: Mapping[str, torch.Tensor], plan: Mapping[str, Assignment], reused: frozenset[str], examples: int,
     look: Callable[[Eye], None],
 ) -> dict[str, tuple[float, int]]:  # fmt: skip
@@ -42,38 +33,17 @@ def settle_reused(
     Returns:
         for every weight that was measured, the factor on it and the number of its uses.
     """
-    total: dict[str, tuple[float, int]] = {}
-    for _ in range(_ROUNDS):
+
+    def seen() -> Uses:
         uses = _Uses(parameters, reused, examples)
         look(uses.see)
-        moved = 0.0
-        for path, levels in uses.levels.items():
-            aim = plan[path].level
-            factor = _steady(levels) if path in uses.loops else _pooled(levels, aim or 0.0)
-            before, _count = total.get(path, (1.0, 0))
-            factor = min(max(factor * before, 1 / AMPLIFY), AMPLIFY) / before
-            with torch.no_grad():
-                parameters[path].mul_(factor)
-            total[path] = before * factor, len(levels)
-            moved = max(moved, abs(factor - 1))
-        if moved < _SETTLED:
-            break
-    return total
+        return Uses(uses.levels, frozenset(uses.loops))
 
+    def rescale(path: str, factor: float) -> None:
+        with torch.no_grad():
+            parameters[path].mul_(factor)
 
-def _pooled(levels: list[float], aim: float) -> float:
-    """The factor that brings the mean over all uses to a level."""
-    mean = sum(levels) / len(levels)
-    return math.sqrt(aim / mean) if aim > 0 and 0 < mean < math.inf else 1.0
-
-
-def _steady(levels: list[float]) -> float:
-    """The factor that makes the later uses follow one another at one level."""
-    half = len(levels) // 2 if len(levels) > 2 else 0
-    first, last = levels[half], levels[-1]
-    if not (0 < first < math.inf and 0 < last < math.inf):
-        return 1.0
-    return float((last / first) ** (-0.5 / (len(levels) - 1 - half)))
+    return settle_reused(plan, seen, rescale)
 
 
 class _Uses:
