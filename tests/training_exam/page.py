@@ -9,11 +9,12 @@ __all__ = ["page"]
 
 HEAD = """# An exam of trainings
 
-`make trainings-exam` trains thirty networks that go wrong for a known reason and twenty-three healthy ones under `gs.watch`,
-with a look every 25 steps. The trainings were frozen before any rule was written; the hash of a name decides the half. Rules
-were developed on the seen half alone. *Right* means that the first error or warning names a known cause; *lead* is the number
-of steps between the first right finding and the step at which the loss alone shows a fault (the median of ten losses doubles,
-or a loss is no number), where it ever does.
+`make trainings-exam` trains thirty networks that go wrong for a known reason and twenty-three healthy ones
+under `gs.watch`, with a look every 25 steps. The trainings were frozen before any rule was written; the hash
+of a name decides the half. Rules were developed on the seen half alone. *Right* means that the first error or
+warning names a known cause; *lead* is the number of steps between the first right finding and the step at
+which the loss alone shows a fault (the median of ten losses doubles, or a loss is no number), where it ever
+does.
 
 """
 

@@ -19,24 +19,11 @@ from gainstage.records import (
     Profile,
     Scaling,
 )
-from gainstage.report import (
-    formats_rows,
-    preflight_rows,
-    scaling_rows,
-)
-from gainstage.report.charts.curves import (
-    MOST_LINES,
-    curves,
-)
-from gainstage.report.charts.depth_profile import (
-    depth_profile,
-)
-from gainstage.report.charts.number_ranges import (
-    number_ranges,
-)
-from gainstage.report.charts.over_steps import (
-    over_steps,
-)
+from gainstage.report import formats_rows, preflight_rows, scaling_rows
+from gainstage.report.charts.curves import MOST_LINES, curves
+from gainstage.report.charts.depth_profile import depth_profile
+from gainstage.report.charts.number_ranges import number_ranges
+from gainstage.report.charts.over_steps import over_steps
 from gainstage.report.charts.svg import escaped
 from gainstage.report.series import Series
 from gainstage.report.text.diagnosis import headline, verdict
@@ -107,6 +94,21 @@ def formats_html(formats: Formats) -> str:
     )
 
 
+def history_html(history: History) -> str:
+    """Render the verdict, the findings with their steps, and gradient and update over the steps."""
+    charts = (("loss", "Loss"), ("gradient", "Gradient norm"), ("update", "Update to weight"))
+    rows = [(a.finding.code, a.finding.title, str(a.step), a.finding.evidence) for a in history.alerts]
+    return _block(
+        _heading("Healthy" if history.ok else count(len(rows), "finding"), history_verdict(history)),
+        _table(("code", "finding", "step", "evidence"), rows) if rows else "",
+        *(over_steps(history, name, title=title, log=_positive(history, name)) for name, title in charts),
+    )
+
+
+def _positive(history: History, name: str) -> bool:
+    return all(value is None or value > 0 for value in (getattr(step, name) for step in history.steps))
+
+
 def scaling_html(scaling: Scaling) -> str:
     """Render the verdict, one picture and one table for every axis."""
     parts = [_heading(scaling_rows.headline(scaling), scaling_rows.verdict(scaling))]
@@ -135,21 +137,6 @@ def preflight_html(preflight: Preflight) -> str:
         _table(("cost", "amount", "how it is known"), preflight_rows.cost_rows(preflight)),
         "" if preflight.scaling is None else scaling_html(preflight.scaling),
     )
-
-
-def history_html(history: History) -> str:
-    """Render the verdict, the findings with their steps, and gradient and update over the steps."""
-    charts = (("loss", "Loss"), ("gradient", "Gradient norm"), ("update", "Update to weight"))
-    rows = [(a.finding.code, a.finding.title, str(a.step), a.finding.evidence) for a in history.alerts]
-    return _block(
-        _heading("Healthy" if history.ok else count(len(rows), "finding"), history_verdict(history)),
-        _table(("code", "finding", "step", "evidence"), rows) if rows else "",
-        *(over_steps(history, name, title=title, log=_positive(history, name)) for name, title in charts),
-    )
-
-
-def _positive(history: History, name: str) -> bool:
-    return all(value is None or value > 0 for value in (getattr(step, name) for step in history.steps))
 
 
 def plan_html(plan: Plan) -> str:

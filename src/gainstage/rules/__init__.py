@@ -41,8 +41,8 @@ from gainstage.rules.training import TrainingRule, training_rules
 from gainstage.rules.training.page import get
 
 __all__ = [
-    "SECTIONS", "Fitness", "Rule", "TrainingRule", "all_rules", "fitness", "get", "judge", "selected", "training_rules",
-    "widened",
+    "SECTIONS", "Fitness", "Rule", "TrainingRule", "all_rules", "fitness", "get", "judge", "selected",
+    "training_rules", "widened",
 ]  # fmt: skip
 
 # Importing a family enters its rules into the table.

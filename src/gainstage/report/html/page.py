@@ -22,23 +22,15 @@ from gainstage.records import (
     Scaling,
     TrainingCurve,
 )
-from gainstage.report import (
-    preflight_rows,
-    scaling_rows,
-)
+from gainstage.report import preflight_rows, scaling_rows
 from gainstage.report.carried import carried
 from gainstage.report.charts.svg import escaped
 from gainstage.report.files import write_whole
 from gainstage.report.html.answers import answers_body
 from gainstage.report.html.bodies import Beside, diagnosis_body, fixed_body, plan_body, profile_body
 from gainstage.report.html.comparison import comparison_body, comparison_title
-from gainstage.report.html.formats import (
-    formats_body,
-)
-from gainstage.report.html.history import (
-    history_body,
-    history_title,
-)
+from gainstage.report.html.formats import formats_body
+from gainstage.report.html.history import history_body, history_title
 from gainstage.report.html.parts import heading
 from gainstage.report.html.scaling import preflight_body, scaling_body
 from gainstage.report.html.script import SCRIPT
@@ -100,12 +92,12 @@ def _content(record: Document, beside: Beside) -> tuple[str, Iterable[str]]:
             return "Fixed" if record.ok else "Not healthy yet", fixed_body(record, beside)
         case Formats():
             return "Number formats", formats_body(record)
+        case History():
+            return history_title(record), history_body(record)
         case Preflight():
             return f"Preflight: {preflight_rows.headline(record)}", preflight_body(record)
         case Scaling():
             return scaling_rows.headline(record), scaling_body(record)
-        case History():
-            return history_title(record), history_body(record)
         case Plan():
             return f"Plan: {record.scheme or 'mixed'}", plan_body(record)
         case Comparison():

@@ -22,19 +22,10 @@ from gainstage.records import (
     Profile,
     Scaling,
 )
-from gainstage.report.text.comparison import (
-    add_comparison,
-)
-from gainstage.report.text.diagnosis import (
-    add_diagnosis,
-    add_fixed,
-)
-from gainstage.report.text.formats import (
-    add_formats,
-)
-from gainstage.report.text.history import (
-    add_history,
-)
+from gainstage.report.text.comparison import add_comparison
+from gainstage.report.text.diagnosis import add_diagnosis, add_fixed
+from gainstage.report.text.formats import add_formats
+from gainstage.report.text.history import add_history
 from gainstage.report.text.lesson import add_answer, add_answers, add_evidence
 from gainstage.report.text.page import Page
 from gainstage.report.text.plan import add_plan
@@ -122,12 +113,12 @@ def _page(record: Shown, width: int, unicode: bool) -> Page:
             add_fixed(page, record)
         case Formats():
             add_formats(page, record)
+        case History():
+            add_history(page, record)
         case Preflight():
             add_preflight(page, record)
         case Scaling():
             add_scaling(page, record)
-        case History():
-            add_history(page, record)
         case Plan():
             add_plan(page, record)
         case Profile():

@@ -16,7 +16,7 @@ from gainstage.rules.training.window import Window
 
 __all__ = ["Alarms"]
 
-_TOO_LARGE = ("GT101", "GT102", "GT201", "GT202", "GT203", "GT204", "GT304", "GT402", "GT403")
+_TOO_LARGE = ("GT101", "GT102", "GT201", "GT202", "GT203", "GT204", "GT402", "GT403")
 EXPLAINS = {
     "GT501": ("GT101", "GT301", "GT302", "GT303", "GT304", "GT401", "GT402"),
     "GT502": ("GT101", "GT103", "GT304", "GT401", "GT402"),
@@ -26,10 +26,10 @@ EXPLAINS = {
     "GT401": ("GT101", "GT301", "GT304", "GT402", "GT201"),
     "GT402": ("GT101", "GT301", "GT304", "GT201"),
     "GT303": ("GT102", "GT203", "GT403"),
-    "GT301": _TOO_LARGE,
+    "GT301": (*_TOO_LARGE, "GT304"),
     "GT101": ("GT301", "GT304", "GT401", "GT402", "GT201", "GT202"),
     "GT304": (*_TOO_LARGE, "GT301"),
-    "GT103": (*_TOO_LARGE, "GT301", "GT302", "GT303", "GT401", "GT505"),
+    "GT103": (*_TOO_LARGE, "GT304", "GT301", "GT302", "GT303", "GT401", "GT505"),
     "GT201": ("GT102", "GT203", "GT403", "GT505"),
     "GT202": ("GT102", "GT403"),
     "GT203": ("GT102", "GT403"),

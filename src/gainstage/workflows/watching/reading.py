@@ -46,7 +46,7 @@ def judged(history: History) -> History:
     for end in range(1, len(history.steps) + 1):
         steps = history.steps[max(0, end - SEEN) : end]
         window = Window(steps, history.steps[: min(FIRST, end)], optimizer=history.optimizer or "optimizer")
-        alarms.judge(window, looked=False)
+        alarms.judge(window, looked=end == len(history.steps))
     return replace(history, alerts=tuple(alarms.alerts), unjudged=alarms.unjudged, finished=True)
 
 

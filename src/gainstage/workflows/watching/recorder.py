@@ -222,6 +222,8 @@ class Recorder:
         """The training has ended."""
         if not self._finished:
             self._finished = True
+            if self._steps and not self._looks:  # so that rules about layers are listed as not judged
+                self._alarms.judge(self._window(tuple(self._steps[-SEEN:])), looked=True)
             for sink in self.sinks:
                 sink.end(self.history)
 
@@ -261,7 +263,8 @@ def _line(when: str, finding: Finding) -> str:
 
     >>> from gainstage.records import Remedy
     >>> remedy = Remedy("Lower the learning rate.", "")
-    >>> finding = Finding("GT301", "The steps are too large", Severity.ERROR, "", "A step of 0.3.", 0.3, 0.1, "", remedy)
+    >>> error = Severity.ERROR
+    >>> finding = Finding("GT301", "The steps are too large", error, "", "A step of 0.3.", 0.3, 0.1, "", remedy)
     >>> _line("step 7", finding)
     'gainstage, step 7: GT301 The steps are too large. A step of 0.3. Lower the learning rate.'
     """

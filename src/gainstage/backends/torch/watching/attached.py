@@ -17,7 +17,7 @@ from gainstage.backends.torch.watching import interception
 from gainstage.backends.torch.watching.calls import Calls
 from gainstage.backends.torch.watching.looking import layers_of
 from gainstage.backends.torch.watching.origin import origin_of
-from gainstage.backends.torch.watching.readings import Following, Readings
+from gainstage.backends.torch.watching.readings import Readings
 from gainstage.errors import InputError
 from gainstage.records import Look, WatchedParameter
 
@@ -125,8 +125,8 @@ class Attached:
         following = self._readings.backward(roots, before, self._calls.first_input, self._calls.training)
         if following.first and self._looked != self._step:
             self._look_if_wanted()
-        if following.broken is not None:
-            self._find_origin(following)
+        if following.broken:
+            self._find_origin(loss_is_finite=False)
 
     def _look_if_wanted(self) -> None:
         self._looked = self._step
@@ -162,9 +162,10 @@ class Attached:
         if profile is not None:
             self._listener.started(profile)
 
-    def _find_origin(self, following: Following) -> None:
-        finite = following.broken == "gradient"
-        origin = self._alone(lambda: origin_of(self._plain, self._calls, self._step, loss_is_finite=finite), None)
+    def _find_origin(self, *, loss_is_finite: bool) -> None:
+        origin = self._alone(
+            lambda: origin_of(self._plain, self._calls, self._step, loss_is_finite=loss_is_finite), None
+        )
         if origin is not None:
             self._readings.flush()
             self._listener.broke(origin)
@@ -172,7 +173,12 @@ class Attached:
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _before_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        self._guarded(lambda: self._readings.before_step(optimizer))
+        def read() -> None:
+            self._readings.before_step(optimizer)
+            if self._readings.has_broken_gradient():
+                self._find_origin(loss_is_finite=True)
+
+        self._guarded(read)
 
     def _after_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
         def read() -> None:

@@ -30,11 +30,11 @@ class Following:
 
     Args:
         first: whether it is the first one of its step.
-        broken: ``loss`` or ``gradient`` where that is not finite and no loss scaler expects it; None otherwise.
+        broken: whether the loss is not finite.
     """
 
     first: bool
-    broken: str | None
+    broken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +120,21 @@ class Readings:
         self._marks_behind_backward = self.marks()
         return Following(first, self._broken(self._row))
 
-    def _broken(self, row: _Row) -> str | None:
-        """Look for a loss or gradient that is not finite, where the numbers are on the host anyway."""
-        if self._device.type != "cpu":
-            return None
-        if not math.isfinite(float(row.loss)):
-            return "loss"
-        if self.scaler is None and not math.isfinite(float(row.norms.nansum())) and bool(row.norms.isinf().any()):
-            return "gradient"
-        return "gradient" if self.scaler is None and self._has_nan_gradient(row) else None
+    def _broken(self, row: _Row) -> bool:
+        """Look for a loss that is not finite, where the numbers are on the host anyway."""
+        return self._device.type == "cpu" and not math.isfinite(float(row.loss))
 
-    def _has_nan_gradient(self, row: _Row) -> bool:
-        missing = torch.tensor([p.grad is None for p in self._parameters])
-        return bool((row.norms.isnan() & ~missing).any())
+    def has_broken_gradient(self) -> bool:
+        """Report whether a step is about to be made with a gradient that is not finite.
+
+        Asked before a step and not behind a backward pass: a loss scaler expects gradients to overflow and skips the
+        step, and that a scaler is at work is known only when it steps.
+        """
+        row = self._row
+        if row is None or self._device.type != "cpu" or self.scaler is not None:
+            return False
+        present = torch.tensor([p.grad is not None for p in self._parameters])
+        return not bool(torch.isfinite(row.norms[present]).all())
 
     def _gradients(self) -> list[Tensor | None]:
         return [p.grad for p in self._parameters]

@@ -9,8 +9,8 @@ from torch import Tensor
 
 __all__ = ["Sample"]
 
-LEAST = 64
-"""Elements of a small parameter: the norm of normal values is then known to 1/√128, nine per cent."""
+LEAST = 256
+"""Elements of a small parameter: the norm of normal values is then known to 1/√512, four per cent."""
 
 SHARE = 100
 """One element in so many of a large parameter: weights and gradients of a sample take two per cent of the weights."""
