@@ -50,7 +50,8 @@ def plan(
             read off what the model really does. Without it, named schemes go by the kinds of its layers. Where these
             do not show what a weight is for, an input that the model describes itself is traced: the shapes that a
             Keras model was built with, or what the configuration of a Hugging Face model says.
-        y: labels. Where the head is drawn, its bias starts at the log prior of the classes, or at the mean of the values.
+        y: labels. Where the head is drawn, its bias starts at the log prior of the classes, or at the mean of the
+            values.
         loss: a name (``cross_entropy``, ``mse``, …) or a function of (output, labels); it is traced along with the
             model.
         seed: fixes every byte.
@@ -244,9 +245,9 @@ def initialize(
 ) -> Plan:
     """Initialize a model in place; a start that a check finds healthy stays.
 
-    Takes what :func:`plan` takes, and raises what it raises. Lazy layers take their sizes from the batch. With ``mend``,
-    the default, weights that were drawn anew are checked once more: should they cause errors, or should signal or
-    gradient drift further with depth than before, the model's own start is put back, and the plan says so.
+    Takes what :func:`plan` takes, and raises what it raises. Lazy layers take their sizes from the batch. With
+    ``mend``, the default, weights that were drawn anew are checked once more: should they cause errors, or should
+    signal or gradient drift further with depth than before, the model's own start is put back, and the plan says so.
 
     Returns:
         the plan that was carried out; ``print`` it to see what every parameter got, and why.
