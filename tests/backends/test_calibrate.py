@@ -383,6 +383,36 @@ def test_a_weight_that_takes_its_scale_out_again_stays_as_it_was_drawn():
         assert float(model(x).square().mean()) == pytest.approx(plan["2.weight"].level, rel=1e-3)
 
 
+class Averaging(nn.Module):
+    """Blocks that add what all places have in common, as attention over many places does; a part of them is padding."""
+
+    def __init__(self, padding: int = 0) -> None:
+        super().__init__()
+        self.stem, self.head, self.padding = nn.Linear(8, 16), nn.Linear(16, 4), padding
+        self.each, self.ends = (nn.ModuleList(nn.Linear(16, 16, bias=False) for _ in range(3)) for _ in range(2))
+
+    def forward(self, x):
+        x = self.stem(x)
+        for each, end in zip(self.each, self.ends, strict=True):
+            normed = nn.functional.pad(nn.functional.layer_norm(x, (16,)), (0, 0, 0, self.padding))
+            x = x + end(each(normed).mean(1, keepdim=True))
+        return self.head(x.mean(1))
+
+
+def test_the_end_of_a_branch_is_not_amplified_where_its_signal_was_averaged_away():
+    model = Averaging()
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(16, 400, 8))}
+    assert all("is not amplified by more than 1.1" in plan[f"ends.{i}.weight"].reason for i in range(3))
+
+
+def test_padded_places_do_not_count_as_signal():
+    model = Averaging(padding=400)
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(16, 400, 8))}
+    for i in range(3):
+        assert "measured where a signal arrives, 0.5 of the places" in plan[f"each.{i}.weight"].reason
+        assert plan[f"each.{i}.weight"].scale < 1.1
+
+
 def test_a_signal_that_was_averaged_away_is_not_amplified_back():
     class Averaged(nn.Module):
         def __init__(self):
@@ -390,8 +420,7 @@ def test_a_signal_that_was_averaged_away_is_not_amplified_back():
             self.value, self.out, self.head = nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 4)
 
         def forward(self, x):
-            h = self.value(x)
-            return self.head(h + self.out(h.mean(1, keepdim=True).expand_as(h)))
+            return self.head(torch.tanh(self.out(self.value(x).mean(1))))
 
     model = Averaged()
     plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(16, 400, 16))}
