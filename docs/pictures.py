@@ -79,6 +79,56 @@ def photograph(browser: Any, page: Path, name: str, until: str) -> None:
         tab.close()
 
 
+SIGMOIDS = "activation=sigmoid&depth=10&width=64&data=digits"
+
+
+def explore(tab: Any) -> None:
+    """Ten sigmoid layers at Xavier's start, in the lab."""
+    tab.locator("#depth[data-stage=theory]").wait_for(timeout=300_000)
+
+
+def train(tab: Any) -> None:
+    """The same network, trained from Xavier's start and from the automatic one."""
+    tab.locator("body[data-ready]").wait_for()
+    tab.locator("#tab-train").click()
+    tab.locator("#run").click()
+    tab.get_by_text("The trainings are over.").wait_for(timeout=600_000)
+
+
+def lab(browser: Any) -> None:
+    """The lab: exploring, training, and one card before and after its run."""
+    from gainstage.lab.server import start
+    from gainstage.lab.state import read_state
+
+    running = start(state=read_state(SIGMOIDS))
+    for scheme in ("light", "dark"):
+        for name, act in (("explore", explore), ("train", train)):
+            tab = browser.new_page(viewport={"width": 1280, "height": 960}, color_scheme=scheme)
+            tab.goto(running.address)
+            act(tab)
+            shot(tab, f"lab-{name}-{scheme}")
+            tab.close()
+    tab = browser.new_page(viewport={"width": 1080, "height": 900})
+    tab.goto(f"{running.address}&view=questions")
+    card = tab.locator("[data-claim='1.1']")
+    card.wait_for(timeout=300_000)
+    for case in ("sigmoid, default", "tanh, Xavier"):
+        card.get_by_label(case, exact=True).check()
+    shot(card, "lab-card-guess")
+    card.locator("button.primary").click()
+    card.locator(".why").wait_for(timeout=300_000)
+    shot(card, "lab-card-verdict")
+    tab.close()
+    running.stop()
+
+
+def shot(part: Any, name: str) -> None:
+    """Photograph a tab or a part of it."""
+    target = IMAGES / f"{name}.png"
+    part.screenshot(path=str(target))
+    print(f"{target}  {target.stat().st_size / 1e3:.0f} kB")
+
+
 def main() -> None:
     """Write every picture, or those that are named."""
     from playwright.sync_api import sync_playwright
@@ -89,7 +139,10 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        for name in sys.argv[1:] or PAGES:
+        for name in sys.argv[1:] or (*PAGES, "lab"):
+            if name == "lab":
+                lab(browser)
+                continue
             write, until = PAGES[name]
             page = Path(folder) / f"{name}.html"
             write(page)

@@ -24,6 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import torch  # noqa: E402
 from tests.backends import test_left_as_found as hostile  # noqa: E402
 from tests.fuzz import test_public_functions as fuzz  # noqa: E402
+from tests.lab import test_guard as guard  # noqa: E402
 from torch import nn  # noqa: E402
 
 import gainstage as gs  # noqa: E402
@@ -56,6 +57,20 @@ def fuzzed() -> tuple[int, int, int]:
     fuzz.test_the_command_line_never_raises()
     commands = [c for c in fuzz.COMMANDS if c not in fuzz.SLOW]
     return len(fuzz.FUNCTIONS), len(commands), 2 * fuzz.LIGHT.max_examples
+
+
+def malformed() -> tuple[int, int]:
+    """Requests of random bytes that the lab was sent, and those that it answered, each with a 4xx; it lives on."""
+    from gainstage.lab.server import start
+    from gainstage.lab.state import State
+
+    running = start(state=State(depth=2, width=8))
+    answered = guard.malformed(running)
+    alive = running.thread.is_alive()
+    running.stop()
+    if not alive:
+        sys.exit("The lab did not survive the malformed requests.")
+    return guard.ROUNDS, answered
 
 
 def names() -> int:
@@ -134,6 +149,7 @@ What gainstage leaves alone and what it refuses, counted by `make reliability`; 
 | public functions under arguments of every kind | {functions} |
 | commands under words of every kind | {commands} |
 | inputs tried on functions and commands | {inputs:,} (`make fuzz`: fifty times as many), no exception but gainstage's own |
+| requests of random bytes that the lab was sent, and those that it answered at all | {sent}, {answered}; no 5xx, and it lives on |
 | comparisons killed (SIGKILL) with no process left behind and no stored trial lost | {kills} of {kills} |
 | hostile layer names in each of text, JSON, SARIF, JUnit and GitHub annotations | {names} |
 | largest document that a page may carry | {page} MiB |
@@ -174,8 +190,9 @@ def main() -> None:
     ended, shown = kills(), names()
     deeds, looks = wrappers()
     functions, commands, inputs = fuzzed()
+    sent, answered = malformed()
     text = PAGE.format(
-        deeds=deeds, looks=looks, functions=functions, commands=commands, inputs=inputs, kills=ended, names=shown,
+        deeds=deeds, looks=looks, functions=functions, commands=commands, inputs=inputs, kills=ended, names=shown, sent=sent, answered=answered,
         page=carried.MOST >> 20, arrays=sources.MOST >> 30,
     )  # fmt: skip
     (ROOT / "docs" / "reliability.md").write_text(text, encoding="utf-8")

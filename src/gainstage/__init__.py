@@ -13,12 +13,26 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gainstage.lab import lab  # now, since the room of that name would take the function's place later
+
 if TYPE_CHECKING:
     from gainstage.backends import keras
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, Formats, InputMoments, Plan, Profile, Severity
+    from gainstage.records import (
+        Comparison,
+        Diagnosis,
+        Finding,
+        Fixed,
+        Formats,
+        InputMoments,
+        Plan,
+        Preflight,
+        Profile,
+        Scaling,
+        Severity,
+    )
     from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
@@ -34,6 +48,8 @@ if TYPE_CHECKING:
         parameter_groups,
         plan,
         predict,
+        preflight,
+        scaling,
         trace,
     )  # fmt: skip
 
@@ -44,7 +60,19 @@ _HOMES = {
     "SignalGraph": "graph",
     "Override": "planning",
     **dict.fromkeys(
-        ("Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "InputMoments", "Plan", "Profile", "Severity"),
+        (
+            "Comparison",
+            "Diagnosis",
+            "Finding",
+            "Fixed",
+            "Formats",
+            "InputMoments",
+            "Plan",
+            "Preflight",
+            "Profile",
+            "Scaling",
+            "Severity",
+        ),
         "records",
     ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
@@ -64,6 +92,8 @@ _HOMES = {
             "parameter_groups",
             "plan",
             "predict",
+            "preflight",
+            "scaling",
             "trace",
         ),
         "workflows",
@@ -75,9 +105,9 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 
 __all__ = [
     "Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "GainstageError", "InputMoments", "Override", "Plan",
-    "Profile", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "formats", "gain", "initialize",
-    "keras", "load", "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema",
-    "trace",
+    "Preflight", "Profile", "Scaling", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix",
+    "formats", "gain", "initialize", "keras", "lab", "load", "loads", "materialize", "meanfield", "parameter_groups",
+    "plan", "predict", "preflight", "rule", "scaling", "schema", "trace",
 ]  # fmt: skip
 
 
@@ -96,4 +126,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES})

@@ -76,6 +76,33 @@ def reacting(**facts: object) -> Profile:
     return dataclasses.replace(mlp(), reactions=Reactions(8, **facts))  # type: ignore[arg-type]
 
 
+def joint(**facts: object) -> Profile:
+    """A loss of several outputs."""
+    shape = dataclasses.replace(SOUND, **{"own_rank": None, "towards": None} | facts)  # type: ignore[arg-type]
+    return with_task(mlp(), loss_shape=None, joint_shape=shape)
+
+
+def all_targets(profile: Profile, value: float) -> Profile:
+    target = profile.task.target
+    assert target is not None
+    return with_task(profile, target=dataclasses.replace(target, minimum=value, maximum=value, mean=value, spread=0.0))
+
+
+def all_dead() -> Profile:
+    """One rectified unit, zero for every example, and outputs that are all equal."""
+    net = Net()
+    net.linear("density", 1)
+    net.activation()
+    zero = net.profile()
+    nodes = tuple(
+        dataclasses.replace(n, units=UnitStats(units=1, observations=EXAMPLES, examples=EXAMPLES, zero=1))
+        if zero.graph.nodes[n.node].operation is Operation.ACTIVATION
+        else n
+        for n in zero.nodes
+    )
+    return dataclasses.replace(zero, nodes=nodes, reactions=Reactions(8, equal=True))
+
+
 def dropping(rate: float, noise: float) -> Profile:
     net = Net()
     net.linear("hidden")
@@ -526,7 +553,7 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS102": (lambda: chain(10, level=lambda i: 8.0**i).profile(),),
     "GS103": (lambda: out_of_scale(28.0), lambda: out_of_scale(0.01)),
     "GS104": (lambda: one_spread(1.0), lambda: one_spread(0.01)),
-    "GS105": (lambda: dead(WIDTH), lambda: dead(20)),
+    "GS105": (lambda: dead(WIDTH), lambda: dead(20), all_dead),
     "GS106": (lambda: saturated(0.84), lambda: saturated(0.99)),
     "GS107": (lambda: hidden(Operation.SOFTMAX, "softmax"), lambda: hidden(Operation.SOFTMAX, "log_softmax")),
     "GS108": (lambda: hidden(Operation.ACTIVATION, "exp"),),
@@ -576,19 +603,23 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS512": (broadcast, lambda: labels(TargetFacts((EXAMPLES,), "classes", 0, 2, 1.0, 0.8, 3, 1.09))),
     "GS513": (lambda: labels(TargetFacts((1000,), "classes", 0, 9, 0.1, 0.5, 10, 0.2)),),
     "GS514": (lambda: loss_form(growth=1.0, lowest=-8000.0), lambda: loss_form(growth=1.0, towards=0.0),
-              lambda: regression_form(growth=1.0, lowest=-8000.0)),
+              lambda: regression_form(growth=1.0, lowest=-8000.0), lambda: joint(growth=2.0)),
     "GS515": (lambda: loss_form(responds=0.002), lambda: loss_form("softmax", own_rank=0.0),
+              lambda: regression_form(alike=0.0),
               lambda: loss_form("softmax", at_target=0.9, distance=1.2, lowest=0.5)),
     "GS516": (lambda: loss_form(slope=1e-5), lambda: regression_form("sigmoid", slope=0.0)),
     "GS517": (lambda: clipped(0.8), lambda: clipped(1.0)),
     "GS518": (lambda: aligned(-3.0),),
     "GS519": (lambda: two_terms("sum"),),
-    "GS520": (lambda: regression_form(ignored=0.5),),
+    "GS520": (lambda: regression_form(ignored=0.5), lambda: joint(ignored=0.5)),
+    "GS522": (lambda: with_task(mlp(), loss_shape=dataclasses.replace(SOUND, elsewhere=True)),),
     "GS601": (lambda: with_input(feature_spread=(0.5, 1.0, 3000.0)),
               lambda: with_input(feature_spread=(0.5, 1.0, 30.0))),
     "GS602": (lambda: raw(80.0), lambda: with_input(mean=0.0, spread=1e-4)),
     "GS603": (lambda: with_input(constant_features=3), lambda: with_input(constant_features=WIDTH)),
     "GS604": (lambda: regression(mean=2e5, spread=5e4), lambda: regression(mean=20.0, spread=9.0)),
+    "GS605": (lambda: all_targets(mlp(), 2.0), lambda: all_targets(regression(), 0.0)),
+    "GS608": (lambda: reacting(copies=1.0),),
     "GS606": (lambda: reacting(unread=0.9), lambda: reacting(equal=True)),
     "GS607": (lambda: over_coordinates(0.8), waves),
     "GS701": (lambda: stepped(6.0), lambda: stepped(600.0)),
@@ -727,6 +758,9 @@ HEALTHY: Mapping[str, Build] = {
     "statistics of another source of data": lambda: stored(3.0),
     "relu behind which half of the outputs are zero": lambda: with_output(regression(), clipped=0.5),
     "as many labels as time steps": lambda: aligned(0.0),
+    "several outputs whose loss falls in proportion": lambda: joint(growth=1.0),
+    "tokens that are told from the ones before": lambda: reacting(copies=0.0),
+    "outputs that end apart like their targets": lambda: regression_form(alike=0.9),
     "labels that all matter": lambda: regression_form(ignored=0.05),
     "coordinates whose target is as fine as the network": lambda: over_coordinates(0.15),
     "coordinates with noisy targets": lambda: over_coordinates(0.8, smooth=False),

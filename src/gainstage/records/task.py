@@ -182,7 +182,8 @@ class OptimizerFacts:
 class Task:
     """All known facts about the task; None means unknown, and rules that depend on it are listed as not judged.
 
-    ``loss_shape`` describes the loss as a function of the outputs alone, ``coordinates`` inputs of few dimensions.
+    ``loss_shape`` describes the loss as a function of the outputs alone, ``joint_shape`` that of several outputs at
+    once, ``coordinates`` inputs of few dimensions.
     """
 
     inputs: tuple[InputFacts, ...] = ()
@@ -194,3 +195,4 @@ class Task:
     training: bool = True
     loss_shape: LossShape | None = None
     coordinates: CoordinateFacts | None = None
+    joint_shape: LossShape | None = None

@@ -19,7 +19,9 @@ from gainstage.records import (
     Fixed,
     Formats,
     Plan,
+    Preflight,
     Profile,
+    Scaling,
     register_document,
     register_page,
     register_renderer,
@@ -36,7 +38,7 @@ def _plain(record: Shown) -> str:
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
 
-_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Formats, Plan, Profile)
+_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Formats, Plan, Preflight, Profile, Scaling)
 for _kind in _SHOWN:
     register_renderer(_kind, "text/plain", _plain)
 

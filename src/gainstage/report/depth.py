@@ -6,9 +6,25 @@ import math
 from dataclasses import dataclass
 
 from gainstage.graph import Node
+from gainstage.graph.patterns.residual import residuals
 from gainstage.records import Histogram, Moments, NodeProfile, Profile
 
-__all__ = ["Depth", "Distribution", "distributions", "through_depth"]
+__all__ = ["Depth", "Distribution", "StreamLevel", "distributions", "through_depth"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLevel:
+    """A residual stream behind one sum.
+
+    Args:
+        node: index of the sum in the graph.
+        spread: standard deviation over all elements.
+        gradient: norm of the gradient of the loss with respect to the sum; None where it was not measured.
+    """
+
+    node: int
+    spread: float
+    gradient: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +39,8 @@ class Depth:
         example_share: share of the variance that lies between examples; None where the axis of examples is unknown.
         spread_band: (lower, upper) bound of the predicted standard deviation; None without a prediction.
         gradient_band: (lower, upper) bound of the predicted norm of the gradient; None without a prediction.
+        paths: paths of the nodes' modules, by which repeated blocks are folded.
+        stream: the sums of residual branches into their stream, in order of execution.
     """
 
     nodes: tuple[int, ...]
@@ -32,6 +50,8 @@ class Depth:
     example_share: tuple[float | None, ...]
     spread_band: tuple[tuple[float, float] | None, ...] = ()
     gradient_band: tuple[tuple[float, float] | None, ...] = ()
+    paths: tuple[str, ...] = ()
+    stream: tuple[StreamLevel, ...] = ()
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -53,6 +73,12 @@ def through_depth(profile: Profile) -> Depth:
         example_share=tuple(at.forward.example_share for _, at in measured),
         spread_band=tuple(_band(at.forward.spread, at.forward) for _, at in measured),
         gradient_band=tuple(_band(at.backward.norm, at.backward) if at.backward else None for _, at in measured),
+        paths=tuple(node.path for node, _ in measured),
+        stream=tuple(
+            StreamLevel(add.add, at.forward.spread, at.backward.norm if at.backward else None)
+            for add in residuals(profile.graph)
+            if (at := profile.by_node.get(add.add)) is not None
+        ),
     )
 
 

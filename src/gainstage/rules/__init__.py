@@ -11,6 +11,7 @@ from gainstage.rules import (
     hidden,
     holding,
     inputs,
+    loss_axes,
     loss_form,
     loss_terms,
     matching,
@@ -26,6 +27,7 @@ from gainstage.rules import (
     state_space,
     structure,
     sums,
+    target_data,
     targets,
     units,
     unreached,
@@ -41,6 +43,6 @@ __all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge"
 # Importing a family enters its rules into the table.
 _FAMILIES = (
     forward, scale, units, hidden, attention, reading, collapse, sums, gradient, unreached, weights, structure, output,
-    loss_form, loss_terms, matching, targets, inputs, coordinates, optimisation, optimizer, overfit, numerics,
-    precision, reactions, wiring, holding, experts, state_space, doubts,
+    loss_form, loss_axes, loss_terms, matching, targets, target_data, inputs, coordinates, optimisation, optimizer,
+    overfit, numerics, precision, reactions, wiring, holding, experts, state_space, doubts,
 )  # fmt: skip

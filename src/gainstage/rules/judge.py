@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from gainstage.records import Diagnosis, Finding, Profile, Unjudged
+from gainstage.rules.alternatives import with_alternative
 from gainstage.rules.folding import fold
 from gainstage.rules.remedies import Words
 from gainstage.rules.table import Lacking, selected
@@ -19,9 +20,9 @@ def judge(
 ) -> Diagnosis:
     """Judge a measurement by every rule, with one finding for each fault.
 
-    Rules about starts keep silent where the network was trained: where the caller says so, or the profile holds
-    evidence of it. A rule that lacks what it needs (labels, a loss, an optimizer, a backward pass) is listed as not
-    judged.
+    Where two causes explain the figures of a finding equally, its cause names both and what tells them apart. Rules
+    about starts keep silent where the network was trained: where the caller says so, or the profile holds evidence of
+    it. A rule that lacks what it needs (labels, a loss, an optimizer, a backward pass) is listed as not judged.
 
     Args:
         profile: measured or predicted.
@@ -54,7 +55,7 @@ def judge(
         except Lacking as lack:
             unjudged.append(Unjudged(rule.code, str(lack)))
             continue
-        findings += found
+        findings += [with_alternative(finding, profile) for finding in found]
         if not found:
             passed.append(rule.code)
     return Diagnosis(

@@ -8,9 +8,11 @@ from gainstage.workflows.judging_formats import formats
 from gainstage.workflows.learning_rates import parameter_groups
 from gainstage.workflows.materializing import materialize
 from gainstage.workflows.predicting import predict
+from gainstage.workflows.preflighting import preflight
+from gainstage.workflows.scaling import scaling
 from gainstage.workflows.tracing import trace
 
 __all__ = [
     "apply", "check", "compare", "fix", "formats", "initialize", "materialize", "parameter_groups", "plan", "predict",
-    "trace",
+    "preflight", "scaling", "trace",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from gainstage.backends.keras.tracing.own_trace import own_trace
 from gainstage.backends.keras.tracing.trace import materialise, trace
 from gainstage.backends.keras.training.finite_differences import gradient_checks
 from gainstage.backends.keras.training.given import loss_of, optimizer_of
+from gainstage.backends.keras.training.movements import movements
 from gainstage.backends.keras.training.overfit import overfit
 from gainstage.backends.keras.writing.calibrate import calibrate
 from gainstage.backends.keras.writing.checkpoint import write_checkpoint
@@ -24,6 +25,6 @@ from gainstage.backends.keras.writing.write import apply, drawn_whole, snapshot
 
 __all__ = [
     "Initializer", "apply", "calibrate", "drawn_whole", "gradient_checks", "in_training", "input_moments", "loss_of",
-    "lsuv", "materialise", "optimizer_of", "overfit", "own_trace", "parameter_groups", "placeholder", "record",
-    "snapshot", "structure", "trace", "version", "weight_moments", "words", "write_checkpoint",
+    "lsuv", "materialise", "movements", "optimizer_of", "overfit", "own_trace", "parameter_groups", "placeholder",
+    "record", "snapshot", "structure", "trace", "version", "weight_moments", "words", "write_checkpoint",
 ]  # fmt: skip

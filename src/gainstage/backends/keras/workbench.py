@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gainstage.backends.keras.models.batch import values_of
-from gainstage.backends.keras.models.build import mlp
+from gainstage.backends.keras.models.build import mlp, network
 from gainstage.backends.keras.models.datasets import arrays_of, first_batch
 from gainstage.backends.keras.models.inputs import example_batch, labelled_batch
+from gainstage.backends.keras.training.live import watch_training
 from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
 from gainstage.backends.keras.training.train import train
 from gainstage.backends.keras.writing.save import load_weights, save_weights, usable_path
+from gainstage.backends.protocol import LayerLevel
 from gainstage.errors import InputError
 
 __all__ = [
-    "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "example_batch", "first_batch", "labelled_batch", "load_weights", "loss",
-    "on_device", "one_thread", "optimizer", "save_weights", "textbook",
-    "textbook_weights", "train", "usable_path", "with_own_labels",
+    "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier", "example_batch",
+    "first_batch", "give_way", "labelled_batch", "layer_levels", "load_weights", "loss", "multiply_weights",
+    "network", "on_device", "one_thread", "optimizer", "save_weights", "textbook", "textbook_weights", "train",
+    "usable_path", "watch_training", "with_own_labels", "write_values",
 ]  # fmt: skip
 
 TITLE = "Keras"
@@ -29,6 +32,7 @@ MEMORYLESS = False
 TEXTBOOK_SCHEME = "keep"
 CLASSIFIER_LOSS = "sparse_categorical_crossentropy"
 one_thread = nullcontext
+give_way = nullcontext  # Keras keeps random states in variables, and no thread waits for another
 
 
 def on_device(model: Any, device: str) -> Any:
@@ -43,6 +47,31 @@ def on_device(model: Any, device: str) -> Any:
             "the device out."
         )
     return model
+
+
+def layer_levels(model: Any, inputs: Any, labels: Any, loss: Any) -> tuple[LayerLevel, ...]:  # noqa: ARG001
+    """Nothing: in Keras a record is the only pass that sees inside the layers."""
+    return ()
+
+
+def multiply_weights(model: Any, factors: Mapping[str, float]) -> None:
+    """Multiply variables by factors, by path and in place.
+
+    >>> net = mlp((2, 1))
+    >>> multiply_weights(net, {"head/kernel": 0.0})
+    >>> float(abs(values_of(net.layers[0].kernel)).sum())
+    0.0
+    """
+    for variable in model.variables:
+        if variable.path in factors:
+            variable.assign(values_of(variable) * factors[variable.path])
+
+
+def write_values(model: Any, values: Mapping[str, NDArray[np.float32]]) -> None:
+    """Set variables to arrays of their shape, by path and in place."""
+    for variable in model.variables:
+        if variable.path in values:
+            variable.assign(values[variable.path].reshape(variable.shape))
 
 
 def with_own_labels(model: Any, batch: Any) -> Any:  # noqa: ARG001

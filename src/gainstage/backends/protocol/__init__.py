@@ -10,9 +10,19 @@ from gainstage.backends.protocol.finding import (
     workbench_of,
 )
 from gainstage.backends.protocol.trainer import OnSteps, Start, Trainer
-from gainstage.backends.protocol.workbench import FirstSteps, LessonWorkbench, Norm, SoftmaxUse, Train, Workbench
+from gainstage.backends.protocol.workbench import (
+    FirstSteps,
+    LayerLevel,
+    LessonWorkbench,
+    Norm,
+    SoftmaxUse,
+    Train,
+    Watched,
+    Workbench,
+)
 
 __all__ = [
-    "Backend", "Detail", "FirstSteps", "Framework", "LessonWorkbench", "Norm", "OnSteps", "SoftmaxUse", "Start",
-    "Train", "Trainer", "Workbench", "backend_of", "framework_of", "lesson_workbench", "trainer_of", "workbench_of",
+    "Backend", "Detail", "FirstSteps", "Framework", "LayerLevel", "LessonWorkbench", "Norm", "OnSteps", "SoftmaxUse",
+    "Start", "Train", "Trainer", "Watched", "Workbench", "backend_of", "framework_of", "lesson_workbench",
+    "trainer_of", "workbench_of",
 ]  # fmt: skip

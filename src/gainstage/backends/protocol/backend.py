@@ -97,8 +97,26 @@ class Backend(Protocol):
         """Bring one layer after the other to unit variance, as published."""
         ...
 
-    def parameter_groups(self, model: Any, factors: Mapping[str, float], learning_rate: float) -> list[dict[str, Any]]:
-        """Optimizer groups from factors on the learning rate."""
+    def parameter_groups(
+        self, model: Any, settings: Mapping[str, Mapping[str, Any]], learning_rate: float
+    ) -> list[dict[str, Any]]:
+        """Group the parameters for an optimizer by the settings of each."""
+        ...
+
+    def movements(
+        self,
+        model: Any,
+        inputs: Any,
+        target: Any,
+        *,
+        loss: Loss | None,
+        optimizer: str,
+        settings: Mapping[str, Mapping[str, Any]],
+        learning_rate: float,
+        steps: int,
+        seed: int = 0,
+    ) -> dict[str, float]:
+        """Train on one batch in place, and return how far the output of every weight moved, by its path."""
         ...
 
     def weight_moments(

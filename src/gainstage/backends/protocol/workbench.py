@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from gainstage.backends.model_names import Norm
 from gainstage.data import Dataset, InputSpec
 from gainstage.records import TrainingCurve
 
-__all__ = ["FirstSteps", "LessonWorkbench", "Norm", "SoftmaxUse", "Train", "Workbench"]
+__all__ = [
+    "FirstSteps", "LayerLevel", "LessonWorkbench", "Norm", "SoftmaxUse", "Train", "Watched", "Workbench",
+]  # fmt: skip
 
 SoftmaxUse = Literal["cross_entropy", "mse", "hidden"]
 
@@ -164,6 +167,44 @@ class Workbench(Protocol):
         """
         ...
 
+    def network(
+        self,
+        sizes: tuple[int, ...],
+        activation: str,
+        *,
+        norm: Norm = "none",
+        residual: bool = False,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> Any:
+        """A perceptron for classes that returns logits, at the framework's default initialization.
+
+        Args:
+            sizes: widths from the input to the output.
+            activation: after every layer but the last.
+            norm: between a hidden layer and its activation.
+            residual: whether a skip bypasses every hidden layer that keeps the width.
+            dropout: share of the hidden units that a training step drops.
+            seed: of the weights.
+        """
+        ...
+
+    def layer_levels(self, model: Any, inputs: Any, labels: Any, loss: Any) -> tuple[LayerLevel, ...]:
+        """Measure signal and gradient at the linear layers in one plain pass; empty where only a record can."""
+        ...
+
+    def multiply_weights(self, model: Any, factors: Mapping[str, float]) -> None:
+        """Multiply parameters by factors, by path and in place."""
+        ...
+
+    def write_values(self, model: Any, values: Mapping[str, NDArray[np.float32]]) -> None:
+        """Set parameters to arrays of their shape, by path and in place."""
+        ...
+
+    def watch_training(self, model: Any, dataset: Dataset, loss: Any) -> Callable[[bool], Watched]:
+        """Return a function that looks at a model in training; it also runs the validation examples where asked."""
+        ...
+
     def textbook(self, sizes: tuple[int, ...], seed: int | None = None) -> Any:
         """A relu perceptron as textbooks write it; ``TEXTBOOK_SCHEME`` applied to it gives He's rule."""
         ...
@@ -178,9 +219,49 @@ class Workbench(Protocol):
         """
         ...
 
+    def give_way(self) -> AbstractContextManager[None]:
+        """Let other threads use the framework meanwhile, inside what a training calls after a step."""
+        ...
+
     def one_thread(self) -> AbstractContextManager[None]:
         """Compute in one thread meanwhile, where the framework allows to choose."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLevel:
+    """Signal and gradient at one layer.
+
+    Args:
+        path: of the layer.
+        spread: standard deviation over all elements of the output.
+        gradient: norm of the gradient of the loss with respect to the output.
+    """
+
+    path: str
+    spread: float
+    gradient: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A look at a model in training.
+
+    Args:
+        moved_first: ‖change since the start‖ / ‖weight at the start‖ of the first weight.
+        moved_last: the same of the last weight.
+        gradient_first: norm of the last gradient of the first weight; NaN where the framework keeps no gradients.
+        gradient_last: the same of the last weight.
+        loss: on the validation examples; NaN where they were not run.
+        accuracy: share of them that is classified correctly; NaN where they were not run.
+    """
+
+    moved_first: float
+    moved_last: float
+    gradient_first: float = math.nan
+    gradient_last: float = math.nan
+    loss: float = math.nan
+    accuracy: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from gainstage.backends.torch.tracing.graph_from_modules import structure
 from gainstage.backends.torch.tracing.own_trace import own_trace
 from gainstage.backends.torch.tracing.trace import materialise, trace
 from gainstage.backends.torch.training.given import loss_of, optimizer_of
+from gainstage.backends.torch.training.movements import movements
 from gainstage.backends.torch.training.overfit import overfit
 from gainstage.backends.torch.writing.calibrate import calibrate
 from gainstage.backends.torch.writing.checkpoint import write_checkpoint
@@ -23,6 +24,6 @@ from gainstage.backends.torch.writing.write import apply, drawn_whole, snapshot
 
 __all__ = [
     "apply", "calibrate", "drawn_whole", "gradient_checks", "in_training", "input_moments", "loss_of", "lsuv",
-    "materialise", "optimizer_of", "overfit", "own_trace", "parameter_groups", "placeholder", "record", "snapshot",
-    "structure", "trace", "version", "weight_moments", "words", "write_checkpoint",
+    "materialise", "movements", "optimizer_of", "overfit", "own_trace", "parameter_groups", "placeholder", "record",
+    "snapshot", "structure", "trace", "version", "weight_moments", "words", "write_checkpoint",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gainstage.backends.model_names import Norm
 from gainstage.backends.torch.measuring.lesson_measurements import (
     companions,
     normalised_units,
@@ -13,21 +14,25 @@ from gainstage.backends.torch.measuring.lesson_measurements import (
     textbook_weights,
     with_shifts,
 )
+from gainstage.backends.torch.measuring.levels import layer_levels, multiply_weights, write_values
 from gainstage.backends.torch.models.build import ACTIVATIONS, mlp
 from gainstage.backends.torch.models.datasets import arrays_of, first_batch
 from gainstage.backends.torch.models.described_inputs import with_own_labels
 from gainstage.backends.torch.models.inputs import example_batch, labelled_batch, on_device
+from gainstage.backends.torch.models.random_states import give_way
 from gainstage.backends.torch.models.weight_files import load_weights
 from gainstage.backends.torch.training.lesson_experiments import first_steps, gradient_agreement
+from gainstage.backends.torch.training.live import watch_training
 from gainstage.backends.torch.training.objectives import loss_function, optimizer
 from gainstage.backends.torch.training.train import train
 from gainstage.backends.torch.writing.save import save_weights, usable_path
 
 __all__ = [
     "ACTIVATIONS", "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
-    "companions", "example_batch", "first_batch", "first_steps", "gradient_agreement", "labelled_batch", "load_weights",
-    "loss", "mlp", "normalised_units", "on_device", "one_thread", "optimizer", "refuses_one_example", "save_weights",
-    "softmax_gradient", "textbook", "textbook_weights", "train", "usable_path", "with_own_labels", "with_shifts",
+    "companions", "example_batch", "first_batch", "first_steps", "give_way", "gradient_agreement", "labelled_batch",
+    "layer_levels", "load_weights", "loss", "mlp", "multiply_weights", "network", "normalised_units", "on_device",
+    "one_thread", "optimizer", "refuses_one_example", "save_weights", "softmax_gradient", "textbook",
+    "textbook_weights", "train", "usable_path", "watch_training", "with_own_labels", "with_shifts", "write_values",
 ]  # fmt: skip
 
 TITLE = "PyTorch"
@@ -60,3 +65,15 @@ def classifier(sizes: tuple[int, ...], activation: str, seed: int) -> Any:
 def textbook(sizes: tuple[int, ...], seed: int | None = None) -> Any:
     """A relu perceptron; He's rule is drawn afterwards, since PyTorch's layers take no initializer."""
     return mlp(sizes, activation="relu", seed=seed)
+
+
+def network(
+    sizes: tuple[int, ...], activation: str, *, norm: Norm = "none", residual: bool = False, dropout: float = 0.0,
+    seed: int = 0,
+) -> Any:  # fmt: skip
+    """A perceptron that returns logits, with normalisation, skips and dropout as asked.
+
+    >>> network((64, 32, 32, 10), "tanh", residual=True).hidden[1].body.linear
+    Linear(in_features=32, out_features=32, bias=True)
+    """
+    return mlp(sizes, activation=activation, norm=norm, residual=residual, dropout=dropout, seed=seed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gainstage.records import Finding, Profile
+from gainstage.report.blocks import fold
+from gainstage.report.charts.blocks import BETWEEN, GRADIENT, MEANING, SPREAD, Drawn, folded_chart
 from gainstage.report.charts.flags import Flag, draw_flags, flags_of
 from gainstage.report.charts.frame import MARGIN, check_size, heading
 from gainstage.report.charts.labels import LINE_HEIGHT, Name, width_of
@@ -16,20 +18,23 @@ from gainstage.report.scale import scale_for
 from gainstage.report.series import Series
 from gainstage.report.wording import count, elide, figure
 
-__all__ = ["depth_profile"]
+__all__ = ["Through", "depth_chart", "depth_profile"]
 
-SPREAD = "Forward spread"
-GRADIENT = "Gradient norm"
-MEANING = {SPREAD: "standard deviation of each layer's output", GRADIENT: "of the loss, by each layer's output"}
-BETWEEN = 62.0  # pixels between the two panels: tick labels of the upper one, heading of the lower one
 
 # Blue marks the current state: the only line, or the one after the fix, which is drawn last, on top.
 STYLES = {"": (0, ""), "measured": (0, ""), "predicted": (2, "d3"), "before": (1, "d2"), "after": (0, "")}
 
 
 @dataclass(frozen=True, slots=True)
-class _Drawn:
-    name: Name
+class Through:
+    """A network through depth.
+
+    Args:
+        name: ``predicted``, ``after``, or empty for the measurement itself.
+        depth: its values.
+    """
+
+    name: str
     depth: Depth
 
 
@@ -63,9 +68,39 @@ def depth_profile(
     Raises:
         InputError: the chart is too small.
     """
+    given = (("predicted", predicted), ("", before), ("after", after))
+    through = [Through(name, through_depth(profile)) for name, profile in given if profile is not None]
+    return depth_chart(through, findings=findings, title=title, width=width, height=height)
+
+
+def depth_chart(
+    through: Sequence[Through],
+    *,
+    findings: Sequence[Finding] = (),
+    title: str = "",
+    width: float = 720,
+    height: float = 480,
+) -> str:
+    """Draw what ``depth_profile`` draws, from values that were extracted or measured already.
+
+    Repeated blocks are folded: a line for each kind of layer, and one for the residual stream, over the number of the
+    block.
+
+    Args:
+        through: one to three networks; that of the measurement has no name.
+        findings: findings whose layers are flagged.
+        title: title above the chart; may be empty.
+        width, height: in pixels, at least 240.
+
+    Raises:
+        InputError: the chart is too small.
+    """
     check_size(width, height)
-    drawn = list(_lines(before, after, predicted))
+    drawn = _named(through)
     flags = flags_of(findings, drawn[0].depth)
+    blocks = fold(drawn[0].depth.paths)
+    if blocks is not None and all(d.depth.paths == drawn[0].depth.paths for d in drawn):
+        return folded_chart(drawn, blocks, flags, title=title, width=width, height=height)
     shown = {head: some for head in (SPREAD, GRADIENT) if (some := _present(drawn, head))}
     body, top = heading(title, "", width)
     if not shown:
@@ -87,15 +122,14 @@ def depth_profile(
     return document(width, height, _aria(shown, max(len(d.depth) for d in drawn), flags), body)
 
 
-def _lines(before: Profile, after: Profile | None, predicted: Profile | None) -> Iterator[_Drawn]:
-    only = after is None and predicted is None
-    first = "" if only else ("before" if after is not None else "measured")
-    others = (("predicted", predicted), (first, before), ("after", after))
-    drawn = [_Drawn(Name(name, *STYLES[name]), through_depth(p)) for name, p in others if p is not None]
-    yield from sorted(drawn, key=lambda d: d.name.text == "predicted")  # measurements come first
+def _named(through: Sequence[Through]) -> list[Drawn]:
+    """Name the lines: an only one has no name, and a measurement is named by what stands beside it."""
+    first = "" if len(through) == 1 else "before" if any(t.name == "after" for t in through) else "measured"
+    drawn = [Drawn(Name(name, *STYLES[name]), t.depth) for t in through for name in (t.name or first,)]
+    return sorted(drawn, key=lambda d: d.name.text == "predicted")  # measurements come first
 
 
-def _present(drawn: Sequence[_Drawn], head: str) -> list[tuple[Name, Series]]:
+def _present(drawn: Sequence[Drawn], head: str) -> list[tuple[Name, Series]]:
     return [(d.name, line) for d in drawn if (line := _line(d, head)) is not None]
 
 
@@ -105,7 +139,7 @@ def _panel(lines: Sequence[Series], names: Sequence[Name], top: float, width: fl
     return Panel.fitted(x, y, top, width, height, names)
 
 
-def _line(drawn: _Drawn, head: str) -> Series | None:
+def _line(drawn: Drawn, head: str) -> Series | None:
     depth = drawn.depth
     values = depth.spread if head == SPREAD else depth.gradient
     bands = depth.spread_band if head == SPREAD else depth.gradient_band

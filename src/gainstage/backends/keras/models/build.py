@@ -7,9 +7,10 @@ from typing import Literal
 
 import keras
 
+from gainstage.backends.model_names import Norm
 from gainstage.errors import InputError
 
-__all__ = ["mlp"]
+__all__ = ["mlp", "network"]
 
 
 def mlp(
@@ -51,3 +52,37 @@ def mlp(
     ]
     head = keras.layers.Dense(sizes[-1], output, kernel_initializer=drawn(len(hidden)), name="head")
     return keras.Sequential([keras.Input((sizes[0],)), *hidden, head])
+
+
+def network(
+    sizes: tuple[int, ...], activation: str, *, norm: Norm = "none", residual: bool = False, dropout: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:  # fmt: skip
+    """A perceptron that returns logits, with normalisation, skips and dropout as asked.
+
+    Its layers are called ``hidden_0``, ``norm_0``, ``act_0``, ``drop_0``, ``add_0``, … and ``head``.
+
+    Args:
+        sizes: widths from the input to the output, at least two.
+        activation: Keras's name of the one after every layer but the head.
+        norm: between each hidden layer and its activation.
+        residual: whether a skip bypasses every hidden layer that keeps the width.
+        dropout: share of the hidden units that a training step drops.
+        seed: of the weights.
+
+    >>> network((64, 32, 32, 10), "tanh", residual=True).count_params()
+    3466
+    """
+    layers = keras.layers
+    x = inputs = keras.Input((sizes[0],))
+    for place, width in enumerate(sizes[1:-1]):
+        drawn = keras.initializers.GlorotUniform(seed=1000 * seed + place)
+        before, x = x, layers.Dense(width, kernel_initializer=drawn, name=f"hidden_{place}")(x)
+        if norm != "none":
+            kind = layers.BatchNormalization if norm == "batch" else layers.LayerNormalization
+            x = kind(name=f"norm_{place}")(x)
+        x = layers.Activation(activation, name=f"act_{place}")(x)
+        x = layers.Dropout(dropout, name=f"drop_{place}", seed=seed)(x) if dropout else x
+        x = layers.Add(name=f"add_{place}")([before, x]) if residual and before.shape == x.shape else x
+    drawn = keras.initializers.GlorotUniform(seed=1000 * seed + len(sizes))
+    return keras.Model(inputs, layers.Dense(sizes[-1], kernel_initializer=drawn, name="head")(x))

@@ -68,6 +68,9 @@ _WORDS: Mapping[str, str] = {
     "an operation along the units": "keras.layers.Softmax(axis=-1)  # and axis=-1, not 0, in keras.ops",
     "a dropout of this rate": "keras.layers.Dropout({rate})",
     # signals
+    "the loss on logits of positions": "keras.losses.sparse_categorical_crossentropy(y, logits, axis=-1)",
+    "a shuffled data set": "model.fit(x, y, shuffle=True)",
+    "labels that are shifted": "model.fit(tokens[:, :-1], tokens[:, 1:])",
     "an activation between layers": 'keras.layers.Dense(units, activation="relu")',
     "a dropout in front of the last layer": "# move keras.layers.Dropout in front of the last Dense",
     "a model in training mode": "model.fit(x, y)  # trains; a call of your own needs model(x, training=True)",

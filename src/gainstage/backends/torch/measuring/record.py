@@ -26,7 +26,8 @@ from gainstage.backends.shared.selection import (
 from gainstage.backends.shared.word_sums import WordSums
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
 from gainstage.backends.torch.measuring.gradients import gradients_of
-from gainstage.backends.torch.measuring.loss_shape import shape_of
+from gainstage.backends.torch.measuring.label_copies import copied_labels
+from gainstage.backends.torch.measuring.loss_shape import joint_shape_of, shape_of
 from gainstage.backends.torch.measuring.moments import (
     histogram_of,
     look_at,
@@ -45,7 +46,7 @@ from gainstage.backends.torch.tracing.fitting import fitting_batch
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.tracing.trace import materialised, unwrap
-from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
+from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe, takes_whole
 from gainstage.errors import InputError, ModelError
 from gainstage.graph import Operation
 from gainstage.records import LossShape, NodeProfile, Note, Profile, Reactions, Source, Step, Task
@@ -173,7 +174,7 @@ class _Recording:
             self.batch, seen, self.target, value, self.optimizer, training=self.model.training,
             synthetic=self.synthetic, names=tuple(inspect.signature(self.model.forward).parameters),
         )  # fmt: skip
-        task = replace(task, loss_shape=self._loss_shape(seen, task))
+        task = replace(task, loss_shape=self._loss_shape(seen, task), joint_shape=self._joint_shape(seen))
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
             for p in seen.graph.parameters
@@ -213,10 +214,20 @@ class _Recording:
         with self.held.during():
             return shape_of(self.loss, seen.output, self.target, task.output, self.seed)
 
+    def _joint_shape(self, seen: Observation) -> LossShape | None:
+        if self.loss is None or not takes_whole(seen.structure):
+            return None
+        with self.held.during():
+            return joint_shape_of(self.loss, seen.structure, self.target, self.batch.examples, self.seed)
+
     def _reactions(self, seen: Observation) -> Reactions | None:
         if self.detail == "lean":
             return None
-        return reactions_of(self.model, self.held, self.batch, self.target, seen.output, seen.graph, self.seed)
+        found = reactions_of(self.model, self.held, self.batch, self.target, seen.output, seen.graph, self.seed)
+        if found is None or self.loss is None or seen.whole:
+            return found
+        copies = copied_labels(self.model, self.held, self.batch, self.target, self.loss, self.seed)
+        return replace(found, copies=copies)
 
     def _source(self, seen: Observation) -> Source:
         first = self.batch.tensors[0][1]

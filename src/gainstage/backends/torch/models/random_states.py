@@ -6,14 +6,21 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-__all__ = ["random_state", "seed_torch"]
+__all__ = ["give_way", "random_state", "seed_torch"]
 
 _TURN = threading.RLock()
 """Random states, hooks and switches belong to the whole process, so that passes of several threads take turns."""
+
+
+_States = tuple[Any, Any, Tensor, list[Tensor]]
+_OUTER = threading.local()
+"""The states that this thread will put back, one for each ``random_state`` that it is in."""
 
 
 @contextmanager
@@ -23,18 +30,59 @@ def random_state(seed: int | None = None) -> Iterator[None]:
     Other threads that want the same wait meanwhile.
     """
     with _TURN:
-        python, numpy = random.getstate(), np.random.get_state()
-        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-        with torch.random.fork_rng(devices=devices):
-            try:
-                if seed is not None:
-                    seed_torch(seed)
-                    random.seed(seed)
-                    np.random.seed(seed % 2**32)
-                yield
-            finally:
-                random.setstate(python)
-                np.random.set_state(numpy)
+        outer = _outer()
+        outer.append(_captured())
+        try:
+            if seed is not None:
+                seed_torch(seed)
+                random.seed(seed)
+                np.random.seed(seed % 2**32)
+            yield
+        finally:
+            _put_back(outer.pop())
+
+
+@contextmanager
+def give_way() -> Iterator[None]:
+    """Let other threads have their turn inside a single ``random_state``, and go on from the same states afterwards.
+
+    Meanwhile the states are those from before ``random_state``, so that no other thread sees numbers of this one.
+    Inside none, or inside several, nothing happens.
+    """
+    outer = _outer()
+    if len(outer) != 1:
+        yield
+        return
+    inner = _captured()
+    _put_back(outer[0])
+    _TURN.release()
+    try:
+        yield
+    finally:
+        _TURN.acquire()
+        outer[0] = _captured()
+        _put_back(inner)
+
+
+def _outer() -> list[_States]:
+    if not hasattr(_OUTER, "states"):
+        _OUTER.states = []
+    states: list[_States] = _OUTER.states
+    return states
+
+
+def _captured() -> _States:
+    on_devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), on_devices
+
+
+def _put_back(states: _States) -> None:
+    python, numpy, on_cpu, on_devices = states
+    random.setstate(python)
+    np.random.set_state(numpy)
+    torch.set_rng_state(on_cpu)
+    if on_devices:
+        torch.cuda.set_rng_state_all(on_devices)
 
 
 def seed_torch(seed: int) -> None:

@@ -49,6 +49,9 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "a dropout of this rate": "nn.Dropout({rate})",
         # signals
         "an activation between layers": "nn.ReLU()  # between the layers",
+        "the loss on logits of positions": "loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels)",
+        "a shuffled data set": "loader = DataLoader(data, batch_size=64, shuffle=True)",
+        "labels that are shifted": "loss = cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:])",
         "a dropout in front of the last layer": "# move nn.Dropout in front of the last nn.Linear",
         "a model in training mode": "model.train()",
         "a function that stays in tensors": (
