@@ -23,6 +23,8 @@
 #   make reliability   what user code, hostile input and kills leave alone, in figures: docs/reliability.md
 #   make bits    random words under dieharder, which Debian packages (an hour for each of two sources)
 #   make starts-exam   automatic starts against those of their authors, on networks of all fields (long)
+#   make second-list   predicted against measured on architectures that no rule was tuned to, both halves (long)
+#   make transfer   real trainings: does the best rate of a small model carry over to one eight times as wide (long)
 #   make clean   forget the environment and all caches
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -38,7 +40,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam clean
+.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam second-list transfer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -171,6 +173,12 @@ bits: $(VENV)/.installed-demo
 
 starts-exam: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/long/exam_of_starts.py $(ARGS)
+
+second-list: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/long/unseen_agreement.py $(ARGS)
+
+transfer: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/long/learning_rate_transfer.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist out

@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -59,7 +60,7 @@ NAMED_BY: dict[str, str] = {
     "loss-wrong-sign": "GS514 GS515",
     "loss-unbounded-below": "GS514",
     "loss-flat-where-wrong": "GS516",
-    "targets-outside-loss-domain": "GS514 InputError",
+    "targets-outside-loss-domain": "GS514 GS520 InputError",
     "labels-longer-than-time": "GS518",
     "scores-squeezed": "GS115",
     "term-drowns-the-loss": "GS519",
@@ -74,7 +75,7 @@ NAMED_BY: dict[str, str] = {
     "gradient-cut": "GS203 GS204",
     "nothing-trainable": "NotJudged",
     "two-zero-factors": "GS203 GS403",
-    "inputs-ignored": "GS109 GS602 GS606",
+    "inputs-ignored": "GS109 GS602 GS603 GS606",
     "examples-mix": "GS111",
     "norm-batch-of-one": "GS401",
     "norm-removes-signal": "GS402",
@@ -89,6 +90,17 @@ NAMED_BY: dict[str, str] = {
     "one-hot-attention": "GS114",
     "non-finite": "GS801 GS805",
     "half-precision": "GS801 GS802 GS803",
+    "affine-network": "GS116",
+    "axes-swapped": "",
+    "class-axis": "GS522",
+    "derivative-vanishes": "GS203",
+    "labels-ignored": "GS520",
+    "labels-shuffled": "",
+    "padding-dominates": "",
+    "positions-lost": "",
+    "target-constant": "GS605",
+    "target-leaks": "GS608",
+    "target-shifted": "",
 }
 """Codes of findings, or classes of errors that refuse the call, that name each mechanism; edited as rules are added."""
 
@@ -217,18 +229,20 @@ def totals(part: list[Row]) -> list[str]:
     ]
 
 
-HEADER = ["half", "framework", "found", "right cause", "right place", "not visible at the start, flagged",
+HEADER = ["wave", "half", "framework", "found", "right cause", "right place", "not visible at the start, flagged",
           "healthy, flagged", "cured twins, flagged", "crashes", "cost in plain passes"]  # fmt: skip
+"""The cost is left out where it was not timed."""
 
 
 def table(all_rows: list[Row]) -> list[str]:
     """The totals of both halves in Markdown."""
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    for half in ("seen", "unseen"):
-        for framework in ("torch", "keras", "both"):
-            part = [r for r in all_rows if r.half == half and framework in (r.entry.framework, "both")]
-            if part:
-                lines.append("| " + " | ".join([half, framework, *totals(part)]) + " |")
+    width = len(HEADER) - all(row.verdict.passes is None for row in all_rows)
+    lines = ["| " + " | ".join(HEADER[:width]) + " |", "|" + "---|" * width]
+    for wave, half, framework in product((1, 2), ("seen", "unseen"), ("torch", "keras", "both")):
+        of_half = [r for r in all_rows if r.half == half and r.entry.wave == wave]
+        part = [r for r in of_half if framework in (r.entry.framework, "both")]
+        if part:
+            lines.append("| " + " | ".join([str(wave), half, framework, *totals(part)][:width]) + " |")
     return lines
 
 
@@ -255,9 +269,19 @@ are developed on the half that is *seen*. The figures that count are those of th
 which only totals are printed. `make exam` trains every network briefly: the healthy ones learn, and the sick
 ones do worse than the same networks without their fault.
 
-The unseen half is no longer untouched. Its totals were read several times while rules changed, the list of
-mechanisms of both halves was used to write networks for development, and one of its cases was read by mistake
-(it counts as seen now). Take its figures as an upper estimate of those on new ground.
+The first wave's unseen half is no longer untouched. Its totals were read several times while rules changed, the
+list of mechanisms of both halves was used to write networks for development, and one of its cases was read by
+mistake (it counts as seen now). Take its figures as an upper estimate of those on new ground.
+
+The second wave was written later, from threads that were sampled first, and frozen before any of its networks
+was checked. The totals of its unseen half were read twice: before any rule changed, and on this page. At the
+beginning they were, on PyTorch, 14 of 22 found (64 %), 11 with the right cause (50 %), 4 of 26 healthy networks
+and 2 of 25 cured twins flagged; on the seen half 7 of 12, 4 of 12, 1 of 29 and 0 of 16. The same mind wrote
+these networks and the rules, so that the second wave, too, is kinder than strangers are.
+
+Two networks of the first wave, the healthy `one_block_used_four_times` and the cured
+`sinusoids_over_small_tokens`, are flagged by GS608 and rightly so: both are trained to tell the next token and
+see it, since their encoders have no causal mask. They were written to show something else, and stay as they are.
 
 {table}
 
@@ -266,9 +290,9 @@ mechanisms of both halves was used to write networks for development, and one of
 - *Right place*: a finding points at the module that is at fault, or just above it. Where the fault lies in
   the loss, the data or the optimizer, the right cause counts.
 - *Cured twins*: the sick networks with their fault mended, which should not be flagged.
-- *Cost*: median over the PyTorch networks of the time of a check over one forward and one backward pass.
-  These networks are tiny, so that Python's own time decides; `benchmarks/check_cost.py` has the cost on
-  larger ones.
+- *Cost*, where it was timed: median over the PyTorch networks of the time of a check over one forward and one
+  backward pass. These networks are tiny, so that Python's own time decides; `benchmarks/check_cost.py` has the
+  cost on larger ones.
 
 {tools}## What is missed or wrongly flagged in the half that is seen
 
@@ -310,18 +334,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--framework", choices=("torch", "keras"))
     parser.add_argument("--half", choices=("seen", "unseen"))
+    parser.add_argument("--wave", type=int, choices=(1, 2))
     parser.add_argument("--write", action="store_true", help="write docs/verdicts.md")
     parser.add_argument("--untimed", action="store_true", help="leave out the cost")
     parser.add_argument("--reveal-unseen", action="store_true")
     arguments = parser.parse_args()
-    if arguments.write and (arguments.framework or arguments.half or arguments.untimed):
-        parser.error("--write needs all cases and the cost")
+    if arguments.write and (arguments.framework or arguments.wave or arguments.half):
+        parser.error("--write needs all cases")
     warnings.simplefilter("ignore")
     half = halves()
     wanted = [
         e
         for e in catalogue().values()
-        if arguments.framework in (None, e.framework) and arguments.half in (None, half[e.name])
+        if arguments.framework in (None, e.framework)
+        and arguments.half in (None, half[e.name])
+        and arguments.wave in (None, e.wave)
     ]
     found = rows(wanted, timed=not arguments.untimed)
     print("\n".join(table(found)))

@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from gainstage.errors import GainstageError
     from gainstage.graph import SignalGraph
     from gainstage.planning import Override
-    from gainstage.records import Comparison, Diagnosis, Finding, Fixed, InputMoments, Plan, Profile, Severity
+    from gainstage.records import (
+        Comparison,
+        Diagnosis,
+        Finding,
+        Fixed,
+        Formats,
+        InputMoments,
+        Plan,
+        Preflight,
+        Profile,
+        Scaling,
+        Severity,
+    )
     from gainstage.report.json import dumps, load, loads
     from gainstage.report.schema import schema
     from gainstage.rules import get as rule
@@ -30,11 +42,14 @@ if TYPE_CHECKING:
         check,
         compare,
         fix,
+        formats,
         initialize,
         materialize,
         parameter_groups,
         plan,
         predict,
+        preflight,
+        scaling,
         trace,
     )  # fmt: skip
 
@@ -45,7 +60,20 @@ _HOMES = {
     "SignalGraph": "graph",
     "Override": "planning",
     **dict.fromkeys(
-        ("Comparison", "Diagnosis", "Finding", "Fixed", "InputMoments", "Plan", "Profile", "Severity"), "records"
+        (
+            "Comparison",
+            "Diagnosis",
+            "Finding",
+            "Fixed",
+            "Formats",
+            "InputMoments",
+            "Plan",
+            "Preflight",
+            "Profile",
+            "Scaling",
+            "Severity",
+        ),
+        "records",
     ),
     **dict.fromkeys(("dumps", "load", "loads"), "report.json"),
     "schema": "report.schema",
@@ -58,11 +86,14 @@ _HOMES = {
             "check",
             "compare",
             "fix",
+            "formats",
             "initialize",
             "materialize",
             "parameter_groups",
             "plan",
             "predict",
+            "preflight",
+            "scaling",
             "trace",
         ),
         "workflows",
@@ -73,9 +104,10 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 """Homes of names that hand out records, which then can be shown, saved and written as code."""
 
 __all__ = [
-    "Comparison", "Diagnosis", "Finding", "Fixed", "GainstageError", "InputMoments", "Override", "Plan", "Profile",
-    "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix", "gain", "initialize", "keras", "lab",
-    "load", "loads", "materialize", "meanfield", "parameter_groups", "plan", "predict", "rule", "schema", "trace",
+    "Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "GainstageError", "InputMoments", "Override", "Plan",
+    "Preflight", "Profile", "Scaling", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix",
+    "formats", "gain", "initialize", "keras", "lab", "load", "loads", "materialize", "meanfield", "parameter_groups",
+    "plan", "predict", "preflight", "rule", "scaling", "schema", "trace",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from gainstage.backends.shared.free_outputs import COORDINATES
-from gainstage.backends.torch.measuring.loss_shape import shape_of
+from gainstage.backends.torch.measuring.loss_shape import joint_shape_of, shape_of
 from gainstage.records import LossShape, OutputFacts
 
 N, C = 8, 5
@@ -193,3 +193,55 @@ def test_random_states_are_left_alone():
     state = torch.get_rng_state()
     probed(lambda o, y: F.cross_entropy(o + 0.1 * torch.randn_like(o), y), LOGITS, CLASSES, "")
     assert torch.equal(state, torch.get_rng_state())
+
+
+TOKENS = torch.arange(24).reshape(4, 6) % 3
+
+
+def over_axis(axis):
+    return lambda o, y: -o.log_softmax(axis).gather(-1, y[..., None]).mean()
+
+
+@pytest.mark.parametrize(("axis", "wrong"), [(-1, False), (1, True), (0, True)])
+def test_a_softmax_over_the_wrong_axis_is_seen(axis, wrong):
+    assert probed(over_axis(axis), draws(4, 6, 3), TOKENS, "").elsewhere is wrong
+
+
+def test_units_that_all_end_at_one_value_are_seen():
+    levels = torch.tensor([0.1, 0.5, 0.9])
+
+    def pinball(output, target, level):
+        gap = target[:, None, :] - output[:, :, None]
+        return torch.where(gap > 0, level * gap, (level - 1) * gap).mean()
+
+    returns = draws(N, 3, seed=5)
+    assert probed(lambda o, y: pinball(o, y, levels), 0.3 * draws(N, 3), returns, "").alike < 0.05
+    assert probed(lambda o, y: pinball(o, y, levels[:, None]), 0.3 * draws(N, 3), returns, "").alike > 0.3
+
+
+@pytest.mark.parametrize(("ignored", "share"), [(-100, 0.0), (0, 0.25), (-1, 0.0)])
+def test_a_class_that_the_loss_ignores_is_seen(ignored, share):
+    labels = torch.arange(N) % 4 - int(ignored == -1)
+    found = probed(lambda o, y: F.cross_entropy(o, y, ignore_index=ignored), LOGITS, labels, "")
+    assert found.ignored == pytest.approx(share)
+
+
+PAIR = (draws(N, 3, seed=6).requires_grad_(), draws(N, 3, seed=7).requires_grad_())
+BEFORE = torch.zeros(N)
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "growth", "ignored"),
+    [
+        (lambda o, y: F.mse_loss(*o) - 10 * o[1].square().mean(), BEFORE, 2.0, None),
+        (lambda o, y: F.mse_loss(*o) + o[1].square().mean(), BEFORE, None, None),
+        (lambda o, y: (o[1] - o[0]).mean(), BEFORE, 1.0, None),
+        (lambda o, y: F.cosine_embedding_loss(*o, y), 2 * BITS[:, 0] - 1, None, 0.0),
+        (lambda o, y: F.cosine_embedding_loss(*o, y), BITS[:, 0], None, 0.5),
+    ],
+)
+def test_losses_of_several_outputs_are_probed_together(loss, target, growth, ignored):
+    found = joint_shape_of(loss, PAIR, target, N, 0)
+    assert found is not None
+    assert found.growth == (None if growth is None else pytest.approx(growth, abs=0.1))
+    assert ignored is None or found.ignored == pytest.approx(ignored)

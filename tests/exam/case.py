@@ -72,6 +72,11 @@ class Entry:
         return bool(self.mechanism)
 
     @property
+    def wave(self) -> int:
+        """The exam that the case was written for: 1, or 2 for kinds drawn from reports that the first does not hold."""
+        return 2 if ".wave2." in self.make.__module__ else 1
+
+    @property
     def coin(self) -> str:
         """The half that the hash of the name assigns: ``seen`` or ``unseen``."""
         even = hashlib.sha256(self.name.encode()).digest()[0] % 2 == 0

@@ -5,31 +5,35 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import sys
 from functools import cache
 from pathlib import Path
 
 from exam.case import REGISTER, Entry
 
-__all__ = ["FILES", "SPLIT", "catalogue", "digest", "halves"]
+__all__ = ["FILES", "SPLITS", "catalogue", "digest", "halves"]
 
 HERE = Path(__file__).parent
-SPLIT = HERE / "split.json"
-FILES = sorted([*HERE.glob("sick/*.py"), *HERE.glob("healthy/*.py"), *HERE.glob("in_keras/*.py"), HERE / "problems.py"])
+SPLITS = {1: HERE / "split.json", 2: HERE / "split_wave2.json"}
+_FIRST = sorted(
+    [*HERE.glob("sick/*.py"), *HERE.glob("healthy/*.py"), *HERE.glob("in_keras/*.py"), HERE / "problems.py"]
+)
+FILES = {1: _FIRST, 2: sorted(HERE.glob("wave2/*.py"))}
 
 
 @cache
 def catalogue() -> dict[str, Entry]:
     """Every case of the exam, sorted by name; Keras is imported only when one of its cases is built."""
-    for file in FILES:
+    for file in (*FILES[1], *FILES[2]):
         if file.stem not in ("__init__", "problems"):
             importlib.import_module(f"exam.{file.parent.name}.{file.stem}")
     return dict(sorted(REGISTER.items()))
 
 
-def digest() -> str:
-    """Hash of the source of all cases: a change of a frozen case shows here."""
+def digest(wave: int) -> str:
+    """Hash of the source of all cases of a wave: a change of a frozen case shows here."""
     joined = hashlib.sha256()
-    for file in FILES:
+    for file in FILES[wave]:
         joined.update(file.relative_to(HERE).as_posix().encode())
         joined.update(file.read_bytes())
     return joined.hexdigest()
@@ -41,15 +45,18 @@ DISCLOSED = frozenset({"relu_on_a_table_of_zeros"})
 
 def halves() -> dict[str, str]:
     """Return the half of every case by name: as frozen, but what was read since is seen."""
-    frozen = json.loads(SPLIT.read_text(encoding="utf-8"))["halves"]
+    frozen: dict[str, str] = {}
+    for split in SPLITS.values():
+        frozen |= json.loads(split.read_text(encoding="utf-8"))["halves"]
     return frozen | dict.fromkeys(DISCLOSED, "seen")
 
 
-def write() -> None:
-    """Freeze the split and the hash of the cases; done once, when the exam was written."""
-    record = {"cases": digest(), "halves": {name: entry.coin for name, entry in catalogue().items()}}
-    SPLIT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+def write(wave: int) -> None:
+    """Freeze the split of a wave and the hash of its cases; done once, when the wave was written."""
+    coins = {name: entry.coin for name, entry in catalogue().items() if entry.wave == wave}
+    record = {"cases": digest(wave), "halves": coins}
+    SPLITS[wave].write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write()
+    write(int(sys.argv[1]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from exam.case import Case, Entry
-from exam.catalogue import DISCLOSED, SPLIT, catalogue, digest, halves
+from exam.catalogue import DISCLOSED, SPLITS, catalogue, digest, halves
 from exam.verify import forward
 
 TORCH = [entry for entry in catalogue().values() if entry.framework == "torch"]
@@ -20,10 +20,11 @@ def _number(entries: list[Entry]) -> tuple[int, int]:
     return sum(e.sick for e in entries), sum(not e.sick for e in entries)
 
 
-def test_size() -> None:
-    everything = list(catalogue().values())
-    assert min(_number(everything)) >= 60
-    assert min(_number([e for e in everything if e.framework == "keras"])) >= 12
+@pytest.mark.parametrize(("wave", "least"), [(1, 60), (2, 45)])
+def test_size(wave: int, least: int) -> None:
+    everything = [e for e in catalogue().values() if e.wave == wave]
+    assert min(_number(everything)) >= least
+    assert min(_number([e for e in everything if e.framework == "keras"])) >= (12 if wave == 1 else 5)
 
 
 def test_split_is_the_coins() -> None:
@@ -31,11 +32,13 @@ def test_split_is_the_coins() -> None:
     assert halves() == coins | dict.fromkeys(DISCLOSED, "seen")
     assert all(coins[name] == "unseen" for name in DISCLOSED)
     for half in ("seen", "unseen"):
-        assert min(_number([e for e in catalogue().values() if e.coin == half])) >= 25
+        for wave, least in ((1, 25), (2, 15)):
+            assert min(_number([e for e in catalogue().values() if e.coin == half and e.wave == wave])) >= least
 
 
-def test_cases_are_frozen() -> None:
-    assert json.loads(SPLIT.read_text(encoding="utf-8"))["cases"] == digest()
+@pytest.mark.parametrize("wave", SPLITS)
+def test_cases_are_frozen(wave: int) -> None:
+    assert json.loads(SPLITS[wave].read_text(encoding="utf-8"))["cases"] == digest(wave)
 
 
 def test_answers_are_complete() -> None:

@@ -23,6 +23,7 @@ MANY_ARGUMENTS = {
     "statistics/comparing.py: compared": "the settings of a comparison, all stored in its record",
     "data/split.py: split": PUBLIC,
     "cli/commands/compare.py: command": OPTIONS,
+    "workflows/judging_formats.py: formats": PUBLIC,
     "cli/commands/init.py: command": OPTIONS,
     "cli/commands/check.py: command": OPTIONS,
     "workflows/fixing.py: fix": PUBLIC,

@@ -6,14 +6,17 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-from gainstage.graph import Node, Operation, Use
+from gainstage.graph import DerivationStep, Node, Operation, Parameter, Use
 from gainstage.records import (
+    Attempt,
     CoordinateFacts,
+    GradientCheck,
     InputFacts,
     LossFacts,
     LossShape,
     Note,
     OptimizerFacts,
+    Overfit,
     Profile,
     Reactions,
     Refold,
@@ -71,6 +74,33 @@ def regression_form(function: str = "", **facts: object) -> Profile:
 
 def reacting(**facts: object) -> Profile:
     return dataclasses.replace(mlp(), reactions=Reactions(8, **facts))  # type: ignore[arg-type]
+
+
+def joint(**facts: object) -> Profile:
+    """A loss of several outputs."""
+    shape = dataclasses.replace(SOUND, **{"own_rank": None, "towards": None} | facts)  # type: ignore[arg-type]
+    return with_task(mlp(), loss_shape=None, joint_shape=shape)
+
+
+def all_targets(profile: Profile, value: float) -> Profile:
+    target = profile.task.target
+    assert target is not None
+    return with_task(profile, target=dataclasses.replace(target, minimum=value, maximum=value, mean=value, spread=0.0))
+
+
+def all_dead() -> Profile:
+    """One rectified unit, zero for every example, and outputs that are all equal."""
+    net = Net()
+    net.linear("density", 1)
+    net.activation()
+    zero = net.profile()
+    nodes = tuple(
+        dataclasses.replace(n, units=UnitStats(units=1, observations=EXAMPLES, examples=EXAMPLES, zero=1))
+        if zero.graph.nodes[n.node].operation is Operation.ACTIVATION
+        else n
+        for n in zero.nodes
+    )
+    return dataclasses.replace(zero, nodes=nodes, reactions=Reactions(8, equal=True))
 
 
 def dropping(rate: float, noise: float) -> Profile:
@@ -418,6 +448,87 @@ def half(*, extreme: float = 4.0, gradient: float = 1.0) -> Profile:
     return dataclasses.replace(whole, nodes=nodes, source=dataclasses.replace(whole.source, dtype="float16"))
 
 
+def autocast(**figures: float) -> Profile:
+    """Layers computed in float16, and logits in float32."""
+    whole = half(**figures)
+    nodes = tuple(dataclasses.replace(n, dtype="float16") for n in whole.nodes[:-1])
+    source = dataclasses.replace(whole.source, dtype="float32")
+    return dataclasses.replace(whole, nodes=(*nodes, whole.nodes[-1]), source=source)
+
+
+def underflown() -> Profile:
+    """Gradients in float16: a few times the smallest number at the output, and exactly zero before it."""
+    whole = half()
+    last = whole.nodes[-1]
+    sizes = {n.node: 0.0 for n in whole.nodes} | {last.node: 3e-7}
+    nodes = tuple(dataclasses.replace(n, backward=moments(sizes[n.node])) for n in whole.nodes)
+    return dataclasses.replace(whole, nodes=nodes)
+
+
+def overfitted(*ends: float, given: bool = False) -> Profile:
+    """A short training with one optimizer after the other, each of which falls to that loss from 2.3."""
+    attempts = tuple(
+        Attempt("Adam", 1e-3, tuple(end + (2.3 - end) * 0.8**step for step in range(100)), given and not number)
+        for number, end in enumerate(ends)
+    )
+    return dataclasses.replace(mlp(), overfit=Overfit(attempts, 0.0, 2.2))
+
+
+def lora(*, trainable: bool = True, zero: bool = True, rank: int = 4) -> Profile:
+    """A layer with a low-rank branch beside it, and a head."""
+    net = Net()
+    start = net.last
+    base = net.linear("base", trainable=trainable, relative=0.01 if trainable else None)
+    net.linear("down", rank, source=start, gradient=0.0 if zero else 1.0)
+    up = net.linear("up", spread=0.0 if zero else 0.01, level=0.0 if zero else 0.1)
+    net.add(base, up)
+    net.activation()
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def experts(*loads: int, tokens: int = EXAMPLES) -> Profile:
+    """Expert layers that each read some rows of one tensor; those without rows do not run."""
+    net = Net()
+    source = net.linear("stem")
+    silent = []
+    for number, load in enumerate(loads):
+        path = f"experts.{number}.first"
+        if not load:
+            silent.append(path)
+            continue
+        picked = net.put(Operation.RESHAPE, "index", function="gather", inputs=(source,), shape=(load, WIDTH))
+        net.linear(path, source=picked)
+    for path in silent:
+        net.parameters[f"{path}.weight"] = Parameter(f"{path}.weight", (WIDTH, WIDTH), "float32")
+    net.linear("head", CLASSES, source=source, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def state_space(low: float, high: float, *, length: int = 32, exponential: bool = True) -> Profile:
+    """Factors between those bounds that are exponentials of a product with −exp of a parameter."""
+    net = Net()
+    derivation = (DerivationStep.EXPONENTIAL, DerivationStep.NEGATE) if exponential else ()
+    shape = (EXAMPLES, length, WIDTH)
+    net.nodes[0] = dataclasses.replace(net.nodes[0], shape=shape)
+    net.linear("stem")
+    product = net.put(Operation.SCALE, "mul", uses=(Use("a", "operand", derivation),), level=1.0)
+    net.parameter("a", (WIDTH,), product, moments(1.0, WIDTH), gradient=moments(0.1, WIDTH))
+    index = net.put(Operation.ACTIVATION, "exp", function="exp", level=high, path="scan")
+    forward = dataclasses.replace(net.at[index].forward, minimum=low, maximum=high)
+    net.at[index] = dataclasses.replace(net.at[index], forward=forward)
+    net.linear("head", CLASSES, gain=0.3, level=0.3)
+    return net.profile()
+
+
+def checked(*checks: GradientCheck) -> Profile:
+    return dataclasses.replace(mlp(), gradient_checks=checks)
+
+
+def normed_with(**facts: object) -> Profile:
+    return dataclasses.replace(chain(3, norm="layer_norm").profile(), wiring=Wiring(held=7, **facts))  # type: ignore[arg-type]
+
+
 def gradient_nan() -> Profile:
     net = Net()
     net.linear("first", gradient=math.nan)
@@ -440,7 +551,7 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS102": (lambda: chain(10, level=lambda i: 8.0**i).profile(),),
     "GS103": (lambda: out_of_scale(28.0), lambda: out_of_scale(0.01)),
     "GS104": (lambda: one_spread(1.0), lambda: one_spread(0.01)),
-    "GS105": (lambda: dead(WIDTH), lambda: dead(20)),
+    "GS105": (lambda: dead(WIDTH), lambda: dead(20), all_dead),
     "GS106": (lambda: saturated(0.84), lambda: saturated(0.99)),
     "GS107": (lambda: hidden(Operation.SOFTMAX, "softmax"), lambda: hidden(Operation.SOFTMAX, "log_softmax")),
     "GS108": (lambda: hidden(Operation.ACTIVATION, "exp"),),
@@ -453,11 +564,15 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS115": (lambda: squeezed("sigmoid"), lambda: squeezed("tanh")),
     "GS116": (linear_alone,),
     "GS117": (lambda: refolded((EXAMPLES, 10, 7), (EXAMPLES, 7, 10)),),
+    "GS118": (lambda: reacting(restless=True),),
+    "GS119": (lambda: experts(62, 1, 1, 0), lambda: experts(22, 21, 21, 0)),
+    "GS120": (lambda: state_space(0.0, 0.01), lambda: state_space(0.9999, 1.0)),
     "GS201": (lambda: chain(12, function="sigmoid", gradient=lambda i: 0.14 ** (12 - i)).profile(),),
     "GS202": (lambda: chain(12, gradient=lambda i: 3.0 ** (12 - i)).profile(),),
     "GS203": (lambda: silent(1), lambda: silent(4)),
     "GS204": (detached, unused),
     "GS205": (lambda: wired(strays=(Stray((8, 8), 1),)), lambda: wired(strays=(Stray((8, 8), 1, True),))),
+    "GS206": (lambda: checked(GradientCheck("head.weight", 2.0, 1.0, 1e-6)),),
     "GS301": (lambda: symmetric(spread=0.1, head_too=True), lambda: symmetric(spread=0.0, head_too=False, gradient=0.0),
               one_alike),
     "GS302": (lambda: copied(WIDTH // 2),),
@@ -486,19 +601,23 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS512": (broadcast, lambda: labels(TargetFacts((EXAMPLES,), "classes", 0, 2, 1.0, 0.8, 3, 1.09))),
     "GS513": (lambda: labels(TargetFacts((1000,), "classes", 0, 9, 0.1, 0.5, 10, 0.2)),),
     "GS514": (lambda: loss_form(growth=1.0, lowest=-8000.0), lambda: loss_form(growth=1.0, towards=0.0),
-              lambda: regression_form(growth=1.0, lowest=-8000.0)),
+              lambda: regression_form(growth=1.0, lowest=-8000.0), lambda: joint(growth=2.0)),
     "GS515": (lambda: loss_form(responds=0.002), lambda: loss_form("softmax", own_rank=0.0),
+              lambda: regression_form(alike=0.0),
               lambda: loss_form("softmax", at_target=0.9, distance=1.2, lowest=0.5)),
     "GS516": (lambda: loss_form(slope=1e-5), lambda: regression_form("sigmoid", slope=0.0)),
     "GS517": (lambda: clipped(0.8), lambda: clipped(1.0)),
     "GS518": (lambda: aligned(-3.0),),
     "GS519": (lambda: two_terms("sum"),),
-    "GS520": (lambda: regression_form(ignored=0.5),),
+    "GS520": (lambda: regression_form(ignored=0.5), lambda: joint(ignored=0.5)),
+    "GS522": (lambda: with_task(mlp(), loss_shape=dataclasses.replace(SOUND, elsewhere=True)),),
     "GS601": (lambda: with_input(feature_spread=(0.5, 1.0, 3000.0)),
               lambda: with_input(feature_spread=(0.5, 1.0, 30.0))),
     "GS602": (lambda: raw(80.0), lambda: with_input(mean=0.0, spread=1e-4)),
     "GS603": (lambda: with_input(constant_features=3), lambda: with_input(constant_features=WIDTH)),
     "GS604": (lambda: regression(mean=2e5, spread=5e4), lambda: regression(mean=20.0, spread=9.0)),
+    "GS605": (lambda: all_targets(mlp(), 2.0), lambda: all_targets(regression(), 0.0)),
+    "GS608": (lambda: reacting(copies=1.0),),
     "GS606": (lambda: reacting(unread=0.9), lambda: reacting(equal=True)),
     "GS607": (lambda: over_coordinates(0.8), waves),
     "GS701": (lambda: stepped(6.0), lambda: stepped(600.0)),
@@ -513,9 +632,13 @@ FIRING: Mapping[str, tuple[Build, ...]] = {
     "GS708": (lambda: directed(climbs=-0.1, shrinks=0.95, share=0.1),),
     "GS709": (lambda: directed(climbs=1.0, shrinks=0.0, share=0.1),),
     "GS710": (lambda: remembering(1.5), lambda: remembering(0.999, 0.9)),
+    "GS712": (lambda: wired(held=6, moved=("layers.0.weight",)),),
+    "GS713": (lora,),
+    "GS714": (lambda: normed_with(decayed=("norms.0.weight", "head.weight")),),
+    "GS711": (lambda: overfitted(2.25, 2.28, 2.29), lambda: overfitted(2.29, 0.01, given=True)),
     "GS801": (lambda: nonfinite("log"), lambda: with_loss(mlp(), value=math.inf)),
-    "GS802": (lambda: half(extreme=3e4),),
-    "GS803": (lambda: half(gradient=1e-8),),
+    "GS802": (lambda: half(extreme=3e4), lambda: autocast(extreme=3e4)),
+    "GS803": (lambda: half(gradient=1e-8), lambda: autocast(gradient=1e-8), underflown),
     "GS804": (lambda: with_updates(1e-3, "bfloat16"),),
     "GS805": (gradient_nan,),
     "GS901": (lambda: noted("GS901"),),
@@ -633,6 +756,9 @@ HEALTHY: Mapping[str, Build] = {
     "statistics of another source of data": lambda: stored(3.0),
     "relu behind which half of the outputs are zero": lambda: with_output(regression(), clipped=0.5),
     "as many labels as time steps": lambda: aligned(0.0),
+    "several outputs whose loss falls in proportion": lambda: joint(growth=1.0),
+    "tokens that are told from the ones before": lambda: reacting(copies=0.0),
+    "outputs that end apart like their targets": lambda: regression_form(alike=0.9),
     "labels that all matter": lambda: regression_form(ignored=0.05),
     "coordinates whose target is as fine as the network": lambda: over_coordinates(0.15),
     "coordinates with noisy targets": lambda: over_coordinates(0.8, smooth=False),
@@ -679,4 +805,19 @@ HEALTHY: Mapping[str, Build] = {
     "small head under Adam": adam_on_a_small_head,
     "two units silent by chance": lambda: dead(2, correlation=0.9),
     "half precision": half,
+    "experts in balance": lambda: experts(16, 14, 18, 16),
+    "many experts and few tokens": lambda: experts(2, 1, 1, 0, 0, 0, 0, 0, tokens=4),
+    "two experts": lambda: experts(60, 4),
+    "time constants from one step to the sequence": lambda: state_space(0.2, 0.99),
+    "a state that never forgets beside others": lambda: state_space(0.2, 1.0),
+    "an exponential of something else": lambda: state_space(0.9999, 1.0, exponential=False),
+    "a low-rank adapter on a frozen base": lambda: lora(trainable=False),
+    "gradients that agree": lambda: checked(GradientCheck("head.weight", 1.001, 1.0, 1e-6)),
+    "a finite difference that is not certain": lambda: checked(GradientCheck("head.weight", 2.0, 1.0, 0.5)),
+    "decay on matrices alone": lambda: normed_with(decayed=("head.weight", "layers.0.weight")),
+    "no randomness in evaluation mode": lambda: reacting(restless=False),
+    "one batch, learned by heart": lambda: overfitted(0.01),
+    "one batch, learned at the second rate": lambda: overfitted(2.29, 0.01),
+    "one batch, on the way": lambda: overfitted(1.2),
+    "half precision in all layers but the last": autocast,
 }

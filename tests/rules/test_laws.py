@@ -13,6 +13,7 @@ from gainstage import rules
 from gainstage.errors import UnknownNameError
 from gainstage.graph import SignalGraph
 from gainstage.records import Diagnosis, Finding, Moments, Profile, Severity, Source, Task
+from gainstage.rules.alternatives import ALTERNATIVES
 from gainstage.rules.folding import EXPLAINS, fold
 from gainstage.rules.table import Lacking, rule
 from rules.builders import with_task
@@ -156,7 +157,7 @@ def test_what_lacks_its_evidence_is_not_judged():
         "GS701", "GS702", "GS703", "GS704", "GS705", "GS706", "GS707", "GS804",
     }  # fmt: skip
     assert unjudged_without(target=None) == {
-        "GS507", "GS511", "GS512", "GS514", "GS515", "GS516", "GS604",
+        "GS507", "GS511", "GS512", "GS514", "GS515", "GS516", "GS522", "GS604", "GS605",
     }  # fmt: skip
     assert {"GS501", "GS502", "GS504", "GS506", "GS507", "GS508", "GS509", "GS510"} <= unjudged_without(loss=None)
     assert {"GS105", "GS109", "GS603"} <= unjudged_without(examples=1)
@@ -236,3 +237,19 @@ def test_the_order_of_rules_does_not_matter():
     one = fold(found)
     other = fold(sorted(found, key=lambda f: f.code, reverse=True))
     assert [f.code for f in one] == [f.code for f in other]
+
+
+@pytest.mark.parametrize("code", sorted(set(ALTERNATIVES) - {"GS514", "GS701", "GS702", "GS703"}))
+def test_two_causes_that_fit_equally_are_both_named(code):
+    first = next(f for f in flat(rules.judge(FIRING[code][0]()).findings) if f.code == code)
+    assert " Or: " in first.cause
+
+
+def test_a_second_cause_is_left_out_where_the_figures_exclude_it():
+    """A rate too large for a mean is no sum; a loss without a bound that pushes away from the targets is no critic."""
+    for code in ("GS703", "GS514"):
+        assert all(" Or: " not in f.cause for f in flat(rules.judge(FIRING[code][0]()).findings) if f.code == code)
+    whole = FIRING["GS703"][0]()
+    assert whole.task.loss is not None
+    summed = with_task(whole, loss=dataclasses.replace(whole.task.loss, mean_reduced=False))
+    assert any(" Or: " in f.cause for f in flat(rules.judge(summed).findings) if f.code == "GS703")

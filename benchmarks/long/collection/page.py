@@ -25,6 +25,9 @@ those draws at every weighted operation. A prediction counts as **off** when its
 that mean *and* the family's tolerance: 2 % for fully connected, convolutional, residual and normalised networks, 15 %
 for attention, gated units and recurrence. The printed 90 % band is held against the single draws.
 
+The rules of prediction were developed on these architectures; how well they do on others is on the page
+[unseen](unseen.md).
+
 ![Every weighted operation, predicted against measured](agreement.svg)
 """
 

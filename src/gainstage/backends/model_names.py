@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from gainstage.errors import InputError, LoadError, UnknownNameError
 
-__all__ = ["ACTIVATION_NAMES", "Norm", "Perceptron", "parse_mlp", "refuse_unknown"]
+__all__ = ["ACTIVATION_NAMES", "Norm", "Perceptron", "parse_mlp", "refuse_unknown", "resized_mlp"]
 
 Norm = Literal["none", "batch", "layer"]
 
@@ -74,6 +75,20 @@ def parse_mlp(text: str) -> Perceptron:
     if settings["bias"] not in ("true", "false"):
         raise InputError(f"bias in 'mlp:{text}' is true or false; received '{settings['bias']}'.")
     return Perceptron(sizes, settings["act"], norm, settings["bias"] == "true")
+
+
+def resized_mlp(text: str, sizes: Mapping[str, int]) -> str:
+    """Return ``784x128x10`` with other hidden widths, or another number of hidden layers.
+
+    >>> resized_mlp("64x32x32x10,act=tanh", {"width": 256}), resized_mlp("64x32x10", {"depth": 3})
+    ('64x256x256x10,act=tanh', '64x32x32x32x10')
+    """
+    widths, *options = text.split(",")
+    first, *hidden, last = _sizes(widths, text)
+    if not hidden:
+        raise InputError(f"'mlp:{text:.60}' has no hidden layer whose width or number could change.")
+    hidden = [sizes.get("width", hidden[0])] * sizes.get("depth", len(hidden)) if sizes else hidden
+    return ",".join(["x".join(map(str, (first, *hidden, last))), *options])
 
 
 def _sizes(widths: str, text: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -173,31 +173,35 @@ def _attribute(module: ModuleType, path: str, source: str) -> object:
     return found
 
 
-def made_from(found: object, name: str, is_model: Callable[[object], bool]) -> object:
+def made_from(
+    found: object, name: str, is_model: Callable[[object], bool], sizes: Mapping[str, int] | None = None
+) -> object:
     """The attribute itself if it is a model, or what it returns when it is called without arguments.
 
     Args:
         found: the attribute.
         name: as it was asked for.
         is_model: tells a model of a known framework.
+        sizes: arguments ``width`` and ``depth`` that it is called with.
 
     Raises:
         LoadError: its own code raises, or it makes no model.
     """
-    if is_model(found):
+    sizes = dict(sizes or {})
+    if is_model(found) and not sizes:
         return found
     if not callable(found):
         raise LoadError(
             f"'{name}' is a {type(found).__name__}; a model, or a class or function that makes one, is needed."
         )
-    missing = _needed(found)
+    missing = [argument for argument in _needed(found) if argument not in sizes]
     if missing:
         raise LoadError(
             f"'{name}' cannot be called without its arguments {', '.join(missing)}. Give them defaults, or name a "
             "function without arguments that calls it."
         )
     try:
-        made: object = found()
+        made: object = found(**sizes)
     except (Exception, SystemExit) as error:
         raise LoadError(f"Calling '{name}' raised {type(error).__name__}: {error}{_where(error)}.") from error
     if not is_model(made):

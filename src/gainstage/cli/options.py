@@ -24,6 +24,7 @@ __all__ = [
     "request_options",
     "scheme_option",
     "seed_option",
+    "sizes_options",
     "traceback_option",
 ]
 
@@ -45,6 +46,7 @@ class Request:
         learning_rate: for it.
         seed: of weights and synthetic inputs.
         device: where to run.
+        sizes: another width or depth than the name says.
     """
 
     model: str
@@ -57,6 +59,7 @@ class Request:
     learning_rate: float | None
     seed: int
     device: str
+    sizes: tuple[tuple[str, int], ...] = ()
 
 
 def _show_traceback(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:  # noqa: ARG001
@@ -121,8 +124,8 @@ scheme_option = click.option(
     "--scheme", default="mend", show_default=True, envvar="GAINSTAGE_SCHEME",
     help="mend (a start that a check finds healthy stays, others as auto); auto (all anew, by roles and the signal "
     "that arrives); keep (only what --override names); a recipe of the literature: "
-    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup; or a named one such as "
-    "he_normal, glorot_uniform, orthogonal.",
+    "fixup, t_fixup, zero_branches, gpt2, deepnorm, delta_orthogonal, lsuv, mirrored, mup, complete_p; or a named one "
+    "such as he_normal, glorot_uniform, orthogonal.",
 )  # fmt: skip
 
 branch_option = click.option(
@@ -175,6 +178,30 @@ def fail_options(function: Command) -> Command:
     )(function)  # fmt: skip
 
 
+def _sizes(ctx: click.Context, parameter: click.Parameter, given: str | None) -> tuple[int, ...]:  # noqa: ARG001
+    parts = [part.strip() for part in (given or "").split(",") if part.strip()]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise click.BadParameter(
+            f"sizes are whole numbers with commas between, e.g. 256,1024,4096; received {given!r}."
+        )
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def sizes_options(function: Command) -> Command:
+    """The widths and depths at which a model is also built, and how its rates change with them."""
+    for option in reversed((
+        click.option("--widths", metavar="N,N,…", callback=_sizes, envvar="GAINSTAGE_WIDTHS",
+                     help="Widths at which the model is also looked at, at least two."),
+        click.option("--depths", metavar="N,N,…", callback=_sizes, envvar="GAINSTAGE_DEPTHS",
+                     help="Depths at which the model is also looked at, at least two."),
+        click.option("--rates", type=click.Choice(["same", "scaled"]), default="same", show_default=True,
+                     envvar="GAINSTAGE_RATES",
+                     help="One rate for all sizes and weights, or those of gs.parameter_groups."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
 _REQUEST = (
     click.argument("model"),
     click.option(
@@ -217,7 +244,7 @@ _REQUEST = (
 
 def request_options(function: Command) -> Command:
     """Give a command MODEL and the options that say what to feed it; it receives them as one ``Request``."""
-    names = [field.name for field in fields(Request)]
+    names = [field.name for field in fields(Request) if field.name != "sizes"]
 
     @wraps(function)
     def command(**given: Any) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gainstage.records import Diagnosis, Profile
     from gainstage.report.html.page import Document
 
-__all__ = ["FAIL_ON", "console", "exit_code", "lively", "progress", "status", "write_page"]
+__all__ = ["FAIL_ON", "console", "exit_code", "learning", "lively", "progress", "status", "write_page"]
 
 FAIL_ON = ("error", "warning", "note", "never")
 
@@ -56,6 +56,18 @@ def write_page(path: Path | None, record: Document, predicted: Profile | None = 
 
     save_html(path, record, predicted=predicted)
     click.echo(f"Wrote {path}.", err=True)
+
+
+def learning() -> Callable[[int, float], None]:
+    """Return a function that says on stderr how a short training goes: every step to a terminal, else each fiftieth."""
+    watched = lively()
+
+    def say(step: int, loss: float) -> None:
+        if watched or step % 50 == 0:
+            click.echo(f"{chr(13) if watched else ''}Learning one batch: step {step}, loss {loss:.3g}  ", err=True,
+                       nl=not watched)  # fmt: skip
+
+    return say
 
 
 @contextmanager

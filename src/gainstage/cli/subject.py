@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gainstage.errors import GainstageError, InputError
@@ -42,6 +42,28 @@ class Subject:
     optimizer: Any = None
     synthetic: bool = False
 
+    def builder(self, request: Request) -> Callable[..., Any]:
+        """Return a function from a width, a depth or both to a new model of the same name."""
+
+        def build(**sizes: int) -> Any:
+            from gainstage.backends.load import load
+
+            return load(request.model, sizes=sizes).model
+
+        return build
+
+
+def sized(request: Request, widths: tuple[int, ...], depths: tuple[int, ...]) -> Request:
+    """Return the request for the model that tells the input: on the meta device, whatever its size.
+
+    Raises:
+        InputError: there are no two sizes along any axis.
+    """
+    if len(widths) < 2 and len(depths) < 2:
+        raise InputError("Give at least two --widths or two --depths, e.g. --widths 256,1024,4096.")
+    sizes = {axis: found[0] for axis, found in (("width", widths), ("depth", depths)) if found}
+    return replace(request, optimizer=None, learning_rate=None, sizes=tuple(sizes.items()))
+
 
 def prepare(request: Request) -> Subject:
     """Load the model and make or load its batch.
@@ -54,7 +76,7 @@ def prepare(request: Request) -> Subject:
     from gainstage.backends.load import load
 
     memoryless = request.device == "meta"
-    loaded = load(request.model, seed=request.seed, memoryless=memoryless)
+    loaded = load(request.model, seed=request.seed, memoryless=memoryless, sizes=dict(request.sizes))
     bench = workbench_of(loaded.framework)
     device = "cpu" if memoryless else request.device  # of the batch, which is small
     in_place = memoryless and bench.MEMORYLESS
@@ -151,14 +173,22 @@ def forecast(subject: Subject, scheme: str | None) -> Profile:
     return predict(subject.model, subject.inputs, subject.labels, loss=subject.loss, plan=scheme)
 
 
-def examine(subject: Subject, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> Diagnosis:
-    """Check what was prepared."""
+def examine(
+    subject: Subject,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    *,
+    trained: bool | None = None,
+    on_progress: Callable[[int, float], None] | None = None,
+) -> Diagnosis:
+    """Check what was prepared; with ``on_progress``, also whether the batch can be learned by heart."""
     from gainstage.workflows import check
 
     return check(
         subject.model, subject.inputs, subject.labels,
         loss=subject.loss, optimizer=subject.optimizer, synthetic=subject.synthetic,
-        select=select, ignore=ignore,
+        select=select, ignore=ignore, overfit=on_progress is not None, trained=trained,
+        on_progress=on_progress,
     )  # fmt: skip
 
 

@@ -84,6 +84,8 @@ class Node:
     resample              ``antialias``: 1 where windows widen when an image shrinks
     activation            the function's own: ``negative_slope``, ``alpha``, ``exponent``, …
     dropout               ``p``: the share that is dropped
+    reshape               of a ``slice``: ``axis``, ``start``, ``stop``, and ``size`` of the axis before; ``chosen``: 1
+                          where the input decides which elements a ``gather`` takes
     softmax, concatenate  ``axis``
     linear, convolution   ``unordered``: 1 where the axis that is summed over does not run through the units of what is
                           read one after the other, as after a transposition

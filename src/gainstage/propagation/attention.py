@@ -31,6 +31,7 @@ __all__ = [
     "summed_over_units",
 ]
 
+_FEW_QUERIES = "its queries are some of several kinds of tokens, whose gradients are taken for their mean"
 _STEEPEST = 1e4  # above this score variance a softmax is one-hot
 
 
@@ -49,6 +50,7 @@ class Heads:
         self.scale = settings.get("scale", self.width**-0.5)
         self.causal = bool(settings.get("causal")) and self.rows == self.keys
         self.masked = bool(settings.get("masked"))
+        self.ordered = bool(settings.get("ordered"))
         self.dropped = settings.get("p", 0.0)
 
 
@@ -156,7 +158,9 @@ def attention(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         across_both + alike * _same_row(found, heads.query.pairs), across_both=across_both + alike * overlap,
     )  # fmt: skip
     doubt = ""
-    if heads.masked:
+    if heads.rows != heads.keys and any(s.sequence is not None for s in (heads.query, heads.key, heads.value)):
+        doubt = doubtful(node, _FEW_QUERIES)
+    if heads.masked and not heads.ordered:
         doubt = doubtful(node, "a square mask, whose values are not known, is taken to be causal")
     signal = replace(
         v, pairs=pairs, extent=run.extent(node), skew=0.0, excess=0.0, edge_profiles=(), zero=0.0, sequence=None
@@ -202,7 +206,7 @@ def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         pairs = SecondMoments(found.second_moment, found.mean**2, found.mean**2, found.mean**2)
         return run.algebra.new_source(replace(x, pairs=pairs, mean=found.mean, extent=extent, excess=0.0, skew=0.0))
     hidden = _masked_before(run.graph, node)
-    masked = hidden and _square(node)
+    masked = bool(hidden) and _square(node)
     alike = x.correlation(x.pairs.positions)
     rows = attention_moments(
         variance, count, queries=max(count if _square(node) else x.extent.positions, 1), causal=masked,
@@ -218,7 +222,8 @@ def softmax(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         across_both=mean**2,
     )
     treated = "is taken to be causal" if masked else "is left out"
-    doubt = doubtful(node, f"a mask, whose values are not known, {treated}") if hidden else ""
+    known = hidden == "causal" and masked
+    doubt = doubtful(node, f"a mask, whose values are not known, {treated}") if hidden and not known else ""
     shares = replace(
         x,
         pairs=pairs,
@@ -249,8 +254,10 @@ def _square(node: Node) -> bool:
     return len(node.shape) >= 2 and node.shape[-1] == node.shape[-2] > 1
 
 
-def _masked_before(graph: SignalGraph, node: Node) -> bool:
-    """Report whether a mask with unknown values is added to the scores, or to a bias of the scores."""
+def _masked_before(graph: SignalGraph, node: Node) -> str:
+    """Return the kind of mask that is applied to the scores, or to a bias of the scores: ``causal``, or ``unknown``
+    where its values are not known; empty where there is none.
+    """
     waiting, seen = list(node.inputs), set[int]()
     while waiting:
         here = graph.nodes[waiting.pop()]
@@ -262,9 +269,9 @@ def _masked_before(graph: SignalGraph, node: Node) -> bool:
             continue
         single = len(here.inputs) == 1 and not here.uses and "other" not in dict(here.settings)
         if here.operation is Operation.MASK or (here.operation is Operation.OFFSET and single):
-            return True
+            return here.function if here.function == "causal" else "unknown"
         waiting.extend(here.inputs)
-    return False
+    return ""
 
 
 def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
@@ -304,6 +311,11 @@ def product(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         run.extent(node), pairs, mean, noise=noise, inherited=noise, finite_width=finite_width, doubt=x.doubt or y.doubt
     )
     seen = query_rows_of_shares(run, node, x, y)
+    if seen is None and y.sequence is not None and nearest_before(
+        run.graph, node.inputs[0], lambda n: n.operation is Operation.SOFTMAX,
+        through=MASKED_AFFINE | {Operation.LINEAR},
+    ):  # fmt: skip
+        signal = replace(signal, doubt=signal.doubt or doubtful(node, _FEW_QUERIES))
     if seen is None and x.rows is not None and (scores := _scores_of(run, node)) is not None:
         own = max(y.pairs.level - y.pairs.positions, 0.0)
         gain = shared_token_gain(run.graph, scores.inputs[-1], node.inputs[-1], x.rows.keys, x.rows.score_variance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from gainstage.graph import Node
+from gainstage.graph import DerivationStep, Node
 from gainstage.propagation import attention
 from gainstage.propagation.composed import is_scalar
 from gainstage.propagation.forward_pass import ForwardPass, doubtful
@@ -85,6 +85,9 @@ def offset(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
             square = added.second_moment
             pairs = SecondMoments(square, added.mean**2, everywhere, square, across_both=everywhere)
             x = run.algebra.add(x, run.algebra.new_source(Signal(x.extent, pairs, added.mean)), second)
+        if DerivationStep.PRODUCT in use.changes:
+            reason = f"what is added is computed from '{use.parameter}' and others, away from the input"
+            x = replace(x, doubt=x.doubt or doubtful(node, reason))
     for constant in operands[1:]:
         x = run.algebra.add(x, broadcast_to(constant, x.extent), second)
     if not node.uses and len(operands) == 1 and not attention.masks_scores(run.graph, node):

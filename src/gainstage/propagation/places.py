@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node
-from gainstage.propagation import attention, pooling, weighted
+from gainstage.propagation import attention, pooling, positions, weighted
 from gainstage.propagation.draw_variance import NO_VARIANCE
 from gainstage.propagation.finite_width import Basis, FiniteWidth
 from gainstage.propagation.forward_pass import ForwardPass, doubtful
@@ -72,6 +72,11 @@ def reshape(run: ForwardPass, node: Node, operands: list[Signal]) -> Signal:
         else run.algebra.concatenated(tuple(operands), operands[0])
     )
     extent = run.extent(node)
+    if node.function == "slice" and (part := positions.selected(node, x.extent, x.sequence)) is not None:
+        return run.algebra.new_source(replace(positions.taken(x, part), extent=extent, edge_profiles=()))
+    if node.setting("chosen"):
+        doubt = x.doubt or doubtful(node, "which elements it takes depends on the input")
+        return run.algebra.new_source(replace(x, extent=extent, edge_profiles=(), sequence=None, doubt=doubt))
     if node.function == "pad":
         return run.algebra.new_source(weighted.padded(x, extent, paddings(node)))
     if len(operands) > 1:
@@ -93,7 +98,12 @@ def concatenation(run: ForwardPass, node: Node, operands: list[Signal]) -> Signa
     along_units = axis is None or node.unit_axis is None or int(axis) == node.unit_axis
     sized = flat if along_units else tuple(replace(x, extent=replace(x.extent, units=x.extent.positions)) for x in flat)
     concatenated = run.algebra.concatenated(sized, operands[0])
-    if not along_units:
+    beside = None if along_units else positions.side_by_side(run, node, operands)
+    if beside is not None:
+        profile, level = beside
+        pairs = profile.imposed_on(replace(concatenated.pairs, level=level))
+        concatenated = replace(concatenated, pairs=pairs, sequence=profile)
+    elif not along_units:
         levels = [x.pairs.level for x in operands]
         if max(levels) > _UNEVEN * min(levels):
             why = "places of different levels stand side by side, and are taken for their mean"

@@ -11,7 +11,7 @@ import numpy as np
 from gainstage.errors import ModelError
 from gainstage.graph import Node, Operation, SignalGraph, nearest_before
 from gainstage.graph.groups import NONLINEAR, OUTWARD, SHOWN, STREAM
-from gainstage.propagation.back.backward_pass import Gradient
+from gainstage.propagation.back.backward_pass import BackwardPass, Gradient
 from gainstage.propagation.backward import backward
 from gainstage.propagation.forward import forward
 from gainstage.propagation.forward_pass import ForwardPass
@@ -33,7 +33,7 @@ from gainstage.records import (
 )
 from gainstage.theory.activations import activation
 
-__all__ = ["predicted_profile"]
+__all__ = ["predicted_passes", "predicted_profile"]
 
 _ARITHMETIC = frozenset({"pow", "rsqrt", "sqrt", "reciprocal", "clamp", "abs", "log", "square"})
 _NINE_OF_TEN = 1.6448536269514722
@@ -87,13 +87,8 @@ def _predicted(
     dtype: str,
     notes: Sequence[Note],
 ) -> Profile:
-    run = forward(ForwardPass(graph, weights, tuple(inputs), training))
-    outputs = [i for i in graph.outputs if i in run.signals]
-    if not outputs:
-        raise ModelError("No output of the model depends on its input, so that there is nothing to predict.")
-    aim = objective(run, outputs[0])
-    ends = [i for i in graph.ends if i in run.signals] if graph.loss is None else outputs[:1]
-    back = backward(run, dict.fromkeys(ends, aim.start))
+    back, aim, output = _passes(graph, weights, inputs, training)
+    run = back.run
     nodes = tuple(
         _node_profile(run, node, run.signals[node.index], back.gradients.get(node.index))
         for node in graph.nodes
@@ -103,11 +98,36 @@ def _predicted(
         graph,
         nodes,
         parameter_profiles(back, weights),
-        _task(run, outputs[0], aim, training),
+        _task(run, output, aim, training),
         Source("predicted", framework, "none", dtype, graph.nodes[graph.inputs[0]].shape if graph.inputs else ()),
         backward=bool(back.gradients),
         notes=(*notes, *_doubts(run, aim)),
     )
+
+
+def _passes(
+    graph: SignalGraph, weights: Mapping[str, WeightMoments], inputs: Sequence[InputMoments], training: bool
+) -> tuple[BackwardPass, Objective, int]:
+    """Return both passes, the gradient that starts the second one, and the output where it starts."""
+    run = forward(ForwardPass(graph, weights, tuple(inputs), training))
+    outputs = [i for i in graph.outputs if i in run.signals]
+    if not outputs:
+        raise ModelError("No output of the model depends on its input, so that there is nothing to predict.")
+    aim = objective(run, outputs[0])
+    ends = [i for i in graph.ends if i in run.signals] if graph.loss is None else outputs[:1]
+    return backward(run, dict.fromkeys(ends, aim.start)), aim, outputs[0]
+
+
+def predicted_passes(
+    graph: SignalGraph,
+    weights: Mapping[str, WeightMoments],
+    inputs: Sequence[InputMoments] = (),
+    *,
+    training: bool = True,
+) -> BackwardPass:
+    """Predict both passes, for who needs more than a profile holds; arguments and errors as above."""
+    with np.errstate(all="ignore"):
+        return _passes(graph, weights, inputs, training)[0]
 
 
 def _node_profile(run: ForwardPass, node: Node, signal: Signal, gradient: Gradient | None) -> NodeProfile:

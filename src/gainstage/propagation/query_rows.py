@@ -78,7 +78,7 @@ def rows_of(
 
 
 def _sequence(x: Signal, counts: Array) -> SequenceProfile:
-    fits = x.sequence is not None and x.sequence.places == round(float(counts.sum()))
+    fits = x.sequence is not None and np.array_equal(x.sequence.counts, counts)
     return x.sequence if fits and x.sequence is not None else SequenceProfile.uniform(counts, x.pairs)
 
 

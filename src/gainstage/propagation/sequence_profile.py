@@ -65,6 +65,10 @@ class SequenceProfile:
         """The number of positions of the sequence."""
         return round(float(self.counts.sum()))
 
+    def aligned_with(self, other: SequenceProfile) -> bool:
+        """Report whether both profiles have the same segments."""
+        return np.array_equal(self.counts, other.counts)
+
     @property
     def positions(self) -> float:
         """The mean of E x·y over all pairs of different positions, divided by the mean second moment."""
@@ -133,7 +137,7 @@ def blended(
         return None
     counts = (first or second).counts  # type: ignore[union-attr]
     a, b = (c or SequenceProfile.uniform(counts, p) for c, p in zip((first, second), pairs, strict=True))
-    if a.places != b.places:
+    if not a.aligned_with(b):
         return None
     rest = 1 - share
     return SequenceProfile(a.counts, share * a.level + rest * b.level, share * a.cross + rest * b.cross)
@@ -150,7 +154,7 @@ def times(
         return pairs, None
     counts = (first or second).counts  # type: ignore[union-attr]
     a, b = first or SequenceProfile.uniform(counts, one), second or SequenceProfile.uniform(counts, other)
-    if a.places != b.places:
+    if not a.aligned_with(b):
         return pairs, None
     sequence, share = a.scaled(b.level, b.cross)
     return sequence.imposed_on(replace(pairs, level=share * pairs.level)), sequence

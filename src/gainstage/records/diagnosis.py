@@ -116,6 +116,7 @@ class Diagnosis(Rendered):
         unjudged: rules that lacked information.
         accepted: findings that do not count, each with the reason.
         left_out: codes of the rules that the caller did not want judged.
+        trained: why the network counts as trained, so that rules about starts were not judged; empty for a start.
     """
 
     profile: Profile
@@ -124,6 +125,7 @@ class Diagnosis(Rendered):
     unjudged: tuple[Unjudged, ...] = ()
     accepted: tuple[Accepted, ...] = ()
     left_out: tuple[str, ...] = ()
+    trained: str = ""
 
     @property
     def judged(self) -> bool:

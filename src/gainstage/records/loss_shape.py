@@ -38,6 +38,10 @@ class LossShape:
         linear: whether the loss decreases along that ray with the slope that it has at the start, to 1e-4.
         ignored: share of examples whose outputs do not matter to the loss, where all of these, and no others, have one
             target value. None where outputs and targets are no values of one shape.
+        alike: spread over the units of one example of the outputs of lowest loss, over that of its targets: zero where
+            all units end alike although their targets differ. None where an example has one target.
+        elsewhere: whether adding a number to all logits of one position changes the loss, while adding one to the
+            logits of one class along another axis does not: a softmax over the wrong axis.
         reads_target: whether the loss changes when examples exchange their targets.
     """
 
@@ -57,6 +61,8 @@ class LossShape:
     reads_target: bool = True
     linear: bool = False
     ignored: float | None = None
+    alike: float | None = None
+    elsewhere: bool = False
 
     @property
     def unbounded(self) -> bool:

@@ -9,7 +9,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from gainstage.graph import Node, Parameter, SignalGraph
+from gainstage.records.gradient_check import GradientCheck
+from gainstage.records.magnitudes import TensorMagnitudes
 from gainstage.records.moments import Histogram, Moments, UnitStats
+from gainstage.records.overfit import Overfit
 from gainstage.records.reactions import Reactions
 from gainstage.records.rendering import Rendered
 from gainstage.records.task import Task
@@ -30,6 +33,7 @@ class NodeProfile:
         histogram: the distribution of its output's values, where it was recorded.
         doubt: why the predicted moments are doubtful; empty where they are not, or were measured.
         over_time: of a recurrent layer, the root mean square of its output at the first and at the last position.
+        dtype: the number format of its output; empty where it is the one of the profile's source.
     """
 
     node: int
@@ -39,6 +43,7 @@ class NodeProfile:
     histogram: Histogram | None = None
     doubt: str = ""
     over_time: tuple[float, float] | None = None
+    dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ class Source:
     dtype: str = "float32"
     batch: tuple[int, ...] = ()
     seed: int | None = None
-    detail: Literal["lean", "standard"] = "standard"
+    detail: Literal["lean", "standard", "magnitudes"] = "standard"
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,11 @@ class Profile(Rendered):
         wiring: which tensors are used, registered, and held by the optimizer, where measured.
         refolds: reshapes of the signal that mix its axes.
         hidden: paths of weights inside of operations that could not be looked into.
+        magnitudes: distributions of absolute values, where they were asked for.
+        overfit: short trainings on this batch, where they were asked for.
+        trained: what the caller says about the network: a reason why it counts as trained, empty for a start, or None
+            where the evidence decides.
+        gradient_checks: slopes of the loss against finite differences, where they were asked for.
     """
 
     graph: SignalGraph
@@ -180,6 +190,10 @@ class Profile(Rendered):
     wiring: Wiring | None = None
     refolds: tuple[Refold, ...] = ()
     hidden: tuple[str, ...] = ()
+    magnitudes: tuple[TensorMagnitudes, ...] = ()
+    overfit: Overfit | None = None
+    trained: str | None = None
+    gradient_checks: tuple[GradientCheck, ...] | None = None
 
     @cached_property
     def by_node(self) -> Mapping[int, NodeProfile]:
@@ -194,6 +208,10 @@ class Profile(Rendered):
     def node(self, measured: NodeProfile) -> Node:
         """Return the graph's node for a measured node."""
         return self.graph.nodes[measured.node]
+
+    def dtype(self, measured: NodeProfile) -> str:
+        """Return the number format in which a measured node's output was computed."""
+        return measured.dtype or self.source.dtype
 
     def parameter(self, measured: ParameterProfile) -> Parameter:
         """Return the graph's parameter for a measured parameter."""

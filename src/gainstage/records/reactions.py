@@ -22,6 +22,8 @@ class Reactions:
         unread: in evaluation mode, the share of the input's places (positions and features, counted once for all
             examples) by which no output has a gradient. None where no input is differentiable.
         equal: whether, in evaluation mode, examples that differ all give the same output.
+        copies: share of the labels that stand in the input, at a place which the output that they are compared with
+            depends on; zero where that output does not depend on it. None where labels are no tokens of the input.
     """
 
     examples: int
@@ -30,3 +32,4 @@ class Reactions:
     restless: bool | None = None
     unread: float | None = None
     equal: bool | None = None
+    copies: float | None = None

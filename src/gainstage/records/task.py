@@ -168,19 +168,22 @@ class OptimizerFacts:
 
     ``memory`` is the largest factor by which a gradient carries over to the next step (momentum, Adam's beta_1), and
     ``memory_of_squares`` the factor for squared gradients that goes with it (Adam's beta_2); None where there is none.
+    ``steps`` counts the steps that it has made.
     """
 
     name: str
     learning_rates: tuple[float, ...]
     memory: float | None = None
     memory_of_squares: float | None = None
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """All known facts about the task; None means unknown, and rules that depend on it are listed as not judged.
 
-    ``loss_shape`` describes the loss as a function of the outputs alone, ``coordinates`` inputs of few dimensions.
+    ``loss_shape`` describes the loss as a function of the outputs alone, ``joint_shape`` that of several outputs at
+    once, ``coordinates`` inputs of few dimensions.
     """
 
     inputs: tuple[InputFacts, ...] = ()
@@ -192,3 +195,4 @@ class Task:
     training: bool = True
     loss_shape: LossShape | None = None
     coordinates: CoordinateFacts | None = None
+    joint_shape: LossShape | None = None

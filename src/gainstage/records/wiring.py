@@ -32,6 +32,8 @@ class Wiring:
         held: number of the model's parameters that the optimizer holds; None without an optimizer.
         stale: number of tensors that the optimizer holds and that belong neither to the model nor to the loss.
         repeated: paths of parameters that the optimizer holds more than once.
+        moved: paths of frozen parameters that a forward pass or the optimizer changes.
+        decayed: paths of trainable parameters that the optimizer decays.
     """
 
     strays: tuple[Stray, ...] = ()
@@ -39,3 +41,5 @@ class Wiring:
     held: int | None = None
     stale: int = 0
     repeated: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    decayed: tuple[str, ...] = ()

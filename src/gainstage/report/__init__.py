@@ -17,8 +17,11 @@ from gainstage.records import (
     Diagnosis,
     Evidence,
     Fixed,
+    Formats,
     Plan,
+    Preflight,
     Profile,
+    Scaling,
     register_document,
     register_page,
     register_renderer,
@@ -35,7 +38,7 @@ def _plain(record: Shown) -> str:
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
 
-_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Plan, Profile)
+_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Formats, Plan, Preflight, Profile, Scaling)
 for _kind in _SHOWN:
     register_renderer(_kind, "text/plain", _plain)
 

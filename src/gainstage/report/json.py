@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from gainstage.errors import InputError, require_kind
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Finding, Fixed, Plan, Profile
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Finding,
+    Fixed,
+    Formats,
+    Plan,
+    Preflight,
+    Profile,
+    Scaling,
+)
 from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
 from gainstage.report.files import write_whole
@@ -26,15 +38,16 @@ Fields are only ever added, with a default for older files. Version 2 added hist
 added the framework of a plan.
 """
 
-Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
+Document = Answer | Answers | Comparison | Diagnosis | Fixed | Formats | Plan | Preflight | Profile | Scaling
 """The types of records that have a document of their own."""
 
 KINDS: dict[str, type[Document]] = {
     "answer": Answer, "answers": Answers, "comparison": Comparison, "diagnosis": Diagnosis, "fixed": Fixed,
-    "plan": Plan, "profile": Profile,
+    "formats": Formats, "plan": Plan, "preflight": Preflight, "profile": Profile,
+    "scaling": Scaling,
 }  # fmt: skip
 
-D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile)
+D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Formats, Plan, Preflight, Profile, Scaling)
 
 
 def dumps(record: Document, *, indent: int | None = None, lean: bool = False) -> str:
@@ -134,7 +147,7 @@ def _check_references(record: Document) -> None:
             _check_findings(record.findings, len(record.profile.graph.nodes))
         case Profile():
             _check_profile(record)
-        case Answer() | Answers() | Comparison() | Plan():
+        case Answer() | Answers() | Comparison() | Formats() | Plan() | Preflight() | Scaling():
             pass
 
 

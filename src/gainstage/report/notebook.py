@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Evidence, Finding, Fixed, Plan, Profile
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Evidence,
+    Finding,
+    Fixed,
+    Formats,
+    Plan,
+    Preflight,
+    Profile,
+    Scaling,
+)
+from gainstage.report import formats_rows, preflight_rows, scaling_rows
 from gainstage.report.charts.curves import MOST_LINES, curves
 from gainstage.report.charts.depth_profile import depth_profile
+from gainstage.report.charts.number_ranges import number_ranges
 from gainstage.report.charts.svg import escaped
 from gainstage.report.series import Series
 from gainstage.report.text.diagnosis import headline, verdict
@@ -21,11 +36,15 @@ __all__ = [
     "diagnosis_html",
     "evidence_html",
     "fixed_html",
+    "formats_html",
     "plan_html",
+    "preflight_html",
     "profile_html",
+    "scaling_html",
 ]
 
 LONGEST_NAME = 80
+MOST_TENSORS = 16
 
 
 def diagnosis_html(diagnosis: Diagnosis) -> str:
@@ -56,6 +75,48 @@ def fixed_html(fixed: Fixed) -> str:
         _table(("code", "finding", "outcome", "what was done"), changes) if changes else "",
         depth_profile(fixed.before.profile, fixed.after.profile, findings=fixed.before.findings),
         _findings(fixed.after.findings),
+    )
+
+
+def formats_html(formats: Formats) -> str:
+    """Render a sentence for every format, the picture, and the tensors that lose most."""
+    columns = ("tensor", "what", "computed in", "median |x|", "largest", *formats.formats)
+    drawable = any(t.largest > 0 for t in formats.tensors)
+    return _block(
+        _heading("Number formats", f"{count(len(formats.tensors), 'tensor')}, {formats.source.kind}."),
+        *(f"<p>{escaped(form)}: {escaped(formats_rows.verdict(formats, form))}</p>" for form in formats.formats),
+        number_ranges(formats) if drawable else "",
+        _table(columns, formats_rows.rows(formats_rows.shown(formats, MOST_TENSORS))),
+    )
+
+
+def scaling_html(scaling: Scaling) -> str:
+    """Render the verdict, one picture and one table for every axis."""
+    parts = [_heading(scaling_rows.headline(scaling), scaling_rows.verdict(scaling))]
+    for axis in scaling_rows.axes(scaling):
+        if lines := scaling_rows.lines(scaling, axis):
+            parts.append(curves(lines, title=f"With {axis}", x_label=axis, log_x=True, log_y=True))
+        columns = (
+            "module",
+            "role",
+            "signal",
+            "gradient",
+            "update",
+            *(("movement",) if scaling.steps else ()),
+            "verdict",
+        )
+        rows = [scaling_rows.cells(module, measured=bool(scaling.steps)) for module in scaling.along(axis)]
+        parts.append(_table(columns, rows))
+    return _block(*parts)
+
+
+def preflight_html(preflight: Preflight) -> str:
+    """Render every question with its answer, and the costs."""
+    return _block(
+        _heading(preflight_rows.headline(preflight), preflight_rows.subject(preflight)),
+        _table(("question", "answer", "state"), [(d.question, d.answer, d.state) for d in preflight.decisions]),
+        _table(("cost", "amount", "how it is known"), preflight_rows.cost_rows(preflight)),
+        "" if preflight.scaling is None else scaling_html(preflight.scaling),
     )
 
 

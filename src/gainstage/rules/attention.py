@@ -23,7 +23,7 @@ CHOOSES = 0.5  # the largest weight that the best score can have
 FLOOR = 0.5  # of log C
 
 
-@rule("GS114", "Attention looks at one key")
+@rule("GS114", "Attention looks at one key", of_starts=True)
 def one_hot_attention(profile: Profile) -> Iterator[Fault]:
     """The attention weights are nearly one-hot before anything was learned.
 

@@ -58,6 +58,9 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         "GS204": frozenset({"GS203", "GS606"}),
         "GS606": _START | {"GS109", "GS203", "GS602", "GS702"},
         "GS514": _START | _STEP | {"GS604"},
+        "GS522": _START | _FORM,
+        "GS605": _START | {"GS513"},
+        "GS608": _START,
         "GS515": _START | {"GS511"},
         "GS516": _START | {"GS203", "GS702"},
         "GS502": frozenset({"GS501", "GS503", "GS703", "GS513"}),
@@ -71,6 +74,9 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """What each rule's finding can bring about, the deepest causes first."""
+
+_OUTCOME = frozenset({"GS711"})
+"""What every other fault can bring about."""
 
 _ORDER = {code: position for position, code in enumerate(EXPLAINS)}
 
@@ -108,6 +114,8 @@ def _depth(finding: Finding) -> int:
 def _follows(finding: Finding, root: Finding) -> bool:
     if finding.code == root.code:
         return finding.severity is not Severity.NOTE
+    if finding.code in _OUTCOME:
+        return root.severity is not Severity.NOTE
     if finding.code not in EXPLAINS.get(root.code, frozenset()):
         return False
     milder = root.severity.rank > finding.severity.rank

@@ -18,7 +18,7 @@ from gainstage.rules.words import figure, place
 __all__ = ["signal_drift"]
 
 
-@rule("GS101", "The signal vanishes with depth")
+@rule("GS101", "The signal vanishes with depth", of_starts=True)
 def vanishing_signal(profile: Profile) -> Iterator[Fault]:
     """The level of the signal shrinks from layer to layer until hardly anything arrives at the output.
 
@@ -71,7 +71,7 @@ def vanishing_signal(profile: Profile) -> Iterator[Fault]:
         yield _sinking(profile, chain, found)
 
 
-@rule("GS102", "The signal explodes with depth")
+@rule("GS102", "The signal explodes with depth", of_starts=True)
 def exploding_signal(profile: Profile) -> Iterator[Fault]:
     """The level of the signal grows from layer to layer.
 

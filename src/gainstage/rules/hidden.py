@@ -190,12 +190,12 @@ def no_nonlinearity(profile: Profile) -> Iterator[Fault]:
     Linear layers in a row compute what a single one computes: depth and width add parameters and no function.
 
     Null hypothesis:
-    Between two layers stands a nonlinearity. Two layers around a narrow one are a factorised matrix and have a purpose
-    (a linear autoencoder, a low-rank map).
+    Between two layers stands a nonlinearity. A frozen layer in front of another is a projection. Two layers around a
+    narrow one are a factorised matrix and have a purpose (a linear autoencoder, a low-rank map).
 
     Bound and where it comes from:
     None: it is a question of structure. At least two layers, none narrower than both ends, no nonlinearity anywhere: a
-    note, since such networks learn what a linear map can.
+    warning, since such networks learn no more than a single layer would.
 
     Example:
     nn.Sequential(nn.Linear(20, 64), nn.Linear(64, 64), nn.Linear(64, 5)).
@@ -214,11 +214,13 @@ def no_nonlinearity(profile: Profile) -> Iterator[Fault]:
     if len(layers) < 2 or not graph.outputs or any(not _is_affine(n) for n in model):
         return
     widths = [layers[0].kernel.in_ if layers[0].kernel else 0, *(n.kernel.out for n in layers if n.kernel)]
+    if any(not graph.parameter(u.parameter).trainable for n in layers for u in n.uses if u.slot == "weight"):
+        return  # a frozen map in front of a layer: a whitening, a projection
     deep = all(reads == 1 for reads in (len(set(graph.consumers[n.index])) for n in layers[:-1]))
     if not deep or min(widths[1:-1]) < min(widths[0], widths[-1]):
         return
     yield Fault(
-        Severity.NOTE,
+        Severity.WARNING,
         place(layers[0]),
         f"{len(layers)} layers of widths {', '.join(str(w) for w in widths)} follow each other, and everything between "
         "input and output is affine.",

@@ -59,6 +59,8 @@ def bottomless(profile: Profile) -> Iterator[Fault]:
     ray. Losses weighted by a signed advantage push some examples towards their label and others away, and are not
     judged.
 
+    Of several outputs together only a fall faster than in proportion is judged: no signed weight brings it about.
+
     Bound and where it comes from:
     A fall in proportion to the distance, or faster: three times as far a decade, and at least a hundredth of what the
     slope at the start promises. With class labels, nine examples of ten are pushed the same way. An error; a note where
@@ -76,6 +78,10 @@ def bottomless(profile: Profile) -> Iterator[Fault]:
     Reference:
     Arjovsky, Chintala and Bottou 2017 for critics; Williams 1992 for signed weights.
     """
+    joint = profile.task.joint_shape
+    if joint is not None and profile.task.loss_shape is None:
+        yield from _bottomless_together(joint)
+        return
     shape = _shape(profile)
     if not shape.unbounded:
         return
@@ -98,6 +104,24 @@ def bottomless(profile: Profile) -> Iterator[Fault]:
         _why_bottomless(profile, target, output, away),
         _mend(target, away),
         node,
+    )
+
+
+def _bottomless_together(shape: LossShape) -> Iterator[Fault]:
+    """The finding for a loss of several outputs."""
+    if shape.growth is None:
+        return
+    if shape.growth <= SQUARE:
+        raise Lacking("the loss falls in proportion to several outputs, as one with a signed weight does")
+    yield Fault(
+        Severity.ERROR,
+        "",
+        f"Moving all outputs of {shape.examples} examples along the steepest descent takes the loss down without end, "
+        "ever faster.",
+        shape.growth,
+        SQUARE,
+        "A term of the loss rewards large outputs more than in proportion: its sign is turned.",
+        edit("Turn the sign of the term.", "loss = error + divergence"),
     )
 
 
@@ -144,8 +168,8 @@ def lowest_elsewhere(profile: Profile) -> Iterator[Fault]:
     Different targets lead to ends that differ by less than 5 % of the distance moved, and correlate with the targets
     below 0.9; or ends and targets correlate below -0.9; or the targets can be given, cost at least 5 % more than the
     ends, and lie half a standard deviation of the targets away from them; or, behind a softmax, the own class ends
-    lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond equal logits. An
-    error.
+    lowest for nine examples of ten; or a loss on classes gains less than 5 % of its value beyond equal logits; or the
+    units of one example end at one value, to 5 % of the spread of its targets. An error.
 
     Example:
     F.kl_div of probabilities instead of log-probabilities; (N, 1) outputs against (N,) targets.
@@ -202,6 +226,14 @@ def _elsewhere(shape: LossShape, output: OutputFacts) -> tuple[str, float, float
                 shape.lowest,
                 f"The loss takes something else than the {output.function or 'values'} that the model returns.",
             )
+    if shape.alike is not None and shape.alike < UNMOVED:
+        return (
+            "Where the loss is lowest, all outputs of one example have the same value, and its targets have not: the "
+            f"spread of the ones is {figure(shape.alike)} of that of the others.",
+            shape.alike,
+            UNMOVED,
+            "The loss compares every output of an example with all of its targets.",
+        )
     if shape.correlation is not None and shape.correlation <= -FOLLOWED:
         return (
             f"Where the loss is lowest, outputs and targets have a correlation of {figure(shape.correlation)}.",

@@ -180,7 +180,8 @@ def without_effect(profile: Profile) -> Iterator[Fault]:
     What it does:
     Takes the gradient of the loss by each example's outputs at the start, at the lowest loss and in between, with the
     outputs as free variables. Looks for examples where it is zero at all of them, and for a target value that these,
-    and no others, have. Class numbers are left out, where one number may stand for padding.
+    and no others, have. Class numbers are judged where there is one an example: of labels at positions, one number may
+    stand for padding. Of a loss that takes several outputs, all of them are moved.
 
     Why it matters:
     The model learns from the other examples alone, and what it returns for these is left to chance.
@@ -203,15 +204,16 @@ def without_effect(profile: Profile) -> Iterator[Fault]:
     Cortes and Vapnik 1995, Support-vector networks, for the labels of a hinge.
     """
     need_loss(profile)
-    shape = profile.task.loss_shape
+    shape = profile.task.loss_shape or profile.task.joint_shape
     if shape is None or shape.ignored is None:
-        raise Lacking("outputs and targets are no values of one shape")
+        raise Lacking("outputs and targets are no values of one shape, and there is no label an example")
     if shape.ignored <= FEW:
         return
     yield Fault(
         Severity.WARNING, "",
         f"{shape.ignored:.0%} of the examples, all of one target, have a gradient of zero wherever their output is.",
-        shape.ignored, FEW, "The loss multiplies by this target, or is defined for other labels.",
+        shape.ignored, FEW,
+        "The loss multiplies by this target, ignores it, or is defined for other labels or another measure.",
         edit("Give the labels that the loss is defined for.", "label = 2 * label - 1  # from 0 and 1 to -1 and 1"),
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ OFF, FAR_OFF = 2.0, 10.0  # of the variance of the targets, and of their standar
 _SCALE = "logits = scale * (queries @ keys.T)  # of unit rows: scale 0.3 * sqrt(features) gives a spread of 0.3"
 
 
-@rule("GS501", "The loss starts far from chance")
+@rule("GS501", "The loss starts far from chance", of_starts=True)
 def loss_above_chance(profile: Profile) -> Iterator[Fault]:
     """At the start the loss is much larger than a guess that knows nothing.
 
@@ -134,7 +134,7 @@ def _why_above(profile: Profile, loss: LossFacts) -> str:
     return "The output starts far from what a constant guess would be."
 
 
-@rule("GS502", "The output layer starts too large")
+@rule("GS502", "The output layer starts too large", of_starts=True)
 def large_head(profile: Profile) -> Iterator[Fault]:
     """The logits of one example differ so much at the start that the model is sure of a class.
 
@@ -228,7 +228,7 @@ def _smaller_head(profile: Profile) -> Remedy:
     return initialize("Draw the output layer so that its logits start small.", (head.parameter.path, *biases))
 
 
-@rule("GS503", "Confident and wrong")
+@rule("GS503", "Confident and wrong", of_starts=True)
 def confident(profile: Profile) -> Iterator[Fault]:
     """Probabilities are near zero or one at the start, and the loss says that they are wrong.
 
@@ -281,7 +281,7 @@ def confident(profile: Profile) -> Iterator[Fault]:
     )
 
 
-@rule("GS513", "The classes are unequal and the output does not know")
+@rule("GS513", "The classes are unequal and the output does not know", of_starts=True)
 def prior(profile: Profile) -> Iterator[Fault]:
     """The labels are so unequal that knowing their shares alone would lower the loss by a lot.
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from statistics import median
 
-from gainstage.records import Profile, Severity
+from gainstage.records import NodeProfile, Profile, Severity
 from gainstage.rules.need import need_backward, need_optimizer
 from gainstage.rules.remedies import edit, initialize, phrase
 from gainstage.rules.table import Fault, Lacking, rule
@@ -24,7 +24,8 @@ def near_overflow(profile: Profile) -> Iterator[Fault]:
     """Values come near the largest number that float16 can hold.
 
     What it does:
-    In float16, compares the extremes of every measured output with 65504.
+    Compares the extremes of every measured output that was computed in float16 with 65504, also where autocast
+    computes only a part of the network in it.
 
     Why it matters:
     One value beyond is infinite, and the loss is NaN a few steps later. Levels grow during training by more than what
@@ -47,11 +48,12 @@ def near_overflow(profile: Profile) -> Iterator[Fault]:
     Reference:
     Micikevicius et al. 2018, Mixed Precision Training.
     """
-    if profile.source.dtype != "float16":
+    half = _in_half(profile)
+    if not half:
         return
     extremes = [
         (max(abs(at.forward.minimum), abs(at.forward.maximum)), at.node)
-        for at in profile.nodes
+        for at in half
         if at.forward.finite and at.forward.minimum is not None and at.forward.maximum is not None
     ]
     if not extremes:
@@ -61,7 +63,7 @@ def near_overflow(profile: Profile) -> Iterator[Fault]:
         yield Fault(
             Severity.WARNING,
             place(profile.graph.nodes[index]),
-            f"The largest value is {figure(largest)}; float16 ends at 65504.",
+            f"The largest value computed in float16 is {figure(largest)}; the format ends at 65504.",
             largest,
             LARGEST_HALF / 10,
             "The level of the signal is too large for this number format.",
@@ -75,7 +77,9 @@ def gradient_underflow(profile: Profile) -> Iterator[Fault]:
     """Gradients are smaller than the smallest number of float16 and become zero.
 
     What it does:
-    In float16, compares the root mean square of the gradient at every measured output with 2^-24.
+    Compares the root mean square of the gradient at every measured output that was computed in float16 with 2^-24,
+    also where autocast computes only a part of the network in it. A gradient of exactly zero counts as well where the
+    one that it is made of, or that of the loss by the output, is within four octaves of that.
 
     Why it matters:
     What is below half of that is zero, and the layers before get nothing.
@@ -99,26 +103,45 @@ def gradient_underflow(profile: Profile) -> Iterator[Fault]:
     Micikevicius et al. 2018, section 3.2.
     """
     need_backward(profile)
-    if profile.source.dtype != "float16":
-        return
-    small = [
-        at
-        for at in profile.nodes
-        if at.backward is not None and at.backward.finite and 0 < at.backward.rms < SMALLEST_HALF
-    ]
+    small = [at for at in _in_half(profile) if _underflows(profile, at)]
     if small:
-        worst = min(small, key=lambda at: at.backward.rms if at.backward is not None else math.inf)
-        rms = worst.backward.rms if worst.backward is not None else 0.0
+        worst = min(small, key=_gradient_rms)
+        rms = _gradient_rms(worst)
         yield Fault(
             Severity.WARNING,
             place(profile.node(worst)),
-            f"The gradient has root mean square {figure(rms)} at {len(small)} places or below; float16 ends at 6e-8.",
+            f"At {len(small)} places in float16 the gradient's root mean square is below 6e-8, the smallest number; "
+            f"here it is {figure(rms)}.",
             rms,
             SMALLEST_HALF,
             "The loss is not scaled up, and most elements of the gradient round to zero.",
             edit("Scale the loss.", phrase("a scaled loss")),
             worst.node,
         )
+
+
+def _in_half(profile: Profile) -> list[NodeProfile]:
+    """The measured nodes that were computed in float16."""
+    return [at for at in profile.nodes if profile.dtype(at) == "float16"]
+
+
+def _gradient_rms(at: NodeProfile) -> float:
+    return at.backward.rms if at.backward is not None and at.backward.finite else math.inf
+
+
+def _underflows(profile: Profile, at: NodeProfile) -> bool:
+    rms = _gradient_rms(at)
+    if rms > 0:
+        return rms < SMALLEST_HALF
+    readers = [n.index for n in profile.graph.nodes if at.node in n.inputs and n.stage == "model"]
+    sizes = [_gradient_rms(profile.by_node[index]) for index in readers if index in profile.by_node]
+    return any(0 < size < 16 * SMALLEST_HALF for size in sizes or [_output_gradient(profile)])
+
+
+def _output_gradient(profile: Profile) -> float:
+    """Root mean square of the gradient of the loss by the output, before any cast; zero where it is not known."""
+    shape, output = profile.task.loss_shape, profile.task.output
+    return 0.0 if shape is None or output is None else shape.slope / max(math.prod(output.shape), 1)
 
 
 @rule("GS804", "The step is lost in rounding")

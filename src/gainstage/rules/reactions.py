@@ -170,3 +170,53 @@ _MOVED = frozenset({Operation.RESHAPE})
 def _rate(node: Node) -> float:
     """The share that a dropout drops; below one, also where the user has set one."""
     return min(dict(node.settings).get("p", 0.0), 1 - 1e-6)
+
+
+@rule("GS118", "Outputs are random in evaluation mode")
+def restless(profile: Profile) -> Iterator[Fault]:
+    """The same example gets another output with other random numbers, in evaluation mode.
+
+    What it does:
+    Runs at most eight examples twice in evaluation mode, with two seeds, where the first run drew random numbers.
+
+    Why it matters:
+    A model that is validated or deployed answers differently every time, and is worse than it could be: dropout is
+    averaged out in training and only hurts afterwards.
+
+    Null hypothesis:
+    In evaluation mode a network is a function of its input. Models that sample on purpose (variational autoencoders,
+    diffusion) are no such functions, and this is a note for them.
+
+    Bound and where it comes from:
+    A millionth of the output's root mean square: rounding. A warning where the model drops elements, which no sampler
+    does; else a note.
+
+    Example:
+    torch.nn.functional.dropout(x, 0.5), whose default is training=True.
+
+    Remedy:
+    Hand the mode to the function, or use the layer:
+
+        x = torch.nn.functional.dropout(x, 0.5, training=self.training)
+
+    Reference:
+    PyTorch, torch.nn.functional.dropout.
+    """
+    found = _reactions(profile).restless
+    if found is None:
+        raise Lacking("the model draws no random numbers, or was not run twice in evaluation mode")
+    if not found:
+        return
+    drops = [node for node in profile.graph.nodes if node.operation is Operation.DROPOUT and node.stage == "model"]
+    yield Fault(
+        Severity.WARNING if drops else Severity.NOTE,
+        place(drops[0]) if drops else "",
+        "The outputs of the same examples differ between two seeds in evaluation mode.",
+        1.0,
+        0.0,
+        "Elements are dropped also in evaluation mode."
+        if drops
+        else "Random numbers are drawn also in evaluation mode.",
+        edit("Draw random numbers in training alone.", phrase("random numbers in training alone")),
+        drops[0].index if drops else None,
+    )

@@ -24,7 +24,7 @@ _FREE = frozenset({Role.QUERY, Role.KEY, Role.BRANCH_END, Role.GATE, Role.MAGNIT
 _PLAIN = LEVEL_KEEPING | {Operation.ACTIVATION}
 
 
-@rule("GS103", "A layer is out of scale")
+@rule("GS103", "A layer is out of scale", of_starts=True)
 def out_of_scale(profile: Profile) -> Iterator[Fault]:
     """The weights of a layer are far too large or far too small for their number of inputs.
 
@@ -104,7 +104,7 @@ def _rescaled(graph: SignalGraph, layer: Layer) -> bool:
     return any(operation in (Operation.SCALE, Operation.MULTIPLY) for operation in after)
 
 
-@rule("GS104", "One spread for all weights, whatever their number of inputs")
+@rule("GS104", "One spread for all weights, whatever their number of inputs", of_starts=True)
 def one_spread(profile: Profile) -> Iterator[Fault]:
     """All weights have the same spread although their layers sum different numbers of inputs, and it does not fit.
 

@@ -91,6 +91,7 @@ class Rule:
         family: e.g. ``gradient``.
         text: the rest of its docstring, in the sections of ``SECTIONS``.
         examine: the pure function behind it.
+        of_starts: whether it speaks of starts alone, and keeps silent about trained networks.
     """
 
     code: str
@@ -99,6 +100,7 @@ class Rule:
     family: str
     text: str
     examine: Examine
+    of_starts: bool = False
 
     def judge(self, profile: Profile, words: Words = MappingProxyType({})) -> tuple[Finding, ...]:
         """What this rule finds in a profile.
@@ -118,8 +120,13 @@ class Rule:
 _rules: dict[str, Rule] = {}
 
 
-def rule(code: str, title: str) -> Callable[[Examine], Examine]:
+def rule(code: str, title: str, *, of_starts: bool = False) -> Callable[[Examine], Examine]:
     """Enter a function into the table; its docstring becomes its page.
+
+    Args:
+        code: new, e.g. ``GS199``.
+        title: in a few words.
+        of_starts: whether the rule speaks of starts alone.
 
     Raises:
         ValueError: the code is malformed or taken, or the function has no docstring.
@@ -130,7 +137,7 @@ def rule(code: str, title: str) -> Callable[[Examine], Examine]:
         summary, _, text = inspect.cleandoc(examine.__doc__ or "").partition("\n")
         if form is None or code in _rules or not summary:
             raise ValueError(f"The rule {code!r} needs a new code such as 'GS199' and a docstring.")
-        _rules[code] = Rule(code, title, summary, _FAMILIES[form[1]], text.strip(), examine)
+        _rules[code] = Rule(code, title, summary, _FAMILIES[form[1]], text.strip(), examine, of_starts)
         return examine
 
     return enter

@@ -69,7 +69,8 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
     Bound and where it comes from:
     So many dead units have a binomial probability below 1/1000 over all activations of the network together, and they
     are a tenth of the layer more than expected: a warning. Nine tenths dead is an error, since next to nothing passes.
-    Eight units behind a global average, which sees nearly the same for all examples, may all be dead by chance.
+    Eight units behind a global average, which sees nearly the same for all examples, may all be dead by chance. An
+    activation that is zero everywhere while the outputs of different examples are equal is an error, also by chance.
 
     Example:
     Biases of −3 in front of a relu whose inputs have level 1: 84 % of the units are zero for all of 128 examples.
@@ -87,7 +88,12 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
     examples = need_examples(profile)
     activations = tuple(_activations(profile))
     for node, units in activations:
-        if not units.zero or units.units < 2:
+        if not units.zero:
+            continue
+        if units.zero == units.units and profile.reactions is not None and profile.reactions.equal:
+            yield _all_dead(profile, node, examples)
+            continue
+        if units.units < 2:
             continue
         before = profile.by_node.get(node.inputs[0]) if node.inputs else None
         alike, correlation = _correlation(before, units)
@@ -110,6 +116,21 @@ def dead_units(profile: Profile) -> Iterator[Fault]:
             initialize("Draw the weights and biases before it anew, so that every unit is active for some examples."),
             node.index,
         )
+
+
+def _all_dead(profile: Profile, node: Node, examples: int) -> Fault:
+    """The finding where one activation is zero everywhere and the output is the same for all examples."""
+    before = profile.by_node.get(node.inputs[0]) if node.inputs else None
+    return Fault(
+        Severity.ERROR,
+        place(node),
+        f"Everything behind {node.function} is zero for all {examples} examples, and all outputs are equal.",
+        1.0,
+        NEARLY_ALL,
+        _why_dead(before, node.function),
+        initialize("Draw the weights and biases before it anew, so that it is active for some examples."),
+        node.index,
+    )
 
 
 def _correlation(before: NodeProfile | None, units: UnitStats) -> tuple[float, float]:

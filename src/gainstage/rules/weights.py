@@ -176,7 +176,7 @@ def copied_units(profile: Profile) -> Iterator[Fault]:
         )
 
 
-@rule("GS303", "Two layers start with the same weights")
+@rule("GS303", "Two layers start with the same weights", of_starts=True)
 def same_draw(profile: Profile) -> Iterator[Fault]:
     """Different layers hold exactly the same numbers without being tied.
 

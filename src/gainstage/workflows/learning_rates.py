@@ -1,4 +1,4 @@
-"""Learning rates that go with the maximal update parametrisation."""
+"""Learning rates, decay and ε that carry over from a small model to a large one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gainstage.errors import InputError, UnknownNameError, require_number
 from gainstage.planning import RateRule
 from gainstage.workflows.supplying import batch_of
 
-__all__ = ["parameter_groups"]
+__all__ = ["parameter_groups", "rate_rule"]
 
 _RATE_RULES: Mapping[str, RateRule] = {
-    "sgd": "sgd", "momentum": "sgd",
+    "sgd": "sgd", "momentum": "sgd", "muon": "muon",
     **dict.fromkeys(("adam", "adamw", "rmsprop", "adamax", "nadam", "radam"), "adam"),
 }  # fmt: skip
 """How learning rates scale with width under an optimizer (Yang et al., arXiv:2203.03466, table 3): the kin of Adam
@@ -23,26 +23,40 @@ divide a gradient by its own size, as Adam does."""
 
 
 def parameter_groups(
-    model: Any, x: Any, *, learning_rate: float, base_width: int, optimizer: Any = "adam"
+    model: Any,
+    x: Any,
+    *,
+    learning_rate: float,
+    base_width: int,
+    base_depth: int | None = None,
+    optimizer: Any = "adam",
+    weight_decay: float | None = None,
+    eps: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Learning rates that carry over from a narrow model to this one: maximal update parametrisation.
+    """Set learning rates that carry over from a small model to this one: muP over width, CompleteP over depth.
 
     With the recipe ``mup`` as the start, the rate that is best at the base width is best at every width (Yang et al.,
-    arXiv:2203.03466, table 3).
+    arXiv:2203.03466, table 3); with ``complete_p`` and ``base_depth``, at every depth as well (Dey et al.,
+    arXiv:2505.01618).
 
     Args:
-        model: initialized with ``mup``.
+        model: initialized with ``mup``, or with ``complete_p`` where ``base_depth`` is given.
         x: an example batch.
-        learning_rate: the best one of a model of the base width.
-        base_width: what that model's output layer reads.
-        optimizer: that the groups are for: a name (``adam``, ``adamw``, ``rmsprop``, ``sgd``, ``momentum``), an object
-            or a class. Adam and its kin divide a gradient by its size, and scale otherwise than SGD.
+        learning_rate: the best one of a model of the base size.
+        base_width: number of units that the output layer of that model reads.
+        base_depth: number of residual branches of that model: two a transformer block, one a block of a ResNet.
+        optimizer: that the groups are for: a name (``adam``, ``adamw``, ``rmsprop``, ``sgd``, ``momentum``, ``muon``),
+            an object or a class. Adam and its kin divide a gradient by its size, and scale otherwise than SGD. For
+            Muon every group says with ``use_muon`` whether Muon or Adam updates it.
+        weight_decay: of the base model. Decays that AdamW multiplies by the rate grow by what the rate falls; biases,
+            scales and embeddings have none.
+        eps: Adam's ε of the base model; it falls as the entries of the gradient do.
 
     Returns:
-        parameter groups for the optimizer, each with its ``lr``.
+        parameter groups for the optimizer, each with its ``lr``, and with ``weight_decay`` and ``eps`` where given.
 
     Raises:
-        InputError: a width or rate that is not positive, or a model without an output layer.
+        InputError: a size, rate, decay or ε that is not positive, or a model without an output layer.
         UnknownNameError: an optimizer whose scaling is not known.
 
     >>> import torch
@@ -53,16 +67,37 @@ def parameter_groups(
     [(3, 0.01), (1, 0.00125)]
     """
     learning_rate = require_number(learning_rate, "The learning rate")
-    width = require_number(base_width, "base_width")
-    base_width = int(width) if math.isfinite(width) else 0
     if not 0 < learning_rate < math.inf:
         raise InputError(f"A learning rate is positive; received {learning_rate!r}.")
+    for name, value in (("weight_decay", weight_decay), ("eps", eps)):
+        if value is not None and not 0 <= require_number(value, name) < math.inf:
+            raise InputError(f"{name} is zero or positive; received {value!r}.")
+    width = _size(base_width, "base_width")
+    depth = None if base_depth is None else _size(base_depth, "base_depth")
+    rule = rate_rule(optimizer)
     backend = backend_of(model)
-    factors = planning.rate_multipliers(backend.trace(model, batch_of(x)[0]), base_width, _rate_rule(optimizer))
-    return backend.parameter_groups(model, factors, learning_rate)
+    graph = backend.trace(model, batch_of(x)[0])
+    settings: dict[str, dict[str, Any]] = {}
+    for path, factor in planning.rate_factors(graph, width, rule, depth).items():
+        own: dict[str, Any] = {"lr": learning_rate * factor.rate}
+        if weight_decay is not None:
+            decays = graph.parameter(path).role.is_kernel
+            own["weight_decay"] = weight_decay * factor.decay if decays else 0.0
+        if eps is not None:
+            own["eps"] = eps * factor.eps
+        if rule == "muon":
+            own["use_muon"] = factor.orthogonal
+        settings[path] = own
+    return backend.parameter_groups(model, settings, learning_rate)
 
 
-def _rate_rule(optimizer: Any) -> RateRule:
+def _size(value: Any, name: str) -> int:
+    found = require_number(value, name)
+    return int(found) if math.isfinite(found) else 0
+
+
+def rate_rule(optimizer: Any) -> RateRule:
+    """Return how rates scale under an optimizer, given by its name, class or object."""
     named = optimizer if isinstance(optimizer, str) else getattr(optimizer, "__name__", type(optimizer).__name__)
     if named.lower() not in _RATE_RULES:
         raise UnknownNameError("optimizer", named, _RATE_RULES)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
@@ -15,7 +16,7 @@ from gainstage.records import InputMoments, Note, Plan, Profile, WeightMoments
 from gainstage.workflows.supplying import batch_of
 from gainstage.workflows.task import Loss
 
-__all__ = ["predict"]
+__all__ = ["KnownBefore", "known_before", "predict"]
 
 
 def predict(
@@ -65,6 +66,51 @@ def predict(
     >>> [round(node.forward.second_moment, 3) for node in profile.nodes]
     [2.0, 1.0, 2.0]
     """
+    known = known_before(
+        model, x, y, loss=loss, plan=plan, input_shape=input_shape, input_moments=input_moments, training=training
+    )
+    return predicted_profile(
+        known.graph, known.weights, known.inputs, training=known.training, framework=known.framework,
+        notes=known.notes,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBefore:
+    """What a prediction starts from.
+
+    Args:
+        graph: the model, through its loss where it has one.
+        weights: moments of its parameters.
+        inputs: moments of its inputs that are not standard normal.
+        training: whether dropout drops.
+        framework: of the model, with its version.
+        notes: reasons for doubt.
+    """
+
+    graph: SignalGraph
+    weights: Mapping[str, WeightMoments]
+    inputs: tuple[InputMoments, ...]
+    training: bool
+    framework: str
+    notes: list[Note]
+
+
+def known_before(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    loss: Loss = None,
+    plan: Plan | str | None = None,
+    input_shape: Sequence[int] | None = None,
+    input_moments: InputMoments | Sequence[InputMoments] | None = None,
+    training: bool | None = None,
+) -> KnownBefore:
+    """Trace a model and collect the moments of its weights and inputs.
+
+    Arguments and errors are those of ``predict``.
+    """
     require_kind(plan, (Plan, str, NoneType), "plan is a Plan, or the name of a scheme or recipe")
     require_kind(input_shape, (Sequence, NoneType), "input_shape is the shape of an input with the batch")
     require_kind(input_moments, (InputMoments, Sequence, NoneType), "input_moments are InputMoments")
@@ -96,7 +142,7 @@ def predict(
         raise InputError(f"The model has {len(graph.inputs)} inputs; moments were given for {len(told)}.")
     weights, notes = _weights(graph, plan, present)
     training = mode if training is None else training
-    return predicted_profile(graph, weights, told, training=training, framework=framework, notes=notes)
+    return KnownBefore(graph, weights, told, training, framework, notes)
 
 
 def _refuse_beside_graph(**given: Any) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from gainstage.graph import SignalGraph
-from gainstage.records import InputMoments, Plan, Profile, WeightMoments
+from gainstage.records import GradientCheck, InputMoments, Overfit, Plan, Profile, Task, WeightMoments
 
 __all__ = ["Backend", "Detail"]
 
-Detail = Literal["lean", "standard"]
+Detail = Literal["lean", "standard", "magnitudes"]
 Loss = Callable[[Any, Any], Any]
 
 
@@ -40,6 +40,27 @@ class Backend(Protocol):
         synthetic: bool = False,
     ) -> Profile:
         """Measure one forward and one backward pass."""
+        ...
+
+    def overfit(
+        self,
+        model: Any,
+        inputs: Any,
+        target: Any = None,
+        *,
+        loss: Loss | None = None,
+        optimizer: Any = None,
+        task: Task,
+        seed: int = 0,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> Overfit | None:
+        """Train on one batch for a while, and leave the model as it was found; None where nothing is trainable."""
+        ...
+
+    def gradient_checks(
+        self, model: Any, inputs: Any, target: Any = None, *, loss: Loss | None = None, seed: int = 0
+    ) -> tuple[GradientCheck, ...]:
+        """Compare the gradient of every trainable parameter with finite differences of the loss."""
         ...
 
     def materialise(self, model: Any, inputs: Any) -> None:
@@ -76,8 +97,26 @@ class Backend(Protocol):
         """Bring one layer after the other to unit variance, as published."""
         ...
 
-    def parameter_groups(self, model: Any, factors: Mapping[str, float], learning_rate: float) -> list[dict[str, Any]]:
-        """Optimizer groups from factors on the learning rate."""
+    def parameter_groups(
+        self, model: Any, settings: Mapping[str, Mapping[str, Any]], learning_rate: float
+    ) -> list[dict[str, Any]]:
+        """Group the parameters for an optimizer by the settings of each."""
+        ...
+
+    def movements(
+        self,
+        model: Any,
+        inputs: Any,
+        target: Any,
+        *,
+        loss: Loss | None,
+        optimizer: str,
+        settings: Mapping[str, Mapping[str, Any]],
+        learning_rate: float,
+        steps: int,
+        seed: int = 0,
+    ) -> dict[str, float]:
+        """Train on one batch in place, and return how far the output of every weight moved, by its path."""
         ...
 
     def weight_moments(

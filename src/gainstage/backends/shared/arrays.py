@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gainstage.backends.shared.moments import Reductions
 
-__all__ = ["look_at", "moments_of", "token_correlation", "unit_stats"]
+__all__ = ["look_at", "magnitudes_of", "moments_of", "token_correlation", "unit_stats"]
 
 Array = NDArray[Any]
 
@@ -47,4 +47,5 @@ class _Arrays(Reductions):
 
 _ARRAYS = _Arrays()
 look_at, moments_of = _ARRAYS.look_at, _ARRAYS.moments_of
+magnitudes_of = _ARRAYS.magnitudes_of
 token_correlation, unit_stats = _ARRAYS.token_correlation, _ARRAYS.unit_stats

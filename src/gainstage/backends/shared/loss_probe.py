@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gainstage.backends.shared.free_outputs import COORDINATES, Coordinates
+from gainstage.backends.shared.loss_symmetries import (
+    alike_units,
+    ignored_share,
+    normalises_elsewhere,
+    spread_points,
+)
 from gainstage.records import LossShape
 
-__all__ = ["EXAMPLES", "Evaluate", "loss_shape", "told_apart"]
+__all__ = ["EXAMPLES", "Evaluate", "joint_shape", "loss_shape", "told_apart"]
 
 Array = npt.NDArray[np.floating[Any]]
 Evaluate = Callable[[Array], tuple[float, Array]]
@@ -89,7 +95,39 @@ def loss_shape(evaluate: Evaluate, outputs: Array, target: Array | None, functio
         uninformed=_uninformed(walk, free, target) if labels or values else None,
         distance=_distance(chart, chart.outputs(end.free), target) if values and target is not None else None,
         at_target=_at_target(evaluate, chart, target) if values and target is not None else None,
-        ignored=_ignored(walk, (start, end), target) if values and target is not None else None,
+        ignored=_ignored(walk, (start, end), target) if (values or labels) and target is not None else None,
+        alike=alike_units(end.free, target) if values and target is not None and growth is None else None,
+        elsewhere=not function and normalises_elsewhere(evaluate, outputs, target),
+    )
+
+
+def joint_shape(evaluate: Evaluate, outputs: Array, columns: Sequence[int], target: Array | None) -> LossShape | None:
+    """Describe a loss of several outputs, laid side by side: whether it is bounded, and whether it reads all examples.
+
+    Args:
+        evaluate: the loss and its gradient, from outputs of the shape of ``outputs``.
+        outputs: (examples, units), all outputs of an example in one row.
+        columns: the units of each output.
+        target: one value an example; None where there is none.
+
+    Returns:
+        the description; None where the loss or its gradient is not finite at the outputs, or the gradient is zero.
+    """
+    walk, free = _Walk(evaluate, COORDINATES[""]), outputs.astype(np.float64)
+    start = walk.at(free)
+    if start is None or not np.abs(start.gradient).max(initial=0.0) > 0:
+        return None
+    growth, linear = _growth(walk, free, start, _scale(free, None))
+    one_each = target is not None and target.size == len(target) == len(free) > 1
+    return LossShape(
+        examples=len(free),
+        start=start.loss,
+        lowest=start.loss,
+        growth=growth,
+        linear=linear,
+        slope=_slope(start.gradient),
+        steepest=_slope(start.gradient),
+        ignored=_ignored(walk, (start,), target, columns) if one_each and target is not None else None,
     )
 
 
@@ -254,15 +292,15 @@ def _uninformed(walk: _Walk, free: Array, target: Array | None) -> float | None:
     return float(loss) if np.isfinite(loss) else None
 
 
-def _ignored(walk: _Walk, points: tuple[_Point, ...], target: Array) -> float | None:
+def _ignored(walk: _Walk, points: Sequence[_Point], target: Array, columns: Sequence[int] = ()) -> float | None:
     """Share of examples by whose outputs the loss has no gradient anywhere, where all have one value of their own."""
-    apart = walk.at(points[0].free + np.linspace(-1, 1, len(target)).reshape(-1, *[1] * (target.ndim - 1)))
-    known = [point for point in (*points, apart) if point is not None]
-    still = np.all([(point.gradient == 0).reshape(len(target), -1).all(1) for point in known], axis=0)
-    rows = target.reshape(len(target), -1)
-    if not still.any() or still.all() or len(np.unique(rows[still], axis=0)) != 1:
-        return 0.0
-    return 0.0 if (rows[~still] == rows[still][0]).all(1).any() else float(still.mean())
+    free = points[0].free
+    ramp = free + np.linspace(-1, 1, len(target)).reshape(-1, *[1] * (free.ndim - 1))
+    others = (ramp, *spread_points(free, columns)) if free.ndim == 2 else (ramp,)
+    known = [*points, *(found for at in others if (found := walk.at(at)) is not None)]
+    outside = np.issubdtype(target.dtype, np.integer) and target.ndim < free.ndim and not columns
+    counted = target >= 0 if outside else np.ones(len(target), dtype=bool)  # -1 marks an example without a label
+    return ignored_share([point.gradient[counted] for point in known], target[counted]) if counted.any() else 0.0
 
 
 def _own_rank(outputs: Array, target: Array) -> float | None:

@@ -76,13 +76,16 @@ def _by_hand(
     """A loss written out in elementary operations."""
     if "log_softmax" in functions or any(n.name == "logsumexp" for n in own):
         return "cross_entropy"
-    if "log" in functions:
+    if "log" in functions and _logs_probabilities(own):
         both_sides = functions.count("log") > 1  # of t log p + (1 − t) log(1 − p)
         if "softmax" in functions:
             return "cross_entropy"
         if "sigmoid" in functions:
             return "bce_logits"
-        return "bce" if both_sides else "probability_nll"
+        if both_sides:
+            return "bce"
+        # Of counts and sizes, the logarithm is that of a rate or a scale.
+        return "other" if target is not None and target.kind == "values" else "probability_nll"
     kind = target.kind if target is not None else ""
     if {"logsigmoid", "softplus"} & set(functions) and kind in ("binary", "multi_label"):
         return "bce_logits"
@@ -93,6 +96,26 @@ def _by_hand(
     if not functions and kind in _DISTRIBUTIONS and output.function == "log_softmax":  # Σ t (log t − log p)
         return "kl" if any(n.operation is Operation.OFFSET for n in own) else "nll"
     return "other"
+
+
+def _logs_probabilities(own: Sequence[Node]) -> bool:
+    """Whether a logarithm is taken of the output, of its sigmoid or of its softmax.
+
+    The logarithm of a softplus, a square or an exponential of the output is that of a variance or a rate.
+    """
+    inside = {node.index: node for node in own}
+
+    def meets_other(node: Node) -> bool:
+        while node.inputs and (before := inside.get(node.inputs[0])) is not None:
+            if before.operation is Operation.ACTIVATION and before.function not in _KEEP_PROBABILITIES:
+                return True
+            node = before
+        return False
+
+    return any(node.function == "log" and not meets_other(node) for node in own)
+
+
+_KEEP_PROBABILITIES = frozenset({"clamp", "sigmoid", "softmax", "log_softmax", "log"})
 
 
 def _is_mean(own: Sequence[Node]) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from gainstage.records import Histogram, Moments, UnitStats
+from gainstage.records import Histogram, Magnitudes, Moments, UnitStats
+from gainstage.statistics import magnitudes_of
 
 __all__ = ["Look", "Reductions"]
 
@@ -22,6 +23,7 @@ _UNDERFLOW = 1e-30  # below this a float32 sum of squares has lost digits
 _CANCELLATION = 1e-3  # a variance this small a part of the second moment is taken again, centred
 _BINS = 32
 _SAMPLED = 4096  # values of a histogram: a share is then known to 1.6 points at worst (two standard errors)
+_MEASURED = 65536  # values of a distribution of magnitudes: a share is then known to 0.2 points
 _REACH = 4.0  # standard deviations around the mean that a histogram shows
 
 
@@ -126,12 +128,20 @@ class Reductions(ABC):
             low, high = max(low, moments.minimum), min(high, moments.maximum)
         if not high > low:
             return Histogram(moments.mean, moments.mean, (min(moments.count, _SAMPLED),))
-        step = max(moments.count // _SAMPLED, 1)
-        while math.gcd(step, moments.count) > 1:
-            step += 1
-        places = (self.as_numpy(flat[::step]) - low) * (_BINS / (high - low))
+        places = (self.as_numpy(flat[:: _stride(moments.count, _SAMPLED)]) - low) * (_BINS / (high - low))
         bins = np.clip(places, 0, _BINS - 1).astype(np.intp)
         return Histogram(low, high, tuple(np.bincount(bins, minlength=_BINS).tolist()))
+
+    def magnitudes_of(self, values: Any) -> Magnitudes:
+        """The distribution of |x|, from an even sample where there are many values; the largest is that of all."""
+        flat = self.prepared(values).reshape(-1)
+        count = self.size(flat)
+        if not count:
+            return magnitudes_of([])
+        bad = count - self.finite(flat)
+        sample = self.as_numpy(flat[:: _stride(count, _MEASURED)])
+        largest = None if bad else max(abs(end) for end in self.extremes(flat))
+        return magnitudes_of(sample, count=count, largest=largest, nonfinite=bad)
 
     def unit_stats(
         self,
@@ -210,6 +220,14 @@ class Reductions(ABC):
 
     def _mean_square(self, array: Any) -> float:
         return float((self.wide(array) ** 2).mean())
+
+
+def _stride(count: int, wanted: int) -> int:
+    """The distance between sampled values, prime to their number, so that all units and examples take part."""
+    step = max(count // wanted, 1)
+    while math.gcd(step, count) > 1:
+        step += 1
+    return step
 
 
 def _correlation(common: float, count: int) -> float:

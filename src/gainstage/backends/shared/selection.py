@@ -60,10 +60,10 @@ def require_detail(detail: str) -> None:
     """Refuse a level of detail that does not exist.
 
     Raises:
-        InputError: it is neither ``lean`` nor ``standard``.
+        InputError: it is none of ``lean``, ``standard`` and ``magnitudes``.
     """
     if detail not in get_args(Detail):
-        raise InputError(f"Unknown detail {detail!r}. Choose 'lean' or 'standard'.")
+        raise InputError(f"Unknown detail {detail!r}. Choose 'lean', 'standard' or 'magnitudes'.")
 
 
 def require_finite(inputs: Iterable[tuple[str, tuple[int, ...], bool | tuple[int, ...] | None]]) -> None:
@@ -84,7 +84,7 @@ def require_finite(inputs: Iterable[tuple[str, tuple[int, ...], bool | tuple[int
 
 def selected(node: Measurable, detail: Detail) -> bool:
     """Whether a profile of this detail holds the node."""
-    return node.operation in (STANDARD if detail == "standard" else ALWAYS) and node.function not in ARITHMETIC
+    return node.operation in (ALWAYS if detail == "lean" else STANDARD) and node.function not in ARITHMETIC
 
 
 def is_rectified(node: Measurable) -> bool:

@@ -9,7 +9,7 @@ import rich_click as click
 
 from gainstage.cli.configuration import accepted, configured
 from gainstage.cli.options import Request, fail_options, finding_options, html_option, json_option, request_options
-from gainstage.cli.output import console, exit_code, status, write_page
+from gainstage.cli.output import console, exit_code, learning, status, write_page
 
 if TYPE_CHECKING:
     from gainstage.records import Diagnosis
@@ -29,12 +29,23 @@ FORMATS = ("text", "json", "github", "junit", "sarif")
     "--predict", "predicted", is_flag=True,
     help="Judge what theory predicts instead of a run: for models that fit no memory (with --device meta).",
 )  # fmt: skip
+@click.option(
+    "--overfit", is_flag=True,
+    help="Also train on this batch for at most half a minute, and say whether it can be learned by heart. Nothing of "
+    "the model is changed.",
+)  # fmt: skip
+@click.option(
+    "--trained/--untrained",
+    default=None,
+    help="Whether the weights were trained: then rules about starts keep silent. By default the evidence decides.",
+)
 @json_option
 @html_option
 @fail_options
 @finding_options
 def command(
-    request: Request, style: str, predicted: bool, as_json: bool, page: Path | None, fail_on: str, exit_zero: bool,
+    request: Request, style: str, predicted: bool, overfit: bool, trained: bool | None, as_json: bool,
+    page: Path | None, fail_on: str, exit_zero: bool,
     select: tuple[str, ...], ignore: tuple[str, ...], baseline: Path | None, new_baseline: Path | None,
 ) -> int:  # fmt: skip
     """Check signal and gradient of a network at its start, and name what is wrong.
@@ -64,6 +75,8 @@ def command(
     selected(select, ignore)  # a code that no rule has is refused before the work, as is a file that is no baseline
     if new_baseline is not None and new_baseline.exists():
         read_baseline(new_baseline)
+    if overfit and predicted:
+        raise click.UsageError("--overfit trains, and --predict runs nothing. Leave one of them out.")
     with status(f"Checking {request.model}"):
         subject = prepare(request)
         unset = "auto" if request.device == "meta" else None
@@ -71,7 +84,7 @@ def command(
         if predicted:
             diagnosis = judge(forecast(subject, unset), words, select=select, ignore=ignore)
         else:
-            diagnosis = examine(subject, select, ignore)
+            diagnosis = examine(subject, select, ignore, trained=trained, on_progress=learning() if overfit else None)
         theory = expected(subject) if page is not None and not predicted else None
     if new_baseline is not None:
         write_baseline(new_baseline, diagnosis)

@@ -6,9 +6,10 @@ note in the plan where it leaves something for the model's own code to do.
 
 from gainstage.planning.recipes.recipe import Recipe, RuleBased
 from gainstage.planning.recipes.table import RECIPES, LevelSource, RecipeEntry, recipe_entry, recipe_named
-from gainstage.planning.recipes.widths import RateRule, rate_multipliers
+from gainstage.planning.recipes.widths import Factors, RateRule, rate_factors, readout_width, residual_depth
 
 __all__ = [
-    "RECIPES", "LevelSource", "RateRule", "Recipe", "RecipeEntry", "RuleBased", "rate_multipliers",
+    "RECIPES", "Factors", "LevelSource", "RateRule", "Recipe", "RecipeEntry", "RuleBased", "rate_factors",
+    "readout_width", "residual_depth",
     "recipe_entry", "recipe_named",
 ]  # fmt: skip

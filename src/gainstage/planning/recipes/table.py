@@ -16,7 +16,7 @@ from gainstage.planning.recipes.mirrored import mirrored
 from gainstage.planning.recipes.recipe import Recipe
 from gainstage.planning.recipes.residual import fixup, zero_branches
 from gainstage.planning.recipes.transformer import deepnorm, gpt2, t_fixup
-from gainstage.planning.recipes.widths import mup
+from gainstage.planning.recipes.widths import complete_p, mup
 from gainstage.planning.standing import Standing
 
 __all__ = ["RECIPES", "LevelSource", "RecipeEntry", "recipe_entry", "recipe_named"]
@@ -81,6 +81,7 @@ def _named(graph: SignalGraph, settable: Container[str], *, scheme: str) -> Reci
 RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
     {
         "auto": RecipeEntry(Automatic.of, LevelSource.SETTLED, takes_branch_start=True, sets_output_bias=True),
+        "complete_p": RecipeEntry(complete_p),
         "deepnorm": RecipeEntry(deepnorm),
         "delta_orthogonal": RecipeEntry(delta_orthogonal, LevelSource.CALIBRATED, needs_batch=False),
         "fixup": RecipeEntry(fixup),
@@ -101,6 +102,7 @@ RECIPES: Mapping[str, RecipeEntry] = MappingProxyType(
 
 _ALIASES = {
     "rezero": "zero_branches", "skipinit": "zero_branches", "tfixup": "t_fixup", "mu_p": "mup",
+    "completep": "complete_p",
     "looks_linear": "mirrored",
 }  # fmt: skip
 

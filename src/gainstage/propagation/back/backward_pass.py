@@ -159,7 +159,7 @@ class BackwardPass:
         counts = (flow.sequence or source.sequence).counts  # type: ignore[union-attr]
         base = flow.sequence or SequenceProfile.uniform(counts, flow.base)
         x = source.sequence or SequenceProfile.uniform(counts, source.pairs)
-        if x.places != base.places:
+        if not x.aligned_with(base):
             return None
         found = self.run.algebra.expectation(flow.dependence)
         both = source.mean**2

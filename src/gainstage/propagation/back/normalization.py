@@ -78,7 +78,7 @@ def _scaled_by_position(x: Signal, by: Division, sent: PendingGradient) -> Pendi
     if x.sequence is None or (divided := divided_by(x, by)) is None:
         return sent
     sequence = sent.sequence or SequenceProfile.uniform(x.sequence.counts, sent.base)
-    if sequence.places != x.sequence.places:
+    if not sequence.aligned_with(x.sequence):
         return sent
     inverse = 1 / divided
     sequence, ratio = sequence.scaled(inverse, np.sqrt(inverse[:, None] * inverse[None, :]))

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from gainstage.graph import Node, Operation
+from gainstage.propagation import positions
 from gainstage.propagation.back.backward_pass import BackwardPass, send_to_operand
 from gainstage.propagation.function import Function
 from gainstage.propagation.geometry import paddings, spatial, windows
 from gainstage.propagation.pooling import is_largest, overlapping, window_size
 from gainstage.propagation.resampling import gathered, matrices
 from gainstage.propagation.second_moments import SecondMoments
+from gainstage.propagation.sequence_profile import SequenceProfile
 from gainstage.propagation.signal import FunctionOf, PendingGradient, Signal
 from gainstage.theory.activations import Array
 from gainstage.theory.images.windows import Window
@@ -47,6 +49,8 @@ def selection(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
     if node.operation is Operation.CONCATENATION and len(live) > 1 and parted:
         _send_to_parts(back, live, flow)
         return
+    if _sent_to_positions(back, node, live, flow):
+        return
     for index, signal in zip(live, signals, strict=True):
         if flow.extent.count <= signal.extent.count or (len(live) == 1 and node.function == "repeat"):
             send_to_operand(back, index, flow)
@@ -62,6 +66,38 @@ def selection(back: BackwardPass, node: Node, flow: PendingGradient) -> None:
                     unshared_variance=unshared_variance,
                 ),
             )
+
+
+def _sent_to_positions(back: BackwardPass, node: Node, live: list[int], flow: PendingGradient) -> bool:
+    """Send the gradient to some of the tokens of a slice's input, or to all tensors that were set side by side.
+
+    Returns:
+        whether kinds of tokens are told apart here.
+    """
+    signals = [back.run.signals[i] for i in live]
+    whole = back.run.signals[node.index].sequence
+    if node.operation is Operation.RESHAPE and len(live) == 1 and node.function == "slice":
+        of = signals[0].sequence
+        part = positions.selected(node, signals[0].extent, of)
+        if part is None or of is None:
+            return False
+        sent = positions.part_of_gradient(back.evaluated(flow), of, part)
+        back.send(live[0], replace(sent, extent=signals[0].extent, atom=back.run.algebra.number(), edge_profiles=()))
+        return True
+    sizes = [1 if signal.sequence is None else signal.sequence.counts.size for signal in signals]
+    if node.operation is not Operation.CONCATENATION or whole is None or whole.counts.size != sum(sizes):
+        return False
+    plain = back.evaluated(flow)
+    if plain.sequence is None or plain.sequence.counts.size != whole.counts.size:
+        plain = replace(plain, sequence=SequenceProfile.uniform(whole.counts, plain.base))
+    start = 0
+    for index, signal, size in zip(live, signals, sizes, strict=True):
+        sent = positions.received_by_part(plain, start, signal)
+        more = _fewer_units_variance(plain, signal.extent.units)
+        back.send(index, replace(sent, extent=signal.extent, edge_profiles=(), atom=back.run.algebra.number(),
+                                 unshared_variance=more))  # fmt: skip
+        start += size
+    return True
 
 
 def _part_edge_profiles(flow: PendingGradient, part: Signal) -> tuple[Array | None, ...]:

@@ -9,7 +9,7 @@ from gainstage.records import Change, Diagnosis, Finding, Fixed, Plan, Profile, 
 from gainstage.report.charts.svg import escaped
 from gainstage.report.html import pictures, tables
 from gainstage.report.html.parts import Column, card, code, definitions, folded_away, heading, paragraph, table
-from gainstage.report.text.diagnosis import verdict
+from gainstage.report.text.diagnosis import overfit_in_words, verdict
 from gainstage.report.text.plan import carried_out
 from gainstage.report.wording import count, figure, shape_text
 
@@ -45,6 +45,10 @@ def diagnosis_body(diagnosis: Diagnosis, beside: Beside) -> Iterator[str]:
     yield from pictures.order_and_chaos(("you are here", profile))
     yield from tables.every_layer(profile)
     yield from tables.every_weight(profile)
+    if diagnosis.trained:
+        yield paragraph(f"A trained network: {diagnosis.trained}. Rules about starts keep silent.")
+    if profile.overfit is not None:
+        yield paragraph(f"One batch {overfit_in_words(profile.overfit)}")
     yield from _judged(diagnosis)
     yield from _measurement(profile)
 

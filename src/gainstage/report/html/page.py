@@ -8,14 +8,29 @@ import os
 from collections.abc import Iterable, Sequence
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Fixed, Plan, Profile, TrainingCurve
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Fixed,
+    Formats,
+    Plan,
+    Preflight,
+    Profile,
+    Scaling,
+    TrainingCurve,
+)
+from gainstage.report import preflight_rows, scaling_rows
 from gainstage.report.carried import carried
 from gainstage.report.charts.svg import escaped
 from gainstage.report.files import write_whole
 from gainstage.report.html.answers import answers_body
 from gainstage.report.html.bodies import Beside, diagnosis_body, fixed_body, plan_body, profile_body
 from gainstage.report.html.comparison import comparison_body, comparison_title
+from gainstage.report.html.formats import formats_body
 from gainstage.report.html.parts import heading
+from gainstage.report.html.scaling import preflight_body, scaling_body
 from gainstage.report.html.script import SCRIPT
 from gainstage.report.html.style import STYLE
 from gainstage.report.json import dumps
@@ -24,7 +39,7 @@ from gainstage.report.wording import count
 
 __all__ = ["Document", "html_page", "save_html"]
 
-Document = Answer | Answers | Comparison | Diagnosis | Fixed | Plan | Profile
+Document = Answer | Answers | Comparison | Diagnosis | Fixed | Formats | Plan | Preflight | Profile | Scaling
 
 
 def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), predicted: Profile | None = None) -> str:
@@ -73,6 +88,12 @@ def _content(record: Document, beside: Beside) -> tuple[str, Iterable[str]]:
             return headline(record), diagnosis_body(record, beside)
         case Fixed():
             return "Fixed" if record.ok else "Not healthy yet", fixed_body(record, beside)
+        case Formats():
+            return "Number formats", formats_body(record)
+        case Preflight():
+            return f"Preflight: {preflight_rows.headline(record)}", preflight_body(record)
+        case Scaling():
+            return scaling_rows.headline(record), scaling_body(record)
         case Plan():
             return f"Plan: {record.scheme or 'mixed'}", plan_body(record)
         case Comparison():

@@ -8,18 +8,46 @@ import shutil
 from rich.console import Console
 
 from gainstage.errors import InputError
-from gainstage.records import Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Plan, Profile
+from gainstage.records import (
+    Answer,
+    Answers,
+    Comparison,
+    Diagnosis,
+    Evidence,
+    Fixed,
+    Formats,
+    Plan,
+    Preflight,
+    Profile,
+    Scaling,
+)
 from gainstage.report.text.comparison import add_comparison
 from gainstage.report.text.diagnosis import add_diagnosis, add_fixed
+from gainstage.report.text.formats import add_formats
 from gainstage.report.text.lesson import add_answer, add_answers, add_evidence
 from gainstage.report.text.page import Page
 from gainstage.report.text.plan import add_plan
+from gainstage.report.text.preflight import add_preflight
 from gainstage.report.text.profile import add_profile
 from gainstage.report.text.rule import RulePage, add_rule
+from gainstage.report.text.scaling import add_scaling
 
 __all__ = ["RulePage", "Shown", "print_to", "render"]
 
-Shown = Answer | Answers | Comparison | Diagnosis | Evidence | Fixed | Plan | Profile | RulePage
+Shown = (
+    Answer
+    | Answers
+    | Comparison
+    | Diagnosis
+    | Evidence
+    | Fixed
+    | Formats
+    | Plan
+    | Preflight
+    | Profile
+    | RulePage
+    | Scaling
+)
 """The types that have a text form."""
 
 
@@ -27,7 +55,8 @@ def render(record: Shown, *, width: int | None = None, color: bool = False, unic
     """Return the record as text that ends with a newline.
 
     Args:
-        record: an Answer, several Answers, a Comparison, Diagnosis, Evidence, Fixed, Plan, Profile, or a rule.
+        record: an Answer, several Answers, a Comparison, Diagnosis, Evidence, Fixed, Formats, Plan, Preflight, Profile,
+            Scaling, or a rule.
         width: cells per line, limited to 40 to 200; by default the terminal's. Lines of code are never wrapped.
         color: whether to add ANSI colours; the environment variable ``NO_COLOR`` overrules it.
         unicode: whether characters beyond ASCII may be used.
@@ -79,6 +108,12 @@ def _page(record: Shown, width: int, unicode: bool) -> Page:
             add_evidence(page, record)
         case Fixed():
             add_fixed(page, record)
+        case Formats():
+            add_formats(page, record)
+        case Preflight():
+            add_preflight(page, record)
+        case Scaling():
+            add_scaling(page, record)
         case Plan():
             add_plan(page, record)
         case Profile():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gainstage.records import Change, Diagnosis, Finding, Fixed, Profile, Proof, Severity, Unjudged
+from gainstage.records import Change, Diagnosis, Finding, Fixed, Overfit, Profile, Proof, Severity, Unjudged
 from gainstage.report.text.depth import add_depth, add_depth_before_and_after
 from gainstage.report.text.page import Page, Part
 from gainstage.report.wording import count, elide, figure, folded, shape_text
 
-__all__ = ["add_diagnosis", "add_fixed", "add_measurement", "headline", "verdict"]
+__all__ = ["add_diagnosis", "add_fixed", "add_measurement", "headline", "overfit_in_words", "verdict"]
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 OUTLOOK = {Severity.ERROR: "as it is, this model will not train", Severity.WARNING: "it will train badly or slowly"}
@@ -54,6 +54,9 @@ def add_diagnosis(page: Page, diagnosis: Diagnosis) -> None:
     _add_findings(page, diagnosis)
     add_depth(page, diagnosis.profile)
     page.blank()
+    if diagnosis.trained:
+        page.field("Trained", page.words(f"{diagnosis.trained}; rules about starts keep silent."), indent=0)
+    _add_overfit(page, diagnosis.profile.overfit)
     _add_passed(page, diagnosis.passed)
     _add_unjudged(page, diagnosis.unjudged)
     _add_accepted(page, diagnosis)
@@ -170,6 +173,32 @@ def _add_change(page: Page, change: Change) -> None:
         page.field("", (page.name(finding.place, page.field_width), "dim"), indent=0)
     if change.explanation:
         page.field("", page.words(change.explanation), indent=0)
+
+
+def _add_overfit(page: Page, found: Overfit | None) -> None:
+    """Add one line about the short training on the batch."""
+    if found is not None:
+        page.field("One batch", page.words(overfit_in_words(found)), indent=0)
+
+
+def overfit_in_words(found: Overfit) -> str:
+    """Return how the short training on the batch ended.
+
+    >>> from gainstage.records import Attempt
+    >>> overfit_in_words(Overfit((Attempt("Adam", 1e-3, (2.3, 2.0, 1.0, 0.02, 0.02, 0.02, 0.02)),), 0.0))
+    'learned by heart: the loss falls from 2.3 to 0.02 in 6 steps of Adam at 1.0e-3.'
+    """
+    best = found.best
+    told = {
+        "learned": "learned by heart: the loss falls",
+        "partly": "partly learned: the loss falls",
+        "stuck": "not learned: the loss moves",
+        "short": "not judged, since time ran out: the loss moves",
+    }
+    return (
+        f"{told[found.outcome]} from {figure(found.start)} to {figure(best.end)} in {count(best.steps, 'step')} of "
+        f"{best.optimizer} at {figure(best.learning_rate)}."
+    )
 
 
 def _add_passed(page: Page, passed: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from gainstage.backends.keras.models.batch import as_array, values_of
+from gainstage.backends.shared.magnitudes import MagnitudeLog
 from gainstage.errors import InputError
 from gainstage.records import Step
 
@@ -51,6 +52,7 @@ def try_step(
     gradients: Mapping[str, Any],
     value: float,
     loss_at: Callable[[Mapping[str, Any]], float],
+    log: MagnitudeLog,
 ) -> tuple[Step, dict[str, float]]:
     """Take the step with a copy of the optimizer, on copies of the weights.
 
@@ -60,6 +62,7 @@ def try_step(
         gradients: of the loss by them.
         value: the loss now.
         loss_at: the loss with other weights.
+        log: takes the size of every update, where that was asked for.
 
     Returns:
         the step along which the loss changes, and ‖step‖ / ‖weight‖ of every weight.
@@ -75,6 +78,8 @@ def try_step(
     scratch.apply([gradients[path] for path in paths], copies)
     after = {path: values_of(copy) for path, copy in zip(paths, copies, strict=True)}
     moves = {path: as_array(after[path]) - as_array(before[path]) for path in paths}
+    for path, move in moves.items():
+        log.add_step(path, move, as_array(before[path]))
     slope = sum(float(np.vdot(as_array(gradients[path]), move)) for path, move in moves.items())
     climbs = None if optimizer.built and int(as_array(optimizer.iterations.value)) else _cosine(slope, gradients, moves)
     moved = {path: move for path, move in moves.items() if as_array(gradients[path]).any()}

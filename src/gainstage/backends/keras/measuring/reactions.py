@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from gainstage.records import Reactions
 __all__ = ["reactions_of"]
 
 Array = NDArray[Any]
+ROUNDING = 1e-6  # of the output's root mean square
 
 
 def reactions_of(
@@ -60,7 +62,11 @@ def _measured(
     if drops:
         one, other = (passes.run(few, draw, training=True) for draw in (seed, seed + 1))
         noise = noise_of(one, other)
-    return Reactions(len(few[0]), leak, noise)
+    restless = None
+    if passes.seeds:
+        one, other = (passes.run(few, draw, training=False) for draw in (seed, seed + 1))
+        restless = bool(np.abs(one - other).max() > ROUNDING * np.sqrt(np.square(one, dtype=np.float64).mean()))
+    return Reactions(len(few[0]), leak, noise, restless)
 
 
 def _mixed(array: Array) -> Array:

@@ -26,7 +26,8 @@ from gainstage.backends.keras.models.losses import Criterion, criterion_of
 from gainstage.backends.keras.tracing.call import Draft
 from gainstage.backends.keras.tracing.trace import Program, brief, materialise, program_of, require_model
 from gainstage.backends.protocol import Detail
-from gainstage.backends.shared.arrays import look_at, moments_of, token_correlation, unit_stats
+from gainstage.backends.shared.arrays import look_at, magnitudes_of, moments_of, token_correlation, unit_stats
+from gainstage.backends.shared.magnitudes import MagnitudeLog
 from gainstage.backends.shared.selection import (
     MASKING,
     NO_GRADIENT,
@@ -71,7 +72,8 @@ def record(
             Without any, random signs stand in for the gradient at the output.
         optimizer: a name or object; by default that of ``model.compile`` where its loss is used too. Its first step is
             worked out with one more forward pass.
-        detail: ``lean`` leaves out normalisations, sums and extremes.
+        detail: ``lean`` leaves out normalisations, sums and extremes; ``magnitudes`` adds distributions of absolute
+            values.
         seed: of dropout and the like, and of the signs.
         synthetic: whether the inputs were made up.
 
@@ -124,6 +126,7 @@ class _Recording:
         self.detail, self.seed, self.synthetic = detail, seed, synthetic
         self.inputs = [ops.convert_to_tensor(array) for array in batch.arrays]
         self.notes = list(program.notes)
+        self.log = MagnitudeLog(magnitudes_of, as_array, detail)
 
     def profile(self) -> Profile:
         graph, program = self.program.graph, self.program
@@ -137,11 +140,7 @@ class _Recording:
         with own_variables() as own:
             total, (value, output), by_weight, seen, by_node = self._differentiated(asked, weights, shapes)
         by_weight, by_node = self._connected(by_weight, by_node)
-        nodes = []
-        for index, tensor in sorted(seen.items()):
-            measured = self._look(wanted[index], as_array(tensor))
-            gradient = by_node.get(index)
-            nodes.append(replace(measured, backward=moments_of(as_array(gradient)) if gradient is not None else None))
+        nodes = [self._look(wanted[index], tensor, by_node.get(index)) for index, tensor in sorted(seen.items())]
         growth = over_time(program, self.inputs, {n.node: n for n in nodes}, self.seed)
         nodes = [replace(n, over_time=growth.get(n.node)) for n in nodes]
         loss = float(as_array(value)) if self.criterion is not None else None
@@ -153,16 +152,19 @@ class _Recording:
             for p in graph.parameters
             if p.reached
         )
-        returned = as_array(output)
+        for path, gradient in by_weight.items():
+            self.log.add("weight", path, arrays[path])
+            self.log.add("weight_gradient", path, as_array(gradient))
+        returned, source = as_array(output), self._source(output)
         task = task_of(self.batch, graph, returned, self.criterion, loss, self.optimizer, synthetic=self.synthetic)
         task = replace(task, loss_shape=self._loss_shape(returned, task))
         bad = (loss is not None and not np.isfinite(loss)) or any(not n.forward.finite for n in nodes)
         return Profile(
             graph,
-            tuple(nodes),
+            tuple(replace(n, dtype="" if n.dtype == source.dtype else n.dtype) for n in nodes),
             parameters,
             task,
-            self._source(output),
+            source,
             step,
             self._first_nonfinite() if bad else None,
             bool(by_weight),
@@ -170,6 +172,7 @@ class _Recording:
             self._reactions(returned),
             wiring_of(self.model, program, asked.values(), own, by_weight, self.optimizer),
             hidden=self._hidden(),
+            magnitudes=self.log.tensors(graph, set(wanted)),
         )
 
     def _differentiated(self, asked: dict[int, Any], weights: Any, shapes: Any) -> Differentiated:
@@ -250,16 +253,23 @@ class _Recording:
 
     def _wanted(self, draft: Draft, *, adds_to_words: bool) -> bool:
         sized = draft.stage == "model" and 0 not in draft.shape and draft.dtype.startswith(("float", "bfloat"))
-        return sized and (selected(draft, self.detail) or (adds_to_words and self.detail == "standard"))
+        return sized and (selected(draft, self.detail) or (adds_to_words and self.detail != "lean"))
 
-    def _look(self, draft: Draft, array: np.ndarray[Any, Any]) -> NodeProfile:
-        standard = self.detail == "standard"
+    def _look(self, draft: Draft, output: Any, gradient: Any) -> NodeProfile:
+        """Moments of one node's output, and of the gradient by it."""
+        array = as_array(output)
+        self.log.add("output", draft.index, array, draft.dtype)
+        standard = self.detail != "lean"
         stride = array.size // self.batch.examples if draft.leading else None
         look = look_at(array, self.batch.examples, stride, extremes=standard)
         units = unit_stats(look, draft.shape, draft.unit_axis, rectified=is_rectified(draft), bounds=bounds_of(draft))
         if standard and draft.operation in STREAM and len(draft.shape) == 3 and draft.unit_axis == 2:
             units = replace(units, token_correlation=token_correlation(array, look.moments.second_moment))
-        return NodeProfile(draft.index, look.moments, None, units)
+        backward = None
+        if gradient is not None:
+            backward = moments_of(as_array(gradient))
+            self.log.add("gradient", draft.index, as_array(gradient), draft.dtype)
+        return NodeProfile(draft.index, look.moments, backward, units, dtype=draft.dtype)
 
     def _step(
         self, trainable: Mapping[str, Any], gradients: Mapping[str, Any], total: float, loss: float | None
@@ -275,7 +285,7 @@ class _Recording:
 
             return float(as_array(compiled(loss_of)(self.inputs)))
 
-        step, updates = try_step(self.optimizer, trainable, gradients, total, loss_at)
+        step, updates = try_step(self.optimizer, trainable, gradients, total, loss_at, self.log)
         return replace(step, loss_after=loss + (step.loss_after - total)), updates
 
     def _first_nonfinite(self) -> int | None:

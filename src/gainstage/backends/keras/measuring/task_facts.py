@@ -74,7 +74,13 @@ def _optimizer(optimizer: Any) -> OptimizerFacts:
     momentum, first, second = (getattr(optimizer, name, None) for name in ("momentum", "beta_1", "beta_2"))
     memory = first if isinstance(first, float) else float(momentum) if isinstance(momentum, (int, float)) else None
     squares = second if isinstance(first, float) and isinstance(second, float) else None
-    return OptimizerFacts(type(optimizer).__name__, (_rate(optimizer.learning_rate),), memory, squares)
+    return OptimizerFacts(
+        type(optimizer).__name__, (_rate(optimizer.learning_rate),), memory, squares, _steps(optimizer)
+    )
+
+
+def _steps(optimizer: Any) -> int:
+    return int(as_array(optimizer.iterations.value)) if optimizer.built else 0
 
 
 def _rate(rate: Any) -> float:

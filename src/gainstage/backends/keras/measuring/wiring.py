@@ -39,7 +39,20 @@ def wiring_of(
         return Wiring(strays)
     missing = tuple(path for path, v in program.parameters.items() if path in reached and id(v) not in held)
     inside = sum(1 for variable in program.parameters.values() if id(variable) in held)
-    return Wiring(strays, missing, inside, len(held) - sum(1 for key in held if key in tracked))
+    decayed = tuple(
+        path for path, v in program.parameters.items() if v.trainable and id(v) in held and _decays(optimizer, v)
+    )
+    frozen = tuple(
+        path for path, v in program.parameters.items() if not v.trainable and optimizer.built and id(v) in held
+    )
+    stale = len(held) - sum(1 for key in held if key in tracked)
+    return Wiring(
+        strays, missing, inside, stale, (), frozen if getattr(optimizer, "weight_decay", None) else (), decayed
+    )
+
+
+def _decays(optimizer: Any, variable: Any) -> bool:
+    return bool(getattr(optimizer, "weight_decay", None)) and bool(optimizer._use_weight_decay(variable))
 
 
 def _held(optimizer: Any, model: Any) -> set[int]:

@@ -68,6 +68,9 @@ _WORDS: Mapping[str, str] = {
     "an operation along the units": "keras.layers.Softmax(axis=-1)  # and axis=-1, not 0, in keras.ops",
     "a dropout of this rate": "keras.layers.Dropout({rate})",
     # signals
+    "the loss on logits of positions": "keras.losses.sparse_categorical_crossentropy(y, logits, axis=-1)",
+    "a shuffled data set": "model.fit(x, y, shuffle=True)",
+    "labels that are shifted": "model.fit(tokens[:, :-1], tokens[:, 1:])",
     "an activation between layers": 'keras.layers.Dense(units, activation="relu")',
     "a dropout in front of the last layer": "# move keras.layers.Dropout in front of the last Dense",
     "a model in training mode": "model.fit(x, y)  # trains; a call of your own needs model(x, training=True)",
@@ -103,6 +106,18 @@ _WORDS: Mapping[str, str] = {
         "backend instead of self.add_weight(...)."
     ),
     # the optimizer
+    "an optimizer of what is to train": (
+        "model.compile(optimizer, model.loss)  # after layer.trainable = False, so that it is built anew"
+    ),
+    "decay for matrices alone": (
+        "optimizer.exclude_from_weight_decay(var_names=['bias', 'gamma', 'beta'])  # before the optimizer is built"
+    ),
+    "a frozen base": "model.trainable = False  # before adapters are added",
+    "random numbers in training alone": "x = keras.layers.Dropout(0.1)(x, training=training)",
+    "a check of a gradient": "(loss(w + step) - loss(w - step)) / 2  # against the gradient times step",
+    "experts in balance": "self.add_loss(0.01 * experts * ops.sum(share_of_tokens * mean_probability))",
+    "time constants over the sequence": "A_log = ops.log(ops.arange(1, states + 1, dtype='float32'))",
+    "outputs and targets side by side": "print(model(x)[:4], y[:4])",
     "the optimizer at this rate": "optimizer = keras.optimizers.{name}(learning_rate={rate})",
     "the optimizer made anew at this rate": (
         "model.compile(keras.optimizers.{name}(learning_rate={rate}), model.loss)  # after the last change of the model"

@@ -10,7 +10,7 @@ from gainstage.errors import InputError
 __all__ = ["parameter_groups"]
 
 
-def parameter_groups(model: Any, factors: Mapping[str, float], learning_rate: float) -> NoReturn:  # noqa: ARG001
+def parameter_groups(model: Any, settings: Mapping[str, Mapping[str, Any]], learning_rate: float) -> NoReturn:  # noqa: ARG001
     """Say that there is no such thing.
 
     Raises:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gainstage.backends.shared.magnitudes import MagnitudeLog
 from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.backends.torch.models.batch import Batch, copied, first_output, own_loss
 from gainstage.backends.torch.models.random_states import random_state
@@ -19,7 +20,7 @@ from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.errors import InputError
 from gainstage.records import Step
 
-__all__ = ["try_step", "validate_optimizer"]
+__all__ = ["scratch_optimizer", "try_step", "validate_optimizer"]
 
 
 def validate_optimizer(optimizer: Any) -> None:
@@ -46,6 +47,7 @@ def try_step(
     value: float,
     seed: int,
     whole: bool,
+    log: MagnitudeLog,
 ) -> tuple[Step | None, dict[str, float]]:
     """Take the step, measure it, run forward once more, and take it back.
 
@@ -62,12 +64,14 @@ def try_step(
             parameter.grad = None  # gradients that were there before, also of other models, must not be stepped along
         for path in before:
             parameters[path].grad = gradients[path].clone()
-        scratch = _scratch(optimizer)
+        scratch = scratch_optimizer(optimizer)
         try:
             type(optimizer).step(scratch)
         except Exception:  # L-BFGS and its like evaluate the loss themselves
             return None, {}
         moves = {path: parameters[path].detach() - old for path, old in before.items()}
+        for path, move in moves.items():
+            log.add_step(path, move, before[path])
         slope = sum(_dot(gradients[path], move) for path, move in moves.items())
         climbs = None if optimizer.state else _cosine(slope, gradients, moves)
         shrinks, share = _decay(before, {path: move for path, move in moves.items() if gradients[path].any()})
@@ -108,10 +112,13 @@ def _held_by(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _scratch(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+def scratch_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """An optimizer at the same point that shares nothing but the parameters, and calls none of the user's hooks."""
     scratch = object.__new__(type(optimizer))
-    held = ((name, _scratch(v) if isinstance(v, torch.optim.Optimizer) else v) for name, v in vars(optimizer).items())
+    held = (
+        (name, scratch_optimizer(v) if isinstance(v, torch.optim.Optimizer) else v)
+        for name, v in vars(optimizer).items()
+    )
     scratch.__dict__.update(held)
     scratch.state = defaultdict(dict, {parameter: copy.deepcopy(s) for parameter, s in optimizer.state.items()})
     scratch.param_groups = [{**group, "params": list(group["params"])} for group in optimizer.param_groups]

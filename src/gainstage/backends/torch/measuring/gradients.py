@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gainstage.backends.shared.magnitudes import MagnitudeLog
 from gainstage.backends.torch.measuring.moments import moments_of
 from gainstage.backends.torch.tracing.provenance import dense
 from gainstage.backends.torch.tracing.traced_run import Observation
@@ -24,6 +25,7 @@ def gradients_of(
     measured: Mapping[int, NodeProfile],
     examples: int,
     seed: int = 0,
+    log: MagnitudeLog | None = None,
 ) -> tuple[dict[str, torch.Tensor], dict[int, Moments]] | None:
     """Gradients of the loss by every parameter, and their moments at the outputs of the measured nodes.
 
@@ -39,7 +41,7 @@ def gradients_of(
         return None
     moments: dict[int, Moments] = {}
     hooks = [
-        node.register_prehook(_reader(moments, index, node, measured[index].forward.count))
+        node.register_prehook(_reader(moments, index, node, measured[index].forward.count, log))
         for index, node in _autograd_nodes(seen, scalar, measured)
     ]
     try:
@@ -81,7 +83,7 @@ def _autograd_nodes(
     yield from latest.items()
 
 
-def _reader(moments: dict[int, Moments], index: int, node: Any, count: int) -> _Hook:
+def _reader(moments: dict[int, Moments], index: int, node: Any, count: int, log: MagnitudeLog | None) -> _Hook:
     whole = not node.name().endswith("CopySlices")  # written into a part of a tensor: the gradient is that of all of it
 
     def read(gradients: tuple[torch.Tensor | None, ...]) -> None:
@@ -91,6 +93,8 @@ def _reader(moments: dict[int, Moments], index: int, node: Any, count: int) -> _
         seen = moments_of(gradient)
         if whole or seen.count == count:
             moments[index] = seen
+            if log is not None:
+                log.add("gradient", index, gradient)
 
     return read
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from gainstage.backends.shared.loss_probe import EXAMPLES, Array, loss_shape, told_apart
+from gainstage.backends.shared.loss_probe import EXAMPLES, Array, joint_shape, loss_shape, told_apart
 from gainstage.backends.torch.models.random_states import random_state, seed_torch
 from gainstage.backends.torch.tracing.traced_run import LossFunction
 from gainstage.records import LossShape, OutputFacts
 
-__all__ = ["shape_of"]
+__all__ = ["joint_shape_of", "shape_of"]
 
 
 def shape_of(
@@ -99,3 +99,75 @@ class _Evaluation:
             raise _RefusedError from error
         gradient = found[0]
         return float(value.detach()), np.zeros_like(outputs) if gradient is None else _last(gradient.detach())
+
+
+def joint_shape_of(loss: LossFunction, outputs: Any, target: Any, examples: int, seed: int) -> LossShape | None:
+    """Describe a loss that takes several outputs at once, without running the model.
+
+    Args:
+        loss: called as ``loss(outputs, target)``.
+        outputs: a tuple, list or dict of what the model returned; tensors without one row an example stay as they are.
+        target: the labels.
+        examples: of the batch.
+        seed: random state of every call of the loss.
+
+    Returns:
+        the description; None where no output can be moved, or the loss refuses other outputs.
+    """
+    labels = target.detach() if isinstance(target, torch.Tensor) else None
+    evaluation = _JointEvaluation(loss, outputs, target, examples, seed)
+    if not evaluation.parts:
+        return None
+    rows = np.concatenate([part.detach().reshape(examples, -1).cpu().double().numpy() for part in evaluation.parts], 1)
+    one_each = labels is not None and labels.dim() > 0 and labels.numel() == len(labels) == examples
+    values = labels.reshape(-1).cpu().double().numpy() if one_each and labels is not None else None
+    try:
+        with random_state(seed):
+            return joint_shape(evaluation, rows, evaluation.columns, values)
+    except _RefusedError:
+        return None
+
+
+class _JointEvaluation:
+    """The loss of several outputs, and its gradient, at rows that hold the outputs side by side."""
+
+    def __init__(self, loss: LossFunction, outputs: Any, target: Any, examples: int, seed: int) -> None:
+        self.loss, self.outputs, self.target, self.seed = loss, outputs, target, seed
+        self.parts: list[torch.Tensor] = []
+        self._gather(outputs, examples)
+        self.columns = [part.numel() // examples for part in self.parts]
+
+    def _gather(self, value: Any, examples: int) -> None:
+        if isinstance(value, torch.Tensor):
+            moves = value.requires_grad and value.is_floating_point() and value.dim() > 0 and len(value) == examples
+            if moves and not any(value is part for part in self.parts):
+                self.parts.append(value)
+            return
+        for part in value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ():
+            self._gather(part, examples)
+
+    def _replaced(self, value: Any, by: dict[int, torch.Tensor]) -> Any:
+        if isinstance(value, torch.Tensor):
+            return by.get(id(value), value.detach())
+        if isinstance(value, dict):
+            return {key: self._replaced(part, by) for key, part in value.items()}
+        if isinstance(value, tuple | list):
+            parts = [self._replaced(part, by) for part in value]
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        return value
+
+    def __call__(self, rows: Array) -> tuple[float, Array]:
+        pieces = torch.split(torch.from_numpy(rows), self.columns, 1)
+        free = [p.reshape(o.shape).to(o).contiguous().requires_grad_() for p, o in zip(pieces, self.parts, strict=True)]
+        given = self._replaced(self.outputs, {id(o): f for o, f in zip(self.parts, free, strict=True)})
+        try:
+            seed_torch(self.seed)
+            with torch.enable_grad():
+                value = self.loss(given, self.target)
+                found = torch.autograd.grad(value.reshape(()), free, allow_unused=True)
+        except Exception as error:
+            raise _RefusedError from error
+        gradients = [torch.zeros_like(f) if g is None else g for f, g in zip(free, found, strict=True)]
+        return float(value.detach()), np.concatenate(
+            [g.reshape(len(rows), -1).cpu().double().numpy() for g in gradients], 1
+        )

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from gainstage.backends.shared.moments import Reductions
 
-__all__ = ["histogram_of", "look_at", "moments_of", "token_correlation", "unit_stats"]
+__all__ = ["histogram_of", "look_at", "magnitudes_of", "moments_of", "token_correlation", "unit_stats"]
 
 
 class _Tensors(Reductions):
     def prepared(self, values: Tensor) -> Tensor:
         values = values.detach()
+        if values.is_sparse:
+            values = values.coalesce().values()
         if values.is_complex():
             values = torch.view_as_real(values.resolve_conj())
         return values if values.dtype in (torch.float32, torch.float64) else values.float()
@@ -46,4 +48,5 @@ class _Tensors(Reductions):
 
 _TENSORS = _Tensors()
 histogram_of, look_at, moments_of = _TENSORS.histogram_of, _TENSORS.look_at, _TENSORS.moments_of
+magnitudes_of = _TENSORS.magnitudes_of
 token_correlation, unit_stats = _TENSORS.token_correlation, _TENSORS.unit_stats

@@ -14,7 +14,7 @@ from gainstage.backends.torch.tracing.checkpoints import transparent_checkpoints
 from gainstage.graph import Operation, SignalGraph
 from gainstage.records import Reactions
 
-__all__ = ["reactions_of"]
+__all__ = ["few_of", "output_of", "reactions_of"]
 
 ROUNDING = 1e-6  # of the output's root mean square
 ALL = 0.9  # of the places that any example reads are read by each
@@ -37,7 +37,7 @@ def reactions_of(
     Returns:
         the reactions; None where the model takes no smaller batch.
     """
-    few = _few(batch)
+    few = few_of(batch)
     if few is None:
         return None
     try:
@@ -60,16 +60,34 @@ def _measured(
         unread = min(unread, _traced_back(model, held, few, seed + 1)[1] or 0.0)
     shrunk = output.dim() > 0 and calm.shape[1:] == output.shape[1:]  # the other axes do not follow the batch
     leak = (
-        leak_of(calm.numpy(), _run(model, held, _mixed(few), seed, training=False).numpy())
+        leak_of(calm.numpy(), output_of(model, held, _mixed(few), seed, training=False).numpy())
         if established and shrunk
         else None
     )
     draws = any(node.operation is Operation.DROPOUT for node in graph.nodes)
     noise = None
     if model.training and draws:
-        one, other = (_run(model, held, few, draw, training=True) for draw in (seed, seed + 1))
+        one, other = (output_of(model, held, few, draw, training=True) for draw in (seed, seed + 1))
         noise = noise_of(one.numpy(), other.numpy())
-    return Reactions(few.examples, leak, noise, None, unread, _all_equal(few, calm, graph))
+    return Reactions(few.examples, leak, noise, _restless(model, held, few, seed), unread, _all_equal(few, calm, graph))
+
+
+def _restless(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> bool:
+    """Whether the output in evaluation mode depends on random numbers; one pass more only where any are drawn."""
+    drawn: list[bool] = []
+
+    def pass_(draw: int) -> torch.Tensor:
+        with torch.no_grad(), held.during(draw):
+            model.eval()
+            before = torch.get_rng_state()
+            output = first_output(few.copied().call(model)).detach().double().cpu().clone()
+            drawn.append(output.device.type != "cpu" or not torch.equal(before, torch.get_rng_state()))
+            return output
+
+    one = pass_(seed)
+    if not drawn[0] and all(not p.is_cuda for p in model.parameters()):
+        return False
+    return bool((pass_(seed + 1) - one).abs().max() > ROUNDING * one.square().mean().sqrt())
 
 
 def _traced_back(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> tuple[torch.Tensor, float | None]:
@@ -121,7 +139,7 @@ def _all_equal(few: Batch, calm: torch.Tensor, graph: SignalGraph) -> bool | Non
     return bool(apart <= ROUNDING * calm.square().mean().sqrt())
 
 
-def _few(batch: Batch) -> Batch | None:
+def few_of(batch: Batch) -> Batch | None:
     """The first examples of every tensor that has one for each; None where there are too few to compare."""
     if batch.examples < 4 or batch.example_axis != 0:
         return None
@@ -147,7 +165,7 @@ def _mixed(few: Batch) -> Batch:
     return few.map(replace)
 
 
-def _run(model: nn.Module, held: HeldModel, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
+def output_of(model: nn.Module, held: HeldModel, batch: Batch, seed: int, *, training: bool) -> torch.Tensor:
     """The output in evaluation mode, or in the modes that the user has set."""
     with torch.no_grad(), held.during(seed):
         if not training:

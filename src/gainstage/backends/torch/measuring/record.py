@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from gainstage.backends.protocol import Detail
+from gainstage.backends.shared.magnitudes import MagnitudeLog
 from gainstage.backends.shared.selection import (
     ARITHMETIC,
     MASKING,
@@ -25,8 +26,15 @@ from gainstage.backends.shared.selection import (
 from gainstage.backends.shared.word_sums import WordSums
 from gainstage.backends.torch.measuring.first_step import try_step, validate_optimizer
 from gainstage.backends.torch.measuring.gradients import gradients_of
-from gainstage.backends.torch.measuring.loss_shape import shape_of
-from gainstage.backends.torch.measuring.moments import histogram_of, look_at, token_correlation, unit_stats
+from gainstage.backends.torch.measuring.label_copies import copied_labels
+from gainstage.backends.torch.measuring.loss_shape import joint_shape_of, shape_of
+from gainstage.backends.torch.measuring.moments import (
+    histogram_of,
+    look_at,
+    magnitudes_of,
+    token_correlation,
+    unit_stats,
+)
 from gainstage.backends.torch.measuring.reactions import reactions_of
 from gainstage.backends.torch.measuring.task_facts import task_of
 from gainstage.backends.torch.measuring.weights import profile_parameter
@@ -38,7 +46,7 @@ from gainstage.backends.torch.tracing.fitting import fitting_batch
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.interpreter import Eye
 from gainstage.backends.torch.tracing.trace import materialised, unwrap
-from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe
+from gainstage.backends.torch.tracing.traced_run import LossFunction, Observation, observe, takes_whole
 from gainstage.errors import InputError, ModelError
 from gainstage.graph import Operation
 from gainstage.records import LossShape, NodeProfile, Note, Profile, Reactions, Source, Step, Task
@@ -72,7 +80,8 @@ def record(
         loss: called as ``loss(output, target)``; a model that returns its own loss needs none. Without any loss,
             random signs stand in for the gradient at the output.
         optimizer: its first step is measured with one more forward pass, and taken back.
-        detail: ``lean`` leaves out normalisations, sums, extremes and distributions.
+        detail: ``lean`` leaves out normalisations, sums, extremes and distributions; ``magnitudes`` adds those of
+            absolute values.
         seed: of the random state during the pass (dropout), and of the signs.
         synthetic: whether the inputs were made up.
 
@@ -126,6 +135,7 @@ class _Recording:
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
         self.sums = WordSums()
+        self.log = MagnitudeLog(magnitudes_of, _as_array, detail)
 
     def profile(self) -> Profile:
         """Measure; other threads wait meanwhile, since hooks and random states belong to the whole process."""
@@ -139,9 +149,10 @@ class _Recording:
     def _measured(self) -> Profile:
         parameters, _ = named_parameters(self.model)
         with self.held.during(self.seed), torch.enable_grad():
+            versions = {path: p._version for path, p in parameters.items()}
             seen = self._observed(self._look)
-            wires = wiring_of(self.model, seen, parameters, self.optimizer)
-            found = gradients_of(seen, parameters, self.forward, self.batch.examples, self.seed)
+            wires = wiring_of(self.model, seen, parameters, self.optimizer, versions)
+            found = gradients_of(seen, parameters, self.forward, self.batch.examples, self.seed, self.log)
         value = None if seen.loss is None else float(seen.loss.detach())
         gradients, backward = found or ({}, {})
         if found is None:
@@ -152,7 +163,7 @@ class _Recording:
             with self.held.during():
                 step, updates = try_step(
                     self.model, self.batch, self.target, self.loss, self.optimizer, gradients, parameters, value,
-                    self.seed, seen.whole,
+                    self.seed, seen.whole, self.log,
                 )  # fmt: skip
             if step is None:
                 name = type(self.optimizer).__name__
@@ -163,16 +174,20 @@ class _Recording:
             self.batch, seen, self.target, value, self.optimizer, training=self.model.training,
             synthetic=self.synthetic, names=tuple(inspect.signature(self.model.forward).parameters),
         )  # fmt: skip
-        task = replace(task, loss_shape=self._loss_shape(seen, task))
+        task = replace(task, loss_shape=self._loss_shape(seen, task), joint_shape=self._joint_shape(seen))
         weights = tuple(
             profile_parameter(seen.graph, p, parameters, gradients.get(p.path), updates.get(p.path))
             for p in seen.graph.parameters
             if p.reached
         )
+        for path, gradient in gradients.items():
+            self.log.add("weight", path, parameters[path].detach())
+            self.log.add("weight_gradient", path, gradient)
         figures = (*(n.forward for n in self.forward.values()), *backward.values(), *(w.gradient for w in weights))
         bad = (value is not None and not np.isfinite(value)) or any(f is not None and not f.finite for f in figures)
+        source = self._source(seen)
         nodes = tuple(
-            replace(n, backward=backward.get(i))
+            replace(n, backward=backward.get(i), dtype="" if n.dtype == source.dtype else n.dtype)
             for i, n in sorted(self.forward.items())
             if seen.graph.nodes[i].part_of is None
             and (i in self.sums.found or selected(seen.graph.nodes[i], self.detail))
@@ -182,7 +197,7 @@ class _Recording:
             nodes,
             weights,
             task,
-            self._source(seen),
+            source,
             step,
             self._first_nonfinite() if bad else None,
             bool(gradients),
@@ -190,6 +205,7 @@ class _Recording:
             self._reactions(seen),
             wires,
             seen.refolds,
+            magnitudes=self.log.tensors(seen.graph, {n.node for n in nodes}),
         )
 
     def _loss_shape(self, seen: Observation, task: Task) -> LossShape | None:
@@ -198,10 +214,20 @@ class _Recording:
         with self.held.during():
             return shape_of(self.loss, seen.output, self.target, task.output, self.seed)
 
+    def _joint_shape(self, seen: Observation) -> LossShape | None:
+        if self.loss is None or not takes_whole(seen.structure):
+            return None
+        with self.held.during():
+            return joint_shape_of(self.loss, seen.structure, self.target, self.batch.examples, self.seed)
+
     def _reactions(self, seen: Observation) -> Reactions | None:
         if self.detail == "lean":
             return None
-        return reactions_of(self.model, self.held, self.batch, self.target, seen.output, seen.graph, self.seed)
+        found = reactions_of(self.model, self.held, self.batch, self.target, seen.output, seen.graph, self.seed)
+        if found is None or self.loss is None or seen.whole:
+            return found
+        copies = copied_labels(self.model, self.held, self.batch, self.target, self.loss, self.seed)
+        return replace(found, copies=copies)
 
     def _source(self, seen: Observation) -> Source:
         first = self.batch.tensors[0][1]
@@ -223,7 +249,7 @@ class _Recording:
             return
         if not (output.is_floating_point() or output.is_complex()):
             return
-        examples, standard = self.batch.examples, self.detail == "standard"
+        examples, standard = self.batch.examples, self.detail != "lean"
         look = look_at(output, examples, draft.example_stride, extremes=standard)
         units = unit_stats(look, draft.shape, draft.unit_axis, rectified=is_rectified(draft), bounds=bounds_of(draft))
         tokens = _tokens(draft, output) if standard else None
@@ -231,14 +257,17 @@ class _Recording:
             units = replace(units, token_correlation=token_correlation(tokens, look.moments.second_moment))
         histogram = histogram_of(look) if standard and draft.operation.weighted else None
         over_time = _over_time(draft, output)
-        self.forward[draft.index] = NodeProfile(draft.index, look.moments, None, units, histogram, over_time=over_time)
+        self.log.add("output", draft.index, output)
+        self.forward[draft.index] = NodeProfile(
+            draft.index, look.moments, None, units, histogram, over_time=over_time, dtype=draft.dtype
+        )
 
     def _wanted(self, draft: Draft) -> bool:
-        if (self.sums.meets(draft) and self.detail == "standard") or selected(draft, self.detail):
+        if (self.sums.meets(draft) and self.detail != "lean") or selected(draft, self.detail):
             return True
         affine = draft.operation is Operation.MULTIPLY or bool(draft.uses)
         by_hand = draft.operation in _BY_HAND and affine and draft.function not in ARITHMETIC
-        return by_hand and self.detail == "standard"
+        return by_hand and self.detail != "lean"
 
     # -- trouble -----------------------------------------------------------------------------------------------------
 
@@ -257,6 +286,11 @@ class _Recording:
         with torch.no_grad(), self.held.during(self.seed):
             self._observed(eye)
         return found[0] if found else None
+
+
+def _as_array(tensor: torch.Tensor) -> Any:
+    real = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    return real.detach().double().cpu().numpy()
 
 
 def _over_time(draft: Draft, output: torch.Tensor) -> tuple[float, float] | None:

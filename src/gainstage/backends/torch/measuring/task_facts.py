@@ -68,7 +68,13 @@ def _optimizer(optimizer: torch.optim.Optimizer) -> OptimizerFacts:
     factors += [(float(a), float(b)) for a, b in betas if isinstance(a, float) and isinstance(b, float)]
     memory, squares = max(factors, key=lambda pair: pair[0], default=(None, None))
     rates = tuple(float(g.get("lr", math.nan)) for g in groups)
-    return OptimizerFacts(type(optimizer).__name__, rates, memory, squares)
+    return OptimizerFacts(type(optimizer).__name__, rates, memory, squares, _steps(optimizer))
+
+
+def _steps(optimizer: torch.optim.Optimizer) -> int:
+    """The number of steps that the optimizer remembers; one where it remembers something else, such as momentum."""
+    counts = [int(state["step"]) for state in optimizer.state.values() if "step" in state]
+    return max(counts, default=1 if any(optimizer.state.values()) else 0)
 
 
 def labels_of(batch: Batch, target: Any, own_loss: bool, names: Sequence[str] = ()) -> torch.Tensor | None:

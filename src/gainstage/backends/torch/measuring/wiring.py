@@ -20,6 +20,7 @@ def wiring_of(
     seen: Observation,
     parameters: Mapping[str, torch.Tensor],
     optimizer: torch.optim.Optimizer | None,
+    versions: Mapping[str, int],
 ) -> Wiring:
     """Compare what takes part with what is registered and what the optimizer holds.
 
@@ -28,6 +29,7 @@ def wiring_of(
         seen: the pass, with its autograd graph still alive.
         parameters: all parameters of the model by path.
         optimizer: given with the check, or None.
+        versions: how often every parameter had been written before the pass.
     """
     held = (
         Counter(id(p) for group in optimizer.param_groups for p in group["params"]) if optimizer is not None else None
@@ -42,12 +44,21 @@ def wiring_of(
         for key, (tensor, node) in leaves.items()
         if key not in registered and _in_model(seen, node) and _is_weight(tensor, attributes)
     )
-    if held is None:
-        return Wiring(strays)
+    written = tuple(path for path, p in parameters.items() if not p.requires_grad and p._version != versions.get(path))
+    if held is None or optimizer is None:
+        return Wiring(strays, moved=written)
     missing = tuple(path for path, p in parameters.items() if id(p) in leaves and id(p) not in held)
     stale = sum(1 for key in held if key not in registered and key not in used)
     repeated = tuple(path for path, p in parameters.items() if held[id(p)] > 1)
-    return Wiring(strays, missing, sum(1 for key in held if key in registered), stale, repeated)
+    stored = tuple(
+        path for path, p in parameters.items() if not p.requires_grad and p.grad is not None and id(p) in held
+    )
+    decaying = {id(p) for group in optimizer.param_groups if group.get("weight_decay") for p in group["params"]}
+    decayed = tuple(path for path, p in parameters.items() if p.requires_grad and id(p) in decaying)
+    moved = tuple(dict.fromkeys((*written, *stored)))
+    return Wiring(
+        strays, missing, sum(1 for key in held if key in registered), stale, repeated, moved, decayed
+    )  # fmt: skip
 
 
 def _is_weight(tensor: torch.Tensor, attributes: Container[int]) -> bool:

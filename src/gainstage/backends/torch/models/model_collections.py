@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import torch
 from torch import nn
 
 from gainstage.backends.torch.models.described_inputs import described_inputs
+from gainstage.backends.torch.models.resizing import resized_settings
 from gainstage.data import InputSpec
 from gainstage.errors import LoadError, MissingPackageError, UnknownNameError
 
-__all__ = ["Found", "from_huggingface", "from_timm", "from_torchvision"]
+__all__ = ["Found", "from_huggingface", "from_timm", "from_torchvision", "resized_huggingface"]
 
 Found = tuple[nn.Module, tuple[InputSpec, ...] | None]
 """A model, and its inputs where they are known."""
@@ -54,6 +56,12 @@ def from_timm(name: str) -> Found:
     model: nn.Module = timm.create_model(name, pretrained=False)
     size = (getattr(model, "default_cfg", None) or {}).get("input_size")
     return model, (InputSpec(tuple(size)),) if size else None
+
+
+def resized_huggingface(text: str, sizes: Mapping[str, int]) -> str:
+    """Return the name of the same configuration at another width or depth."""
+    config = _config(text, _imported("transformers", f"hf:{text}")).to_dict()
+    return ",".join([text, *(f"{key}={value}" for key, value in resized_settings(config, sizes).items())])
 
 
 def from_huggingface(text: str) -> Found:

@@ -49,6 +49,9 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "a dropout of this rate": "nn.Dropout({rate})",
         # signals
         "an activation between layers": "nn.ReLU()  # between the layers",
+        "the loss on logits of positions": "loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels)",
+        "a shuffled data set": "loader = DataLoader(data, batch_size=64, shuffle=True)",
+        "labels that are shifted": "loss = cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:])",
         "a dropout in front of the last layer": "# move nn.Dropout in front of the last nn.Linear",
         "a model in training mode": "model.train()",
         "a function that stays in tensors": (
@@ -76,6 +79,20 @@ _WORDS: Mapping[str, str] = MappingProxyType(
             "They are held in a plain list, dict or attribute, which the model does not search for parameters."
         ),
         # the optimizer
+        "an optimizer of what is to train": (
+            "optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)"
+        ),
+        "decay for matrices alone": (
+            "decay = [p for p in model.parameters() if p.dim() > 1]\n"
+            "other = [p for p in model.parameters() if p.dim() <= 1]\n"
+            "optimizer = torch.optim.{name}([{{'params': decay}}, {{'params': other, 'weight_decay': 0.0}}])"
+        ),
+        "a frozen base": "model.requires_grad_(False)  # before adapters are added",
+        "random numbers in training alone": "x = torch.nn.functional.dropout(x, 0.1, training=self.training)",
+        "a check of a gradient": "torch.autograd.gradcheck(function, inputs.double().requires_grad_())",
+        "experts in balance": "loss = loss + 0.01 * experts * (share_of_tokens * mean_probability).sum()",
+        "time constants over the sequence": "A_log = torch.log(torch.arange(1, states + 1).float())",
+        "outputs and targets side by side": "print(model(x)[:4], y[:4])",
         "the optimizer at this rate": "optimizer = torch.optim.{name}(model.parameters(), lr={rate})",
         "the optimizer made anew at this rate": "optimizer = torch.optim.{name}(model.parameters(), lr={rate})",
         "the optimizer made anew": "optimizer = torch.optim.{name}(model.parameters())",

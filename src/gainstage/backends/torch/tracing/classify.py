@@ -20,6 +20,7 @@ from gainstage.backends.torch.tracing.windows import (
     padding_settings,
     pooling_windows,
     product_settings,
+    selected_part,
 )
 from gainstage.graph import DerivationStep, KernelShape, Layout, Operation
 
@@ -233,7 +234,16 @@ def _structural(call: Call) -> Draft | None:
         settings = (("axis", axis % max(call.output.dim(), 1)),)
     elif operation is Operation.RESAMPLE and call.name.endswith("_aa"):
         settings = (("antialias", 1.0),)
+    elif operation is Operation.RESHAPE and call.name in ("select", "slice", "narrow"):
+        settings = selected_part(call)
+    elif operation is Operation.RESHAPE and function == "gather" and _chosen(call):
+        settings = (("chosen", 1.0),)
     return draft_of(call, operation, function=function, settings=settings)
+
+
+def _chosen(call: Call) -> bool:
+    """Report whether the input decides which elements are taken, as routers do."""
+    return call.name == "topk" or any(value.discrete and value.from_input for value in call.values)
 
 
 def _function(call: Call, operation: Operation) -> str:

@@ -91,9 +91,13 @@ def pointwise(call: Call) -> Draft | None:
 
 
 def masking(call: Call) -> str:
-    """``padding`` where what hides parts of a signal says which tokens there are, and nothing of their order."""
+    """``padding`` where what hides parts of a signal says which tokens there are, and nothing of their order;
+    ``causal`` where one comparison of places with places made it.
+    """
     masks = [value for value in call.values if value.discrete]
-    return "padding" if masks and all(mask.padding for mask in masks) else ""
+    if masks and all(mask.padding for mask in masks):
+        return "padding"
+    return "causal" if not masks and sum(v.orders for v in call.values if v.node is None) == 1 else ""
 
 
 def _clamp(call: Call) -> str:

@@ -34,6 +34,7 @@ from gainstage.backends.torch.tracing.provenance import (
     is_square,
     join,
     merged,
+    orders,
     pads,
 )
 from gainstage.backends.torch.tracing.recurrent_layers import RECURRENT, function_of, settings_of
@@ -297,7 +298,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             wave = name if name in ("cos", "sin") else next((v.wave for v in before if v.wave), "")
             drawn = name == "mul" and any(v.random and not v.derivations for v in before)
             step = DerivationStep.NOISE if drawn else table.step(name)
-            return Value(derivations=join(before, step), random=random, keep=keep, wave=wave)
+            compared = sum(v.orders for v in before) + orders(name, operands)
+            return Value(derivations=join(before, step), random=random, keep=keep, wave=wave, orders=compared)
         if name in table.TRANSPARENT and before and before[0].node is not None:
             order = order_of(name, args, operands[0].dim())
             shape, source = tuple(operands[0].shape), before[0]

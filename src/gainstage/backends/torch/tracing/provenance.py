@@ -15,7 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from gainstage.backends.torch.tracing.axes import axis_of, stride_at
 from gainstage.graph import DerivationStep
 
-__all__ = ["STATIC", "Derivation", "Value", "Values", "dense", "is_square", "join", "merged", "pads"]
+__all__ = ["STATIC", "Derivation", "Value", "Values", "dense", "is_square", "join", "merged", "orders", "pads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Value:
         keep: the share of ones, where they are zeros and ones (the mask of a dropout).
         padding: it says which tokens of an example there are, and nothing of their order (a padding mask).
         wave: ``cos`` or ``sin`` of a constant made from one (rotary positions).
+        orders: how many comparisons of places with places it is made of: one makes a causal mask, two a window.
     """
 
     node: int | None = None
@@ -53,6 +54,7 @@ class Value:
     keep: float | None = None
     wave: str = ""
     padding: bool = False
+    orders: int = 0
 
     @property
     def signal(self) -> bool:
@@ -68,7 +70,7 @@ def is_square(mask: torch.Tensor) -> bool:
     return mask.dim() > 1 and mask.shape[-1] == mask.shape[-2] > 1
 
 
-def _orders(name: str, operands: Sequence[torch.Tensor]) -> bool:
+def orders(name: str, operands: Sequence[torch.Tensor]) -> bool:
     """Whether an operation tells places before another from those after it."""
     if name in ("tril", "triu"):
         return True
@@ -89,7 +91,7 @@ def pads(name: str, operands: Sequence[torch.Tensor], values: Sequence[Value]) -
         value.padding or (value.from_input and not value.discrete and not is_square(operand))
         for operand, value in zip(operands, values, strict=True)
     ]
-    return any(told) and not _orders(name, operands) and all(one or flat for one, flat in zip(told, thin, strict=True))
+    return any(told) and not orders(name, operands) and all(one or flat for one, flat in zip(told, thin, strict=True))
 
 
 _Place = tuple[int, tuple[int, ...], tuple[int, ...]]

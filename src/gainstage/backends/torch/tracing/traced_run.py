@@ -39,6 +39,7 @@ class Observation:
         region_gradients: autograd nodes of the outputs of recurrent layers, by node.
         whole: whether the loss saw all that the model returned, and not ``output`` alone.
         refolds: reshapes that mix the axes of the signal.
+        structure: what the loss saw, where that is more than ``output``.
     """
 
     build: Callable[[], SignalGraph]
@@ -50,6 +51,7 @@ class Observation:
     region_gradients: dict[int, tuple[Any, ...]]
     whole: bool = False
     refolds: tuple[Refold, ...] = ()
+    structure: Any = None
 
     @cached_property
     def graph(self) -> SignalGraph:
@@ -144,7 +146,7 @@ def observe(
     owners = interpreter.sequence.owner
     return Observation(
         build, tuple(returned), nodes, value, owned, owners, interpreter.region_gradients, whole,
-        tuple(interpreter.refolds),
+        tuple(interpreter.refolds), output if whole else None,
     )  # fmt: skip
 
 

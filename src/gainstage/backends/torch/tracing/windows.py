@@ -10,7 +10,7 @@ import torch
 from gainstage.backends.torch.tracing.call import Call
 from gainstage.backends.torch.tracing.provenance import is_square
 
-__all__ = ["attention_settings", "convolution_windows", "pooling_windows", "product_settings"]
+__all__ = ["attention_settings", "convolution_windows", "pooling_windows", "product_settings", "selected_part"]
 
 Settings = tuple[tuple[str, float], ...]
 
@@ -93,10 +93,29 @@ def padding_settings(call: Call) -> Settings:
     return tuple(found)
 
 
+def selected_part(call: Call) -> Settings:
+    """Axis, first and last but one index of a slice; none where it takes every other element."""
+    shape = call.tensors[0].shape
+    axis = int(call.number("dim", 0.0)) % max(len(shape), 1)
+    size = shape[axis]
+    if call.name == "select":
+        start = int(call.number("index", 0.0)) % max(size, 1)
+        stop = start + 1
+    else:
+        start, stop = (call.argument(name) for name in ("start", "end"))
+        if call.name == "narrow":
+            stop = int(call.number("start", 0.0)) + int(call.number("length", 0.0))
+        if call.number("step", 1.0) != 1 or not all(isinstance(v, int | None) for v in (start, stop)):
+            return ()
+        start, stop, _ = slice(start, stop).indices(size)
+    return (("axis", float(axis)), ("start", float(start)), ("stop", float(stop)), ("size", float(size)))
+
+
 def attention_settings(call: Call) -> Settings:
     """Keys in a row, width and factor of the scores, whether a row sees only what came before, share dropped.
 
-    A mask whose values are not known at tracing is told as ``masked``.
+    A square mask is told as ``masked``, and as ``ordered`` where one comparison of places with places made it: the
+    values of other masks are not known at tracing.
     """
     query, key = call.tensors[0], call.tensors[1]
     scale = call.argument("scale")
@@ -109,6 +128,7 @@ def attention_settings(call: Call) -> Settings:
         ("scale", factor),
         ("causal", float(bool(call.argument("is_causal", False)))),
         ("masked", float(square)),
+        ("ordered", float(isinstance(mask, torch.Tensor) and square and call.of(mask).orders == 1)),
         ("p", call.number("dropout_p", 0.0)),
     )
 
