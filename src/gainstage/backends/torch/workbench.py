@@ -28,7 +28,8 @@ from gainstage.backends.torch.training.train import train
 from gainstage.backends.torch.writing.save import save_weights, usable_path
 
 __all__ = [
-    "ACTIVATIONS", "activation_code", "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
+    "ACTIVATIONS", "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "activation_code", "arrays_of",
+    "classifier",
     "companions", "example_batch", "first_batch", "first_steps", "give_way", "gradient_agreement", "labelled_batch",
     "layer_levels", "load_weights", "loss", "mlp", "multiply_weights", "network", "normalised_units", "on_device",
     "one_thread", "optimizer", "refuses_one_example", "save_weights", "softmax_gradient", "textbook",
