@@ -219,7 +219,7 @@ def _why(origin: NonFinite) -> str:
 def _guard(origin: NonFinite) -> str:
     for word, meaning in (
         ("log", "a guarded logarithm"), ("exp", "a guarded exponential"), ("rsqrt", "a guarded inverse root"),
-        ("sqrt", "a guarded root"), ("div", "a guarded reciprocal"), ("reciprocal", "a guarded reciprocal"),
+        ("sqrt", "a guarded root"), ("reciprocal", "a guarded reciprocal"),
         ("pow", "a guarded power"),
     ):  # fmt: skip
         if word in origin.operation:
