@@ -1,9 +1,9 @@
 """Calibrated initialization against what it cannot do without: one forward pass, and drawing the weights.
 
 Four parts: ``initialize(model, "auto", x=x)`` (a trace without memory, the plan, the draw, one calibrating pass) on
-ResNet-50 and on a 12-layer transformer; the same with ``mend``, the default, which checks these healthy starts and
-leaves them, by one forward and one backward pass; planning a GPT-2 of 1.5 billion parameters on the meta device, with
-its peak of memory; and memory of the calibrating pass against plain inference.
+ResNet-50 and on a 12-layer transformer; the same with ``mend``, the default, which checks these healthy starts by one
+forward and one backward pass and leaves them; planning a GPT-2 of 1.5 billion parameters on the meta device, with its
+peak of memory; and memory of the calibrating pass against plain inference.
 """
 
 from __future__ import annotations

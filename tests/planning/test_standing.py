@@ -169,3 +169,18 @@ def test_streams_that_follow_one_another_share_a_budget() -> None:
         levels.append(plan["1.down.weight"].level)
     assert levels[0] == pytest.approx(1.0)
     assert levels[1] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("inputs", "rule"), [(2, "uniform_fan_in"), (32, "uniform_fan_in"), (33, "zero")])
+def test_units_of_few_inputs_get_biases_that_spread_where_they_bend(inputs, rule):
+    model = nn.Sequential(nn.Linear(inputs, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 3))
+    plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(64, inputs))}
+    assert (plan["0.bias"].bias, plan["2.bias"].bias, plan["4.bias"].bias) == (rule, "zero", "zero")
+    bound = math.sqrt(plan["0.weight"].level / inputs) if rule == "uniform_fan_in" else 0
+    assert float(model[0].bias.detach().abs().max()) <= bound * (1 + 1e-6)
+
+
+def test_units_in_mirrored_pairs_have_no_biases():
+    model = nn.Sequential(*[m for i in range(9) for m in (nn.Linear(32 if i else 2, 32), nn.ReLU())], nn.Linear(32, 3))
+    plan = gs.initialize(model, "auto", x=torch.randn(64, 2))
+    assert all(a.bias == "zero" for a in plan if a.bias is not None)

@@ -116,8 +116,8 @@ def _off_scale(profile: Profile) -> list[str]:
     """Inner weights whose spread does not go with their number of inputs, inside residual branches too.
 
     Weights whose output meets no activation are left out: offsets, shifts, scales and the ends of branches start small
-    on purpose, so that what they are added to, or multiply, starts as it is. Beside frozen weights nothing is said:
-    there a trained model is at work, and what is added to it starts small.
+    on purpose, so that what they are added to, or multiply, starts as it is. Beside frozen weights
+    nothing is said: there a trained model is at work, and what is added to it starts small.
     """
     if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters):
         return []

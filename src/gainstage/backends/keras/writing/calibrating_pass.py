@@ -231,7 +231,9 @@ def _without_bias(site: Site, output: Any, program: Program) -> tuple[Any, Any]:
 def _corrected(site: Site, output: Any, program: Program) -> tuple[Any, tuple[Any, ...]]:
     """The output at its level, and what was measured.
 
-    Measured are its level, the factor on it, the mean of every unit, and the share of places that hold a signal.
+    Returns:
+        the output that goes on; and the level found, the factor on it, the mean of every unit, and the share of places
+        that hold a signal.
     """
     dtype, shape = output.dtype, tuple(output.shape)
     plain, bias = _without_bias(site, output, program)
