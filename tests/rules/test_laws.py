@@ -201,7 +201,8 @@ def test_the_scale_of_the_loss_does_not_matter_to_the_gradient(code, factor):
     nodes = tuple(dataclasses.replace(n, backward=scaled(n.backward, factor)) for n in whole.nodes)
     parameters = tuple(dataclasses.replace(p, gradient=scaled(p.gradient, factor)) for p in whole.parameters)
     other = dataclasses.replace(whole, nodes=nodes, parameters=parameters)
-    family = [r for r in ALL if r.family == "gradient"]
+    unjudged = {u.code for u in rules.judge(whole).unjudged}
+    family = [r for r in ALL if r.family == "gradient" and r.code not in unjudged]
     before = [(f.code, f.severity, f.path) for r in family for f in r.judge(whole)]
     assert [(f.code, f.severity, f.path) for r in family for f in r.judge(other)] == before
 
