@@ -38,7 +38,8 @@ def test_a_prior_in_the_bias_of_an_output_stays_and_a_default_does_not(bias, sta
 def test_a_bias_without_a_meaning_at_the_start_is_no_prior() -> None:
     model = Detector(None)
     nn.init.constant_(model.tower.bias, 3.0)
-    assert {a.parameter: a.scheme for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}["tower.bias"] == "uniform_fan_in"
+    plan = {a.parameter: a.scheme for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}
+    assert plan["tower.bias"] == "uniform_fan_in"
 
 
 class Silent(nn.Module):
