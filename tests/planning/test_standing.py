@@ -29,7 +29,7 @@ def test_a_prior_in_the_bias_of_an_output_stays_and_a_default_does_not(bias, sta
     model = Detector(bias)
     plan = {a.parameter: a for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}
     assert (plan["logits.bias"].scheme == "keep") is stays
-    assert plan["tower.bias"].scheme == "zero"
+    assert plan["tower.bias"].scheme == "uniform_fan_in"
     if stays:
         assert "holds a prior" in plan["logits.bias"].reason
         assert model.logits.bias.detach().unique().numel() == 1
@@ -38,7 +38,8 @@ def test_a_prior_in_the_bias_of_an_output_stays_and_a_default_does_not(bias, sta
 def test_a_bias_without_a_meaning_at_the_start_is_no_prior() -> None:
     model = Detector(None)
     nn.init.constant_(model.tower.bias, 3.0)
-    assert {a.parameter: a.scheme for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}["tower.bias"] == "zero"
+    plan = {a.parameter: a.scheme for a in gs.initialize(model, "auto", x=torch.randn(64, 16))}
+    assert plan["tower.bias"] == "uniform_fan_in"
 
 
 class Silent(nn.Module):
