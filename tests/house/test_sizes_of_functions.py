@@ -19,7 +19,6 @@ MANY_ARGUMENTS = {
     "workflows/comparing.py: experiment": "the same arguments as compare, checked before any training",
     "workflows/checking.py: check": PUBLIC,
     "workflows/watching/watch.py: watch": PUBLIC,
-    "workflows/initializing.py: _planned": "the arguments of initialize and plan, in one place",
     "theory/recurrence/moments.py: recurrent_moments": PUBLIC,
     "statistics/comparing.py: compared": "the settings of a comparison, all stored in its record",
     "data/split.py: split": PUBLIC,
