@@ -16,6 +16,7 @@
 #   make exam    the exam's cases are what they claim: each trains briefly, sick ones worse than their cured twins (long)
 #   make verdicts   what check finds on the exam's two halves: docs/verdicts.md
 #   make published   what check says of 100 published architectures as their own code starts them
+#   make trainings-exam   trainings that go wrong and healthy ones under gs.watch: docs/exam-of-trainings.md (long)
 #   make agreement   predicted against measured second moments: docs/agreement.md (long)
 #   make architectures   where automatic initialization starts 118 networks: docs/architectures.md
 #   make trainings   real trainings, every start at its best learning rate (long)
@@ -40,7 +41,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam second-list transfer clean
+.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam trainings-exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam second-list transfer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -149,6 +150,9 @@ exam: $(VENV)/.installed-keras
 
 verdicts: $(VENV)/.installed-keras
 	$(BIN)/python benchmarks/verdicts.py --write $(ARGS)
+
+trainings-exam: $(VENV)/.installed-test
+	$(BIN)/python tests/training_exam/sit.py both --write $(ARGS)
 
 published: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/published.py $(ARGS)

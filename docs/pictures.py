@@ -101,13 +101,12 @@ def lab(browser: Any) -> None:
     from gainstage.lab.state import read_state
 
     running = start(state=read_state(SIGMOIDS))
-    for scheme in ("light", "dark"):
-        for name, act in (("explore", explore), ("train", train)):
-            tab = browser.new_page(viewport={"width": 1280, "height": 960}, color_scheme=scheme)
-            tab.goto(running.address)
-            act(tab)
-            shot(tab, f"lab-{name}-{scheme}")
-            tab.close()
+    for name, act in (("explore", explore), ("train", train)):
+        tab = browser.new_page(viewport={"width": 1280, "height": 960})
+        tab.goto(running.address)
+        act(tab)
+        shot(tab, f"lab-{name}-light")
+        tab.close()
     tab = browser.new_page(viewport={"width": 1080, "height": 900})
     tab.goto(f"{running.address}&view=questions")
     card = tab.locator("[data-claim='1.1']")

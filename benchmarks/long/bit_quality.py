@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from typing import IO
 
@@ -43,24 +44,23 @@ def pieces(source: str) -> Iterator[NDArray[np.uint32]]:
 
 def feed(pipe: IO[bytes], source: str) -> None:
     """Write words until the reader has had enough."""
-    try:
+    with suppress(BrokenPipeError):
         for piece in pieces(source):
             pipe.write(piece.astype("<u4").tobytes())
-    except BrokenPipeError:
-        pass
 
 
 def judged(source: str, which: list[str]) -> list[str]:
     """Return the lines of dieharder that hold a p-value."""
     command = ["dieharder", "-g", "200", *which]
-    with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tester,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        assert tester.stdin is not None
-        assert tester.stdout is not None
+    tester = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert tester.stdin is not None
+    assert tester.stdout is not None
+    with ThreadPoolExecutor(1) as pool:
         pool.submit(feed, tester.stdin, source)
         lines = [line.decode().rstrip() for line in tester.stdout]
+    with suppress(BrokenPipeError):
+        tester.stdin.close()
+    tester.wait()
     return [line for line in lines if line.endswith(("PASSED", "WEAK", "FAILED"))]
 
 

@@ -1,6 +1,6 @@
 """Predicted against measured on the second list, the seen and the unseen half side by side.
 
-    python benchmarks/long/unseen_agreement.py                  # both halves;
+    python benchmarks/long/unseen_agreement.py                  # both halves
     python benchmarks/long/unseen_agreement.py --half seen      # the half to work on, architecture by architecture
     python benchmarks/long/unseen_agreement.py --only "class token" --every  # every operation that is off
 

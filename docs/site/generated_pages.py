@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,19 @@ _HEADING = re.compile(r"^(\S[^\n]{0,38}):\n", re.MULTILINE)
 def rule_catalogue() -> Iterator[str]:
     """A table of all rules, and the page of each of them."""
     yield "| code | title | family |\n|---|---|---|"
-    yield "".join(f"| [{r.code}](#{r.code.lower()}) | {r.title} | {r.family} |\n" for r in rules.all_rules())
-    for rule in rules.all_rules():
+    yield from _catalogue(rules.all_rules())
+
+
+def training_catalogue() -> Iterator[str]:
+    """The same of the rules about trainings."""
+    yield "| code | title | family |\n|---|---|---|"
+    yield from _catalogue(rules.training_rules())
+
+
+def _catalogue(every: Sequence[rules.Rule] | Sequence[rules.TrainingRule]) -> Iterator[str]:
+    yield "\n"
+    yield "".join(f"| [{r.code}](#{r.code.lower()}) | {r.title} | {r.family} |\n" for r in every)
+    for rule in every:
         yield f"\n({rule.code.lower()})=\n\n## {rule.code}: {rule.title}\n\n{_escaped(rule.summary)}\n\n"
         yield _sections(rule.text) + "\n"
 
@@ -100,6 +111,7 @@ def public_names() -> Iterator[str]:
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "rules": rule_catalogue,
+    "training_rules": training_catalogue,
     "commands": commands,
     "public_names": public_names,
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Finding,
         Fixed,
         Formats,
+        History,
         InputMoments,
         Plan,
         Preflight,
@@ -49,9 +50,10 @@ if TYPE_CHECKING:
         plan,
         predict,
         preflight,
-        scaling,
         trace,
+        watch,
     )  # fmt: skip
+    from gainstage.workflows.resizing import scaling
 
 __version__ = "0.1.0"
 
@@ -66,6 +68,7 @@ _HOMES = {
             "Finding",
             "Fixed",
             "Formats",
+            "History",
             "InputMoments",
             "Plan",
             "Preflight",
@@ -95,6 +98,7 @@ _HOMES = {
             "preflight",
             "scaling",
             "trace",
+            "watch",
         ),
         "workflows",
     ),
@@ -104,10 +108,10 @@ _WITH_RECORDS = {"records", "report.json", "workflows"}
 """Homes of names that hand out records, which then can be shown, saved and written as code."""
 
 __all__ = [
-    "Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "GainstageError", "InputMoments", "Override", "Plan",
-    "Preflight", "Profile", "Scaling", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix",
+    "Comparison", "Diagnosis", "Finding", "Fixed", "Formats", "GainstageError", "History", "InputMoments", "Override",
+    "Plan", "Preflight", "Profile", "Scaling", "Severity", "SignalGraph", "apply", "check", "compare", "dumps", "fix",
     "formats", "gain", "initialize", "keras", "lab", "load", "loads", "materialize", "meanfield", "parameter_groups",
-    "plan", "predict", "preflight", "rule", "scaling", "schema", "trace",
+    "plan", "predict", "preflight", "rule", "scaling", "schema", "trace", "watch",
 ]  # fmt: skip
 
 

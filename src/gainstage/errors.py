@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
-    "GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "UnknownNameError",
-    "UnstableGainWarning", "require_kind", "require_number",
+    "GainstageError", "InputError", "LoadError", "MissingPackageError", "ModelError", "TrainingError",
+    "UnknownNameError", "UnstableGainWarning", "require_kind", "require_number",
 ]  # fmt: skip
 
 _SHOWN = 60
@@ -33,6 +33,10 @@ class LoadError(GainstageError, ImportError):
 
 class ModelError(GainstageError, RuntimeError):
     """The model cannot be run; the model's own exception is chained."""
+
+
+class TrainingError(GainstageError, RuntimeError):
+    """A watched training is ended on purpose, because a finding was raised or its start was refused."""
 
 
 class MissingPackageError(GainstageError, ImportError):

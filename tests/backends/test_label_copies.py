@@ -84,13 +84,7 @@ MASKED = (TOKENS.masked_fill(HIDDEN, 12), TOKENS.masked_fill(~HIDDEN, -100))
         (Recurrent, TOKENS, TOKENS, shifting, False),
         (Code, TOKENS, TOKENS, plain, False),
         (Recurrent, TOKENS, TOKENS.roll(1, 1), plain, None),
-        (
-            lambda: Attention(causal=False),
-            TOKENS.masked_fill(MASKED, 12),
-            TOKENS.masked_fill(~MASKED, -100),
-            plain,
-            None,
-        ),
+        (lambda: Attention(causal=False), *MASKED, plain, None),
     ],
 )
 def test_labels_that_the_output_sees_in_the_input(model, x, y, loss, leaks):

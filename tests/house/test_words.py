@@ -50,7 +50,7 @@ def test_frameworks_have_words_for_the_same_meanings():
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_words_are_code_or_a_sentence(framework):
     values = {"units": 3, "function": "relu", "name": "Adam", "rate": "0.1", "dtype": "float16", "momentum": "0.9"}
-    values |= {"first": "0.9", "second": "0.999"}
+    values |= {"first": "0.9", "second": "0.999", "norm": "1.0"}
     for meaning, text in table(framework).items():
         said = text.format(**values)
         if meaning.startswith("why "):

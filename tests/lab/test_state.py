@@ -1,12 +1,15 @@
 """Settings from the network are of the right kind and within their limits, and addresses bring them back."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gainstage.errors import GainstageError
 from gainstage.lab.names import require_listed
 from gainstage.lab.state import CHOICES, LIMITS, State, read_state
+
+UNHURRIED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 STATES = st.builds(
     State,
@@ -20,6 +23,7 @@ STATES = st.builds(
 )
 
 
+@UNHURRIED
 @given(STATES)
 def test_an_address_brings_its_state_back(state):
     assert read_state(state.query) == state
@@ -32,10 +36,11 @@ JUNK = st.recursive(
 )
 
 
+@UNHURRIED
 @given(st.dictionaries(st.sampled_from([*State.__dataclass_fields__, "code", "path"]), JUNK, max_size=6))
-def test_anything_else_is_refused_with_an_error_of_its_own(settings):
+def test_anything_else_is_refused_with_an_error_of_its_own(junk):
     try:
-        state = read_state(settings)
+        state = read_state(junk)
     except GainstageError:
         return
     assert all(low <= getattr(state, name) <= high for name, (low, high) in LIMITS.items())

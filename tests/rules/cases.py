@@ -489,8 +489,9 @@ def lora(*, trainable: bool = True, zero: bool = True, rank: int = 4) -> Profile
 
 def experts(*loads: int, tokens: int = EXAMPLES) -> Profile:
     """Expert layers that each read some rows of one tensor; those without rows do not run."""
-    net = Net()
-    source = net.linear("stem")
+    net = Net(examples=tokens)
+    unlike = UnitStats(WIDTH, tokens, tokens, example_correlation=0.0)
+    source = net.linear("stem", units=unlike)
     silent = []
     for number, load in enumerate(loads):
         path = f"experts.{number}.first"
@@ -511,12 +512,13 @@ def state_space(low: float, high: float, *, length: int = 32, exponential: bool 
     derivation = (DerivationStep.EXPONENTIAL, DerivationStep.NEGATE) if exponential else ()
     shape = (EXAMPLES, length, WIDTH)
     net.nodes[0] = dataclasses.replace(net.nodes[0], shape=shape)
-    net.linear("stem")
+    stem = net.linear("stem")
     product = net.put(Operation.SCALE, "mul", uses=(Use("a", "operand", derivation),), level=1.0)
     net.parameter("a", (WIDTH,), product, moments(1.0, WIDTH), gradient=moments(0.1, WIDTH))
     index = net.put(Operation.ACTIVATION, "exp", function="exp", level=high, path="scan")
     forward = dataclasses.replace(net.at[index].forward, minimum=low, maximum=high)
     net.at[index] = dataclasses.replace(net.at[index], forward=forward)
+    net.put(Operation.MULTIPLY, "mul", inputs=(index, stem))  # factors of states, which no weight reads
     net.linear("head", CLASSES, gain=0.3, level=0.3)
     return net.profile()
 

@@ -16,7 +16,7 @@ BEGIN, END = "<!-- second list: {} -->\n", "<!-- /second list: {} -->\n"
 def written(text: str, when: str, rows: dict[str, list[Row]], missing: Sequence[tuple[str, str]]) -> str:
     """Replace the block of this heading, or add it at the end of the page."""
     begin, end = BEGIN.format(when), END.format(when)
-    block = f"{begin}\n### {when}\n\n{table(rows)}{_cases(rows)}{_missing(missing)}\n{end}"
+    block = f"{begin}\n## {when}\n\n{table(rows)}{_cases(rows)}{_missing(missing)}\n{end}"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if pattern.search(text):
         return pattern.sub(lambda _: block, text)

@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gainstage.backends import lesson_workbench
 from gainstage.errors import InputError
 from gainstage.lab.state import OWN, State
 
 __all__ = ["as_command", "as_notebook", "as_python"]
 
-_TORCH_ACTIVATIONS = {
-    "gelu_tanh": "nn.GELU(approximate='tanh')", "linear": "nn.Identity()", "identity": "nn.Identity()",
-    "swish": "nn.SiLU()", "celu": "nn.CELU()", "elu": "nn.ELU()", "gelu": "nn.GELU()", "hardshrink": "nn.Hardshrink()",
-    "hardsigmoid": "nn.Hardsigmoid()", "hardswish": "nn.Hardswish()", "hardtanh": "nn.Hardtanh()",
-    "leaky_relu": "nn.LeakyReLU()", "log_sigmoid": "nn.LogSigmoid()", "mish": "nn.Mish()", "prelu": "nn.PReLU()",
-    "relu": "nn.ReLU()", "relu6": "nn.ReLU6()", "rrelu": "nn.RReLU()", "selu": "nn.SELU()",
-    "sigmoid": "nn.Sigmoid()", "silu": "nn.SiLU()", "softplus": "nn.Softplus()", "softshrink": "nn.Softshrink()",
-    "softsign": "nn.Softsign()", "tanh": "nn.Tanh()", "tanhshrink": "nn.Tanhshrink()",
-}  # fmt: skip
 _TORCH_NORMS = {"batch": "nn.BatchNorm1d(width)", "layer": "nn.LayerNorm(width)"}
 _KERAS_NORMS = {"batch": "layers.BatchNormalization()(x)", "layer": "layers.LayerNormalization()(x)"}
 
@@ -62,7 +54,7 @@ def _network(state: State) -> list[str]:
 def _torch(state: State) -> list[str]:
     parts = ["nn.Linear(before, width)"]
     parts += [_TORCH_NORMS[state.norm]] if state.norm != "none" else []
-    parts += [_TORCH_ACTIVATIONS[state.activation]]
+    parts += [f"nn.{lesson_workbench().activation_code(state.activation)}"]
     parts += [f"nn.Dropout({state.dropout:g})"] if state.dropout else []
     skip = [
         "", "",

@@ -6,6 +6,7 @@ from gainstage.records.diagnosis import Accepted, Change, Diagnosis, Finding, Fi
 from gainstage.records.figure import Figure
 from gainstage.records.formats import Formats, FormatShares, LossScale, TensorFormats
 from gainstage.records.gradient_check import GradientCheck
+from gainstage.records.history import Alert, History, LayerReading, Look, NonFinite, StepReading, WatchedParameter
 from gainstage.records.input_moments import InputMoments
 from gainstage.records.lesson import (
     Answer,
@@ -52,15 +53,15 @@ from gainstage.records.weights import WeightMoments
 from gainstage.records.wiring import Stray, Wiring
 
 __all__ = [
-    "Acceptance", "Accepted", "Answer", "Answers", "Arm", "Assignment", "Attempt", "Axis", "Band", "BiasRule",
+    "Acceptance", "Accepted", "Alert", "Answer", "Answers", "Arm", "Assignment", "Attempt", "Axis", "Band", "BiasRule",
     "Bound", "CARRIES", "Change", "Check", "Claim", "Comparison", "Contrast", "CoordinateFacts", "Cost", "Decision",
     "Diagnosis", "Evaluation", "Evidence", "Figure", "Finding", "FirstStep", "Fixed", "FormatShares", "Formats",
-    "GradientCheck", "Histogram", "InputFacts", "InputMoments", "Known", "Line", "LossFacts", "LossKind", "LossScale",
-    "LossShape", "Magnitudes", "Measure", "ModuleScaling", "Moments", "NodeProfile", "Note", "OptimizerFacts",
-    "Outcome", "OutputFacts", "Overfit", "PER_OCTAVE", "ParameterProfile", "Picture", "Plan", "Preflight", "Profile",
-    "Proof", "Quantity", "RateLimit", "Reactions", "Refold", "Remedy", "Rendered", "Scaling", "Severity", "Slider",
-    "Slope", "Source", "Step", "Stray", "TargetFacts", "Task", "TensorFormats", "TensorKind", "TensorMagnitudes",
-    "TrainingCurve", "Trend", "Trial", "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WeightMoments", "Wiring",
-    "accepting", "against", "known_findings",
-    "register_code", "register_document", "register_page", "register_renderer",
+    "GradientCheck", "Histogram", "History", "InputFacts", "InputMoments", "Known", "LayerReading", "Line", "Look",
+    "LossFacts", "LossKind", "LossScale", "LossShape", "Magnitudes", "Measure", "ModuleScaling", "Moments",
+    "NodeProfile", "NonFinite", "Note", "OptimizerFacts", "Outcome", "OutputFacts", "Overfit", "PER_OCTAVE",
+    "ParameterProfile", "Picture", "Plan", "Preflight", "Profile", "Proof", "Quantity", "RateLimit", "Reactions",
+    "Refold", "Remedy", "Rendered", "Scaling", "Severity", "Slider", "Slope", "Source", "Step", "StepReading", "Stray",
+    "TargetFacts", "Task", "TensorFormats", "TensorKind", "TensorMagnitudes", "TrainingCurve", "Trend", "Trial",
+    "TrialOutcome", "UnitStats", "Unjudged", "Verdict", "WatchedParameter", "WeightMoments", "Wiring", "accepting",
+    "against", "known_findings", "register_code", "register_document", "register_page", "register_renderer",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from gainstage.records import (
     Evidence,
     Fixed,
     Formats,
+    History,
     Plan,
     Preflight,
     Profile,
@@ -38,7 +39,7 @@ def _plain(record: Shown) -> str:
     return render(record, unicode=encoding.lower().startswith("utf")).rstrip("\n")
 
 
-_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Formats, Plan, Preflight, Profile, Scaling)
+_SHOWN = (Answer, Answers, Comparison, Diagnosis, Evidence, Fixed, Formats, History, Plan, Preflight, Profile, Scaling)
 for _kind in _SHOWN:
     register_renderer(_kind, "text/plain", _plain)
 

@@ -20,6 +20,7 @@ from gainstage.records import (
     Finding,
     Fixed,
     Formats,
+    History,
     Plan,
     Preflight,
     Profile,
@@ -28,6 +29,7 @@ from gainstage.records import (
 from gainstage.report.carried import is_page, taken_out
 from gainstage.report.codec import decode, encode
 from gainstage.report.files import write_whole
+from gainstage.report.history_lines import history_of_lines, is_lines
 
 __all__ = ["KINDS", "SCHEMA_VERSION", "Document", "dumps", "load", "loads", "save"]
 
@@ -38,16 +40,16 @@ Fields are only ever added, with a default for older files. Version 2 added hist
 added the framework of a plan.
 """
 
-Document = Answer | Answers | Comparison | Diagnosis | Fixed | Formats | Plan | Preflight | Profile | Scaling
+Document = Answer | Answers | Comparison | Diagnosis | Fixed | Formats | History | Plan | Preflight | Profile | Scaling
 """The types of records that have a document of their own."""
 
 KINDS: dict[str, type[Document]] = {
     "answer": Answer, "answers": Answers, "comparison": Comparison, "diagnosis": Diagnosis, "fixed": Fixed,
-    "formats": Formats, "plan": Plan, "preflight": Preflight, "profile": Profile,
+    "formats": Formats, "history": History, "plan": Plan, "preflight": Preflight, "profile": Profile,
     "scaling": Scaling,
 }  # fmt: skip
 
-D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Formats, Plan, Preflight, Profile, Scaling)
+D = TypeVar("D", Answer, Answers, Comparison, Diagnosis, Fixed, Formats, History, Plan, Preflight, Profile, Scaling)
 
 
 def dumps(record: Document, *, indent: int | None = None, lean: bool = False) -> str:
@@ -95,6 +97,10 @@ def loads(text: str, kind: type[Any] | None = None) -> Any:
 
 
 def _read(text: str, expected: type[Any] | None, where: str) -> Any:
+    if is_lines(text):
+        if expected not in (None, History):
+            raise InputError(f"The {where} holds a history; a {expected.__name__.lower()} was expected.")
+        return history_of_lines(text, where)
     document = _parse(taken_out(text, where) if is_page(text) else text, where)
     version, name = document.get("schema_version"), document.get("kind")
     if type(version) is not int or version < 1 or not isinstance(name, str) or "record" not in document:
@@ -147,6 +153,9 @@ def _check_references(record: Document) -> None:
             _check_findings(record.findings, len(record.profile.graph.nodes))
         case Profile():
             _check_profile(record)
+        case History():
+            if record.start is not None:
+                _check_references(record.start)
         case Answer() | Answers() | Comparison() | Formats() | Plan() | Preflight() | Scaling():
             pass
 
@@ -187,7 +196,7 @@ def load(path: str | os.PathLike[str]) -> Document: ...
 @overload
 def load(path: str | os.PathLike[str], kind: type[D]) -> D: ...
 def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
-    """Read the record from a file that its ``save`` wrote, or from a page that its ``save_html`` wrote.
+    """Read the record from a file that its ``save`` wrote, from a page that its ``save_html`` wrote, or from a history.
 
     Raises:
         InputError: the file cannot be read, or ``loads`` refuses its content.

@@ -13,6 +13,7 @@ from gainstage.records import (
     Finding,
     Fixed,
     Formats,
+    History,
     Plan,
     Preflight,
     Profile,
@@ -22,9 +23,11 @@ from gainstage.report import formats_rows, preflight_rows, scaling_rows
 from gainstage.report.charts.curves import MOST_LINES, curves
 from gainstage.report.charts.depth_profile import depth_profile
 from gainstage.report.charts.number_ranges import number_ranges
+from gainstage.report.charts.over_steps import over_steps
 from gainstage.report.charts.svg import escaped
 from gainstage.report.series import Series
 from gainstage.report.text.diagnosis import headline, verdict
+from gainstage.report.text.history import history_verdict
 from gainstage.report.text.lesson import OUTCOMES, interval
 from gainstage.report.text.plan import plan_rows, scheme_text, spread_text
 from gainstage.report.wording import count, elide, figure, shape_text
@@ -37,6 +40,7 @@ __all__ = [
     "evidence_html",
     "fixed_html",
     "formats_html",
+    "history_html",
     "plan_html",
     "preflight_html",
     "profile_html",
@@ -88,6 +92,21 @@ def formats_html(formats: Formats) -> str:
         number_ranges(formats) if drawable else "",
         _table(columns, formats_rows.rows(formats_rows.shown(formats, MOST_TENSORS))),
     )
+
+
+def history_html(history: History) -> str:
+    """Render the verdict, the findings with their steps, and gradient and update over the steps."""
+    charts = (("loss", "Loss"), ("gradient", "Gradient norm"), ("update", "Update to weight"))
+    rows = [(a.finding.code, a.finding.title, str(a.step), a.finding.evidence) for a in history.alerts]
+    return _block(
+        _heading("Healthy" if history.ok else count(len(rows), "finding"), history_verdict(history)),
+        _table(("code", "finding", "step", "evidence"), rows) if rows else "",
+        *(over_steps(history, name, title=title, log=_positive(history, name)) for name, title in charts),
+    )
+
+
+def _positive(history: History, name: str) -> bool:
+    return all(value is None or value > 0 for value in (getattr(step, name) for step in history.steps))
 
 
 def scaling_html(scaling: Scaling) -> str:

@@ -36,9 +36,14 @@ from gainstage.rules import (
 )
 from gainstage.rules.fitness import Fitness, fitness, widened
 from gainstage.rules.judge import judge
-from gainstage.rules.table import SECTIONS, Rule, all_rules, get, selected
+from gainstage.rules.table import SECTIONS, Rule, all_rules, selected
+from gainstage.rules.training import TrainingRule, training_rules
+from gainstage.rules.training.page import get
 
-__all__ = ["SECTIONS", "Fitness", "Rule", "all_rules", "fitness", "get", "judge", "selected", "widened"]
+__all__ = [
+    "SECTIONS", "Fitness", "Rule", "TrainingRule", "all_rules", "fitness", "get", "judge", "selected",
+    "training_rules", "widened",
+]  # fmt: skip
 
 # Importing a family enters its rules into the table.
 _FAMILIES = (

@@ -9,10 +9,11 @@ from gainstage.workflows.learning_rates import parameter_groups
 from gainstage.workflows.materializing import materialize
 from gainstage.workflows.predicting import predict
 from gainstage.workflows.preflighting import preflight
-from gainstage.workflows.scaling import scaling
+from gainstage.workflows.resizing import scaling
 from gainstage.workflows.tracing import trace
+from gainstage.workflows.watching import watch
 
 __all__ = [
     "apply", "check", "compare", "fix", "formats", "initialize", "materialize", "parameter_groups", "plan", "predict",
-    "preflight", "scaling", "trace",
+    "preflight", "scaling", "trace", "watch",
 ]  # fmt: skip

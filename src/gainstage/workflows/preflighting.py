@@ -20,7 +20,7 @@ from gainstage.rules.formats import formats_of
 from gainstage.statistics import number_format
 from gainstage.streams import Stream
 from gainstage.workflows.predicting import known_before
-from gainstage.workflows.scaling import Rates, scaling
+from gainstage.workflows.resizing import Rates, scaling
 from gainstage.workflows.task import Loss
 
 __all__ = ["preflight"]

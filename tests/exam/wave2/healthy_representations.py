@@ -155,7 +155,7 @@ def prototypes_of_an_episode(seed: int) -> Case:
     return Case(Prototypes(), (support, query), y, F.cross_entropy, adam(2e-3), misclassified, steps=60)
 
 
-@healthy("siamese", "http://yann.lecun.com/exdb/publis/pdf/hadsell-chopra-lecun-06.pdf")
+@healthy("siamese", "https://yann.lecun.com/exdb/publis/pdf/hadsell-chopra-lecun-06.pdf")
 def pairs_with_a_margin_of_distance(seed: int) -> Case:
     def loss(output: tuple[Tensor, Tensor], y: Tensor) -> Tensor:
         d = F.pairwise_distance(*output)

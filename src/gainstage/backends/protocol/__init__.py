@@ -7,9 +7,11 @@ from gainstage.backends.protocol.finding import (
     framework_of,
     lesson_workbench,
     trainer_of,
+    watcher_of,
     workbench_of,
 )
 from gainstage.backends.protocol.trainer import OnSteps, Start, Trainer
+from gainstage.backends.protocol.watching import Attachment, Listener, Watcher, Watching
 from gainstage.backends.protocol.workbench import (
     FirstSteps,
     LayerLevel,
@@ -22,7 +24,7 @@ from gainstage.backends.protocol.workbench import (
 )
 
 __all__ = [
-    "Backend", "Detail", "FirstSteps", "Framework", "LayerLevel", "LessonWorkbench", "Norm", "OnSteps", "SoftmaxUse",
-    "Start", "Train", "Trainer", "Watched", "Workbench", "backend_of", "framework_of", "lesson_workbench",
-    "trainer_of", "workbench_of",
+    "Attachment", "Backend", "Detail", "FirstSteps", "Framework", "LayerLevel", "LessonWorkbench", "Listener", "Norm",
+    "OnSteps", "SoftmaxUse", "Start", "Train", "Trainer", "Watched", "Watcher", "Watching", "Workbench", "backend_of",
+    "framework_of", "lesson_workbench", "trainer_of", "watcher_of", "workbench_of",
 ]  # fmt: skip

@@ -10,10 +10,11 @@ from typing import Any, Literal, cast
 from gainstage.backends.presence import is_installed, require_keras, require_torch
 from gainstage.backends.protocol.backend import Backend
 from gainstage.backends.protocol.trainer import Trainer
+from gainstage.backends.protocol.watching import Watcher
 from gainstage.backends.protocol.workbench import LessonWorkbench, Workbench
 from gainstage.errors import InputError, MissingPackageError
 
-__all__ = ["Framework", "backend_of", "framework_of", "lesson_workbench", "trainer_of", "workbench_of"]
+__all__ = ["Framework", "backend_of", "framework_of", "lesson_workbench", "trainer_of", "watcher_of", "workbench_of"]
 
 Framework = Literal["keras", "torch"]
 
@@ -47,6 +48,16 @@ def trainer_of(framework: Framework) -> Trainer:
     """
     require_framework(framework, "A comparison of trainings")
     return cast(Trainer, importlib.import_module(f"gainstage.backends.{framework}.training.trainer"))
+
+
+def watcher_of(model: Any) -> Watcher:
+    """The module that watches trainings of a model's framework.
+
+    Raises:
+        InputError: the object is no model of a known framework.
+    """
+    backend_of(model)
+    return cast(Watcher, importlib.import_module(f"gainstage.backends.{framework_of(model)}.watching"))
 
 
 def workbench_of(framework: Framework, needed_for: str = "The model") -> Workbench:

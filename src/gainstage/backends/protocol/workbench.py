@@ -295,6 +295,10 @@ class LessonWorkbench(Workbench, Protocol):
         """A perceptron at the framework's default initialization, with a norm before every activation."""
         ...
 
+    def activation_code(self, name: str) -> str:
+        """The layer of an activation as code, without the module that it comes from."""
+        ...
+
     def softmax_gradient(self, logits: tuple[float, ...], target: int, use: SoftmaxUse) -> tuple[float, ...]:
         """The gradient with respect to the logits of a softmax, for one example."""
         ...

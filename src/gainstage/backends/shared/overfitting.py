@@ -55,7 +55,7 @@ def overfitted(
     began = time.monotonic()
     attempts: list[Attempt] = []
     for candidate in candidates:
-        before = sum(attempt.steps for attempt in attempts)
+        before = sum(len(attempt.losses) for attempt in attempts)
         losses: list[float] = []
         for loss in _losses(candidate, began):
             losses.append(loss)

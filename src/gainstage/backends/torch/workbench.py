@@ -28,7 +28,8 @@ from gainstage.backends.torch.training.train import train
 from gainstage.backends.torch.writing.save import save_weights, usable_path
 
 __all__ = [
-    "ACTIVATIONS", "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "arrays_of", "classifier",
+    "ACTIVATIONS", "CLASSIFIER_LOSS", "MEMORYLESS", "TEXTBOOK_SCHEME", "TITLE", "activation_code", "arrays_of",
+    "classifier",
     "companions", "example_batch", "first_batch", "first_steps", "give_way", "gradient_agreement", "labelled_batch",
     "layer_levels", "load_weights", "loss", "mlp", "multiply_weights", "network", "normalised_units", "on_device",
     "one_thread", "optimizer", "refuses_one_example", "save_weights", "softmax_gradient", "textbook",
@@ -77,3 +78,12 @@ def network(
     Linear(in_features=32, out_features=32, bias=True)
     """
     return mlp(sizes, activation=activation, norm=norm, residual=residual, dropout=dropout, seed=seed)
+
+
+def activation_code(name: str) -> str:
+    """The layer of an activation as code, without the module that it comes from.
+
+    >>> activation_code("gelu_tanh")
+    "GELU(approximate='tanh')"
+    """
+    return repr(ACTIVATIONS[name]())

@@ -22,10 +22,12 @@ def command(code: str | None, as_json: bool) -> None:
     \b
         gainstage rule
         gainstage rule GS201
+        gainstage rule GT301
     """  # noqa: D301
     from gainstage import rules
 
-    chosen = [rules.get(code.upper())] if code else list(rules.all_rules())
+    every: list[rules.Rule | rules.TrainingRule] = [*rules.all_rules(), *rules.training_rules()]
+    chosen = [rules.get(code.upper())] if code else every
     if as_json:
         pages = [{"code": r.code, "title": r.title, "summary": r.summary, "text": r.text} for r in chosen]
         click.echo(json.dumps({"schema_version": 1, "kind": "rules", "rules": pages}, indent=2, ensure_ascii=False))

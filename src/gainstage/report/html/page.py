@@ -15,6 +15,7 @@ from gainstage.records import (
     Diagnosis,
     Fixed,
     Formats,
+    History,
     Plan,
     Preflight,
     Profile,
@@ -29,6 +30,7 @@ from gainstage.report.html.answers import answers_body
 from gainstage.report.html.bodies import Beside, diagnosis_body, fixed_body, plan_body, profile_body
 from gainstage.report.html.comparison import comparison_body, comparison_title
 from gainstage.report.html.formats import formats_body
+from gainstage.report.html.history import history_body, history_title
 from gainstage.report.html.parts import heading
 from gainstage.report.html.scaling import preflight_body, scaling_body
 from gainstage.report.html.script import SCRIPT
@@ -39,7 +41,7 @@ from gainstage.report.wording import count
 
 __all__ = ["Document", "html_page", "save_html"]
 
-Document = Answer | Answers | Comparison | Diagnosis | Fixed | Formats | Plan | Preflight | Profile | Scaling
+Document = Answer | Answers | Comparison | Diagnosis | Fixed | Formats | History | Plan | Preflight | Profile | Scaling
 
 
 def html_page(record: Document, *, trainings: Sequence[TrainingCurve] = (), predicted: Profile | None = None) -> str:
@@ -90,6 +92,8 @@ def _content(record: Document, beside: Beside) -> tuple[str, Iterable[str]]:
             return "Fixed" if record.ok else "Not healthy yet", fixed_body(record, beside)
         case Formats():
             return "Number formats", formats_body(record)
+        case History():
+            return history_title(record), history_body(record)
         case Preflight():
             return f"Preflight: {preflight_rows.headline(record)}", preflight_body(record)
         case Scaling():

@@ -16,6 +16,7 @@ from gainstage.records import (
     Evidence,
     Fixed,
     Formats,
+    History,
     Plan,
     Preflight,
     Profile,
@@ -24,6 +25,7 @@ from gainstage.records import (
 from gainstage.report.text.comparison import add_comparison
 from gainstage.report.text.diagnosis import add_diagnosis, add_fixed
 from gainstage.report.text.formats import add_formats
+from gainstage.report.text.history import add_history
 from gainstage.report.text.lesson import add_answer, add_answers, add_evidence
 from gainstage.report.text.page import Page
 from gainstage.report.text.plan import add_plan
@@ -42,6 +44,7 @@ Shown = (
     | Evidence
     | Fixed
     | Formats
+    | History
     | Plan
     | Preflight
     | Profile
@@ -55,8 +58,8 @@ def render(record: Shown, *, width: int | None = None, color: bool = False, unic
     """Return the record as text that ends with a newline.
 
     Args:
-        record: an Answer, several Answers, a Comparison, Diagnosis, Evidence, Fixed, Formats, Plan, Preflight, Profile,
-            Scaling, or a rule.
+        record: an Answer, several Answers, a Comparison, Diagnosis, Evidence, Fixed, Formats, History, Plan, Preflight,
+            Profile, Scaling, or a rule.
         width: cells per line, limited to 40 to 200; by default the terminal's. Lines of code are never wrapped.
         color: whether to add ANSI colours; the environment variable ``NO_COLOR`` overrules it.
         unicode: whether characters beyond ASCII may be used.
@@ -110,6 +113,8 @@ def _page(record: Shown, width: int, unicode: bool) -> Page:
             add_fixed(page, record)
         case Formats():
             add_formats(page, record)
+        case History():
+            add_history(page, record)
         case Preflight():
             add_preflight(page, record)
         case Scaling():

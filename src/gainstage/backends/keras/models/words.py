@@ -130,6 +130,16 @@ _WORDS: Mapping[str, str] = {
     "an optimizer of this momentum": "optimizer = keras.optimizers.{name}(momentum={momentum})",
     "an optimizer of these betas": "optimizer = keras.optimizers.{name}(beta_1={first}, beta_2={second})",
     "another learning rate": "# choose another learning_rate",
+    # a training while it runs
+    "a gradient clipped to a norm": "optimizer = keras.optimizers.Adam(clipnorm={norm})",
+    "a start at the right level": "gs.initialize(model, x=x)",
+    "examples that are finite": "keep = np.isfinite(x).reshape(len(x), -1).all(1)  # the examples to train on",
+    "a step that is skipped for a loss beyond all others": "# leave out batches whose loss is ten times the usual one",
+    "targets of a slow copy": "target = keras.ops.stop_gradient(slow_copy(x))  # slow_copy is renewed now and then",
+    "an activation without a flat side": 'keras.layers.Dense(units, activation="gelu")',
+    "a target without a gradient": "target = keras.ops.stop_gradient(projector(other_view))",
+    "gradients that are cleared": "# clear the gradients before every backward pass",
+    "a format of a larger range": 'keras.mixed_precision.set_global_policy("mixed_bfloat16")',
     # numbers
     "a scaled loss": "optimizer = keras.optimizers.LossScaleOptimizer(optimizer)",
     "half precision for computing alone": (

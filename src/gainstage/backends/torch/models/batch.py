@@ -14,7 +14,7 @@ from gainstage.backends.shared.selection import require_finite
 from gainstage.errors import InputError, ModelError
 
 __all__ = [
-    "Batch", "copied", "first_output", "labels_for", "only_numbers", "outputs_of", "own_loss", "prepare",
+    "Batch", "as_called", "copied", "first_output", "labels_for", "only_numbers", "outputs_of", "own_loss", "prepare",
 ]  # fmt: skip
 
 
@@ -103,6 +103,19 @@ def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
         axis = 1
     examples = first.shape[axis] if first.dim() else 1
     return Batch(args, kwargs, tensors, examples, axis, masks)
+
+
+def as_called(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Batch:
+    """The arguments of a call that was made, unchecked and in place; the examples are along the first axis.
+
+    Raises:
+        InputError: there is no tensor among them.
+    """
+    tensors = tuple(_named(args, kwargs))
+    if not tensors:
+        raise InputError("The model was called without any tensor, so there is no batch to look at.")
+    first = tensors[0][1]
+    return Batch(args, kwargs, tensors, first.shape[0] if first.dim() else 1)
 
 
 def labels_for(model: nn.Module, target: Any) -> Any:

@@ -101,6 +101,16 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "an optimizer of this momentum": "optimizer = torch.optim.{name}(model.parameters(), momentum={momentum})",
         "an optimizer of these betas": "optimizer = torch.optim.{name}(model.parameters(), betas=({first}, {second}))",
         "another learning rate": "# choose another learning rate",
+        # a training while it runs
+        "a gradient clipped to a norm": "torch.nn.utils.clip_grad_norm_(model.parameters(), {norm})",
+        "a start at the right level": "gs.initialize(model, x=x)",
+        "examples that are finite": "keep = torch.isfinite(x).flatten(1).all(1)  # the examples to train on",
+        "a step that is skipped for a loss beyond all others": "if loss.item() < 10 * usual_loss: loss.backward()",
+        "targets of a slow copy": "target = slow_copy(x).detach()  # slow_copy = copy.deepcopy(model), renewed",
+        "an activation without a flat side": "nn.GELU()",
+        "a target without a gradient": "target = projector(other_view).detach()",
+        "gradients that are cleared": "optimizer.zero_grad()",
+        "a format of a larger range": 'with torch.autocast("cuda", torch.bfloat16): loss = loss_function(model(x), y)',
         # numbers
         "a scaled loss": 'scaler = torch.amp.GradScaler("cuda")',
         "half precision for computing alone": "model.float()  # and torch.autocast",

@@ -53,7 +53,8 @@ def movements(
     if optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
     batch = fitting_batch(inputs, model, target)
-    stepper = OPTIMIZERS[optimizer](parameter_groups(model, settings, learning_rate), learning_rate)
+    groups: Any = parameter_groups(model, settings, learning_rate)  # groups are taken in place of parameters
+    stepper = OPTIMIZERS[optimizer](groups, learning_rate)
     before: dict[str, torch.Tensor] = {}
     for _ in range(steps):
         outputs, value = _passed(model, batch, target, loss, seed)
@@ -61,7 +62,7 @@ def movements(
         if value is None:
             raise InputError("Steps of training need a loss: pass y and loss, or a model that returns its own loss.")
         stepper.zero_grad()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         stepper.step()
     with torch.no_grad():
         after, _ = _passed(model, batch, target, loss, seed)

@@ -120,9 +120,9 @@ def _axes(widths: Sequence[int], depths: Sequence[int]) -> list[tuple[Axis, tupl
             raise InputError(f"{axis}s are whole numbers in increasing order; received {list(sizes)}.")
     found: list[tuple[Axis, tuple[int, ...], dict[str, int]]] = []
     for axis, sizes in given.items():
-        rest = {other: others[0] for other, others in given.items() if other != axis and others}
+        rest: dict[str, int] = {other: others[0] for other, others in given.items() if other != axis and others}
         if len(sizes) > 1:
-            found.append((axis, sizes, dict(rest)))
+            found.append((axis, sizes, rest))
     if not found:
         raise InputError("Pass at least two widths or two depths, e.g. widths=(64, 256, 1024).")
     return found

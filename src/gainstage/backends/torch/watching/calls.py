@@ -1,0 +1,120 @@
+"""The last call of a model in training: its arguments, its mode, and the gradient that reached its output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gainstage.backends.torch.models.batch import only_numbers, outputs_of, own_loss
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """Hooks on the root module that keep its last batch by reference.
+
+    Args:
+        model: the module that the training calls.
+        criterion: a loss that is a module, whose arguments show the labels; None without one.
+        wanted: whether the gradient by the output of the coming step is needed.
+        busy: whether the watch itself is running the model.
+    """
+
+    def __init__(
+        self, model: nn.Module, criterion: nn.Module | None, wanted: Callable[[], bool], busy: Callable[[], bool]
+    ) -> None:
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self.training = True
+        self.seen = False
+        self.target: Any = None
+        self.gradients: list[Tensor | None] = []
+        self._wanted, self._busy = wanted, busy
+        self._autocast: tuple[str, torch.dtype] | None = None
+        self._tensor_hooks: list[Any] = []
+        self._has_modes = any(_has_modes(module) for module in model.modules())
+        self._hooks = [
+            model.register_forward_pre_hook(self._enter, with_kwargs=True),
+            model.register_forward_hook(self._leave),
+        ]
+        if criterion is not None:
+            self._hooks.append(criterion.register_forward_pre_hook(self._compare))
+
+    def forget(self) -> None:
+        """Let go of the batch and of gradients."""
+        self.args, self.kwargs, self.target, self.gradients = (), {}, None, []
+        self.seen = False
+        for hook in self._tensor_hooks:
+            hook.remove()
+        self._tensor_hooks = []
+
+    def remove(self) -> None:
+        """Remove every hook."""
+        self.forget()
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    @property
+    def first_input(self) -> Tensor | None:
+        """Return the first floating tensor among the arguments."""
+        arguments = (*self.args, *self.kwargs.values())
+        return next((a for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), None)
+
+    @contextmanager
+    def numbers(self) -> Iterator[None]:
+        """Compute in the number formats of the call."""
+        if self._autocast is None:
+            yield
+            return
+        device, dtype = self._autocast
+        with torch.autocast(device, dtype):
+            yield
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.compiler.is_compiling() or self._busy() or not torch.is_grad_enabled():
+            return
+        self.forget()
+        self.args, self.kwargs, self.seen = args, kwargs, True
+        self.training = module.training or not self._has_modes
+        device = next((a.device.type for a in (*args, *kwargs.values()) if isinstance(a, Tensor)), "cpu")
+        on = torch.is_autocast_enabled(device)
+        self._autocast = (device, torch.get_autocast_dtype(device)) if on else None
+
+    def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
+        if torch.compiler.is_compiling() or self._busy() or not torch.is_grad_enabled() or not self._wanted():
+            return
+        value = own_loss(output)
+        try:
+            tensors = (value,) if only_numbers(output) and value is not None else outputs_of(output)
+        except Exception:  # the model returns no floating tensor
+            return
+        self.gradients = [None] * len(tensors)
+        for place, tensor in enumerate(tensors):
+            if tensor.requires_grad:
+                hook = tensor.register_hook(self._keeper(place))  # type: ignore[no-untyped-call]
+                self._tensor_hooks.append(hook)
+
+    def _keeper(self, place: int) -> Callable[[Tensor], None]:
+        gradients = self.gradients
+
+        def keep(gradient: Tensor) -> None:
+            before = gradients[place]
+            gradients[place] = gradient.detach() if before is None else before + gradient.detach()
+
+        return keep
+
+    def _compare(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        if len(args) == 2 and not self._busy() and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            self.target = args[1]
+
+
+def _has_modes(module: nn.Module) -> bool:
+    """Report whether a module computes something else in evaluation mode."""
+    rate = getattr(module, "dropout", 0.0)
+    dropping = isinstance(module, nn.modules.dropout._DropoutNd) or (isinstance(rate, float) and rate > 0)
+    return dropping or isinstance(module, nn.modules.batchnorm._NormBase)
