@@ -92,7 +92,7 @@ WORD = st.one_of(
         """.split()
     ),
 )
-SLOW = {"demo", "compare", "ask", "init"}  # what trains, and what writes files
+SLOW = {"demo", "compare", "ask", "init", "lab"}  # what trains, writes files, or serves until it is stopped
 
 
 @LIGHT

@@ -58,20 +58,20 @@ def multiply_weights(model: Any, factors: Mapping[str, float]) -> None:
     """Multiply variables by factors, by path and in place.
 
     >>> net = mlp((2, 1))
-    >>> multiply_weights(net, {"head/kernel": 0.0})
+    >>> multiply_weights(net, {"head.kernel": 0.0})
     >>> float(abs(values_of(net.layers[0].kernel)).sum())
     0.0
     """
-    for variable in model.variables:
-        if variable.path in factors:
-            variable.assign(values_of(variable) * factors[variable.path])
+    for path, variable in named_parameters(model)[0].items():
+        if path in factors:
+            variable.assign(values_of(variable) * factors[path])
 
 
 def write_values(model: Any, values: Mapping[str, NDArray[np.float32]]) -> None:
     """Set variables to arrays of their shape, by path and in place."""
-    for variable in model.variables:
-        if variable.path in values:
-            variable.assign(values[variable.path].reshape(variable.shape))
+    for path, variable in named_parameters(model)[0].items():
+        if path in values:
+            variable.assign(values[path].reshape(variable.shape))
 
 
 def with_own_labels(model: Any, batch: Any) -> Any:  # noqa: ARG001
