@@ -13,6 +13,7 @@ from gainstage.backends.keras.models.batch import values_of
 from gainstage.backends.keras.models.build import mlp, network
 from gainstage.backends.keras.models.datasets import arrays_of, first_batch
 from gainstage.backends.keras.models.inputs import example_batch, labelled_batch
+from gainstage.backends.keras.models.names import named_parameters
 from gainstage.backends.keras.training.live import watch_training
 from gainstage.backends.keras.training.objectives import default_loss, loss_named, optimizer_named
 from gainstage.backends.keras.training.train import train
