@@ -150,7 +150,7 @@ def aligned(labels: int, body: str) -> Case:
     layer = {
         "gru": nn.GRU(8, 16, batch_first=True),
         "lstm": nn.LSTM(8, 16, batch_first=True),
-        "linear": nn.Linear(8, 16),
+        "linear": nn.Sequential(nn.Linear(8, 16), nn.ReLU()),
     }
     read = (lambda m, x: m.body(x)) if body == "linear" else (lambda m, x: m.body(x)[0])
     net = Net(

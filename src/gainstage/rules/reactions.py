@@ -207,7 +207,9 @@ def restless(profile: Profile) -> Iterator[Fault]:
         raise Lacking("the model draws no random numbers, or was not run twice in evaluation mode")
     if not found:
         return
-    drops = [node for node in profile.graph.nodes if node.operation is Operation.DROPOUT and node.stage == "model"]
+    # A product with noise of another kind, which samples, is a dropout without a rate.
+    masks = (node for node in profile.graph.nodes if node.operation is Operation.DROPOUT and node.stage == "model")
+    drops = [node for node in masks if _rate(node) > 0]
     yield Fault(
         Severity.WARNING if drops else Severity.NOTE,
         place(drops[0]) if drops else "",
