@@ -91,7 +91,7 @@ def test_what_all_inputs_share_does_not_get_through(layer, x, scheme):
 
 def test_a_table_has_no_mean_row():
     table = nn.Embedding(100, 16)
-    gs.initialize(nn.Sequential(table, nn.Linear(16, 4)), x=torch.arange(100).reshape(10, 10))
+    gs.initialize(nn.Sequential(table, nn.Linear(16, 4)), "auto", x=torch.arange(100).reshape(10, 10))
     assert float(table.weight.detach().mean(0).abs().max()) < 1e-6
     assert float(table.weight.detach().std()) == pytest.approx(16**-0.5, rel=4.5 / math.sqrt(2 * 1600))
 
