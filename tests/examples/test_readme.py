@@ -26,7 +26,7 @@ LINES = sorted(
         line.partition("  #")[0].removeprefix("$ ").strip()
         for page in PAGES
         for block in re.findall(r"```(?:console|text|bash)?\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-        for line in block.splitlines()
+        for line in re.sub(r"\\\n\s*", "", block).splitlines()  # a command may go on in the next line
         if re.match(r"(\$ )?gainstage \w", line)
     }
 )
