@@ -24,6 +24,13 @@ from gainstage.errors import GainstageError
 EXAMPLES = 6
 
 
+@pytest.fixture(autouse=True)
+def no_hook_for_other_tests():
+    """A model that runs by itself, to compare, registers its hook on all modules of the process."""
+    yield
+    nn.modules.module._global_forward_hooks.clear()
+
+
 class Convolutional(nn.Module):
     shape = (3, 8, 8)
 

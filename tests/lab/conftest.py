@@ -56,9 +56,9 @@ def send(running: Running) -> Callable[..., Answer]:
     return request
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One browser for all tests; where there is none, CI fails and other places skip, and say so."""
+    """One browser for the tests of a file; where there is none, CI fails and other places skip, and say so."""
     path = os.environ.get("GAINSTAGE_CHROMIUM") or next((found for n in NAMES if (found := shutil.which(n))), None)
     if path is None or not importlib.util.find_spec("playwright"):
         told = "NO BROWSER TESTS WERE RUN: this machine lacks Chromium or Playwright (make browser)."

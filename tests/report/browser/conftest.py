@@ -21,9 +21,9 @@ def chromium() -> str | None:
     return os.environ.get("GAINSTAGE_CHROMIUM") or next((path for n in NAMES if (path := shutil.which(n))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One browser for all tests."""
+    """One browser for the tests of a file: two that are driven at once do not go together in one process."""
     path = chromium()
     lacking = [] if path else ["Chromium (apt-get install chromium, or GAINSTAGE_CHROMIUM=/path)"]
     lacking += [] if importlib.util.find_spec("playwright") else ["Playwright (pip install playwright)"]
