@@ -186,7 +186,7 @@ def overfit_in_words(found: Overfit) -> str:
 
     >>> from gainstage.records import Attempt
     >>> overfit_in_words(Overfit((Attempt("Adam", 1e-3, (2.3, 2.0, 1.0, 0.02, 0.02, 0.02, 0.02)),), 0.0))
-    'learned by heart: the loss falls from 2.3 to 0.02 in 6 steps of Adam at 1.0e-3.'
+    'learned by heart: the loss falls from 2.3 to 0.02 in 6 steps of Adam at 0.001.'
     """
     best = found.best
     told = {
