@@ -11,6 +11,7 @@ True
 from __future__ import annotations
 
 import importlib
+import random
 from typing import TYPE_CHECKING, Any
 
 from gainstage.lab import lab  # now, since the room of that name would take the function's place later
@@ -120,8 +121,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gainstage' has no attribute {name!r}")
     if _HOMES[name] in _WITH_RECORDS:
+        state = random.getstate()
         importlib.import_module("gainstage.report")  # registers how records are shown and saved
         importlib.import_module("gainstage.backends")  # registers how a plan is written as code
+        random.setstate(state)  # rich draws a number when it is imported
     if name == "keras":  # a room of its own, with what only Keras people need
         return importlib.import_module("gainstage.backends.keras")
     found = getattr(importlib.import_module(f"gainstage.{_HOMES[name]}"), _RENAMED.get(name, name))
