@@ -7,11 +7,11 @@ measured.
 from second_list.case import Case
 from second_list.convolutions import CONVOLUTIONS
 from second_list.dense_nets import DENSE_NETS
-from second_list.library import LIBRARY
+from second_list.hugging_face import HUGGING_FACE
 from second_list.mixers import MIXERS
 from second_list.sequences import SEQUENCES
 from second_list.vision_tokens import VISION_TOKENS
 
 __all__ = ["CASES", "Case"]
 
-CASES: tuple[Case, ...] = (*LIBRARY, *CONVOLUTIONS, *DENSE_NETS, *MIXERS, *VISION_TOKENS, *SEQUENCES)
+CASES: tuple[Case, ...] = (*HUGGING_FACE, *CONVOLUTIONS, *DENSE_NETS, *MIXERS, *VISION_TOKENS, *SEQUENCES)

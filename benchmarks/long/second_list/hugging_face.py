@@ -9,7 +9,7 @@ from torch import nn
 
 from second_list.case import Case, ids, images, vectors
 
-__all__ = ["LIBRARY"]
+__all__ = ["HUGGING_FACE"]
 
 VOCABULARY, CLASSES = 200, 10
 COMMON: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -83,7 +83,7 @@ def sound(name: str, model: str, **settings: Any) -> Case:
 
 
 MOE: dict[str, Any] = {"num_key_value_heads": 2, "head_dim": 16}
-LIBRARY = (
+HUGGING_FACE = (
     language("gpt-neox", "GPTNeoXForCausalLM", "parallel residual"),
     language("gpt-j", "GPTJForCausalLM", "parallel residual", n_embd=64, n_layer=3, n_head=4, rotary_dim=8),
     language("opt", "OPTForCausalLM", "causal", ffn_dim=160, word_embed_proj_dim=64),
