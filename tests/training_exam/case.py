@@ -1,4 +1,4 @@
-"""What one training of the exam holds, and the register that the modules of cases write to."""
+"""One training of the exam, and the register to which the modules of cases write."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "exam-of-trainings.md"
 
 @dataclass(frozen=True)
 class Result:
-    """What the watch said of one training.
+    """The verdict of the watch on one training.
 
     Args:
         question: the training.
@@ -49,7 +49,7 @@ class Result:
 
     @property
     def right(self) -> bool:
-        """Whether the first finding names a right cause."""
+        """Report whether the first finding names a right cause."""
         return bool(self.alerts) and CAUSES[self.alerts[0].finding.code] in self.question.causes
 
     @property

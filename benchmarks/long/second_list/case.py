@@ -14,7 +14,7 @@ __all__ = ["Case", "Classifier", "act_conv", "images", "ids", "vectors"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How to build it, and what to feed it.
+    """One architecture of the list: a function that builds it and a batch to feed it.
 
     Args:
         name: of the row; the coin reads it.

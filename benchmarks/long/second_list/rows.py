@@ -61,7 +61,7 @@ class Draws:
 
     @classmethod
     def read(cls, file: Path) -> Draws | None:
-        """What was kept; None where nothing was."""
+        """Return the draws that an earlier run stored, or None where it stored none."""
         if not file.exists():
             return None
         with np.load(file) as kept:
@@ -98,11 +98,11 @@ class Row:
 
     @property
     def relative(self) -> float:
-        """How far the prediction is off, in parts of the measured figure; infinite without a prediction."""
+        """The relative error |predicted/measured - 1|; infinite where nothing was predicted."""
         return math.inf if math.isnan(self.predicted) else abs(self.predicted / self.measured - 1)
 
     def within(self, share: float) -> bool:
-        """Whether the prediction lies within so large a part of the figure, or within two standard errors of it.
+        """Report whether the relative error is at most ``share``, or the difference at most two standard errors.
 
         >>> row = Row("a", "b", False, 8, "c", "forward", 1.0, 0.1, 1.15, 1.0, "")
         >>> row.within(0.1), row.within(0.2)

@@ -211,7 +211,7 @@ class Convolved(nn.Module):
 
 
 class PooledTokens(nn.Module):
-    """Between stages the map is pooled by a convolution, and the class token by a linear layer."""
+    """A transformer in stages: a convolution pools the map between them, a linear layer maps the class token."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()

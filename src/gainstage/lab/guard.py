@@ -1,4 +1,4 @@
-"""What stands before every answer: who may ask, how much, and what a browser may do with the answer."""
+"""The guard in front of every answer: origin and token, limits on work, and security headers."""
 
 from __future__ import annotations
 

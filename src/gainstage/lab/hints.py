@@ -1,4 +1,4 @@
-"""What a card asks before its experiment, and what a wrong guess overlooked, for every claim of the seven questions."""
+"""Questions and hints of the cards: one for every claim of the seven questions."""
 
 from __future__ import annotations
 
@@ -202,4 +202,4 @@ HINTS: Mapping[str, tuple[str, str]] = {
         "near He's only where a layer has far fewer outputs than inputs.",
     ),
 }
-"""By the id of the claim: the question to the learner, and what a wrong guess overlooked."""
+"""The question to the learner and the hint after a wrong guess, by the id of the claim."""

@@ -1,4 +1,4 @@
-"""From a state to a network with its batch, at the start that the state asks for."""
+"""The subject of the lab: a network with its batch, built and started as the page's state says."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class _Stopped(Exception):  # noqa: N818
 
 @dataclass
 class Trained:
-    """What one training has shown so far.
+    """The progress of one training: its losses and its layers so far.
 
     Args:
         label: of its lines.

@@ -107,7 +107,7 @@ class LossScale:
 
 @dataclass(frozen=True)
 class Formats(Rendered):
-    """What number formats would do to the tensors of one model on one batch, whether measured or predicted.
+    """Losses of number formats: overflow, underflow and lost updates of a model's tensors, measured or predicted.
 
     Args:
         tensors: outputs, gradients and weights, each kind in the order of the model.

@@ -12,7 +12,7 @@ PER_OCTAVE = 16
 """Bins to every doubling of |x|, so that a share between two edges is known to about one in ten thousand."""
 
 TensorKind = Literal["output", "gradient", "weight", "weight_gradient", "step"]
-"""Which tensor it is.
+"""The kind of a tensor: signal, gradient, weight, its gradient, or its first step.
 
 ``output`` and ``gradient`` are an operation's output and the gradient of the loss by it; ``weight`` and
 ``weight_gradient`` belong to a parameter. ``step`` is the size of a parameter's first update relative to the power of

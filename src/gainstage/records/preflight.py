@@ -32,7 +32,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What the start or the training takes.
+    """A cost of the start or of the training: an amount and the way it is known.
 
     Args:
         name: what takes it.
@@ -49,7 +49,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Preflight(Rendered):
-    """What is known of a model before it is trained.
+    """The answers to the questions that a model poses before it is trained.
 
     Args:
         model: its name.

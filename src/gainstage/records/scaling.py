@@ -89,7 +89,7 @@ class ModuleScaling:
 
 @dataclass(frozen=True)
 class Scaling(Rendered):
-    """What width and depth do to every module of a network.
+    """The change of every module with the width and the depth of its network.
 
     Args:
         widths, depths: the sizes that were varied; empty where one was not.

@@ -72,7 +72,7 @@ ALTERNATIVES: Mapping[str, Callable[[Profile, Finding], str]] = MappingProxyType
         "GS703": _summed,
     }
 )
-"""By the code of the rule: the second cause and the test between the two; empty where the figures exclude it."""
+"""The second cause and the test that tells the two apart, by code of the rule; empty where the figures exclude it."""
 
 
 def with_alternative(finding: Finding, profile: Profile) -> Finding:

@@ -204,7 +204,7 @@ def _width(node: Node) -> float:
 
 
 def _is_cosine(graph: SignalGraph, node: Node) -> bool:
-    """Whether a product is one of two signals of unit norm."""
+    """Report whether a product is one of two signals of unit norm."""
     ends = [
         nearest_before(graph, operand, lambda n: n.operation not in COPYING, through=COPYING) for operand in node.inputs
     ]

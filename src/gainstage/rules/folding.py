@@ -76,7 +76,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
 """What each rule's finding can bring about, the deepest causes first."""
 
 _OUTCOME = frozenset({"GS711"})
-"""What every other fault can bring about."""
+"""Codes of the rules whose findings any other fault can cause."""
 
 _ORDER = {code: position for position, code in enumerate(EXPLAINS)}
 

@@ -1,4 +1,4 @@
-"""From a profile to what number formats would do to its tensors."""
+"""A table of losses in number formats, made from a profile."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _constants(at: NodeProfile) -> tuple[float | None, float | None]:
 
 
 def _is_decay(profile: Profile, node: Node) -> bool:
-    """Whether a node is the exponential of a product with the negative exponential of a parameter."""
+    """Report whether a node is the exponential of a product with the negative exponential of a parameter."""
     if node.function != "exp" or len(node.inputs) != 1:
         return False
     product = profile.graph.nodes[node.inputs[0]]

@@ -281,7 +281,7 @@ def sizes(profile: Profile) -> Iterator[Fault]:
 
 
 def _terms(profile: Profile, output: OutputFacts) -> int | None:
-    """How many terms an elementwise loss makes of the output and the target: the size of what first reads both."""
+    """Count the terms of an elementwise loss: the size of the first operation that reads both output and target."""
     sizes = []
     for index in nearest_after(profile.graph, output.node, lambda n: n.operation not in COPYING, through=COPYING):
         node = profile.graph.nodes[index]

@@ -40,7 +40,7 @@ def trained_evidence(profile: Profile) -> str:
 
 
 def _knows_its_labels(task: Task, loss: LossFacts) -> bool:
-    """Whether the loss on class labels is far below that of a constant guess."""
+    """Report whether the loss on class labels is far below that of a constant guess."""
     of_classes = task.target is not None and task.target.kind in ("classes", "one_hot", "binary")
     tokens = any(facts.kind == "tokens" for facts in task.inputs)
     comparable = loss.mean_reduced and loss.alone and loss.chance is not None and loss.chance > LEAST_CHANCE

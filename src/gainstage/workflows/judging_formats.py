@@ -1,4 +1,4 @@
-"""What number formats of 8 and 16 bits do to a model: measured on a batch, or predicted without running it."""
+"""Number formats of 8 and 16 bits: their overflow and underflow in a model, measured or predicted."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ _RATE_RULES: Mapping[str, RateRule] = {
     "sgd": "sgd", "momentum": "sgd", "muon": "muon",
     **dict.fromkeys(("adam", "adamw", "rmsprop", "adamax", "nadam", "radam"), "adam"),
 }  # fmt: skip
-"""How learning rates scale with width under an optimizer (Yang et al., arXiv:2203.03466, table 3): the kin of Adam
-divide a gradient by its own size, as Adam does."""
+"""The rule by which an optimizer's learning rates scale with width (Yang et al., arXiv:2203.03466, table 3). Optimizers
+of one rule with Adam divide a gradient by its own size, as Adam does."""
 
 
 def parameter_groups(

@@ -77,7 +77,7 @@ def predict(
 
 @dataclass(frozen=True, slots=True)
 class KnownBefore:
-    """What a prediction starts from.
+    """The starting point of a prediction.
 
     Args:
         graph: the model, through its loss where it has one.

@@ -1,4 +1,4 @@
-"""How signal, gradient and first update of every module change with a network's width and depth."""
+"""Scaling with width and depth: signal, gradient and first update of every module."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class _Values:
 
 @dataclass
 class _Task:
-    """What does not change with size."""
+    """The settings that all sizes of a network share."""
 
     x: Any
     y: Any

@@ -1,4 +1,4 @@
-"""What a framework must offer so that a training of its models is watched, and whom it tells."""
+"""Protocols of watching a training: the framework reports every step, and a listener receives the reports."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Listener(Protocol):
         ...
 
     def wants_look(self, step: int) -> bool:
-        """Whether every layer is looked at before the step of that number."""
+        """Report whether every layer is looked at before the step of that number."""
         ...
 
     def wants_start(self) -> bool:
-        """Whether the first batch is checked before the first step."""
+        """Report whether the first batch is checked before the first step."""
         ...
 
     def started(self, profile: Profile) -> None:
@@ -86,7 +86,7 @@ class Attachment(Protocol):
 
     @property
     def attached(self) -> bool:
-        """Whether it still sees steps."""
+        """Report whether it still sees steps."""
         ...
 
     def flush(self) -> None:

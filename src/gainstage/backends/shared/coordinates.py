@@ -1,4 +1,4 @@
-"""How finely targets and outputs vary between examples that lie next to each other in a space of few dimensions."""
+"""Roughness of targets and outputs: their variation between neighbouring examples in a space of few dimensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loss does not react to: the wrong axis of its logits, or the outputs of some examples."""
+"""Invariances of a loss: softmax over the wrong axis of the logits, and outputs that it ignores."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _by_hand(
 
 
 def _logs_probabilities(own: Sequence[Node]) -> bool:
-    """Whether a logarithm is taken of the output, of its sigmoid or of its softmax.
+    """Report whether a logarithm is taken of the output, of its sigmoid or of its softmax.
 
     The logarithm of a softplus, a square or an exponential of the output is that of a variance or a rate.
     """

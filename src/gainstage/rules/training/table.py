@@ -62,7 +62,7 @@ class TrainingRule:
     examine: Examine
 
     def judge(self, window: Window, words: Words = MappingProxyType({})) -> tuple[Finding, ...]:
-        """What this rule finds in the last steps of a training, each judgement for itself.
+        """Judge the last steps of a training, each step by itself.
 
         Raises:
             Lacking: the window does not hold what the rule needs.

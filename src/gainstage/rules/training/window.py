@@ -1,4 +1,4 @@
-"""What a rule about a training sees: all steps so far, the last ones parameter by parameter, and all looks."""
+"""The view that a rule has of a training: all steps, the last ones by parameter, and all looks."""
 
 from __future__ import annotations
 

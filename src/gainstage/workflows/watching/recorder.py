@@ -130,11 +130,11 @@ class Recorder:
     # -- what is asked -------------------------------------------------------------------------------------------------
 
     def wants_look(self, step: int) -> bool:
-        """Whether every layer is looked at before the step of that number."""
+        """Report whether every layer is looked at before the step of that number."""
         return step in EARLY or step % self.conduct.every == 0
 
     def wants_start(self) -> bool:
-        """Whether the first batch is to be checked."""
+        """Report whether the first batch is to be checked."""
         return self.conduct.check and self._start is None
 
     @property
@@ -189,7 +189,7 @@ class Recorder:
             self._judge(self._window(tuple(self._steps[-SEEN:])))
 
     def _stands_out(self, reading: StepReading) -> bool:
-        """Whether a single step may be a finding by itself: loss or gradient is three times that of the last one."""
+        """Report whether one step may be a finding by itself: loss or gradient is three times that of the last one."""
         if len(self._steps) < 2:
             return True
         before = self._steps[-2]

@@ -1,4 +1,4 @@
-"""Where a watch writes what it sees: lines of JSON, TensorBoard, or anything with ``log(values, step)``."""
+"""Destinations of a watch's readings: JSON lines, TensorBoard, or anything with ``log(values, step)``."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Site:
 
     @property
     def is_assembled(self) -> bool:
-        """Whether the weight is computed from parameters before its use."""
+        """Report whether the weight is computed from parameters before its use."""
         return is_assembled(self.uses)
 
 
@@ -153,7 +153,7 @@ class CalibratingPass:
             self.found.notes.setdefault(site.paths[0], told)
 
     def _sites(self) -> dict[int, Site]:
-        """Where the pass rescales, by node; the reasons why it does not elsewhere are noted."""
+        """The nodes at which the pass rescales, by index; for the others a note gives the reason."""
         sites: dict[int, Site] = {}
         plain: set[int] = set()
         for draft in self.program.drafts:
@@ -190,7 +190,7 @@ def levels_at(program: Program, arrays: Sequence[Any], sites: Sequence[Site], se
 
 
 _Eye = Callable[[Site, Any, Program], tuple[Any, tuple[Any, ...]]]
-"""From a site and its output to what goes on in its place, and what was measured."""
+"""A function of a site and its output that returns the corrected output and the measurement."""
 
 
 def _measured(

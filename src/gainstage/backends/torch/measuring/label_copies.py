@@ -1,4 +1,4 @@
-"""Whether the labels of a sequence can be read off the input."""
+"""A test for labels of a sequence that can be read off its input."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _leaks(
     shift: int,
     seed: int,
 ) -> bool:
-    """Whether the output that a label is compared with depends on the token that the label equals."""
+    """Report whether the output that a label is compared with depends on the token that the label equals."""
     length = labels.shape[1]
     label_at = (length - shift) // 2
     token_at = label_at + shift

@@ -73,7 +73,7 @@ def _measured(
 
 
 def _restless(model: nn.Module, held: HeldModel, few: Batch, seed: int) -> bool:
-    """Whether the output in evaluation mode depends on random numbers; one pass more only where any are drawn."""
+    """Report whether the output in evaluation mode depends on random numbers, by one more pass where any are drawn."""
     drawn: list[bool] = []
 
     def pass_(draw: int) -> torch.Tensor:

@@ -52,7 +52,7 @@ def task_of(
 
 
 def _coordinates(x: torch.Tensor, target: torch.Tensor, output: torch.Tensor) -> CoordinateFacts | None:
-    """How values vary over inputs of at most three dimensions."""
+    """Measure the roughness of values over inputs of at most three dimensions."""
     if x.dim() != 2 or x.shape[1] > 3 or not all(t.is_floating_point() and t.dim() for t in (x, target, output)):
         return None
     arrays = (t[:MOST].detach().float().cpu().numpy() for t in (x, target, output))

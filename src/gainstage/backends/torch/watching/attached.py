@@ -87,12 +87,12 @@ class Attached:
         return self._listener
 
     def sees(self, model: Any, optimizers: Sequence[Any]) -> bool:
-        """Whether it is attached to that model, wrapped or not, and to those optimizers."""
+        """Report whether it is attached to that model, wrapped or not, and to those optimizers."""
         return unwrap(model) is self._plain and list(map(id, optimizers)) == list(map(id, self._optimizers))
 
     @property
     def attached(self) -> bool:
-        """Whether hooks are in place."""
+        """Report whether hooks are in place."""
         return self._attached
 
     def flush(self) -> None:

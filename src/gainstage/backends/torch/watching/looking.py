@@ -139,6 +139,6 @@ def _share(units: UnitStats | None, number: int | None) -> float | None:
 
 
 def place_of(node: Node) -> str:
-    """Where a node is: its module, else its weight, else what it does."""
+    """Return the name of a node: the path of its module, else of its weight, else its operation."""
     weights = node.uses_of("weight")
     return node.path or (weights[0].parameter if weights else node.function or node.name)

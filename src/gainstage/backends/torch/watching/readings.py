@@ -26,7 +26,7 @@ _ON_DEVICE = 10
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What one backward pass means for the watch.
+    """The numbers that a watch takes from one backward pass.
 
     Args:
         first: whether it is the first one of its step.
@@ -39,7 +39,7 @@ class Following:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What was there before a backward pass.
+    """The gradients that a backward pass found, so that accumulation can be told from a fresh gradient.
 
     Args:
         marks: of every gradient.
@@ -96,7 +96,7 @@ class Readings:
         return [None if g is None else (id(g), g._version) for g in grads]
 
     def touched(self, before: Before) -> bool:
-        """Whether a backward pass has added to any of the gradients."""
+        """Report whether a backward pass has added to any of the gradients."""
         return before.marks != self.marks()
 
     def backward(self, roots: Any, before: Before, inputs: Tensor | None, training: bool) -> Following:
