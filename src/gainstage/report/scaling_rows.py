@@ -17,7 +17,8 @@ def headline(found: Scaling) -> str:
     """Return the verdict in a few words."""
     if found.ok:
         return "A rate carries over"
-    return f"{count(sum(bool(m.verdict) for m in found.modules), 'module')} change with size"
+    changed = sum(bool(m.verdict) for m in found.modules)
+    return f"{count(changed, 'module')} {'changes' if changed == 1 else 'change'} with size"
 
 
 def verdict(found: Scaling) -> str:
