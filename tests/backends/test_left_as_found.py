@@ -27,8 +27,10 @@ EXAMPLES = 6
 @pytest.fixture(autouse=True)
 def no_hook_for_other_tests():
     """A model that runs by itself, to compare, registers its hook on all modules of the process."""
+    before = nn.modules.module._global_forward_hooks.copy()
     yield
     nn.modules.module._global_forward_hooks.clear()
+    nn.modules.module._global_forward_hooks.update(before)
 
 
 class Convolutional(nn.Module):
@@ -293,3 +295,4 @@ def test_two_threads_take_turns_on_one_model():
         thread.join()
     assert not failures
     assert [gs.dumps(one) for one in found] == [gs.dumps(alone)] * 3
+    assert not nn.modules.module._has_any_global_hook()

@@ -14,7 +14,7 @@ from torch.nn.modules import module as global_hooks
 from torch.nn.parameter import is_lazy
 
 from gainstage.backends.shared.held_state import Held, hold
-from gainstage.backends.torch.models.random_states import random_state
+from gainstage.backends.torch.models.random_states import random_state, turn
 
 __all__ = ["HeldModel", "hold_model", "preserved"]
 
@@ -72,7 +72,8 @@ def hold_model(model: nn.Module, *others: Any, weights: bool = True) -> HeldMode
         return None
 
     hooks = [v for name, v in vars(global_hooks).items() if name.startswith("_global_") and isinstance(v, dict)]
-    return HeldModel(hold([model, others, hooks], keep))
+    with turn():  # what another thread's pass has put in place meanwhile is not to be held, and put back for good
+        return HeldModel(hold([model, others, hooks], keep))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["give_way", "random_state", "seed_torch"]
+__all__ = ["give_way", "random_state", "seed_torch", "turn"]
 
 _TURN = threading.RLock()
 """Random states, hooks and switches belong to the whole process, so that passes of several threads take turns."""
@@ -21,6 +21,13 @@ _TURN = threading.RLock()
 _States = tuple[Any, Any, Tensor, list[Tensor]]
 _OUTER = threading.local()
 """The states that this thread will put back, one for each ``random_state`` that it is in."""
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Wait until no other thread runs a pass, and keep others waiting meanwhile."""
+    with _TURN:
+        yield
 
 
 @contextmanager
