@@ -47,7 +47,7 @@ def streams() -> nn.Module:
 CASES = {"a chain": (chain, (16, 128)), "gated streams": (streams, (16, 128)), "an LSTM": (Recurrent, (8, 12, 64))}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [n if n != "an LSTM" else pytest.param(n, marks=pytest.mark.long) for n in CASES])
 def test_a_band_holds_most_single_draws(name):
     build, shape = CASES[name]
     inside: dict[str, list[float]] = {"forward": [], "backward": []}

@@ -40,7 +40,7 @@ def net(function: type[nn.Module], around: bool) -> nn.Module:
 
 
 @pytest.mark.parametrize("around", [False, True], ids=["plain", "residual"])
-@pytest.mark.parametrize("function", [nn.ReLU, nn.Tanh, nn.GELU])
+@pytest.mark.parametrize("function", [nn.ReLU, *(pytest.param(f, marks=pytest.mark.long) for f in (nn.Tanh, nn.GELU))])
 def test_gradient_at_the_first_convolution(function, around):
     ratios = []
     for seed in range(SEEDS):

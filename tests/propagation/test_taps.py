@@ -57,7 +57,10 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", NETS)
+QUICK = ("relu", "gelu, uniform")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.long) for n in NETS])
 def test_gradient_in_front_of_a_depthwise_convolution(name):
     measured, predicted = [], []
     for seed in range(SEEDS):
