@@ -109,8 +109,8 @@ notebooks: $(VENV)/.installed-demo
 KERAS_TESTS := tests/backends_keras
 ON_TENSORFLOW := tests/exam/test_exam_in_keras.py \
 	$(addprefix $(KERAS_TESTS)/test_,command_line.py lessons.py example.py starts_exam.py)
-# What the backends do each in their own way: gradients, training, random numbers, kept state, values in memory.
-ON_EVERY_BACKEND := $(addprefix $(KERAS_TESTS)/test_,record.py strangers.py train.py conformance.py initializer.py)
+# What the backends do each in their own way: gradients, training, kept state, values in memory.
+ON_EVERY_BACKEND := $(addprefix $(KERAS_TESTS)/test_,record.py train.py conformance.py)
 
 # Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
 # EVERY=short runs on JAX and PyTorch only what each backend does in its own way; CI does that.
