@@ -16,7 +16,9 @@ from gainstage.streams.distributions import Constants, values
 from gainstage.streams.philox import Key, words
 from gainstage.streams.quantile import Floats
 
-__all__ = ["CHOICE", "NUMPY", "Choice", "Engine", "compiled", "threads"]
+__all__ = ["CHOICE", "NUMPY", "Choice", "Engine", "Memory", "compiled", "threads"]
+
+Memory = Floats | NDArray[np.uint16]
 
 # Elements that NumPy works on at once: its working arrays stay in the processor's cache.
 _CHUNK = 1 << 14
@@ -31,12 +33,12 @@ class Engine:
 
     Args:
         fill: ``fill(out, key, start, constants)`` writes elements start, start + 1, … of a stream into a contiguous
-            float32 array.
+            array of float32 numbers, or of 16-bit words, which hold bfloat16 numbers.
         round_to_bfloat16: the nearest bfloat16 of finite float32 numbers, ties to even, as 16-bit words.
         is_compiled: whether several threads draw faster than one.
     """
 
-    fill: Callable[[Floats, Key, int, Constants], None]
+    fill: Callable[[Memory, Key, int, Constants], None]
     round_to_bfloat16: Callable[[Floats], NDArray[np.uint16]]
     is_compiled: bool
 
@@ -74,9 +76,10 @@ def compiled() -> Engine | None:
     except (ImportError, RuntimeError):  # a Numba that does not fit this NumPy; no directory for its cache
         return None
 
-    def fill(out: Floats, key: Key, start: int, constants: Constants) -> None:
+    def fill(out: Memory, key: Key, start: int, constants: Constants) -> None:
         law, *numbers = constants
-        kernels.fill(out, *map(np.uint64, (*key, start)), np.int64(law), *map(np.float32, numbers))
+        kernel = kernels.fill if out.dtype == np.float32 else kernels.fill_bfloat16
+        kernel(out, *map(np.uint64, (*key, start)), np.int64(law), *map(np.float32, numbers))
 
     def round_to_bfloat16(numbers: Floats) -> Any:
         rounded = np.empty(numbers.shape, dtype=np.uint16)
@@ -94,10 +97,11 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _fill(out: Floats, key: Key, start: int, constants: Constants) -> None:
+def _fill(out: Memory, key: Key, start: int, constants: Constants) -> None:
     for done in range(0, out.size, _CHUNK):
         part = out[done : done + _CHUNK]
-        part[:] = values(words(key, start + done, part.size), constants)
+        numbers = values(words(key, start + done, part.size), constants)
+        part[:] = numbers if out.dtype == np.float32 else _round_to_bfloat16(numbers)
 
 
 def _round_to_bfloat16(numbers: Floats) -> NDArray[np.uint16]:

@@ -20,9 +20,10 @@ from gainstage.streams.distributions import SIGN, UNIFORM
 from gainstage.streams.philox import ROUNDS
 from gainstage.streams.quantile import DENOMINATOR, LOG2, LOWEST_MANTISSA, NUMERATOR, PER_WORD
 
-__all__ = ["fill", "round_to_bfloat16"]
+__all__ = ["fill", "fill_bfloat16", "round_to_bfloat16"]
 
 _BLOCK = 1024  # elements of 256 counters
+_CHUNK = 16 * _BLOCK  # float32 numbers that stay in the cache until they are rounded
 _QUARTER = np.uint64(128)  # half of the counters: two are worked on at once, to hide the latency of their products
 
 _f, _i, _u = np.float32, np.int32, np.uint64
@@ -131,3 +132,16 @@ def round_to_bfloat16(out: Any, bits: Any) -> None:
     for j in range(out.size):
         up = np.uint32(0x7FFF) + np.uint32((bits[j] >> np.uint32(16)) & np.uint32(1))
         out[j] = np.uint16(np.uint32(bits[j] + up) >> np.uint32(16))
+
+
+@_compiled
+def fill_bfloat16(
+    out: Any, key0: Any, key1: Any, start: Any, law: Any, scale: Any, shift: Any, within: Any, beyond: Any, bound: Any
+) -> None:
+    """Writes the elements that ``fill`` writes as bfloat16 numbers, given as 16-bit words."""
+    numbers = np.empty(_CHUNK, np.float32)
+    for done in range(0, out.size, _CHUNK):
+        part = out[done : done + _CHUNK]
+        exact = numbers[: part.size]
+        fill(exact, key0, key1, start + _u(done), law, scale, shift, within, beyond, bound)
+        round_to_bfloat16(part, exact.view(np.uint32))
