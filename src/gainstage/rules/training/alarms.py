@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from gainstage.records import Alert, Finding, Unjudged
 from gainstage.rules.remedies import Words
@@ -14,7 +13,7 @@ from gainstage.rules.table import Lacking
 from gainstage.rules.training.table import TrainingRule, training_rules
 from gainstage.rules.training.window import Window
 
-__all__ = ["Alarms"]
+__all__ = ["Alarms", "RuleState"]
 
 _TOO_LARGE = ("GT101", "GT102", "GT201", "GT202", "GT203", "GT204", "GT402", "GT403")
 EXPLAINS = {
@@ -47,6 +46,23 @@ SHORT = 40
 """Steps for which a finding explains what follows, behind the last step at which it held."""
 
 
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """The memory of one rule.
+
+    Args:
+        code: of the rule.
+        found: whether the last judgements found something, the oldest first.
+        last: the last step at which it did.
+        standing: place of its alert among all, while the alert stands.
+    """
+
+    code: str
+    found: tuple[bool, ...] = ()
+    last: int | None = None
+    standing: int | None = None
+
+
 class Alarms:
     """The state of all rules of one training.
 
@@ -69,13 +85,23 @@ class Alarms:
         """Return the rules that never had what they need, with what they lacked."""
         return tuple(Unjudged(code, why) for code, why in sorted(self._lacked.items()))
 
-    def state(self) -> dict[str, Any]:
-        """Return what was found so far, for a pickle."""
-        return {name: copy.copy(value) for name, value in vars(self).items() if name not in ("_words", "_rules")}
+    def state(self) -> tuple[RuleState, ...]:
+        """Return what every rule has found so far, beside alerts and what was lacking, for a checkpoint."""
+        return tuple(
+            RuleState(code, tuple(found), self._last.get(code), self._standing.get(code))
+            for code, found in self._found.items()
+            if found
+        )
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
-        vars(self).update({name: copy.copy(value) for name, value in state.items()})
+    def restore(self, states: Sequence[RuleState], alerts: Sequence[Alert], unjudged: Sequence[Unjudged]) -> None:
+        """Go on where the state was taken; rules that are left out now, or are gone, are passed over."""
+        known = [state for state in states if state.code in self._found]
+        for state in known:
+            self._found[state.code].extend(state.found)
+        self._last = {state.code: state.last for state in known if state.last is not None}
+        self._standing = {state.code: state.standing for state in known if state.standing is not None}
+        self._lacked = {lack.code: lack.reason for lack in unjudged}
+        self.alerts = list(alerts)
 
     def judge(self, window: Window, *, looked: bool) -> tuple[Alert, ...]:
         """Judge the last step; return the findings that are raised now.

@@ -58,7 +58,9 @@ def exploding(window: Window) -> Iterator[Fault]:
     now = window.now.gradient
     before = window.earlier("gradient", gap=5)
     before = before[before > 0]
-    if now is None or not window.now.stepped or len(before) < ENOUGH or not math.isfinite(now) or now <= 0:
+    if now is None:
+        raise Lacking("the norm of the gradient at every step")
+    if not window.now.stepped or len(before) < ENOUGH or not math.isfinite(now) or now <= 0:
         return
     usual, scatter = middle(before), max(spread(np.log(before)), 0.1)
     if now <= JUMP * usual or math.log(now / usual) <= UNITS * scatter or not window.as_usual:
@@ -128,6 +130,8 @@ def vanishing(window: Window) -> Iterator[Fault]:
     need_steps(window, 40)
     first = middle(np.array([math.nan if r.gradient is None else r.gradient for r in window.first]))
     now = window.recent("gradient")
+    if math.isnan(first) or math.isnan(now):
+        raise Lacking("norms of gradients, in the first steps and now")
     if not (first > 0 and math.isfinite(now)) or window.improves:
         return
     if now < FADED * first:

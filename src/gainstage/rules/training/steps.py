@@ -172,6 +172,8 @@ def shrinking(window: Window) -> Iterator[Fault]:
     if not kernels or len(window.weights) < 2:
         raise Lacking("norms of weights that do not start at zero")
     now, before = window.weights[-1, kernels], window.weights[-min(PAIR, len(window.weights)), kernels]
+    if np.isnan(before).all():
+        raise Lacking("norms of weights at every step")
     left = middle(now / window.weights_at_start[kernels])
     falling = float(np.mean(now < FALLING * before))
     if not left < LEFT or falling < LEFT or window.improves:

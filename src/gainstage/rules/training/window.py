@@ -111,7 +111,8 @@ class Window:
         updates, usual = self.column("update")[-4:-1], middle(self.earlier("update", gap=4))
         rates = self.column("rate")[-4:]
         steady = not np.isfinite(rates).all() or rates.max() <= 1.5 * rates.min()
-        return bool(steady and (not usual > 0 or np.nanmax(updates) <= 3 * usual))
+        known = updates[~np.isnan(updates)]
+        return bool(steady and (not usual > 0 or not known.size or known.max() <= 3 * usual))
 
     @property
     def improves(self) -> bool:

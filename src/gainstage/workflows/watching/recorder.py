@@ -6,7 +6,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -27,9 +27,10 @@ from gainstage.records import (
     StepReading,
     WatchedParameter,
 )
-from gainstage.report.json import dumps, loads
+from gainstage.report.text.diagnosis import headline, verdict
 from gainstage.rules.training import Alarms, Window
 from gainstage.rules.training.window import FIRST, SEEN
+from gainstage.workflows.watching.kept import Kept
 from gainstage.workflows.watching.sinks import Sink
 
 __all__ = ["Conduct", "OnFinding", "Recorder", "to_stderr"]
@@ -99,27 +100,29 @@ class Recorder:
 
     # -- a run that goes on from a checkpoint --------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
-        """Everything but the sinks, for a pickle; resuming starts new ones."""
-        held = {name: value for name, value in vars(self).items() if name not in ("sinks", "handle", "conduct")}
-        conduct = replace(self.conduct, say=to_stderr, words=dict(self.conduct.words))
-        start = None if self._start is None else dumps(self._start, lean=True)
-        return {**held, "conduct": conduct, "_alarms": self._alarms.state(), "_start": start}
+    def kept(self) -> Kept:
+        """Everything but choices and sinks, for a checkpoint."""
+        return Kept(
+            self.history, self._alarms.state(), tuple(tuple(map(tuple, row.tolist())) for row in self._rows),
+            tuple(self._weights_at_start.tolist()), self._looked, self._nonfinite,
+        )  # fmt: skip
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Recorder:
-        """The recorder of that state, without sinks."""
-        made = cls(state["conduct"])
-        alarms = made._alarms
-        alarms.restore(state["_alarms"])
-        start = None if state["_start"] is None else loads(state["_start"], Diagnosis)
-        vars(made).update({**state, "_alarms": alarms, "_start": start})
+    def restored(cls, kept: Kept, conduct: Conduct, sinks: Sequence[Sink] = ()) -> Recorder:
+        """A recorder that goes on where another one was, with other choices and sinks."""
+        made, history = cls(conduct, sinks), kept.history
+        made._head = (history.model, history.optimizer, history.parameters)
+        made._steps, made._looks, made._notes = list(history.steps), list(history.looks), list(history.notes)
+        made._start, made._nonfinite, made._looked = history.start, kept.nonfinite, kept.looked
+        made._alarms.restore(kept.rules, history.alerts, history.unjudged)
+        made._rows.extend(np.array(row) for row in kept.rows)
+        made._weights_at_start, made._finished = np.array(kept.weights_at_start), history.finished
         return made
 
     def resumed(self, conduct: Conduct, sinks: Sequence[Sink]) -> Recorder:
-        """A recorder that goes on where this one is, with other choices and sinks."""
-        made = Recorder.restored(self.state())
-        made.conduct, made.sinks, made._finished = conduct, tuple(sinks), False
+        """A recorder of the next part of the same training."""
+        made = Recorder.restored(self.kept(), conduct, sinks)
+        made._finished = False
         return made
 
     @property
@@ -160,10 +163,9 @@ class Recorder:
         self._start = rules.judge(profile, self.conduct.words, ignore=start)
         for sink in self.sinks:
             sink.start(self._start)
-        faults = [f for f in self._start.findings if f.severity is not Severity.NOTE]
-        for finding in faults if self.conduct.on_finding != "collect" else ():
-            self.conduct.say(_line("before the first step", finding))
-        worst = [f for f in faults if f.severity is Severity.ERROR]
+        if self.conduct.on_finding != "collect":
+            self.conduct.say(_verdict(self._start))
+        worst = [f for f in self._start.findings if f.severity is Severity.ERROR]
         if worst and self.conduct.refuse:
             raise TrainingError(
                 f"The training was refused before its first step: {_line('start', worst[0])} "
@@ -256,6 +258,15 @@ class Recorder:
 
 def _finite(reading: StepReading) -> bool:
     return all(v is None or math.isfinite(v) for v in (reading.loss, reading.gradient))
+
+
+def _verdict(start: Diagnosis) -> str:
+    """One line about the first batch: the worst finding and the codes of the others, or that there is none."""
+    when, faults = "before the first step", [f for f in start.findings if f.severity is not Severity.NOTE]
+    if faults:
+        others = ", ".join(dict.fromkeys(f.code for f in faults[1:] if f.code != faults[0].code))
+        return _line(when, faults[0]) + (f" Also {others}." if others else "")
+    return f"gainstage, {when}: {headline(start).lower() if start.ok else 'not judged'}. {verdict(start)}"
 
 
 def _line(when: str, finding: Finding) -> str:

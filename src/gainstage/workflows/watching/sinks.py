@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from gainstage.errors import InputError
 from gainstage.records import Alert, Diagnosis, History, LayerReading, Look, StepReading
 from gainstage.report.history_lines import line_of
 
-__all__ = ["JsonLines", "Logger", "Sink", "TensorBoard", "free_path", "sink_of"]
+__all__ = ["JsonLines", "Logger", "Sink", "TensorBoard", "fresh_file", "sink_of"]
 
 
 class Sink(Protocol):
@@ -101,8 +102,7 @@ class Logger:
     """Anything with ``log(values, step=…)``, such as a run of wandb, Trackio, MLflow's ``log_metrics`` or Aim.
 
     Args:
-        log: takes a dict of numbers and, as ``step``, the number of the step. wandb numbers its steps itself: hand it
-            ``lambda values, step: run.log(values)``.
+        log: takes a dict of numbers and, as ``step``, the number of the step.
     """
 
     def __init__(self, log: Any) -> None:
@@ -185,6 +185,19 @@ class TensorBoard:
         getattr(self._writer, "flush", lambda: None)()
 
 
+def _on_own_axis(run: Any) -> Callable[..., None]:
+    """The ``log`` of a run that numbers its calls itself, as wandb does, and refuses steps behind the last one.
+
+    Numbers of a step are known when the next gradient is there, so they come late; they get an axis of their own.
+    """
+    run.define_metric("gainstage/*", step_metric="gainstage/step")
+
+    def log(values: dict[str, float], step: int) -> None:
+        run.log({**values, "gainstage/step": step})
+
+    return log
+
+
 def sink_of(target: Any) -> Sink:
     """Turn a file, a writer of TensorBoard, a logger or a function into a sink.
 
@@ -203,6 +216,8 @@ def sink_of(target: Any) -> Sink:
         return sink
     if hasattr(target, "add_scalar") and hasattr(target, "add_histogram_raw"):
         return TensorBoard(target)
+    if callable(getattr(target, "define_metric", None)):
+        return Logger(_on_own_axis(target))
     for name in ("log", "log_metrics", "track"):
         if callable(getattr(target, name, None)):
             return Logger(getattr(target, name))
@@ -214,18 +229,24 @@ def sink_of(target: Any) -> Sink:
     )
 
 
-def free_path(path: str | Path) -> Path:
-    """The path, or the first numbered one beside it that does not exist: a run never overwrites another.
+def fresh_file(path: str | Path) -> JsonLines:
+    """A file of JSON lines at the path, or at the first numbered one beside it that does not exist.
 
-    >>> free_path("no-such-file.jsonl").name
-    'no-such-file.jsonl'
+    A run never overwrites another, nor do processes of one run that begin at the same moment.
+
+    Raises:
+        InputError: the file cannot be written.
     """
-    wanted, number = Path(path), 2
-    free = wanted
-    while free.exists():
-        free = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
-        number += 1
-    return free
+    wanted = Path(path)
+    for number in itertools.count(1):
+        free = wanted if number == 1 else wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        if not free.exists():
+            try:
+                return JsonLines(free)
+            except InputError:
+                if not free.exists():  # else another process has just made it
+                    raise
+    raise AssertionError("unreachable")
 
 
 def _numbers(reading: StepReading) -> Iterator[tuple[str, float]]:

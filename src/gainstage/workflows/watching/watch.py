@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,8 +10,10 @@ from typing import Any, Self
 from gainstage.backends.protocol import Attachment, Watching, backend_of, watcher_of
 from gainstage.errors import InputError, TrainingError
 from gainstage.records import Diagnosis, Finding, History, Rendered
+from gainstage.report.codec import decode, encode
+from gainstage.workflows.watching.kept import Kept
 from gainstage.workflows.watching.recorder import Conduct, OnFinding, Recorder
-from gainstage.workflows.watching.sinks import JsonLines, Sink, free_path, sink_of
+from gainstage.workflows.watching.sinks import JsonLines, Sink, fresh_file, sink_of
 
 __all__ = ["DEFAULT_FILE", "Watch", "watch"]
 
@@ -98,11 +100,27 @@ class Watch(Rendered):
         """
         self.history.save_html(path)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that was seen so far as plain dicts, lists, texts and numbers, for a checkpoint."""
+        if self._attachment is not None and self._attachment.attached:
+            self._attachment.flush()  # the last step waits for the gradient behind it
+        state: dict[str, Any] = encode(self._recorder.kept(), lean=True)
+        return state
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Return the watch of a checkpoint, for ``gs.watch(…, resume=…)``; reading it runs no code.
+
+        Raises:
+            InputError: the state is damaged.
+        """
+        return cls(Recorder.restored(decode(state, Kept), Conduct()), None)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"recorder": self._recorder.state()}
+        return self.state_dict()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._recorder, self._attachment = Recorder.restored(state["recorder"]), None
+        self._recorder, self._attachment = Recorder.restored(decode(state, Kept), Conduct()), None
 
 
 def watch(
@@ -185,4 +203,4 @@ def _validate(every: int, on_finding: str) -> None:
 
 def _sinks(to: Any) -> tuple[Sink, ...]:
     targets = [] if to is None else list(to) if isinstance(to, list | tuple) else [to]
-    return tuple(sink_of(free_path(t) if isinstance(t, str | Path) else t) for t in targets)
+    return tuple(fresh_file(t) if isinstance(t, str | Path) else sink_of(t) for t in targets)

@@ -23,25 +23,45 @@ from gainstage.records import Look, WatchedParameter
 
 __all__ = ["Attached", "attach", "watched"]
 
+_PARALLEL = (nn.parallel.DistributedDataParallel, nn.DataParallel)
+
+NO_CHAIN = (
+    "The training calls parts of the model one by one, with something between them, so the first batch was not checked "
+    "and the layers were not looked at."
+)
+
 
 def attach(model: Any, optimizers: Sequence[Any], watching: Watching) -> Attached:
     """Attach a watch.
 
     Args:
         model: the module that the training calls, a compiled or wrapped one included.
-        optimizers: those that step its parameters.
+        optimizers: those that step its parameters; one that accelerate has prepared is unwrapped.
         watching: the choices of the watch.
 
     Raises:
         InputError: something is no optimizer, or nothing is trainable.
     """
-    for optimizer in optimizers:
+    bare = tuple(_bare(optimizer) for optimizer in optimizers)
+    for optimizer in bare:
         if not hasattr(optimizer, "register_step_post_hook"):
             raise InputError(
                 f"Expected a torch.optim.Optimizer, received {type(optimizer).__name__}. Pass the optimizer whose "
                 "step() the loop calls."
             )
-    return Attached(model, tuple(optimizers), watching)
+    return Attached(model, bare, watching)
+
+
+def _bare(optimizer: Any) -> Any:
+    """The optimizer of PyTorch inside of one that only passes calls on, and that has no hooks of its own."""
+    inner = getattr(optimizer, "optimizer", None)
+    return inner if isinstance(inner, torch.optim.Optimizer) else optimizer
+
+
+def _plain(model: Any) -> nn.Module:
+    """The module itself, without the wrappers of ``torch.compile`` and of data-parallel training."""
+    model = unwrap(model)
+    return unwrap(model.module) if isinstance(model, _PARALLEL) else model
 
 
 def watched(model: Any, optimizers: Sequence[Any]) -> Listener | None:
@@ -56,7 +76,7 @@ class Attached:
     """Hooks on a root module and its optimizers, and the numbers of the step that is under way."""
 
     def __init__(self, model: nn.Module, optimizers: tuple[Any, ...], watching: Watching) -> None:
-        self._model, self._plain, self._watching = model, unwrap(model), watching
+        self._model, self._plain, self._watching = model, _plain(model), watching
         self._listener, self._optimizers = watching.listener, optimizers
         named = [(path, p) for path, p in self._plain.named_parameters() if p.requires_grad and p.numel()]
         if not named:
@@ -77,7 +97,7 @@ class Attached:
             self._hooks.append(optimizer.register_step_post_hook(self._after_step))
         names = " and ".join(dict.fromkeys(type(o).__name__ for o in optimizers))
         self._listener.begin(type(self._plain).__name__, names, self._watched)
-        self._note_what_is_sharded([p for _, p in named])
+        self._note_what_is_local([p for _, p in named])
         interception.start(self)
         self._attached = True
 
@@ -88,7 +108,8 @@ class Attached:
 
     def sees(self, model: Any, optimizers: Sequence[Any]) -> bool:
         """Report whether it is attached to that model, wrapped or not, and to those optimizers."""
-        return unwrap(model) is self._plain and list(map(id, optimizers)) == list(map(id, self._optimizers))
+        same = [id(_bare(optimizer)) for optimizer in optimizers] == list(map(id, self._optimizers))
+        return same and _plain(model) is self._plain
 
     @property
     def attached(self) -> bool:
@@ -127,6 +148,7 @@ class Attached:
             self._look_if_wanted()
         if following.broken:
             self._find_origin(loss_is_finite=False)
+        self._calls.passed()
 
     def _look_if_wanted(self) -> None:
         self._looked = self._step
@@ -137,9 +159,13 @@ class Attached:
         if not self._calls.seen:
             self._listener.noted("No call of the model was seen, so its layers were not looked at.")
             return
+        network = self._calls.network(self._plain)
+        if network is None:
+            self._listener.noted(NO_CHAIN)
+            return
         gradients, weights, updates = self._readings.exact()
         layers, examples = self._alone(
-            lambda: layers_of(self._plain, self._calls, self._watching.probe, self._readings.scale), ((), 0)
+            lambda: layers_of(network, self._calls, self._watching.probe, self._readings.scale), ((), 0)
         )
         self._calls.gradients = []
         self._listener.looked(Look(self._step, examples, layers, gradients, weights, updates))
@@ -151,12 +177,16 @@ class Attached:
             if not self._calls.seen or (self._calls.args and self._calls.kwargs):
                 return
             x, y = self._calls.args or self._calls.kwargs, self._calls.target
+        network = self._calls.network(self._plain) if self._watching.x is None else self._plain
+        if network is None:
+            self._listener.noted(NO_CHAIN)
+            return
         loss = loss_of(given, labelled=y is not None) if y is not None else None
         optimizer = self._optimizers[0] if len(self._optimizers) == 1 else None
 
         def measure() -> Any:
             with self._calls.numbers():
-                return record(self._plain, x, y, loss=loss, optimizer=optimizer)
+                return record(network, x, y, loss=loss, optimizer=optimizer)
 
         profile = self._alone(measure, None)
         if profile is not None:
@@ -164,7 +194,10 @@ class Attached:
 
     def _find_origin(self, *, loss_is_finite: bool) -> None:
         origin = self._alone(
-            lambda: origin_of(self._plain, self._calls, self._step, loss_is_finite=loss_is_finite), None
+            lambda: origin_of(
+                self._calls.network(self._plain) or self._plain, self._calls, self._step, loss_is_finite=loss_is_finite
+            ),
+            None,
         )
         if origin is not None:
             self._readings.flush()
@@ -236,6 +269,13 @@ class Attached:
             self._listener.noted(f"The watch ended itself: {type(error).__name__}: {str(error)[:200]}")
             self.detach()
 
-    def _note_what_is_sharded(self, parameters: Sequence[Tensor]) -> None:
+    def _note_what_is_local(self, parameters: Sequence[Tensor]) -> None:
         if any(hasattr(p, "to_local") for p in parameters):
             self._listener.noted("Parameters are sharded: all norms are of the part that this process holds.")
+        spread = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if spread and torch.distributed.get_world_size() > 1:
+            self._listener.noted(
+                f"Process {torch.distributed.get_rank()} of {torch.distributed.get_world_size()}: losses and layers are "
+                "local, of the examples that this process gets. Gradients are read behind the backward pass, where "
+                "DistributedDataParallel has averaged them over all processes."
+            )

@@ -10,12 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from gainstage.backends.torch.models.batch import only_numbers, outputs_of, own_loss
+from gainstage.backends.torch.watching.parts import Parts
 
 __all__ = ["Calls"]
 
 
 class Calls:
     """Hooks on the root module that keep its last batch by reference.
+
+    A trainer's module may never be called itself: its training step calls the submodules. Until the root is called for
+    the first time, its children are followed too (see ``Parts``).
 
     Args:
         model: the module that the training calls.
@@ -37,6 +41,7 @@ class Calls:
         self._autocast: tuple[str, torch.dtype] | None = None
         self._tensor_hooks: list[Any] = []
         self._has_modes = any(_has_modes(module) for module in model.modules())
+        self._parts = Parts(model, self._begin, self._keep_gradients)
         self._hooks = [
             model.register_forward_pre_hook(self._enter, with_kwargs=True),
             model.register_forward_hook(self._leave),
@@ -48,13 +53,25 @@ class Calls:
         """Let go of the batch and of gradients."""
         self.args, self.kwargs, self.target, self.gradients = (), {}, None, []
         self.seen = False
+        self._drop_tensor_hooks()
+
+    def _drop_tensor_hooks(self) -> None:
         for hook in self._tensor_hooks:
             hook.remove()
         self._tensor_hooks = []
 
+    def network(self, root: nn.Module) -> nn.Module | None:
+        """The module that the last call went through: the root, or its parts as one; None where they are no chain."""
+        return self._parts.network(root)
+
+    def passed(self) -> None:
+        """A backward pass has ended: what is called next belongs to another batch."""
+        self._parts.passed()
+
     def remove(self) -> None:
         """Remove every hook."""
         self.forget()
+        self._parts.remove()
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -76,23 +93,38 @@ class Calls:
             yield
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._begin(module, args, kwargs, first=True):
+            self._parts.remove()  # the root itself is called, so its children need not be followed
+
+    def _begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, first: bool) -> bool:
+        """Keep the arguments of the first module that a batch reaches; return whether the call belongs to training."""
         if torch.compiler.is_compiling() or self._busy() or not torch.is_grad_enabled():
-            return
+            return False
+        if not first:
+            return True
         self.forget()
         self.args, self.kwargs, self.seen = args, kwargs, True
         self.training = module.training or not self._has_modes
         device = next((a.device.type for a in (*args, *kwargs.values()) if isinstance(a, Tensor)), "cpu")
         on = torch.is_autocast_enabled(device)
         self._autocast = (device, torch.get_autocast_dtype(device)) if on else None
+        return True
 
     def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
-        if torch.compiler.is_compiling() or self._busy() or not torch.is_grad_enabled() or not self._wanted():
+        if torch.compiler.is_compiling() or self._busy() or not torch.is_grad_enabled():
+            return
+        self._keep_gradients(output)
+
+    def _keep_gradients(self, output: Any) -> None:
+        """Keep the gradients by an output that the backward pass will bring, where they are wanted."""
+        if not self._wanted():
             return
         value = own_loss(output)
         try:
             tensors = (value,) if only_numbers(output) and value is not None else outputs_of(output)
         except Exception:  # the model returns no floating tensor
             return
+        self._drop_tensor_hooks()
         self.gradients = [None] * len(tensors)
         for place, tensor in enumerate(tensors):
             if tensor.requires_grad:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gainstage.backends.shared.layer_readings import layer_reading
 from gainstage.backends.shared.selection import bounds_of, is_rectified, selected
 from gainstage.backends.torch.measuring.gradients import gradients_of
 from gainstage.backends.torch.measuring.moments import look_at, unit_stats
@@ -19,9 +19,9 @@ from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.traced_run import Observation, observe
 from gainstage.backends.torch.watching.calls import Calls
 from gainstage.graph import Node, Operation
-from gainstage.records import LayerReading, Moments, NodeProfile, UnitStats
+from gainstage.records import LayerReading, Moments, NodeProfile
 
-__all__ = ["layers_of", "place_of", "probe_of"]
+__all__ = ["layers_of", "probe_of"]
 
 SEED = 0
 """Random state of every look, so that masks of dropout are the same and looks can be compared."""
@@ -110,35 +110,7 @@ class _Reading:
     def layers(self, nodes: tuple[Node, ...], backward: dict[int, Moments], scale: float) -> tuple[LayerReading, ...]:
         """The readings in order of execution; parts of a fused operation are left out."""
         return tuple(
-            self._layer(nodes[index], profile, backward.get(index), scale)
+            layer_reading(nodes[index], profile, backward.get(index), *self._sharp.get(index, (None, 0)), scale=scale)
             for index, profile in sorted(self.profiles.items())
             if nodes[index].part_of is None
         )
-
-    def _layer(self, node: Node, profile: NodeProfile, backward: Moments | None, scale: float) -> LayerReading:
-        forward, units = profile.forward, profile.units
-        share, rectified = forward.example_share, is_rectified(node)
-        sharp, keys = self._sharp.get(node.index, (None, 0))
-        return LayerReading(
-            place_of(node),
-            node.function,
-            forward.rms,
-            math.sqrt(max(share, 0.0) * forward.variance) if share is not None and forward.variance >= 0 else None,
-            backward.norm / scale if backward is not None else None,
-            units.units if units is not None else 0,
-            _share(units, units.zero if units is not None and rectified else None),
-            _share(units, units.stuck if units is not None else None),
-            units.saturated_share if units is not None else None,
-            sharp,
-            keys,
-        )
-
-
-def _share(units: UnitStats | None, number: int | None) -> float | None:
-    return None if units is None or number is None or not units.units else number / units.units
-
-
-def place_of(node: Node) -> str:
-    """Return the name of a node: the path of its module, else of its weight, else its operation."""
-    weights = node.uses_of("weight")
-    return node.path or (weights[0].parameter if weights else node.function or node.name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from gainstage.backends.shared.layer_readings import place_of
 from gainstage.backends.shared.selection import MASKING
 from gainstage.backends.torch.measuring.gradients import gradients_of
 from gainstage.backends.torch.measuring.moments import moments_of
@@ -16,7 +17,6 @@ from gainstage.backends.torch.tracing.call import Draft
 from gainstage.backends.torch.tracing.graph_building import named_parameters
 from gainstage.backends.torch.tracing.traced_run import Observation, observe
 from gainstage.backends.torch.watching.calls import Calls
-from gainstage.backends.torch.watching.looking import place_of
 from gainstage.graph import Node, Operation
 from gainstage.records import NodeProfile, NonFinite
 
