@@ -24,8 +24,11 @@ _STANDARDISE = "x = (x - x_train.mean(0)) / x_train.std(0)"
 
 
 def _real_values(profile: Profile) -> list[InputFacts]:
-    """The inputs that hold measured, real values which no normalisation meets first."""
-    real = [i for i in profile.task.inputs if i.kind != "tokens" and not i.synthetic]
+    """The inputs that hold measured, real values which no normalisation meets first.
+
+    A tensor without an axis is a setting, such as the number of tokens that a loss divides by, and no example.
+    """
+    real = [i for i in profile.task.inputs if i.kind != "tokens" and not i.synthetic and i.shape]
     if not real:
         raise Lacking("the inputs are tokens or made up")
     loud = _still_loud(profile)

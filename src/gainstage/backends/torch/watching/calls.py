@@ -78,9 +78,9 @@ class Calls:
 
     @property
     def first_input(self) -> Tensor | None:
-        """Return the first floating tensor among the arguments."""
+        """Return the first floating tensor with an axis among the arguments."""
         arguments = (*self.args, *self.kwargs.values())
-        return next((a for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), None)
+        return next((a for a in arguments if isinstance(a, Tensor) and a.is_floating_point() and a.dim()), None)
 
     @contextmanager
     def numbers(self) -> Iterator[None]:
