@@ -71,6 +71,28 @@ def scaling(model, optimizer, steps):
         scaler.update()
 
 
+def scaling_accumulated(model, optimizer, steps):
+    """Without unscaling before the step, and with more than one backward pass under one scale."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        for part in range(2):
+            with torch.autocast("cpu", torch.float16):
+                loss = F.cross_entropy(model(X[part::2]), Y[part::2]) / 2
+            scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+
+def in_bfloat16(model, optimizer, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.cross_entropy(model(X), Y)
+        loss.backward()
+        optimizer.step()
+
+
 def sgd(model):
     return torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-3)
 
@@ -83,6 +105,7 @@ CASES = {
     "SGD": (sgd, plain), "Adam": (adam(), plain), "Adam, foreach": (adam(foreach=True), plain),
     "Adam, fused": (adam(fused=True), plain), "accumulation": (sgd, accumulating), "clipping": (sgd, clipping),
     "closure": (sgd, closing), "scaler": (sgd, scaling), "scaler, fused": (adam(fused=True), scaling),
+    "scaler, accumulation": (sgd, scaling_accumulated), "bfloat16": (adam(), in_bfloat16),
 }  # fmt: skip
 
 
@@ -114,14 +137,32 @@ def test_weights_are_the_same_bytes_with_and_without_a_watch(name, steps):
     assert all(layer.gradient is not None for look in history.looks for layer in look.layers)
 
 
-def test_a_compiled_model_is_seen_and_trains_to_the_same_bytes():
-    def compiled(model):
-        return torch.compile(model, backend="eager")
+def in_place(model, backend):
+    model.compile(backend=backend)
+    return model
 
-    (without, _), (watched, history) = (trained(sgd, plain, w, compiled, 20) for w in (False, True))
+
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # inside of PyTorch's own compiler
+@pytest.mark.parametrize(
+    ("compiled", "backend"),
+    [
+        (torch.compile, "eager"),
+        (in_place, "eager"),
+        (torch.compile, "aot_eager"),  # with a backward pass that is traced ahead of time
+        pytest.param(torch.compile, "inductor", marks=pytest.mark.long),  # calls a C++ compiler
+    ],
+)
+def test_a_compiled_model_is_seen_and_trains_to_the_same_bytes(compiled, backend):
+    torch.compiler.reset()
+
+    def wrap(model):
+        return compiled(model, backend=backend)
+
+    (without, _), (watched, history) = (trained(sgd, plain, w, wrap, 20) for w in (False, True))
     assert bytes_of(without) == bytes_of(watched)
     assert len(history.steps) == 20
     assert history.looks[0].layers
+    assert history.start is not None
 
 
 def test_the_numbers_of_a_step_are_those_of_the_loop():

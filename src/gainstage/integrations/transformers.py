@@ -50,6 +50,6 @@ class WatchCallback(TrainerCallback, ExportableState, OneWatch):  # type: ignore
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint of the Trainer keeps: the choices that JSON can hold, and the watch."""
-        plain = {name: choice for name, choice in self._choices.items() if isinstance(choice, str | int)}
+        plain = {name: choice for name, choice in self._choices.items() if isinstance(choice, str | int | None)}
         kept = self.kept if self.watch is None else self.watch.state_dict()
         return {"args": plain, "attributes": {"kept": kept}}

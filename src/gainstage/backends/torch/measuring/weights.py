@@ -57,7 +57,8 @@ def _copies(rows: torch.Tensor, bias: torch.Tensor | None) -> int:
     count, size = rows.shape
     if count < 2:
         return 0
-    products = rows.float() @ torch.from_numpy(projection(size)).to(rows.device)
+    with torch.autocast(rows.device.type, enabled=False):  # which a caller may have put the model's pass under
+        products = rows.float() @ torch.from_numpy(projection(size)).to(rows.device)
     norm = float(torch.linalg.vector_norm(rows.float(), dim=1).max())
     first, second = (torch.from_numpy(side).to(rows.device) for side in repeated(products.cpu().numpy(), norm, size))
     same = (rows[first] == rows[second]).all(1)

@@ -42,10 +42,12 @@ class Calls:
         self._tensor_hooks: list[Any] = []
         self._has_modes = any(_has_modes(module) for module in model.modules())
         self._parts = Parts(model, self._begin, self._keep_gradients)
-        self._hooks = [
-            model.register_forward_pre_hook(self._enter, with_kwargs=True),
-            model.register_forward_hook(self._leave),
-        ]
+        self._hooks: list[Any] = []
+        if getattr(model, "_compiled_call_impl", None) is not None:
+            self._hooks.append(_Around(model, self._enter, self._leave))
+        else:
+            self._hooks.append(model.register_forward_pre_hook(self._enter, with_kwargs=True))
+            self._hooks.append(model.register_forward_hook(self._leave))
         if criterion is not None:
             self._hooks.append(criterion.register_forward_pre_hook(self._compare))
 
@@ -143,6 +145,27 @@ class Calls:
     def _compare(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
         if len(args) == 2 and not self._busy() and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self.target = args[1]
+
+
+class _Around:
+    """Sees the calls of a module that ``module.compile()`` has compiled in place, whose hooks are compiled with it."""
+
+    def __init__(self, module: nn.Module, enter: Callable[..., None], leave: Callable[..., None]) -> None:
+        self._module, self._compiled = module, module._compiled_call_impl
+        compiled: Any = self._compiled
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            enter(module, args, kwargs)
+            output = compiled(*args, **kwargs)
+            leave(module, args, output)
+            return output
+
+        self._call = module._compiled_call_impl = call
+
+    def remove(self) -> None:
+        """Put the compiled call back, where nobody else has replaced it since."""
+        if self._module._compiled_call_impl is self._call:
+            self._module._compiled_call_impl = self._compiled
 
 
 def _has_modes(module: nn.Module) -> bool:

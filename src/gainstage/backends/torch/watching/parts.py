@@ -62,7 +62,7 @@ class Parts:
         self._depth = 0
         self._broken = False
         self._network: Chained | None = None
-        compiled = hasattr(root, "_orig_mod")  # whose only child is what it calls, compiled
+        compiled = hasattr(root, "_orig_mod") or getattr(root, "_compiled_call_impl", None) is not None
         trained = [] if compiled else [
             (name, child) for name, child in root.named_children() if any(p.requires_grad for p in child.parameters())
         ]  # fmt: skip
