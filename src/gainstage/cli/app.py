@@ -21,7 +21,7 @@ from gainstage.errors import GainstageError, ModelError, UnknownNameError
 __all__ = ["COMMANDS", "gainstage"]
 
 _NAMES = (
-    "demo", "check", "fix", "predict", "formats", "scaling", "preflight", "plan", "init", "compare", "watch", "rule",
+    "demo", "check", "fix", "predict", "formats", "scaling", "preflight", "plan", "init", "compare", "run", "watch", "rule",
     "gain", "ask", "lab", "schema",
 )  # fmt: skip
 COMMANDS = {name: f"gainstage.cli.commands.{name}" for name in _NAMES}

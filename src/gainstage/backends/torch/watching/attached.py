@@ -116,6 +116,15 @@ class Attached:
         """Report whether hooks are in place."""
         return self._attached
 
+    def entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Receive a call that had begun before the hooks were in place.
+
+        Args:
+            module: the root or a part of it.
+            args, kwargs: of the call.
+        """
+        self._calls.entered(module, args, kwargs)
+
     def flush(self) -> None:
         """Hand over the steps that are still on the device, the last one included."""
         self._readings.close()

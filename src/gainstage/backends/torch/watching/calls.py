@@ -37,7 +37,7 @@ class Calls:
         self.seen = False
         self.target: Any = None
         self.gradients: list[Tensor | None] = []
-        self._wanted, self._busy = wanted, busy
+        self._model, self._wanted, self._busy = model, wanted, busy
         self._autocast: tuple[str, torch.dtype] | None = None
         self._tensor_hooks: list[Any] = []
         self._has_modes = any(_has_modes(module) for module in model.modules())
@@ -65,6 +65,13 @@ class Calls:
     def network(self, root: nn.Module) -> nn.Module | None:
         """The module that the last call went through: the root, or its parts as one; None where they are no chain."""
         return self._parts.network(root)
+
+    def entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A call of the root or of a part of it had begun before the hooks were in place."""
+        if module is self._model:
+            self._enter(module, args, kwargs)
+        else:
+            self._parts.entered(module, args, kwargs)
 
     def passed(self) -> None:
         """A backward pass has ended: what is called next belongs to another batch."""

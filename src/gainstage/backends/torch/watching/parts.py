@@ -66,6 +66,7 @@ class Parts:
         trained = [] if compiled else [
             (name, child) for name, child in root.named_children() if any(p.requires_grad for p in child.parameters())
         ]  # fmt: skip
+        self._names = {child: name for name, child in trained}
         self._hooks = [
             hook
             for name, child in trained
@@ -84,6 +85,11 @@ class Parts:
         if self._network is None or list(self._network._modules) != list(self._called):
             self._network = Chained(self._called)
         return self._network
+
+    def entered(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A call of a part had begun before the hooks were in place; other modules are none of the parts."""
+        if module in self._names:
+            self._entering(self._names[module])(module, args, kwargs)
 
     def passed(self) -> None:
         """Begin with the next call anew."""

@@ -44,10 +44,12 @@ class Before:
     Args:
         marks: of every gradient.
         carried: places of the gradients that the last step left behind and nobody cleared.
+        cleared: whether what earlier passes had gathered for the coming step was cleared.
     """
 
     marks: list[Mark]
     carried: tuple[int, ...] = ()
+    cleared: bool = False
 
 
 @dataclass(slots=True)
@@ -101,6 +103,8 @@ class Readings:
 
     def backward(self, roots: Any, before: Before, inputs: Tensor | None, training: bool) -> Following:
         """Read the gradients that have gathered so far."""
+        if before.cleared:
+            self._row = None  # as where another network's loss has passed through this one
         first = self._row is None
         loss = _root(roots, self._device)
         gradients = self._gradients()
@@ -157,11 +161,19 @@ class Readings:
         kept = () if behind is None or sample is None else tuple(
             i for i, mark in enumerate(marks) if mark is not None and mark == behind[i]
         )  # fmt: skip
+        if self._row is not None and self._is_cleared(marks):
+            return Before(marks, cleared=True)
         if not kept or sample is None:
             return Before(marks)
         # A gradient that is set to zero through ``.data`` keeps its version, so its values decide.
         same = bool(sample.any()) and torch.equal(self._sample.of(self._gradients()), sample)
         return Before(marks, kept if same else ())
+
+    def _is_cleared(self, marks: list[Mark]) -> bool:
+        """Report whether nothing is left of the gradients that the passes before have gathered."""
+        if marks == self._marks_behind_backward:
+            return False
+        return all(mark is None for mark in marks) or not bool(self._sample.of(self._gradients()).any())
 
     def exact(self) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
         """Norms of gradients and weights, and the sizes of the last updates, for a look."""
