@@ -21,8 +21,8 @@ from gainstage.errors import GainstageError, ModelError, UnknownNameError
 __all__ = ["COMMANDS", "gainstage"]
 
 _NAMES = (
-    "demo", "check", "fix", "predict", "formats", "scaling", "preflight", "plan", "init", "compare", "run", "watch", "rule",
-    "gain", "ask", "lab", "schema",
+    "demo", "check", "fix", "predict", "formats", "scaling", "preflight", "plan", "init", "compare", "run", "watch",
+    "rule", "gain", "ask", "lab", "schema",
 )  # fmt: skip
 COMMANDS = {name: f"gainstage.cli.commands.{name}" for name in _NAMES}
 """Every command is the object ``command`` in a module of its own."""

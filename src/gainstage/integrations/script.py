@@ -74,6 +74,7 @@ def run(program: str, arguments: Sequence[str] = (), *, as_module: bool = False,
     >>> (history,) = run(str(file), to=None, on_finding="collect").histories
     >>> history.model, [step.step for step in history.steps]
     ('Linear', [1, 2, 3])
+    >>> folder.cleanup()
     """
     _require(program, as_module)
     watches: list[Watch] = []

@@ -56,10 +56,11 @@ def command(
         text.print_to(told, history)
         if path is not None:
             click.echo(f"Wrote {path}.", err=True)
-    for number, history in enumerate(ended.histories if page is not None else (), start=1):
-        own = page if number == 1 else page.with_stem(f"{page.stem}-{number}")
-        save_html(own, history)
-        click.echo(f"Wrote {own}.", err=True)
+    if page is not None:
+        for number, history in enumerate(ended.histories, start=1):
+            own = page if number == 1 else page.with_stem(f"{page.stem}-{number}")
+            save_html(own, history)
+            click.echo(f"Wrote {own}.", err=True)
     if ended.refused:
         return 1
     if ended.status:

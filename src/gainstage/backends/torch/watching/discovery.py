@@ -1,7 +1,7 @@
 """Find the models that a program trains, from the optimizers it makes, before they are called for the first time.
 
-An optimizer knows its parameters and not the module that they belong to. So when one is made, the modules of the process
-are searched for those parameters, and the first call of such a module in training tells that everything is in place.
+An optimizer knows its parameters and not the module that they belong to. So when one is made, the modules of the
+process are searched for them. The first call of such a module in training tells that everything is in place.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gainstage.backends.torch.watching.attached import Attached
 
 __all__ = ["Discovery", "Together"]
 
+Trained = tuple[nn.Module, list[Optimizer]]
 Found = Callable[[nn.Module, Sequence[Optimizer]], None]
 
 
@@ -93,11 +94,7 @@ class Discovery:
     def _called(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return
-        waiting, met = self._models(), []
-        within = set(module.modules())
-        for model, optimizers in waiting:
-            if module in set(model.modules()) or model in within:
-                met.append((model, optimizers))
+        met = _met(module, self._models())
         if not met:
             return
         seen = {id(optimizer) for _, optimizers in met for optimizer in optimizers}
@@ -109,12 +106,12 @@ class Discovery:
                 if isinstance(watch, Attached) and watch.sees(model, optimizers):
                     watch.entered(module, args, kwargs)
 
-    def _models(self) -> list[tuple[nn.Module, list[Optimizer]]]:
+    def _models(self) -> list[Trained]:
         """The models of all optimizers that wait, each with its optimizers."""
         optimizers = self.optimizers
         held = {id(p) for optimizer in optimizers for p in _parameters(optimizer)}
         tops = _tops(held)
-        found: dict[int, tuple[nn.Module, list[Optimizer]]] = {}
+        found: dict[int, Trained] = {}
         for optimizer in optimizers:
             own = {id(p) for p in _parameters(optimizer)}
             model = _model_of(own, held - own, tops)
@@ -122,6 +119,16 @@ class Discovery:
                 key = id(model) if not isinstance(model, Together) else id(optimizer)
                 found.setdefault(key, (model, []))[1].append(optimizer)
         return list(found.values())
+
+
+def _met(module: nn.Module, trained: Sequence[Trained]) -> list[Trained]:
+    """Those that the call of a module belongs to; parts that are called as one are one."""
+    around = [(model, optimizers) for model, optimizers in trained if module in set(model.modules())]
+    within = set(module.modules()) - {module}
+    parts = [(model, optimizers) for model, optimizers in trained if model in within]
+    if len(parts) > 1:
+        parts = [(module, [optimizer for _, optimizers in parts for optimizer in optimizers])]
+    return [*around, *parts]
 
 
 def _parameters(optimizer: Optimizer) -> Iterable[torch.Tensor]:
@@ -147,7 +154,7 @@ def _model_of(own: set[int], others: set[int], tops: Sequence[nn.Module]) -> nn.
     holding = [top for top in tops if any(id(p) in own for p in top.parameters())]
     whole = [top for top in holding if own <= {id(p) for p in top.parameters()}]
     if whole:
-        # Of a wrapper and what it wraps only the wrapper is no child of anything; a rival is a copy that shares weights.
+        # A wrapper hides what it wraps, which is its child. Two that hold all are copies that share weights.
         return _part_of(whole[0], own, others)
     if not holding:
         return None
