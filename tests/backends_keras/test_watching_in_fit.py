@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import runpy
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -88,3 +90,11 @@ def test_what_cannot_be_watched_is_refused():
         gs.watch(model, model.optimizer, to=None)
     with pytest.raises(InputError, match="no argument evry"):
         callback(X, Y, evry=3)
+
+
+def test_the_example_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    example = Path(__file__).parents[2] / "examples" / "watch_keras.py"
+    found = runpy.run_path(str(example), run_name="__main__")["watching"].watch.history
+    assert "GT301" in {alert.finding.code for alert in found.alerts}
+    assert "GT301 The steps are too large" in capsys.readouterr().out

@@ -30,7 +30,8 @@ class WatchCallback(Reporting, OneWatch):
         TrainingError: later, from ``fit``, where ``refuse`` or ``on_finding="raise"`` asks for it.
 
     Keras reports no exception to its callbacks; behind one, ``close_watch()`` ends the history, and so does the next
-    call of ``fit``. A watch can be pickled: ``WatchCallback(x, y, resume=watch)`` goes on with one of an earlier process.
+    call of ``fit``. A watch can be pickled, and ``WatchCallback(x, y, resume=watch)`` goes on with it. On JAX every
+    look compiles the measurement anew. ``examples/watch_keras.py`` is a whole program.
 
     >>> import keras, numpy
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
