@@ -218,7 +218,8 @@ class Automatic:
         reason = f"{target.reason}; {' and '.join(told)}"
         if why := self.mirroring.why.get(node.index):
             reason += f" ({why})"
-        scheme = self._half(node, mirror.half(kernel))
+        short = kernel.receptive == 1 and not self.levels.isometry_pays(node.index, kernel)
+        scheme = "normal" if short else self._half(node, mirror.half(kernel))
         spread = target.gain / math.sqrt(kernel.fan_in)
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=spread, mirror=mirror)
         return replace(assignment, level=target.level * gain**2)
@@ -263,7 +264,7 @@ class Automatic:
                 level, why = factor.level, factor.reason
             case _:
                 level, why = self.levels.target(node.index), self.levels.reason(node.index)
-                orthogonal = self.levels.in_a_run(node.index)
+                orthogonal = parameter.kernel is not None and self.levels.isometry_pays(node.index, parameter.kernel)
         if count > 1:
             level, why = level / count, f"{why}, shared by {count} terms of a sum"
         gain = min(math.sqrt(level / arrival.power), _GATED if parameter.role is Role.RECURRENT_INPUT else _BOLDEST)

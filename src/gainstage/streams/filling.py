@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from gainstage.errors import InputError
-from gainstage.streams.distributions import Constants, values
+from gainstage.streams.distributions import Constants
 from gainstage.streams.engine import CHOICE, Engine, Memory, threads
-from gainstage.streams.philox import Key, words_at
+from gainstage.streams.philox import Key
 from gainstage.streams.quantile import Floats
 
 __all__ = ["copy", "fill", "require_memory"]
@@ -27,9 +28,8 @@ __all__ = ["copy", "fill", "require_memory"]
 Array = NDArray[Any]
 Strides = tuple[int, ...]
 
-_PIECE = 1 << 16  # elements: 256 KB in float32
+_PIECE = 1 << 18  # elements: 1 MB in float32
 _LONG = 1 << 20  # elements of a piece that is written in place: threads meet less often, and nothing has to be cached
-_RUN = 256  # a piece whose neighbours in memory are neighbours in the stream for shorter runs is drawn by its indices
 _LAST = 1 << 63
 
 
@@ -39,8 +39,8 @@ class Source(Protocol):
     def run(self, out: Memory, start: int) -> None:
         """Writes elements start, start + 1, … into a contiguous array of float32 numbers or of bfloat16 words."""
 
-    def at(self, indices: NDArray[np.int64]) -> Floats:
-        """The elements at any indices, along one axis."""
+    def rows(self, out: Floats, starts: NDArray[np.int64]) -> None:
+        """Writes into each row of a contiguous array the elements from a start of its own on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class _Drawn:
     def run(self, out: Memory, start: int) -> None:
         self.engine.fill(out, self.key, start, self.constants)
 
-    def at(self, indices: NDArray[np.int64]) -> Floats:
-        return values(words_at(self.key, indices), self.constants)
+    def rows(self, out: Floats, starts: NDArray[np.int64]) -> None:
+        self.engine.fill_rows(out, self.key, starts, self.constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class _Held:
         numbers = self.numbers[start : start + out.size]
         out[:] = numbers if out.dtype == np.float32 else self.engine.round_to_bfloat16(numbers)
 
-    def at(self, indices: NDArray[np.int64]) -> Floats:
-        return self.numbers[indices]
+    def rows(self, out: Floats, starts: NDArray[np.int64]) -> None:
+        out[:] = sliding_window_view(self.numbers, out.shape[1])[starts]
 
 
 def fill(out: Array, key: Key, constants: Constants, start: int, strides: Strides | None, bfloat16: bool) -> None:
@@ -167,16 +167,9 @@ def _write(out: Array, start: int, steps: Strides, source: Source, engine: Engin
         source.run(out.reshape(-1), start)
         return
     axis = _run_axis(out.shape, steps)
-    run = math.prod(out.shape[axis:])
     numbers = np.empty(out.shape, dtype=np.float32)
-    if axis == 0:
-        source.run(numbers.reshape(-1), start)
-    elif run >= _RUN:
-        starts = _indices(out.shape[:axis], start, steps[:axis]).tolist()
-        for row, first in zip(numbers.reshape(-1, run), starts, strict=True):
-            source.run(row, first)
-    else:
-        numbers = source.at(_indices(out.shape, start, steps)).reshape(out.shape)
+    starts = _indices(out.shape[:axis], start, steps[:axis])
+    source.rows(numbers.reshape(len(starts), -1), starts)
     out[...] = engine.round_to_bfloat16(numbers.reshape(-1)).reshape(out.shape) if out.dtype == np.uint16 else numbers
 
 
