@@ -7,6 +7,7 @@
 #   make answers   the figures of the full run that the lab's teacher's page shows, printed anew (long)
 #   make notebooks   notebooks/ anew from the seven questions
 #   make test-keras   the Keras backend on TensorFlow, JAX and PyTorch, each in a process of its own
+#   make test-sinks   what gs.watch logs, read back from wandb, MLflow, Trackio and Aim themselves, in build/sinks
 #   make docs    the documentation as a site, in build/docs; warnings are errors, and nothing is fetched
 #   make quotes  the outputs that the pages quote, printed anew by the quoted commands
 #   make check   style, types, and the rule that imports run downwards only
@@ -41,7 +42,7 @@ SOURCES := pyproject.toml constraints.txt
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras check format bench long zoo exam trainings-exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam second-list transfer clean
+.PHONY: help demo browser pictures answers notebooks docs quotes test test-keras test-sinks check format bench long zoo exam trainings-exam verdicts published agreement architectures trainings fuzz reliability bits starts-exam second-list transfer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -108,9 +109,9 @@ notebooks: $(VENV)/.installed-demo
 # Whole programs, which no backend changes: command line, lessons, example, exam.
 KERAS_TESTS := tests/backends_keras
 ON_TENSORFLOW := tests/exam/test_exam_in_keras.py \
-	$(addprefix $(KERAS_TESTS)/test_,command_line.py lessons.py example.py starts_exam.py)
+	$(addprefix $(KERAS_TESTS)/test_,command_line.py lessons.py example.py starts_exam.py watching_in_fit.py)
 # What the backends do each in their own way: gradients, training, kept state, values in memory.
-ON_EVERY_BACKEND := $(addprefix $(KERAS_TESTS)/test_,record.py train.py conformance.py)
+ON_EVERY_BACKEND := $(addprefix $(KERAS_TESTS)/test_,record.py train.py conformance.py watching.py)
 
 # Keras fixes its backend when it is imported, hence a process for each; torch comes with the twins they are compared to.
 # EVERY=short runs on JAX and PyTorch only what each backend does in its own way; CI does that.
@@ -122,6 +123,15 @@ test-keras: $(VENV)/.installed-keras
 		else tests="$(KERAS_TESTS) src/gainstage/backends/keras $(ON_TENSORFLOW:%=--ignore=%)"; fi; \
 		KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile \
 			$$tests $(ARGS) || exit 1; \
+	done
+
+# These packages pin much of what others need, so they stay out of the environment.
+test-sinks: $(BIN)/python
+	@for package in wandb mlflow trackio aim; do \
+		echo "== $$package"; \
+		"$(PYTHON)" -m venv build/sinks/$$package; \
+		build/sinks/$$package/bin/python -m pip install --disable-pip-version-check -qq $$package pytest --editable '.[torch]' || exit 1; \
+		build/sinks/$$package/bin/python -m pytest tests/integrations/real_sinks.py -k test_$$package $(ARGS) || exit 1; \
 	done
 
 check: $(VENV)/.installed-dev

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import runpy
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from gainstage.errors import InputError, TrainingError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*")  # Lightning's advice about loaders, and deprecations inside of it
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 X = torch.randn(320, 8, generator=torch.Generator().manual_seed(0))
 
 
@@ -158,3 +161,10 @@ def test_an_exception_in_the_loop_removes_the_watch(lightning, callback):
 def test_an_argument_that_the_watch_does_not_have_is_refused_at_once(callback):
     with pytest.raises(InputError, match=r"no argument evry.*every"):
         callback(evry=10)
+
+
+def test_the_example_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "watch_lightning.py"), run_name="__main__")
+    assert "steps of Autoencoder under Adam: nothing was found." in capsys.readouterr().out
+    assert gs.load("gainstage-history.jsonl").finished

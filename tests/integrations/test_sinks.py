@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ import gainstage as gs
 from gainstage.errors import InputError
 from gainstage.workflows.watching.sinks import sink_of
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 STEPS = 8
 
 
@@ -108,3 +111,12 @@ def test_a_run_that_numbers_itself_gets_an_axis_of_its_own():
 def test_what_logs_nothing_is_refused():
     with pytest.raises(InputError, match="log"):
         sink_of(object())
+
+
+@pytest.mark.parametrize(("name", "words"), [("plain", "nothing was found."), ("tensorboard", "step 30: loss")])
+def test_the_examples_run_as_they_stand(name, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / f"watch_{name}.py"), run_name="__main__")
+    printed = capsys.readouterr()
+    assert words in printed.out
+    assert printed.err.count("before the first step: healthy.") == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from gainstage.errors import TrainingError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*")  # of transformers and accelerate
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 IDS = torch.randint(1, 50, (128, 12), generator=torch.Generator().manual_seed(0))
 DATA = [{"input_ids": row, "labels": row} for row in IDS]
 
@@ -118,3 +121,11 @@ def test_a_loop_with_accelerate_needs_no_callback(hf):
     assert [(step.step, step.batches) for step in history.steps] == [(1, 2), (2, 2), (3, 2)]
     assert history.steps[0].kept < 1
     assert history.start is not None
+
+
+@pytest.mark.parametrize(("name", "subject"), [("transformers", "GPT2LMHeadModel"), ("accelerate", "Sequential")])
+def test_the_examples_run_as_they_stand(hf, name, subject, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / f"watch_{name}.py"), run_name="__main__")
+    assert f"steps of {subject} under AdamW: nothing was found." in capsys.readouterr().out
+    assert (tmp_path / "gainstage-history.jsonl").exists()

@@ -11,7 +11,7 @@ from gainstage.workflows.supplying import batch_of
 __all__ = ["WatchCallback"]
 
 
-class WatchCallback(Reporting, OneWatch):  # type: ignore[misc]
+class WatchCallback(Reporting, OneWatch):
     """Watches a training of ``model.fit``: ``model.fit(x, y, callbacks=[WatchCallback(x, y)])``.
 
     The loss is that of every step. Keras shows a callback neither batches nor gradients, so that layers, gradients,
@@ -30,16 +30,17 @@ class WatchCallback(Reporting, OneWatch):  # type: ignore[misc]
         TrainingError: later, from ``fit``, where ``refuse`` or ``on_finding="raise"`` asks for it.
 
     Keras reports no exception to its callbacks; behind one, ``close_watch()`` ends the history, and so does the next
-    call of ``fit``. A watch can be pickled: ``WatchCallback(x, y, resume=watch)`` goes on with one of an earlier process.
+    call of ``fit``. A watch can be pickled, and ``WatchCallback(x, y, resume=watch)`` goes on with it. On JAX every
+    look compiles the measurement anew. ``examples/watch_keras.py`` is a whole program.
 
     >>> import keras, numpy
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     >>> model.compile("sgd", "mean_squared_error")
-    >>> x, y = numpy.ones((64, 4), "float32"), numpy.zeros((64, 2), "float32")
-    >>> callback = WatchCallback(x, y, to=None, on_finding="collect")
-    >>> _ = model.fit(x, y, epochs=2, verbose=0, callbacks=[callback])
-    >>> len(callback.watch.history.steps), callback.watch.start.ok
-    (4, True)
+    >>> x, y = numpy.random.default_rng(0).normal(size=(2, 64, 4)).astype("float32")
+    >>> callback = WatchCallback(x, y[:, :2], to=None, on_finding="collect")
+    >>> _ = model.fit(x, y[:, :2], epochs=2, verbose=0, callbacks=[callback])
+    >>> [step.step for step in callback.watch.history.steps]
+    [1, 2, 3, 4]
     """
 
     def __init__(self, x: Any = None, y: Any = None, *, batch: int = 64, **choices: Any) -> None:
@@ -47,10 +48,10 @@ class WatchCallback(Reporting, OneWatch):  # type: ignore[misc]
         x, y = some_examples(*batch_of(x, y), batch)
         OneWatch.__init__(self, x=x, y=y, **choices)
 
-    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+    def on_train_begin(self, logs: Any = None) -> None:
         """Check the first batch and attach the watch."""
         self.open_watch(self.model, self)
 
-    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
+    def on_train_end(self, logs: Any = None) -> None:
         """End the history."""
         self.close_watch()

@@ -38,11 +38,11 @@ class WatchCallback(Callback, OneWatch):  # type: ignore[misc]
         self.open_watch(copy.copy(pl_module), trainer.optimizers, self._kept)
         self._kept = {}
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Remove the watch."""
         self.close_watch()
 
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Remove the watch, and keep in its history what ended the training."""
         self.close_watch(exception)
 

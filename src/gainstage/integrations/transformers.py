@@ -36,7 +36,7 @@ class WatchCallback(TrainerCallback, ExportableState, OneWatch):  # type: ignore
 
     def on_train_begin(
         self, args: Any, state: Any, control: Any, model: Any = None, optimizer: Any = None, **_others: Any
-    ) -> None:  # noqa: ARG002
+    ) -> None:
         """Attach the watch, and go on with that of the checkpoint where the training is resumed from one."""
         stored = (state.stateful_callbacks or {}).get(type(self).__name__) if state.global_step else None
         first = stored[0] if isinstance(stored, list) else stored
@@ -44,7 +44,7 @@ class WatchCallback(TrainerCallback, ExportableState, OneWatch):  # type: ignore
         self.open_watch(model, optimizer, kept)
         self.kept = None
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_others: Any) -> None:  # noqa: ARG002
+    def on_train_end(self, args: Any, state: Any, control: Any, **_others: Any) -> None:
         """Remove the watch."""
         self.close_watch()
 

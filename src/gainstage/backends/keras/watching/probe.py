@@ -19,7 +19,11 @@ def some_examples(x: Any, y: Any, most: int) -> tuple[Any, Any]:
     >>> [part.shape for part in some_examples(np.zeros((8, 3)), np.zeros(8), 4)]
     [(4, 3), (4,)]
     """
-    return tuple(None if part is None else keras.tree.map_structure(lambda a: a[:most], part) for part in (x, y))
+
+    def first(part: Any) -> Any:
+        return None if part is None else keras.tree.map_structure(lambda array: array[:most], part)
+
+    return first(x), first(y)
 
 
 def layers_of(profile: Profile) -> tuple[tuple[LayerReading, ...], int]:

@@ -282,9 +282,10 @@ class Attached:
         if any(hasattr(p, "to_local") for p in parameters):
             self._listener.noted("Parameters are sharded: all norms are of the part that this process holds.")
         spread = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if spread and torch.distributed.get_world_size() > 1:
+        rank, count = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if spread else (0, 1)
+        if count > 1:
             self._listener.noted(
-                f"Process {torch.distributed.get_rank()} of {torch.distributed.get_world_size()}: losses and layers are "
-                "local, of the examples that this process gets. Gradients are read behind the backward pass, where "
+                f"Process {rank} of {count}: losses and layers are local, of the examples that this process gets. "
+                "Gradients are read behind the backward pass, where "
                 "DistributedDataParallel has averaged them over all processes."
             )

@@ -11,9 +11,7 @@ __all__ = ["Chained", "Parts"]
 
 
 class _Begin(Protocol):
-    def __call__(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, first: bool
-    ) -> bool: ...
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, first: bool) -> bool: ...
 
 
 class _Leave(Protocol):
