@@ -165,7 +165,8 @@ def test_a_compiled_model_is_seen_and_trains_to_the_same_bytes(compiled, backend
     assert history.start is not None
 
 
-def test_the_numbers_of_a_step_are_those_of_the_loop():
+def test_the_numbers_of_a_step_are_those_of_the_loop(monkeypatch):
+    monkeypatch.setattr("gainstage.backends.torch.watching.sample.LEAST", 1024)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with gs.watch(model, optimizer, to=None, on_finding="collect", check=False) as watch:
@@ -178,7 +179,7 @@ def test_the_numbers_of_a_step_are_those_of_the_loop():
     assert step.loss == pytest.approx(loss.item(), rel=1e-6)
     assert step.gradient == pytest.approx(norm, rel=1e-5)
     assert step.kept == pytest.approx(1e-2 / norm, rel=1e-3)
-    # All elements of these small weights are in the sample, so the update is exact: 0.1 times the clipped gradient.
+    # All elements of the weights are in the sample, so the update is exact: 0.1 times the clipped gradient.
     assert step.update * step.weight == pytest.approx(1e-3, rel=1e-3)
     assert step.slope == pytest.approx(-norm * 1e-3, rel=1e-3)
 

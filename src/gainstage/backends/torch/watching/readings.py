@@ -166,14 +166,14 @@ class Readings:
         if not kept or sample is None:
             return Before(marks)
         # A gradient that is set to zero through ``.data`` keeps its version, so its values decide.
-        same = bool(sample.any()) and torch.equal(self._sample.of(self._gradients()), sample)
+        same = bool(sample.any()) and torch.equal(self._sample.few(self._gradients()), sample)
         return Before(marks, kept if same else ())
 
     def _is_cleared(self, marks: list[Mark]) -> bool:
         """Report whether nothing is left of the gradients that the passes before have gathered."""
         if marks == self._marks_behind_backward:
             return False
-        return all(mark is None for mark in marks) or not bool(self._sample.of(self._gradients()).any())
+        return all(mark is None for mark in marks) or not bool(self._sample.few(self._gradients()).any())
 
     def exact(self) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
         """Norms of gradients and weights, and the sizes of the last updates, for a look."""
@@ -242,7 +242,8 @@ class Readings:
         row.reading = replace(row.reading, step=step, rate=rate)
         self._last, self._row = row, None
         self._marks_behind_step = self.marks()
-        self._carried_sample = self._sample.of(self._gradients())
+        self._carried_sample = self._sample.few(self._gradients())
+        self._sampled_gradient = None
         return True
 
     def after_scaled(self, step: int, scaler: Any, optimizer: Any, rate: float) -> bool:

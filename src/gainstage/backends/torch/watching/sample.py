@@ -9,11 +9,13 @@ from torch import Tensor
 
 __all__ = ["Sample"]
 
-LEAST = 256
-"""Elements of a small parameter: the norm of normal values is then known to 1/√512, four per cent."""
+LEAST = 128
+"""Elements of a small parameter: the norm of normal values is then known to 1/√256, six per cent."""
 
-SHARE = 100
-"""One element in so many of a large parameter: weights and gradients of a sample take two per cent of the weights."""
+SHARE = 400
+"""One element in so many of a large parameter: what a watch holds of it between steps is below one per cent."""
+
+_FEW = 4
 
 
 class Sample:
@@ -29,13 +31,18 @@ class Sample:
         self._orders = [_order(p) for p in parameters]
         sizes = [-(-p.numel() // stride) for p, stride in zip(parameters, self._strides, strict=True)]
         self.sizes = sizes
-        owners = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+        owners = torch.repeat_interleave(torch.arange(len(sizes), dtype=torch.int32), torch.tensor(sizes))
         self._owners = owners.to(self._device)
         self._counts = len(sizes)
         self.factors = torch.tensor(
             [p.numel() / max(size, 1) for p, size in zip(parameters, sizes, strict=True)], device=self._device
         )
-        self._weights = torch.repeat_interleave(self.factors, torch.tensor(sizes).to(self._device))
+
+    def few(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """The sampled elements of the first tensors that are there, enough to tell whether values were replaced."""
+        present = [(i, t) for i, t in enumerate(tensors) if t is not None][:_FEW]
+        parts = [self._part(t, i).float() for i, t in present]
+        return torch.cat(parts) if parts else torch.zeros(0, device=self._device)
 
     def of(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """The sampled elements as one vector in single precision; zeros where there is no tensor."""
@@ -59,12 +66,15 @@ class Sample:
 
     def squares(self, sampled: Tensor) -> Tensor:
         """Estimates of the squared norm of every parameter's part, (parameters,)."""
-        found = torch.zeros(self._counts, device=self._device)
-        return found.index_add_(0, self._owners, sampled * sampled) * self.factors
+        return self._products(sampled, sampled)
 
     def product(self, one: Tensor, other: Tensor) -> Tensor:
         """An estimate of the scalar product of two vectors over all elements, from their samples."""
-        return (one * other * self._weights).sum()
+        return self._products(one, other).sum()
+
+    def _products(self, one: Tensor, other: Tensor) -> Tensor:
+        found = torch.zeros(self._counts, device=self._device)
+        return found.index_add_(0, self._owners, one * other) * self.factors
 
 
 def _order(tensor: Tensor) -> tuple[int, ...] | None:
