@@ -21,12 +21,21 @@ def plain(depth: int, width: int = 32, act: type[nn.Module] = nn.ReLU) -> nn.Seq
     return nn.Sequential(*layers, nn.Linear(width, 4))
 
 
+def designed(depth: int) -> nn.Sequential:
+    """He's rule, which somebody chose for relu."""
+    model = plain(depth)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+    return model
+
+
 def values(model: nn.Module) -> list[torch.Tensor]:
     return [p.detach().clone() for p in model.parameters()]
 
 
 def test_a_healthy_start_stays_to_the_byte_and_the_plan_says_why() -> None:
-    model, x = plain(2), torch.randn(64, 32)
+    model, x = designed(2), torch.randn(64, 32)
     before = values(model)
     planned = gs.plan(model, x=x)
     plan = gs.initialize(model, x=x)
@@ -38,7 +47,7 @@ def test_a_healthy_start_stays_to_the_byte_and_the_plan_says_why() -> None:
 
 
 def test_what_overrides_name_is_drawn_in_a_healthy_start_and_nothing_else() -> None:
-    model, x = plain(2), torch.randn(64, 32)
+    model, x = designed(2), torch.randn(64, 32)
     before = values(model)
     plan = gs.initialize(model, x=x, overrides={"4.weight": "auto", "2.weight": Override(gain=0.5)})
     changed = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
@@ -58,10 +67,7 @@ def test_a_start_that_depth_takes_down_is_drawn_as_auto_draws_it() -> None:
 
 
 def test_where_mirrored_pairs_pay_no_check_is_needed() -> None:
-    model = plain(12)
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.kaiming_normal_(module.weight)  # no check finds a fault here
+    model = designed(12)  # no check finds a fault here
     plan = gs.initialize(model, x=torch.randn(64, 32))
     assert any("mirrored pairs pay here" in note for note in plan.notes)
     assert all(a.mirror is not None for a in plan if a.kernel is not None)
@@ -94,6 +100,78 @@ def test_new_weights_whose_gradients_drift_further_are_taken_back(monkeypatch) -
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert {a.scheme for a in plan} == {"keep"}
     assert any("tried and taken back" in note for note in plan.notes)
+
+
+def changed(model: nn.Module, x: torch.Tensor) -> tuple[list[str], gs.Plan]:
+    before = values(model)
+    plan = gs.initialize(model, x=x)
+    named = zip(before, model.named_parameters(), strict=True)
+    return [path for old, (path, new) in named if not torch.equal(old, new)], plan
+
+
+def test_default_numbers_of_hidden_weights_are_drawn_anew_and_nothing_else() -> None:
+    model, x = plain(3), torch.randn(64, 32)
+    nn.init.kaiming_normal_(model[2].weight)  # one of them was chosen
+    paths, plan = changed(model, x)
+    assert paths == ["0.weight", "4.weight"]
+    assert any("default numbers" in note for note in plan.notes)
+    assert any("found at fault" in a.reason for a in plan if a.parameter == "6.weight")
+    again = plain(3)
+    gs.apply(again, plan)
+    assert torch.equal(again[0].weight, model[0].weight)
+
+
+@pytest.mark.parametrize(("rate", "steps"), [(1e-4, 10), (1e-3, 1)])
+def test_a_short_training_makes_default_numbers_a_choice(rate: float, steps: int) -> None:
+    model, x = plain(2, 64), torch.randn(64, 64)
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+    assert changed(model, x)[0] == []
+
+
+def test_beside_frozen_weights_default_numbers_stay() -> None:
+    model, x = plain(3), torch.randn(64, 32)
+    model[0].weight.requires_grad_(False)
+    assert changed(model, x)[0] == []
+
+
+class LastState(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(8, 24, num_layers=2, batch_first=True), nn.Linear(24, 4)
+
+    def forward(self, x):
+        return self.head(self.gru(x)[0][:, -1])
+
+
+def test_default_numbers_of_a_recurrent_layer_are_drawn_anew() -> None:
+    torch.manual_seed(0)
+    model = LastState()
+    paths, _ = changed(model, torch.randn(64, 12, 8))
+    assert {"gru.weight_ih_l0", "gru.weight_hh_l0", "gru.weight_ih_l1", "gru.weight_hh_l1"} <= set(paths)
+    assert not any(path.startswith("head") for path in paths)
+    square = model.gru.weight_hh_l0.detach()[:24]
+    torch.testing.assert_close(square @ square.T, torch.eye(24), rtol=0, atol=1e-5)
+
+
+def test_default_tables_are_drawn_at_the_pace_of_hidden_weights_beside_other_defaults_alone() -> None:
+    def build() -> nn.Sequential:
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Embedding(50, 16, padding_idx=0), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)
+        )  # fmt: skip
+
+    model, tokens = build(), torch.randint(1, 50, (64, 4))
+    paths, _ = changed(model, tokens)
+    assert paths == ["0.weight", "2.weight"]
+    assert model[0].weight.detach()[1:].std() == pytest.approx(1 / 4, rel=0.05)
+    chosen = build()
+    for layer in (chosen[2], chosen[4]):
+        nn.init.kaiming_normal_(layer.weight)
+    assert changed(chosen, tokens)[0] == []
 
 
 def test_one_spread_for_all_widths_is_no_healthy_start() -> None:

@@ -18,6 +18,7 @@ from gainstage.rules.gradient import gradient_drift
 from gainstage.rules.layers import layers, weights_in_words
 from gainstage.rules.table import Lacking
 from gainstage.rules.trend import HALFWAY, Trend
+from gainstage.rules.untouched import untouched
 from gainstage.rules.words import figure
 
 __all__ = ["Fitness", "fitness", "widened"]
@@ -45,11 +46,23 @@ class Fitness:
         faults: why it should not stay, in words; empty where it may.
         patterns: paths of the parameters that the faults are limited to; empty where they concern the whole model.
         evidence: what was measured of a start that may stay, in words.
+        untouched: paths of the weights that hold a framework's default numbers, which nobody chose for this network.
     """
 
     faults: tuple[str, ...]
     patterns: tuple[str, ...]
     evidence: str = ""
+    untouched: tuple[str, ...] = ()
+
+    @property
+    def stays(self) -> bool:
+        """Whether there is nothing to draw anew."""
+        return not (self.faults or self.untouched)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Return paths of the parameters that are to be drawn anew; empty where the whole model is."""
+        return () if self.faults and not self.patterns else (*self.patterns, *self.untouched)
 
 
 def fitness(diagnosis: Diagnosis) -> Fitness:
@@ -72,7 +85,7 @@ def fitness(diagnosis: Diagnosis) -> Fitness:
     faults = [f"{f.code}, {f.title[:1].lower()}{f.title[1:]} ('{f.path}')" for f in wanted] + drifts + loud
     whole = bool(drifts or loud) or any(not f.remedy.patterns for f in wanted)
     patterns = () if whole else tuple(dict.fromkeys(p for f in wanted for p in f.remedy.patterns))
-    return Fitness(tuple(faults), patterns, evidence)
+    return Fitness(tuple(faults), patterns, evidence, untouched(profile))
 
 
 def widened(before: Profile, after: Profile) -> str:

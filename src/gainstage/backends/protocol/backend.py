@@ -38,6 +38,7 @@ class Backend(Protocol):
         detail: Detail = "standard",
         seed: int = 0,
         synthetic: bool = False,
+        reactions: bool = True,
     ) -> Profile:
         """Measure one forward and one backward pass."""
         ...
@@ -155,6 +156,10 @@ class Backend(Protocol):
 
     def version(self) -> str:
         """The framework and its version."""
+        ...
+
+    def first_examples(self, inputs: Any, count: int) -> Any:
+        """Return the first examples of a batch, or the batch itself where it has no more or is no batch of arrays."""
         ...
 
     def snapshot(self, model: Any) -> Callable[[], None]:

@@ -67,6 +67,7 @@ def record(
     detail: Detail = "standard",
     seed: int = 0,
     synthetic: bool = False,
+    reactions: bool = True,
 ) -> Profile:
     """Measure the signal and the gradient at every stage of a model.
 
@@ -84,6 +85,8 @@ def record(
             absolute values.
         seed: of the random state during the pass (dropout), and of the signs.
         synthetic: whether the inputs were made up.
+        reactions: whether a few examples are run again, with other neighbours, other random numbers, and back to the
+            inputs; a check that judges weights alone saves these passes.
 
     Raises:
         InputError: the batch, labels, loss or optimizer cannot be used.
@@ -105,7 +108,7 @@ def record(
     _validate(target, loss)
     if optimizer is not None:
         validate_optimizer(optimizer)
-    return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
+    return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic, reactions).profile()
 
 
 def _validate(target: Any, loss: LossFunction | None) -> None:
@@ -128,9 +131,11 @@ class _Recording:
         detail: Detail,
         seed: int,
         synthetic: bool,
+        reactions: bool,
     ) -> None:
         self.model, self.batch, self.target, self.loss = model, batch, target, loss
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
+        self.reactions = reactions and detail != "lean"
         self.held = hold_model(model, batch.loose, target, loss)
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
@@ -221,7 +226,7 @@ class _Recording:
             return joint_shape_of(self.loss, seen.structure, self.target, self.batch.examples, self.seed)
 
     def _reactions(self, seen: Observation) -> Reactions | None:
-        if self.detail == "lean":
+        if not self.reactions:
             return None
         found = reactions_of(self.model, self.held, self.batch, self.target, seen.output, seen.graph, self.seed)
         if found is None or self.loss is None or seen.whole:
