@@ -10,12 +10,12 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gainstage.graph import Node, Operation, Role, SignalGraph
+from gainstage.graph import Node, Operation, Role, SignalGraph, nearest_before
 from gainstage.graph.groups import LEVEL_KEEPING
-from gainstage.records import Diagnosis, Profile, Severity
+from gainstage.records import Diagnosis, Moments, Profile, Severity
 from gainstage.rules.forward import signal_drift
 from gainstage.rules.gradient import gradient_drift
-from gainstage.rules.layers import layers, weights_in_words
+from gainstage.rules.layers import Layer, layers, weights_in_words
 from gainstage.rules.table import Lacking
 from gainstage.rules.trend import HALFWAY, Trend
 from gainstage.rules.untouched import untouched
@@ -134,22 +134,46 @@ def _off_scale(profile: Profile) -> list[str]:
     """
     if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters):
         return []
-    off = [
-        layer
-        for layer in layers(profile)
-        if layer.gain
-        and layer.first
-        and not (layer.scale_invariant or layer.last)
-        and layer.role in _INNER
-        and _meets_activation(profile.graph, layer.node)
-        and not TIMID <= layer.gain <= BOLD
-    ]
+    off: dict[Layer, float] = {}
+    for layer in layers(profile):
+        gain = layer.gain or _assembled_gain(profile, layer)
+        inner = _roles(profile.graph, layer) <= _INNER and not (layer.scale_invariant or layer.last)
+        once = layer.first or layer.parameter is None
+        if gain and inner and once and not TIMID <= gain <= BOLD and _meets_activation(profile.graph, layer.node):
+            off[layer] = gain
     if not off:
         return []
-    worst = max(off, key=lambda layer: abs(math.log(layer.gain or 1.0)))
-    return [
-        f"{weights_in_words(worst)}, and {len(off) - 1} more are off scale" if len(off) > 1 else weights_in_words(worst)
-    ]
+    worst = max(off, key=lambda layer: abs(math.log(off[layer])))
+    told = weights_in_words(worst) or f"'{worst.name}' multiplies differences between examples by {figure(off[worst])}"
+    return [f"{told}, and {len(off) - 1} more are off scale" if len(off) > 1 else told]
+
+
+def _roles(graph: SignalGraph, layer: Layer) -> set[Role]:
+    """Return the roles of the parameters that a layer's weight is made of."""
+    return {graph.parameter(use.parameter).role for use in layer.node.uses_of("weight")[:1]}
+
+
+def _assembled_gain(profile: Profile, layer: Layer) -> float | None:
+    """Return the factor on differences between examples at a node whose weight is made of parameters.
+
+    Under weight norm, e.g., no parameter shows the spread of the weight.
+    """
+    if not layer.node.inputs or not any(use.changes for use in layer.node.uses_of("weight")):
+        return None
+    by_node = profile.by_node
+    read = nearest_before(
+        profile.graph, layer.node.inputs[0], lambda node: node.index in by_node, through=LEVEL_KEEPING
+    )  # fmt: skip
+    before, after = (
+        (_differences(by_node[read[0]].forward) if len(read) == 1 else None),
+        _differences(layer.measured.forward),
+    )
+    return math.sqrt(after / before) if before and after else None
+
+
+def _differences(moments: Moments) -> float | None:
+    """Return the variance between examples; None where the axis of examples is not known."""
+    return None if moments.example_share is None else moments.variance * moments.example_share
 
 
 def _meets_activation(graph: SignalGraph, node: Node) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from gainstage.graph import Parameter, Role, SignalGraph
+from gainstage.graph import Operation, Parameter, Role, SignalGraph
 from gainstage.records import Moments, ParameterProfile, Profile
 
 __all__ = ["untouched"]
@@ -55,11 +55,26 @@ def untouched(profile: Profile) -> tuple[str, ...]:
             return ()
         if 1 - _MISSED / measured.weight.count <= reach <= 1 + _ROUNDING:
             ranged.add(parameter.path)
-    named = ranged | tables if ranged else ranged
+    named = (ranged | tables if ranged else ranged) - _compared(profile.graph)
     return tuple(p.path for p in profile.graph.parameters if p.path in named and p.role in _DRAWN)
 
 
 _DRAWN = _INNER | _RECURRENT | {Role.EMBEDDING}
+
+
+def _compared(graph: SignalGraph) -> frozenset[str]:
+    """Return the parameters whose signal chooses rows of a table.
+
+    Its scale goes with that of the rows, which it is compared with.
+    """
+    pending = [i for node in graph.nodes if node.operation is Operation.EMBEDDING for i in node.inputs]
+    before = set[int]()
+    while pending:
+        index = pending.pop()
+        if index not in before:
+            before.add(index)
+            pending += graph.nodes[index].inputs
+    return frozenset(use.parameter for index in before for use in graph.nodes[index].uses)
 
 
 def _bound(graph: SignalGraph, parameter: Parameter) -> float | None:

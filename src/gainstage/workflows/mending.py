@@ -131,8 +131,7 @@ def limited(plan: Plan, fit: Fitness) -> Plan:
         fit: what the check found.
     """
     lines = tuple(
-        replace(a, reason=_OUTSIDE) if a.scheme == "keep" and fit.drawn and "not among" in a.reason else a
-        for a in plan
+        replace(a, reason=_OUTSIDE) if a.scheme == "keep" and fit.drawn and "not among" in a.reason else a for a in plan
     )
     faults = (*fit.faults[:_TOLD], *([_UNTOUCHED] if fit.drawn and fit.untouched else []))
     told = "; ".join(faults)
