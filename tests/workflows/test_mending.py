@@ -12,7 +12,7 @@ import gainstage as gs
 from gainstage.planning import Override
 from gainstage.records import Diagnosis, Finding, Proof, Remedy, Severity, TrainingCurve
 from gainstage.workflows import initializing
-from gainstage.workflows.mending import is_worse
+from gainstage.workflows.mending import examples_needed, is_worse
 
 
 def plain(depth: int, width: int = 32, act: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -109,69 +109,49 @@ def changed(model: nn.Module, x: torch.Tensor) -> tuple[list[str], gs.Plan]:
     return [path for old, (path, new) in named if not torch.equal(old, new)], plan
 
 
-def test_default_numbers_of_hidden_weights_are_drawn_anew_and_nothing_else() -> None:
-    model, x = plain(3), torch.randn(64, 32)
-    nn.init.kaiming_normal_(model[2].weight)  # one of them was chosen
-    paths, plan = changed(model, x)
-    assert paths == ["0.weight", "4.weight"]
-    assert any("default numbers" in note for note in plan.notes)
-    assert any("found at fault" in a.reason for a in plan if a.parameter == "6.weight")
-    again = plain(3)
+def words() -> nn.Sequential:
+    torch.manual_seed(0)
+    table = nn.Embedding(50, 16, padding_idx=0)
+    return nn.Sequential(table, nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
+
+
+TOKENS = torch.randint(1, 50, (64, 4), generator=torch.Generator().manual_seed(0))
+
+
+def test_a_default_table_is_drawn_at_the_pace_of_hidden_weights_and_nothing_else() -> None:
+    model = words()
+    paths, plan = changed(model, TOKENS)
+    assert paths == ["0.weight"]
+    assert any("default N(0, 1)" in note for note in plan.notes)
+    assert model[0].weight.detach()[1:].std() == pytest.approx(1 / 4, rel=0.05)
+    assert not model[0].weight[0].any()  # padding
+    again = words()
     gs.apply(again, plan)
     assert torch.equal(again[0].weight, model[0].weight)
 
 
 @pytest.mark.parametrize(("rate", "steps"), [(1e-4, 10), (1e-3, 1)])
-def test_a_short_training_makes_default_numbers_a_choice(rate: float, steps: int) -> None:
-    model, x = plain(2, 64), torch.randn(64, 64)
+def test_a_table_that_was_trained_stays(rate: float, steps: int) -> None:
+    model = words()
     optimizer = torch.optim.Adam(model.parameters(), rate)
     for _ in range(steps):
         optimizer.zero_grad()
-        model(x).square().mean().backward()
+        (model(TOKENS) - 1).square().mean().backward()
         optimizer.step()
-    assert changed(model, x)[0] == []
+    assert changed(model, TOKENS)[0] == []
 
 
-def test_beside_frozen_weights_default_numbers_stay() -> None:
-    model, x = plain(3), torch.randn(64, 32)
-    model[0].weight.requires_grad_(False)
-    assert changed(model, x)[0] == []
-
-
-class LastState(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.gru, self.head = nn.GRU(8, 24, num_layers=2, batch_first=True), nn.Linear(24, 4)
-
-    def forward(self, x):
-        return self.head(self.gru(x)[0][:, -1])
-
-
-def test_default_numbers_of_a_recurrent_layer_are_drawn_anew() -> None:
-    torch.manual_seed(0)
-    model = LastState()
-    paths, _ = changed(model, torch.randn(64, 12, 8))
-    assert {"gru.weight_ih_l0", "gru.weight_hh_l0", "gru.weight_ih_l1", "gru.weight_hh_l1"} <= set(paths)
-    assert not any(path.startswith("head") for path in paths)
-    square = model.gru.weight_hh_l0.detach()[:24]
-    torch.testing.assert_close(square @ square.T, torch.eye(24), rtol=0, atol=1e-5)
-
-
-def test_default_tables_are_drawn_at_the_pace_of_hidden_weights_beside_other_defaults_alone() -> None:
-    def build() -> nn.Sequential:
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Embedding(50, 16, padding_idx=0), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)
-        )  # fmt: skip
-
-    model, tokens = build(), torch.randint(1, 50, (64, 4))
-    paths, _ = changed(model, tokens)
-    assert paths == ["0.weight", "2.weight"]
-    assert model[0].weight.detach()[1:].std() == pytest.approx(1 / 4, rel=0.05)
-    chosen = build()
-    for layer in (chosen[2], chosen[4]):
-        nn.init.kaiming_normal_(layer.weight)
-    assert changed(chosen, tokens)[0] == []
+@pytest.mark.parametrize("how", ["chosen", "frozen", "another spread"])
+def test_a_table_stays_where_somebody_was_at_work(how: str) -> None:
+    model = words()
+    if how == "frozen":
+        model[2].weight.requires_grad_(False)
+    elif how == "chosen":
+        for layer in (model[2], model[4]):
+            nn.init.kaiming_normal_(layer.weight)
+    else:
+        nn.init.normal_(model[0].weight, std=0.5)
+    assert changed(model, TOKENS)[0] == []
 
 
 def test_one_spread_for_all_widths_is_no_healthy_start() -> None:
@@ -267,3 +247,54 @@ def curve(*losses: float) -> TrainingCurve:
 def test_a_difference_counts_only_where_it_exceeds_its_scatter(before, after, verdict) -> None:
     assert Proof(before, after).verdict == verdict
     assert replace(Proof(before, after), before=after, after=before).losses == Proof(before, after).losses[::-1]
+
+
+def test_biases_do_not_hide_that_examples_become_one() -> None:
+    model, x = plain(5), torch.randn(64, 32)
+    plan = gs.plan(model, x=x)
+    assert any("difference between examples changes by a factor of" in note for note in plan.notes)
+    assert all(a.scheme != "keep" for a in plan)
+    assert {a.scheme for a in gs.plan(designed(5), x=x)} == {"keep"}
+
+
+class Codebook(nn.Module):
+    """Replaces a code by the nearest row of a small table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8))
+        self.table = nn.Embedding(24, 8)
+        self.decode = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 16))
+
+    def forward(self, x):
+        code = self.encode(x)
+        rows = self.table(torch.cdist(code, self.table.weight).argmin(-1))
+        return self.decode(code + (rows - code).detach())
+
+
+def test_a_table_whose_rows_a_signal_chooses_keeps_the_scale_that_it_is_compared_at() -> None:
+    torch.manual_seed(0)
+    assert changed(Codebook(), torch.randn(64, 16))[0] == []
+
+
+def test_a_check_reads_as_many_examples_as_tell_the_levels() -> None:
+    wide = gs.trace(nn.Sequential(nn.Linear(8, 4096), nn.Linear(4096, 4096), nn.Linear(4096, 4)), torch.randn(64, 8))
+    assert examples_needed(wide) == 16
+    small = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 4096, 6), nn.BatchNorm2d(4096))
+    assert examples_needed(gs.trace(small, torch.randn(128, 3, 8, 8))) == 64  # of one place each
+
+
+class FixedBatch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(8, 4096), nn.Linear(4096, 4))
+        for layer in self.body:
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+
+    def forward(self, x):
+        return self.body(x.view(64, 8))
+
+
+def test_a_model_for_batches_of_one_size_is_checked_on_all_of_it() -> None:
+    plan = gs.initialize(FixedBatch(), x=torch.randn(64, 8))
+    assert "found nothing at fault" in plan.notes[0]

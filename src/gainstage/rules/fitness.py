@@ -10,15 +10,15 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gainstage.graph import Node, Operation, Role, SignalGraph, nearest_before
+from gainstage.graph import Node, Operation, Role, SignalGraph
 from gainstage.graph.groups import LEVEL_KEEPING
-from gainstage.records import Diagnosis, Moments, Profile, Severity
-from gainstage.rules.forward import signal_drift
+from gainstage.records import Diagnosis, Profile, Severity
+from gainstage.rules.forward import difference_drift, signal_drift
 from gainstage.rules.gradient import gradient_drift
-from gainstage.rules.layers import Layer, layers, weights_in_words
+from gainstage.rules.layers import layers, weights_in_words
 from gainstage.rules.table import Lacking
 from gainstage.rules.trend import HALFWAY, Trend
-from gainstage.rules.untouched import untouched
+from gainstage.rules.untouched import untouched_tables
 from gainstage.rules.words import figure
 
 __all__ = ["Fitness", "fitness", "widened"]
@@ -46,23 +46,23 @@ class Fitness:
         faults: why it should not stay, in words; empty where it may.
         patterns: paths of the parameters that the faults are limited to; empty where they concern the whole model.
         evidence: what was measured of a start that may stay, in words.
-        untouched: paths of the weights that hold a framework's default numbers, which nobody chose for this network.
+        tables: paths of those that hold a framework's default numbers, which nobody chose for this network.
     """
 
     faults: tuple[str, ...]
     patterns: tuple[str, ...]
     evidence: str = ""
-    untouched: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
 
     @property
     def stays(self) -> bool:
         """Whether there is nothing to draw anew."""
-        return not (self.faults or self.untouched)
+        return not (self.faults or self.tables)
 
     @property
     def drawn(self) -> tuple[str, ...]:
         """Return paths of the parameters that are to be drawn anew; empty where the whole model is."""
-        return () if self.faults and not self.patterns else (*self.patterns, *self.untouched)
+        return () if self.faults and not self.patterns else (*self.patterns, *self.tables)
 
 
 def fitness(diagnosis: Diagnosis) -> Fitness:
@@ -85,7 +85,7 @@ def fitness(diagnosis: Diagnosis) -> Fitness:
     faults = [f"{f.code}, {f.title[:1].lower()}{f.title[1:]} ('{f.path}')" for f in wanted] + drifts + loud
     whole = bool(drifts or loud) or any(not f.remedy.patterns for f in wanted)
     patterns = () if whole else tuple(dict.fromkeys(p for f in wanted for p in f.remedy.patterns))
-    return Fitness(tuple(faults), patterns, evidence, untouched(profile))
+    return Fitness(tuple(faults), patterns, evidence, untouched_tables(profile))
 
 
 def widened(before: Profile, after: Profile) -> str:
@@ -107,7 +107,7 @@ def widened(before: Profile, after: Profile) -> str:
 
 def _trends(profile: Profile) -> dict[str, Trend]:
     """Signal and gradient through depth, where there are enough depths to say."""
-    found = {"signal": signal_drift(profile)}
+    found = {"signal": signal_drift(profile), "difference between examples": difference_drift(profile)}
     with suppress(Lacking):
         found["gradient"] = gradient_drift(profile)
     return {what: trend for what, trend in found.items() if trend is not None}
@@ -120,7 +120,7 @@ def _drifts(profile: Profile) -> tuple[list[str], str]:
     for what, trend in _trends(profile).items():
         factor = 10 ** abs(trend.decades)
         words = f"the {what} changes by a factor of {figure(factor)} over {len(trend.points)} depths"
-        far = abs(trend.decades) > (DRIFT if trend.systematic else HALFWAY)
+        far = abs(trend.decades) > (DRIFT if trend.systematic or trend.regular else HALFWAY)
         (found if far else seen).append(words)
     return found, " and ".join(seen)
 
@@ -134,46 +134,22 @@ def _off_scale(profile: Profile) -> list[str]:
     """
     if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters):
         return []
-    off: dict[Layer, float] = {}
-    for layer in layers(profile):
-        gain = layer.gain or _assembled_gain(profile, layer)
-        inner = _roles(profile.graph, layer) <= _INNER and not (layer.scale_invariant or layer.last)
-        once = layer.first or layer.parameter is None
-        if gain and inner and once and not TIMID <= gain <= BOLD and _meets_activation(profile.graph, layer.node):
-            off[layer] = gain
+    off = [
+        layer
+        for layer in layers(profile)
+        if layer.gain
+        and layer.first
+        and not (layer.scale_invariant or layer.last)
+        and layer.role in _INNER
+        and _meets_activation(profile.graph, layer.node)
+        and not TIMID <= layer.gain <= BOLD
+    ]
     if not off:
         return []
-    worst = max(off, key=lambda layer: abs(math.log(off[layer])))
-    told = weights_in_words(worst) or f"'{worst.name}' multiplies differences between examples by {figure(off[worst])}"
-    return [f"{told}, and {len(off) - 1} more are off scale" if len(off) > 1 else told]
-
-
-def _roles(graph: SignalGraph, layer: Layer) -> set[Role]:
-    """Return the roles of the parameters that a layer's weight is made of."""
-    return {graph.parameter(use.parameter).role for use in layer.node.uses_of("weight")[:1]}
-
-
-def _assembled_gain(profile: Profile, layer: Layer) -> float | None:
-    """Return the factor on differences between examples at a node whose weight is made of parameters.
-
-    Under weight norm, e.g., no parameter shows the spread of the weight.
-    """
-    if not layer.node.inputs or not any(use.changes for use in layer.node.uses_of("weight")):
-        return None
-    by_node = profile.by_node
-    read = nearest_before(
-        profile.graph, layer.node.inputs[0], lambda node: node.index in by_node, through=LEVEL_KEEPING
-    )  # fmt: skip
-    before, after = (
-        (_differences(by_node[read[0]].forward) if len(read) == 1 else None),
-        _differences(layer.measured.forward),
-    )
-    return math.sqrt(after / before) if before and after else None
-
-
-def _differences(moments: Moments) -> float | None:
-    """Return the variance between examples; None where the axis of examples is not known."""
-    return None if moments.example_share is None else moments.variance * moments.example_share
+    worst = max(off, key=lambda layer: abs(math.log(layer.gain or 1.0)))
+    return [
+        f"{weights_in_words(worst)}, and {len(off) - 1} more are off scale" if len(off) > 1 else weights_in_words(worst)
+    ]
 
 
 def _meets_activation(graph: SignalGraph, node: Node) -> bool:

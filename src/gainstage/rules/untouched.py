@@ -1,10 +1,8 @@
-"""Recognises weights that still hold a framework's default numbers, which nobody chose for the network at hand.
+"""Recognises tables that still hold a framework's default numbers, which nobody chose for the network at hand.
 
-PyTorch draws the weights of its linear and convolutional layers from U(±1/√fan_in), whatever activation follows: a
-variance of 1/(3 fan_in), so that a layer of relu hands on a sixth of the second moment that it receives. Recurrent
-layers get U(±1/√hidden) for all matrices, the square ones among them, and tables N(0, 1), at which their entries
-change √d times as slowly under Adam as weights of 1/√d. Numbers of another distribution were chosen by somebody, or
-have been trained, and are not named here.
+PyTorch draws tables from N(0, 1). A row is looked up, and nothing is summed, so that what follows can be scaled to any
+level of it; the spread sets the pace alone. Under Adam an entry of size one takes √d times as many steps to change as
+a hidden weight of 1/√d.
 """
 
 from __future__ import annotations
@@ -14,10 +12,8 @@ import math
 from gainstage.graph import Operation, Parameter, Role, SignalGraph
 from gainstage.records import Moments, ParameterProfile, Profile
 
-__all__ = ["untouched"]
+__all__ = ["untouched_tables"]
 
-_INNER = frozenset({Role.HIDDEN, Role.VALUE, Role.DEPTHWISE, Role.BRANCH_END})
-_RECURRENT = frozenset({Role.RECURRENT, Role.RECURRENT_INPUT, Role.RECURRENT_BIAS})
 _ROUNDING, _MOVED = 1e-5, 1.3
 """Of the bound: what rounding adds to the largest number, and what a short training does."""
 _MISSED = 12.0
@@ -26,61 +22,46 @@ _SCATTER = 5.0
 """Standard errors of a sample variance."""
 
 
-def untouched(profile: Profile) -> tuple[str, ...]:
-    """Return the paths of tables, hidden and recurrent weights that hold PyTorch's default numbers.
+def untouched_tables(profile: Profile) -> tuple[str, ...]:
+    """Return the paths of tables that hold N(0, 1) in a model that nobody has trained.
 
-    Training takes a few of these out of their range at once. A model with one such weight is taken to be trained, and
-    none of its weights is named. Tables have no such range, so that they are named beside other default numbers alone.
-    Nothing is named beside frozen weights: a trained model is at work there, and what is added to it starts small.
-    Outputs, queries and keys keep their numbers: their scale is a choice.
+    Normal numbers do not show whether they have been trained. Those of linear, convolutional and recurrent layers do:
+    PyTorch draws them from U(±1/√fan_in) or U(±1/√hidden), and training takes a few of them out of that range at once.
+    So a table is named only beside a weight that fills its range, in a model where none has left it. Beside frozen
+    weights no table is named, nor where a computed signal chooses its rows, which it is compared with.
 
     Args:
         profile: of the start, with the extremes of every weight.
     """
-    if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters):
+    if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters) or not _is_fresh(profile):
         return ()
-    ranged, tables = set[str](), set[str]()
+    compared = _compared(profile.graph)
+    return tuple(
+        p.path
+        for p in profile.graph.parameters
+        if p.role is Role.EMBEDDING and p.trainable and p.path not in compared
+        and p.path in profile.by_path and _is_standard_normal(p, profile.by_path[p.path])
+    )  # fmt: skip
+
+
+def _is_fresh(profile: Profile) -> bool:
+    """Report whether some weight fills the range of PyTorch's default, and none has left it."""
+    fills = False
     for parameter in profile.graph.parameters:
-        measured = profile.by_path.get(parameter.path)
-        if measured is None or not parameter.trainable:
-            continue
-        if parameter.role is Role.EMBEDDING:
-            tables |= {parameter.path} if _is_standard_normal(parameter, measured) else set()
-            continue
-        bound = _bound(profile.graph, parameter)
-        reach = _reach(measured.weight, bound) if bound is not None else None
-        if reach is None:
-            continue
-        if 1 + _ROUNDING < reach < _MOVED:
-            return ()
-        if 1 - _MISSED / measured.weight.count <= reach <= 1 + _ROUNDING:
-            ranged.add(parameter.path)
-    named = (ranged | tables if ranged else ranged) - _compared(profile.graph)
-    return tuple(p.path for p in profile.graph.parameters if p.path in named and p.role in _DRAWN)
-
-
-_DRAWN = _INNER | _RECURRENT | {Role.EMBEDDING}
-
-
-def _compared(graph: SignalGraph) -> frozenset[str]:
-    """Return the parameters whose signal chooses rows of a table.
-
-    Its scale goes with that of the rows, which it is compared with.
-    """
-    pending = [i for node in graph.nodes if node.operation is Operation.EMBEDDING for i in node.inputs]
-    before = set[int]()
-    while pending:
-        index = pending.pop()
-        if index not in before:
-            before.add(index)
-            pending += graph.nodes[index].inputs
-    return frozenset(use.parameter for index in before for use in graph.nodes[index].uses)
+        measured, bound = profile.by_path.get(parameter.path), _bound(profile.graph, parameter)
+        reach = _reach(measured.weight, bound) if measured is not None and bound is not None else None
+        if reach is not None and 1 + _ROUNDING < reach < _MOVED:
+            return False
+        fills |= measured is not None and reach is not None and 1 - _MISSED / measured.weight.count <= reach < _MOVED
+    return fills
 
 
 def _bound(graph: SignalGraph, parameter: Parameter) -> float | None:
-    """Return the end of the range that the default draws a parameter from; None for what is no weight."""
-    if parameter.role not in _RECURRENT:
-        return 1 / math.sqrt(parameter.kernel.fan_in) if parameter.kernel is not None else None
+    """Return the end of the range that the default draws a weight from; None for what has no such range."""
+    if parameter.kernel is None or parameter.role is Role.EMBEDDING:
+        return None
+    if parameter.role not in (Role.RECURRENT, Role.RECURRENT_INPUT):
+        return 1 / math.sqrt(parameter.kernel.fan_in)
     # All arrays of a recurrent layer get the bound of its hidden units.
     beside = (p for p in graph.parameters if p.role is Role.RECURRENT and set(p.nodes) & set(parameter.nodes))
     return next((1 / math.sqrt(p.kernel.in_) for p in beside if p.kernel is not None), None)
@@ -100,3 +81,15 @@ def _is_standard_normal(table: Parameter, measured: ParameterProfile) -> bool:
     weight, rows = measured.weight, max(table.shape[0], 2)
     error = _SCATTER * math.sqrt(2 / weight.count)
     return any(abs(weight.second_moment * share - 1) <= error for share in (1.0, rows / (rows - 1)))
+
+
+def _compared(graph: SignalGraph) -> frozenset[str]:
+    """Return the tables whose rows a computed signal chooses."""
+    computed = set[int]()
+    for node in graph.nodes:
+        if (node.operation.weighted and node.operation is not Operation.EMBEDDING) or computed.intersection(
+            node.inputs
+        ):
+            computed.add(node.index)
+    chosen = (n for n in graph.nodes if n.operation is Operation.EMBEDDING and computed.intersection(n.inputs))
+    return frozenset(use.parameter for node in chosen for use in node.uses)

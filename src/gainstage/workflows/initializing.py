@@ -155,7 +155,7 @@ def _planned(
     decided = planning.plan(
         graph, asked.scheme, seed=asked.seed, overrides=asked.overrides, branch_start=asked.branch_start,
         only=(*fit.drawn, *(asked.overrides or ())) if fit is not None and fit.drawn else (),
-        standing=backend.weight_moments(asked.model, graph) if recipe.takes_branch_start else None,
+        standing=backend.weight_moments(asked.model, graph, units=False) if recipe.takes_branch_start else None,
     )  # fmt: skip
     if predicted and asked.x is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}

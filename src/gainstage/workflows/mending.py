@@ -19,9 +19,8 @@ __all__ = ["Standing", "examples_needed", "harm", "is_worse", "left_alone", "lim
 
 _HEALTHY = "left as the model made it: a check found nothing at fault"
 _OUTSIDE = "left as the model made it: nothing was found at fault here"
-_UNTOUCHED = (
-    "tables, hidden or recurrent weights hold PyTorch's default numbers (N(0, 1), U(±1/√fan_in), U(±1/√hidden)), which "
-    "were not chosen for this network"
+_TABLES = (
+    "tables hold PyTorch's default N(0, 1), at which Adam changes them √d times as slowly as hidden weights of 1/√d"
 )
 _TOLD = 4  # faults that a note lists
 _NUMBERS, _NORMALISED, _FEWEST = 1 << 16, 64, 4
@@ -133,7 +132,7 @@ def limited(plan: Plan, fit: Fitness) -> Plan:
     lines = tuple(
         replace(a, reason=_OUTSIDE) if a.scheme == "keep" and fit.drawn and "not among" in a.reason else a for a in plan
     )
-    faults = (*fit.faults[:_TOLD], *([_UNTOUCHED] if fit.drawn and fit.untouched else []))
+    faults = (*fit.faults[:_TOLD], *([_TABLES] if fit.drawn and fit.tables else []))
     told = "; ".join(faults)
     more = f"; and {len(fit.faults) - _TOLD} more" if len(fit.faults) > _TOLD else ""
     where = f"{len(lines) - sum(a.scheme == 'keep' for a in lines)} of {len(lines)} arrays" if fit.drawn else "all"

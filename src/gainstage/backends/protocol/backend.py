@@ -121,9 +121,12 @@ class Backend(Protocol):
         ...
 
     def weight_moments(
-        self, model: Any, graph: SignalGraph, only: Container[str] | None = None
+        self, model: Any, graph: SignalGraph, only: Container[str] | None = None, *, units: bool = True
     ) -> dict[str, WeightMoments]:
-        """Statistics of the parameters that prediction reads; parameters without values are left out."""
+        """Statistics of the parameters that prediction reads; parameters without values are left out.
+
+        Without ``units``, moments over all elements alone are read, which takes a fraction of the time.
+        """
         ...
 
     def placeholder(self, model: Any, shape: tuple[int, ...]) -> Any:
