@@ -87,9 +87,8 @@ def _compared(graph: SignalGraph) -> frozenset[str]:
     """Return the tables whose rows a computed signal chooses."""
     computed = set[int]()
     for node in graph.nodes:
-        if (node.operation.weighted and node.operation is not Operation.EMBEDDING) or computed.intersection(
-            node.inputs
-        ):
+        makes = node.operation.weighted and node.operation is not Operation.EMBEDDING
+        if makes or computed.intersection(node.inputs):
             computed.add(node.index)
     chosen = (n for n in graph.nodes if n.operation is Operation.EMBEDDING and computed.intersection(n.inputs))
     return frozenset(use.parameter for node in chosen for use in node.uses)
