@@ -24,7 +24,7 @@ from typing import Any
 from _timing import row
 
 STARTS = ("from_config", "gainstage", "gainstage to a file", "Keras")
-MODELS = ("GPT-2", "Llama", "ResNet")
+MODELS = ("GPT-2", "GPT-2 large", "Llama", "ResNet")
 
 
 def config_of(name: str) -> Any:
@@ -33,6 +33,8 @@ def config_of(name: str) -> Any:
 
     if name == "GPT-2":  # 124 million weights
         return hf.GPT2Config(bos_token_id=0, eos_token_id=0, use_cache=False)
+    if name == "GPT-2 large":  # 774 million weights
+        return hf.GPT2Config(n_embd=1280, n_layer=36, n_head=20, bos_token_id=0, eos_token_id=0, use_cache=False)
     if name == "Llama":  # 134 million weights
         return hf.LlamaConfig(
             hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12, use_cache=False
@@ -45,8 +47,9 @@ def config_of(name: str) -> Any:
 def class_of(name: str) -> Any:
     import transformers as hf
 
-    found = {"GPT-2": hf.GPT2LMHeadModel, "ResNet": hf.ResNetForImageClassification}
-    return found.get(name, hf.LlamaForCausalLM)
+    if name.startswith("GPT-2"):
+        return hf.GPT2LMHeadModel
+    return hf.ResNetForImageClassification if name == "ResNet" else hf.LlamaForCausalLM
 
 
 def on_meta(name: str) -> tuple[Any, Any]:

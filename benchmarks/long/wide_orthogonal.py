@@ -2,7 +2,7 @@
 
     python benchmarks/long/wide_orthogonal.py --widths 256 1024 2048 --depth 8 --seeds 3
 
-For every width a plain tanh network is started twice from the same automatic plan: as it is (orthogonal), and with
+For every width a plain network is started twice from the same automatic plan: as it is (orthogonal), and with
 every orthogonal weight drawn normal at the same standard deviation. Both are trained on the digits in the same order of
 examples. Printed: seconds of the draw beside one training step, the final losses, and the mean of their paired
 differences with its standard error.
@@ -24,9 +24,9 @@ from gainstage.data import load
 from gainstage.records import Plan
 
 
-def network(width: int, depth: int) -> nn.Module:
+def network(width: int, depth: int, activation: str) -> nn.Module:
     sizes = [64, *[width] * depth]
-    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.Tanh())]
+    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), getattr(nn, activation)())]
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
@@ -57,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--widths", type=int, nargs="+", default=[256, 1024, 2048])
     parser.add_argument("--depth", type=int, default=8)
+    parser.add_argument("--activation", default="Tanh")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rate", type=float, default=0.01)
@@ -66,7 +67,7 @@ def main() -> None:
     for width in asked.widths:
         found: dict[str, list[float]] = {"orthogonal": [], "normal": []}
         for seed in range(asked.seeds):
-            model = network(width, asked.depth)
+            model = network(width, asked.depth, asked.activation)
             plan = gs.plan(model, "auto", x=x[:64], seed=seed)
             for name, chosen in (("orthogonal", plan), ("normal", as_normal(plan))):
                 start = time.process_time()
@@ -77,7 +78,7 @@ def main() -> None:
                 print(f"width {width}, seed {seed}, {name}: loss {loss:.4f}, draw {drawn:.2f} s, step {step:.3f} s")
         gaps = [a - b for a, b in zip(found["orthogonal"], found["normal"], strict=True)]
         error = stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else float("nan")
-        print(f"width {width}: orthogonal - normal = {mean(gaps):+.4f} ± {error:.4f}")
+        print(f"depth {asked.depth}, width {width}: orthogonal - normal = {mean(gaps):+.4f} ± {error:.4f}")
 
 
 if __name__ == "__main__":

@@ -257,6 +257,25 @@ def test_biases_do_not_hide_that_examples_become_one() -> None:
     assert {a.scheme for a in gs.plan(designed(5), x=x)} == {"keep"}
 
 
+class Stream(nn.Module):
+    """Rows of a table on a residual stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 16)
+        self.inner, self.outer, self.head = nn.Linear(16, 64), nn.Linear(64, 16), nn.Linear(16, 4)
+
+    def forward(self, tokens):
+        x = self.table(tokens)
+        x = x + self.outer(self.inner(x).relu())
+        return self.head(x.mean(1))
+
+
+def test_a_table_whose_rows_a_stream_carries_stays() -> None:
+    torch.manual_seed(0)
+    assert changed(Stream(), TOKENS)[0] == []
+
+
 class Codebook(nn.Module):
     """Replaces a code by the nearest row of a small table."""
 

@@ -214,7 +214,8 @@ class Automatic:
         reason = f"{target.reason}; {' and '.join(told)}"
         if why := self.mirroring.why.get(node.index):
             reason += f" ({why})"
-        scheme = self._half(node, mirror.half(kernel))
+        short = kernel.receptive == 1 and not self.levels.isometry_pays(node.index, kernel)
+        scheme = "normal" if short else self._half(node, mirror.half(kernel))
         spread = target.gain / math.sqrt(kernel.fan_in)
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=spread, mirror=mirror)
         return replace(assignment, level=target.level * gain**2)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from gainstage.errors import GainstageError
-from gainstage.graph import Node, Operation, SignalGraph
+from gainstage.graph import KernelShape, Node, Operation, SignalGraph
 from gainstage.planning.branches import Budget, budgets, stream_levels
 from gainstage.planning.context import Surroundings, signal_at
 from gainstage.planning.dense import TOGETHER, DenseStream, dense_streams
@@ -33,6 +33,8 @@ Rule = Callable[[Activation, int], OperatingPoint]
 
 _WAVES = frozenset({"sin", "cos"})
 _RUN = 3
+_LONG_RUN = 12  # weights, from which on isometries train better however wide the layers are
+_WIDE = 256  # units, from which on finite width adds nothing to what depth does
 _ODD = 1e-6  # a mean below this is that of an odd function, and rounding
 _LEAST = 1e-12  # a weight a million times larger than usual would not mend what takes a signal down to this
 
@@ -175,12 +177,15 @@ class Levels:
             told += f"; level {level:.3g}, since {place.depth} weights share what the residual branch may bring"
         return told
 
-    def in_a_run(self, index: int) -> bool:
-        """Whether a node belongs to a plain run, where factors multiply and an isometry keeps the gradient together.
+    def isometry_pays(self, index: int, kernel: KernelShape) -> bool:
+        """Whether a node belongs to a plain run that trains better from orthogonal weights than from normal ones.
 
-        In a run of one or two weights, between normalisations or skips, there is nothing to gain by it.
+        In a run factors multiply, and an isometry keeps the gradient together. In a run of one or two weights, between
+        normalisations or skips, there is nothing to gain by it; in a short run of wide layers neither, and there the
+        draw takes longer than many steps of training (docs/drawing.md has the trainings).
         """
-        return self.around[index].depth >= _RUN
+        depth = self.around[index].depth
+        return depth >= _LONG_RUN or (depth >= _RUN and min(kernel.in_, kernel.out) < _WIDE)
 
     def reads_input(self, index: int) -> bool:
         """Whether a node reads the model's input as it is."""

@@ -97,7 +97,7 @@ def weight_target(known: Surveyed, parameter: Parameter, node: Node) -> WeightTa
             level, why = factor.level, factor.reason
         case _:
             level, why = known.levels.target(node.index), known.levels.reason(node.index)
-            orthogonal = known.levels.in_a_run(node.index)
+            orthogonal = parameter.kernel is not None and known.levels.isometry_pays(node.index, parameter.kernel)
     if count > 1:
         level, why = level / count, f"{why}, shared by {count} terms of a sum"
     gain = min(math.sqrt(level / arrival.power), _GATED if parameter.role is Role.RECURRENT_INPUT else _BOLDEST)

@@ -1,15 +1,15 @@
 """Recognises tables that still hold a framework's default numbers, which nobody chose for the network at hand.
 
-PyTorch draws tables from N(0, 1). A row is looked up, and nothing is summed, so that what follows can be scaled to any
-level of it; the spread sets the pace alone. Under Adam an entry of size one takes √d times as many steps to change as
-a hidden weight of 1/√d.
+PyTorch draws tables from N(0, 1). A row is looked up, and nothing is summed. Under Adam an entry of size one takes √d
+times as many steps to change as a hidden weight of 1/√d. Rows that a residual stream carries have another task too:
+their size sets how much of the stream its branches make, so that these tables stay.
 """
 
 from __future__ import annotations
 
 import math
 
-from gainstage.graph import Operation, Parameter, Role, SignalGraph
+from gainstage.graph import Node, Operation, Parameter, Role, SignalGraph, nearest_after, residuals
 from gainstage.records import Moments, ParameterProfile, Profile
 
 __all__ = ["untouched_tables"]
@@ -28,18 +28,19 @@ def untouched_tables(profile: Profile) -> tuple[str, ...]:
     Normal numbers do not show whether they have been trained. Those of linear, convolutional and recurrent layers do:
     PyTorch draws them from U(±1/√fan_in) or U(±1/√hidden), and training takes a few of them out of that range at once.
     So a table is named only beside a weight that fills its range, in a model where none has left it. Beside frozen
-    weights no table is named, nor where a computed signal chooses its rows, which it is compared with.
+    weights no table is named, nor where a computed signal chooses its rows, which it is compared with, nor where a
+    residual stream carries its rows.
 
     Args:
         profile: of the start, with the extremes of every weight.
     """
     if any(p.role.is_kernel and not p.trainable for p in profile.graph.parameters) or not _is_fresh(profile):
         return ()
-    compared = _compared(profile.graph)
+    bound = _compared(profile.graph) | _carried(profile.graph)
     return tuple(
         p.path
         for p in profile.graph.parameters
-        if p.role is Role.EMBEDDING and p.trainable and p.path not in compared
+        if p.role is Role.EMBEDDING and p.trainable and p.path not in bound
         and p.path in profile.by_path and _is_standard_normal(p, profile.by_path[p.path])
     )  # fmt: skip
 
@@ -81,6 +82,18 @@ def _is_standard_normal(table: Parameter, measured: ParameterProfile) -> bool:
     weight, rows = measured.weight, max(table.shape[0], 2)
     error = _SCATTER * math.sqrt(2 / weight.count)
     return any(abs(weight.second_moment * share - 1) <= error for share in (1.0, rows / (rows - 1)))
+
+
+def _carried(graph: SignalGraph) -> frozenset[str]:
+    """Return the tables whose rows a residual stream carries."""
+    adds = {found.add for found in residuals(graph)}
+    rows = (n for n in graph.nodes if n.operation is Operation.EMBEDDING)
+    met = (n for n in rows if nearest_after(graph, n.index, lambda at: at.index in adds, through=_passes_on))
+    return frozenset(use.parameter for node in met for use in node.uses)
+
+
+def _passes_on(node: Node) -> bool:
+    return not node.operation.weighted and node.operation is not Operation.NORMALIZATION
 
 
 def _compared(graph: SignalGraph) -> frozenset[str]:

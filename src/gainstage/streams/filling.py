@@ -1,8 +1,9 @@
 """Writes any region of a stream into any memory: contiguous, strided, transposed, in four number formats.
 
-A region is the set of element indices ``start + Σ i_d · strides_d``. It is cut into pieces that stay in the processor's
-cache; each piece is drawn in float32 and rounded once to the format of the memory, by as many threads as there are
-cores. So a weight in another format, or in another order, costs a few megabytes beside itself.
+A region is the set of element indices ``start + Σ i_d · strides_d``. It is cut into pieces, which as many threads as
+there are cores draw. Contiguous float32 and bfloat16 memory is written in place. A piece of another format, or in
+another order, is drawn in float32 and then rounded once, and is small enough to stay in the processor's cache. So any
+weight costs a few megabytes beside itself.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from gainstage.errors import InputError
-from gainstage.streams.distributions import Constants, values
-from gainstage.streams.engine import CHOICE, Engine, threads
-from gainstage.streams.philox import Key, words_at
+from gainstage.streams.distributions import Constants
+from gainstage.streams.engine import CHOICE, Engine, Memory, threads
+from gainstage.streams.philox import Key
 from gainstage.streams.quantile import Floats
 
 __all__ = ["copy", "fill", "require_memory"]
@@ -26,19 +28,19 @@ __all__ = ["copy", "fill", "require_memory"]
 Array = NDArray[Any]
 Strides = tuple[int, ...]
 
-_PIECE = 1 << 16  # elements: 256 KB in float32
-_RUN = 256  # a piece whose neighbours in memory are neighbours in the stream for shorter runs is drawn by its indices
+_PIECE = 1 << 18  # elements: 1 MB in float32
+_LONG = 1 << 20  # elements of a piece that is written in place: threads meet less often, and nothing has to be cached
 _LAST = 1 << 63
 
 
 class Source(Protocol):
     """Numbers with addresses."""
 
-    def run(self, out: Floats, start: int) -> None:
-        """Writes elements start, start + 1, … into a contiguous array."""
+    def run(self, out: Memory, start: int) -> None:
+        """Writes elements start, start + 1, … into a contiguous array of float32 numbers or of bfloat16 words."""
 
-    def at(self, indices: NDArray[np.int64]) -> Floats:
-        """The elements at any indices, along one axis."""
+    def rows(self, out: Floats, starts: NDArray[np.int64]) -> None:
+        """Writes into each row of a contiguous array the elements from a start of its own on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +51,26 @@ class _Drawn:
     key: Key
     constants: Constants
 
-    def run(self, out: Floats, start: int) -> None:
+    def run(self, out: Memory, start: int) -> None:
         self.engine.fill(out, self.key, start, self.constants)
 
-    def at(self, indices: NDArray[np.int64]) -> Floats:
-        return values(words_at(self.key, indices), self.constants)
+    def rows(self, out: Floats, starts: NDArray[np.int64]) -> None:
+        self.engine.fill_rows(out, self.key, starts, self.constants)
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
     """Numbers that are in memory already."""
 
+    engine: Engine
     numbers: Floats
 
-    def run(self, out: Floats, start: int) -> None:
-        out[:] = self.numbers[start : start + out.size]
+    def run(self, out: Memory, start: int) -> None:
+        numbers = self.numbers[start : start + out.size]
+        out[:] = numbers if out.dtype == np.float32 else self.engine.round_to_bfloat16(numbers)
 
-    def at(self, indices: NDArray[np.int64]) -> Floats:
-        return self.numbers[indices]
+    def rows(self, out: Floats, starts: NDArray[np.int64]) -> None:
+        out[:] = sliding_window_view(self.numbers, out.shape[1])[starts]
 
 
 def fill(out: Array, key: Key, constants: Constants, start: int, strides: Strides | None, bfloat16: bool) -> None:
@@ -88,7 +92,7 @@ def fill(out: Array, key: Key, constants: Constants, start: int, strides: Stride
     require_memory(out, bfloat16)
     steps = _steps(out.shape, start, strides, _LAST)
     engine = CHOICE.engine(out.size)
-    _write_region(out, start, steps, _Drawn(engine, key, constants), engine, bfloat16)
+    _write_region(out, start, steps, _Drawn(engine, key, constants), engine)
 
 
 def copy(
@@ -109,19 +113,25 @@ def copy(
     """
     require_memory(out, bfloat16)
     steps = _steps(out.shape, start, None if strides is None else tuple(strides), numbers.size)
-    _write_region(out, start, steps, _Held(numbers.reshape(-1)), CHOICE.engine(0), bfloat16)
+    engine = CHOICE.engine(0)
+    _write_region(out, start, steps, _Held(engine, numbers.reshape(-1)), engine)
 
 
-def _write_region(out: Array, start: int, steps: Strides, source: Source, engine: Engine, bfloat16: bool) -> None:
+def _write_region(out: Array, start: int, steps: Strides, source: Source, engine: Engine) -> None:
     if out.size == 0:
         return
     order = sorted(range(out.ndim), key=lambda axis: (-steps[axis], -out.strides[axis]))
-    pieces = _pieces(out.transpose(order), start, tuple(steps[axis] for axis in order))
+    out, steps = out.transpose(order), tuple(steps[axis] for axis in order)
+    count = threads() if engine.is_compiled and out.size > 2 * _PIECE else 1
+    size = _PIECE
+    if _is_in_place(out, steps):
+        size = max(_PIECE, min(_LONG, out.size // (4 * count)))
+    pieces = _pieces(out, start, steps, size)
 
     def write(piece: tuple[Array, int, Strides]) -> None:
-        _write(*piece, source, engine, bfloat16)
+        _write(*piece, source, engine)
 
-    if engine.is_compiled and out.size > 2 * _PIECE and (count := threads()) > 1:
+    if count > 1:
         from concurrent.futures import ThreadPoolExecutor  # 10 ms that a small model does not pay
 
         with ThreadPoolExecutor(count) as pool:
@@ -132,37 +142,35 @@ def _write_region(out: Array, start: int, steps: Strides, source: Source, engine
             write(piece)
 
 
-def _pieces(out: Array, start: int, steps: Strides) -> Iterator[tuple[Array, int, Strides]]:
-    """Cuts a region along its first axes until each piece is small."""
-    if out.size <= _PIECE or out.ndim == 0:
+def _is_in_place(out: Array, steps: Strides) -> bool:
+    """Whether a region's elements are neighbours both in the stream and in memory that a source writes itself."""
+    return out.dtype in (np.float32, np.uint16) and out.flags.c_contiguous and _run_axis(out.shape, steps) == 0
+
+
+def _pieces(out: Array, start: int, steps: Strides, size: int) -> Iterator[tuple[Array, int, Strides]]:
+    """Cuts a region along its first axes into pieces of at most ``size`` elements."""
+    if out.size <= size or out.ndim == 0:
         yield out, start, steps
         return
     row = out.size // out.shape[0]
-    if row > _PIECE:
+    if row > size:
         for i in range(out.shape[0]):
-            yield from _pieces(out[i], start + i * steps[0], steps[1:])
+            yield from _pieces(out[i], start + i * steps[0], steps[1:], size)
         return
-    rows = _PIECE // row
+    rows = size // row
     for i in range(0, out.shape[0], rows):
-        yield from _pieces(out[i : i + rows], start + i * steps[0], steps)
+        yield from _pieces(out[i : i + rows], start + i * steps[0], steps, size)
 
 
-def _write(out: Array, start: int, steps: Strides, source: Source, engine: Engine, bfloat16: bool) -> None:
-    axis = _run_axis(out.shape, steps)
-    run = math.prod(out.shape[axis:])
-    if axis == 0 and out.dtype == np.float32 and out.flags.c_contiguous:
+def _write(out: Array, start: int, steps: Strides, source: Source, engine: Engine) -> None:
+    if _is_in_place(out, steps):
         source.run(out.reshape(-1), start)
         return
+    axis = _run_axis(out.shape, steps)
     numbers = np.empty(out.shape, dtype=np.float32)
-    if axis == 0:
-        source.run(numbers.reshape(-1), start)
-    elif run >= _RUN:
-        starts = _indices(out.shape[:axis], start, steps[:axis]).tolist()
-        for row, first in zip(numbers.reshape(-1, run), starts, strict=True):
-            source.run(row, first)
-    else:
-        numbers = source.at(_indices(out.shape, start, steps)).reshape(out.shape)
-    out[...] = engine.round_to_bfloat16(numbers.reshape(-1)).reshape(out.shape) if bfloat16 else numbers
+    starts = _indices(out.shape[:axis], start, steps[:axis])
+    source.rows(numbers.reshape(len(starts), -1), starts)
+    out[...] = engine.round_to_bfloat16(numbers.reshape(-1)).reshape(out.shape) if out.dtype == np.uint16 else numbers
 
 
 def _run_axis(shape: tuple[int, ...], steps: Strides) -> int:

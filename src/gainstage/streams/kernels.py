@@ -20,10 +20,11 @@ from gainstage.streams.distributions import SIGN, UNIFORM
 from gainstage.streams.philox import ROUNDS
 from gainstage.streams.quantile import DENOMINATOR, LOG2, LOWEST_MANTISSA, NUMERATOR, PER_WORD
 
-__all__ = ["fill", "round_to_bfloat16"]
+__all__ = ["fill", "fill_bfloat16", "fill_rows", "round_to_bfloat16"]
 
 _BLOCK = 1024  # elements of 256 counters
-_QUARTER = np.uint64(128)  # half of the counters: two are worked on at once, to hide the latency of their products
+_CHUNK = 16 * _BLOCK  # float32 numbers that stay in the cache until they are rounded
+_PAIRS = 128  # of the counters of a block
 
 _f, _i, _u = np.float32, np.int32, np.uint64
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -42,11 +43,11 @@ _compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_compiled
-def _draw_words(words: Any, key0: Any, key1: Any, first: Any) -> None:
-    """1024 words from 256 counters in a row."""
-    for j in range(_QUARTER):
+def _draw_words(words: Any, key0: Any, key1: Any, first: Any, pairs: Any) -> None:
+    """Eight words from each pair of counters; a pair is worked on at once, to hide the latency of the products."""
+    for j in range(pairs):
         a = first + _u(j)
-        b = a + _QUARTER
+        b = a + _u(pairs)
         a0, a1, a2, a3 = a, a >> _32, _0, _0
         b0, b1, b2, b3 = b, b >> _32, _0, _0
         k0, k1 = key0, key1
@@ -60,7 +61,7 @@ def _draw_words(words: Any, key0: Any, key1: Any, first: Any) -> None:
         at = 4 * j
         words[at], words[at + 1] = np.uint32(a0), np.uint32(a1)
         words[at + 2], words[at + 3] = np.uint32(a2), np.uint32(a3)
-        at += 512
+        at += 4 * pairs
         words[at], words[at + 1] = np.uint32(b0), np.uint32(b1)
         words[at + 2], words[at + 3] = np.uint32(b2), np.uint32(b3)
 
@@ -115,7 +116,7 @@ def fill(
     signed = words.view(np.int32)
     counter, skip, done = start >> np.uint64(2), int(start & np.uint64(3)), 0
     while done < out.size:
-        _draw_words(words, key0, key1, counter)
+        _draw_words(words, key0, key1, counter, _PAIRS)
         count = min(_BLOCK - skip, out.size - done)
         if count == _BLOCK:
             _draw_block(out[done : done + count], signed, rest, law, scale, shift, within, beyond, bound)
@@ -131,3 +132,44 @@ def round_to_bfloat16(out: Any, bits: Any) -> None:
     for j in range(out.size):
         up = np.uint32(0x7FFF) + np.uint32((bits[j] >> np.uint32(16)) & np.uint32(1))
         out[j] = np.uint16(np.uint32(bits[j] + up) >> np.uint32(16))
+
+
+@_compiled
+def fill_bfloat16(
+    out: Any, key0: Any, key1: Any, start: Any, law: Any, scale: Any, shift: Any, within: Any, beyond: Any, bound: Any
+) -> None:
+    """Writes the elements that ``fill`` writes as bfloat16 numbers, given as 16-bit words."""
+    numbers = np.empty(_CHUNK, np.float32)
+    for done in range(0, out.size, _CHUNK):
+        part = out[done : done + _CHUNK]
+        exact = numbers[: part.size]
+        fill(exact, key0, key1, start + _u(done), law, scale, shift, within, beyond, bound)
+        round_to_bfloat16(part, exact.view(np.uint32))
+
+
+@_compiled
+def fill_rows(
+    out: Any, key0: Any, key1: Any, starts: Any, law: Any, scale: Any, shift: Any, within: Any, beyond: Any, bound: Any
+) -> None:
+    """Fills each row of a contiguous float32 array by the elements from a start of its own on."""
+    flat, length = out.reshape(-1), out.shape[1]
+    words, drawn, rest = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    met = np.empty(_BLOCK + 16, np.uint32)  # of the counters that a part of a row meets
+    signed = words.view(np.int32)
+    row, column = 0, 0
+    for done in range(0, flat.size, _BLOCK):
+        count, at = min(_BLOCK, flat.size - done), 0
+        while at < count:
+            part = min(length - column, count - at)
+            first = starts[row] + _u(column)
+            skip = int(first & np.uint64(3))
+            _draw_words(met, key0, key1, first >> np.uint64(2), (skip + part + 7) // 8)
+            words[at : at + part] = met[skip : skip + part]
+            at, column = at + part, column + part
+            if column == length:
+                row, column = row + 1, 0
+        if count == _BLOCK:
+            _draw_block(flat[done : done + count], signed, rest, law, scale, shift, within, beyond, bound)
+        else:
+            _draw_block(drawn, signed, rest, law, scale, shift, within, beyond, bound)
+            flat[done:] = drawn[:count]

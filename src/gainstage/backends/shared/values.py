@@ -13,7 +13,7 @@ from gainstage import schemes
 from gainstage.errors import GainstageError, InputError
 from gainstage.graph import KernelShape
 from gainstage.records import Assignment
-from gainstage.streams import Stream
+from gainstage.streams import Stream, expect
 
 __all__ = ["GATES", "draw", "kernel_of", "rule_values", "scheme_of", "try_draws"]
 
@@ -80,15 +80,18 @@ def try_draws(
         draw_one: as the write will draw them.
 
     Returns:
-        what was drawn, by path, as far as memory is kept for it.
+        What was drawn, by path, so that the write need not draw it again: the largest kernel, and 64 MB of others. The
+        largest is tried last, so that no more than it and the 64 MB are ever held.
 
     Raises:
         InputError: a scheme refuses a kernel, or draws values that are not finite.
     """
+    expect(sum(kernel_of(assignment).size * assignment.blocks for assignment in assignments))
     kinds = {(a.scheme, a.kernel, a.mirror): a for a in assignments}
+    ascending = sorted(kinds.values(), key=lambda a: kernel_of(a).size * a.blocks)
     drawn: dict[str, NDArray[np.float32]] = {}
     room = _KEPT
-    for assignment in kinds.values():
+    for assignment in ascending:
         scheme = scheme_of(assignment)
         try:
             if scheme.independent:  # its spread alone decides whether it serves a kernel
@@ -101,7 +104,7 @@ def try_draws(
             raise InputError(
                 f"The scheme '{assignment.scheme}' drew values that are not finite for '{assignment.parameter}'."
             )
-        if values.size <= room:
+        if values.size <= room or assignment is ascending[-1]:
             drawn[assignment.parameter] = values
             room -= values.size
     return drawn

@@ -74,7 +74,8 @@ def apply(model: Any, plan: Plan, *, streams: Mapping[str, str] | None = None) -
     to_write = require_plan(plan_of, target)
     names = {path: stream_path(path) for path in plan_of} | dict(streams or {})
     drawn = try_draws([a for a in to_write if a.bias is None], lambda a: shared.draw(a, plan.seed, names[a.parameter]))
-    for assignment in sorted(to_write, key=lambda a: a.bias == "centre"):
+    # What was drawn for the trial comes first, so that it is not held beside the next whole matrix.
+    for assignment in sorted(to_write, key=lambda a: (a.bias == "centre", a.parameter not in drawn)):
         variable = variables[assignment.parameter]
         tried = drawn.pop(assignment.parameter, None)
         stream = names[assignment.parameter]

@@ -61,7 +61,8 @@ def apply(model: nn.Module, plan: Plan) -> None:
     padding = padding_rows(model)
     values = Assigned(plan_of, plan.seed, lambda path: gathered(parameters[path]))
     with torch.no_grad():
-        for assignment in sorted(to_write, key=depends_on_weights):
+        # What was drawn for the trial comes first, so that it is not held beside the next whole matrix.
+        for assignment in sorted(to_write, key=lambda a: (depends_on_weights(a), a.parameter not in drawn)):
             parameter = parameters[assignment.parameter]
             tried = drawn.pop(assignment.parameter, None)
             values.write(local(parameter), assignment, padding.get(id(parameter), frozenset()), tried)
