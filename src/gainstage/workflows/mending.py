@@ -71,9 +71,7 @@ def standing(
     refusal: ModelError | None = None
     for batch in (few, x) if few is not x else (x,):  # some models take batches of one size alone
         try:
-            profile = backend.record(
-                model, batch, target, loss=measure, seed=seed % _RANDOM_STATES, reactions=False
-            )  # fmt: skip
+            profile = backend.record(model, batch, target, loss=measure, detail="start", seed=seed % _RANDOM_STATES)
             return Standing(rules.judge(profile))
         except ModelError as error:
             refusal = error

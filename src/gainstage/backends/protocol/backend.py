@@ -12,7 +12,7 @@ from gainstage.records import GradientCheck, InputMoments, Overfit, Plan, Profil
 
 __all__ = ["Backend", "Detail"]
 
-Detail = Literal["lean", "standard", "magnitudes"]
+Detail = Literal["lean", "start", "standard", "magnitudes"]
 Loss = Callable[[Any, Any], Any]
 
 
@@ -38,7 +38,6 @@ class Backend(Protocol):
         detail: Detail = "standard",
         seed: int = 0,
         synthetic: bool = False,
-        reactions: bool = True,
     ) -> Profile:
         """Measure one forward and one backward pass."""
         ...

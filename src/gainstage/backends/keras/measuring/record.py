@@ -58,7 +58,6 @@ def record(
     detail: Detail = "standard",
     seed: int = 0,
     synthetic: bool = False,
-    reactions: bool = True,
 ) -> Profile:
     """Measure the signal and the gradient at every stage of a model, as if it was to train.
 
@@ -73,12 +72,10 @@ def record(
             Without any, random signs stand in for the gradient at the output.
         optimizer: a name or object; by default that of ``model.compile`` where its loss is used too. Its first step is
             worked out with one more forward pass.
-        detail: ``lean`` leaves out normalisations, sums and extremes; ``magnitudes`` adds distributions of absolute
-            values.
+        detail: ``lean`` leaves out normalisations, sums and extremes; ``start`` leaves out the further passes of a few
+            examples, which say nothing of weights; ``magnitudes`` adds distributions of absolute values.
         seed: of dropout and the like, and of the signs.
         synthetic: whether the inputs were made up.
-        reactions: whether a few examples are run again, with other neighbours, other random numbers, and back to the
-            inputs; a check that judges weights alone saves these passes.
 
     Penalties that layers add to the loss by themselves (regularizers, ``add_loss``) belong to the gradients and to the
     optimizer's step. The loss that is told is without them, since only so it can be compared with chance.
@@ -107,7 +104,7 @@ def record(
         optimizer = require_optimizer(optimizer)
     materialise(model, inputs)
     program = program_of(model, batch, criterion)
-    return _Recording(model, program, batch, criterion, optimizer, detail, seed, synthetic, reactions).profile()
+    return _Recording(model, program, batch, criterion, optimizer, detail, seed, synthetic).profile()
 
 
 class _Recording:
@@ -123,12 +120,10 @@ class _Recording:
         detail: Detail,
         seed: int,
         synthetic: bool,
-        reactions: bool,
     ) -> None:
         self.model, self.program, self.batch = model, program, batch
         self.criterion, self.optimizer = criterion, optimizer
         self.detail, self.seed, self.synthetic = detail, seed, synthetic
-        self.reactions = reactions and detail != "lean"
         self.inputs = [ops.convert_to_tensor(array) for array in batch.arrays]
         self.notes = list(program.notes)
         self.log = MagnitudeLog(magnitudes_of, as_array, detail)
@@ -209,7 +204,7 @@ class _Recording:
         return shape_of(self.criterion, output, labels, task.output, self.seed)
 
     def _reactions(self, output: Array) -> Reactions | None:
-        if not self.reactions:
+        if self.detail in ("lean", "start"):
             return None
         labels = labels_as_read(self.criterion, output) if self.criterion is not None else None
         return reactions_of(self.model, self.batch, labels, output.shape, self.program.graph, self.seed)

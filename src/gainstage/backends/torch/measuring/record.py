@@ -67,7 +67,6 @@ def record(
     detail: Detail = "standard",
     seed: int = 0,
     synthetic: bool = False,
-    reactions: bool = True,
 ) -> Profile:
     """Measure the signal and the gradient at every stage of a model.
 
@@ -81,12 +80,11 @@ def record(
         loss: called as ``loss(output, target)``; a model that returns its own loss needs none. Without any loss,
             random signs stand in for the gradient at the output.
         optimizer: its first step is measured with one more forward pass, and taken back.
-        detail: ``lean`` leaves out normalisations, sums, extremes and distributions; ``magnitudes`` adds those of
-            absolute values.
+        detail: ``lean`` leaves out normalisations, sums, extremes and distributions; ``start`` leaves out the further
+            passes of a few examples, which say nothing of weights; ``magnitudes`` adds distributions of absolute
+            values.
         seed: of the random state during the pass (dropout), and of the signs.
         synthetic: whether the inputs were made up.
-        reactions: whether a few examples are run again, with other neighbours, other random numbers, and back to the
-            inputs; a check that judges weights alone saves these passes.
 
     Raises:
         InputError: the batch, labels, loss or optimizer cannot be used.
@@ -108,7 +106,7 @@ def record(
     _validate(target, loss)
     if optimizer is not None:
         validate_optimizer(optimizer)
-    return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic, reactions).profile()
+    return _Recording(model, batch, target, loss, optimizer, detail, seed, synthetic).profile()
 
 
 def _validate(target: Any, loss: LossFunction | None) -> None:
@@ -131,11 +129,9 @@ class _Recording:
         detail: Detail,
         seed: int,
         synthetic: bool,
-        reactions: bool,
     ) -> None:
         self.model, self.batch, self.target, self.loss = model, batch, target, loss
         self.optimizer, self.detail, self.seed, self.synthetic = optimizer, detail, seed, synthetic
-        self.reactions = reactions and detail != "lean"
         self.held = hold_model(model, batch.loose, target, loss)
         self.forward: dict[int, NodeProfile] = {}
         self.notes: list[Note] = []
@@ -226,7 +222,7 @@ class _Recording:
             return joint_shape_of(self.loss, seen.structure, self.target, self.batch.examples, self.seed)
 
     def _reactions(self, seen: Observation) -> Reactions | None:
-        if not self.reactions:
+        if self.detail in ("lean", "start"):
             return None
         found = reactions_of(self.model, self.held, self.batch, self.target, seen.output, seen.graph, self.seed)
         if found is None or self.loss is None or seen.whole:
