@@ -140,9 +140,9 @@ def _fresh(case: Case, results: Sequence[Result]) -> Fresh | None:
     return Fresh(rate, found) if rate is not None and len(found) == len(FRESH) else None
 
 
-def report(cases: Sequence[Case], results: Sequence[Result]) -> str:
+def report(cases: Sequence[Case], results: Sequence[Result], starts: Sequence[str] = STARTS) -> str:
     """Print one row for each network, and the totals."""
-    tables = {name: Table(name, cases, results) for name in STARTS if name != OWN}
+    tables = {name: Table(name, cases, results) for name in starts if name != OWN}
     shown = {name: table for name, table in tables.items() if table.fresh}
     heads = "".join(f" {NAMES[name]} | against it |" for name in shown)
     rows = [f"| network | metric | own start |{heads}", "|---|---|---|" + "---|---|" * len(shown)]
@@ -177,7 +177,7 @@ def main() -> None:
     for i, case in enumerate([] if given.report else cases, 1):
         print(f"{i}/{len(cases)} {case.name}", file=sys.stderr, flush=True)
         sit(case, given.starts, store)
-    print(report(cases, store.latest()))
+    print(report(cases, store.latest(), given.starts))
 
 
 if __name__ == "__main__":
