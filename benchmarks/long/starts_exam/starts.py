@@ -11,7 +11,7 @@ import numpy as np
 import gainstage as gs
 from starts_exam.case import Case, Data, arguments
 
-__all__ = ["AUTHOR", "AUTO", "STARTS", "fingerprint", "restore", "start", "weights"]
+__all__ = ["AUTHOR", "AUTO", "STARTS", "batch_for", "fingerprint", "restore", "start", "weights"]
 
 AUTHOR, AUTO = "author", "auto"
 STARTS = (AUTHOR, AUTO)
@@ -24,14 +24,15 @@ def start(case: Case, name: str, data: Data, seed: int) -> Any:
     """Build a network, and start it as its authors do or by ``gs.initialize(network, x=batch)``."""
     model = case.model(seed)
     if name == AUTO:
-        x = _batch(case, data)
+        x = batch_for(case, data)
         given = "x" if "x" in inspect.signature(gs.initialize).parameters else "batch"
         for network, inputs in case.parts(model, x) if case.parts else [(model, x)]:
             gs.initialize(network, seed=seed, **{given: inputs})
     return model
 
 
-def _batch(case: Case, data: Data) -> Any:
+def batch_for(case: Case, data: Data) -> Any:
+    """Return the batch of training inputs that a start may see."""
     if case.batch is None:
         return data.x
     count = max(case.batch, FEWEST)

@@ -14,14 +14,16 @@ from typing import Literal
 
 from gainstage.graph import KernelShape, Mirror, Node, Operation, Parameter, Role, SignalGraph, terms
 from gainstage.planning.assign import constant, drawn, kept, neutral
+from gainstage.planning.bias_starts import bias_start
 from gainstage.planning.branches import Budget, couplings, switches
-from gainstage.planning.context import adapter_ends, adapter_starts, bias_owner, survey, weight_nodes
+from gainstage.planning.context import adapter_ends, adapter_starts, survey, weight_nodes
 from gainstage.planning.embeddings import embedding_spread, positions_beside
 from gainstage.planning.levels import Levels
 from gainstage.planning.mirroring import UNMIRRORED, Mirroring, paying_links
-from gainstage.planning.products import LOGIT_SPREAD, Factor, factors
+from gainstage.planning.products import Factor, factors
 from gainstage.planning.scores import score_spreads
 from gainstage.planning.standing import Standing, free_spread, meant
+from gainstage.planning.weight_targets import WeightTarget, weight_target
 from gainstage.records import Assignment
 
 __all__ = ["Automatic", "BranchStart", "Halves"]
@@ -32,14 +34,6 @@ Halves = Literal["normal", "orthogonal", "centre_tap"]
 """What draws the halves of mirrored weights: normal numbers, an orthogonal matrix, or, in a convolution that keeps its
 places, an orthogonal matrix at the middle tap alone."""
 _COMMENSURATE = 3.0  # times: of two signals that are added, the smaller one then still makes a tenth of the variance
-_BOLDEST = 10.0
-"""Times 1/√fan_in. No activation asks for more than five: a prediction that asks for more has lost the signal."""
-_FEW = 32
-"""Inputs of a unit whose bias, drawn within ±√level/√fan_in, makes a hundredth of its second moment or more."""
-_GATED = 1.0  # the same where nothing can be measured inside a fused recurrent operation
-
-_UNLIKE = 0.05  # of a factor on scores: less than one draw of queries and keys scatters by
-
 _SILENT = "zero: its residual branch starts silent, so that the block hands its input on"
 _ROWS = "less its mean row, since what all rows share tells none of them from another"
 _SUMS = "its weights sum to zero over the inputs, since no bias can take the mean off"
@@ -147,7 +141,7 @@ class Automatic:
         match parameter.role:
             case Role.NORM_SCALE if (budget := self._budget(parameter)).level < 1:
                 return constant(parameter, "constant", f"√level: {budget.reason}", value=math.sqrt(budget.level))
-            case Role.BIAS if (found := self._centring(parameter) or self._offsets(parameter)) is not None:
+            case Role.BIAS if (found := bias_start(self.graph, self.levels, self.mirroring, parameter)) is not None:
                 return found
             case Role.EMBEDDING:
                 factor = next((self.factors[i] for i in parameter.nodes if i in self.factors), None)
@@ -185,7 +179,7 @@ class Automatic:
         kernel = parameter.kernel
         # A table that is tied to a layer is drawn for the layer, which sums; reading rows does not.
         nodes = [n for n in weight_nodes(self.graph, parameter) if n.operation is not Operation.EMBEDDING]
-        uses = [self._target(parameter, node) for node in nodes]
+        uses = [weight_target(self, parameter, node) for node in nodes]
         if kernel is None or not uses:
             reason = "unit level to unit level: no operation that was seen uses it as a weight"
             return drawn(parameter, "normal", reason, gain=gain)
@@ -210,7 +204,9 @@ class Automatic:
         assignment = drawn(parameter, scheme, reason, gain=gain, spread=target.gain / math.sqrt(kernel.fan_in))
         return replace(assignment, level=target.level * gain**2)
 
-    def _mirrored(self, parameter: Parameter, node: Node, target: _Target, mirror: Mirror, gain: float) -> Assignment:
+    def _mirrored(
+        self, parameter: Parameter, node: Node, target: WeightTarget, mirror: Mirror, gain: float
+    ) -> Assignment:
         """A weight whose rows, columns or both stand in opposite pairs."""
         kernel = parameter.kernel
         assert kernel is not None
@@ -242,34 +238,6 @@ class Automatic:
         nodes = weight_nodes(self.graph, parameter)
         return any(n.operation is Operation.EMBEDDING and n.from_input for n in nodes)
 
-    def _target(self, parameter: Parameter, node: Node) -> _Target:
-        arrival = self.levels.arriving(node.index)
-        count = self.terms.get(node.index, 1)
-        orthogonal = False
-        match parameter.role:
-            case Role.HEAD:
-                level, why = LOGIT_SPREAD**2, f"outputs of spread {LOGIT_SPREAD:g}, so that the loss starts at chance"
-            case Role.BRANCH_END:
-                budget = self.budgets.get(node.index, Budget())
-                level, why = budget.level, budget.reason
-            case Role.BEFORE_NORM:
-                level, why, count = 1.0, "level 1; a normalisation divides the scale out again", 1
-            case Role.QUERY | Role.KEY:
-                level, why, count = *_scoring(self.scores.get(node.index, 1.0)), 1
-            case Role.PACKED_ATTENTION:
-                level, why, count = *_scoring(1.0), 1
-            case Role.RECURRENT_INPUT:
-                level, why, count = 1.0, "level 1 at every gate", 1
-            case _ if (factor := self.factors.get(node.index)) is not None:
-                level, why = factor.level, factor.reason
-            case _:
-                level, why = self.levels.target(node.index), self.levels.reason(node.index)
-                orthogonal = parameter.kernel is not None and self.levels.isometry_pays(node.index, parameter.kernel)
-        if count > 1:
-            level, why = level / count, f"{why}, shared by {count} terms of a sum"
-        gain = min(math.sqrt(level / arrival.power), _GATED if parameter.role is Role.RECURRENT_INPUT else _BOLDEST)
-        return _Target(level, gain, orthogonal, arrival.centred == "weights", f"{why}; {arrival.reason}")
-
     def _sets_frequencies(self, parameter: Parameter) -> bool:
         """Whether it maps the input to the arguments of sines: any scale is as sound, and means another model."""
         nodes = weight_nodes(self.graph, parameter) if parameter.role.is_kernel else ()
@@ -279,54 +247,3 @@ class Automatic:
         """The smallest share that a normalisation's scale ends a branch with."""
         found = (self.budgets[index] for index in scale.nodes if index in self.budgets)
         return min(found, key=lambda budget: budget.level, default=Budget())
-
-    def _offsets(self, bias: Parameter) -> Assignment | None:
-        """Biases of units that read a few inputs: without them every unit bends at the origin of the inputs alone."""
-        owner = bias_owner(self.graph, bias)
-        if owner is None:
-            return None
-        node, weight = owner[0], self.graph.parameter(owner[1])
-        if weight.role is not Role.HIDDEN or weight.kernel is None or weight.kernel.fan_in > _FEW:
-            return None
-        if not self.levels.reads_input(node.index) or self.mirroring.mirror(node.index) is not None:
-            return None
-        level = self.levels.target(node.index)
-        reason = (
-            f"U(±{math.sqrt(level / weight.kernel.fan_in):.3g}): with {weight.kernel.fan_in:g} inputs and no biases, "
-            "all units would bend at the same place"
-        )
-        return replace(constant(bias, "uniform_fan_in", reason, weight=weight.path), gain=math.sqrt(level))
-
-    def _centring(self, bias: Parameter) -> Assignment | None:
-        owner = bias_owner(self.graph, bias)
-        if owner is None:
-            return None
-        node, weight = owner
-        arrival = self.levels.arriving(node.index)
-        if arrival.centred != "bias":
-            return None
-        reason = (
-            f"takes the mean of {arrival.function}, {arrival.mean:.4g}, times the sum of its unit's weights off again"
-        )
-        return constant(bias, "centre", reason, value=arrival.mean, weight=weight)
-
-
-def _scoring(spread: float) -> tuple[float, str]:
-    """The level of queries and of keys at which scores have a spread of one at most, and why."""
-    told = "so that attention scores have a spread of about one"
-    if spread < 1 + _UNLIKE:
-        return 1.0, f"level 1, {told}"
-    return 1 / spread, f"level {1 / spread:.3g}, {told}, which the model leaves {spread:.3g} times as wide"
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """What one use asks of a weight: the level of its output, the gain on 1/√fan_in that reaches it, whether isometry
-    helps, whether its weights are to sum to zero, and why.
-    """
-
-    level: float
-    gain: float
-    orthogonal: bool
-    centred: bool
-    reason: str

@@ -149,7 +149,7 @@ class Source:
     dtype: str = "float32"
     batch: tuple[int, ...] = ()
     seed: int | None = None
-    detail: Literal["lean", "standard", "magnitudes"] = "standard"
+    detail: Literal["lean", "start", "standard", "magnitudes"] = "standard"
 
 
 @dataclass(frozen=True)

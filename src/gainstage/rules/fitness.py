@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from gainstage.graph import Node, Operation, Role, SignalGraph
 from gainstage.graph.groups import LEVEL_KEEPING
 from gainstage.records import Diagnosis, Profile, Severity
-from gainstage.rules.forward import signal_drift
+from gainstage.rules.forward import difference_drift, signal_drift
 from gainstage.rules.gradient import gradient_drift
 from gainstage.rules.layers import layers, weights_in_words
 from gainstage.rules.table import Lacking
 from gainstage.rules.trend import HALFWAY, Trend
+from gainstage.rules.untouched import untouched_tables
 from gainstage.rules.words import figure
 
 __all__ = ["Fitness", "fitness", "widened"]
@@ -45,11 +46,23 @@ class Fitness:
         faults: why it should not stay, in words; empty where it may.
         patterns: paths of the parameters that the faults are limited to; empty where they concern the whole model.
         evidence: what was measured of a start that may stay, in words.
+        tables: paths of those that hold a framework's default numbers, which nobody chose for this network.
     """
 
     faults: tuple[str, ...]
     patterns: tuple[str, ...]
     evidence: str = ""
+    tables: tuple[str, ...] = ()
+
+    @property
+    def stays(self) -> bool:
+        """Whether there is nothing to draw anew."""
+        return not (self.faults or self.tables)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Return paths of the parameters that are to be drawn anew; empty where the whole model is."""
+        return () if self.faults and not self.patterns else (*self.patterns, *self.tables)
 
 
 def fitness(diagnosis: Diagnosis) -> Fitness:
@@ -72,7 +85,7 @@ def fitness(diagnosis: Diagnosis) -> Fitness:
     faults = [f"{f.code}, {f.title[:1].lower()}{f.title[1:]} ('{f.path}')" for f in wanted] + drifts + loud
     whole = bool(drifts or loud) or any(not f.remedy.patterns for f in wanted)
     patterns = () if whole else tuple(dict.fromkeys(p for f in wanted for p in f.remedy.patterns))
-    return Fitness(tuple(faults), patterns, evidence)
+    return Fitness(tuple(faults), patterns, evidence, untouched_tables(profile))
 
 
 def widened(before: Profile, after: Profile) -> str:
@@ -94,7 +107,7 @@ def widened(before: Profile, after: Profile) -> str:
 
 def _trends(profile: Profile) -> dict[str, Trend]:
     """Signal and gradient through depth, where there are enough depths to say."""
-    found = {"signal": signal_drift(profile)}
+    found = {"signal": signal_drift(profile), "difference between examples": difference_drift(profile)}
     with suppress(Lacking):
         found["gradient"] = gradient_drift(profile)
     return {what: trend for what, trend in found.items() if trend is not None}
@@ -107,7 +120,7 @@ def _drifts(profile: Profile) -> tuple[list[str], str]:
     for what, trend in _trends(profile).items():
         factor = 10 ** abs(trend.decades)
         words = f"the {what} changes by a factor of {figure(factor)} over {len(trend.points)} depths"
-        far = abs(trend.decades) > (DRIFT if trend.systematic else HALFWAY)
+        far = abs(trend.decades) > (DRIFT if trend.systematic or trend.regular else HALFWAY)
         (found if far else seen).append(words)
     return found, " and ".join(seen)
 

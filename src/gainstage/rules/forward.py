@@ -15,7 +15,7 @@ from gainstage.rules.table import Fault, rule
 from gainstage.rules.trend import BADLY, HALFWAY, HOPELESS, Trend, trend
 from gainstage.rules.words import figure, place
 
-__all__ = ["signal_drift"]
+__all__ = ["difference_drift", "signal_drift"]
 
 
 @rule("GS101", "The signal vanishes with depth", of_starts=True)
@@ -140,6 +140,19 @@ def _growing_state(profile: Profile) -> Iterator[Fault]:
 def signal_drift(profile: Profile) -> Trend | None:
     """The level of the signal by depth, as GS101 and GS102 take it; None with fewer than three depths."""
     return _levels(_falling(profile))
+
+
+def difference_drift(profile: Profile) -> Trend | None:
+    """The root mean square difference between examples by depth, over the layers of ``signal_drift``.
+
+    Biases hold the level of a signal whose examples have become one; they do not hold what examples differ by.
+    """
+    found = ((layer, layer.measured.forward) for layer in _falling(profile))
+    return trend(
+        (layer.depth, layer.node.index, math.sqrt(moments.variance * moments.example_share))
+        for layer, moments in found
+        if moments.example_share and moments.finite
+    )
 
 
 def _falling(profile: Profile) -> list[Layer]:

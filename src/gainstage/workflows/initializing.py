@@ -136,7 +136,8 @@ def _standing(asked: _Asked, graph: SignalGraph) -> Standing | None:
     gains = planning.predicted_gains(graph)
     if gains and planning.is_one_plain_run(graph):
         return Standing(None, gains)
-    return replace(mending.standing(asked.backend, asked.model, asked.x, asked.y, asked.loss, asked.seed), gains=gains)
+    found = mending.standing(asked.backend, asked.model, asked.x, asked.y, asked.loss, asked.seed, graph)
+    return replace(found, gains=gains)
 
 
 def _planned(
@@ -148,13 +149,13 @@ def _planned(
     """
     backend, recipe = asked.backend, asked.recipe
     fit = start.fitness(asked.branch_start) if start is not None else None
-    if fit is not None and not fit.faults:
+    if fit is not None and fit.stays:
         decided = mending.left_alone(graph, fit, asked.overrides, asked.seed)
         return replace(decided, framework=framework_of(asked.model) or "")
     decided = planning.plan(
         graph, asked.scheme, seed=asked.seed, overrides=asked.overrides, branch_start=asked.branch_start,
-        only=(*fit.patterns, *(asked.overrides or ())) if fit is not None and fit.patterns else (),
-        standing=backend.weight_moments(asked.model, graph) if recipe.takes_branch_start else None,
+        only=(*fit.drawn, *(asked.overrides or ())) if fit is not None and fit.drawn else (),
+        standing=backend.weight_moments(asked.model, graph, units=False) if recipe.takes_branch_start else None,
     )  # fmt: skip
     if predicted and asked.x is not None and recipe.levels.is_predicted:
         kept = {a.parameter for a in decided if a.scheme == "keep"}
@@ -273,7 +274,7 @@ def initialize(
         return decided
     restore = backend.snapshot(model)
     done = _carried_out(backend, model, decided, x)
-    why = mending.harm(start, mending.standing(backend, model, x, y, loss, asked.seed))
+    why = mending.harm(start, mending.standing(backend, model, x, y, loss, asked.seed, graph))
     if not why:
         return done
     restore()

@@ -8,6 +8,7 @@ from gainstage.backends.keras.measuring.prediction_inputs import (
     weight_moments,
 )
 from gainstage.backends.keras.measuring.record import record
+from gainstage.backends.keras.models.batch import first_examples
 from gainstage.backends.keras.models.words import words
 from gainstage.backends.keras.tracing.graph_from_layers import structure
 from gainstage.backends.keras.tracing.own_trace import own_trace
@@ -24,7 +25,8 @@ from gainstage.backends.keras.writing.parameter_groups import parameter_groups
 from gainstage.backends.keras.writing.write import apply, drawn_whole, snapshot
 
 __all__ = [
-    "Initializer", "apply", "calibrate", "drawn_whole", "gradient_checks", "in_training", "input_moments", "loss_of",
-    "lsuv", "materialise", "movements", "optimizer_of", "overfit", "own_trace", "parameter_groups", "placeholder",
-    "record", "snapshot", "structure", "trace", "version", "weight_moments", "words", "write_checkpoint",
+    "Initializer", "apply", "calibrate", "drawn_whole", "first_examples", "gradient_checks", "in_training",
+    "input_moments", "loss_of", "lsuv", "materialise", "movements", "optimizer_of", "overfit", "own_trace",
+    "parameter_groups", "placeholder", "record", "snapshot", "structure", "trace", "version", "weight_moments",
+    "words", "write_checkpoint",
 ]  # fmt: skip

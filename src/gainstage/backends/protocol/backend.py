@@ -12,7 +12,7 @@ from gainstage.records import GradientCheck, InputMoments, Overfit, Plan, Profil
 
 __all__ = ["Backend", "Detail"]
 
-Detail = Literal["lean", "standard", "magnitudes"]
+Detail = Literal["lean", "start", "standard", "magnitudes"]
 Loss = Callable[[Any, Any], Any]
 
 
@@ -120,9 +120,12 @@ class Backend(Protocol):
         ...
 
     def weight_moments(
-        self, model: Any, graph: SignalGraph, only: Container[str] | None = None
+        self, model: Any, graph: SignalGraph, only: Container[str] | None = None, *, units: bool = True
     ) -> dict[str, WeightMoments]:
-        """Statistics of the parameters that prediction reads; parameters without values are left out."""
+        """Statistics of the parameters that prediction reads; parameters without values are left out.
+
+        Without ``units``, moments over all elements alone are read, which takes a fraction of the time.
+        """
         ...
 
     def placeholder(self, model: Any, shape: tuple[int, ...]) -> Any:
@@ -155,6 +158,10 @@ class Backend(Protocol):
 
     def version(self) -> str:
         """The framework and its version."""
+        ...
+
+    def first_examples(self, inputs: Any, count: int) -> Any:
+        """Return the first examples of a batch, or the batch itself where it has no more or is no batch of arrays."""
         ...
 
     def snapshot(self, model: Any) -> Callable[[], None]:

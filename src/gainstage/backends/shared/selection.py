@@ -60,7 +60,7 @@ def require_detail(detail: str) -> None:
     """Refuse a level of detail that does not exist.
 
     Raises:
-        InputError: it is none of ``lean``, ``standard`` and ``magnitudes``.
+        InputError: it is none of ``lean``, ``start``, ``standard`` and ``magnitudes``.
     """
     if detail not in get_args(Detail):
         raise InputError(f"Unknown detail {detail!r}. Choose 'lean', 'standard' or 'magnitudes'.")

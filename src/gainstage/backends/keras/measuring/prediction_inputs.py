@@ -25,13 +25,16 @@ __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_mom
 Array = NDArray[Any]
 
 
-def weight_moments(model: Any, graph: SignalGraph, only: Container[str] | None = None) -> dict[str, WeightMoments]:
+def weight_moments(
+    model: Any, graph: SignalGraph, only: Container[str] | None = None, *, units: bool = True
+) -> dict[str, WeightMoments]:
     """Statistics of the weights that prediction reads.
 
     Args:
         model: a built Keras model or layer.
         graph: its trace, which says how every weight is used.
         only: paths of the weights to look at; all by default.
+        units: whether the incoming weights of every unit are read too, which prediction needs.
 
     >>> from gainstage.backends.keras import trace
     >>> layer = keras.layers.Dense(2, use_bias=False, kernel_initializer="ones")
@@ -45,6 +48,8 @@ def weight_moments(model: Any, graph: SignalGraph, only: Container[str] | None =
         variable = variables.get(parameter.path) if only is None or parameter.path in only else None
         if variable is None or "float" not in str(variable.dtype):
             return None
+        if not units and parameter.kernel is not None:
+            return shared.Stored(moments_of(_wide(values_of(variable))))
         return _stored(graph, parameter, _wide(values_of(variable)))
 
     return shared.weight_moments(graph, read)

@@ -72,8 +72,8 @@ def record(
             Without any, random signs stand in for the gradient at the output.
         optimizer: a name or object; by default that of ``model.compile`` where its loss is used too. Its first step is
             worked out with one more forward pass.
-        detail: ``lean`` leaves out normalisations, sums and extremes; ``magnitudes`` adds distributions of absolute
-            values.
+        detail: ``lean`` leaves out normalisations, sums and extremes; ``start`` leaves out the further passes of a few
+            examples, which say nothing of weights; ``magnitudes`` adds distributions of absolute values.
         seed: of dropout and the like, and of the signs.
         synthetic: whether the inputs were made up.
 
@@ -204,7 +204,7 @@ class _Recording:
         return shape_of(self.criterion, output, labels, task.output, self.seed)
 
     def _reactions(self, output: Array) -> Reactions | None:
-        if self.detail == "lean":
+        if self.detail in ("lean", "start"):
             return None
         labels = labels_as_read(self.criterion, output) if self.criterion is not None else None
         return reactions_of(self.model, self.batch, labels, output.shape, self.program.graph, self.seed)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gainstage.errors import InputError, ModelError
 
-__all__ = ["Batch", "as_array", "first_output", "outputs_of", "prepare", "values_of"]
+__all__ = ["Batch", "as_array", "first_examples", "first_output", "outputs_of", "prepare", "values_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,19 @@ def prepare(inputs: Any) -> Batch:
     if len(counts) > 1:
         raise InputError(f"The inputs disagree about the number of examples: {sorted(counts)}. Pass equally many.")
     return Batch(structure, _names(structure), arrays, counts.pop())
+
+
+def first_examples(inputs: Any, count: int) -> Any:
+    """Cut a batch to its first examples.
+
+    Args:
+        inputs: as ``prepare`` takes them.
+        count: of examples that are kept.
+
+    >>> first_examples([np.zeros((8, 5)), np.zeros((8, 3))], 2)[1].shape
+    (2, 3)
+    """
+    return keras.tree.map_structure(lambda array: array[:count] if getattr(array, "shape", ()) else array, inputs)
 
 
 def _refuse_forms(inputs: Any) -> None:

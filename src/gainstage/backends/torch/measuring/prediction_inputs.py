@@ -23,7 +23,7 @@ __all__ = ["in_training", "input_moments", "placeholder", "version", "weight_mom
 
 
 def weight_moments(
-    model: nn.Module, graph: SignalGraph, only: Container[str] | None = None
+    model: nn.Module, graph: SignalGraph, only: Container[str] | None = None, *, units: bool = True
 ) -> dict[str, WeightMoments]:
     """Statistics of the parameters that prediction reads; those without values are left out.
 
@@ -31,6 +31,7 @@ def weight_moments(
         model: the module; what is on the meta device has no values.
         graph: its trace, which says how every parameter is used.
         only: paths of the parameters to look at; all by default.
+        units: whether the incoming weights of every unit are read too, which prediction needs.
 
     >>> from gainstage.backends.torch import trace
     >>> layer = nn.Linear(4, 2, bias=False)
@@ -44,6 +45,8 @@ def weight_moments(
         tensor = tensors.get(parameter.path) if only is None or parameter.path in only else None
         if tensor is None or is_lazy(tensor) or tensor.is_meta or not tensor.is_floating_point():
             return None
+        if not units and parameter.kernel is not None:
+            return shared.Stored(moments_of(tensor.detach()))
         return _stored(graph, parameter, tensor.detach())
 
     return shared.weight_moments(graph, read)

@@ -80,8 +80,9 @@ def record(
         loss: called as ``loss(output, target)``; a model that returns its own loss needs none. Without any loss,
             random signs stand in for the gradient at the output.
         optimizer: its first step is measured with one more forward pass, and taken back.
-        detail: ``lean`` leaves out normalisations, sums, extremes and distributions; ``magnitudes`` adds those of
-            absolute values.
+        detail: ``lean`` leaves out normalisations, sums, extremes and distributions; ``start`` leaves out the further
+            passes of a few examples, which say nothing of weights; ``magnitudes`` adds distributions of absolute
+            values.
         seed: of the random state during the pass (dropout), and of the signs.
         synthetic: whether the inputs were made up.
 
@@ -221,7 +222,7 @@ class _Recording:
             return joint_shape_of(self.loss, seen.structure, self.target, self.batch.examples, self.seed)
 
     def _reactions(self, seen: Observation) -> Reactions | None:
-        if self.detail == "lean":
+        if self.detail in ("lean", "start"):
             return None
         found = reactions_of(self.model, self.held, self.batch, self.target, seen.output, seen.graph, self.seed)
         if found is None or self.loss is None or seen.whole:

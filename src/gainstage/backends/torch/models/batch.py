@@ -14,7 +14,8 @@ from gainstage.backends.shared.selection import require_finite
 from gainstage.errors import InputError, ModelError
 
 __all__ = [
-    "Batch", "as_called", "copied", "first_output", "labels_for", "only_numbers", "outputs_of", "own_loss", "prepare",
+    "Batch", "as_called", "copied", "first_examples", "first_output", "labels_for", "only_numbers", "outputs_of",
+    "own_loss", "prepare",
 ]  # fmt: skip
 
 
@@ -103,6 +104,23 @@ def prepare(inputs: Any, model: nn.Module, target: Any = None) -> Batch:
         axis = 1
     examples = first.shape[axis] if first.dim() else 1
     return Batch(args, kwargs, tensors, examples, axis, masks)
+
+
+def first_examples(inputs: Any, count: int) -> Any:
+    """Cut a batch to its first examples: every tensor or array whose first axis is as long as that of the first one.
+
+    Args:
+        inputs: as ``prepare`` takes them.
+        count: of examples that are kept.
+
+    >>> first_examples({"x": torch.zeros(8, 3), "scale": torch.zeros(3)}, 2)["x"].shape
+    torch.Size([2, 3])
+    """
+    whole = dict(inputs) if isinstance(inputs, Mapping) else inputs
+    sizes = [leaf.shape[0] for leaf in _leaves(whole) if isinstance(leaf, (torch.Tensor, np.ndarray)) and leaf.ndim]
+    if not sizes or sizes[0] <= count:
+        return inputs
+    return _map(whole, lambda tensor: tensor[:count] if tensor.ndim and tensor.shape[0] == sizes[0] else tensor)
 
 
 def as_called(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Batch:
