@@ -1,11 +1,11 @@
 """What a watch costs, in whole training steps of the same model on the same batches.
 
     python benchmarks/watch_cost.py
-    PYTHONPATH=folder python benchmarks/watch_cost.py     # beside wandb, torchlens and torchmortem, installed there
+    PYTHONPATH=folder python benchmarks/watch_cost.py     # beside wandb and torchmortem, installed there
 
-Two copies of a model train in turn, step by step, one of them watched. Printed: the mean step of the watched one over the
-mean step of the other, looks included, over a whole number of rhythms behind the first forty steps, which hold more
-looks; and what the watch holds beyond the model, in percent of the weights, the batch apart.
+Two copies of a model train in turn, step by step, one of them watched. Printed: the mean step of the watched one over
+the mean step of the other, looks included, over a whole number of rhythms behind the first forty steps, which hold more
+looks; and what the watch holds between steps, in percent of the weights, the model, its optimizer and the batch apart.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ Watching = Callable[[nn.Module, torch.optim.Optimizer], Any]
 @contextmanager
 def ours(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Any]:
     with tempfile.TemporaryDirectory() as folder:
-        with gs.watch(model, optimizer, every=EVERY, to=Path(folder, "history.jsonl"), on_finding="collect") as watch:
+        to = Path(folder, "history.jsonl")
+        with gs.watch(model, optimizer, every=EVERY, to=to, on_finding="collect") as watch:
             yield watch
 
 
@@ -79,7 +80,9 @@ PEERS: dict[str, tuple[str, Watching]] = {
 }
 
 
-def steps(model: nn.Module, optimizer: torch.optim.Optimizer, batches: list[dict[str, torch.Tensor]]) -> Iterator[float]:
+def steps(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batches: list[dict[str, torch.Tensor]]
+) -> Iterator[float]:
     """Train step by step, and give the seconds of each."""
     count = 0
     while True:
@@ -109,7 +112,7 @@ def measure(model: nn.Module, batch: dict[str, torch.Tensor], watching: Watching
 
 
 def held(model: nn.Module, batch: dict[str, torch.Tensor]) -> float:
-    """Bytes of tensors that a watch holds beyond the model, its gradients, the optimizer and the batch, over its weights."""
+    """Bytes of tensors that a watch adds to those of the training, over those of the weights."""
     model = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     way = steps(model, optimizer, [batch])

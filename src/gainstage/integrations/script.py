@@ -172,37 +172,15 @@ def _pytorch(watches: list[Watch], choices: dict[str, Any]) -> Iterator[None]:
 @contextmanager
 def _keras(watches: list[Watch], choices: dict[str, Any]) -> Iterator[None]:
     """Watch every call of ``fit``."""
-    import keras
-
+    from gainstage.backends.keras.watching.every_fit import every_fit
     from gainstage.integrations.keras import WatchCallback
 
-    own = "fit" in vars(keras.Model)
-    original = keras.Model.fit
+    def ended(callback: Any) -> None:
+        if callback.watch is not None:
+            watches.append(callback.watch)
 
-    def fit(self: Any, x: Any = None, y: Any = None, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
-        # An iterator is used up by whoever reads it, so that its first batch is left to the training.
-        shown = (None, None) if hasattr(x, "__next__") else (x, y)
-        watching = WatchCallback(*shown, **choices)
-        try:
-            return original(self, x, y, *args, callbacks=[*_listed(callbacks), watching], **kwargs)
-        finally:
-            if watching.watch is not None:
-                watches.append(watching.watch)
-
-    keras.Model.fit = fit
-    try:
+    with every_fit(lambda x, y: WatchCallback(x, y, **choices), ended):
         yield
-    finally:
-        if own:
-            keras.Model.fit = original
-        else:
-            del keras.Model.fit
-
-
-def _listed(callbacks: Any) -> list[Any]:
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
 
 
 # -- behind an import --------------------------------------------------------------------------------------------------
@@ -231,7 +209,7 @@ class _Finder(MetaPathFinder):
     def __init__(self, calls: dict[str, Callable[[], None]]) -> None:
         self._calls = calls
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Find a package that is waited for; leave all others to Python."""
         call = self._calls.pop(fullname, None)
         if call is None:
