@@ -93,6 +93,12 @@ def copied_experts(model):
         expert.load_state_dict(experts[0].state_dict())
 
 
+def copied_stack(model):
+    for layer in model.model.layers:
+        for stack in layer.mlp.experts.parameters():
+            stack.copy_(stack[:1].expand_as(stack).clone())
+
+
 def decay(rate):
     def change(model):
         for layer in model.backbone.layers:
@@ -106,6 +112,7 @@ def decay(rate):
     [
         (switch, one_expert, "GS119"),
         (switch, copied_experts, "GS303"),
+        (mixtral, copied_stack, "GS303"),
         (mamba, decay(8.0), "GS120"),
         (mamba, decay(-14.0), "GS120"),
         (lambda: adapted(first=0.0), lambda model: None, "GS203"),

@@ -176,12 +176,18 @@ def copied_units(profile: Profile) -> Iterator[Fault]:
         )
 
 
+def _is_stack(parameter: Parameter) -> bool:
+    """Whether the first axis counts layers, each a matrix of its own."""
+    return parameter.blocks > 1 and len(parameter.shape) > 2 and parameter.shape[0] == parameter.blocks
+
+
 @rule("GS303", "Two layers start with the same weights", of_starts=True)
 def same_draw(profile: Profile) -> Iterator[Fault]:
     """Different layers hold exactly the same numbers without being tied.
 
     What it does:
-    Compares mean, variance, smallest and largest value of all random weights of one shape.
+    Compares mean, variance, smallest and largest value of all random weights of one shape, and the layers of a stack
+    (the experts of a mixture in one array) number by number.
 
     Why it matters:
     They were copied from one another or drawn from the same seed. They soon part, since they see different signals,
@@ -213,14 +219,23 @@ def same_draw(profile: Profile) -> Iterator[Fault]:
             marks = (parameter.shape, weight.mean, weight.variance, weight.minimum, weight.maximum)
             twins[marks].append(parameter.path)
     groups = [paths for paths in twins.values() if len(paths) > 1]
-    if not groups:
+    stacks = [
+        (p, q) for p in profile.parameters if _is_stack(q := profile.parameter(p)) and p.copies and not p.constant
+    ]
+    if not groups and not stacks:
         return
-    most = max(groups, key=len)
+    told = (
+        [f"{sum(map(len, groups))} weights start as copies: {listed(max(groups, key=len))} are equal."]
+        if groups
+        else []
+    )
+    told += [f"{p.copies} of {q.blocks} layers in '{q.path}' repeat another exactly." for p, q in stacks[:1]]
+    copies = sum(map(len, groups)) + sum(p.copies for p, _ in stacks)
     yield Fault(
         Severity.NOTE,
         "",
-        f"{sum(map(len, groups))} weights start as copies: {listed(most)} are equal.",
-        float(sum(map(len, groups))),
+        " ".join(told),
+        float(copies),
         0.0,
         "One layer was copied, or one seed was used for several.",
         edit("Draw every layer on its own.", "import gainstage as gs\n\ngs.initialize(model, x=x)"),
