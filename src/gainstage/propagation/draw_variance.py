@@ -10,6 +10,7 @@ the number of causes: only the last causes are written anew.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -94,12 +95,13 @@ def _only(number: int, value: float) -> _Combination:
     return found
 
 
-def _sum(one: _Combination, other: _Combination) -> _Combination:
-    """Return the sum of two vectors."""
-    height = max((tree.height for _, tree in (*one, *other)), default=0)
+def _sum(*vectors: _Combination) -> _Combination:
+    """Return the sum of vectors."""
+    height = max((vector[0][1].height for vector in vectors if vector), default=0)
     factors: dict[_Tree, float] = {}
-    for factor, tree in (*_raised(one, height), *_raised(other, height)):
-        factors[tree] = factors.get(tree, 0.0) + factor
+    for vector in vectors:
+        for factor, tree in _raised(vector, height):
+            factors[tree] = factors.get(tree, 0.0) + factor
     terms = tuple((factor, tree) for tree, factor in factors.items() if factor)
     return terms if len(terms) <= _TERMS else ((1.0, _written_out(terms)),)
 
@@ -113,11 +115,9 @@ def _written_out(terms: _Combination) -> _Tree:
         for factor, values in leaves:
             total[: values.size] += factor * values
         return _Leaf(total)
-    left: _Combination = ()
-    right: _Combination = ()
-    for factor, tree in terms:
-        assert isinstance(tree, _Branch)
-        left, right = _sum(left, _times(factor, tree.left)), _sum(right, _times(factor, tree.right))
+    branches = [(factor, tree) for factor, tree in terms if isinstance(tree, _Branch)]
+    left = _sum(*(_times(factor, tree.left) for factor, tree in branches))
+    right = _sum(*(_times(factor, tree.right) for factor, tree in branches))
     return _Branch(first.height, left, right)
 
 
@@ -141,6 +141,17 @@ class DrawVariance:
     """
 
     deviations: _Combination = ()
+
+    @classmethod
+    def mean(cls, weights: Sequence[float], parts: Sequence[DrawVariance]) -> DrawVariance:
+        """The noise of a sum of which each part is that share.
+
+        >>> one, other = NO_VARIANCE.with_cause(0, 0.04), NO_VARIANCE.with_cause(1, 0.04)
+        >>> round(DrawVariance.mean((0.5, 0.5), (one, other)).variance, 3)
+        0.02
+        """
+        scaled = (_times(w, part.deviations) for w, part in zip(weights, parts, strict=True) if w)
+        return cls(_sum(*scaled))
 
     @property
     def variance(self) -> float:

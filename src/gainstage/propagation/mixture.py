@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import add
 
 import numpy as np
 
+from gainstage.propagation.draw_variance import DrawVariance
 from gainstage.propagation.second_moments import SecondMoments
 from gainstage.propagation.signal import Signal
 from gainstage.theory.activations import Array
@@ -47,8 +46,8 @@ def mixture(parts: tuple[Signal, ...]) -> Signal:
         mean=mean(lambda p: p.mean),
         skew=mean(lambda p: p.skew),
         excess=mean(lambda p: p.excess),
-        noise=reduce(add, (p.noise * w for w, p in zip(weight, parts, strict=True))),
-        inherited=reduce(add, (p.inherited * w for w, p in zip(weight, parts, strict=True))),
+        noise=DrawVariance.mean(weight, [p.noise for p in parts]),
+        inherited=DrawVariance.mean(weight, [p.inherited for p in parts]),
         zero=mean(lambda p: p.zero),
     )
 
