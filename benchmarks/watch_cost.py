@@ -67,16 +67,18 @@ def weights_and_biases(model: nn.Module, optimizer: torch.optim.Optimizer) -> It
 
 @contextmanager
 def mortem(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Any]:
-    """torchmortem's recorder."""
+    """torchmortem's ``Autopsy`` with its defaults, told of every step."""
     import torchmortem
 
-    with torchmortem.watch(model, optimizer=optimizer) as session:
-        yield session
+    with torchmortem.Autopsy(model, optimizer=optimizer) as autopsy:
+        hook = optimizer.register_step_post_hook(lambda *_: autopsy.step(loss=1.0))
+        yield autopsy
+        hook.remove()
 
 
 PEERS: dict[str, tuple[str, Watching]] = {
     "wandb.watch, log='all'": ("wandb", weights_and_biases),
-    "torchmortem.watch": ("torchmortem", mortem),
+    "torchmortem.Autopsy": ("torchmortem", mortem),
 }
 
 

@@ -63,3 +63,29 @@ def test_a_line_that_is_damaged_in_the_middle_is_named():
     text = "\n".join([line_of("history", History()), "{", line_of("step", StepReading(1))])
     with pytest.raises(InputError, match="line 2"):
         history_of_lines(text)
+
+
+def test_events_of_tensorboard_are_judged_as_an_exported_table_is(tmp_path):
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    with tensorboard.SummaryWriter(tmp_path / "run") as writer:
+        for step in range(60):
+            writer.add_scalar("train/loss", 2.0 if step < 40 else 2.0 * 3 ** (step - 39), step)
+            writer.add_scalar("train/grad_norm", 1.0 if step < 40 else 5.0 ** (step - 39), step)
+            writer.add_scalar("accuracy", 0.5, step)
+    history = read_history(tmp_path / "run")
+    assert [s.step for s in history.steps] == list(range(60))
+    assert history.steps[41].gradient == pytest.approx(25)
+    assert history.findings
+    file = next((tmp_path / "run").iterdir())
+    assert read_history(file).steps == history.steps
+
+
+def test_events_without_losses_are_refused(tmp_path):
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    with tensorboard.SummaryWriter(tmp_path / "run") as writer:
+        writer.add_scalar("accuracy", 0.5, 1)
+    with pytest.raises(InputError, match="Their scalars are accuracy"):
+        read_history(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="Their scalars are none"):
+        read_history(tmp_path / "empty")

@@ -22,14 +22,15 @@ __all__ = ["command"]
 def command(path: Path, fail_on: str, as_json: bool, page: Path | None) -> int:
     """Read the history of a training and show what was found.
 
-    PATH is a history that gs.watch or gainstage run wrote (of a killed run as well), a saved history, or a table of
-    numbers over steps that TensorBoard or wandb exported as CSV (columns such as step, loss, grad_norm), which the
-    rules then judge as far as those numbers go.
+    PATH is a history that gs.watch or gainstage run wrote (of a killed run as well), a saved history, a folder or file
+    of TensorBoard's events, or a table of numbers over steps that TensorBoard or wandb exported as CSV (columns such as
+    step, loss, grad_norm); the rules then judge as far as those numbers go.
 
     \b
         gainstage watch gainstage-history.jsonl
         gainstage watch gainstage-history.jsonl --html history.html
         gainstage watch exported.csv
+        gainstage watch runs/Dec01_host
     """  # noqa: D301
     from gainstage.records import Severity
     from gainstage.report import json, text

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gainstage.errors import InputError
+from gainstage.errors import InputError, MissingPackageError
 from gainstage.records import History, StepReading
 from gainstage.report.json import load
 from gainstage.rules.training import Alarms
@@ -30,13 +31,19 @@ STEP = ("step", "_step", "global_step", "train/global_step")
 
 
 def read_history(path: Path) -> History:
-    """The history in a file: lines of JSON, a saved record, a page, or a table of CSV.
+    """The history in a file: lines of JSON, a saved record, a page, a table of CSV, or TensorBoard's events.
+
+    Args:
+        path: a file, or a folder of TensorBoard's event files.
 
     Raises:
         InputError: the file cannot be read, or holds no history.
+        MissingPackageError: TensorBoard, which reads its events, is not installed.
     """
     if path.suffix.lower() == ".csv":
         return judged(_table(path))
+    if path.is_dir() or "tfevents" in path.name:
+        return judged(_events(path))
     return load(path, History)
 
 
@@ -70,6 +77,29 @@ def _table(path: Path) -> History:
         )
     steps = tuple(_readings(rows, found, step))
     return History(steps=steps, notes=(f"Read from {path.name}: {', '.join(sorted(found))} over {len(steps)} steps.",))
+
+
+def _events(path: Path) -> History:
+    """Scalars over steps that a ``SummaryWriter`` has written."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise MissingPackageError("tensorboard", f"Reading {path.name}")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
+    tags = {tag.lower(): tag for tag in events.Tags()["scalars"]}
+    found = {field: next((tags[n] for n in names if n in tags), None) for field, names in NAMES.items()}
+    rows: dict[int, dict[str, str]] = {}
+    for field, tag in found.items():
+        for event in events.Scalars(tag) if tag is not None else ():
+            rows.setdefault(event.step, {"step": str(event.step)})[field] = repr(float(event.value))
+    known = {field: field for field, tag in found.items() if tag is not None}
+    if not {"loss", "gradient"} & set(known):
+        raise InputError(
+            f"The events in {str(path)!r} hold no losses or gradient norms. Their scalars are "
+            f"{', '.join(tags) or 'none'}; known are {', '.join(n for names in NAMES.values() for n in names)}."
+        )
+    steps = tuple(_readings([rows[step] for step in sorted(rows)], known, "step"))
+    return History(steps=steps, notes=(f"Read from {path.name}: {', '.join(sorted(known))} over {len(steps)} steps.",))
 
 
 def _readings(rows: list[dict[str, str]], found: Mapping[str, str], step: str | None) -> Iterator[StepReading]:
