@@ -96,13 +96,14 @@ def summary(rows: list[Row]) -> str:
 
 
 def reasons(rows: list[Row]) -> str:
-    """Every weight that kept its predicted value, and why."""
+    """The weights that kept their predicted value, by the reason, which may be the beginning of a sentence."""
     found: dict[str, list[str]] = {}
     for row in rows:
-        for path, why in row.auto[0].left.items():
-            found.setdefault(f"{path}: {why}", []).append(row.case.name)
-    return "\n".join(f"- {', '.join(names)}: `{what.partition(': ')[0]}`: {what.partition(': ')[2]}"
-                     for what, names in found.items())  # fmt: skip
+        for why in row.auto[0].left.values():
+            found.setdefault(why, []).append(row.case.name)
+    return "\n".join(
+        f"- *{why} …*: {len(names)} weights of {', '.join(dict.fromkeys(names))}" for why, names in found.items()
+    )
 
 
 def main() -> None:
